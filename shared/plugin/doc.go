@@ -1,0 +1,6 @@
+// Package plugin is the vocabulary that the host and every kind of plugin share: who a plugin is, what it is told, the
+// facts about a gateway, its lines of output and its exits. The wire form of each type is in
+// shared/proto/gatehost/plugin/v1alpha1, whose comments are the contract; this package holds no logic beyond words.
+//
+// It imports nothing of ours: each kind (launcher, unloader, doctor, classifier) builds on it and never on another kind.
+package plugin
