@@ -1,0 +1,214 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+)
+
+// ErrStopped is returned by Do and Call when the engine no longer runs.
+var ErrStopped = errors.New("the host is shutting down")
+
+// ErrNotConnected is returned by Call without an open session.
+var ErrNotConnected = errors.New("Gateway not connected") //nolint:staticcheck // the reference's exact text (B152)
+
+// Engine drives one gateway. Use New, then Run once.
+type Engine struct {
+	policy lifecycle.Policy
+	ports  Ports
+	name   string
+	log    hclog.Logger
+
+	inbox    chan message // unbuffered: the owner takes one at a time, senders wait beside it
+	requests chan request
+	done     chan struct{} // closed when Run has returned
+	snap     atomic.Pointer[Snapshot]
+	session  atomic.Pointer[Session] // the one that calls go through; nil without
+
+	// Owned by Run's goroutine.
+	state     lifecycle.State
+	waterfall Waterfall
+	ops       map[lifecycle.OpID]context.CancelFunc
+	watches   map[lifecycle.LaunchID]*watch
+	last      *watch // the newest watch, kept for diagnosis and last exit after its launch is over
+	sessions  map[lifecycle.SessionID]Session
+	replies   map[lifecycle.CommandID]chan lifecycle.Outcome
+	commands  lifecycle.CommandID
+
+	tasks sync.WaitGroup // every goroutine of the engine
+}
+
+// Snapshot is what readers see: the state after the last step.
+type Snapshot struct {
+	State     lifecycle.State
+	Waterfall Waterfall
+	At        time.Time
+	Tail      func(n int) []string // last lines of the newest launch; never nil
+}
+
+// message is an input on its way to the owner, with the open session that a SessionOpened is about.
+type message struct {
+	in      lifecycle.Input
+	session Session
+}
+
+type request struct {
+	make  func(lifecycle.CommandID) lifecycle.Input
+	reply chan lifecycle.Outcome
+}
+
+// New makes an engine that does nothing until Run.
+func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *Engine {
+	e := &Engine{
+		name: name, policy: policy, ports: ports, log: log,
+		inbox: make(chan message), requests: make(chan request), done: make(chan struct{}),
+		state:    lifecycle.New(),
+		ops:      map[lifecycle.OpID]context.CancelFunc{},
+		watches:  map[lifecycle.LaunchID]*watch{},
+		sessions: map[lifecycle.SessionID]Session{},
+		replies:  map[lifecycle.CommandID]chan lifecycle.Outcome{},
+	}
+	e.publish(time.Now())
+	return e
+}
+
+// Run owns the state until ctx is done. It then gives up what is under way, closes sessions and watches, and waits for every
+// goroutine of its own; it does not stop the gateway: that is a command, given before.
+func (e *Engine) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer close(e.done)
+	defer e.tasks.Wait()
+	defer cancel()
+	defer e.closeAll()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case r := <-e.requests:
+			e.commands++
+			e.replies[e.commands] = r.reply
+			e.step(ctx, message{in: r.make(e.commands)})
+		case m := <-e.inbox:
+			e.step(ctx, m)
+		}
+	}
+}
+
+func (e *Engine) closeAll() {
+	e.session.Store(nil)
+	for _, s := range e.sessions {
+		s.Close()
+	}
+	for _, w := range e.watches {
+		w.cancel()
+	}
+}
+
+func (e *Engine) step(ctx context.Context, m message) {
+	now, in := time.Now(), m.in
+	e.track(m)
+	e.settle(in)
+	before := e.state
+	after, effects := lifecycle.Step(e.policy, before, in, now)
+	e.state = after
+	e.waterfall = e.waterfall.follow(before, after, now)
+	for _, eff := range effects {
+		e.perform(ctx, eff)
+	}
+	e.offer()
+	e.publish(now)
+	if e.ports.Observer != nil {
+		e.ports.Observer.Stepped(Change{
+			Before: before, After: after, Input: in, Effects: effects, At: now, Waterfall: e.waterfall,
+		})
+	}
+	for _, eff := range effects { // answered last, so that whoever asked sees the state that answered
+		if r, ok := eff.(lifecycle.Reply); ok {
+			e.reply(r)
+		}
+	}
+}
+
+func (e *Engine) reply(r lifecycle.Reply) {
+	if ch, ok := e.replies[r.Command]; ok {
+		ch <- r.Outcome // buffered by one: the owner never waits for a caller
+		delete(e.replies, r.Command)
+	}
+}
+
+func (e *Engine) publish(now time.Time) {
+	tail := func(int) []string { return nil }
+	if e.last != nil {
+		tail = e.last.tail
+	}
+	e.snap.Store(&Snapshot{State: e.state, Waterfall: e.waterfall, At: now, Tail: tail})
+}
+
+// Snapshot is the state after the last step. Safe from any goroutine.
+func (e *Engine) Snapshot() Snapshot { return *e.snap.Load() }
+
+// Start, Stop and Restart give one command and wait for its outcome. They fail with ErrStopped after Run returned, or with the
+// cause of ctx; the command goes on all the same.
+func (e *Engine) Start(ctx context.Context) (lifecycle.Outcome, error) {
+	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.StartRequested{Command: id} })
+}
+
+// Stop ends the gateway; now kills it without the grace.
+func (e *Engine) Stop(ctx context.Context, now bool) (lifecycle.Outcome, error) {
+	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
+		return lifecycle.StopRequested{Command: id, Now: now}
+	})
+}
+
+// Restart ends the gateway and starts it again.
+func (e *Engine) Restart(ctx context.Context) (lifecycle.Outcome, error) {
+	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.RestartRequested{Command: id} })
+}
+
+func (e *Engine) do(ctx context.Context, input func(lifecycle.CommandID) lifecycle.Input) (lifecycle.Outcome, error) {
+	r := request{make: input, reply: make(chan lifecycle.Outcome, 1)} // 1: the owner never waits for a caller
+	requests, reply := e.requests, (chan lifecycle.Outcome)(nil)
+	for {
+		select {
+		case requests <- r:
+			requests, reply = nil, r.reply // sent once; now wait for the answer
+		case o := <-reply:
+			return o, nil
+		case <-e.done:
+			select {
+			case o := <-r.reply:
+				return o, nil
+			default:
+				return lifecycle.Outcome{}, ErrStopped
+			}
+		case <-ctx.Done():
+			return lifecycle.Outcome{}, context.Cause(ctx)
+		}
+	}
+}
+
+// Session is the open session, if there is one.
+func (e *Engine) Session() (Session, bool) {
+	if s := e.session.Load(); s != nil {
+		return *s, true
+	}
+	return nil, false
+}
+
+// send hands an input to the owner, or drops it when the owner is gone.
+func (e *Engine) send(ctx context.Context, in lifecycle.Input) { e.deliver(ctx, message{in: in}) }
+
+func (e *Engine) deliver(ctx context.Context, m message) bool {
+	select {
+	case e.inbox <- m:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,282 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/engine"
+	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+func mustDo(t *testing.T, do func(context.Context) (lc.Outcome, error), want lc.OutcomeKind) {
+	t.Helper()
+	got, err := do(t.Context())
+	if err != nil || got.Kind != want {
+		t.Fatalf("outcome = %+v, %v, want %s", got, err, want)
+	}
+}
+
+func stopIt(e *engine.Engine) func(context.Context) (lc.Outcome, error) {
+	return func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, false) }
+}
+
+func TestStartRunsAndStopLeavesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		snap := e.Snapshot()
+		if snap.State.Public() != lc.Running || snap.State.Hello.Version != "2026.9.6" || snap.State.Owner() != lc.OwnerOwned {
+			t.Fatalf("state = %+v", snap.State)
+		}
+		if w := snap.Waterfall; w.Outcome != "running" || len(w.Stages) == 0 {
+			t.Errorf("waterfall = %+v", w)
+		}
+		if s.count(&s.opens) != 1 {
+			t.Errorf("sessions opened in a clean start = %d, want 1", s.opens)
+		}
+		mustDo(t, stopIt(e), lc.OutcomeApplied)
+		if s.alive() != 0 || e.Snapshot().State.Phase != lc.PhaseStopped {
+			t.Errorf("alive = %d, phase = %s", s.alive(), e.Snapshot().State.Phase)
+		}
+		synctest.Wait()
+		if len(s.procs) != 0 {
+			t.Errorf("launches not released: %d", len(s.procs))
+		}
+	})
+}
+
+func TestKilledGatewayRunsAgainAfterBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		s.kill(plugin.Exit{Signal: "SIGKILL", Known: true})
+		synctest.Wait()
+		if got := e.Snapshot().State; got.Public() != lc.Reconnecting || got.LastExit.Signal != "SIGKILL" || got.Reconnects != 1 {
+			t.Fatalf("after the kill: %s %+v reconnects=%d", got.Public(), got.LastExit, got.Reconnects)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := e.Snapshot().State; got.Public() != lc.Running || got.Restarts != 1 {
+			t.Errorf("after 2 s: %s restarts=%d", got.Public(), got.Restarts)
+		}
+	})
+}
+
+func TestGivesUpFastAttemptsAtTheCapThenTriesSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		p := lc.DefaultPolicy()
+		p.ReconnectAttempts = 3
+		e := begin(t, s, p)
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		s.LaunchErr = func(int) error { return errors.New("no more processes") }
+		s.kill(plugin.Exit{Code: 1, Known: true})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := e.Snapshot().State.Public(); got != lc.Error || s.count(&s.launches) != 4 {
+			t.Fatalf("after a minute: %s, launches = %d, want error and first + 3", got, s.launches)
+		}
+		time.Sleep(p.SlowRetry * 3)
+		synctest.Wait()
+		if got := s.count(&s.launches); got < 6 || got > 8 {
+			t.Errorf("launches = %d after three slow periods", got)
+		}
+	})
+}
+
+func TestStopDuringLaunchEndsTheLateProcess(t *testing.T) { // B034
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.LaunchBlocks = make(chan struct{})
+		e := begin(t, s, lc.DefaultPolicy())
+		started := make(chan lc.Outcome, 1)
+		go func() {
+			o, _ := e.Start(t.Context())
+			started <- o
+		}()
+		synctest.Wait()
+		stopped := make(chan lc.Outcome, 1)
+		go func() {
+			o, _ := e.Stop(t.Context(), false)
+			stopped <- o
+		}()
+		synctest.Wait()
+		if o := <-started; o.Kind != lc.OutcomeSuperseded {
+			t.Errorf("start = %+v, want superseded", o)
+		}
+		if got := e.Snapshot().State.Public(); got != lc.Stopping {
+			t.Errorf("while the launch is under way: %s, want stopping", got)
+		}
+		close(s.LaunchBlocks)
+		if o := <-stopped; o.Kind != lc.OutcomeApplied || s.alive() != 0 {
+			t.Errorf("stop = %+v, alive = %d", o, s.alive())
+		}
+	})
+}
+
+func TestUnknownLaunchIsFoundAgain(t *testing.T) { // R21
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.LaunchErr = func(n int) error {
+			if n == 1 { // the plugin dies after the fork
+				s.procs["launch-1"] = &proc{exited: make(chan struct{})}
+				return fault.New(fault.PluginGone, "the launcher died")
+			}
+			return nil
+		}
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		if s.count(&s.launches) != 1 || s.alive() != 1 {
+			t.Errorf("launches = %d, alive = %d, want one of each", s.launches, s.alive())
+		}
+	})
+}
+
+func TestExitBeforeReadyIsRepairedOnceAndStartedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.Diagnosis = engine.Diagnosis{Found: true, Repairable: true, Problem: lc.Problem{Code: "config-invalid", Message: "bad key"}}
+		s.Ready = func() lc.Readiness {
+			if s.count(&s.repairs) == 0 {
+				s.kill(plugin.Exit{Code: 78, Known: true})
+				return lc.ReadinessClosed
+			}
+			return lc.ReadinessReady
+		}
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		if s.count(&s.repairs) != 1 || s.launches != 2 {
+			t.Errorf("repairs = %d, launches = %d, want 1 and 2", s.repairs, s.launches)
+		}
+	})
+}
+
+func TestStrangerOnThePortIsNamedAndLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.Holder = lc.HolderStranger
+		e := begin(t, s, lc.DefaultPolicy())
+		o, err := e.Start(t.Context())
+		if err != nil || o.Kind != lc.OutcomeFailed || o.Problem.Message != "port 1 is held by pid 7" {
+			t.Fatalf("outcome = %+v, %v", o, err)
+		}
+		if s.launches != 0 || s.stops != 0 {
+			t.Errorf("launches = %d, stops = %d, want none", s.launches, s.stops)
+		}
+	})
+}
+
+func TestForeignGatewayIsAttachedAndNeverSignalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.Holder = lc.HolderGateway
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		if got := e.Snapshot().State.Owner(); got != lc.OwnerAttached {
+			t.Fatalf("owner = %s", got)
+		}
+		mustDo(t, e.Restart, lc.OutcomeFailed)
+		mustDo(t, stopIt(e), lc.OutcomeApplied)
+		if s.launches != 0 || s.stops != 0 {
+			t.Errorf("launches = %d, stops = %d, want none", s.launches, s.stops)
+		}
+	})
+}
+
+func TestLostSocketRejoinsTheSameProcess(t *testing.T) { // B204
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		s.closeSessions(engine.SessionEnd{Code: 1006})
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		got := e.Snapshot().State
+		if got.Public() != lc.Running || s.launches != 1 || s.stops != 0 || got.Reconnects != 0 {
+			t.Errorf("state = %s, launches = %d, stops = %d", got.Public(), s.launches, s.stops)
+		}
+	})
+}
+
+func TestPanickingPortBecomesAFailedStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.PanicIn = "launch"
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied) // unknown, nothing found, then the second attempt
+		if s.launches != 1 {
+			t.Errorf("launches = %d", s.launches)
+		}
+	})
+}
+
+func TestSecondStartJoinsTheFirst(t *testing.T) { // B021
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.LaunchBlocks = make(chan struct{})
+		e := begin(t, s, lc.DefaultPolicy())
+		first, second := make(chan lc.Outcome, 1), make(chan lc.Outcome, 1)
+		go func() { o, _ := e.Start(t.Context()); first <- o }()
+		synctest.Wait()
+		go func() { o, _ := e.Start(t.Context()); second <- o }()
+		synctest.Wait()
+		close(s.LaunchBlocks)
+		if a, b := <-first, <-second; a.Kind != lc.OutcomeApplied || b.Kind != lc.OutcomeJoined || s.launches != 1 {
+			t.Errorf("first = %s, second = %s, launches = %d", a.Kind, b.Kind, s.launches)
+		}
+	})
+}
+
+func TestRestartDuringLaunchIsDeferredThenApplied(t *testing.T) { // B231, B233
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.LaunchBlocks = make(chan struct{})
+		e := begin(t, s, lc.DefaultPolicy())
+		go func() { _, _ = e.Start(t.Context()) }()
+		synctest.Wait()
+		restarted := make(chan lc.Outcome, 1)
+		go func() { o, _ := e.Restart(t.Context()); restarted <- o }()
+		synctest.Wait()
+		close(s.LaunchBlocks)
+		if o := <-restarted; o.Kind != lc.OutcomeDeferred || s.count(&s.launches) != 2 || s.alive() != 1 {
+			t.Errorf("restart = %s, launches = %d, alive = %d", o.Kind, s.launches, s.alive())
+		}
+	})
+}
+
+func TestCommandsAfterTheEndSayThatTheHostIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		e := engine.New("main", lc.DefaultPolicy(), s.ports(), nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = e.Run(ctx)
+		if _, err := e.Start(t.Context()); !errors.Is(err, engine.ErrStopped) {
+			t.Errorf("error = %v, want ErrStopped", err)
+		}
+	})
+}
+
+func TestSilentGatewayIsVerifiedBeforeAnythingIsDone(t *testing.T) { // B274
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		time.Sleep(time.Hour) // the fake answers every verification
+		synctest.Wait()
+		if s.launches != 1 || e.Snapshot().State.Public() != lc.Running {
+			t.Errorf("launches = %d, state = %s", s.launches, e.Snapshot().State.Public())
+		}
+		if p := s.publics(); slices.Contains(p, lc.Reconnecting) {
+			t.Errorf("states = %v", p)
+		}
+	})
+}

@@ -1,0 +1,168 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/shared/launcher"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// Ports is everything an engine reaches the world through. All are called from goroutines of the engine, several at a time,
+// and must honour ctx.
+type Ports struct {
+	Launcher launcher.Launcher
+	// Services inspects configured unloaders and unloads what they have leave for.
+	Services Services
+	Probe    Probe
+	Launches Launches
+	Sessions Sessions
+	Output   OutputOpener
+	Medic    Medic
+	Observer Observer
+}
+
+// Services clears platform services that would fight for the gateway.
+type Services interface {
+	Clear(ctx context.Context) error
+}
+
+// Probe asks the port.
+type Probe interface {
+	// Holder says who has the port, and for anyone but nobody a problem that names them. An error means that it could not be found out.
+	Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, error)
+	// Ready says whether a connect would have a chance.
+	Ready(ctx context.Context) lifecycle.Readiness
+}
+
+// Launches makes launch identities durable and builds what is to be launched under them.
+type Launches interface {
+	// Prepare stores a new identity on disk.
+	Prepare(ctx context.Context) (lifecycle.LaunchID, error)
+	// Request is what to launch. Called after Prepare, once for each launch.
+	Request(ctx context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error)
+	// Discard forgets an identity whose launch never came to a process or has been released.
+	Discard(id lifecycle.LaunchID)
+}
+
+// Sessions opens sessions with the gateway.
+type Sessions interface {
+	// Open dials once. On an error of type *Refused the lifecycle learns more than its text. events is called by
+	// one goroutine, never before Open returned.
+	Open(ctx context.Context, events SessionEvents) (Session, lifecycle.Hello, error)
+}
+
+// SessionEvents is what an open session reports.
+type SessionEvents struct {
+	// Alive says that something came.
+	Alive func()
+	// Closed says that the session is over; called once, last, also after Close.
+	Closed func(SessionEnd)
+}
+
+// SessionEnd is how a session ended.
+type SessionEnd struct {
+	Code     int
+	Announce lifecycle.Announce
+	Expected time.Duration
+}
+
+// Session is an open session.
+type Session interface {
+	// Call makes one RPC; ctx bounds it.
+	Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error)
+	// Stats are figures for status; they may be zero.
+	Stats() SessionStats
+	// Close ends it politely, in the background, bounded.
+	Close()
+}
+
+// SessionStats are facts about an open session.
+type SessionStats struct {
+	Protocol    int
+	ConnID      string
+	Scopes      []string
+	LastFrameAt time.Time
+	RTT         time.Duration
+}
+
+// Refused is why a session could not be opened.
+type Refused struct {
+	Retryable  bool
+	RetryAfter time.Duration
+	Problem    lifecycle.Problem
+}
+
+// Error is the problem's text.
+func (r *Refused) Error() string { return r.Problem.Message }
+
+// OutputOpener begins the processing of a launch's output.
+type OutputOpener interface {
+	Open(id lifecycle.LaunchID, events OutputEvents) Output
+}
+
+// OutputEvents is what the processing of output reports.
+type OutputEvents struct {
+	// Activity says that lines came; it may be called often.
+	Activity func()
+	// Symptom says that a line showed something.
+	Symptom func(plugin.Symptom, plugin.Line)
+}
+
+// Output processes the output of one launch. Feed is called by one goroutine.
+type Output interface {
+	// Feed takes the next item; it blocks only as long as the pipeline is behind.
+	Feed(ctx context.Context, item launcher.OutputItem) error
+	// Cursor is where to go on after a break.
+	Cursor() uint64
+	// Drained waits until all that was fed is processed, or ctx is done.
+	Drained(ctx context.Context)
+	// Tail is the last lines, oldest first, redacted.
+	Tail(n int) []plugin.Line
+	// Symptoms is what the lines showed, each once, in order.
+	Symptoms() []plugin.Symptom
+	// Close ends the processing and waits for it.
+	Close()
+}
+
+// Incident is what a diagnosis starts from.
+type Incident struct {
+	Exit     *lifecycle.Exit
+	Lines    []plugin.Line
+	Symptoms []plugin.Symptom
+	Problem  lifecycle.Problem
+	Attempt  int
+	Repaired bool
+}
+
+// Diagnosis is the finding that counts.
+type Diagnosis struct {
+	Found      bool
+	Problem    lifecycle.Problem
+	Repairable bool
+	OtherOwner bool
+}
+
+// Medic asks the doctors and executes what they propose.
+type Medic interface {
+	// Diagnose never fails: without a doctor it finds nothing.
+	Diagnose(ctx context.Context, in Incident) Diagnosis
+	// Repair executes the plan of the last Diagnose. fault.PluginGone means that what it did is unknown.
+	Repair(ctx context.Context) error
+}
+
+// Observer is told of every step, by the owner goroutine: it must not block and must not call the engine.
+type Observer interface {
+	Stepped(c Change)
+}
+
+// Change is one step.
+type Change struct {
+	Before, After lifecycle.State
+	Input         lifecycle.Input
+	Effects       []lifecycle.Effect
+	At            time.Time
+	Waterfall     Waterfall
+}

@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+)
+
+// verifyMethod is the one call that decides whether a silent gateway is alive (B274).
+const verifyMethod = "system-presence"
+
+// openSession dials beside the loop. An opened session is handed to the owner before anything that it reports, so that a
+// close never comes before its open.
+func (e *Engine) openSession(ctx context.Context, eff lifecycle.OpenSession) {
+	opCtx, cancel := context.WithTimeout(ctx, sessionDeadline)
+	e.ops[eff.Op] = cancel
+	e.tasks.Go(func() {
+		defer cancel()
+		handed := make(chan struct{})
+		defer close(handed)
+		s, hello, err := e.dial(opCtx, e.sessionEvents(ctx, eff.Session, handed))
+		if err != nil {
+			e.send(ctx, refusal(eff, err))
+			return
+		}
+		opened := lifecycle.SessionOpened{Op: eff.Op, Session: eff.Session, Hello: hello}
+		if !e.deliver(ctx, message{in: opened, session: s}) {
+			s.Close() // the owner is gone
+		}
+	})
+}
+
+func (e *Engine) sessionEvents(ctx context.Context, id lifecycle.SessionID, handed <-chan struct{}) SessionEvents {
+	alive := coalesce(aliveEvery)
+	return SessionEvents{
+		Alive: func() {
+			<-handed
+			if alive(time.Now()) {
+				e.send(ctx, lifecycle.SessionAlive{Session: id})
+			}
+		},
+		Closed: func(end SessionEnd) {
+			<-handed
+			e.send(ctx, lifecycle.SessionClosed{
+				Session: id, Code: end.Code, Announce: end.Announce, Expected: end.Expected,
+			})
+		},
+	}
+}
+
+// dial keeps a panicking port from taking the host with it.
+func (e *Engine) dial(ctx context.Context, events SessionEvents) (s Session, h lifecycle.Hello, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("bug in the host: opening a session panicked: %v", r)
+		}
+	}()
+	return e.ports.Sessions.Open(ctx, events)
+}
+
+func refusal(eff lifecycle.OpenSession, err error) lifecycle.SessionRefused {
+	r := lifecycle.SessionRefused{Op: eff.Op, Session: eff.Session}
+	if refused, ok := errors.AsType[*Refused](err); ok {
+		r.Retryable, r.RetryAfter, r.Problem = refused.Retryable, refused.RetryAfter, refused.Problem
+		return r
+	}
+	r.Problem = ProblemOf(err)
+	return r
+}
+
+func (e *Engine) verifySession(ctx context.Context, eff lifecycle.VerifySession) {
+	s := e.sessions[eff.Session]
+	e.run(ctx, eff.Op, verifyDeadline, eff, func(ctx context.Context) lifecycle.Input {
+		if s == nil {
+			return lifecycle.Verified{Session: eff.Session}
+		}
+		_, err := s.Call(ctx, verifyMethod, json.RawMessage("{}"))
+		// Any answer is life, also a refusal: only a gateway that says nothing is dead.
+		silent := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, ErrNotConnected)
+		return lifecycle.Verified{Session: eff.Session, Alive: !silent}
+	})
+}
+
+func (e *Engine) closeSession(id lifecycle.SessionID) {
+	if s, ok := e.sessions[id]; ok {
+		delete(e.sessions, id)
+		s.Close()
+	}
+}
+
+// track keeps the books of open sessions around a step.
+func (e *Engine) track(m message) {
+	switch in := m.in.(type) {
+	case lifecycle.SessionOpened:
+		e.sessions[in.Session] = m.session
+	case lifecycle.SessionClosed:
+		delete(e.sessions, in.Session)
+	default:
+	}
+}
+
+// offer makes the present session the one that calls go through.
+func (e *Engine) offer() {
+	s, ok := e.sessions[e.state.Session]
+	if !ok {
+		e.session.Store(nil)
+		return
+	}
+	e.session.Store(&s)
+}

@@ -1,0 +1,167 @@
+package lifecycle
+
+import "slices"
+
+// start is the operator's wish that the gateway be up (B020..B026).
+func (t *turn) start(in StartRequested) {
+	w := Waiter{Command: in.Command, kind: waitStart, outcome: OutcomeApplied}
+	switch t.s.Phase {
+	case PhaseStopped, PhaseError:
+		t.s.Epoch++
+		t.s.Up, t.s.Reconnects = true, 0
+		t.wait(w)
+		t.begin(FlowStart)
+	case PhaseRunning, PhaseVerifying:
+		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
+	case PhaseBackoff:
+		t.s.Reconnects = 0
+		t.wait(w)
+		t.hurry()
+	case PhaseClearing:
+		t.s.Up = true
+		if t.s.After == AfterRest { // stopping: its turn comes after the stop
+			t.s.Epoch++
+			w.held, w.outcome = true, OutcomeDeferred
+		} else {
+			w.outcome = OutcomeJoined
+		}
+		t.wait(w)
+	default:
+		t.join(w)
+	}
+}
+
+// join makes a command part of the flow under way. An automatic flow becomes an operator's: its failure has to be answered.
+func (t *turn) join(w Waiter) {
+	if t.s.Flow == FlowRevive {
+		t.s.Flow, t.s.Attempt = FlowStart, 1
+	}
+	w.outcome = OutcomeJoined
+	t.wait(w)
+}
+
+// stop is the operator's wish that the gateway be down (B034..B038, B210..B219). It works in every state.
+func (t *turn) stop(in StopRequested) {
+	if t.s.Phase == PhaseStopped {
+		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
+		return
+	}
+	t.s.Epoch++
+	t.s.Up = false
+	t.supersede("a stop was requested")
+	w := Waiter{Command: in.Command, kind: waitStop, outcome: OutcomeApplied}
+	joining := t.s.Phase == PhaseClearing && t.s.After == AfterRest
+	if joining {
+		w.outcome = OutcomeJoined
+	}
+	t.wait(w)
+	grace := t.p.Grace
+	if in.Now {
+		grace = 0
+	}
+	switch {
+	case joining && !in.Now: // the stop under way does it
+	case joining:
+		t.terminate(0)
+	default:
+		t.bringDown(AfterRest, Problem{}, grace)
+	}
+}
+
+// restart is the operator's wish for a new process (B230..B236).
+func (t *turn) restart(in RestartRequested) {
+	w := Waiter{Command: in.Command, kind: waitRestart, outcome: OutcomeApplied}
+	switch {
+	case t.s.Attached:
+		t.emit(Reply{in.Command, Outcome{Kind: OutcomeFailed, Problem: &Problem{
+			Code: "not_owned", Message: "cannot restart the gateway: it was started by somebody else",
+			Hint: "restart it where it was started, or stop it there and run `gatehost start`",
+		}}})
+	case t.s.Phase == PhaseStopped, t.s.Phase == PhaseError && t.s.Launch == "":
+		t.s.Epoch++
+		t.s.Up, t.s.Reconnects = true, 0
+		t.wait(w)
+		t.begin(FlowStart)
+	case t.s.Phase == PhaseBackoff:
+		t.s.Reconnects = 0
+		t.wait(w)
+		t.hurry()
+	case t.s.Phase == PhaseClearing && t.s.After == AfterRest:
+		t.s.Epoch++
+		t.s.Up = true
+		w.held, w.outcome = true, OutcomeDeferred
+		t.wait(w)
+	case t.s.Phase == PhaseClearing:
+		w.outcome = OutcomeJoined // the process that comes is newer than the wish
+		t.wait(w)
+	case t.s.Phase == PhaseRunning, t.s.Phase == PhaseVerifying, t.s.Flow == FlowRejoin, t.s.Phase == PhaseError:
+		t.s.Epoch++
+		t.s.Up, t.s.Reconnects = true, 0
+		t.s.Restarts++
+		t.s.Flow = FlowStart
+		t.wait(w)
+		t.bringDown(AfterRestart, Problem{}, t.p.Grace)
+	case t.s.Launch == "": // no process yet: the one that comes covers the wish (B233)
+		t.join(w)
+	default:
+		w.held, w.outcome = true, OutcomeDeferred
+		t.wait(w)
+	}
+}
+
+// hurry turns a waiting automatic attempt into the operator's start.
+func (t *turn) hurry() {
+	t.s.Epoch++
+	t.s.Up = true
+	t.cancelAll()
+	if t.s.Attached {
+		t.rejoin(t.p.RejoinWithin)
+		return
+	}
+	t.begin(FlowStart)
+}
+
+func (t *turn) wait(w Waiter) { t.s.Waiters = append(t.s.Waiters, w) }
+
+// replyWhere answers and forgets the waiters that match.
+func (t *turn) replyWhere(match func(Waiter) bool, outcome func(Waiter) Outcome) {
+	t.s.Waiters = slices.DeleteFunc(t.s.Waiters, func(w Waiter) bool {
+		if !match(w) {
+			return false
+		}
+		t.emit(Reply{w.Command, outcome(w)})
+		return true
+	})
+}
+
+func (t *turn) supersede(why string) {
+	t.replyWhere(
+		func(w Waiter) bool { return w.kind != waitStop },
+		func(Waiter) Outcome {
+			return Outcome{Kind: OutcomeSuperseded, Problem: &Problem{Code: "superseded", Message: "superseded: " + why}}
+		})
+}
+
+// succeed answers the waiters whose wish has come true; held ones wait for their turn.
+func (t *turn) succeed(kinds ...waiterKind) {
+	t.replyWhere(
+		func(w Waiter) bool { return slices.Contains(kinds, w.kind) && !w.held },
+		func(w Waiter) Outcome { return Outcome{Kind: w.outcome} })
+}
+
+func (t *turn) fail(p Problem) {
+	t.replyWhere(
+		func(Waiter) bool { return true },
+		func(Waiter) Outcome { return Outcome{Kind: OutcomeFailed, Problem: &p} })
+}
+
+// releaseHeld gives held waiters their turn and reports whether there were any.
+func (t *turn) releaseHeld() bool {
+	found := false
+	for i := range t.s.Waiters {
+		if t.s.Waiters[i].held {
+			t.s.Waiters[i].held, found = false, true
+		}
+	}
+	return found
+}

@@ -1,0 +1,251 @@
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+)
+
+// killAttempts is how often a stop that failed or whose outcome is unknown is asked for again.
+const killAttempts = 3
+
+// bringDown ends everything that the present flow has under way, closes the session, ends what is owned, and then goes on
+// with after. cause is why, for AfterFailed, AfterLost and AfterGiveUp.
+func (t *turn) bringDown(after After, cause Problem, grace time.Duration) {
+	t.s.After = after
+	if cause.Code != "" {
+		t.s.Cause = cause
+	}
+	t.cancelAllBut(TimerStart, after == AfterFailed || after == AfterBegin)
+	t.enter(PhaseClearing)
+	t.dropSession()
+	t.s.Failed = t.s.Launch
+	t.s.killTries = 0
+	if t.s.Launch != "" {
+		t.terminate(grace)
+		return
+	}
+	t.cleared()
+}
+
+func (t *turn) cancelAllBut(kind OpKind, keep bool) {
+	for _, id := range t.pendingIDs() {
+		if keep && t.s.Pending[id].Kind == kind {
+			continue
+		}
+		t.cancel(id)
+	}
+}
+
+func (t *turn) dropSession() {
+	if t.s.Session != 0 {
+		t.emit(CloseSession{Session: t.s.Session})
+	}
+	t.s.Session, t.s.Hello, t.s.ConnectedAt = 0, nil, time.Time{}
+}
+
+// terminate asks for the end of the owned launch, unless its start has not answered yet: what is not known to exist is
+// ended when its answer comes.
+func (t *turn) terminate(grace time.Duration) {
+	for _, op := range t.s.Pending {
+		if op.Kind == OpLaunch || op.Kind == OpInspect {
+			return
+		}
+	}
+	if t.s.Launch == "" {
+		t.cleared()
+		return
+	}
+	t.disarm(TimerTerminate)
+	t.emit(Terminate{
+		Op: t.open(Op{Kind: OpTerminate, Launch: t.s.Launch}), Launch: t.s.Launch, Grace: grace,
+	})
+}
+
+func (t *turn) terminated(op Op, in Terminated) {
+	if in.Result == OK {
+		if op.Launch == t.s.Launch {
+			if in.Exit.Known {
+				t.s.LastExit = &in.Exit
+			}
+			t.emit(Unwatch{Launch: op.Launch})
+			t.emit(Release{Launch: op.Launch})
+			t.s.Launch, t.s.Process, t.s.Adopted = "", Process{}, false
+		}
+		t.disarm(TimerTerminate)
+		t.cleared()
+		return
+	}
+	if op.Launch != t.s.Launch { // another stop of it succeeded meanwhile
+		t.cleared()
+		return
+	}
+	t.s.killTries++
+	if t.s.killTries < killAttempts {
+		t.arm(TimerTerminate, time.Second)
+		return
+	}
+	p := in.Problem
+	p.Message = "cannot end the gateway's process: " + p.Message
+	t.toError(p)
+}
+
+// cleared goes on with what the way down was for, once nothing owned is alive and nothing is under way that could change it.
+func (t *turn) cleared() {
+	if t.s.Phase != PhaseClearing || t.s.Launch != "" || !t.settled() {
+		return
+	}
+	after := t.s.After
+	t.s.After = AfterNothing
+	switch after {
+	case AfterNothing:
+	case AfterRest:
+		t.rest()
+	case AfterRestart:
+		t.begin(FlowStart)
+	case AfterBegin:
+		t.attempt()
+	case AfterFailed:
+		t.judge()
+	case AfterLost:
+		t.backOff()
+	case AfterGiveUp:
+		t.toError(t.s.Cause)
+	}
+}
+
+func (t *turn) rest() {
+	t.cancelAll()
+	t.enter(PhaseStopped)
+	t.s.Flow, t.s.Attached, t.s.Err, t.s.Reconnects = FlowNone, false, nil, 0
+	t.s.Conditions = nil
+	t.succeed(waitStop)
+	if t.s.Up && t.releaseHeld() {
+		t.begin(FlowStart)
+	}
+}
+
+// judge decides about a failed attempt. A process that came and went is shown to the doctors; anything else explains itself.
+func (t *turn) judge() {
+	if t.s.Cause.Fatal || t.s.Failed == "" {
+		t.retryOrFail()
+		return
+	}
+	t.diagnose()
+}
+
+func (t *turn) diagnose() {
+	t.enter(PhaseDiagnosing)
+	t.emit(Diagnose{
+		Op: t.open(Op{Kind: OpDiagnose}), Launch: t.s.Failed, Exit: t.s.LastExit,
+		Problem: t.s.Cause, Attempt: t.s.Attempt, Repaired: t.s.Repaired,
+	})
+}
+
+func (t *turn) diagnosed(in Diagnosed) {
+	afterUnknownRepair := t.s.repairUnknown
+	t.s.repairUnknown = false
+	switch {
+	case !in.Found && afterUnknownRepair:
+		t.again()
+	case !in.Found:
+		t.retryOrFail()
+	case in.OtherOwner:
+		t.toError(in.Problem)
+	case in.Repairable && t.s.Repaired: // once is enough (B053, invariant 7)
+		p := in.Problem
+		p.Fatal = true
+		p.Message += " (a repair was already done and did not help)"
+		t.toError(p)
+	case in.Repairable && t.p.Repair == RepairAuto:
+		t.s.Cause = in.Problem
+		t.enter(PhaseRepairing)
+		t.emit(Repair{Op: t.open(Op{Kind: OpRepair})})
+	case in.Repairable:
+		p := in.Problem
+		p.Fatal = true
+		p.Hint = "run `gatehost doctor NAME --repair` (repair.mode is " + string(t.p.Repair) + "), or " + p.Hint
+		t.toError(p)
+	case in.Problem.Fatal:
+		t.toError(in.Problem)
+	default:
+		t.s.Cause = in.Problem
+		t.retryOrFail()
+	}
+}
+
+func (t *turn) repaired(op Op, in Repaired) {
+	t.s.Repaired = true
+	if op.Abandoned {
+		t.cleared()
+		return
+	}
+	switch in.Result {
+	case OK:
+		t.again()
+	case Unknown: // find out what it did before going on (R21)
+		t.s.repairUnknown = true
+		t.diagnose()
+	case Failed:
+		p := t.s.Cause
+		p.Fatal = true
+		p.Message += "; the repair failed: " + in.Problem.Message
+		if in.Problem.Hint != "" {
+			p.Hint = in.Problem.Hint
+		}
+		t.toError(p)
+	}
+}
+
+// again is the one more start that a repair earns, whatever attempt it was (B050, B052).
+func (t *turn) again() {
+	t.s.Attempt++
+	t.attempt()
+}
+
+func (t *turn) retryOrFail() {
+	switch {
+	case t.s.Cause.Fatal:
+		t.toError(t.s.Cause)
+	case t.s.Flow != FlowStart:
+		t.backOff()
+	case t.s.Attempt < t.p.StartAttempts:
+		t.s.Attempt++
+		t.enter(PhaseRetryWait)
+		t.arm(TimerRetry, t.p.RetryDelay)
+	default:
+		t.toError(t.s.Cause)
+	}
+}
+
+// toError is the end of a road: it is answered, shown, and left alone or tried slowly.
+func (t *turn) toError(p Problem) {
+	t.cancelAll()
+	t.dropSession()
+	t.enter(PhaseError)
+	t.s.Flow, t.s.After, t.s.Err = FlowNone, AfterNothing, &p
+	t.s.Reconnects = max(t.s.Reconnects, t.p.ReconnectAttempts) // what comes by itself now is slow (invariant 5)
+	t.fail(p)
+	if !p.Fatal && t.s.Up && t.p.SlowRetry > 0 {
+		t.arm(TimerSlow, t.p.SlowRetry)
+	}
+}
+
+// backOff schedules the next automatic attempt (B196..B200).
+func (t *turn) backOff() {
+	if !t.s.Up {
+		t.rest()
+		return
+	}
+	if t.s.Reconnects >= t.p.ReconnectAttempts {
+		p := t.s.Cause
+		p.Message = fmt.Sprintf("gave up fast attempts after %d: %s", t.p.ReconnectAttempts, p.Message)
+		t.toError(p)
+		return
+	}
+	t.cancelAll()
+	delay := t.p.backoff(t.s.Reconnects)
+	t.s.Reconnects++
+	t.s.Flow = FlowRevive
+	t.enter(PhaseBackoff)
+	t.arm(TimerBackoff, delay)
+}

@@ -1,0 +1,128 @@
+package lifecycle
+
+import "time"
+
+// Effect is something that the engine does for the machine. The set is closed. An operation (it has an Op) is answered
+// exactly once, also when it was cancelled; a subscription (Watch, an opened session) is opened and closed.
+//
+//sumtype:decl
+type Effect interface{ effect() }
+
+// Operations.
+type (
+	// Recover asks the launcher for traces of this gateway.
+	Recover struct{ Op OpID }
+	// ClearServices inspects the configured unloaders and unloads what they have leave for.
+	ClearServices struct{ Op OpID }
+	// ProbePort asks who has the port.
+	ProbePort struct{ Op OpID }
+	// PrepareLaunch makes a new launch identity durable.
+	PrepareLaunch struct{ Op OpID }
+	// Launch starts the process.
+	Launch struct {
+		Op     OpID
+		Launch LaunchID
+	}
+	// Inspect finds out what became of a launch after an unknown answer.
+	Inspect struct {
+		Op     OpID
+		Launch LaunchID
+	}
+	// ProbeReady asks the port whether a connect would succeed.
+	ProbeReady struct{ Op OpID }
+	// OpenSession dials, and on success the session lives until CloseSession or SessionClosed.
+	OpenSession struct {
+		Op      OpID
+		Session SessionID
+	}
+	// VerifySession makes one call over the session.
+	VerifySession struct {
+		Op      OpID
+		Session SessionID
+	}
+	// Terminate ends a launch and its whole tree.
+	Terminate struct {
+		Op     OpID
+		Launch LaunchID
+		Grace  time.Duration
+	}
+	// Diagnose asks the doctors about the failed start.
+	Diagnose struct {
+		Op       OpID
+		Launch   LaunchID // whose output to show; empty when there was none
+		Exit     *Exit
+		Problem  Problem
+		Attempt  int
+		Repaired bool
+	}
+	// Repair executes the plan that the last Diagnose found.
+	Repair struct{ Op OpID }
+	// SetTimer answers TimerFired after a while.
+	SetTimer struct {
+		Op    OpID
+		After time.Duration
+	}
+)
+
+// Commands to the engine without an answer of their own.
+type (
+	// Cancel ends an operation or a timer early. Its answer may still come.
+	Cancel struct{ Op OpID }
+	// Watch opens the output and exit of a launch.
+	Watch struct {
+		Launch  LaunchID
+		Adopted bool // from an earlier host: output goes on where that one stopped
+	}
+	// Unwatch closes it.
+	Unwatch struct{ Launch LaunchID }
+	// CloseSession ends a session politely.
+	CloseSession struct{ Session SessionID }
+	// Release forgets an ended launch; its exit is recorded in State.
+	Release struct{ Launch LaunchID }
+	// Reply answers a command.
+	Reply struct {
+		Command CommandID
+		Outcome Outcome
+	}
+	// Ignored says why an input changed nothing; for the log.
+	Ignored struct{ Reason string }
+)
+
+// OutcomeKind is how a command ended.
+type OutcomeKind string
+
+// Outcomes (B021, B030, B231).
+const (
+	OutcomeApplied    OutcomeKind = "applied"
+	OutcomeJoined     OutcomeKind = "joined"
+	OutcomeDeferred   OutcomeKind = "deferred" // put off first, then applied
+	OutcomeSuperseded OutcomeKind = "superseded"
+	OutcomeFailed     OutcomeKind = "failed"
+)
+
+// Outcome is the answer to a command; Problem is set with OutcomeFailed and OutcomeSuperseded.
+type Outcome struct {
+	Kind    OutcomeKind
+	Problem *Problem
+}
+
+func (Recover) effect()       {}
+func (ClearServices) effect() {}
+func (ProbePort) effect()     {}
+func (PrepareLaunch) effect() {}
+func (Launch) effect()        {}
+func (Inspect) effect()       {}
+func (ProbeReady) effect()    {}
+func (OpenSession) effect()   {}
+func (VerifySession) effect() {}
+func (Terminate) effect()     {}
+func (Diagnose) effect()      {}
+func (Repair) effect()        {}
+func (SetTimer) effect()      {}
+func (Cancel) effect()        {}
+func (Watch) effect()         {}
+func (Unwatch) effect()       {}
+func (CloseSession) effect()  {}
+func (Release) effect()       {}
+func (Reply) effect()         {}
+func (Ignored) effect()       {}

@@ -1,0 +1,70 @@
+package lifecycle
+
+import "time"
+
+// RepairMode is how far the host goes by itself.
+type RepairMode string
+
+// Repair modes.
+const (
+	RepairAuto RepairMode = "auto"
+	RepairAsk  RepairMode = "ask"
+	RepairOff  RepairMode = "off"
+)
+
+// ConflictMode is what happens when somebody else's gateway is on the port.
+type ConflictMode string
+
+// Conflict modes.
+const (
+	ConflictAttach ConflictMode = "attach"
+	ConflictFail   ConflictMode = "fail"
+)
+
+// Policy is the operator's settings for one gateway; it does not change while an engine lives.
+type Policy struct {
+	StartAttempts int           // fast attempts in one start (B040)
+	RetryDelay    time.Duration // between them (B054)
+	NoProgress    time.Duration // a start without any sign of life ends after this (R48)
+	StartTimeout  time.Duration // a start flow ends after this, whatever it shows
+	ProbeInterval time.Duration // between two readiness probes
+
+	BackoffBase       time.Duration // B197
+	BackoffMax        time.Duration
+	ReconnectAttempts int           // fast attempts between two stable periods (invariant 5)
+	StableAfter       time.Duration // running this long sets the attempts back to 0 (B026)
+	SlowRetry         time.Duration // after the cap; 0 means stop trying
+
+	Grace        time.Duration // SIGTERM to SIGKILL
+	Silence      time.Duration // without any frame, then verify (B274)
+	RejoinWithin time.Duration // a lost connection to a live process is tried this long
+	RestartSlack time.Duration // added to an announced restart (B205)
+
+	Repair     RepairMode
+	OnConflict ConflictMode
+}
+
+// DefaultPolicy is the defaults of config.toml.
+func DefaultPolicy() Policy {
+	return Policy{
+		StartAttempts: 3, RetryDelay: time.Second,
+		NoProgress: 90 * time.Second, StartTimeout: 8 * time.Minute, ProbeInterval: 200 * time.Millisecond,
+		BackoffBase: time.Second, BackoffMax: 30 * time.Second, ReconnectAttempts: 10,
+		StableAfter: time.Minute, SlowRetry: 5 * time.Minute,
+		Grace: 30 * time.Second, Silence: 180 * time.Second,
+		RejoinWithin: 30 * time.Second, RestartSlack: time.Minute,
+		Repair: RepairAuto, OnConflict: ConflictAttach,
+	}
+}
+
+// backoff is the delay before automatic attempt n, counted from 0: base * 2^n, at most max.
+func (p Policy) backoff(n int) time.Duration {
+	d := p.BackoffBase
+	for range n {
+		d *= 2
+		if d >= p.BackoffMax {
+			return p.BackoffMax
+		}
+	}
+	return min(d, p.BackoffMax)
+}

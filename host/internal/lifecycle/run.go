@@ -1,0 +1,187 @@
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+)
+
+// processExited is the end of an owned process. It matches by LaunchID alone, also after a stop was asked (R1).
+func (t *turn) processExited(in ProcessExited) {
+	if in.Launch != t.s.Launch {
+		t.ignore("exit of launch %s, which is not ours now", in.Launch)
+		return
+	}
+	t.s.LastExit = &in.Exit
+	switch t.s.Phase {
+	case PhaseClearing: // Terminated answers when the rest of the tree is gone, too
+	case PhaseError:
+		t.bringDown(AfterGiveUp, *t.s.Err, t.p.Grace)
+	case PhaseRunning, PhaseVerifying:
+		t.lost(Problem{Code: "exited", Message: "the gateway ended: " + describe(in.Exit)})
+	default:
+		if t.s.Flow == FlowRejoin {
+			t.lost(Problem{Code: "exited", Message: "the gateway ended: " + describe(in.Exit)})
+			return
+		}
+		t.bringDown(AfterFailed, Problem{
+			Code:    "exited_before_ready",
+			Message: "Gateway process exited before becoming ready (" + describe(in.Exit) + ")",
+			Hint:    "look at its last lines with `gatehost logs` or `gatehost status`",
+		}, t.p.Grace)
+	}
+}
+
+func describe(e Exit) string {
+	switch {
+	case !e.Known:
+		return "nobody saw how"
+	case e.Signal != "":
+		return "signal=" + e.Signal
+	default:
+		return fmt.Sprintf("code=%d", e.Code)
+	}
+}
+
+// watchLost: the process lives, but its shim is gone. It is ended gracefully and started anew under a new shim.
+func (t *turn) watchLost(in WatchLost) {
+	if in.Launch != t.s.Launch {
+		t.ignore("lost watch of launch %s, which is not ours now", in.Launch)
+		return
+	}
+	switch t.s.Phase {
+	case PhaseClearing, PhaseError:
+		t.ignore("lost watch while ending the launch")
+	case PhaseRunning, PhaseVerifying:
+		t.lost(in.Problem)
+	default:
+		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
+	}
+}
+
+// lost ends what is left of a gateway that was up, then backs off and revives it.
+func (t *turn) lost(cause Problem) {
+	t.stable()
+	t.s.Restarts++
+	t.s.Flow = FlowRevive
+	t.bringDown(AfterLost, cause, t.p.Grace)
+}
+
+// stable forgets earlier attempts when the gateway has been healthy for long enough (B026, B203).
+func (t *turn) stable() {
+	if !t.s.RunningSince.IsZero() && t.now.Sub(t.s.RunningSince) >= t.p.StableAfter {
+		t.s.Reconnects = 0
+	}
+	t.s.RunningSince = time.Time{}
+}
+
+// sessionClosed: the connection is gone; what that means depends on what the gateway said and whose process it is.
+func (t *turn) sessionClosed(in SessionClosed) {
+	if in.Session != t.s.Session || in.Session == 0 {
+		t.ignore("close of session %d, which is not the present one", in.Session)
+		return
+	}
+	t.s.Cause = Problem{Code: "session_lost", Message: fmt.Sprintf("the session was lost (close code %d)", in.Code)}
+	t.s.Session, t.s.Hello, t.s.ConnectedAt = 0, nil, time.Time{}
+	t.disarm(TimerSilence, OpVerify)
+	within := t.p.RejoinWithin
+	if in.Announce == AnnounceRestart { // expected: costs no attempt, has its own deadline (B205)
+		within = max(in.Expected, 0) + t.p.RestartSlack
+	}
+	t.stable()
+	t.rejoin(within)
+}
+
+// rejoin tries the connection alone: the process lives, or is not ours to touch (B204).
+func (t *turn) rejoin(within time.Duration) {
+	t.s.Flow = FlowRejoin
+	t.s.Readiness = 0
+	t.arm(TimerRejoin, within)
+	t.probeReady()
+}
+
+func (t *turn) rejoinFailed() {
+	cause := Problem{Code: "session_lost", Message: "the gateway did not take a connection again in time"}
+	if t.s.Cause.Code != "" && t.s.Cause.Message != "" {
+		cause.Message += ": " + t.s.Cause.Message
+	}
+	if t.s.Attached {
+		t.s.Cause = cause
+		t.cancelAll()
+		t.backOff()
+		return
+	}
+	t.lost(cause)
+}
+
+func (t *turn) sessionAlive(in SessionAlive) {
+	if in.Session != t.s.Session || in.Session == 0 {
+		t.ignore("sign of life of session %d, which is not the present one", in.Session)
+		return
+	}
+	t.s.LastAlive = t.now
+}
+
+// silence is the deadline since the last sign of life; only then one call decides (B274). The timer is not moved by every
+// frame: when it fires early it is set for the rest.
+func (t *turn) silence() {
+	silent := t.now.Sub(t.s.LastAlive)
+	if silent < t.p.Silence {
+		t.arm(TimerSilence, t.p.Silence-max(silent, 0))
+		return
+	}
+	t.enter(PhaseVerifying)
+	t.emit(VerifySession{Op: t.open(Op{Kind: OpVerify, Session: t.s.Session}), Session: t.s.Session})
+}
+
+func (t *turn) verified(in Verified) {
+	if in.Alive || t.s.LastAlive.After(t.s.PhaseSince) { // a sign of life during the call counts (B277)
+		if in.Alive {
+			t.s.LastAlive = t.now
+		}
+		t.enter(PhaseRunning)
+		t.arm(TimerSilence, t.p.Silence)
+		return
+	}
+	cause := Problem{
+		Code:    "silent",
+		Message: fmt.Sprintf("the gateway was silent for %v and did not answer a call", t.p.Silence),
+	}
+	if t.s.Attached {
+		t.dropSession()
+		t.s.Cause = cause
+		t.rejoin(t.p.RejoinWithin)
+		return
+	}
+	t.lost(cause)
+}
+
+// symptomSeen acts on what the output of the own process says. Most meanings wait for the exit and the doctors; these two
+// concern a process that lives on.
+func (t *turn) symptomSeen(in SymptomSeen) {
+	switch {
+	case in.Launch != t.s.Launch:
+		t.ignore("symptom of launch %s, which is not ours now", in.Launch)
+	case in.Symptom == SymptomChannelsSuppressed:
+		t.condition(Condition{
+			Code: "channels-suppressed", Message: in.Text,
+			Hint: "the gateway's crash-loop breaker holds its channels back after three unclean ends in 5 minutes; " +
+				"restart it once that window has passed",
+		})
+	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin:
+		t.s.Flow = FlowRevive
+		t.s.Attempt, t.s.Repaired = 1, false
+		t.bringDown(AfterFailed, Problem{Code: "restart_failed", Message: "the gateway could not restart: " + in.Text}, t.p.Grace)
+	default:
+		t.ignore("symptom %s is for the diagnosis", in.Symptom)
+	}
+}
+
+func (t *turn) condition(c Condition) {
+	for _, have := range t.s.Conditions {
+		if have.Code == c.Code {
+			return
+		}
+	}
+	c.Since = t.now
+	t.s.Conditions = append(t.s.Conditions, c)
+}

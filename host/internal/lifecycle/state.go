@@ -1,0 +1,170 @@
+package lifecycle
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// OpKind is what a pending operation or timer is for.
+type OpKind string
+
+// Kinds of operations, then of timers.
+const (
+	OpRecover   OpKind = "recover"
+	OpServices  OpKind = "services"
+	OpPort      OpKind = "port"
+	OpPrepare   OpKind = "prepare"
+	OpLaunch    OpKind = "launch"
+	OpInspect   OpKind = "inspect"
+	OpReady     OpKind = "ready"
+	OpSession   OpKind = "session"
+	OpVerify    OpKind = "verify"
+	OpTerminate OpKind = "terminate"
+	OpDiagnose  OpKind = "diagnose"
+	OpRepair    OpKind = "repair"
+
+	TimerProbe      OpKind = "timer-probe"
+	TimerNoProgress OpKind = "timer-no-progress"
+	TimerStart      OpKind = "timer-start"
+	TimerRetry      OpKind = "timer-retry"
+	TimerBackoff    OpKind = "timer-backoff"
+	TimerRejoin     OpKind = "timer-rejoin"
+	TimerSilence    OpKind = "timer-silence"
+	TimerSlow       OpKind = "timer-slow"
+	TimerTerminate  OpKind = "timer-terminate"
+)
+
+// Op is a pending operation or timer.
+type Op struct {
+	Kind    OpKind
+	Launch  LaunchID
+	Session SessionID
+	// Abandoned: nobody wants its result, but what it did has to be known before the machine goes on.
+	Abandoned bool
+}
+
+// mustSettle says that the machine may not go on before the answer is there, since the effect may have created or may still
+// be changing something.
+func (o Op) mustSettle() bool {
+	return o.Kind == OpLaunch || o.Kind == OpInspect || o.Kind == OpTerminate || o.Kind == OpRepair
+}
+
+// waiterKind is which command waits.
+type waiterKind int
+
+const (
+	waitStart waiterKind = iota + 1
+	waitStop
+	waitRestart
+)
+
+// Waiter is a command that has not been answered.
+type Waiter struct {
+	Command CommandID
+	kind    waiterKind
+	outcome OutcomeKind // given on success
+	held    bool        // its turn comes when the present flow has ended
+}
+
+// State is all that is known about one gateway. It is a value: Step never changes the one it was given.
+type State struct {
+	Phase      Phase
+	PhaseSince time.Time
+	Flow       Flow
+	After      After // in PhaseClearing
+	Up         bool  // what the operator wants
+	Epoch      uint64
+
+	Launch   LaunchID // the launch we own; set before it exists, cleared when nothing of it is alive
+	Process  Process
+	Adopted  bool
+	Attached bool
+	Failed   LaunchID // the launch of the attempt that just failed, for the diagnosis
+
+	Session     SessionID
+	Hello       *Hello
+	ConnectedAt time.Time
+	LastAlive   time.Time
+	LastHello   *Hello // survives the session: version in status while reconnecting
+
+	Cause         Problem // why the way leads down
+	Err           *Problem
+	LastExit      *Exit
+	Readiness     Readiness
+	Attempt       int // in this flow, from 1
+	Repaired      bool
+	repairUnknown bool
+	killTries     int
+	Reconnects    int // automatic attempts since the last stable period (invariant 5)
+	Restarts      int // processes lost or restarted since the host began
+	RunningSince  time.Time
+	Conditions    []Condition
+
+	Pending map[OpID]Op
+	Waiters []Waiter
+
+	nextOp      OpID
+	nextSession SessionID
+}
+
+// New is the state of a gateway that nobody has asked for yet.
+func New() State { return State{Phase: PhaseStopped} }
+
+// Public is the state as operators see it.
+func (s State) Public() Public {
+	switch s.Phase {
+	case PhaseStopped:
+		return Stopped
+	case PhaseRunning, PhaseVerifying:
+		return Running
+	case PhaseError:
+		return Error
+	case PhaseClearing:
+		if s.After == AfterRest {
+			return Stopping
+		}
+	default:
+	}
+	if s.Flow == FlowStart {
+		return Starting
+	}
+	return Reconnecting
+}
+
+// Owner says whose process the gateway is.
+func (s State) Owner() Owner {
+	switch {
+	case s.Attached:
+		return OwnerAttached
+	case s.Launch != "":
+		return OwnerOwned
+	default:
+		return OwnerNone
+	}
+}
+
+// Final reports whether the state may have nothing pending.
+func (s State) Final() bool {
+	return s.Phase == PhaseStopped || s.Phase == PhaseError
+}
+
+func (s State) clone() State {
+	s.Pending = maps.Clone(s.Pending)
+	if s.Pending == nil {
+		s.Pending = map[OpID]Op{}
+	}
+	s.Waiters = slices.Clone(s.Waiters)
+	s.Conditions = slices.Clone(s.Conditions)
+	return s
+}
+
+// pendingOf finds a live operation of a kind.
+func (s State) pendingOf(kind OpKind) (OpID, bool) {
+	for id, op := range s.Pending {
+		if op.Kind == kind && !op.Abandoned {
+			return id, true
+		}
+	}
+	return 0, false
+}

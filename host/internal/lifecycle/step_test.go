@@ -1,0 +1,182 @@
+package lifecycle_test
+
+import (
+	"testing"
+	"time"
+
+	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
+)
+
+var t0 = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// drive feeds inputs made from the effects so far and returns all effects of the last one.
+type drive struct {
+	t   *testing.T
+	p   lc.Policy
+	s   lc.State
+	now time.Time
+	out []lc.Effect
+}
+
+func (d *drive) feed(in lc.Input) *drive {
+	d.t.Helper()
+	d.s, d.out = lc.Step(d.p, d.s, in, d.now)
+	return d
+}
+
+func last[E lc.Effect](d *drive) E {
+	d.t.Helper()
+	for i := len(d.out) - 1; i >= 0; i-- {
+		if e, ok := d.out[i].(E); ok {
+			return e
+		}
+	}
+	var none E
+	d.t.Fatalf("no %T among %v in phase %s", none, d.out, d.s.Phase)
+	return none
+}
+
+// running drives a new gateway to running.
+func running(t *testing.T) *drive {
+	t.Helper()
+	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
+	d.feed(lc.StartRequested{Command: 1})
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
+	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
+	d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: "A"})
+	d.feed(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: "A", Live: true, Watched: true}})
+	d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
+	d.feed(lc.SessionOpened{Op: last[lc.OpenSession](d).Op, Session: last[lc.OpenSession](d).Session})
+	if d.s.Phase != lc.PhaseRunning {
+		t.Fatalf("phase = %s", d.s.Phase)
+	}
+	return d
+}
+
+func TestExitOfReplacedChildIsIgnored(t *testing.T) { // B067, B191
+	d := running(t)
+	before := d.s.Phase
+	d.feed(lc.ProcessExited{Launch: "an older one", Exit: lc.Exit{Known: true, Code: 1}})
+	if d.s.Phase != before || d.s.LastExit != nil {
+		t.Errorf("phase = %s, last exit = %v", d.s.Phase, d.s.LastExit)
+	}
+}
+
+func TestCloseOfAnOldSessionIsIgnored(t *testing.T) { // B136
+	d := running(t)
+	d.feed(lc.SessionClosed{Session: d.s.Session + 7, Code: 1006})
+	if d.s.Phase != lc.PhaseRunning {
+		t.Errorf("phase = %s", d.s.Phase)
+	}
+}
+
+func TestExitDuringStopDoesNotAnswerItBeforeTheTreeIsGone(t *testing.T) {
+	d := running(t)
+	d.feed(lc.StopRequested{Command: 2})
+	kill := last[lc.Terminate](d)
+	d.feed(lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true}})
+	if d.s.Phase != lc.PhaseClearing {
+		t.Fatalf("phase = %s, want clearing until the launcher says that nothing is left", d.s.Phase)
+	}
+	d.feed(lc.Terminated{Op: kill.Op, Launch: "A", Result: lc.OK})
+	if r := last[lc.Reply](d); r.Command != 2 || r.Outcome.Kind != lc.OutcomeApplied {
+		t.Errorf("reply = %+v", r)
+	}
+}
+
+func TestAnnouncedRestartCostsNoAttemptAndHasItsOwnDeadline(t *testing.T) { // B205
+	d := running(t)
+	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond})
+	var deadline time.Duration
+	for _, e := range d.out {
+		if timer, ok := e.(lc.SetTimer); ok {
+			deadline = max(deadline, timer.After)
+		}
+	}
+	if want := 1500*time.Millisecond + d.p.RestartSlack; deadline != want {
+		t.Errorf("deadline = %v, want %v", deadline, want)
+	}
+	if d.s.Reconnects != 0 || d.s.Launch != "A" || d.s.Public() != lc.Reconnecting {
+		t.Errorf("reconnects = %d, launch = %s, state = %s", d.s.Reconnects, d.s.Launch, d.s.Public())
+	}
+	d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
+	d.feed(lc.SessionOpened{Op: last[lc.OpenSession](d).Op, Session: last[lc.OpenSession](d).Session})
+	if d.s.Phase != lc.PhaseRunning || d.s.Restarts != 0 {
+		t.Errorf("phase = %s, restarts = %d", d.s.Phase, d.s.Restarts)
+	}
+}
+
+func TestRefusedCredentialsEndTheStartWithTheirHint(t *testing.T) {
+	d := running(t)
+	d.feed(lc.RestartRequested{Command: 2})
+	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
+	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
+	d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: "B"})
+	d.feed(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: "B", Live: true, Watched: true}})
+	d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
+	d.feed(lc.SessionRefused{Op: last[lc.OpenSession](d).Op, Problem: lc.Problem{Code: "AUTH_TOKEN_MISMATCH", Message: "m", Hint: "h", Fatal: true}})
+	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "B", Result: lc.OK})
+	r := last[lc.Reply](d)
+	if r.Outcome.Kind != lc.OutcomeFailed || r.Outcome.Problem.Hint != "h" || d.s.Phase != lc.PhaseError || len(d.s.Pending) != 0 {
+		t.Errorf("reply = %+v, phase = %s, pending = %v: want one failed answer and nothing that tries again", r, d.s.Phase, d.s.Pending)
+	}
+}
+
+func TestSessionThatOpensTooLateIsClosed(t *testing.T) {
+	d := running(t)
+	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006})
+	d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
+	opening := last[lc.OpenSession](d)
+	d.feed(lc.StopRequested{Command: 2})
+	d.feed(lc.SessionOpened{Op: opening.Op, Session: opening.Session})
+	if got := last[lc.CloseSession](d).Session; got != opening.Session {
+		t.Errorf("closed session = %d, want %d", got, opening.Session)
+	}
+}
+
+func TestUnknownRepairIsDiagnosedAgainBeforeAnythingElse(t *testing.T) { // R21
+	d := running(t)
+	d.feed(lc.RestartRequested{Command: 2})
+	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
+	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
+	d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: "B"})
+	d.feed(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: "B", Live: true, Watched: true}})
+	d.feed(lc.ProcessExited{Launch: "B", Exit: lc.Exit{Known: true, Code: 78}})
+	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "B", Result: lc.OK})
+	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true})
+	d.feed(lc.Repaired{Op: last[lc.Repair](d).Op, Result: lc.Unknown})
+	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op})
+	if d.s.Phase != lc.PhaseRecovering || !d.s.Repaired {
+		t.Errorf("phase = %s, repaired = %v: want one more attempt", d.s.Phase, d.s.Repaired)
+	}
+}
+
+func TestBackoffDoublesUpToItsMaximum(t *testing.T) { // B197, T016, T017
+	d := running(t)
+	var delays []time.Duration
+	for range 7 {
+		d.feed(lc.ProcessExited{Launch: d.s.Launch, Exit: lc.Exit{Known: true, Code: 1}})
+		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: d.s.Launch, Result: lc.OK})
+		timer := last[lc.SetTimer](d)
+		delays = append(delays, timer.After)
+		d.feed(lc.TimerFired{Op: timer.Op})
+		d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+		d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
+		d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
+		d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: "N"})
+		d.feed(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: "N", Live: true, Watched: true}})
+		d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
+		d.feed(lc.SessionOpened{Op: last[lc.OpenSession](d).Op, Session: last[lc.OpenSession](d).Session})
+	}
+	want := []time.Duration{1, 2, 4, 8, 16, 30, 30}
+	for i := range want {
+		if delays[i] != want[i]*time.Second {
+			t.Fatalf("delays = %v, want %v s", delays, want)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package lifecycle
+
+import "time"
+
+// LaunchID names one launch of a process; it is durable before the process exists.
+type LaunchID string
+
+// SessionID names one WebSocket session of this host process.
+type SessionID uint64
+
+// OpID names one effect that answers, or one timer.
+type OpID uint64
+
+// CommandID names one request of an operator; the engine hands them out.
+type CommandID uint64
+
+// Public is the state as operators see it (B001).
+type Public string
+
+// The public states.
+const (
+	Stopped      Public = "stopped"
+	Starting     Public = "starting"
+	Running      Public = "running"
+	Reconnecting Public = "reconnecting"
+	Stopping     Public = "stopping"
+	Error        Public = "error"
+)
+
+// Phase is where inside a public state the gateway is.
+type Phase string
+
+// The phases, in the order of a start, then the roads down.
+const (
+	PhaseStopped    Phase = "stopped"
+	PhaseRecovering Phase = "recovering"
+	PhaseServices   Phase = "services"
+	PhaseProbing    Phase = "probing"
+	PhasePreparing  Phase = "preparing"
+	PhaseLaunching  Phase = "launching"
+	PhaseReady      Phase = "ready" // waiting until the gateway would accept a connect
+	PhaseConnecting Phase = "connecting"
+	PhaseRunning    Phase = "running"
+	PhaseVerifying  Phase = "verifying" // running, but silent: one call decides
+	PhaseClearing   Phase = "clearing"  // ending what is owned; After says what for
+	PhaseDiagnosing Phase = "diagnosing"
+	PhaseRepairing  Phase = "repairing"
+	PhaseRetryWait  Phase = "retry-wait"
+	PhaseBackoff    Phase = "backoff"
+	PhaseError      Phase = "error"
+)
+
+// Flow is why the chain of phases is being walked.
+type Flow string
+
+// The flows.
+const (
+	FlowNone   Flow = ""
+	FlowStart  Flow = "start"  // an operator asked for it
+	FlowRevive Flow = "revive" // the gateway was lost; a new process is tried
+	FlowRejoin Flow = "rejoin" // only the connection was lost; the process lives
+)
+
+// After is what bringDown is for.
+type After string
+
+// What follows once nothing owned is alive.
+const (
+	AfterNothing After = ""
+	AfterRest    After = "rest"    // the operator's stop
+	AfterRestart After = "restart" // the operator's restart
+	AfterFailed  After = "failed"  // a start attempt failed: judge State.Cause
+	AfterLost    After = "lost"    // a running gateway was lost: back off and revive
+	AfterGiveUp  After = "give-up" // go to error with State.Cause
+	AfterBegin   After = "begin"   // leftovers are gone: go on with the start
+)
+
+// Owner is whose process the gateway is.
+type Owner string
+
+// Owners.
+const (
+	OwnerNone     Owner = "none"
+	OwnerOwned    Owner = "owned"
+	OwnerAttached Owner = "attached" // somebody else's; never signalled
+)
+
+// Problem is an error with a stable code and a hint.
+type Problem struct {
+	Code    string
+	Message string
+	Hint    string
+	// Fatal: trying again without a change is pointless.
+	Fatal bool
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	Code   int
+	Signal string
+	Known  bool
+	At     time.Time
+}
+
+// Process is what is known about the owned process.
+type Process struct {
+	PID       int
+	StartedAt time.Time
+}
+
+// Hello is what the gateway said when a session opened.
+type Hello struct {
+	Protocol int
+	Version  string
+	BootID   string
+	ConnID   string
+}
+
+// Condition is something that is not well while the gateway runs.
+type Condition struct {
+	Code    string
+	Message string
+	Hint    string
+	Since   time.Time
+}
+
+// Symptom is what a line of output showed, as far as policy acts on it; the words are plugin.Symptom's.
+type Symptom string
+
+// Symptoms that decide something here.
+const (
+	SymptomConfigInvalid      Symptom = "config-invalid"
+	SymptomRuntimeFatal       Symptom = "runtime-fatal"
+	SymptomMigrationLocked    Symptom = "migration-locked"
+	SymptomPortConflict       Symptom = "port-conflict"
+	SymptomStateLocked        Symptom = "state-locked"
+	SymptomChannelsSuppressed Symptom = "channels-suppressed"
+	SymptomZombie             Symptom = "zombie"
+	SymptomConfigMissing      Symptom = "config-missing"
+)

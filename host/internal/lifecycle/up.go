@@ -1,0 +1,297 @@
+package lifecycle
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// begin walks the road up from its first phase, as a new flow.
+func (t *turn) begin(f Flow) {
+	t.cancelAll()
+	t.s.Flow, t.s.Attempt, t.s.Repaired, t.s.repairUnknown = f, 1, false, false
+	t.s.Err = nil
+	t.arm(TimerStart, t.p.StartTimeout)
+	t.attempt()
+}
+
+// attempt walks it within the present flow.
+func (t *turn) attempt() {
+	t.s.Cause, t.s.Failed, t.s.Readiness = Problem{}, "", 0
+	t.s.Conditions = nil
+	t.s.Attached = false
+	t.enter(PhaseRecovering)
+	t.emit(Recover{Op: t.open(Op{Kind: OpRecover})})
+}
+
+// recovered looks at the traces of earlier launches: a live and watched one is adopted, any other live one is ended first,
+// one after the other, since two gateways of ours must never live at once (invariant 1).
+func (t *turn) recovered(in Recovered) {
+	if in.Result != OK {
+		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
+		return
+	}
+	var live []Instance
+	for _, inst := range in.Instances {
+		if inst.Live {
+			live = append(live, inst)
+			continue
+		}
+		if t.s.LastExit == nil && inst.Exit.Known {
+			t.s.LastExit = &inst.Exit
+		}
+		t.emit(Release{Launch: inst.Launch})
+	}
+	t.forget()
+	switch {
+	case len(live) == 0:
+		t.enter(PhaseServices)
+		t.emit(ClearServices{Op: t.open(Op{Kind: OpServices})})
+	case len(live) == 1 && live[0].Watched:
+		t.adopt(live[0])
+	default:
+		// The newest watched one is kept for last; its turn to be adopted comes when it is alone.
+		doomed := slices.MinFunc(live, func(a, b Instance) int {
+			if a.Watched != b.Watched {
+				return cmp.Compare(btoi(a.Watched), btoi(b.Watched))
+			}
+			return a.Process.StartedAt.Compare(b.Process.StartedAt)
+		})
+		t.s.Launch, t.s.Process = doomed.Launch, doomed.Process
+		t.bringDown(AfterBegin, Problem{}, t.p.Grace)
+	}
+}
+
+// forget drops a launch that an earlier error left owned: what the launcher found is the truth now.
+func (t *turn) forget() {
+	if t.s.Launch != "" {
+		t.emit(Unwatch{Launch: t.s.Launch})
+	}
+	t.s.Launch, t.s.Process, t.s.Adopted = "", Process{}, false
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (t *turn) adopt(inst Instance) {
+	t.s.Launch, t.s.Process, t.s.Adopted = inst.Launch, inst.Process, true
+	t.emit(Watch{Launch: inst.Launch, Adopted: true})
+	t.waitReady()
+}
+
+func (t *turn) servicesCleared(in ServicesCleared) {
+	if in.Result != OK {
+		t.bringDown(AfterGiveUp, in.Problem, t.p.Grace)
+		return
+	}
+	t.enter(PhaseProbing)
+	t.emit(ProbePort{Op: t.open(Op{Kind: OpPort})})
+}
+
+func (t *turn) portProbed(in PortProbed) {
+	switch {
+	case in.Holder == HolderNobody:
+		t.enter(PhasePreparing)
+		t.emit(PrepareLaunch{Op: t.open(Op{Kind: OpPrepare})})
+	case in.Holder == HolderGateway && t.p.OnConflict == ConflictAttach:
+		t.s.Attached = true
+		t.waitReady()
+	default: // named, never touched (B103)
+		t.bringDown(AfterGiveUp, in.Problem, t.p.Grace)
+	}
+}
+
+func (t *turn) launchPrepared(in LaunchPrepared) {
+	if _, ok := t.s.Pending[in.Op]; !ok {
+		if in.Result == OK {
+			t.emit(Release{Launch: in.Launch}) // an identity that nobody will use
+		}
+		t.ignore("launch identity for an attempt that is over")
+		return
+	}
+	delete(t.s.Pending, in.Op)
+	if in.Result != OK {
+		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
+		return
+	}
+	t.s.Launch, t.s.Adopted, t.s.Process = in.Launch, false, Process{}
+	t.enter(PhaseLaunching)
+	t.emit(Launch{Op: t.open(Op{Kind: OpLaunch, Launch: in.Launch}), Launch: in.Launch})
+}
+
+func (t *turn) launched(op Op, in Launched) {
+	switch in.Result {
+	case OK:
+		t.arrived(op, in.Instance)
+	case Failed:
+		t.s.Launch = ""
+		t.emit(Release{Launch: op.Launch})
+		if op.Abandoned {
+			t.cleared()
+			return
+		}
+		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
+	case Unknown: // the launcher died in the call: ask its successor (R21)
+		t.emit(Inspect{
+			Op: t.open(Op{Kind: OpInspect, Launch: op.Launch, Abandoned: op.Abandoned}), Launch: op.Launch,
+		})
+	}
+}
+
+func (t *turn) inspected(op Op, in Inspected) {
+	switch {
+	case in.Result == OK && in.Found:
+		t.arrived(op, in.Instance)
+	case in.Result == OK:
+		t.s.Launch = ""
+		t.emit(Release{Launch: op.Launch})
+		if op.Abandoned {
+			t.cleared()
+			return
+		}
+		t.bringDown(AfterFailed, Problem{
+			Code: "launch_lost", Message: "the launcher died before it started the gateway",
+		}, t.p.Grace)
+	case op.Abandoned:
+		t.terminate(t.p.Grace) // it may live: end it by its identity
+	default:
+		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
+	}
+}
+
+// arrived is the moment when an owned process is known to exist, wanted or not.
+func (t *turn) arrived(op Op, inst Instance) {
+	t.s.Process = inst.Process
+	if op.Abandoned { // it came too late: nobody wants it any more (B034)
+		t.terminate(t.p.Grace)
+		return
+	}
+	t.emit(Watch{Launch: op.Launch})
+	t.waitReady()
+}
+
+// waitReady probes the port until a connect has a chance, then connects. Both happen without opening a WebSocket more than
+// once in a clean start (B066).
+func (t *turn) waitReady() {
+	t.s.Readiness = 0
+	t.arm(TimerNoProgress, t.p.NoProgress)
+	t.probeReady()
+}
+
+func (t *turn) probeReady() {
+	t.enter(PhaseReady)
+	t.emit(ProbeReady{Op: t.open(Op{Kind: OpReady})})
+}
+
+func (t *turn) readyProbed(in ReadyProbed) {
+	if in.Readiness != t.s.Readiness {
+		t.s.Readiness = in.Readiness
+		t.progress()
+	}
+	if in.Readiness == ReadinessOpen || in.Readiness == ReadinessReady {
+		t.enter(PhaseConnecting)
+		t.s.nextSession++
+		id := t.s.nextSession
+		t.emit(OpenSession{Op: t.open(Op{Kind: OpSession, Session: id}), Session: id})
+		return
+	}
+	t.arm(TimerProbe, t.p.ProbeInterval)
+}
+
+// progress is any sign that a start goes on (R48).
+func (t *turn) progress() {
+	if _, waiting := t.s.pendingOf(TimerNoProgress); waiting {
+		t.arm(TimerNoProgress, t.p.NoProgress)
+	}
+}
+
+func (t *turn) sessionOpened(in SessionOpened) {
+	if _, ok := t.s.Pending[in.Op]; !ok {
+		t.emit(CloseSession{Session: in.Session}) // it came too late
+		t.ignore("session %d opened for an attempt that is over", in.Session)
+		return
+	}
+	delete(t.s.Pending, in.Op)
+	t.disarm(TimerNoProgress, TimerStart, TimerProbe, TimerRejoin)
+	t.s.Session, t.s.ConnectedAt, t.s.LastAlive = in.Session, t.now, t.now
+	t.s.Hello, t.s.LastHello = &in.Hello, &in.Hello
+	t.s.RunningSince = t.now
+	t.s.Flow, t.s.Err, t.s.Cause = FlowNone, nil, Problem{}
+	t.enter(PhaseRunning)
+	t.arm(TimerSilence, t.p.Silence)
+	t.succeed(waitStart, waitRestart)
+	if t.releaseHeld() {
+		t.s.Epoch++
+		t.s.Flow = FlowStart
+		t.bringDown(AfterRestart, Problem{}, t.p.Grace)
+	}
+}
+
+func (t *turn) sessionRefused(in SessionRefused) {
+	switch {
+	case in.Retryable:
+		t.enter(PhaseReady)
+		t.arm(TimerProbe, max(in.RetryAfter, t.p.ProbeInterval))
+	case t.s.Flow == FlowRejoin && !in.Problem.Fatal:
+		t.s.Cause = in.Problem
+		t.enter(PhaseReady)
+		t.arm(TimerProbe, max(time.Second, t.p.ProbeInterval))
+	case in.Problem.Fatal && (t.s.Adopted || t.s.Attached || t.s.Flow == FlowRejoin):
+		// What runs well without us is not killed for our credentials (R26).
+		t.toError(in.Problem)
+	case in.Problem.Fatal:
+		t.bringDown(AfterGiveUp, in.Problem, t.p.Grace)
+	default:
+		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
+	}
+}
+
+func (t *turn) outputSeen(in OutputSeen) {
+	if in.Launch != t.s.Launch {
+		t.ignore("output of launch %s, which is not ours now", in.Launch)
+		return
+	}
+	t.progress()
+}
+
+func (t *turn) timerFired(kind OpKind) {
+	switch kind {
+	case TimerProbe:
+		t.probeReady()
+	case TimerNoProgress:
+		t.bringDown(AfterFailed, Problem{
+			Code:    "not_ready",
+			Message: fmt.Sprintf("the gateway showed no sign of progress for %v before becoming ready", t.p.NoProgress),
+			Hint:    "look at its output with `gatehost logs`; raise ready.no_progress if it is only slow",
+		}, t.p.Grace)
+	case TimerStart:
+		t.bringDown(AfterGiveUp, Problem{
+			Code:    "start_timeout",
+			Message: fmt.Sprintf("the gateway did not become ready within %v", t.p.StartTimeout),
+			Hint:    "look at its output with `gatehost logs`; raise ready.timeout if it is only slow",
+		}, t.p.Grace)
+	case TimerRetry:
+		t.attempt()
+	case TimerBackoff:
+		if t.s.Attached {
+			t.rejoin(t.p.RejoinWithin)
+			return
+		}
+		t.begin(FlowRevive)
+	case TimerSlow:
+		t.begin(FlowRevive)
+	case TimerRejoin:
+		t.rejoinFailed()
+	case TimerSilence:
+		t.silence()
+	case TimerTerminate:
+		t.terminate(t.p.Grace)
+	default:
+		t.ignore("timer of kind %s", kind)
+	}
+}

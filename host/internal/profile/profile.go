@@ -1,0 +1,177 @@
+// Package profile turns an operator's words about a launch into what is run: program, arguments and a whole environment.
+// It knows the two profiles: "openclaw", with the environment rules of behaviour.md §4, and "plain", for any other program
+// that speaks the protocol. It reads nothing but what it is given, except an env_file.
+package profile
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// Names of the profiles.
+const (
+	OpenClaw = "openclaw"
+	Plain    = "plain"
+)
+
+// Launch is the words.
+type Launch struct {
+	Profile      string
+	Command      []string
+	Args         []string // nil: the profile's; "{port}" is replaced
+	Port         int
+	Token        string
+	Cwd          string
+	Env          map[string]string
+	EnvFile      string
+	ClearEnv     bool
+	PathPrepend  []string
+	Proxy        string
+	SkipChannels bool
+	StateDir     string
+	ConfigPath   string
+	User         string
+	Home         string   // of the user that runs it; for default places
+	Inherited    []string // environment of the host, as os.Environ
+}
+
+// Result is what is run and what is known about it.
+type Result struct {
+	Process    plugin.ProcessSpec
+	StateDir   string // where the gateway keeps its state; "" when the profile has none
+	ConfigPath string
+	Secrets    []string // values that must appear nowhere
+}
+
+// defaultArgs are the reference's (B072), with the token left out: it goes by environment.
+func defaultArgs(profile string) []string {
+	if profile == Plain {
+		return nil
+	}
+	return []string{"gateway", "--port", "{port}", "--bind", "loopback", "--allow-unconfigured"}
+}
+
+// removed are inherited variables that a gateway must not see: a preload of ours (B076), marks of another supervisor (B091),
+// and credentials that belong to somebody else.
+var removed = []string{
+	"NODE_OPTIONS", "OPENCLAW_SYSTEMD_UNIT", "INVOCATION_ID", "SYSTEMD_EXEC_PID", "JOURNAL_STREAM", "NOTIFY_SOCKET",
+	"OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_PASSWORD", "OPENCLAW_GATEWAY_PORT", "OPENCLAW_SUPERVISOR_MODE",
+}
+
+// kept survive clear_env: without them hardly any program runs.
+var kept = []string{"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT", "USERPROFILE", "TEMP", "TMP"}
+
+// Build makes the process. Later wins: inherited, env_file, env, proxy, fixed (B083).
+func Build(l Launch) (Result, error) {
+	if len(l.Command) == 0 || l.Command[0] == "" {
+		return Result{}, fmt.Errorf("cannot build the launch: launch.command is empty")
+	}
+	env := inherit(l)
+	secrets := []string{}
+	if l.EnvFile != "" {
+		fromFile, err := readEnvFile(l.EnvFile)
+		if err != nil {
+			return Result{}, err
+		}
+		maps.Copy(env, fromFile)
+		for _, v := range fromFile {
+			secrets = append(secrets, v)
+		}
+	}
+	maps.Copy(env, l.Env)
+	maps.Copy(env, ProxyEnv(l.Proxy))
+	prependPath(env, l.PathPrepend)
+	r := Result{StateDir: l.StateDir, ConfigPath: l.ConfigPath}
+	fixed(&l, env, &r)
+	r.Process = plugin.ProcessSpec{Argv: argv(l), Env: list(env, l), Cwd: l.Cwd, User: l.User}
+	r.Secrets = append(secrets, l.Token)
+	r.Secrets = slices.DeleteFunc(r.Secrets, func(s string) bool { return len(s) < 8 }) // shorter ones would redact words
+	return r, nil
+}
+
+func inherit(l Launch) map[string]string {
+	env := map[string]string{}
+	for _, kv := range l.Inherited {
+		k, v, ok := strings.Cut(kv, "=")
+		if !ok || k == "" || slices.Contains(removed, k) || strings.HasPrefix(k, "GATEHOST_") {
+			continue
+		}
+		if l.ClearEnv && !slices.Contains(kept, strings.ToUpper(k)) {
+			continue
+		}
+		env[k] = v
+	}
+	return env
+}
+
+// fixed sets what the host decides (B074, B092, gateway-facts §2).
+func fixed(l *Launch, env map[string]string, r *Result) {
+	if l.Token != "" {
+		env["OPENCLAW_GATEWAY_TOKEN"] = l.Token
+	}
+	env["OPENCLAW_GATEWAY_PORT"] = strconv.Itoa(l.Port)
+	if l.Profile == Plain {
+		return
+	}
+	env["OPENCLAW_NO_RESPAWN"] = "1"      // a restart stays in our process
+	env["OPENCLAW_DISABLE_BONJOUR"] = "1" // no mDNS
+	env["OPENCLAW_EXEC_SHELL_SNAPSHOT"] = "0"
+	env["OPENCLAW_GATEWAY_STARTUP_TRACE"] = "1"
+	env["OPENCLAW_SERVICE_REPAIR_POLICY"] = "external" // its doctor leaves platform services to us
+	env["OPENCLAW_NO_AUTO_UPDATE"] = "1"
+	if l.SkipChannels {
+		env["OPENCLAW_SKIP_CHANNELS"] = "1"
+	}
+	if r.StateDir != "" {
+		env["OPENCLAW_STATE_DIR"] = r.StateDir
+	} else if s := env["OPENCLAW_STATE_DIR"]; s != "" {
+		r.StateDir = s
+	} else if l.Home != "" {
+		r.StateDir = filepath.Join(l.Home, ".openclaw")
+	}
+	if r.ConfigPath != "" {
+		env["OPENCLAW_CONFIG_PATH"] = r.ConfigPath
+	} else if c := env["OPENCLAW_CONFIG_PATH"]; c != "" {
+		r.ConfigPath = c
+	} else if r.StateDir != "" {
+		r.ConfigPath = filepath.Join(r.StateDir, "openclaw.json")
+	}
+}
+
+func argv(l Launch) []string {
+	args := l.Args
+	if args == nil {
+		args = defaultArgs(l.Profile)
+	}
+	out := slices.Clone(l.Command)
+	for _, a := range args {
+		out = append(out, strings.ReplaceAll(a, "{port}", strconv.Itoa(l.Port)))
+	}
+	return out
+}
+
+// list is in order of names, so that the same words give the same launch.
+func list(env map[string]string, l Launch) []plugin.EnvVar {
+	out := make([]plugin.EnvVar, 0, len(env))
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		v := env[k]
+		out = append(out, plugin.EnvVar{Name: k, Value: v, Secret: v != "" && v == l.Token || secretName(k)})
+	}
+	return out
+}
+
+func secretName(k string) bool {
+	k = strings.ToUpper(k)
+	for _, mark := range []string{"TOKEN", "PASSWORD", "SECRET", "API_KEY", "APIKEY", "PRIVATE_KEY"} {
+		if strings.Contains(k, mark) {
+			return true
+		}
+	}
+	return false
+}

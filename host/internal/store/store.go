@@ -1,0 +1,174 @@
+// Package store keeps what must survive the host: the lock of the state directory, launch identities, tokens. Everything is
+// written atomically, with 0600 in 0700 directories.
+//
+// Layout under the state directory:
+//
+//	host.lock               held while a host lives; the kernel lets go of it with its holder
+//	run/<launch_id>/        launch bundles; launch.json is written here before Launch is called
+//	gateways/<name>/token   a token that the host made (token = {generate = true})
+//	plugins/<name>/         private data of plugins
+//	repairs/<name>/         backups of repairs
+package store
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Store is an opened state directory. Safe for concurrent use.
+type Store struct {
+	dir  string
+	lock *os.File
+}
+
+// ErrLocked is returned by Open when another host holds the directory.
+var ErrLocked = errors.New("another host is using this state directory")
+
+// Open creates dir if needed, closes it to others, and locks it until Close.
+func Open(dir string) (*Store, error) {
+	if err := privateDir(dir); err != nil {
+		return nil, err
+	}
+	lock, err := lockFile(filepath.Join(dir, "host.lock"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock state directory %s: %w", dir, err)
+	}
+	s := &Store{dir: dir, lock: lock}
+	for _, sub := range []string{"run", "gateways", "plugins", "repairs"} {
+		if err := privateDir(filepath.Join(dir, sub)); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
+}
+
+// Close lets go of the lock.
+func (s *Store) Close() error { return s.lock.Close() }
+
+// RunDir is where launch bundles live.
+func (s *Store) RunDir() string { return filepath.Join(s.dir, "run") }
+
+// PluginDir is the parent of the plugins' private data directories.
+func (s *Store) PluginDir() string { return filepath.Join(s.dir, "plugins") }
+
+// RepairDir is where the backups of repairs are kept.
+func (s *Store) RepairDir() string { return filepath.Join(s.dir, "repairs") }
+
+// DeviceFile is the device identity of a gateway's sessions.
+func (s *Store) DeviceFile() string { return filepath.Join(s.dir, "device.json") }
+
+var launchID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// launchRecord is what is durable before a launch.
+type launchRecord struct {
+	Version   int       `json:"version"`
+	LaunchID  string    `json:"launchId"`
+	Gateway   string    `json:"gateway"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+// PrepareLaunch makes a new launch identity durable: when it returns, the directory and its record are on disk.
+func (s *Store) PrepareLaunch(gateway string) (string, error) {
+	id := uuid.NewString()
+	dir := filepath.Join(s.RunDir(), id)
+	if err := privateDir(dir); err != nil {
+		return "", err
+	}
+	data, err := json.Marshal(launchRecord{Version: 1, LaunchID: id, Gateway: gateway, CreatedAt: time.Now().UTC()})
+	if err != nil {
+		return "", fmt.Errorf("cannot encode launch record: %w", err)
+	}
+	if err := WriteFile(filepath.Join(dir, "launch.json"), data); err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return id, syncDir(s.RunDir())
+}
+
+// DiscardLaunch removes what is left of a launch identity. Anything that is not one is refused.
+func (s *Store) DiscardLaunch(id string) error {
+	if !launchID.MatchString(id) || strings.Trim(id, ".") == "" {
+		return fmt.Errorf("cannot discard launch %q: not a launch id", id)
+	}
+	return os.RemoveAll(filepath.Join(s.RunDir(), id))
+}
+
+// Token is the token that the host made for a gateway: made once, kept with 0600 (B320). A file that holds no token is an
+// error, never replaced: a running gateway may still use it.
+func (s *Store) Token(gateway string) (string, error) {
+	dir := filepath.Join(s.dir, "gateways", gateway)
+	if err := privateDir(dir); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "token")
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		raw := make([]byte, 16)
+		_, _ = rand.Read(raw) // never fails
+		token := "gatehost-" + hex.EncodeToString(raw)
+		return token, WriteFile(path, []byte(token+"\n"))
+	case err != nil:
+		return "", fmt.Errorf("cannot read token: %w", err)
+	}
+	token := string(bytes.TrimSpace(data))
+	if len(token) < 8 || len(token) > 4096 || strings.ContainsAny(token, "\x00\n\r") {
+		return "", fmt.Errorf("cannot use token file %s: it does not hold one line of 8 to 4096 characters; restore or remove it", path)
+	}
+	return token, nil
+}
+
+// privateDir makes a directory that only its owner can use.
+func privateDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot make directory: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("cannot look at directory: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // 0700 is right for a directory
+			return fmt.Errorf("cannot close directory to others: %w", err)
+		}
+	}
+	return nil
+}
+
+// WriteFile replaces a file atomically: temporary file in the same directory, 0600, fsync, rename, fsync of the directory.
+func WriteFile(path string, data []byte) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("cannot write %s: %w", path, err)
+			_ = os.Remove(tmp.Name())
+		}
+	}()
+	if _, err = tmp.Write(data); err != nil {
+		return errors.Join(err, tmp.Close())
+	}
+	if err = tmp.Sync(); err != nil {
+		return errors.Join(err, tmp.Close())
+	}
+	if err = tmp.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(tmp.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}

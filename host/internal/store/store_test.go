@@ -1,0 +1,92 @@
+package store_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gatehost/gatehost/host/internal/store"
+)
+
+func open(t *testing.T, dir string) *store.Store {
+	t.Helper()
+	s, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func TestOneHostPerStateDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	first := open(t, dir)
+	if _, err := store.Open(dir); !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), "pid") {
+		t.Fatalf("second open = %v, want ErrLocked with the pid", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir)
+}
+
+func TestStateIsClosedToOthers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir)
+	if _, err := s.Token("main"); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", path, info.Mode().Perm())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTokenIsMadeOnceAndABrokenOneIsNotReplaced(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	a, err := s.Token("main")
+	if err != nil || !strings.HasPrefix(a, "gatehost-") || len(a) < 40 {
+		t.Fatalf("token = %q, %v", a, err)
+	}
+	if b, _ := s.Token("main"); a != b {
+		t.Error("a second token was made")
+	}
+	path := filepath.Join(dir, "gateways", "main", "token")
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Token("main"); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("error = %v, want one that names the file", err)
+	}
+}
+
+func TestLaunchIdentityIsOnDiskBeforeItIsUsed(t *testing.T) {
+	s := open(t, t.TempDir())
+	id, err := s.PrepareLaunch("main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(s.RunDir(), id, "launch.json"))
+	if err != nil || !strings.Contains(string(data), id) {
+		t.Fatalf("record = %s, %v", data, err)
+	}
+	if err := s.DiscardLaunch(id); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"", ".", "..", "../gateways", "a/b"} {
+		if err := s.DiscardLaunch(bad); err == nil {
+			t.Errorf("DiscardLaunch(%q) was accepted", bad)
+		}
+	}
+}
