@@ -1,0 +1,30 @@
+package pluginhost
+
+import (
+	"maps"
+	"os"
+	"slices"
+)
+
+// passed are the variables of the host that every plugin gets. Everything else, secrets first of all, stays with the host; PATH
+// is fixed, so that an operator's shell decides nothing (R32). docs/plugins.md lists them.
+var passed = []string{"HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SYSTEMROOT", "TEMP", "TMP"}
+
+const fixedPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// environment is a plugin's whole environment, besides what go-plugin's handshake adds.
+func environment(s Spec) []string {
+	env := map[string]string{"PATH": fixedPath}
+	for _, k := range passed {
+		if v, ok := os.LookupEnv(k); ok {
+			env[k] = v
+		}
+	}
+	maps.Copy(env, s.Env)
+	env["GATEHOST_PLUGIN_NAME"] = s.Name
+	out := make([]string, 0, len(env))
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		out = append(out, k+"="+env[k])
+	}
+	return out
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package pluginhost
+
+import "os/exec"
+
+// execOpened does nothing: only Linux can execute an opened file. The time between check and start is a known gap here.
+func execOpened(*exec.Cmd, *executable, bool) {}

@@ -1,0 +1,98 @@
+package pluginhost
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+// Host runs the plugins of one gatehost. Use New, Add for each plugin, then Start; Close ends them all.
+type Host struct {
+	opts    Options
+	plugins map[string]*supervisor
+	order   []string
+
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+}
+
+// New makes a host without plugins.
+func New(opts Options) *Host {
+	opts.Timing = opts.Timing.withDefaults()
+	if opts.OnState == nil {
+		opts.OnState = func(State) {}
+	}
+	return &Host{opts: opts, plugins: map[string]*supervisor{}}
+}
+
+// Add makes a plugin known; before Start.
+func (h *Host) Add(s Spec) error {
+	if _, twice := h.plugins[s.Name]; twice || s.Name == "" {
+		return fmt.Errorf("cannot add plugin %q: the name is empty or taken", s.Name)
+	}
+	if s.StartTimeout <= 0 {
+		s.StartTimeout = defaultStartTimeout
+	}
+	if s.Where == nil {
+		s.Where = func(string) string { return "" }
+	}
+	h.plugins[s.Name] = newSupervisor(h.opts, s, filepath.Join(h.opts.RuntimeDir, "p"+strconv.Itoa(len(h.order))))
+	h.order = append(h.order, s.Name)
+	return nil
+}
+
+// Start begins to run all plugins and returns at once; their states tell how it went.
+func (h *Host) Start(ctx context.Context) {
+	// Detached: plugins outlive the context of the start and end in Close, after the engines that need them.
+	ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	for _, name := range h.order {
+		s := h.plugins[name]
+		h.tasks.Go(func() { s.run(ctx) })
+	}
+}
+
+// Close ends all plugins and waits for them; it is bounded by CloseGrace and the kill after it.
+func (h *Host) Close() {
+	if h.cancel != nil {
+		h.cancel()
+	}
+	h.tasks.Wait()
+	for _, s := range h.plugins {
+		_ = os.RemoveAll(s.socketDir)
+	}
+}
+
+// Plugins are the states of all plugins, in the order of Add.
+func (h *Host) Plugins() []State {
+	out := make([]State, 0, len(h.order))
+	for _, name := range h.order {
+		out = append(out, h.plugins[name].slot.snapshot())
+	}
+	return out
+}
+
+// Restart ends a plugin's process; its supervisor starts another. Errors: fault.NotFound.
+func (h *Host) Restart(name string) error {
+	s, ok := h.plugins[name]
+	if !ok {
+		return fault.New(fault.NotFound, fmt.Sprintf("there is no plugin %q", name))
+	}
+	s.requestRestart()
+	return nil
+}
+
+// Pids are the processes that are plugins now, for the control socket's peer check.
+func (h *Host) Pids() []int {
+	var out []int
+	for _, s := range h.Plugins() {
+		if s.PID != 0 {
+			out = append(out, s.PID)
+		}
+	}
+	return out
+}

@@ -1,0 +1,154 @@
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/gatehost/gatehost/shared/classifier"
+	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/launcher"
+	"github.com/gatehost/gatehost/shared/plugin"
+	"github.com/gatehost/gatehost/shared/unloader"
+)
+
+// method is one row of the contract's table (base.proto): its deadline and whether it may be asked again after the plugin died.
+type method struct {
+	name       string
+	deadline   time.Duration // 0: the caller's own
+	idempotent bool
+}
+
+var (
+	launch        = method{"Launcher.Launch", 60 * time.Second, false} // idempotent by launch_id, but the engine asks Recover first
+	list          = method{"Launcher.List", 10 * time.Second, true}
+	recoverLaunch = method{"Launcher.Recover", 10 * time.Second, true}
+	inspectLaunch = method{"Launcher.Inspect", 10 * time.Second, true}
+	signal        = method{"Launcher.Signal", 10 * time.Second, false}
+	stop          = method{"Launcher.Stop", 30 * time.Second, true} // added to the grace
+	release       = method{"Launcher.Release", 10 * time.Second, true}
+	execute       = method{"Launcher.Exec", 15 * time.Second, false} // added to the timeout
+	inspectUnits  = method{"Unloader.Inspect", 15 * time.Second, true}
+	unload        = method{"Unloader.Unload", 30 * time.Second, false}
+	restore       = method{"Unloader.Restore", 30 * time.Second, false}
+	diagnose      = method{"Doctor.Diagnose", 30 * time.Second, true}
+	plan          = method{"Doctor.Plan", 30 * time.Second, true}
+	repair        = method{"Doctor.Repair", 0, false}
+	output        = method{"Launcher.Output", 0, false} // reopened at its cursor, see launcherProxy.Output
+)
+
+// Launcher is a proxy of the named plugin that survives its death. A plugin that is not configured gives a proxy whose calls
+// say so.
+func (h *Host) Launcher(name string) launcher.Launcher {
+	return launcherProxy{h.proxy(name, plugin.KindLauncher)}
+}
+
+// Unloader is a proxy of the named plugin; see Launcher.
+func (h *Host) Unloader(name string) unloader.Unloader {
+	return unloaderProxy{h.proxy(name, plugin.KindUnloader)}
+}
+
+// Doctor is a proxy of the named plugin; see Launcher.
+func (h *Host) Doctor(name string) doctor.Doctor {
+	return doctorProxy{h.proxy(name, plugin.KindDoctor)}
+}
+
+// Classifier is a proxy of the named plugin; see Launcher.
+func (h *Host) Classifier(name string) classifier.Classifier {
+	return classifierProxy{h.proxy(name, plugin.KindClassifier)}
+}
+
+type proxy struct {
+	name string
+	kind plugin.Kind
+	s    *supervisor // nil: not configured
+}
+
+func (h *Host) proxy(name string, kind plugin.Kind) proxy {
+	return proxy{name: name, kind: kind, s: h.plugins[name]}
+}
+
+// generation is a process that serves the proxy's kind.
+func (p proxy) generation(ctx context.Context) (*generation, error) {
+	if p.s == nil {
+		return nil, fault.New(fault.PluginDown, fmt.Sprintf("there is no plugin %q", p.name)).
+			WithHint("add [plugins." + p.name + "] to config.toml")
+	}
+	g, err := p.s.slot.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !g.info.Serves(p.kind) {
+		return nil, fault.New(fault.Unsupported, fmt.Sprintf("plugin %q (%s) does not serve as %s", p.name, g.exe.path, p.kind)).
+			WithHint("name another plugin there; `gatehost plugin list` shows what each serves")
+	}
+	return g, nil
+}
+
+// call makes one call on the present process. It ends when the process does, with PluginGone; an idempotent call is then asked
+// once more on the next one.
+func call[T any](ctx context.Context, p proxy, m method, extra time.Duration, f func(context.Context, grpc.ClientConnInterface) (T, error)) (T, error) {
+	var none T
+	for try := 1; ; try++ {
+		g, err := p.generation(ctx)
+		if err != nil {
+			return none, err
+		}
+		got, err := once(ctx, p, g, m, extra, f)
+		if err == nil || !errors.Is(err, fault.ErrPluginGone) || !m.idempotent || try == 2 || ctx.Err() != nil {
+			return got, err
+		}
+		p.s.slot.awaitLeave(ctx, g)
+	}
+}
+
+func once[T any](ctx context.Context, p proxy, g *generation, m method, extra time.Duration, f func(context.Context, grpc.ClientConnInterface) (T, error)) (T, error) {
+	callCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if m.deadline > 0 {
+		var done context.CancelFunc
+		callCtx, done = context.WithTimeout(callCtx, m.deadline+extra)
+		defer done()
+	}
+	finished := make(chan struct{})
+	defer close(finished)
+	go func() { // a call never outlives the process that it was made to
+		select {
+		case <-g.proc.done:
+			cancel(fault.ErrPluginGone)
+		case <-g.gone:
+			cancel(fault.ErrPluginGone)
+		case <-finished:
+		}
+	}()
+	got, err := f(callCtx, g.conn)
+	if err == nil {
+		return got, nil
+	}
+	switch {
+	case ctx.Err() != nil:
+		return got, context.Cause(ctx)
+	case errors.Is(context.Cause(callCtx), fault.ErrPluginGone):
+		return got, gone(p, m)
+	case errors.Is(err, fault.ErrPluginGone):
+		poke(p.s.suspect)
+		return got, gone(p, m)
+	case errors.Is(err, context.DeadlineExceeded):
+		poke(p.s.suspect) // no answer: ask whether anybody is there
+		return got, fault.Wrap(fault.DeadlineExceeded, fmt.Sprintf("plugin %q did not answer %s in %v", p.name, m.name, m.deadline+extra), context.DeadlineExceeded)
+	default:
+		return got, err
+	}
+}
+
+func gone(p proxy, m method) error {
+	f := fault.New(fault.PluginGone, fmt.Sprintf("plugin %q ended during %s", p.name, m.name))
+	f.Retryable = true
+	return f
+}
+
+func isGone(err error) bool { return errors.Is(err, fault.ErrPluginGone) }

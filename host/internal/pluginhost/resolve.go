@@ -1,0 +1,79 @@
+package pluginhost
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+// executable is an opened plugin file; what was checked is what will be run.
+type executable struct {
+	path string
+	file *os.File
+}
+
+// resolve finds, opens and checks a plugin's file.
+func resolve(s Spec, pluginDir string) (*executable, error) {
+	path := s.Path
+	if !strings.ContainsAny(path, `/\`) {
+		path = filepath.Join(pluginDir, path)
+		if runtime.GOOS == "windows" && filepath.Ext(path) == "" {
+			path += ".exe"
+		}
+	}
+	f, err := os.Open(path) //nolint:gosec // the operator named it
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, refuse(fault.NotFound, s, path, "there is no such file",
+			"build or install it, or set plugins."+s.Name+".path; bare names are looked up in plugin_dir ("+pluginDir+")")
+	case err != nil:
+		return nil, refuse(fault.PermissionDenied, s, path, err.Error(), "make it readable for the host's user")
+	}
+	if err := check(s, path, f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &executable{path: path, file: f}, nil
+}
+
+func check(s Spec, path string, f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return refuse(fault.Internal, s, path, err.Error(), "")
+	}
+	switch {
+	case info.IsDir():
+		return refuse(fault.InvalidArgument, s, path, "it is a directory", "name the executable inside it")
+	case !info.Mode().IsRegular():
+		return refuse(fault.InvalidArgument, s, path, "it is not a regular file", "name an executable file")
+	case runtime.GOOS != "windows" && info.Mode().Perm()&0o111 == 0:
+		return refuse(fault.PermissionDenied, s, path, "it is not executable", "run: chmod +x "+path)
+	case runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0:
+		return refuse(fault.PermissionDenied, s, path, "everybody may write to it", "run: chmod o-w "+path)
+	}
+	if s.SHA256 == "" {
+		return nil
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return refuse(fault.Internal, s, path, "cannot read it: "+err.Error(), "")
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); !strings.EqualFold(got, s.SHA256) {
+		return refuse(fault.PermissionDenied, s, path, fmt.Sprintf("its sha256 is %s, config.toml wants %s", got, strings.ToLower(s.SHA256)),
+			"install the version that was pinned, or pin this one after checking where it came from")
+	}
+	return nil
+}
+
+// refuse is an error that names the plugin, the path and what to do.
+func refuse(code fault.Code, s Spec, path, why, hint string) error {
+	return fault.New(code, fmt.Sprintf("cannot start plugin %q (%s): %s", s.Name, path, why)).WithHint(hint)
+}

@@ -1,0 +1,194 @@
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-plugin/runner"
+)
+
+// drainBound is how long the output of a dead plugin is still read: a grandchild may hold the pipe for ever (R5).
+const drainBound = 200 * time.Millisecond
+
+// process is a plugin's process, and go-plugin's view of it. Its end is known by its pid alone.
+type process struct {
+	cmd   *exec.Cmd
+	death *os.File // our end of its stdin: closed, it knows that the host is gone
+	logs  *logs
+
+	done    chan struct{} // closed when the pid has been waited for
+	mu      sync.Mutex    // guards the three below
+	started bool
+	doomed  bool // killed before it was started
+	closed  bool
+	outR    *os.File
+	errR    *os.File
+	toHost  *io.PipeReader // what go-plugin reads as stdout: the handshake, then nothing
+	fromOut *io.PipeWriter
+}
+
+var _ runner.Runner = (*process)(nil)
+
+// newProcess prepares a process; Start begins it. env is go-plugin's part of the environment.
+func newProcess(s Spec, exe *executable, dir string, env []string, l *logs) (*process, error) {
+	cmd := exec.Command(exe.path, s.Args...) //nolint:gosec,noctx // its life is longer than any call's
+	cmd.Env = append(environment(s), env...)
+	cmd.Dir = dir
+	execOpened(cmd, exe, s.SHA256 != "")
+	ownGroup(cmd)
+	p := &process{cmd: cmd, logs: l, done: make(chan struct{})}
+	p.toHost, p.fromOut = io.Pipe()
+	return p, nil
+}
+
+// Start runs it. The pipes are ours, so that cmd.Wait waits for nothing but the pid.
+func (p *process) Start(context.Context) error {
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, inR.Close(), inW.Close())
+	}
+	errR, errW, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, inR.Close(), inW.Close(), outR.Close(), outW.Close())
+	}
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = inR, outW, errW
+	p.death, p.outR, p.errR = inW, outR, errR
+	err = p.begin()
+	_, _, _ = inR.Close(), outW.Close(), errW.Close()
+	if err != nil {
+		p.closePipes()
+		close(p.done)
+		return err
+	}
+	go p.copyHandshake()
+	go p.logs.read(errR)
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.done)
+		time.AfterFunc(drainBound, p.closePipes)
+	}()
+	return nil
+}
+
+func (p *process) begin() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.doomed {
+		return errors.New("the start was given up")
+	}
+	err := p.cmd.Start()
+	p.started = err == nil
+	return err
+}
+
+// copyHandshake gives go-plugin what stands on stdout, in pieces that its scanner can take, and never blocks the plugin.
+func (p *process) copyHandshake() {
+	_ = eachLine(p.outR, maxHandshake, func(line string) {
+		p.logs.keep("stdout: " + line)
+		_, _ = p.fromOut.Write([]byte(line + "\n")) // go-plugin reads until it is closed
+	})
+	_ = p.fromOut.Close()
+}
+
+func (p *process) closePipes() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.closed = true
+	_, _, _ = p.death.Close(), p.outR.Close(), p.errR.Close()
+	_ = p.fromOut.Close()
+}
+
+// letGo closes the death pipe: a plugin that behaves ends by itself.
+func (p *process) letGo() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.death != nil && !p.closed {
+		_ = p.death.Close()
+	}
+}
+
+func (p *process) pid() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.started {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
+// kill ends the whole group at once. After the pid was waited for it does nothing: the number may be somebody else's by then.
+func (p *process) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doomed = true
+	select {
+	case <-p.done:
+	default:
+		if p.started {
+			killGroup(p.cmd.Process)
+		}
+	}
+}
+
+// Wait is go-plugin's; the pipes that it reads end with the process.
+func (p *process) Wait(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Kill is go-plugin's.
+func (p *process) Kill(context.Context) error {
+	p.kill()
+	return nil
+}
+
+// Stdout is the handshake.
+func (p *process) Stdout() io.ReadCloser { return p.toHost }
+
+// Stderr is nothing: we read it ourselves.
+func (p *process) Stderr() io.ReadCloser { return io.NopCloser(&untilDone{p.done}) }
+
+// Diagnose adds nothing: our own error shows the last lines.
+func (p *process) Diagnose(context.Context) string { return "" }
+
+// Name is for go-plugin's logs.
+func (p *process) Name() string { return filepath.Base(p.cmd.Path) }
+
+// ID is for go-plugin's logs.
+func (p *process) ID() string { return strconv.Itoa(p.pid()) }
+
+// PluginToHost and HostToPlugin leave addresses as they are: plugins live in our own namespaces.
+func (p *process) PluginToHost(network, addr string) (string, string, error) {
+	return network, addr, nil
+}
+
+// HostToPlugin is the other way.
+func (p *process) HostToPlugin(network, addr string) (string, string, error) {
+	return network, addr, nil
+}
+
+// untilDone is a reader that has nothing and ends with the process.
+type untilDone struct{ done <-chan struct{} }
+
+func (u *untilDone) Read([]byte) (int, error) {
+	<-u.done
+	return 0, io.EOF
+}

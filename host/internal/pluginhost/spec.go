@@ -1,0 +1,91 @@
+package pluginhost
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// Options are common to all plugins of a host.
+type Options struct {
+	Log        hclog.Logger
+	Version    string // of the host
+	PluginDir  string // where bare names are looked up, and nowhere else
+	DataDir    string // parent of the plugins' private directories
+	RunDir     string // launch bundles, for launchers
+	RuntimeDir string // short path for sockets
+	OnState    func(State)
+	Timing     Timing
+}
+
+// Timing is how long things may take; the zero value of each means its default.
+type Timing struct {
+	HealthEvery   time.Duration // default 5 s
+	HealthTimeout time.Duration // default 2 s; two misses in a row end a plugin
+	BackoffBase   time.Duration // default 1 s, doubled up to BackoffMax
+	BackoffMax    time.Duration // default 30 s
+	HealthyAfter  time.Duration // default 1 min: then a restart counts from the beginning
+	CircuitAfter  int           // default 5 failed starts in a row: then only every CircuitRetry
+	CircuitRetry  time.Duration // default 1 min
+	CloseGrace    time.Duration // default 3 s between the closed death pipe and the kill
+	CallWait      time.Duration // default 10 s: how long a call waits for a plugin that is being restarted
+}
+
+func (t Timing) withDefaults() Timing {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	set(&t.HealthEvery, 5*time.Second)
+	set(&t.HealthTimeout, 2*time.Second)
+	set(&t.BackoffBase, time.Second)
+	set(&t.BackoffMax, 30*time.Second)
+	set(&t.HealthyAfter, time.Minute)
+	set(&t.CircuitRetry, time.Minute)
+	set(&t.CloseGrace, 3*time.Second)
+	set(&t.CallWait, 10*time.Second)
+	if t.CircuitAfter <= 0 {
+		t.CircuitAfter = 5
+	}
+	return t
+}
+
+// Spec is one plugin as the operator configured it.
+type Spec struct {
+	Name         string
+	Path         string // absolute, or a bare name that is looked up in PluginDir, never on PATH
+	Args         []string
+	Env          map[string]string
+	SHA256       string // lower-case hex; "" does not check
+	Grants       []string
+	StartTimeout time.Duration // default 30 s: from the start of the process to the end of Configure
+	Config       json.RawMessage
+	// Where says where in config.toml a key of the plugin's table stands, for diagnostics: "config.toml:12".
+	Where func(path string) string
+}
+
+// The states of a plugin.
+const (
+	Starting   = "starting"
+	Running    = "running"
+	BackingOff = "backing-off"
+	Failed     = "failed" // the circuit is open: tried again only now and then
+	Stopped    = "stopped"
+)
+
+// State is what is known about a plugin.
+type State struct {
+	Name     string
+	Version  string
+	Services []plugin.ServiceInfo
+	PID      int
+	State    string
+	Restarts int
+	Err      error    // of the last start or end; nil while all is well
+	Lines    []string // its last raw lines, when it failed
+	Since    time.Time
+}

@@ -1,0 +1,146 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/internal/wire"
+	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// NewClient is a Doctor on the other end of a connection.
+func NewClient(cc grpc.ClientConnInterface) Doctor { return &client{pb.NewDoctorServiceClient(cc)} }
+
+// RegisterServer serves an implementation.
+func RegisterServer(s grpc.ServiceRegistrar, impl Doctor) {
+	pb.RegisterDoctorServiceServer(s, &server{impl: impl})
+}
+
+type client struct{ rpc pb.DoctorServiceClient }
+
+var _ Doctor = (*client)(nil)
+
+func (c *client) Diagnose(ctx context.Context, req DiagnoseRequest) (Diagnosis, error) {
+	r, err := c.rpc.Diagnose(ctx, diagnoseTo(req))
+	if err != nil {
+		return Diagnosis{}, fault.FromStatus(err)
+	}
+	if len(r.GetFindings()) > maxFindings || len(r.GetWants()) > maxWants {
+		return Diagnosis{}, wire.Nonsense("%d findings and %d wishes", len(r.GetFindings()), len(r.GetWants()))
+	}
+	var d Diagnosis
+	for _, f := range r.GetFindings() {
+		got, err := findingFrom(f)
+		if err != nil {
+			return Diagnosis{}, err
+		}
+		d.Findings = append(d.Findings, got)
+	}
+	for _, w := range r.GetWants() {
+		got, err := wantFrom(w)
+		if err != nil {
+			return Diagnosis{}, err
+		}
+		d.Wants = append(d.Wants, got)
+	}
+	return d, nil
+}
+
+func (c *client) Plan(ctx context.Context, gw plugin.GatewayFacts, f Finding) (*Plan, error) {
+	r, err := c.rpc.Plan(ctx, &pb.PlanRequest{Gateway: wire.Facts(gw), Finding: findingTo(f)})
+	if err != nil {
+		return nil, fault.FromStatus(err)
+	}
+	return planFrom(r.GetPlan())
+}
+
+func (c *client) Repair(ctx context.Context, req RepairRequest, progress func(Progress)) (RepairResult, error) {
+	stream, err := c.rpc.Repair(ctx, &pb.RepairRequest{
+		Gateway: wire.Facts(req.Gateway), Finding: findingTo(req.Finding), StepId: req.StepID, DryRun: req.DryRun,
+	})
+	if err != nil {
+		return RepairResult{}, fault.FromStatus(err)
+	}
+	for {
+		r, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return RepairResult{}, wire.Nonsense("a repair ended without a result")
+		}
+		if err != nil {
+			return RepairResult{}, fault.FromStatus(err)
+		}
+		switch item := r.GetItem().(type) {
+		case *pb.RepairResponse_Progress:
+			p := Progress{Text: wire.Text(item.Progress.GetText(), maxText)}
+			if item.Progress.Percent != nil {
+				n := int(min(item.Progress.GetPercent(), 100))
+				p.Percent = &n
+			}
+			progress(p)
+		case *pb.RepairResponse_Result:
+			return RepairResult{Changed: item.Result.GetChanged(), Summary: wire.Text(item.Result.GetSummary(), maxText)}, nil
+		default:
+			return RepairResult{}, wire.Nonsense("an empty item in a repair")
+		}
+	}
+}
+
+type server struct {
+	pb.UnimplementedDoctorServiceServer
+	impl Doctor
+}
+
+func (s *server) Diagnose(ctx context.Context, r *pb.DiagnoseRequest) (*pb.DiagnoseResponse, error) {
+	d, err := s.impl.Diagnose(ctx, diagnoseFrom(r))
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	out := &pb.DiagnoseResponse{}
+	for _, f := range d.Findings {
+		out.Findings = append(out.Findings, findingTo(f))
+	}
+	for _, w := range d.Wants {
+		out.Wants = append(out.Wants, wantTo(w))
+	}
+	return out, nil
+}
+
+func (s *server) Plan(ctx context.Context, r *pb.PlanRequest) (*pb.PlanResponse, error) {
+	f, err := findingFrom(r.GetFinding())
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	p, err := s.impl.Plan(ctx, wire.FactsFrom(r.GetGateway()), f)
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	return &pb.PlanResponse{Plan: planTo(p)}, nil
+}
+
+func (s *server) Repair(r *pb.RepairRequest, stream grpc.ServerStreamingServer[pb.RepairResponse]) error {
+	f, err := findingFrom(r.GetFinding())
+	if err != nil {
+		return fault.ToStatus(err)
+	}
+	req := RepairRequest{Gateway: wire.FactsFrom(r.GetGateway()), Finding: f, StepID: r.GetStepId(), DryRun: r.GetDryRun()}
+	got, err := s.impl.Repair(stream.Context(), req, func(p Progress) {
+		out := &pb.RepairProgress{Text: wire.Text(p.Text, maxText)}
+		if p.Percent != nil {
+			n := uint32(min(max(*p.Percent, 0), 100)) //nolint:gosec // between 0 and 100
+			out.Percent = &n
+		}
+		// A failed send shows as a cancelled context: the author need not look.
+		_ = stream.Send(&pb.RepairResponse{Item: &pb.RepairResponse_Progress{Progress: out}})
+	})
+	if err != nil {
+		return fault.ToStatus(err)
+	}
+	return stream.Send(&pb.RepairResponse{Item: &pb.RepairResponse_Result{Result: &pb.RepairResult{
+		Changed: got.Changed, Summary: wire.Text(got.Summary, maxText),
+	}}})
+}

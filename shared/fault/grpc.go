@@ -1,0 +1,156 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
+)
+
+// Bounds of what an error may carry across the boundary, in bytes and entries: an error is not a data channel.
+const (
+	maxMessage = 16 << 10
+	maxHint    = 4 << 10
+	maxDetails = 32
+)
+
+// grpcCodes maps meanings to the nearest gRPC code, for programs that know nothing of FaultDetail.
+var grpcCodes = map[Code]codes.Code{
+	NotFound: codes.NotFound, AlreadyExists: codes.AlreadyExists, InvalidArgument: codes.InvalidArgument,
+	FailedPrecondition: codes.FailedPrecondition, PermissionDenied: codes.PermissionDenied, Unsupported: codes.Unimplemented,
+	Unavailable: codes.Unavailable, DeadlineExceeded: codes.DeadlineExceeded, Cancelled: codes.Canceled,
+	Exhausted: codes.ResourceExhausted, Conflict: codes.Aborted, Internal: codes.Internal,
+	PluginGone: codes.Unavailable, PluginDown: codes.Unavailable,
+}
+
+// ToStatus turns an error of an implementation into one that crosses the boundary. nil stays nil.
+func ToStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	f, ok := errors.AsType[*Error](err)
+	if !ok {
+		f = &Error{Code: codeOfPlain(err)}
+	}
+	code, ok := grpcCodes[f.Code]
+	if !ok {
+		code = codes.Unknown
+	}
+	detail := &pb.FaultDetail{
+		Code: string(f.Code), Message: cut(err.Error(), maxMessage), Hint: cut(HintOf(err), maxHint), Retryable: f.Retryable,
+		Details: map[string]string{},
+	}
+	if f.RetryAfter > 0 {
+		detail.RetryAfter = durationpb.New(f.RetryAfter)
+	}
+	for k, v := range f.Details {
+		if len(detail.Details) < maxDetails {
+			detail.Details[cut(k, 256)] = cut(v, maxHint)
+		}
+	}
+	s := status.New(code, detail.Message)
+	if with, err := s.WithDetails(detail); err == nil {
+		s = with
+	}
+	return s.Err()
+}
+
+// codeOfPlain gives an error without a meaning the nearest one.
+func codeOfPlain(err error) Code {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return Cancelled
+	default:
+		return Internal
+	}
+}
+
+// FromStatus turns what came across the boundary into an error again. A connection that broke is PluginGone. nil and io.EOF
+// stay what they are; errors.Is finds context.Canceled and context.DeadlineExceeded.
+func FromStatus(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	if _, ok := errors.AsType[*Error](err); ok {
+		return err
+	}
+	s, ok := status.FromError(err)
+	if !ok {
+		return &Error{Code: codeOfPlain(err), Cause: err}
+	}
+	for _, d := range s.Details() {
+		if detail, ok := d.(*pb.FaultDetail); ok {
+			return fromDetail(detail)
+		}
+	}
+	return fromCode(s)
+}
+
+func fromDetail(d *pb.FaultDetail) error {
+	f := &Error{
+		Code: Code(cut(d.GetCode(), 64)), Message: cut(d.GetMessage(), maxMessage), Hint: cut(d.GetHint(), maxHint),
+		Retryable: d.GetRetryable(),
+	}
+	if _, known := grpcCodes[f.Code]; !known {
+		f.Code = Internal
+	}
+	if after := d.GetRetryAfter(); after.IsValid() && after.AsDuration() > 0 {
+		f.RetryAfter = after.AsDuration()
+	}
+	for k, v := range d.GetDetails() {
+		if f.Details == nil {
+			f.Details = map[string]string{}
+		}
+		if len(f.Details) < maxDetails {
+			f.Details[cut(k, 256)] = cut(v, maxHint)
+		}
+	}
+	return f
+}
+
+func fromCode(s *status.Status) error {
+	f := &Error{Message: cut(s.Message(), maxMessage)}
+	switch s.Code() {
+	case codes.Canceled:
+		f.Code, f.Cause, f.Message = Cancelled, context.Canceled, "the call was cancelled"
+	case codes.DeadlineExceeded:
+		f.Code, f.Cause, f.Message = DeadlineExceeded, context.DeadlineExceeded, "no answer in time"
+	case codes.Unavailable:
+		f.Code, f.Retryable, f.Message = PluginGone, true, "the plugin ended during the call"
+	case codes.Unimplemented:
+		f.Code = Unsupported
+	default:
+		f.Code = Internal
+		for code, g := range grpcCodes {
+			if g == s.Code() && code != PluginGone && code != PluginDown && code != Unavailable {
+				f.Code = code
+			}
+		}
+	}
+	return f
+}
+
+// Recovered turns a panic of an implementation into an error; use it in a deferred call.
+func Recovered(r any) error {
+	return New(Internal, fmt.Sprintf("bug: panic: %v", r))
+}
+
+// cut bounds a text and keeps it valid UTF-8.
+func cut(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:limit]
+	}
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string([]rune(s))
+}

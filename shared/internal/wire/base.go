@@ -1,0 +1,142 @@
+package wire
+
+import (
+	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// Bounds of what a plugin may say about itself.
+const (
+	maxServices    = 16
+	maxFields      = 512
+	maxDiagnostics = 512
+	maxWord        = 256
+	maxSentence    = 4096
+)
+
+var kinds = map[plugin.Kind]pb.Kind{
+	plugin.KindLauncher: pb.Kind_KIND_LAUNCHER, plugin.KindUnloader: pb.Kind_KIND_UNLOADER,
+	plugin.KindDoctor: pb.Kind_KIND_DOCTOR, plugin.KindClassifier: pb.Kind_KIND_CLASSIFIER,
+}
+
+// Info converts a plugin's answer about itself.
+func Info(i plugin.Info) *pb.DescribeResponse {
+	out := &pb.DescribeResponse{Name: i.Name, Version: i.Version, WantedGrants: i.WantedGrants, Homepage: i.Homepage}
+	for _, s := range i.Services {
+		out.Services = append(out.Services, &pb.ServiceInfo{
+			Kind: kinds[s.Kind], MinVersion: s.MinVersion, MaxVersion: s.MaxVersion, Capabilities: s.Capabilities,
+		})
+	}
+	for _, f := range i.ConfigFields {
+		out.ConfigFields = append(out.ConfigFields, &pb.ConfigField{
+			Path: f.Path, Type: f.Type, Required: f.Required, DefaultJson: f.DefaultJSON, Doc: f.Doc,
+		})
+	}
+	return out
+}
+
+// InfoFrom is the other way. Kinds that this host does not know are left out: an older host meets newer plugins.
+func InfoFrom(r *pb.DescribeResponse) (plugin.Info, error) {
+	out := plugin.Info{
+		Name: Text(r.GetName(), maxWord), Version: Text(r.GetVersion(), maxWord), Homepage: Text(r.GetHomepage(), maxSentence),
+		WantedGrants: Strings(r.GetWantedGrants(), 64, maxWord),
+	}
+	if out.Name == "" {
+		return out, Nonsense("it has no name")
+	}
+	if len(r.GetServices()) > maxServices || len(r.GetConfigFields()) > maxFields {
+		return out, Nonsense("it lists %d services and %d config fields", len(r.GetServices()), len(r.GetConfigFields()))
+	}
+	for _, s := range r.GetServices() {
+		for kind, wireKind := range kinds {
+			if s.GetKind() != wireKind || wireKind == 0 {
+				continue
+			}
+			if s.GetMinVersion() == 0 || s.GetMaxVersion() < s.GetMinVersion() {
+				return out, Nonsense("service %s has versions %d to %d", kind, s.GetMinVersion(), s.GetMaxVersion())
+			}
+			out.Services = append(out.Services, plugin.ServiceInfo{
+				Kind: kind, MinVersion: s.GetMinVersion(), MaxVersion: s.GetMaxVersion(), Capabilities: Strings(s.GetCapabilities(), 64, maxWord),
+			})
+		}
+	}
+	for _, f := range r.GetConfigFields() {
+		out.ConfigFields = append(out.ConfigFields, plugin.ConfigField{
+			Path: Text(f.GetPath(), maxWord), Type: Text(f.GetType(), maxWord), Required: f.GetRequired(),
+			DefaultJSON: Text(f.GetDefaultJson(), maxSentence), Doc: Text(f.GetDoc(), maxSentence),
+		})
+	}
+	return out, nil
+}
+
+// Configure converts a plugin's table and surroundings.
+func Configure(r plugin.ConfigureRequest) *pb.ConfigureRequest {
+	return &pb.ConfigureRequest{
+		ConfigJson: r.Config, Name: r.Name, Grants: r.Grants,
+		Directories: &pb.Directories{Data: r.Directories.Data, Run: r.Directories.Run, Runtime: r.Directories.Runtime},
+	}
+}
+
+// ConfigureFrom is the other way.
+func ConfigureFrom(r *pb.ConfigureRequest) plugin.ConfigureRequest {
+	d := r.GetDirectories()
+	return plugin.ConfigureRequest{
+		Config: r.GetConfigJson(), Name: r.GetName(), Grants: r.GetGrants(),
+		Directories: plugin.Directories{Data: d.GetData(), Run: d.GetRun(), Runtime: d.GetRuntime()},
+	}
+}
+
+// Diagnostics converts remarks about a table.
+func Diagnostics(in []plugin.Diagnostic) []*pb.Diagnostic {
+	var out []*pb.Diagnostic
+	for _, d := range in {
+		out = append(out, &pb.Diagnostic{
+			Severity: Severity(d.Severity), Path: Text(d.Path, maxSentence), Message: Text(d.Message, maxSentence), Hint: Text(d.Hint, maxSentence),
+		})
+	}
+	return out
+}
+
+// DiagnosticsFrom is the other way.
+func DiagnosticsFrom(in []*pb.Diagnostic) []plugin.Diagnostic {
+	var out []plugin.Diagnostic
+	for _, d := range in[:min(len(in), maxDiagnostics)] {
+		out = append(out, plugin.Diagnostic{
+			Severity: SeverityFrom(d.GetSeverity()), Path: Text(d.GetPath(), maxSentence),
+			Message: Text(d.GetMessage(), maxSentence), Hint: Text(d.GetHint(), maxSentence),
+		})
+	}
+	return out
+}
+
+// Severity converts; both enums begin with info at 1.
+func Severity(s plugin.Severity) pb.Severity {
+	if s < plugin.SeverityInfo || s > plugin.SeverityError {
+		s = plugin.SeverityInfo
+	}
+	return pb.Severity(s) //nolint:gosec // a small enum
+}
+
+// SeverityFrom is the other way; what is not known is info.
+func SeverityFrom(s pb.Severity) plugin.Severity {
+	if s < pb.Severity_SEVERITY_INFO || s > pb.Severity_SEVERITY_ERROR {
+		return plugin.SeverityInfo
+	}
+	return plugin.Severity(s)
+}
+
+// Symptom converts; the enums have the same numbers.
+func Symptom(s plugin.Symptom) pb.Symptom {
+	if s < plugin.NoSymptom || s > plugin.SymptomTokenMismatch {
+		return pb.Symptom_SYMPTOM_UNSPECIFIED
+	}
+	return pb.Symptom(s) //nolint:gosec // a small enum
+}
+
+// SymptomFrom is the other way; what is not known is none.
+func SymptomFrom(s pb.Symptom) plugin.Symptom {
+	if s < 0 || s > pb.Symptom_SYMPTOM_TOKEN_MISMATCH {
+		return plugin.NoSymptom
+	}
+	return plugin.Symptom(s)
+}

@@ -1,0 +1,168 @@
+// Package wire converts the common vocabulary between shared/plugin and the generated messages, and bounds what comes from
+// the other side. It holds no other logic.
+package wire
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gatehost/gatehost/shared/fault"
+	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// MaxMessage is the largest message in bytes, either way.
+const MaxMessage = 16 << 20
+
+// MaxLine is the longest line of output in bytes.
+const MaxLine = 64 << 10
+
+// Nonsense is an answer that breaks the contract.
+func Nonsense(format string, args ...any) error {
+	return fault.New(fault.Internal, "the plugin answered nonsense: "+fmt.Sprintf(format, args...)).
+		WithHint("tell the plugin's author; `gatehost plugin verify` shows what it should answer")
+}
+
+// Text bounds a text and makes it valid UTF-8; protobuf refuses to send anything else.
+func Text(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:limit]
+	}
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// Strings bounds and cleans a list.
+func Strings(in []string, count, limit int) []string {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]string, 0, min(len(in), count))
+	for _, s := range in[:min(len(in), count)] {
+		out = append(out, Text(s, limit))
+	}
+	return out
+}
+
+// Timestamp and Time convert times; the zero time is absent.
+func Timestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+// Time is the other way; an invalid one is the zero time.
+func Time(t *timestamppb.Timestamp) time.Time {
+	if t == nil || !t.IsValid() {
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
+// Duration is absent for 0.
+func Duration(d time.Duration) *durationpb.Duration {
+	if d == 0 {
+		return nil
+	}
+	return durationpb.New(d)
+}
+
+// Facts converts a gateway's facts.
+func Facts(f plugin.GatewayFacts) *pb.GatewayFacts {
+	port := uint32(0)
+	if f.Port > 0 && f.Port < 1<<16 {
+		port = uint32(f.Port)
+	}
+	return &pb.GatewayFacts{
+		Name: f.Name, Port: port, Command: f.Command, Args: f.Args, Cwd: f.Cwd, Profile: f.Profile,
+		Version: Text(f.Version, 256), StateDir: f.StateDir, ConfigPath: f.ConfigPath, State: f.State,
+	}
+}
+
+// FactsFrom is the other way.
+func FactsFrom(f *pb.GatewayFacts) plugin.GatewayFacts {
+	return plugin.GatewayFacts{
+		Name: f.GetName(), Port: int(f.GetPort()), Command: f.GetCommand(), Args: f.GetArgs(), Cwd: f.GetCwd(),
+		Profile: f.GetProfile(), Version: f.GetVersion(), StateDir: f.GetStateDir(), ConfigPath: f.GetConfigPath(), State: f.GetState(),
+	}
+}
+
+// Process converts what to run.
+func Process(p plugin.ProcessSpec) *pb.ProcessSpec {
+	out := &pb.ProcessSpec{Argv: p.Argv, Cwd: p.Cwd, User: p.User}
+	for _, v := range p.Env {
+		out.Env = append(out.Env, &pb.EnvVar{Name: Text(v.Name, 4096), Value: Text(v.Value, MaxMessage/4), Secret: v.Secret})
+	}
+	return out
+}
+
+// ProcessFrom is the other way.
+func ProcessFrom(p *pb.ProcessSpec) plugin.ProcessSpec {
+	out := plugin.ProcessSpec{Argv: p.GetArgv(), Cwd: p.GetCwd(), User: p.GetUser()}
+	for _, v := range p.GetEnv() {
+		out.Env = append(out.Env, plugin.EnvVar{Name: v.GetName(), Value: v.GetValue(), Secret: v.GetSecret()})
+	}
+	return out
+}
+
+// Exit converts how a process ended.
+func Exit(e *plugin.Exit) *pb.Exit {
+	if e == nil {
+		return nil
+	}
+	return &pb.Exit{
+		Code: int32(e.Code), Signal: Text(e.Signal, 64), At: Timestamp(e.At), Durable: e.Durable, Known: e.Known, //nolint:gosec // exit codes are small
+	}
+}
+
+// ExitFrom is the other way.
+func ExitFrom(e *pb.Exit) *plugin.Exit {
+	if e == nil {
+		return nil
+	}
+	return &plugin.Exit{
+		Code: int(e.GetCode()), Signal: Text(e.GetSignal(), 64), At: Time(e.GetAt()), Durable: e.GetDurable(), Known: e.GetKnown(),
+	}
+}
+
+// Line converts a line of output.
+func Line(l plugin.Line) *pb.Line {
+	return &pb.Line{
+		Cursor: l.Cursor, Time: Timestamp(l.Time), Stream: pb.Stream(l.Stream), Text: Text(l.Text, MaxLine), //nolint:gosec // a small enum
+		Truncated: l.Truncated || len(l.Text) > MaxLine, Partial: l.Partial,
+	}
+}
+
+// LineFrom is the other way.
+func LineFrom(l *pb.Line) plugin.Line {
+	return plugin.Line{
+		Cursor: l.GetCursor(), Time: Time(l.GetTime()), Stream: plugin.Stream(l.GetStream()), Text: Text(l.GetText(), MaxLine),
+		Truncated: l.GetTruncated() || len(l.GetText()) > MaxLine, Partial: l.GetPartial(),
+	}
+}
+
+// Lines converts many.
+func Lines(in []plugin.Line) []*pb.Line {
+	out := make([]*pb.Line, 0, len(in))
+	for _, l := range in {
+		out = append(out, Line(l))
+	}
+	return out
+}
+
+// LinesFrom is the other way.
+func LinesFrom(in []*pb.Line) []plugin.Line {
+	out := make([]plugin.Line, 0, len(in))
+	for _, l := range in {
+		out = append(out, LineFrom(l))
+	}
+	return out
+}

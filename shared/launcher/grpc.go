@@ -1,0 +1,280 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/internal/wire"
+	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+const (
+	maxBatch  = 256
+	maxLabels = 64
+	maxList   = 4096
+)
+
+// NewClient is a Launcher on the other end of a connection.
+func NewClient(cc grpc.ClientConnInterface) Launcher { return &client{pb.NewLauncherServiceClient(cc)} }
+
+// RegisterServer serves an implementation.
+func RegisterServer(s grpc.ServiceRegistrar, impl Launcher) {
+	pb.RegisterLauncherServiceServer(s, &server{impl: impl})
+}
+
+type client struct{ rpc pb.LauncherServiceClient }
+
+var _ Launcher = (*client)(nil)
+
+func (c *client) Launch(ctx context.Context, req LaunchRequest) (Launched, error) {
+	r, err := c.rpc.Launch(ctx, launchTo(req))
+	if err != nil {
+		return Launched{}, fault.FromStatus(err)
+	}
+	inst, err := instanceFrom(r.GetInstance())
+	return Launched{Instance: inst, AlreadyLaunched: r.GetAlreadyLaunched()}, err
+}
+
+func (c *client) List(ctx context.Context, gateway string) (Listing, error) {
+	r, err := c.rpc.List(ctx, &pb.ListRequest{Gateway: gateway})
+	if err != nil {
+		return Listing{}, fault.FromStatus(err)
+	}
+	if len(r.GetInstances()) > maxList || len(r.GetBroken()) > maxList {
+		return Listing{}, wire.Nonsense("it lists %d instances", len(r.GetInstances()))
+	}
+	var l Listing
+	for _, i := range r.GetInstances() {
+		inst, err := instanceFrom(i)
+		if err != nil {
+			return Listing{}, err
+		}
+		l.Instances = append(l.Instances, inst)
+	}
+	for _, b := range r.GetBroken() {
+		l.Broken = append(l.Broken, BrokenBundle{Path: wire.Text(b.GetPath(), 4096), Reason: wire.Text(b.GetReason(), 4096)})
+	}
+	return l, nil
+}
+
+func (c *client) Recover(ctx context.Context, launchID string) (Instance, error) {
+	r, err := c.rpc.Recover(ctx, &pb.RecoverRequest{LaunchId: launchID})
+	if err != nil {
+		return Instance{}, fault.FromStatus(err)
+	}
+	return c.same(launchID, r.GetInstance())
+}
+
+// same refuses an answer about another launch than the one asked for.
+func (c *client) same(launchID string, i *pb.Instance) (Instance, error) {
+	inst, err := instanceFrom(i)
+	if err == nil && inst.LaunchID != launchID {
+		err = wire.Nonsense("asked about launch %s, it spoke of %s", launchID, inst.LaunchID)
+	}
+	return inst, err
+}
+
+func (c *client) Inspect(ctx context.Context, launchID string) (Inspection, error) {
+	r, err := c.rpc.Inspect(ctx, &pb.LauncherServiceInspectRequest{LaunchId: launchID})
+	if err != nil {
+		return Inspection{}, fault.FromStatus(err)
+	}
+	inst, err := c.same(launchID, r.GetInstance())
+	return Inspection{Instance: inst, RSSBytes: r.GetRssBytes(), Processes: int(r.GetProcesses())}, err
+}
+
+func (c *client) Output(ctx context.Context, req OutputRequest, sink func(OutputItem) error) error {
+	ctx, cancel := context.WithCancel(ctx) // ends the stream when sink fails
+	defer cancel()
+	stream, err := c.rpc.Output(ctx, &pb.OutputRequest{LaunchId: req.LaunchID, Cursor: req.Cursor, Follow: req.Follow})
+	if err != nil {
+		return fault.FromStatus(err)
+	}
+	cursor := req.Cursor
+	for {
+		r, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fault.FromStatus(err)
+		}
+		item, err := itemFrom(r, &cursor)
+		if err != nil {
+			return err
+		}
+		if err := sink(item); err != nil {
+			return err
+		}
+		if _, last := item.(*End); last {
+			return nil
+		}
+	}
+}
+
+func (c *client) Signal(ctx context.Context, launchID, signal string) error {
+	_, err := c.rpc.Signal(ctx, &pb.SignalRequest{LaunchId: launchID, Signal: signal})
+	return fault.FromStatus(err)
+}
+
+func (c *client) Stop(ctx context.Context, launchID string, grace time.Duration) (Stopped, error) {
+	r, err := c.rpc.Stop(ctx, &pb.StopRequest{LaunchId: launchID, Grace: durationpb.New(max(grace, 0))})
+	if err != nil {
+		return Stopped{}, fault.FromStatus(err)
+	}
+	s := Stopped{Killed: r.GetKilled(), Swept: int(r.GetSwept())}
+	if x := wire.ExitFrom(r.GetExit()); x != nil {
+		s.Exit = *x
+	}
+	return s, nil
+}
+
+func (c *client) Release(ctx context.Context, launchID string) error {
+	_, err := c.rpc.Release(ctx, &pb.ReleaseRequest{LaunchId: launchID})
+	return fault.FromStatus(err)
+}
+
+func (c *client) Exec(ctx context.Context, req ExecRequest, sink func(plugin.Line) error) (ExecResult, error) {
+	ctx, cancel := context.WithCancel(ctx) // ends the command when sink fails
+	defer cancel()
+	stream, err := c.rpc.Exec(ctx, &pb.ExecRequest{
+		Gateway: wire.Facts(req.Gateway), Process: wire.Process(req.Process), Timeout: durationpb.New(req.Timeout),
+		Stdin: req.Stdin, MaxOutputBytes: req.MaxOutputBytes,
+	})
+	if err != nil {
+		return ExecResult{}, fault.FromStatus(err)
+	}
+	for {
+		r, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return ExecResult{}, wire.Nonsense("a command ended without a result")
+		}
+		if err != nil {
+			return ExecResult{}, fault.FromStatus(err)
+		}
+		switch item := r.GetItem().(type) {
+		case *pb.ExecResponse_Line:
+			if err := sink(wire.LineFrom(item.Line)); err != nil {
+				return ExecResult{}, err
+			}
+		case *pb.ExecResponse_Result:
+			out := ExecResult{TimedOut: item.Result.GetTimedOut(), DroppedBytes: item.Result.GetDroppedBytes()}
+			if x := wire.ExitFrom(item.Result.GetExit()); x != nil {
+				out.Exit = *x
+			}
+			return out, nil
+		default:
+			return ExecResult{}, wire.Nonsense("an empty item in a command's output")
+		}
+	}
+}
+
+type server struct {
+	pb.UnimplementedLauncherServiceServer
+	impl Launcher
+}
+
+func (s *server) Launch(ctx context.Context, r *pb.LaunchRequest) (*pb.LaunchResponse, error) {
+	req, err := launchFrom(r)
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	got, err := s.impl.Launch(ctx, req)
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	return &pb.LaunchResponse{Instance: instanceTo(got.Instance), AlreadyLaunched: got.AlreadyLaunched}, nil
+}
+
+func (s *server) List(ctx context.Context, r *pb.ListRequest) (*pb.ListResponse, error) {
+	l, err := s.impl.List(ctx, r.GetGateway())
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	out := &pb.ListResponse{}
+	for _, i := range l.Instances {
+		out.Instances = append(out.Instances, instanceTo(i))
+	}
+	for _, b := range l.Broken {
+		out.Broken = append(out.Broken, &pb.BrokenBundle{Path: wire.Text(b.Path, 4096), Reason: wire.Text(b.Reason, 4096)})
+	}
+	return out, nil
+}
+
+func (s *server) Recover(ctx context.Context, r *pb.RecoverRequest) (*pb.RecoverResponse, error) {
+	i, err := s.impl.Recover(ctx, r.GetLaunchId())
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	return &pb.RecoverResponse{Instance: instanceTo(i)}, nil
+}
+
+func (s *server) Inspect(ctx context.Context, r *pb.LauncherServiceInspectRequest) (*pb.LauncherServiceInspectResponse, error) {
+	i, err := s.impl.Inspect(ctx, r.GetLaunchId())
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	return &pb.LauncherServiceInspectResponse{
+		Instance: instanceTo(i.Instance), RssBytes: i.RSSBytes, Processes: uint32(max(i.Processes, 0)), //nolint:gosec // a count of processes
+	}, nil
+}
+
+func (s *server) Output(r *pb.OutputRequest, stream grpc.ServerStreamingServer[pb.OutputResponse]) error {
+	req := OutputRequest{LaunchID: r.GetLaunchId(), Cursor: r.GetCursor(), Follow: r.GetFollow()}
+	return fault.ToStatus(s.impl.Output(stream.Context(), req, func(item OutputItem) error {
+		for _, m := range itemTo(item) {
+			if err := stream.Send(m); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+func (s *server) Signal(ctx context.Context, r *pb.SignalRequest) (*pb.SignalResponse, error) {
+	if err := s.impl.Signal(ctx, r.GetLaunchId(), r.GetSignal()); err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	return &pb.SignalResponse{}, nil
+}
+
+func (s *server) Stop(ctx context.Context, r *pb.StopRequest) (*pb.StopResponse, error) {
+	got, err := s.impl.Stop(ctx, r.GetLaunchId(), r.GetGrace().AsDuration())
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	return &pb.StopResponse{Exit: wire.Exit(&got.Exit), Killed: got.Killed, Swept: uint32(max(got.Swept, 0))}, nil //nolint:gosec // a count of processes
+}
+
+func (s *server) Release(ctx context.Context, r *pb.ReleaseRequest) (*pb.ReleaseResponse, error) {
+	if err := s.impl.Release(ctx, r.GetLaunchId()); err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	return &pb.ReleaseResponse{}, nil
+}
+
+func (s *server) Exec(r *pb.ExecRequest, stream grpc.ServerStreamingServer[pb.ExecResponse]) error {
+	req := ExecRequest{
+		Gateway: wire.FactsFrom(r.GetGateway()), Process: wire.ProcessFrom(r.GetProcess()), Timeout: r.GetTimeout().AsDuration(),
+		Stdin: r.GetStdin(), MaxOutputBytes: r.GetMaxOutputBytes(),
+	}
+	if req.Timeout <= 0 {
+		return fault.ToStatus(fault.New(fault.InvalidArgument, "a command needs a positive timeout"))
+	}
+	got, err := s.impl.Exec(stream.Context(), req, func(l plugin.Line) error {
+		return stream.Send(&pb.ExecResponse{Item: &pb.ExecResponse_Line{Line: wire.Line(l)}})
+	})
+	if err != nil {
+		return fault.ToStatus(err)
+	}
+	return stream.Send(&pb.ExecResponse{Item: &pb.ExecResponse_Result{Result: &pb.ExecResult{
+		Exit: wire.Exit(&got.Exit), TimedOut: got.TimedOut, DroppedBytes: got.DroppedBytes,
+	}}})
+}

@@ -1,0 +1,157 @@
+package pluginkit
+
+import (
+	"context"
+
+	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	"github.com/gatehost/gatehost/shared/classifier"
+	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/internal/wire"
+	"github.com/gatehost/gatehost/shared/launcher"
+	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
+	"github.com/gatehost/gatehost/shared/plugin"
+	"github.com/gatehost/gatehost/shared/unloader"
+)
+
+// MaxMessage is the largest message in bytes, either way.
+const MaxMessage = wire.MaxMessage
+
+// Register serves p on a gRPC server: what Serve does, for tests and for those who bring their own server.
+func Register(s grpc.ServiceRegistrar, p Plugin) {
+	pb.RegisterPluginServiceServer(s, &base{p: p})
+	if p.Launcher != nil {
+		launcher.RegisterServer(s, p.Launcher)
+	}
+	if p.Unloader != nil {
+		unloader.RegisterServer(s, p.Unloader)
+	}
+	if p.Doctor != nil {
+		doctor.RegisterServer(s, p.Doctor)
+	}
+	if p.Classifier != nil {
+		classifier.RegisterServer(s, p.Classifier)
+	}
+}
+
+// grpcPlugin is go-plugin's view of a Plugin.
+type grpcPlugin struct {
+	goplugin.NetRPCUnsupportedPlugin
+	p   Plugin
+	ctx context.Context //nolint:containedctx // the life of the host, for every call
+}
+
+var _ goplugin.GRPCPlugin = (*grpcPlugin)(nil)
+
+func (g *grpcPlugin) GRPCServer(_ *goplugin.GRPCBroker, s *grpc.Server) error {
+	Register(s, g.p)
+	return nil
+}
+
+func (g *grpcPlugin) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, cc *grpc.ClientConn) (any, error) {
+	return cc, nil
+}
+
+// ClientPlugins is the plugin set of the host's side: dispensing PluginName gives the *grpc.ClientConn.
+func ClientPlugins() goplugin.PluginSet { return goplugin.PluginSet{PluginName: &grpcPlugin{}} }
+
+// ServerOptions make a server keep the contract's promises: bounded messages, panics that become errors, calls that end with
+// host.
+func ServerOptions(host context.Context) []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(MaxMessage), grpc.MaxSendMsgSize(MaxMessage),
+		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+			ctx, done := until(ctx, host)
+			defer done()
+			defer func() {
+				if r := recover(); r != nil {
+					resp, err = nil, fault.ToStatus(fault.Recovered(r))
+				}
+			}()
+			return next(ctx, req)
+		}),
+		grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+			ctx, done := until(ss.Context(), host)
+			defer done()
+			defer func() {
+				if r := recover(); r != nil {
+					err = fault.ToStatus(fault.Recovered(r))
+				}
+			}()
+			return next(srv, &boundStream{ServerStream: ss, ctx: ctx})
+		}),
+	}
+}
+
+// until is ctx that also ends with host.
+func until(ctx, host context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(host, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+type boundStream struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // gRPC's own way to give a stream its context
+}
+
+func (b *boundStream) Context() context.Context { return b.ctx }
+
+func grpcServer(host context.Context) func([]grpc.ServerOption) *grpc.Server {
+	return func(opts []grpc.ServerOption) *grpc.Server {
+		return grpc.NewServer(append(opts, ServerOptions(host)...)...)
+	}
+}
+
+// base serves what every plugin serves.
+type base struct {
+	pb.UnimplementedPluginServiceServer
+	p Plugin
+}
+
+func (b *base) Describe(context.Context, *pb.DescribeRequest) (*pb.DescribeResponse, error) {
+	return wire.Info(b.p.Info()), nil
+}
+
+func (b *base) Configure(ctx context.Context, r *pb.ConfigureRequest) (*pb.ConfigureResponse, error) {
+	req := wire.ConfigureFrom(r)
+	if b.p.Configure == nil {
+		_, diagnostics := DecodeConfig(req.Config, struct{}{})
+		return &pb.ConfigureResponse{Diagnostics: wire.Diagnostics(diagnostics)}, nil
+	}
+	diagnostics, err := b.p.Configure(ctx, req)
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	return &pb.ConfigureResponse{Diagnostics: wire.Diagnostics(diagnostics)}, nil
+}
+
+// NewClient is a plugin's common service on the other end of a connection.
+func NewClient(cc grpc.ClientConnInterface) plugin.Plugin {
+	return &baseClient{pb.NewPluginServiceClient(cc)}
+}
+
+type baseClient struct{ rpc pb.PluginServiceClient }
+
+var _ plugin.Plugin = (*baseClient)(nil)
+
+func (c *baseClient) Describe(ctx context.Context, h plugin.HostInfo) (plugin.Info, error) {
+	r, err := c.rpc.Describe(ctx, &pb.DescribeRequest{Host: &pb.HostInfo{Version: h.Version, Os: h.OS, Arch: h.Arch}})
+	if err != nil {
+		return plugin.Info{}, fault.FromStatus(err)
+	}
+	return wire.InfoFrom(r)
+}
+
+func (c *baseClient) Configure(ctx context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error) {
+	r, err := c.rpc.Configure(ctx, wire.Configure(req))
+	if err != nil {
+		return nil, fault.FromStatus(err)
+	}
+	return wire.DiagnosticsFrom(r.GetDiagnostics()), nil
+}

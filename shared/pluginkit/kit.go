@@ -1,0 +1,166 @@
+package pluginkit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+
+	"github.com/gatehost/gatehost/shared/classifier"
+	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/launcher"
+	"github.com/gatehost/gatehost/shared/plugin"
+	"github.com/gatehost/gatehost/shared/unloader"
+)
+
+// ProtocolVersion is go-plugin's version of the envelope; it stays 1. Services carry their own versions (R41).
+const ProtocolVersion = 1
+
+// ServiceVersion is the version of every service of v1alpha1.
+const ServiceVersion = 1
+
+// PluginName is the one name under which go-plugin dispenses everything a binary serves.
+const PluginName = "gatehost"
+
+// The cookie tells a start by the host from a start by hand. It is no secret.
+const (
+	CookieKey   = "GATEHOST_PLUGIN"
+	CookieValue = "7b1d9f3a-gatehost-plugin-v1"
+)
+
+// Handshake is what host and plugin must agree on before anything else.
+func Handshake() goplugin.HandshakeConfig {
+	return goplugin.HandshakeConfig{ProtocolVersion: ProtocolVersion, MagicCookieKey: CookieKey, MagicCookieValue: CookieValue}
+}
+
+// Plugin is what a binary serves: a name, a version, and at least one of the kinds.
+type Plugin struct {
+	Name         string
+	Version      string // semantic version without v
+	Homepage     string
+	ConfigFields []plugin.ConfigField
+	WantedGrants []string
+
+	// Configure takes the plugin's table; nil accepts any table without keys. See DecodeConfig.
+	Configure func(ctx context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error)
+
+	Launcher   launcher.Launcher
+	Unloader   unloader.Unloader
+	Doctor     doctor.Doctor
+	Classifier classifier.Classifier
+}
+
+// Info is what Describe answers.
+func (p Plugin) Info() plugin.Info {
+	i := plugin.Info{
+		Name: p.Name, Version: p.Version, Homepage: p.Homepage, ConfigFields: p.ConfigFields, WantedGrants: p.WantedGrants,
+	}
+	served := map[plugin.Kind]bool{
+		plugin.KindLauncher: p.Launcher != nil, plugin.KindUnloader: p.Unloader != nil,
+		plugin.KindDoctor: p.Doctor != nil, plugin.KindClassifier: p.Classifier != nil,
+	}
+	for _, kind := range plugin.Kinds() { // in order: the same answer each time
+		if served[kind] {
+			i.Services = append(i.Services, plugin.ServiceInfo{Kind: kind, MinVersion: ServiceVersion, MaxVersion: ServiceVersion})
+		}
+	}
+	return i
+}
+
+// Logger is where a plugin logs: to the host, by stderr, with levels.
+func Logger(name string) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.Trace, JSONFormat: true, Output: os.Stderr})
+}
+
+// exitBound is how long calls may take to end after the host went away.
+const exitBound = 2 * time.Second
+
+// Serve serves p until the host goes away; it never returns.
+func Serve(p Plugin) {
+	os.Exit(serve(p, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) //nolint:forbidigo // it is a plugin's main
+}
+
+func serve(p Plugin, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) == 1 && args[0] == "--describe" {
+		enc := json.NewEncoder(stdout)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(p.Info()); err != nil {
+			return 1
+		}
+		return 0
+	}
+	if os.Getenv(CookieKey) != CookieValue {
+		_, _ = fmt.Fprintf(stderr, "%s %s is a plugin of gatehost and is started by it.\n"+
+			"Name it in config.toml:\n\n    [plugins.%s]\n    path = %q\n\nor look at it with: %s --describe\n",
+			p.Name, p.Version, p.Name, os.Args[0], os.Args[0])
+		return 2
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ignoreSignals()
+	go func() {
+		_, _ = io.Copy(io.Discard, stdin) // the death pipe: ends when the host does
+		cancel()
+		time.Sleep(exitBound) // calls end by their contexts meanwhile; then nothing of us may stay
+		os.Exit(0)            //nolint:forbidigo // see above
+	}()
+	goplugin.Serve(&goplugin.ServeConfig{
+		HandshakeConfig: Handshake(),
+		Plugins:         goplugin.PluginSet{PluginName: &grpcPlugin{p: p, ctx: ctx}},
+		GRPCServer:      grpcServer(ctx),
+		Logger:          Logger(p.Name),
+	})
+	return 0
+}
+
+// ignoreSignals: a terminal's ^C and a service manager's SIGTERM reach the whole group; the host decides when plugins end, in
+// order (R11). Notify, not Ignore: an ignored signal would be inherited by every child.
+func ignoreSignals() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		for range signals { //nolint:revive // swallowed on purpose
+		}
+	}()
+}
+
+// DecodeConfig decodes a plugin's table into T; keys that T does not have and values of a wrong type are diagnostics, so that the
+// host can show them with their line. The zero T is returned with them.
+func DecodeConfig[T any](raw json.RawMessage, defaults T) (T, []plugin.Diagnostic) {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return defaults, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	out := defaults
+	err := dec.Decode(&out)
+	if err == nil {
+		return out, nil
+	}
+	d := plugin.Diagnostic{Severity: plugin.SeverityError, Message: err.Error()}
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		d.Path = wrong.Field
+		d.Message = fmt.Sprintf("has the type %s, want %s", wrong.Value, wrong.Type)
+	} else if key, ok := unknownField(err); ok {
+		d.Path, d.Message = key, "is not a key of this plugin"
+	}
+	return defaults, []plugin.Diagnostic{d}
+}
+
+// unknownField reads the key out of encoding/json's only way to tell it.
+func unknownField(err error) (string, bool) {
+	var key string
+	if n, _ := fmt.Sscanf(err.Error(), "json: unknown field %q", &key); n == 1 {
+		return key, true
+	}
+	return "", false
+}
