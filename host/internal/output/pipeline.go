@@ -1,0 +1,255 @@
+package output
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/shared/classifier"
+	"github.com/gatehost/gatehost/shared/launcher"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+const (
+	tailLines   = 120             // for diagnosis and crash reports (B297)
+	maxBatch    = 256             // lines in one question to a classifier
+	queueLines  = 2048            // between the stream and the worker; beyond that the stream waits
+	deadline    = 2 * time.Second // of a batch; then its lines pass as warn
+	classifyGap = 5 * time.Second // a classifier that failed is left alone this long
+	maxRepeats  = 4096            // texts whose repeats are counted
+	repeatEvery = 50              // every so many repeats one line says so (B300)
+)
+
+// Named is a classifier of the chain.
+type Named struct {
+	Name       string
+	Classifier classifier.Classifier
+}
+
+// Options say what a pipeline works for. All callbacks are called by its one worker goroutine, in order of the lines.
+type Options struct {
+	Gateway     plugin.GatewayFacts
+	LaunchID    string
+	Cursor      uint64 // lines up to here were processed by an earlier host
+	Classifiers []Named
+	Redactor    *Redactor
+	Log         hclog.Logger
+	OnLine      func(Classified)
+	OnSymptom   func(plugin.Symptom, plugin.Line)
+	OnActivity  func()
+}
+
+// Classified is a line and what it means. Its text is redacted.
+type Classified struct {
+	plugin.Line
+	Level   classifier.Level
+	Shown   string // text to show; the line's own, or the classifier's words
+	RuleID  string
+	Symptom plugin.Symptom
+	Tags    []string
+	Stage   *classifier.Stage
+	Repeats int  // of this very text before; every 50th is shown
+	Hidden  bool // a repeat, or level drop: kept, not shown
+}
+
+// Stats count lines; Read = Classified + Unclassified once the queue is empty.
+type Stats struct {
+	Read, Classified, Unclassified uint64
+	Dropped                        uint64 // by a rule, of Classified
+	Repeated                       uint64
+	Truncated                      uint64
+	Gaps, GapBytes                 uint64
+}
+
+// Pipeline processes the output of one launch. Feed is called by one goroutine; everything else is safe for concurrent use.
+type Pipeline struct {
+	o      Options
+	queue  chan entry
+	cancel context.CancelFunc
+	done   chan struct{}
+	chain  []*link
+
+	mu       sync.Mutex // guards all below
+	tail     []plugin.Line
+	symptoms []plugin.Symptom
+	stats    Stats
+	cursor   uint64
+	seq      uint64
+	repeats  map[string]int
+}
+
+// entry is a line, or a mark in the queue that is closed when everything before it was processed.
+type entry struct {
+	line plugin.Line
+	mark chan struct{}
+}
+
+// New starts a pipeline; Close ends it.
+func New(o Options) *Pipeline {
+	ctx, cancel := context.WithCancel(context.Background())
+	if o.Log == nil {
+		o.Log = hclog.NewNullLogger()
+	}
+	if o.OnLine == nil {
+		o.OnLine = func(Classified) {}
+	}
+	if o.OnSymptom == nil {
+		o.OnSymptom = func(plugin.Symptom, plugin.Line) {}
+	}
+	if o.OnActivity == nil {
+		o.OnActivity = func() {}
+	}
+	p := &Pipeline{
+		o: o, queue: make(chan entry, queueLines), cancel: cancel, done: make(chan struct{}), cursor: o.Cursor, repeats: map[string]int{},
+	}
+	for _, n := range o.Classifiers {
+		p.chain = append(p.chain, &link{named: n})
+	}
+	go p.work(ctx)
+	return p
+}
+
+// Close ends the worker; lines still queued are dropped.
+func (p *Pipeline) Close() {
+	p.cancel()
+	<-p.done
+}
+
+// Feed takes the next item of a launch's output. It waits when the worker is far behind.
+func (p *Pipeline) Feed(ctx context.Context, item launcher.OutputItem) error {
+	switch item := item.(type) {
+	case *launcher.LineBatch:
+		for _, l := range item.Lines {
+			if err := p.put(ctx, entry{line: p.accept(l)}); err != nil {
+				return err
+			}
+		}
+	case *launcher.Gap:
+		p.mu.Lock()
+		p.stats.Gaps++
+		p.stats.GapBytes += item.Bytes
+		p.cursor = max(p.cursor, item.To)
+		p.mu.Unlock()
+	case *launcher.Heartbeat, *launcher.End:
+	}
+	return nil
+}
+
+// accept redacts a line before anything else sees it, and keeps it for the tail at once: a crash report must not wait for a
+// classifier.
+func (p *Pipeline) accept(l plugin.Line) plugin.Line {
+	l.Text = p.o.Redactor.Text(l.Text)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cursor = max(p.cursor, l.Cursor)
+	p.stats.Read++
+	if l.Truncated {
+		p.stats.Truncated++
+	}
+	if len(p.tail) == tailLines {
+		p.tail = append(p.tail[:0:0], p.tail[1:]...)
+	}
+	p.tail = append(p.tail, l)
+	return l
+}
+
+func (p *Pipeline) put(ctx context.Context, e entry) error {
+	select {
+	case p.queue <- e:
+		return nil
+	case <-p.done:
+		return context.Canceled
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Drained waits until everything that was fed is processed, or ctx is done.
+func (p *Pipeline) Drained(ctx context.Context) {
+	mark := make(chan struct{})
+	if p.put(ctx, entry{mark: mark}) != nil {
+		return
+	}
+	select {
+	case <-mark:
+	case <-p.done:
+	case <-ctx.Done():
+	}
+}
+
+// Cursor is where the output goes on.
+func (p *Pipeline) Cursor() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cursor
+}
+
+// Tail is the last n lines, at most 120, oldest first, redacted.
+func (p *Pipeline) Tail(n int) []plugin.Line {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]plugin.Line(nil), p.tail[max(0, len(p.tail)-n):]...)
+}
+
+// Symptoms is what the lines showed, each once, in order.
+func (p *Pipeline) Symptoms() []plugin.Symptom {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]plugin.Symptom(nil), p.symptoms...)
+}
+
+// Stats are the counts so far.
+func (p *Pipeline) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats
+}
+
+// work takes what is there, up to a batch: the first line of an idle stream goes at once, a flood goes in large pieces.
+func (p *Pipeline) work(ctx context.Context) {
+	defer close(p.done)
+	defer func() {
+		for _, l := range p.chain {
+			l.close()
+		}
+	}()
+	for {
+		var first entry
+		select {
+		case first = <-p.queue:
+		case <-ctx.Done():
+			return
+		}
+		batch, marks := p.collect(first)
+		if len(batch) > 0 {
+			p.o.OnActivity()
+			p.judge(ctx, batch)
+		}
+		for _, m := range marks {
+			close(m)
+		}
+	}
+}
+
+func (p *Pipeline) collect(first entry) (batch []classifier.NumberedLine, marks []chan struct{}) {
+	take := func(e entry) {
+		if e.mark != nil {
+			marks = append(marks, e.mark)
+			return
+		}
+		p.seq++ // only the worker counts
+		batch = append(batch, classifier.NumberedLine{Seq: p.seq, Line: e.line})
+	}
+	take(first)
+	for len(batch) < maxBatch {
+		select {
+		case e := <-p.queue:
+			take(e)
+		default:
+			return batch, marks
+		}
+	}
+	return batch, marks
+}

@@ -1,0 +1,138 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	gopsnet "github.com/shirou/gopsutil/v4/net"
+	"github.com/shirou/gopsutil/v4/process"
+)
+
+// Holder is who listens on a port.
+type Holder struct {
+	PID       int    // 0: somebody whom we may not see
+	Command   string // program and arguments, secrets hidden, bounded; "" when unknown
+	Addresses []string
+}
+
+// String names the holder for an error.
+func (h Holder) String() string {
+	switch {
+	case h.PID == 0:
+		return "a process that this user may not see"
+	case h.Command == "":
+		return fmt.Sprintf("pid %d", h.PID)
+	default:
+		return fmt.Sprintf("pid %d (%s)", h.PID, h.Command)
+	}
+}
+
+// Holders says who listens on port on the addresses that a gateway wants: both loopbacks, or any address. Nobody is an empty
+// list; not knowing is an error (B100). The kernel's table names pids; where it may not, a connect still tells that there is one.
+func Holders(ctx context.Context, port int) ([]Holder, error) {
+	connections, err := gopsnet.ConnectionsWithContext(ctx, "tcp")
+	if err != nil {
+		return byConnect(ctx, port)
+	}
+	byPID := map[int]*Holder{}
+	var order []int
+	for _, c := range connections {
+		if c.Status != "LISTEN" || int(c.Laddr.Port) != port || !concerns(c.Laddr.IP) {
+			continue
+		}
+		pid := int(c.Pid)
+		if byPID[pid] == nil {
+			byPID[pid] = &Holder{PID: pid, Command: command(ctx, pid)}
+			order = append(order, pid)
+		}
+		byPID[pid].Addresses = append(byPID[pid].Addresses, net.JoinHostPort(c.Laddr.IP, strconv.Itoa(port)))
+	}
+	if len(order) == 0 {
+		return byConnect(ctx, port) // a table that hides others' sockets is not the truth
+	}
+	out := make([]Holder, 0, len(order))
+	for _, pid := range order {
+		out = append(out, *byPID[pid])
+	}
+	return out, nil
+}
+
+// concerns reports whether a listener on ip keeps a gateway from listening on loopback.
+func concerns(ip string) bool {
+	switch ip {
+	case "127.0.0.1", "::1", "0.0.0.0", "::", "*", "::ffff:127.0.0.1":
+		return true
+	default:
+		return false
+	}
+}
+
+// byConnect finds a holder that no table shows.
+func byConnect(ctx context.Context, port int) ([]Holder, error) {
+	var out []Holder
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		d := net.Dialer{Timeout: time.Second}
+		conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err == nil {
+			_ = conn.Close()
+			out = append(out, Holder{Addresses: []string{net.JoinHostPort(host, strconv.Itoa(port))}})
+		}
+	}
+	return out, nil
+}
+
+const maxCommand = 200
+
+// command is a process's arguments with secrets hidden.
+func command(ctx context.Context, pid int) string {
+	p, err := process.NewProcessWithContext(ctx, int32(pid)) //nolint:gosec // a pid
+	if err != nil {
+		return ""
+	}
+	args, err := p.CmdlineSliceWithContext(ctx)
+	if err != nil || len(args) == 0 {
+		name, _ := p.NameWithContext(ctx)
+		return name
+	}
+	text := strings.Join(hide(args), " ")
+	if len(text) > maxCommand {
+		text = text[:maxCommand] + "..."
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+// hide replaces the values of flags that are named like secrets (B073).
+func hide(args []string) []string {
+	out := make([]string, 0, len(args))
+	secret := false
+	for _, a := range args {
+		name, _, hasValue := strings.Cut(a, "=")
+		switch {
+		case secret:
+			out, secret = append(out, "[redacted]"), false
+		case strings.HasPrefix(a, "-") && secretFlag(name) && hasValue:
+			out = append(out, name+"=[redacted]")
+		default:
+			secret = strings.HasPrefix(a, "-") && secretFlag(name)
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func secretFlag(name string) bool {
+	name = strings.ToLower(name)
+	for _, mark := range []string{"token", "password", "secret", "api-key", "apikey"} {
+		if strings.Contains(name, mark) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,115 @@
+package probe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/gatehost/gatehost/internal/frame"
+)
+
+// Host is the one address that we launch on, probe and connect to: `localhost` may be another family (B110).
+const Host = "127.0.0.1"
+
+// readyTimeout bounds one probe (B060).
+const readyTimeout = 1500 * time.Millisecond
+
+// challengeTimeout bounds the question whether a listener is a gateway (B109).
+const challengeTimeout = 5 * time.Second
+
+// Readiness is what a port shows.
+type Readiness int
+
+// Readiness, worst first.
+const (
+	Closed   Readiness = iota + 1
+	Starting           // /readyz says that it is not ready
+	Open               // something listens and has no /readyz: only a connect tells
+	Ready              // /readyz says that it is
+)
+
+// Address is host:port.
+func Address(port int) string { return net.JoinHostPort(Host, strconv.Itoa(port)) }
+
+// ReadyNow asks once. It parses the answer: releases before 2026.9 answer any path with 200 and their user interface, so a status
+// alone proves nothing (gateway-facts §3).
+func ReadyNow(ctx context.Context, port int) Readiness {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true, Proxy: nil},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+Address(port)+"/readyz", nil)
+	if err != nil {
+		return Closed
+	}
+	resp, err := client.Do(req)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return Closed
+	case err != nil:
+		return listening(port)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	var body struct {
+		Ready *bool `json:"ready"`
+	}
+	if kind != "application/json" || json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&body) != nil || body.Ready == nil {
+		return Open
+	}
+	if *body.Ready {
+		return Ready
+	}
+	return Starting
+}
+
+// listening tells a port that answers nothing from one that is closed. A gateway whose event loop is blocked takes connections
+// and answers later: that is starting, and the caller's deadline decides. Only a listener that is no HTTP server is asked by
+// a connect.
+func listening(port int) Readiness {
+	conn, err := net.DialTimeout("tcp", Address(port), readyTimeout)
+	if err != nil {
+		return Closed
+	}
+	_ = conn.Close()
+	return Open
+}
+
+// IsGateway reports whether whoever listens sends a connect.challenge. The socket is cut afterwards (T060 to T067).
+func IsGateway(ctx context.Context, port int) bool {
+	ctx, cancel := context.WithTimeout(ctx, challengeTimeout)
+	defer cancel()
+	dialer := websocket.Dialer{}
+	conn, resp, err := dialer.DialContext(ctx, "ws://"+Address(port)+"/ws", nil)
+	if err != nil {
+		if resp != nil {
+			_ = resp.Body.Close()
+		}
+		return false
+	}
+	defer func() { _ = conn.NetConn().Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = conn.NetConn().Close() })
+	defer stop()
+	conn.SetReadLimit(64 << 10)
+	for range 16 {
+		_, data, err := conn.ReadMessage()
+		if err != nil {
+			return false
+		}
+		if f, err := frame.Parse(data); err == nil && f.Kind == frame.Event && f.Name == "connect.challenge" {
+			return true
+		}
+	}
+	return false
+}

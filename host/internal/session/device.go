@@ -1,0 +1,150 @@
+package session
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// Device is the identity of this host towards gateways: an Ed25519 key and the id that follows from it (B145).
+type Device struct {
+	ID  string
+	key ed25519.PrivateKey
+}
+
+// deviceFile is the shape on disk; files of the reference load (B144).
+type deviceFile struct {
+	Version       int    `json:"version"`
+	DeviceID      string `json:"deviceId"`
+	PublicKeyPEM  string `json:"publicKeyPem"`
+	PrivateKeyPEM string `json:"privateKeyPem"`
+	CreatedAtMs   int64  `json:"createdAtMs"`
+}
+
+// LoadDevice reads the identity at path, or makes one. A file that is no identity is set aside beside itself, never
+// overwritten, and an error says so: a new identity would have to be paired again (B147). The next call makes one.
+func LoadDevice(path string) (*Device, error) {
+	data, err := os.ReadFile(path) //nolint:gosec // our own state directory
+	if errors.Is(err, fs.ErrNotExist) {
+		return newDevice(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read device identity: %w", err)
+	}
+	d, file, err := parseDevice(data)
+	if err != nil {
+		aside := path + ".broken-" + strconv.FormatInt(time.Now().UnixMilli(), 10)
+		if moveErr := os.Rename(path, aside); moveErr != nil {
+			return nil, errors.Join(fmt.Errorf("cannot use device identity %s: %w", path, err), moveErr)
+		}
+		return nil, fmt.Errorf("cannot use device identity %s: %w; it was set aside as %s: put a good copy back, or let a new one be made and pair it", path, err, aside)
+	}
+	if file.DeviceID != d.ID { // B146
+		file.DeviceID = d.ID
+		return d, writeDevice(path, file)
+	}
+	return d, nil
+}
+
+func parseDevice(data []byte) (*Device, deviceFile, error) {
+	var file deviceFile
+	if len(data) > 64<<10 {
+		return nil, file, errors.New("it is too large")
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, file, errors.New("it is not JSON")
+	}
+	if file.Version != 1 {
+		return nil, file, fmt.Errorf("its version is %d, want 1", file.Version)
+	}
+	block, _ := pem.Decode([]byte(file.PrivateKeyPEM))
+	if block == nil {
+		return nil, file, errors.New("its private key is not PEM")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, file, errors.New("its private key cannot be read")
+	}
+	key, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return nil, file, errors.New("its private key is not Ed25519")
+	}
+	d := deviceOf(key)
+	if block, _ := pem.Decode([]byte(file.PublicKeyPEM)); block == nil || string(block.Bytes) != string(d.spki()) { // B148
+		return nil, file, errors.New("its public key does not belong to its private key")
+	}
+	return d, file, nil
+}
+
+func deviceOf(key ed25519.PrivateKey) *Device {
+	sum := sha256.Sum256(key.Public().(ed25519.PublicKey)) //nolint:forcetypeassert // documented
+	return &Device{ID: hex.EncodeToString(sum[:]), key: key}
+}
+
+func (d *Device) spki() []byte {
+	der, _ := x509.MarshalPKIXPublicKey(d.key.Public()) // an Ed25519 key always marshals
+	return der
+}
+
+// PublicKey is the raw key in base64url without padding, as the gateway wants it.
+func (d *Device) PublicKey() string {
+	return base64.RawURLEncoding.EncodeToString(d.key.Public().(ed25519.PublicKey)) //nolint:forcetypeassert // documented
+}
+
+func (d *Device) sign(payload string) string {
+	return base64.RawURLEncoding.EncodeToString(ed25519.Sign(d.key, []byte(payload)))
+}
+
+func newDevice(path string) (*Device, error) {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make device identity: %w", err)
+	}
+	d := deviceOf(key)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make device identity: %w", err)
+	}
+	return d, writeDevice(path, deviceFile{
+		Version: 1, DeviceID: d.ID, CreatedAtMs: time.Now().UnixMilli(),
+		PublicKeyPEM:  string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: d.spki()})),
+		PrivateKeyPEM: string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
+	})
+}
+
+// writeDevice replaces the file atomically, 0600 in a 0700 directory.
+func writeDevice(path string, file deviceFile) error {
+	data, err := json.MarshalIndent(file, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot write device identity: %w", err)
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot write device identity: %w", err)
+	}
+	tmp, err := os.CreateTemp(dir, ".device.*")
+	if err != nil {
+		return fmt.Errorf("cannot write device identity: %w", err)
+	}
+	_, err = tmp.Write(append(data, '\n'))
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name())
+		return fmt.Errorf("cannot write device identity: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,336 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/gorilla/websocket"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/internal/frame"
+)
+
+// The protocols that we speak: offered together, they work on every release measured (gateway-facts §12).
+const (
+	MinProtocol = 3
+	MaxProtocol = 4
+)
+
+// Who we are towards the gateway; both are closed enums there (gateway-facts §6).
+const (
+	clientID   = "gateway-client"
+	clientMode = "backend"
+	role       = "operator"
+)
+
+const (
+	// helloLimit bounds a frame before the handshake is over; a hello of 2026.9.6 has 20 kB.
+	helloLimit = 1 << 20
+	// frameLimit bounds a frame after it: the gateway's own maxPayload of 25 MiB, and room for its envelope.
+	frameLimit = 26<<20 + 1<<16
+	// maxHandshakeFrames bounds what may come before an answer to connect.
+	maxHandshakeFrames = 256
+)
+
+// Options say how to open a session; zero durations mean the defaults.
+type Options struct {
+	URL     string // ws://127.0.0.1:18789/ws
+	Token   string
+	Device  *Device // nil: none; releases before 2026.5 then grant no scopes
+	Version string  // of this host
+	Scopes  []string
+	Log     hclog.Logger
+
+	ChallengeTimeout time.Duration // default 10 s, from before the TCP connect (B121, B122)
+	ConnectTimeout   time.Duration // default 20 s: refusals are slowed down by up to 5 s (B129)
+	CallTimeout      time.Duration // default 30 s (B151)
+	Ping             time.Duration // default 30 s
+
+	// OnEvent is called by the reader for each event after the handshake; it must not block for long.
+	OnEvent func(Event)
+	// OnAlive is called by the reader for whatever comes.
+	OnAlive func()
+	// NetDial replaces the TCP dialler, for tests.
+	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+func (o *Options) defaults() {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	set(&o.ChallengeTimeout, 10*time.Second)
+	set(&o.ConnectTimeout, 20*time.Second)
+	set(&o.CallTimeout, 30*time.Second)
+	set(&o.Ping, 30*time.Second)
+	if len(o.Scopes) == 0 {
+		o.Scopes = []string{"operator.read", "operator.write", "operator.admin"}
+	}
+	if o.Log == nil {
+		o.Log = hclog.NewNullLogger()
+	}
+	if o.OnEvent == nil {
+		o.OnEvent = func(Event) {}
+	}
+	if o.OnAlive == nil {
+		o.OnAlive = func() {}
+	}
+	if o.Version == "" {
+		o.Version = "0.0.0"
+	}
+}
+
+// Hello is what a gateway said of itself; absent fields are zero.
+type Hello struct {
+	Protocol     int
+	Version      string
+	BuildID      string
+	BootID       string
+	ConnID       string
+	Methods      []string
+	Events       []string
+	Scopes       []string
+	TickInterval time.Duration
+	MaxPayload   int64
+	Snapshot     json.RawMessage
+}
+
+// Dial opens a session: TCP, upgrade, challenge, connect, hello-ok, on one socket. Whatever goes wrong is a *ConnectError, the
+// socket is cut, and nothing is left running.
+func Dial(ctx context.Context, o Options) (*Session, error) {
+	o.defaults()
+	challenge, cancel := context.WithTimeout(ctx, o.ChallengeTimeout)
+	defer cancel()
+	conn, err := upgrade(challenge, o)
+	if err != nil {
+		return nil, err
+	}
+	hello, err := handshake(ctx, challenge, conn, o)
+	if err != nil {
+		_ = conn.NetConn().Close() // cut, not closed: nobody waits for the peer's goodbye (T059, T065)
+		return nil, err
+	}
+	return newSession(conn, hello, o), nil
+}
+
+func upgrade(ctx context.Context, o Options) (*websocket.Conn, error) {
+	dialer := websocket.Dialer{NetDialContext: o.NetDial, ReadBufferSize: 32 << 10}
+	header := http.Header{"User-Agent": {"gatehost/" + o.Version}} // no Origin: a foreign one is refused
+	conn, resp, err := dialer.DialContext(ctx, o.URL, header)
+	if err == nil {
+		return conn, nil
+	}
+	out := &ConnectError{Stage: "dial", Code: "dial_failed", Message: "cannot connect to the gateway: " + err.Error(), Cause: err}
+	switch {
+	case resp != nil:
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
+		out.Stage, out.Code = "upgrade", "upgrade_refused"
+		out.Message = fmt.Sprintf("the gateway refused the WebSocket: HTTP %d %s", resp.StatusCode, clean(body))
+		out.Hint = "is it a gateway that listens there?"
+		out.Retryable = resp.StatusCode == http.StatusServiceUnavailable // it drains (gateway-facts §4)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		out.Code, out.Retryable = "refused", true
+	case ctx.Err() != nil:
+		out.Code, out.Message = "challenge_timeout", "Timed out waiting for connect.challenge from Gateway"
+		out.Hint = hintSilent
+	default:
+		out.Hint = "is it a gateway that listens there?"
+	}
+	return nil, out
+}
+
+const hintSilent = "the gateway takes connections but says nothing: look at its output with `gatehost logs NAME`, then restart it"
+
+func clean(b []byte) string {
+	return strings.TrimSpace(strings.ToValidUTF8(string(b), "\uFFFD"))
+}
+
+// handshake waits for the challenge, answers it, and waits for the verdict.
+func handshake(ctx, challenge context.Context, conn *websocket.Conn, o Options) (Hello, error) {
+	conn.SetReadLimit(helloLimit)
+	stop := context.AfterFunc(ctx, func() { _ = conn.NetConn().Close() })
+	defer stop()
+	deadline, _ := challenge.Deadline()
+	_ = conn.SetReadDeadline(deadline)
+	nonce, ts, err := awaitChallenge(conn)
+	if err != nil {
+		return Hello{}, explain(ctx, err, "challenge", "challenge_timeout", "Timed out waiting for connect.challenge from Gateway")
+	}
+	id := uuid.NewString()
+	if err := sendConnect(conn, id, nonce, ts, o); err != nil {
+		return Hello{}, explain(ctx, err, "connect", "connect_failed", "cannot send connect")
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(o.ConnectTimeout))
+	hello, err := awaitHello(conn, id)
+	if err != nil {
+		return Hello{}, explain(ctx, err, "connect", "connect_timeout", "Connect handshake timeout")
+	}
+	conn.SetReadLimit(frameLimit)
+	_ = conn.SetReadDeadline(time.Time{})
+	return hello, nil
+}
+
+// explain turns a broken handshake into a ConnectError.
+func explain(ctx context.Context, err error, stage, timeoutCode, timeoutText string) error {
+	if ce, ok := errors.AsType[*ConnectError](err); ok {
+		ce.Stage = stage
+		return ce
+	}
+	out := &ConnectError{Stage: stage, Code: "closed_before_handshake", Message: "WebSocket closed before handshake: " + err.Error(), Cause: err, Hint: hintSilent}
+	var netErr net.Error
+	switch closed, isClose := errors.AsType[*websocket.CloseError](err); {
+	case ctx.Err() != nil:
+		out.Code, out.Message, out.Cause = "cancelled", "the connect was given up", context.Cause(ctx)
+	case isClose:
+		out.Message = fmt.Sprintf("WebSocket closed before handshake: %s (code %d)", orUnknown(closed.Text), closed.Code)
+		out.Retryable = closed.Code == websocket.CloseTryAgainLater || closed.Code == websocket.CloseServiceRestart
+	case errors.Is(err, websocket.ErrReadLimit):
+		out.Code, out.Message = "frame_too_large", fmt.Sprintf("the gateway sent a frame of more than %d bytes before the handshake", helloLimit)
+	case errors.As(err, &netErr) && netErr.Timeout():
+		out.Code, out.Message = timeoutCode, timeoutText
+	}
+	return out
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return clean([]byte(s))
+}
+
+// next reads one frame during the handshake. Text and binary are the same to us; what is no frame is an error, since a peer that
+// speaks something else will not begin to speak this.
+func next(conn *websocket.Conn) (frame.Frame, error) {
+	_, data, err := conn.ReadMessage()
+	if err != nil {
+		return frame.Frame{}, err
+	}
+	f, err := frame.Parse(data)
+	if err != nil {
+		return frame.Frame{}, &ConnectError{
+			Code: "garbage", Message: "the program on the port does not speak the gateway's protocol: " + err.Error(), Cause: err,
+			Hint: "is it a gateway that listens there? look at its output with `gatehost logs NAME`",
+		}
+	}
+	return f, nil
+}
+
+func awaitChallenge(conn *websocket.Conn) (nonce string, ts int64, err error) {
+	for range maxHandshakeFrames {
+		f, err := next(conn)
+		if err != nil {
+			return "", 0, err
+		}
+		if f.Kind != frame.Event || f.Name != "connect.challenge" {
+			continue
+		}
+		var p struct {
+			Nonce string  `json:"nonce"`
+			TS    float64 `json:"ts"`
+		}
+		if err := json.Unmarshal(f.Payload, &p); err != nil || p.Nonce == "" || len(p.Nonce) > 4096 {
+			return "", 0, &ConnectError{
+				Code: "challenge_without_nonce", Message: "Gateway connect.challenge missing nonce", Hint: "upgrade the gateway, or gatehost",
+			}
+		}
+		if p.TS < 1 || p.TS > 1<<52 {
+			p.TS = float64(time.Now().UnixMilli())
+		}
+		return p.Nonce, int64(p.TS), nil
+	}
+	return "", 0, &ConnectError{Code: "no_challenge", Message: "the gateway sent many frames but no connect.challenge", Hint: hintSilent}
+}
+
+func sendConnect(conn *websocket.Conn, id, nonce string, ts int64, o Options) error {
+	params := map[string]any{
+		"minProtocol": MinProtocol, "maxProtocol": MaxProtocol,
+		"client": map[string]any{"id": clientID, "version": o.Version, "platform": runtime.GOOS, "mode": clientMode},
+		"role":   role, "scopes": o.Scopes, "caps": []string{},
+		"locale": "en-US", "userAgent": "gatehost/" + o.Version,
+	}
+	if o.Token != "" {
+		params["auth"] = map[string]any{"token": o.Token}
+	}
+	if o.Device != nil {
+		payload := frame.DeviceAuth{
+			DeviceID: o.Device.ID, ClientID: clientID, ClientMode: clientMode, Role: role, Scopes: o.Scopes, SignedAtMs: ts,
+			Token: o.Token, Nonce: nonce, Platform: runtime.GOOS,
+		}.V3()
+		params["device"] = map[string]any{
+			"id": o.Device.ID, "publicKey": o.Device.PublicKey(), "signature": o.Device.sign(payload), "signedAt": ts, "nonce": nonce,
+		}
+	}
+	raw, err := json.Marshal(params)
+	if err != nil {
+		return err
+	}
+	data, err := frame.NewRequest(id, "connect", raw)
+	if err != nil {
+		return err
+	}
+	_ = conn.SetWriteDeadline(time.Now().Add(o.ConnectTimeout))
+	return conn.WriteMessage(websocket.TextMessage, data)
+}
+
+func awaitHello(conn *websocket.Conn, id string) (Hello, error) {
+	for range maxHandshakeFrames {
+		f, err := next(conn)
+		if err != nil {
+			return Hello{}, err
+		}
+		if f.Kind != frame.Response || f.ID != id {
+			continue // nothing else counts before the handshake is over (B139)
+		}
+		if !f.OK {
+			return Hello{}, refusal(f.Error)
+		}
+		return parseHello(f.Payload)
+	}
+	return Hello{}, &ConnectError{Code: "no_answer", Message: "the gateway sent many frames but no answer to connect", Hint: hintSilent}
+}
+
+func parseHello(raw json.RawMessage) (Hello, error) {
+	var w struct {
+		Protocol int `json:"protocol"`
+		Server   struct {
+			Version, BuildID, BootID, ConnID string
+		} `json:"server"`
+		Features struct{ Methods, Events []string } `json:"features"`
+		Auth     struct{ Scopes []string }          `json:"auth"`
+		Policy   struct {
+			TickIntervalMs float64 `json:"tickIntervalMs"`
+			MaxPayload     float64 `json:"maxPayload"`
+		} `json:"policy"`
+		Snapshot json.RawMessage `json:"snapshot"`
+	}
+	if err := json.Unmarshal(raw, &w); err != nil || w.Protocol < MinProtocol || w.Protocol > MaxProtocol {
+		return Hello{}, &ConnectError{
+			Code: "bad_hello", Message: "the gateway's hello makes no sense to this host", Hint: "upgrade gatehost", Final: true, Cause: err,
+		}
+	}
+	h := Hello{
+		Protocol: w.Protocol, Version: bound(w.Server.Version), BuildID: bound(w.Server.BuildID), BootID: bound(w.Server.BootID),
+		ConnID: bound(w.Server.ConnID), Methods: w.Features.Methods, Events: w.Features.Events, Scopes: w.Auth.Scopes, Snapshot: w.Snapshot,
+	}
+	if ms := w.Policy.TickIntervalMs; ms >= 100 && ms <= 3600_000 {
+		h.TickInterval = time.Duration(ms) * time.Millisecond
+	}
+	if n := w.Policy.MaxPayload; n >= 1024 && n <= frameLimit {
+		h.MaxPayload = int64(n)
+	}
+	return h, nil
+}
+
+func bound(s string) string { return s[:min(len(s), 256)] }

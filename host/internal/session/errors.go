@@ -1,0 +1,82 @@
+package session
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gatehost/gatehost/internal/frame"
+)
+
+// ErrNotConnected rejects a call on a session that is over, at once (B137, B152).
+var ErrNotConnected = errors.New("Gateway not connected") //nolint:staticcheck,revive // the reference's exact text
+
+// ErrBusy rejects a call while too many are unanswered, or while the gateway does not read (B161).
+var ErrBusy = errors.New("too many calls are waiting for the gateway")
+
+// ConnectError is why a session could not be opened.
+type ConnectError struct {
+	Stage      string // dial, upgrade, challenge, connect
+	Code       string // the gateway's details.code or reason, or one of ours in lower case
+	Message    string
+	Hint       string
+	Retryable  bool // the gateway is still starting, or nobody listened: try again without blame
+	RetryAfter time.Duration
+	Final      bool // trying again with the same credentials is pointless
+	Cause      error
+}
+
+// Error is the message.
+func (e *ConnectError) Error() string { return e.Message }
+
+// Unwrap gives the cause.
+func (e *ConnectError) Unwrap() error { return e.Cause }
+
+// refusal turns the gateway's answer to connect into an error that says what to do.
+func refusal(e *frame.Error) *ConnectError {
+	out := &ConnectError{
+		Stage: "connect", Code: e.Reason, Message: "the gateway refused the session: " + e.Error(), Retryable: e.Retryable, RetryAfter: e.RetryAfter, Cause: e,
+	}
+	if out.Code == "" {
+		out.Code = e.Code
+	}
+	var d struct {
+		RequestID        string `json:"requestId"`
+		ExpectedProtocol int    `json:"expectedProtocol"`
+	}
+	_ = json.Unmarshal(e.Details, &d) // details are free: what does not fit is absent
+	if e.Message == "protocol mismatch" {
+		out.Code = "PROTOCOL_MISMATCH"
+	}
+	switch out.Code {
+	case "AUTH_TOKEN_MISMATCH", "AUTH_TOKEN_MISSING", "AUTH_PASSWORD_MISMATCH", "AUTH_REQUIRED", "AUTH_UNAUTHORIZED":
+		out.Final = true
+		out.Hint = "the gateway has another token: compare gateways.NAME.token in config.toml with gateway.auth.token of the gateway"
+	case "DEVICE_IDENTITY_REQUIRED":
+		out.Final = true
+		out.Hint = "the gateway wants a token and got none: set gateways.NAME.token"
+	case "PAIRING_REQUIRED":
+		out.Final = true
+		out.Hint = "approve this host on the gateway's machine: openclaw devices approve " + d.RequestID
+	case "PROTOCOL_MISMATCH":
+		out.Final = true
+		out.Message = fmt.Sprintf("the gateway speaks protocol %d, this host speaks %d to %d", d.ExpectedProtocol, MinProtocol, MaxProtocol)
+		out.Hint = "upgrade gatehost"
+		if d.ExpectedProtocol > 0 && d.ExpectedProtocol < MinProtocol {
+			out.Hint = "upgrade the gateway"
+		}
+	case "DEVICE_AUTH_SIGNATURE_EXPIRED":
+		out.Final = true
+		out.Hint = "the clocks of host and gateway differ by more than two minutes: correct them"
+	case "DEVICE_AUTH_SIGNATURE_INVALID", "DEVICE_AUTH_NONCE_MISMATCH", "DEVICE_AUTH_DEVICE_ID_MISMATCH", "DEVICE_AUTH_PUBLIC_KEY_INVALID":
+		out.Final = true
+		out.Hint = "the device identity does not fit: remove device.json in the state directory to make a new one"
+	default:
+		if !out.Retryable {
+			out.Hint = "look at the gateway's output with `gatehost logs NAME`; it may be a version that this host does not know"
+			out.Final = e.Code == "INVALID_REQUEST" || e.Code == "NOT_PAIRED" || e.Code == "FORBIDDEN" || e.Code == "UNAUTHORIZED"
+		}
+	}
+	return out
+}

@@ -1,0 +1,355 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/gorilla/websocket"
+
+	"github.com/gatehost/gatehost/internal/frame"
+)
+
+const (
+	maxPending = 1024             // unanswered calls (B161)
+	maxQueue   = 256              // frames that the writer has not sent yet
+	writeLimit = 10 * time.Second // for one frame: a peer that does not read is gone
+	goodbye    = 2 * time.Second  // for the peer's close frame
+)
+
+// Session is an open session. Safe for concurrent use. Its goroutines end when the socket does.
+type Session struct {
+	conn  *websocket.Conn
+	hello Hello
+	opts  Options
+
+	out    chan message  // bounded: see maxQueue
+	closed chan struct{} // closed when no more may be sent
+	done   chan struct{} // closed when reader and writer have ended
+
+	mu      sync.Mutex // guards all below
+	pending map[string]chan frame.Frame
+	over    bool
+	end     End
+	stats   Stats
+	pingAt  time.Time
+}
+
+type message struct {
+	kind int // a websocket message type
+	data []byte
+}
+
+// Event is something that the gateway sent by itself.
+type Event struct {
+	Name    string
+	Payload json.RawMessage
+	Seq     int64
+}
+
+// End is how a session ended.
+type End struct {
+	Code     int    // WebSocket close code; 1006 without a close frame
+	Reason   string // of the close frame
+	Err      error  // what the reader saw
+	Shutdown bool   // a shutdown event came before
+	// Restart: the shutdown event announced one, or a bare 1012 came without any event (gateway-facts §8). Expected is its
+	// restartExpectedMs, 0 when unknown.
+	Restart  bool
+	Expected time.Duration
+}
+
+// Stats count what deserves a look; times are zero when it never happened.
+type Stats struct {
+	LastFrameAt    time.Time
+	LastTickAt     time.Time
+	LastPongAt     time.Time
+	RTT            time.Duration
+	MissedTicks    int // tick intervals without any frame
+	MissedPongs    int // pings without a pong in time: a sign, never a verdict (T071)
+	BadFrames      int
+	UnexpectedIDs  int // late or second answers (B159)
+	EventsReceived int64
+}
+
+func newSession(conn *websocket.Conn, hello Hello, o Options) *Session {
+	s := &Session{
+		conn: conn, hello: hello, opts: o, out: make(chan message, maxQueue), closed: make(chan struct{}), done: make(chan struct{}),
+		pending: map[string]chan frame.Frame{},
+	}
+	s.stats.LastFrameAt = time.Now()
+	conn.SetPongHandler(func(string) error { s.pong(); return nil })
+	conn.SetPingHandler(func(data string) error {
+		s.alive(func(*Stats) {})
+		s.queue(message{websocket.PongMessage, []byte(data)})
+		return nil
+	})
+	var both sync.WaitGroup
+	both.Go(s.read)
+	both.Go(s.write)
+	go func() {
+		both.Wait()
+		close(s.done)
+	}()
+	return s
+}
+
+// Hello is what the gateway said of itself.
+func (s *Session) Hello() Hello { return s.hello }
+
+// Done is closed when the session is over and none of its goroutines runs any more.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// End is how it ended; meaningful after Done.
+func (s *Session) End() End {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end
+}
+
+// Stats are counts so far.
+func (s *Session) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+// Call makes one call and returns its payload; nil is null. Errors: *frame.Error (the gateway's own), ErrNotConnected, ErrBusy,
+// the cause of ctx, or a timeout that names the method. Without a deadline in ctx the default is CallTimeout.
+func (s *Session) Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, s.opts.CallTimeout, fmt.Errorf("RPC timeout: %s: %w", method, context.DeadlineExceeded))
+		defer cancel()
+	}
+	if len(params) > 0 && !json.Valid(params) {
+		return nil, fmt.Errorf("cannot call %s: its params are not JSON", method)
+	}
+	id := uuid.NewString()
+	data, err := frame.NewRequest(id, method, params)
+	if err != nil {
+		return nil, err
+	}
+	if limit := s.hello.MaxPayload; limit > 0 && int64(len(data)) > limit {
+		return nil, fmt.Errorf("cannot call %s: the request has %d bytes, the gateway takes %d", method, len(data), limit)
+	}
+	answer, err := s.register(id)
+	if err != nil {
+		return nil, err
+	}
+	defer s.forget(id)
+	if !s.queue(message{websocket.TextMessage, data}) {
+		return nil, ErrBusy
+	}
+	select {
+	case f, ok := <-answer:
+		switch {
+		case !ok:
+			return nil, ErrNotConnected
+		case !f.OK:
+			return nil, f.Error
+		}
+		return f.Payload, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (s *Session) register(id string) (<-chan frame.Frame, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.over:
+		return nil, ErrNotConnected
+	case len(s.pending) >= maxPending:
+		return nil, ErrBusy
+	}
+	c := make(chan frame.Frame, 1) // 1: the reader never waits for a caller
+	s.pending[id] = c
+	return c, nil
+}
+
+func (s *Session) forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.pending, id)
+}
+
+// queue hands a message to the writer, or says that it is too far behind.
+func (s *Session) queue(m message) bool {
+	select {
+	case s.out <- m:
+		return true
+	case <-s.closed:
+		return true // the reader is telling everybody that it is over
+	default:
+		return false
+	}
+}
+
+// Close ends the session politely: a close frame, a short wait for the peer's, then the socket is cut. It returns when nothing
+// of the session is left; ctx may cut it short.
+func (s *Session) Close(ctx context.Context) {
+	s.queue(message{websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, "Gateway stopped by user")})
+	timer := time.NewTimer(goodbye)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+		return
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	_ = s.conn.NetConn().Close() // a peer that is killed never answers, and the socket would leak (B213)
+	<-s.done
+}
+
+// read is the one reader. It ends with the socket and then tells everybody.
+func (s *Session) read() {
+	err := s.receive()
+	s.finish(err)
+	_ = s.conn.NetConn().Close()
+}
+
+func (s *Session) receive() error {
+	for {
+		_, data, err := s.conn.ReadMessage()
+		if err != nil {
+			return err
+		}
+		s.take(data)
+	}
+}
+
+func (s *Session) take(data []byte) {
+	f, err := frame.Parse(data)
+	if err != nil {
+		s.alive(func(st *Stats) { st.BadFrames++ })
+		s.opts.Log.Debug("frame ignored", "reason", err, "bytes", len(data))
+		return
+	}
+	switch f.Kind {
+	case frame.Response:
+		s.alive(func(*Stats) {})
+		s.answer(f)
+	case frame.Event:
+		s.alive(func(st *Stats) {
+			st.EventsReceived++
+			if f.Name == "tick" {
+				st.LastTickAt = time.Now()
+			}
+		})
+		if f.Name == "shutdown" {
+			s.announce(f.Payload)
+		}
+		s.opts.OnEvent(Event{Name: f.Name, Payload: f.Payload, Seq: f.Seq})
+	case frame.Request, frame.Other:
+		s.alive(func(*Stats) {})
+		s.opts.OnEvent(Event{Payload: data})
+	}
+}
+
+func (s *Session) answer(f frame.Frame) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.pending[f.ID]
+	if !ok {
+		s.stats.UnexpectedIDs++
+		return
+	}
+	delete(s.pending, f.ID) // once, whatever comes later
+	c <- f
+}
+
+func (s *Session) announce(payload json.RawMessage) {
+	var p struct {
+		RestartExpectedMs *float64 `json:"restartExpectedMs"`
+	}
+	_ = json.Unmarshal(payload, &p) // absent, null and nonsense are the same: no restart is announced (gateway-facts §12)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end.Shutdown = true
+	if p.RestartExpectedMs != nil {
+		s.end.Restart = true
+		ms := min(max(*p.RestartExpectedMs, 0), float64((10 * time.Minute).Milliseconds()))
+		s.end.Expected = time.Duration(ms) * time.Millisecond
+	}
+}
+
+func (s *Session) alive(count func(*Stats)) {
+	s.mu.Lock()
+	s.stats.LastFrameAt = time.Now()
+	count(&s.stats)
+	s.mu.Unlock()
+	s.opts.OnAlive()
+}
+
+func (s *Session) pong() {
+	s.alive(func(st *Stats) {
+		st.LastPongAt = time.Now()
+		if !s.pingAt.IsZero() {
+			st.RTT = time.Since(s.pingAt)
+			s.pingAt = time.Time{}
+		}
+	})
+}
+
+func (s *Session) finish(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	s.end.Code, s.end.Err = websocket.CloseAbnormalClosure, err
+	if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
+		s.end.Code, s.end.Reason = closed.Code, clean([]byte(closed.Text))
+	}
+	if s.end.Code == websocket.CloseServiceRestart && !s.end.Shutdown {
+		s.end.Restart = true
+	}
+	for id, c := range s.pending {
+		delete(s.pending, id)
+		close(c)
+	}
+	close(s.closed)
+}
+
+// write is the one writer; it also pings. It ends when the reader has.
+func (s *Session) write() {
+	ping := time.NewTicker(s.opts.Ping)
+	defer ping.Stop()
+	for {
+		select {
+		case <-s.closed:
+			return
+		case m := <-s.out:
+			_ = s.conn.SetWriteDeadline(time.Now().Add(writeLimit))
+			if err := s.conn.WriteMessage(m.kind, m.data); err != nil {
+				_ = s.conn.NetConn().Close() // the reader sees it
+				return
+			}
+		case <-ping.C:
+			s.look()
+			_ = s.conn.SetWriteDeadline(time.Now().Add(writeLimit))
+			if err := s.conn.WriteMessage(websocket.PingMessage, nil); err != nil {
+				_ = s.conn.NetConn().Close()
+				return
+			}
+		}
+	}
+}
+
+// look is the watchdog: it counts what is missing and decides nothing.
+func (s *Session) look() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if !s.pingAt.IsZero() {
+		s.stats.MissedPongs++
+	}
+	if tick := s.hello.TickInterval; tick > 0 && now.Sub(s.stats.LastFrameAt) > 2*tick {
+		s.stats.MissedTicks++
+	}
+	s.pingAt = now
+}

@@ -1,0 +1,19 @@
+//go:build real
+
+package e2e_test
+
+import (
+	"testing"
+
+	"github.com/gatehost/gatehost/internal/testreal"
+)
+
+func openclaw(t *testing.T) gateway {
+	t.Helper()
+	command, path := testreal.OpenClaw(t)
+	return gateway{command: command, path: path, real: true}
+}
+
+func TestWholeStoryOnOpenClaw(t *testing.T) { theWholeStory(t, openclaw(t)) }
+
+func TestNewHostAdoptsOpenClaw(t *testing.T) { aNewHostAdopts(t, openclaw(t)) }
