@@ -3,6 +3,7 @@ package classifier
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -20,6 +21,7 @@ const MaxBatch = 256
 const (
 	maxWord = 256
 	maxTags = 16
+	maxMs   = 365 * 24 * 3600 * 1000 // a year
 )
 
 // NewClient is a Classifier on the other end of a connection.
@@ -111,16 +113,19 @@ func verdictFrom(v *pb.Verdict) Verdict {
 	if out.Level < LevelDrop || out.Level > LevelError {
 		out.Level = LevelWarn
 	}
-	if st := v.GetStage(); st != nil {
+	if st := v.GetStage(); st != nil && measured(st.GetDurationMs()) && (st.TotalMs == nil || measured(st.GetTotalMs())) {
 		out.Stage = &Stage{Name: wire.Text(st.GetName(), maxWord), DurationMs: st.GetDurationMs(), TotalMs: st.TotalMs}
 	}
 	return out
 }
 
+// measured reports whether ms can be a duration: NaN and infinity would break every JSON that shows it.
+func measured(ms float64) bool { return ms >= 0 && ms <= maxMs }
+
 func verdictTo(v Verdict) *pb.Verdict {
 	out := &pb.Verdict{
-		Seq: v.Seq, Level: pb.Level(v.Level), Text: wire.Text(v.Text, wire.MaxLine), RuleId: v.RuleID, //nolint:gosec // a small enum
-		Symptom: wire.Symptom(v.Symptom), Tags: v.Tags,
+		Seq: v.Seq, Level: pb.Level(v.Level), Text: wire.Text(v.Text, wire.MaxLine), RuleId: wire.Text(v.RuleID, maxWord), //nolint:gosec // a small enum
+		Symptom: wire.Symptom(v.Symptom), Tags: wire.Strings(v.Tags, maxTags, maxWord),
 	}
 	if v.Stage != nil {
 		out.Stage = &pb.Stage{Name: wire.Text(v.Stage.Name, maxWord), DurationMs: v.Stage.DurationMs, TotalMs: v.Stage.TotalMs}
@@ -159,6 +164,9 @@ func (s *server) Classify(rpc grpc.BidiStreamingServer[pb.ClassifyRequest, pb.Cl
 		verdicts, err := open.Classify(rpc.Context(), lines)
 		if err != nil {
 			return fault.ToStatus(err)
+		}
+		if len(verdicts) != len(lines) { // the host would wait for the rest in vain
+			return fault.ToStatus(fault.New(fault.Internal, fmt.Sprintf("%d verdicts about %d lines", len(verdicts), len(lines))))
 		}
 		out := &pb.ClassifyResponse{}
 		for _, v := range verdicts {

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"regexp"
+	"time"
 
 	"github.com/gatehost/gatehost/shared/internal/wire"
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
@@ -20,15 +21,21 @@ const (
 	maxOutput   = 1 << 20
 	maxContent  = 4 << 20
 	maxData     = 64 << 10
+	maxLines    = 120
+	maxWant     = time.Minute
+	maxStep     = 10 * time.Minute
 )
 
-var codes = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+var (
+	codes = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	sums  = regexp.MustCompile(`^[0-9a-f]{64}$`)
+)
 
 func diagnoseTo(r DiagnoseRequest) *pb.DiagnoseRequest {
 	out := &pb.DiagnoseRequest{Gateway: wire.Facts(r.Gateway)}
 	if i := r.Incident; i != nil {
 		out.Incident = &pb.Incident{
-			Exit: wire.Exit(i.Exit), Lines: wire.Lines(i.Lines), ErrorCode: i.ErrorCode, ErrorMessage: wire.Text(i.ErrorMessage, maxText),
+			Exit: wire.Exit(i.Exit), Lines: wire.Lines(i.Lines[max(0, len(i.Lines)-maxLines):]), ErrorCode: i.ErrorCode, ErrorMessage: wire.Text(i.ErrorMessage, maxText),
 			Attempt: uint32(max(i.Attempt, 0)), Repaired: i.Repaired, //nolint:gosec // a small count
 		}
 		for _, s := range i.Symptoms {
@@ -100,11 +107,19 @@ func wantTo(w EvidenceRequest) *pb.EvidenceRequest {
 
 func wantFrom(w *pb.EvidenceRequest) (EvidenceRequest, error) {
 	out := EvidenceRequest{ID: wire.Text(w.GetId(), 256)}
+	var err error
 	switch want := w.GetWant().(type) {
 	case *pb.EvidenceRequest_Exec:
-		out.Argv, out.Timeout = wire.Strings(want.Exec.GetArgv(), maxArgs, maxText), want.Exec.GetTimeout().AsDuration()
+		out.Argv = want.Exec.GetArgv()
+		if err = wire.Wholes("an argument", out.Argv, maxArgs, maxText); err == nil {
+			out.Timeout, err = wire.Limit(want.Exec.GetTimeout(), maxWant)
+		}
 	case *pb.EvidenceRequest_File:
-		out.File = wire.Text(want.File.GetPath(), maxText)
+		out.File = want.File.GetPath()
+		err = wire.Whole("a path", out.File, maxText)
+	}
+	if err != nil {
+		return EvidenceRequest{}, err
 	}
 	if out.ID == "" || len(out.Argv) == 0 && out.File == "" {
 		return out, wire.Nonsense("a wish for evidence that wants nothing")
@@ -147,32 +162,83 @@ func planFrom(p *pb.RepairPlan) (*Plan, error) {
 	if len(p.GetSteps()) > MaxSteps || len(p.GetTouches()) > maxTouches {
 		return nil, wire.Nonsense("a plan of %d steps that touches %d files", len(p.GetSteps()), len(p.GetTouches()))
 	}
-	out := &Plan{Title: wire.Text(p.GetTitle(), maxText), Touches: wire.Strings(p.GetTouches(), maxTouches, maxText)}
+	out := &Plan{Title: wire.Text(p.GetTitle(), maxText), Touches: p.GetTouches()}
+	if err := wire.Wholes("a touched file", out.Touches, maxTouches, maxText); err != nil {
+		return nil, err
+	}
 	for i, s := range p.GetSteps() {
-		step := Step{Title: wire.Text(s.GetTitle(), maxText)}
-		switch a := s.GetAction().(type) {
-		case *pb.Step_Exec:
-			step.Exec = &ExecStep{Argv: wire.Strings(a.Exec.GetArgv(), maxArgs, maxText), Timeout: a.Exec.GetTimeout().AsDuration()}
-			for _, c := range a.Exec.GetSuccessCodes() {
-				step.Exec.SuccessCodes = append(step.Exec.SuccessCodes, int(c))
-			}
-		case *pb.Step_WriteFile:
-			if len(a.WriteFile.GetContent()) > maxContent {
-				return nil, wire.Nonsense("step %d writes %d bytes", i+1, len(a.WriteFile.GetContent()))
-			}
-			step.WriteFile = &WriteFileStep{
-				Path: wire.Text(a.WriteFile.GetPath(), maxText), Content: a.WriteFile.GetContent(),
-				ExpectedSHA256: wire.Text(a.WriteFile.GetExpectedSha256(), 128),
-			}
-		case *pb.Step_Delegate:
-			step.Delegate = &DelegateStep{
-				ID: wire.Text(a.Delegate.GetId(), 256), Timeout: a.Delegate.GetTimeout().AsDuration(),
-				Paths: wire.Strings(a.Delegate.GetPaths(), maxTouches, maxText),
-			}
-		default:
-			return nil, wire.Nonsense("step %d of a plan does nothing", i+1)
+		step, err := stepFrom(i+1, s)
+		if err != nil {
+			return nil, err
 		}
 		out.Steps = append(out.Steps, step)
 	}
 	return out, nil
+}
+
+// stepFrom refuses what would be dangerous in part: a cut command, path or list of files to back up.
+func stepFrom(n int, s *pb.Step) (Step, error) {
+	step := Step{Title: wire.Text(s.GetTitle(), maxText)}
+	var err error
+	switch a := s.GetAction().(type) {
+	case *pb.Step_Exec:
+		step.Exec, err = execFrom(n, a.Exec)
+	case *pb.Step_WriteFile:
+		step.WriteFile, err = writeFrom(n, a.WriteFile)
+	case *pb.Step_Delegate:
+		step.Delegate, err = delegateFrom(n, a.Delegate)
+	default:
+		err = wire.Nonsense("step %d of a plan does nothing", n)
+	}
+	return step, err
+}
+
+func execFrom(n int, e *pb.ExecStep) (*ExecStep, error) {
+	if len(e.GetArgv()) == 0 || e.GetArgv()[0] == "" {
+		return nil, wire.Nonsense("step %d runs no program", n)
+	}
+	if err := wire.Wholes("an argument", e.GetArgv(), maxArgs, maxText); err != nil {
+		return nil, err
+	}
+	timeout, err := wire.Limit(e.GetTimeout(), maxStep)
+	if err != nil {
+		return nil, err
+	}
+	if len(e.GetSuccessCodes()) > maxArgs {
+		return nil, wire.Nonsense("step %d has %d success codes", n, len(e.GetSuccessCodes()))
+	}
+	out := &ExecStep{Argv: e.GetArgv(), Timeout: timeout}
+	for _, c := range e.GetSuccessCodes() {
+		out.SuccessCodes = append(out.SuccessCodes, int(c))
+	}
+	return out, nil
+}
+
+func writeFrom(n int, w *pb.WriteFileStep) (*WriteFileStep, error) {
+	switch {
+	case w.GetPath() == "":
+		return nil, wire.Nonsense("step %d writes a file without a path", n)
+	case len(w.GetContent()) > maxContent:
+		return nil, wire.Nonsense("step %d writes %d bytes", n, len(w.GetContent()))
+	case w.GetExpectedSha256() != "" && !sums.MatchString(w.GetExpectedSha256()):
+		return nil, wire.Nonsense("step %d expects a sha256 that is none", n)
+	}
+	if err := wire.Whole("a path", w.GetPath(), maxText); err != nil {
+		return nil, err
+	}
+	return &WriteFileStep{Path: w.GetPath(), Content: w.GetContent(), ExpectedSHA256: w.GetExpectedSha256()}, nil
+}
+
+func delegateFrom(n int, d *pb.DelegateStep) (*DelegateStep, error) {
+	if d.GetId() == "" || len(d.GetId()) > 256 {
+		return nil, wire.Nonsense("step %d delegates without an id that can be given back", n)
+	}
+	if err := wire.Wholes("a file to back up", d.GetPaths(), maxTouches, maxText); err != nil {
+		return nil, err
+	}
+	timeout, err := wire.Limit(d.GetTimeout(), maxStep)
+	if err != nil {
+		return nil, err
+	}
+	return &DelegateStep{ID: d.GetId(), Timeout: timeout, Paths: d.GetPaths()}, nil
 }

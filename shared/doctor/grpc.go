@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 
 	"google.golang.org/grpc"
 
@@ -34,6 +35,7 @@ func (c *client) Diagnose(ctx context.Context, req DiagnoseRequest) (Diagnosis, 
 		return Diagnosis{}, wire.Nonsense("%d findings and %d wishes", len(r.GetFindings()), len(r.GetWants()))
 	}
 	var d Diagnosis
+	asked := map[string]bool{}
 	for _, f := range r.GetFindings() {
 		got, err := findingFrom(f)
 		if err != nil {
@@ -46,6 +48,10 @@ func (c *client) Diagnose(ctx context.Context, req DiagnoseRequest) (Diagnosis, 
 		if err != nil {
 			return Diagnosis{}, err
 		}
+		if asked[got.ID] {
+			return Diagnosis{}, wire.Nonsense("two wishes for evidence with the id %q", got.ID)
+		}
+		asked[got.ID] = true
 		d.Wants = append(d.Wants, got)
 	}
 	return d, nil
@@ -81,7 +87,9 @@ func (c *client) Repair(ctx context.Context, req RepairRequest, progress func(Pr
 				n := int(min(item.Progress.GetPercent(), 100))
 				p.Percent = &n
 			}
-			progress(p)
+			if progress != nil {
+				progress(p)
+			}
 		case *pb.RepairResponse_Result:
 			return RepairResult{Changed: item.Result.GetChanged(), Summary: wire.Text(item.Result.GetSummary(), maxText)}, nil
 		default:
@@ -128,11 +136,23 @@ func (s *server) Repair(r *pb.RepairRequest, stream grpc.ServerStreamingServer[p
 		return fault.ToStatus(err)
 	}
 	req := RepairRequest{Gateway: wire.FactsFrom(r.GetGateway()), Finding: f, StepID: r.GetStepId(), DryRun: r.GetDryRun()}
+	var mu sync.Mutex // guards the stream: an author may report from several goroutines, and after the end
+	over := false
+	defer func() { // also after a panic
+		mu.Lock()
+		over = true
+		mu.Unlock()
+	}()
 	got, err := s.impl.Repair(stream.Context(), req, func(p Progress) {
 		out := &pb.RepairProgress{Text: wire.Text(p.Text, maxText)}
 		if p.Percent != nil {
 			n := uint32(min(max(*p.Percent, 0), 100)) //nolint:gosec // between 0 and 100
 			out.Percent = &n
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return
 		}
 		// A failed send shows as a cancelled context: the author need not look.
 		_ = stream.Send(&pb.RepairResponse{Item: &pb.RepairResponse_Progress{Progress: out}})
@@ -140,6 +160,8 @@ func (s *server) Repair(r *pb.RepairRequest, stream grpc.ServerStreamingServer[p
 	if err != nil {
 		return fault.ToStatus(err)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	return stream.Send(&pb.RepairResponse{Item: &pb.RepairResponse_Result{Result: &pb.RepairResult{
 		Changed: got.Changed, Summary: wire.Text(got.Summary, maxText),
 	}}})

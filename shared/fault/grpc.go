@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
@@ -37,7 +38,7 @@ func ToStatus(err error) error {
 	}
 	f, ok := errors.AsType[*Error](err)
 	if !ok {
-		f = &Error{Code: codeOfPlain(err)}
+		f = plain(err)
 	}
 	code, ok := grpcCodes[f.Code]
 	if !ok {
@@ -60,6 +61,22 @@ func ToStatus(err error) error {
 		s = with
 	}
 	return s.Err()
+}
+
+// plain gives an error that is no fault a meaning: an implementation may return gRPC statuses, or its context's error.
+func plain(err error) *Error {
+	s, ok := errors.AsType[interface {
+		error
+		GRPCStatus() *status.Status
+	}](err)
+	if !ok {
+		return &Error{Code: codeOfPlain(err)}
+	}
+	f := fromCode(s.GRPCStatus())
+	if f.Code == PluginGone { // that is said by the connection, not by an implementation
+		f.Code = Unavailable
+	}
+	return f
 }
 
 // codeOfPlain gives an error without a meaning the nearest one.
@@ -100,8 +117,16 @@ func fromDetail(d *pb.FaultDetail) error {
 		Code: Code(cut(d.GetCode(), 64)), Message: cut(d.GetMessage(), maxMessage), Hint: cut(d.GetHint(), maxHint),
 		Retryable: d.GetRetryable(),
 	}
-	if _, known := grpcCodes[f.Code]; !known {
+	_, known := grpcCodes[f.Code]
+	switch {
+	case !known:
 		f.Code = Internal
+	case f.Code == PluginGone || f.Code == PluginDown: // only this side can know; a plugin that answers is neither
+		f.Code = Unavailable
+	case f.Code == Cancelled:
+		f.because(context.Canceled)
+	case f.Code == DeadlineExceeded:
+		f.because(context.DeadlineExceeded)
 	}
 	if after := d.GetRetryAfter(); after.IsValid() && after.AsDuration() > 0 {
 		f.RetryAfter = after.AsDuration()
@@ -117,7 +142,17 @@ func fromDetail(d *pb.FaultDetail) error {
 	return f
 }
 
-func fromCode(s *status.Status) error {
+// because sets the cause and takes its text off the message, which Error adds again.
+func (e *Error) because(cause error) {
+	e.Cause = cause
+	if e.Message == cause.Error() {
+		e.Message = ""
+	} else {
+		e.Message = strings.TrimSuffix(e.Message, ": "+cause.Error())
+	}
+}
+
+func fromCode(s *status.Status) *Error {
 	f := &Error{Message: cut(s.Message(), maxMessage)}
 	switch s.Code() {
 	case codes.Canceled:
@@ -144,13 +179,12 @@ func Recovered(r any) error {
 	return New(Internal, fmt.Sprintf("bug: panic: %v", r))
 }
 
-// cut bounds a text and keeps it valid UTF-8.
+// cut bounds a text in bytes, at the end of a character, and keeps it valid UTF-8: protobuf sends nothing else.
 func cut(s string, limit int) string {
-	if len(s) > limit {
-		s = s[:limit]
+	s = strings.ToValidUTF8(s[:min(len(s), limit+utf8.UTFMax)], "\uFFFD")
+	for len(s) > limit {
+		_, n := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-n]
 	}
-	if utf8.ValidString(s) {
-		return s
-	}
-	return string([]rune(s))
+	return s
 }

@@ -1,7 +1,11 @@
 package launcher
 
 import (
+	"fmt"
 	"regexp"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/internal/wire"
@@ -21,7 +25,7 @@ func launchTo(r LaunchRequest) *pb.LaunchRequest {
 		OutputMaxBytes: r.OutputMaxBytes, Labels: r.Labels,
 	}
 	if r.OrphanGrace != nil {
-		out.OrphanGrace = wire.Duration(*r.OrphanGrace)
+		out.OrphanGrace = durationpb.New(*r.OrphanGrace) // present, also when 0: absent means never
 	}
 	return out
 }
@@ -42,8 +46,20 @@ func launchFrom(r *pb.LaunchRequest) (LaunchRequest, error) {
 		return out, fault.New(fault.InvalidArgument, "cannot launch: no program is named")
 	case len(out.Labels) > maxLabels:
 		return out, fault.New(fault.InvalidArgument, "cannot launch: more than 64 labels")
+	case out.Grace < 0 || out.OrphanGrace != nil && *out.OrphanGrace < 0:
+		return out, fault.New(fault.InvalidArgument, "cannot launch: a grace is negative")
 	}
-	return out, nil
+	return out, checkEnv(out.Process.Env)
+}
+
+// checkEnv names a faulty variable and never its value.
+func checkEnv(env []plugin.EnvVar) error {
+	for _, v := range env {
+		if v.Name == "" || strings.ContainsAny(v.Name, "=\x00") || strings.ContainsRune(v.Value, 0) {
+			return fault.New(fault.InvalidArgument, fmt.Sprintf("the environment variable %q has a faulty name or a zero byte in its value", v.Name))
+		}
+	}
+	return nil
 }
 
 func instanceTo(i Instance) *pb.Instance {
@@ -70,6 +86,8 @@ func instanceFrom(i *pb.Instance) (Instance, error) {
 		return out, wire.Nonsense("instance %s is in phase %d", out.LaunchID, i.GetPhase())
 	case out.PID < 0 || out.Phase == PhaseRunning && out.PID == 0:
 		return out, wire.Nonsense("instance %s is %s with pid %d", out.LaunchID, out.Phase, out.PID)
+	case out.Phase == PhaseEnded && out.Exit == nil:
+		return out, wire.Nonsense("instance %s has ended without an exit", out.LaunchID)
 	case len(out.Labels) > maxLabels:
 		return out, wire.Nonsense("instance %s has %d labels", out.LaunchID, len(out.Labels))
 	}
@@ -139,6 +157,9 @@ func itemFrom(r *pb.OutputResponse, cursor *uint64) (OutputItem, error) {
 		x := wire.ExitFrom(item.End.GetExit())
 		if x == nil {
 			return nil, wire.Nonsense("an end without an exit")
+		}
+		if end.EndCursor < *cursor {
+			return nil, wire.Nonsense("an end at cursor %d after %d", end.EndCursor, *cursor)
 		}
 		end.Exit = *x
 		return end, nil

@@ -19,6 +19,7 @@ const (
 	maxBatch  = 256
 	maxLabels = 64
 	maxList   = 4096
+	maxStdin  = 1 << 20
 )
 
 // NewClient is a Launcher on the other end of a connection.
@@ -38,8 +39,11 @@ func (c *client) Launch(ctx context.Context, req LaunchRequest) (Launched, error
 	if err != nil {
 		return Launched{}, fault.FromStatus(err)
 	}
-	inst, err := instanceFrom(r.GetInstance())
-	return Launched{Instance: inst, AlreadyLaunched: r.GetAlreadyLaunched()}, err
+	inst, err := c.same(req.LaunchID, r.GetInstance())
+	if err != nil {
+		return Launched{}, err
+	}
+	return Launched{Instance: inst, AlreadyLaunched: r.GetAlreadyLaunched()}, nil
 }
 
 func (c *client) List(ctx context.Context, gateway string) (Listing, error) {
@@ -78,7 +82,10 @@ func (c *client) same(launchID string, i *pb.Instance) (Instance, error) {
 	if err == nil && inst.LaunchID != launchID {
 		err = wire.Nonsense("asked about launch %s, it spoke of %s", launchID, inst.LaunchID)
 	}
-	return inst, err
+	if err != nil {
+		return Instance{}, err
+	}
+	return inst, nil
 }
 
 func (c *client) Inspect(ctx context.Context, launchID string) (Inspection, error) {
@@ -101,6 +108,9 @@ func (c *client) Output(ctx context.Context, req OutputRequest, sink func(Output
 	for {
 		r, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
+			if req.Follow {
+				return wire.Nonsense("the output ended without an End")
+			}
 			return nil
 		}
 		if err != nil {
@@ -265,8 +275,8 @@ func (s *server) Exec(r *pb.ExecRequest, stream grpc.ServerStreamingServer[pb.Ex
 		Gateway: wire.FactsFrom(r.GetGateway()), Process: wire.ProcessFrom(r.GetProcess()), Timeout: r.GetTimeout().AsDuration(),
 		Stdin: r.GetStdin(), MaxOutputBytes: r.GetMaxOutputBytes(),
 	}
-	if req.Timeout <= 0 {
-		return fault.ToStatus(fault.New(fault.InvalidArgument, "a command needs a positive timeout"))
+	if err := checkExec(req); err != nil {
+		return fault.ToStatus(err)
 	}
 	got, err := s.impl.Exec(stream.Context(), req, func(l plugin.Line) error {
 		return stream.Send(&pb.ExecResponse{Item: &pb.ExecResponse_Line{Line: wire.Line(l)}})
@@ -277,4 +287,16 @@ func (s *server) Exec(r *pb.ExecRequest, stream grpc.ServerStreamingServer[pb.Ex
 	return stream.Send(&pb.ExecResponse{Item: &pb.ExecResponse_Result{Result: &pb.ExecResult{
 		Exit: wire.Exit(&got.Exit), TimedOut: got.TimedOut, DroppedBytes: got.DroppedBytes,
 	}}})
+}
+
+func checkExec(req ExecRequest) error {
+	switch {
+	case req.Timeout <= 0:
+		return fault.New(fault.InvalidArgument, "cannot run a command: it needs a positive timeout")
+	case len(req.Process.Argv) == 0 || req.Process.Argv[0] == "":
+		return fault.New(fault.InvalidArgument, "cannot run a command: no program is named")
+	case len(req.Stdin) > maxStdin:
+		return fault.New(fault.InvalidArgument, "cannot run a command: more than 1 MiB for its standard input")
+	}
+	return checkEnv(req.Process.Env)
 }

@@ -59,10 +59,13 @@ func ClientPlugins() goplugin.PluginSet { return goplugin.PluginSet{PluginName: 
 
 // ServerOptions make a server keep the contract's promises: bounded messages, panics that become errors, calls that end with
 // host.
-func ServerOptions(host context.Context) []grpc.ServerOption {
+func ServerOptions(host context.Context) []grpc.ServerOption { return serverOptions(host, &calls{}) }
+
+func serverOptions(host context.Context, running *calls) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessage), grpc.MaxSendMsgSize(MaxMessage),
-		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+			defer running.begin(info.FullMethod)()
 			ctx, done := until(ctx, host)
 			defer done()
 			defer func() {
@@ -72,7 +75,8 @@ func ServerOptions(host context.Context) []grpc.ServerOption {
 			}()
 			return next(ctx, req)
 		}),
-		grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+		grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+			defer running.begin(info.FullMethod)()
 			ctx, done := until(ss.Context(), host)
 			defer done()
 			defer func() {
@@ -102,9 +106,9 @@ type boundStream struct {
 
 func (b *boundStream) Context() context.Context { return b.ctx }
 
-func grpcServer(host context.Context) func([]grpc.ServerOption) *grpc.Server {
+func grpcServer(host context.Context, running *calls) func([]grpc.ServerOption) *grpc.Server {
 	return func(opts []grpc.ServerOption) *grpc.Server {
-		return grpc.NewServer(append(opts, ServerOptions(host)...)...)
+		return grpc.NewServer(append(opts, serverOptions(host, running)...)...)
 	}
 }
 

@@ -1,14 +1,14 @@
 package pluginkit
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -76,9 +76,13 @@ func (p Plugin) Info() plugin.Info {
 	return i
 }
 
+// hostStderr is the pipe to the host. go-plugin's Serve puts a pipe of its own in the place of os.Stderr, which is read by a
+// call that ends with the plugin: the last words of one that dies would be lost.
+var hostStderr = os.Stderr
+
 // Logger is where a plugin logs: to the host, by stderr, with levels.
 func Logger(name string) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.Trace, JSONFormat: true, Output: os.Stderr})
+	return hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.Trace, JSONFormat: true, Output: hostStderr})
 }
 
 // exitBound is how long calls may take to end after the host went away.
@@ -107,16 +111,21 @@ func serve(p Plugin, args []string, stdin io.Reader, stdout, stderr io.Writer) i
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ignoreSignals()
+	running := &calls{}
 	go func() {
 		_, _ = io.Copy(io.Discard, stdin) // the death pipe: ends when the host does
 		cancel()
-		time.Sleep(exitBound) // calls end by their contexts meanwhile; then nothing of us may stay
-		os.Exit(0)            //nolint:forbidigo // see above
+		select { // calls end by their contexts; after that, or the bound, nothing of us may stay
+		case <-running.idle():
+		case <-time.After(exitBound):
+		}
+		removeSocket()
+		os.Exit(0) //nolint:forbidigo // see above
 	}()
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: Handshake(),
 		Plugins:         goplugin.PluginSet{PluginName: &grpcPlugin{p: p, ctx: ctx}},
-		GRPCServer:      grpcServer(ctx),
+		GRPCServer:      grpcServer(ctx, running),
 		Logger:          Logger(p.Name),
 	})
 	return 0
@@ -133,34 +142,10 @@ func ignoreSignals() {
 	}()
 }
 
-// DecodeConfig decodes a plugin's table into T; keys that T does not have and values of a wrong type are diagnostics, so that the
-// host can show them with their line. The zero T is returned with them.
-func DecodeConfig[T any](raw json.RawMessage, defaults T) (T, []plugin.Diagnostic) {
-	if len(bytes.TrimSpace(raw)) == 0 {
-		return defaults, nil
+// removeSocket removes the directory that the host made for this process's socket: a host that was killed cannot.
+func removeSocket() {
+	dir := os.Getenv(goplugin.EnvUnixSocketDir)
+	if strings.HasPrefix(filepath.Base(dir), "plugin-dir") { // as go-plugin names it; nothing else is ours to remove
+		_ = os.RemoveAll(dir)
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	out := defaults
-	err := dec.Decode(&out)
-	if err == nil {
-		return out, nil
-	}
-	d := plugin.Diagnostic{Severity: plugin.SeverityError, Message: err.Error()}
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		d.Path = wrong.Field
-		d.Message = fmt.Sprintf("has the type %s, want %s", wrong.Value, wrong.Type)
-	} else if key, ok := unknownField(err); ok {
-		d.Path, d.Message = key, "is not a key of this plugin"
-	}
-	return defaults, []plugin.Diagnostic{d}
-}
-
-// unknownField reads the key out of encoding/json's only way to tell it.
-func unknownField(err error) (string, bool) {
-	var key string
-	if n, _ := fmt.Sscanf(err.Error(), "json: unknown field %q", &key); n == 1 {
-		return key, true
-	}
-	return "", false
 }

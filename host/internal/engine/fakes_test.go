@@ -167,6 +167,9 @@ func (s *scene) Output(ctx context.Context, req launcher.OutputRequest, sink fun
 	s.mu.Lock()
 	p := s.procs[req.LaunchID]
 	s.mu.Unlock()
+	if p == nil { // released meanwhile
+		return fault.New(fault.NotFound, "no such launch")
+	}
 	for {
 		select {
 		case item := <-p.items:

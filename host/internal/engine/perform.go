@@ -256,7 +256,8 @@ func (e *Engine) diagnose(ctx context.Context, eff lifecycle.Diagnose) {
 // release forgets an ended launch. It may fail: the launch is then found and released by the next start.
 func (e *Engine) release(ctx context.Context, id lifecycle.LaunchID) {
 	e.tasks.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, shortDeadline)
+		// Detached: the last effect of a stop is not cut by the end of the engine, which waits for it.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shortDeadline)
 		defer cancel()
 		if err := e.ports.Launcher.Release(ctx, string(id)); err != nil {
 			e.log.Warn("cannot release an ended launch", "launch", string(id), "error", err)

@@ -8,13 +8,14 @@ func (t *turn) start(in StartRequested) {
 	switch t.s.Phase {
 	case PhaseStopped, PhaseError:
 		t.s.Epoch++
-		t.s.Up, t.s.Reconnects = true, 0
+		t.s.Up = true
+		t.fresh()
 		t.wait(w)
 		t.begin(FlowStart)
 	case PhaseRunning, PhaseVerifying:
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
 	case PhaseBackoff:
-		t.s.Reconnects = 0
+		t.fresh()
 		t.wait(w)
 		t.hurry()
 	case PhaseClearing:
@@ -79,11 +80,12 @@ func (t *turn) restart(in RestartRequested) {
 		}}})
 	case t.s.Phase == PhaseStopped, t.s.Phase == PhaseError && t.s.Launch == "":
 		t.s.Epoch++
-		t.s.Up, t.s.Reconnects = true, 0
+		t.s.Up = true
+		t.fresh()
 		t.wait(w)
 		t.begin(FlowStart)
 	case t.s.Phase == PhaseBackoff:
-		t.s.Reconnects = 0
+		t.fresh()
 		t.wait(w)
 		t.hurry()
 	case t.s.Phase == PhaseClearing && t.s.After == AfterRest:
@@ -96,7 +98,8 @@ func (t *turn) restart(in RestartRequested) {
 		t.wait(w)
 	case t.s.Phase == PhaseRunning, t.s.Phase == PhaseVerifying, t.s.Flow == FlowRejoin, t.s.Phase == PhaseError:
 		t.s.Epoch++
-		t.s.Up, t.s.Reconnects = true, 0
+		t.s.Up = true
+		t.fresh()
 		t.s.Restarts++
 		t.s.Flow = FlowStart
 		t.wait(w)
@@ -165,3 +168,6 @@ func (t *turn) releaseHeld() bool {
 	}
 	return found
 }
+
+// fresh forgets earlier automatic attempts: an operator has asked.
+func (t *turn) fresh() { t.s.Reconnects, t.s.slow = 0, false }

@@ -116,7 +116,8 @@ func (t *turn) cleared() {
 func (t *turn) rest() {
 	t.cancelAll()
 	t.enter(PhaseStopped)
-	t.s.Flow, t.s.Attached, t.s.Err, t.s.Reconnects = FlowNone, false, nil, 0
+	t.s.Flow, t.s.Attached, t.s.Err = FlowNone, false, nil
+	t.fresh()
 	t.s.Conditions = nil
 	t.succeed(waitStop)
 	if t.s.Up && t.releaseHeld() {
@@ -223,7 +224,7 @@ func (t *turn) toError(p Problem) {
 	t.dropSession()
 	t.enter(PhaseError)
 	t.s.Flow, t.s.After, t.s.Err = FlowNone, AfterNothing, &p
-	t.s.Reconnects = max(t.s.Reconnects, t.p.ReconnectAttempts) // what comes by itself now is slow (invariant 5)
+	t.s.slow = true // what comes by itself now is slow (invariant 5)
 	t.fail(p)
 	if !p.Fatal && t.s.Up && t.p.SlowRetry > 0 {
 		t.arm(TimerSlow, t.p.SlowRetry)
@@ -234,6 +235,10 @@ func (t *turn) toError(p Problem) {
 func (t *turn) backOff() {
 	if !t.s.Up {
 		t.rest()
+		return
+	}
+	if t.s.slow {
+		t.toError(t.s.Cause)
 		return
 	}
 	if t.s.Reconnects >= t.p.ReconnectAttempts {

@@ -69,7 +69,7 @@ func (t *turn) lost(cause Problem) {
 // stable forgets earlier attempts when the gateway has been healthy for long enough (B026, B203).
 func (t *turn) stable() {
 	if !t.s.RunningSince.IsZero() && t.now.Sub(t.s.RunningSince) >= t.p.StableAfter {
-		t.s.Reconnects = 0
+		t.s.Reconnects, t.s.slow = 0, false
 	}
 	t.s.RunningSince = time.Time{}
 }

@@ -96,8 +96,9 @@ type State struct {
 	Repaired      bool
 	repairUnknown bool
 	killTries     int
-	Reconnects    int // automatic attempts since the last stable period (invariant 5)
-	Restarts      int // processes lost or restarted since the host began
+	Reconnects    int  // automatic attempts since the last stable period (invariant 5)
+	slow          bool // an error ended the fast attempts: what comes by itself now is slow
+	Restarts      int  // processes lost or restarted since the host began
 	RunningSince  time.Time
 	Conditions    []Condition
 

@@ -3,6 +3,8 @@ package pluginhost
 import (
 	"maps"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 )
 
@@ -15,6 +17,9 @@ const fixedPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 // environment is a plugin's whole environment, besides what go-plugin's handshake adds.
 func environment(s Spec) []string {
 	env := map[string]string{"PATH": fixedPath}
+	if runtime.GOOS == "windows" {
+		env["PATH"] = filepath.Join(os.Getenv("SYSTEMROOT"), "System32")
+	}
 	for _, k := range passed {
 		if v, ok := os.LookupEnv(k); ok {
 			env[k] = v

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"sync"
+
+	gops "github.com/shirou/gopsutil/v4/process"
 
 	"github.com/gatehost/gatehost/shared/fault"
 )
@@ -35,6 +38,9 @@ func (h *Host) Add(s Spec) error {
 	if _, twice := h.plugins[s.Name]; twice || s.Name == "" {
 		return fmt.Errorf("cannot add plugin %q: the name is empty or taken", s.Name)
 	}
+	if !names.MatchString(s.Name) { // it also names a directory
+		return fmt.Errorf("cannot add plugin %q: a name is letters, digits, dots, hyphens and underscores, not beginning with a dot", s.Name)
+	}
 	if s.StartTimeout <= 0 {
 		s.StartTimeout = defaultStartTimeout
 	}
@@ -45,6 +51,8 @@ func (h *Host) Add(s Spec) error {
 	h.order = append(h.order, s.Name)
 	return nil
 }
+
+var names = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
 
 // Start begins to run all plugins and returns at once; their states tell how it went.
 func (h *Host) Start(ctx context.Context) {
@@ -95,4 +103,21 @@ func (h *Host) Pids() []int {
 		}
 	}
 	return out
+}
+
+// RSS is the resident memory of a plugin's process in bytes; 0 when it has none or it cannot be told.
+func (h *Host) RSS(name string) uint64 {
+	s, ok := h.plugins[name]
+	if !ok {
+		return 0
+	}
+	pid := s.slot.snapshot().PID
+	if pid == 0 {
+		return 0
+	}
+	info, err := (&gops.Process{Pid: int32(pid)}).MemoryInfo() //nolint:gosec // a pid
+	if err != nil {
+		return 0
+	}
+	return info.RSS
 }

@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -113,6 +114,26 @@ func (l *logs) forward(line string) {
 		}
 	}
 	l.out.Log(level, message, args...)
+}
+
+// lineWriter cuts what is written into lines. Used by one goroutine.
+type lineWriter struct {
+	take    func(string)
+	pending []byte
+}
+
+// Write never fails; a line that is too long is cut.
+func (w *lineWriter) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		line, after, ended := bytes.Cut(rest, []byte("\n"))
+		w.pending = append(w.pending, line[:min(len(line), maxLogLine-len(w.pending))]...)
+		if ended {
+			w.take(strings.ToValidUTF8(strings.TrimRight(string(w.pending), "\r"), "\uFFFD"))
+			w.pending = w.pending[:0]
+		}
+		rest = after
+	}
+	return len(p), nil
 }
 
 // eachLine calls f for each line, cut at limit bytes, until the end of r. It reads on whatever the length of a line.

@@ -2,12 +2,14 @@ package pluginhost
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 	"github.com/gatehost/gatehost/shared/unloader"
@@ -52,25 +54,15 @@ func (p launcherProxy) Inspect(ctx context.Context, id string) (launcher.Inspect
 	})
 }
 
-// Output goes on at its cursor when the plugin is replaced, so the caller sees one stream: no line twice, none missing.
+// Output goes on at its cursor when the plugin is replaced, or its stream falls silent, so the caller sees one stream: no line
+// twice, none missing.
 func (p launcherProxy) Output(ctx context.Context, req launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
 	for {
 		var failed error
 		_, err := call(ctx, p.proxy, output, 0, func(ctx context.Context, cc grpc.ClientConnInterface) (nothing, error) {
-			return nothing{}, launcher.NewClient(cc).Output(ctx, req, func(item launcher.OutputItem) error {
-				if failed = sink(item); failed != nil {
-					return failed
-				}
-				switch item := item.(type) {
-				case *launcher.LineBatch:
-					if n := len(item.Lines); n > 0 {
-						req.Cursor = item.Lines[n-1].Cursor
-					}
-				case *launcher.Gap:
-					req.Cursor = item.To
-				case *launcher.Heartbeat, *launcher.End:
-				}
-				return nil
+			return nothing{}, p.outputOnce(ctx, cc, &req, func(item launcher.OutputItem) error {
+				failed = sink(item)
+				return failed
 			})
 		})
 		if failed != nil {
@@ -79,8 +71,48 @@ func (p launcherProxy) Output(ctx context.Context, req launcher.OutputRequest, s
 		if !isGone(err) || ctx.Err() != nil {
 			return err
 		}
+		timer := time.NewTimer(p.s.opts.Timing.BackoffBase / 4) // a plugin that lives and refuses must not make us spin
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
 	}
 }
+
+// outputOnce reads one stream and moves the cursor of req. A stream without a sign of life is given up; the time in which sink
+// works does not count.
+func (p launcherProxy) outputOnce(ctx context.Context, cc grpc.ClientConnInterface, req *launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := p.s.opts.Timing.OutputSilence
+	watchdog := time.AfterFunc(silence, func() { cancel(errSilent) })
+	defer watchdog.Stop()
+	err := launcher.NewClient(cc).Output(ctx, *req, func(item launcher.OutputItem) error {
+		watchdog.Stop()
+		defer watchdog.Reset(silence)
+		if err := sink(item); err != nil {
+			return err
+		}
+		switch item := item.(type) {
+		case *launcher.LineBatch:
+			if n := len(item.Lines); n > 0 {
+				req.Cursor = item.Lines[n-1].Cursor
+			}
+		case *launcher.Gap:
+			req.Cursor = item.To
+		case *launcher.Heartbeat, *launcher.End:
+		}
+		return nil
+	})
+	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
+		return fault.Wrap(fault.PluginGone, "the output fell silent", errSilent)
+	}
+	return err
+}
+
+var errSilent = errors.New("no heartbeat came")
 
 func (p launcherProxy) Signal(ctx context.Context, id, name string) error {
 	_, err := call(ctx, p.proxy, signal, 0, func(ctx context.Context, cc grpc.ClientConnInterface) (nothing, error) {
@@ -176,6 +208,8 @@ type boundStream struct {
 }
 
 func (b *boundStream) Classify(ctx context.Context, lines []classifier.NumberedLine) ([]classifier.Verdict, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.p.limit(classify))
+	defer cancel()
 	got, err := b.Stream.Classify(ctx, lines)
 	if err != nil {
 		poke(b.p.s.suspect)

@@ -33,12 +33,13 @@ var (
 	release       = method{"Launcher.Release", 10 * time.Second, true}
 	execute       = method{"Launcher.Exec", 15 * time.Second, false} // added to the timeout
 	inspectUnits  = method{"Unloader.Inspect", 15 * time.Second, true}
-	unload        = method{"Unloader.Unload", 30 * time.Second, false}
-	restore       = method{"Unloader.Restore", 30 * time.Second, false}
+	unload        = method{"Unloader.Unload", 30 * time.Second, true}
+	restore       = method{"Unloader.Restore", 30 * time.Second, true}
 	diagnose      = method{"Doctor.Diagnose", 30 * time.Second, true}
 	plan          = method{"Doctor.Plan", 30 * time.Second, true}
 	repair        = method{"Doctor.Repair", 0, false}
 	output        = method{"Launcher.Output", 0, false} // reopened at its cursor, see launcherProxy.Output
+	classify      = method{"Classifier.Classify", 2 * time.Second, false}
 )
 
 // Launcher is a proxy of the named plugin that survives its death. A plugin that is not configured gives a proxy whose calls
@@ -109,9 +110,10 @@ func call[T any](ctx context.Context, p proxy, m method, extra time.Duration, f 
 func once[T any](ctx context.Context, p proxy, g *generation, m method, extra time.Duration, f func(context.Context, grpc.ClientConnInterface) (T, error)) (T, error) {
 	callCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	limit := p.limit(m) + extra
 	if m.deadline > 0 {
 		var done context.CancelFunc
-		callCtx, done = context.WithTimeout(callCtx, m.deadline+extra)
+		callCtx, done = context.WithTimeout(callCtx, limit)
 		defer done()
 	}
 	finished := make(chan struct{})
@@ -137,12 +139,20 @@ func once[T any](ctx context.Context, p proxy, g *generation, m method, extra ti
 	case errors.Is(err, fault.ErrPluginGone):
 		poke(p.s.suspect)
 		return got, gone(p, m)
-	case errors.Is(err, context.DeadlineExceeded):
+	case callCtx.Err() != nil && errors.Is(err, context.DeadlineExceeded): // ours, not one that the plugin tells of
 		poke(p.s.suspect) // no answer: ask whether anybody is there
-		return got, fault.Wrap(fault.DeadlineExceeded, fmt.Sprintf("plugin %q did not answer %s in %v", p.name, m.name, m.deadline+extra), context.DeadlineExceeded)
+		return got, fault.Wrap(fault.DeadlineExceeded, fmt.Sprintf("plugin %q did not answer %s in %v", p.name, m.name, limit), context.DeadlineExceeded)
 	default:
 		return got, err
 	}
+}
+
+// limit is the contract's deadline, or the operator's in its place.
+func (p proxy) limit(m method) time.Duration {
+	if m.deadline > 0 && p.s.spec.CallTimeout > 0 {
+		return p.s.spec.CallTimeout
+	}
+	return m.deadline
 }
 
 func gone(p proxy, m method) error {

@@ -30,8 +30,18 @@ func resolve(s Spec, pluginDir string) (*executable, error) {
 			path += ".exe"
 		}
 	}
-	f, err := os.Open(path) //nolint:gosec // the operator named it
+	// Looked at before it is opened: opening a named pipe would wait for a writer.
+	info, err := os.Stat(path)
+	if err == nil {
+		err = checkKind(s, path, info)
+	}
+	var f *os.File
+	if err == nil {
+		f, err = os.Open(path) //nolint:gosec // the operator named it
+	}
 	switch {
+	case fault.HintOf(err) != "":
+		return nil, err
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, refuse(fault.NotFound, s, path, "there is no such file",
 			"build or install it, or set plugins."+s.Name+".path; bare names are looked up in plugin_dir ("+pluginDir+")")
@@ -49,15 +59,17 @@ func check(s Spec, path string, f *os.File) error {
 	if err != nil {
 		return refuse(fault.Internal, s, path, err.Error(), "")
 	}
+	if err := checkKind(s, path, info); err != nil {
+		return err
+	}
 	switch {
-	case info.IsDir():
-		return refuse(fault.InvalidArgument, s, path, "it is a directory", "name the executable inside it")
-	case !info.Mode().IsRegular():
-		return refuse(fault.InvalidArgument, s, path, "it is not a regular file", "name an executable file")
 	case runtime.GOOS != "windows" && info.Mode().Perm()&0o111 == 0:
 		return refuse(fault.PermissionDenied, s, path, "it is not executable", "run: chmod +x "+path)
 	case runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0:
 		return refuse(fault.PermissionDenied, s, path, "everybody may write to it", "run: chmod o-w "+path)
+	}
+	if err := checkDir(s, path); err != nil {
+		return err
 	}
 	if s.SHA256 == "" {
 		return nil
@@ -71,6 +83,41 @@ func check(s Spec, path string, f *os.File) error {
 			"install the version that was pinned, or pin this one after checking where it came from")
 	}
 	return nil
+}
+
+func checkKind(s Spec, path string, info os.FileInfo) error {
+	switch {
+	case info.IsDir():
+		return refuse(fault.InvalidArgument, s, path, "it is a directory", "name the executable inside it")
+	case !info.Mode().IsRegular():
+		return refuse(fault.InvalidArgument, s, path, "it is not a regular file", "name an executable file")
+	}
+	return nil
+}
+
+// checkDir: in a directory that everybody may write to, everybody may put another file in the plugin's place.
+func checkDir(s Spec, path string) error {
+	dir := filepath.Dir(path)
+	info, err := os.Stat(dir)
+	if err != nil {
+		return refuse(fault.PermissionDenied, s, path, err.Error(), "make its directory readable for the host's user")
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
+		return refuse(fault.PermissionDenied, s, path, "everybody may write to its directory", "run: chmod o-w "+dir)
+	}
+	return nil
+}
+
+// checkSocketDir says early, in words, what would fail as "invalid argument": a unix socket's path has at most 108 bytes on Linux
+// and 104 on macOS, its end included (R29).
+func checkSocketDir(dir string) error {
+	longest, most := len(filepath.Join(dir, "plugin-dir4294967295", "plugin4294967295")), 103
+	if runtime.GOOS == "windows" || longest <= most {
+		return nil
+	}
+	return fault.New(fault.FailedPrecondition,
+		fmt.Sprintf("cannot make a socket in %s: its path would have %d bytes, at most %d fit", dir, longest, most)).
+		WithHint("use a shorter runtime directory")
 }
 
 // refuse is an error that names the plugin, the path and what to do.

@@ -3,11 +3,14 @@ package pluginhost
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -95,10 +98,16 @@ func (p *process) begin() error {
 // copyHandshake gives go-plugin what stands on stdout, in pieces that its scanner can take, and never blocks the plugin.
 func (p *process) copyHandshake() {
 	_ = eachLine(p.outR, maxHandshake, func(line string) {
-		p.logs.keep("stdout: " + line)
+		if !isHandshake(line) { // its certificate says nothing to people
+			p.logs.keep("stdout: " + line)
+		}
 		_, _ = p.fromOut.Write([]byte(line + "\n")) // go-plugin reads until it is closed
 	})
 	_ = p.fromOut.Close()
+}
+
+func isHandshake(line string) bool {
+	return strings.HasPrefix(line, "1|") && strings.Count(line, "|") >= 4
 }
 
 func (p *process) closePipes() {
@@ -175,8 +184,14 @@ func (p *process) Name() string { return filepath.Base(p.cmd.Path) }
 // ID is for go-plugin's logs.
 func (p *process) ID() string { return strconv.Itoa(p.pid()) }
 
-// PluginToHost and HostToPlugin leave addresses as they are: plugins live in our own namespaces.
+// PluginToHost leaves the address of the handshake as it is: plugins live in our own namespaces. It refuses another machine's.
 func (p *process) PluginToHost(network, addr string) (string, string, error) {
+	if strings.HasPrefix(network, "tcp") {
+		at, err := netip.ParseAddrPort(addr)
+		if err != nil || !at.Addr().IsLoopback() {
+			return "", "", fmt.Errorf("the plugin listens on %q, which is not on loopback", addr)
+		}
+	}
 	return network, addr, nil
 }
 

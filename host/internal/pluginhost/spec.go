@@ -32,6 +32,7 @@ type Timing struct {
 	CircuitRetry  time.Duration // default 1 min
 	CloseGrace    time.Duration // default 3 s between the closed death pipe and the kill
 	CallWait      time.Duration // default 10 s: how long a call waits for a plugin that is being restarted
+	OutputSilence time.Duration // default 30 s, two heartbeats: then an output stream is opened again
 }
 
 func (t Timing) withDefaults() Timing {
@@ -48,6 +49,7 @@ func (t Timing) withDefaults() Timing {
 	set(&t.CircuitRetry, time.Minute)
 	set(&t.CloseGrace, 3*time.Second)
 	set(&t.CallWait, 10*time.Second)
+	set(&t.OutputSilence, 30*time.Second)
 	if t.CircuitAfter <= 0 {
 		t.CircuitAfter = 5
 	}
@@ -63,7 +65,10 @@ type Spec struct {
 	SHA256       string // lower-case hex; "" does not check
 	Grants       []string
 	StartTimeout time.Duration // default 30 s: from the start of the process to the end of Configure
-	Config       json.RawMessage
+	// CallTimeout takes the place of the contract's deadline of each call that has one; a call's own grace or timeout is still
+	// added. Default: the contract's.
+	CallTimeout time.Duration
+	Config      json.RawMessage
 	// Where says where in config.toml a key of the plugin's table stands, for diagnostics: "config.toml:12".
 	Where func(path string) string
 }

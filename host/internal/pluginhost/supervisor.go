@@ -25,6 +25,21 @@ import (
 
 const defaultStartTimeout = 30 * time.Second
 
+// killBound is how long a killed process, or go-plugin's part of it, may take to be gone.
+const killBound = 2 * time.Second
+
+// within waits for done, but not longer than d.
+func within(d time.Duration, done <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
 // supervisor keeps one plugin running. Its goroutine is the only one that starts and ends processes; everybody else looks at
 // the slot.
 type supervisor struct {
@@ -141,6 +156,10 @@ func (s *supervisor) start(ctx context.Context) (*generation, error) {
 // connect starts the process and shakes hands.
 func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 	dataDir := filepath.Join(s.opts.DataDir, s.spec.Name)
+	if err := checkSocketDir(s.socketDir); err != nil {
+		return err
+	}
+	_ = os.RemoveAll(s.socketDir) // what a host that was killed left
 	for _, dir := range []string{dataDir, s.socketDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
@@ -153,6 +172,8 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		AutoMTLS:         true, SkipHostEnv: true, StartTimeout: s.spec.StartTimeout,
 		Logger:           hclog.NewNullLogger(), // what matters is said by us
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: s.socketDir},
+		// What a plugin prints after the handshake comes by a stream of go-plugin's own; without these it is lost (R39).
+		SyncStdout: &lineWriter{take: gen.logs.take}, SyncStderr: &lineWriter{take: gen.logs.take},
 		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage),
 		)},
@@ -170,45 +191,50 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		default:
 		}
 	}()
-	// Client.Start holds its lock for as long as the plugin is silent; it ends early only when the process does (R4).
-	started := make(chan error, 1)
+	// go-plugin waits for a silent plugin with its lock held, and for the connection without a bound; both end early only when the
+	// process does (R4).
+	shaken := make(chan error, 1)
 	go func() {
-		_, err := gen.client.Start()
-		started <- err
+		conn, err := shakeHands(gen.client)
+		gen.conn = conn
+		shaken <- err
 	}()
 	select {
-	case err := <-started:
-		if err != nil {
-			return err
-		}
-	case <-ctx.Done():
-		select {
-		case p := <-made:
-			p.kill()
-			made <- p // for end()
-		default:
-		}
-		<-started
-		return context.Cause(ctx)
-	}
-	protocol, err := gen.client.Client()
-	if err != nil {
+	case err := <-shaken:
 		return err
+	case <-ctx.Done():
+	}
+	select {
+	case p := <-made: // maybe only now
+		p.kill()
+		made <- p // for end()
+		<-shaken
+	case <-shaken:
+	}
+	return context.Cause(ctx)
+}
+
+func shakeHands(client *goplugin.Client) (*grpc.ClientConn, error) {
+	protocol, err := client.Client()
+	if err != nil {
+		return nil, err
 	}
 	raw, err := protocol.Dispense(pluginkit.PluginName)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	conn, ok := raw.(*grpc.ClientConn)
 	if !ok {
-		return errors.New("go-plugin gave no gRPC connection")
+		return nil, errors.New("go-plugin gave no gRPC connection")
 	}
-	gen.conn = conn
-	return nil
+	return conn, nil
 }
 
 // explain turns go-plugin's errors into one that names the plugin, its file and what to do.
 func (s *supervisor) explain(gen *generation, err error) error {
+	if _, ours := errors.AsType[*fault.Error](err); ours {
+		return err
+	}
 	why, hint := err.Error(), "start it by hand with --describe to see what it says"
 	lines := gen.logs.last()
 	switch {
@@ -256,6 +282,9 @@ func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 	}
 	if info.Serves(plugin.KindLauncher) {
 		req.Directories.Run, req.Directories.Runtime = s.opts.RunDir, s.opts.RuntimeDir
+		if err := os.MkdirAll(s.opts.RunDir, 0o700); err != nil { // the contract: all of them exist
+			return s.refuse(gen, fault.Internal, err.Error(), "make the directory writable for the host's user")
+		}
 	}
 	if len(req.Config) == 0 {
 		req.Config = []byte("{}")
@@ -371,17 +400,19 @@ func (s *supervisor) end(gen *generation) {
 	s.slot.leave(gen)
 	if gen.proc != nil && gen.proc.pid() != 0 {
 		gen.proc.letGo()
-		timer := time.NewTimer(s.opts.Timing.CloseGrace)
-		defer timer.Stop()
-		select {
-		case <-gen.proc.done:
-		case <-timer.C:
-		}
+		_ = within(s.opts.Timing.CloseGrace, gen.proc.done)
 		gen.proc.kill()
-		<-gen.proc.done
+		if !within(s.opts.Timing.CloseGrace+killBound, gen.proc.done) { // the kernel holds it, in a dead file system for example
+			s.log.Error("plugin does not end even by SIGKILL; it is left behind", "pid", gen.proc.pid())
+		}
 	}
 	if gen.client != nil {
-		go gen.client.Kill()
+		told := make(chan struct{})
+		go func() {
+			defer close(told)
+			gen.client.Kill()
+		}()
+		_ = within(killBound, told) // usually at once; a goroutine of go-plugin that hangs on is none of a caller's business
 	}
 	_ = gen.exe.file.Close()
 	_ = os.RemoveAll(s.socketDir)

@@ -13,6 +13,7 @@ package store
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -171,4 +172,23 @@ func WriteFile(path string, data []byte) (err error) {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// KeepUndo stores how to bring back a platform service that was unloaded for a gateway; the newest record of a service counts.
+func (s *Store) KeepUndo(gateway, service string, undo []byte) error {
+	dir := filepath.Join(s.dir, "gateways", gateway, "unloaded")
+	if err := privateDir(dir); err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(struct {
+		Version int       `json:"version"`
+		Service string    `json:"service"`
+		At      time.Time `json:"at"`
+		Undo    []byte    `json:"undo"`
+	}{1, service, time.Now().UTC(), undo}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot encode undo record: %w", err)
+	}
+	sum := sha256.Sum256([]byte(service)) // a service's name may hold slashes
+	return WriteFile(filepath.Join(dir, hex.EncodeToString(sum[:8])+".json"), data)
 }

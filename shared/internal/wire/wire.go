@@ -28,15 +28,49 @@ func Nonsense(format string, args ...any) error {
 		WithHint("tell the plugin's author; `gatehost plugin verify` shows what it should answer")
 }
 
-// Text bounds a text and makes it valid UTF-8; protobuf refuses to send anything else.
+// Text bounds a text in bytes, at the end of a character, and makes it valid UTF-8; protobuf refuses to send anything else.
 func Text(s string, limit int) string {
-	if len(s) > limit {
-		s = s[:limit]
-	}
-	if utf8.ValidString(s) {
+	if len(s) <= limit && utf8.ValidString(s) {
 		return s
 	}
-	return strings.ToValidUTF8(s, "\uFFFD")
+	s = strings.ToValidUTF8(s[:min(len(s), limit+utf8.UTFMax)], "\uFFFD")
+	for len(s) > limit {
+		_, n := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-n]
+	}
+	return s
+}
+
+// Whole refuses what Text would cut: of a command or a path a part is worse than nothing.
+func Whole(what, s string, limit int) error {
+	if len(s) > limit || strings.ContainsRune(s, 0) {
+		return Nonsense("%s of %d bytes, or with a zero byte in it", what, len(s))
+	}
+	return nil
+}
+
+// Wholes is Whole for a list of at most count.
+func Wholes(what string, in []string, count, limit int) error {
+	if len(in) > count {
+		return Nonsense("%d times %s", len(in), what)
+	}
+	for _, s := range in {
+		if err := Whole(what, s, limit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Limit is a time limit that a plugin wishes: 0 when it names none, never more than most. Errors: nonsense when negative.
+func Limit(d *durationpb.Duration, most time.Duration) (time.Duration, error) {
+	if d == nil {
+		return 0, nil
+	}
+	if !d.IsValid() || d.AsDuration() < 0 {
+		return 0, Nonsense("a time limit of %d seconds", d.GetSeconds())
+	}
+	return min(d.AsDuration(), most), nil
 }
 
 // Strings bounds and cleans a list.
@@ -144,9 +178,17 @@ func Line(l plugin.Line) *pb.Line {
 // LineFrom is the other way.
 func LineFrom(l *pb.Line) plugin.Line {
 	return plugin.Line{
-		Cursor: l.GetCursor(), Time: Time(l.GetTime()), Stream: plugin.Stream(l.GetStream()), Text: Text(l.GetText(), MaxLine),
+		Cursor: l.GetCursor(), Time: Time(l.GetTime()), Stream: streamFrom(l.GetStream()), Text: Text(l.GetText(), MaxLine),
 		Truncated: l.GetTruncated() || len(l.GetText()) > MaxLine, Partial: l.GetPartial(),
 	}
+}
+
+// streamFrom makes what is neither output the zero Stream, "unknown".
+func streamFrom(s pb.Stream) plugin.Stream {
+	if s != pb.Stream_STREAM_STDOUT && s != pb.Stream_STREAM_STDERR {
+		return 0
+	}
+	return plugin.Stream(s)
 }
 
 // Lines converts many.
@@ -160,6 +202,9 @@ func Lines(in []plugin.Line) []*pb.Line {
 
 // LinesFrom is the other way.
 func LinesFrom(in []*pb.Line) []plugin.Line {
+	if len(in) == 0 {
+		return nil
+	}
 	out := make([]plugin.Line, 0, len(in))
 	for _, l := range in {
 		out = append(out, LineFrom(l))

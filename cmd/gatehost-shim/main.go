@@ -1,0 +1,39 @@
+// Command gatehost-shim is the parent of one gateway. Launchers start it through shared/shim; it is not meant for people.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/gatehost/gatehost/shared/shim"
+	"github.com/gatehost/gatehost/shared/shim/server"
+)
+
+const usage = `usage: gatehost-shim run LAUNCH_ID    launch what standard input describes (see shared/shim)
+       gatehost-shim version
+
+gatehost-shim is started by launcher plugins and outlives them. To see its gateways: gatehost status
+`
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	verb := ""
+	if len(args) > 0 {
+		verb = args[0]
+	}
+	switch verb {
+	case "run":
+		return server.Run()
+	case "exec-child": // internal: a gateway's process before it has its program
+		return server.ExecChild(args[1:])
+	case "version":
+		fmt.Fprintf(os.Stdout, "gatehost-shim protocol %d\n", shim.ProtocolVersion)
+		return 0
+	default:
+		fmt.Fprint(os.Stderr, usage)
+		return 2
+	}
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+	"unicode"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+// app is what every verb needs. Its functions are those of package host, or fakes.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	terminal       bool // stdout is one
+	getenv         func(string) string
+
+	load    func(configPath string) (*settings, error)
+	sockets func(configPath string) []string
+
+	socket, config string // flags
+}
+
+// settings is what the verbs need of a configuration.
+type settings struct {
+	path     string // "" without a file
+	warnings []string
+	level    string
+	json     bool // logs as JSON
+	gateways int
+	plugins  int
+	toml     func() (string, error)
+	tree     func() map[string]any
+	newHost  func(log hclog.Logger) supervisor
+}
+
+// supervisor is a *host.Host.
+type supervisor interface {
+	Run(ctx context.Context) error
+	Kill()
+	Events(ctx context.Context, after uint64) iter.Seq[control.Event]
+}
+
+func newApp() *app {
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: &locked{w: os.Stderr}, terminal: isTerminal(os.Stdout), getenv: os.Getenv}
+	a.wire()
+	return a
+}
+
+// locked lets logs and talk share a stream line by line.
+type locked struct {
+	mu sync.Mutex // guards w
+	w  io.Writer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (a *app) colour() bool { return a.terminal && a.getenv("NO_COLOR") == "" }
+
+// root is the whole command line.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "gatehost",
+		Short:         "Supervise OpenClaw gateways",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.PersistentFlags().StringVar(&a.socket, "host", a.getenv("GATEHOST_SOCKET"), "control `socket` of the host (GATEHOST_SOCKET)")
+	root.PersistentFlags().StringVar(&a.config, "config", a.getenv("GATEHOST_CONFIG"), "configuration `file` (GATEHOST_CONFIG)")
+	root.AddCommand(
+		a.runVerb(), a.statusVerb(), a.startVerb(), a.stopVerb(), a.restartVerb(), a.reloadVerb(), a.rpcVerb(), a.eventsVerb(),
+		a.logsVerb(), a.doctorVerb(), a.pluginVerb(), a.configVerb(), a.versionVerb(),
+	)
+	return root
+}
+
+// verb turns a function into a cobra.RunE. Its errors are failures; all other errors of cobra's are usage.
+func verb(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		if err := f(ctx, args); err != nil {
+			return failed{err}
+		}
+		return nil
+	}
+}
+
+// client talks to the host that flags, environment or configuration point to. Close it.
+func (a *app) client() *control.Client {
+	if a.socket != "" {
+		return control.New(a.socket)
+	}
+	return control.New(a.sockets(a.config)...)
+}
+
+func (a *app) printJSON(v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot encode the answer: %w", err)
+	}
+	return a.print(string(data))
+}
+
+// print writes a line of the answer. A reader that went away is an error, so that a stream ends.
+func (a *app) print(line string) error {
+	_, err := fmt.Fprintln(a.stdout, line)
+	return err
+}
+
+// say writes a line of talk.
+func (a *app) say(format string, args ...any) { _, _ = fmt.Fprintf(a.stderr, format+"\n", args...) }
+
+// gatewayNames completes names of gateways from a running host.
+func (a *app) gatewayNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+	defer cancel()
+	c := a.client()
+	defer c.Close()
+	st, err := c.Status(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, g := range st.Gateways {
+		names = append(names, g.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// clean makes foreign text harmless on a terminal: control characters could move the cursor or rename the window.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\t' && unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// elapsed is a duration for people: 0.2s, 7.1s, 3m12s.
+func elapsed(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}
+
+func elapsedMs(ms *int64) string {
+	if ms == nil {
+		return "?"
+	}
+	return elapsed(time.Duration(*ms) * time.Millisecond)
+}

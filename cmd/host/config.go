@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) configVerb() *cobra.Command {
+	v := &cobra.Command{
+		Use:   "config",
+		Short: "Check or show the configuration",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	v.AddCommand(a.configCheckVerb(), a.configShowVerb())
+	return v
+}
+
+// checked is the answer of config check --json.
+type checked struct {
+	OK       bool     `json:"ok"`
+	Path     string   `json:"path,omitempty"`
+	Faults   []string `json:"faults"`
+	Warnings []string `json:"warnings"`
+}
+
+func (a *app) configCheckVerb() *cobra.Command {
+	var asJSON bool
+	v := &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Name everything that is wrong with a configuration",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: verb(func(_ context.Context, args []string) error {
+			path := a.config
+			if len(args) == 1 {
+				path = args[0]
+			}
+			return a.check(path, asJSON)
+		}),
+	}
+	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return v
+}
+
+func (a *app) check(path string, asJSON bool) error {
+	s, err := a.load(path)
+	out := checked{OK: err == nil, Path: path, Faults: []string{}, Warnings: []string{}}
+	if err != nil {
+		out.Faults = strings.Split(err.Error(), "\n")
+	} else {
+		out.Path = s.path
+		out.Warnings = append(out.Warnings, s.warnings...)
+	}
+	if asJSON {
+		if printErr := a.printJSON(out); printErr != nil {
+			return printErr
+		}
+	}
+	switch {
+	case err != nil:
+		return &coded{code: exitConfig, err: err, silent: asJSON}
+	case asJSON:
+		return nil
+	}
+	for _, w := range s.warnings {
+		a.say("warning: %s", w)
+	}
+	name := s.path
+	if name == "" {
+		name = "the defaults"
+	}
+	return a.print(fmt.Sprintf("%s: ok, %s, %s", name, count(s.gateways, "gateway"), count(s.plugins, "plugin")))
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func (a *app) configShowVerb() *cobra.Command {
+	var asJSON bool
+	v := &cobra.Command{
+		Use:   "show",
+		Short: "Print the configuration that holds, defaults included, without secrets",
+		Args:  cobra.NoArgs,
+		RunE: verb(func(context.Context, []string) error {
+			s, err := a.load(a.config)
+			if err != nil {
+				return configError(err)
+			}
+			if asJSON {
+				return a.printJSON(s.tree())
+			}
+			text, err := s.toml()
+			if err != nil {
+				return err
+			}
+			return a.print(strings.TrimRight(text, "\n"))
+		}),
+	}
+	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return v
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+func (a *app) eventsVerb() *cobra.Command {
+	var follow, asJSON bool
+	var since string
+	v := &cobra.Command{
+		Use:   "events [NAME]",
+		Short: "Show what has happened, or follow what happens",
+		Long: "Show what the host remembers of what has happened and end; with --follow, show what happens from now on,\n" +
+			"or from --since on: a duration (10m), an RFC 3339 time or a cursor.",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.gatewayNames,
+		RunE: verb(func(ctx context.Context, args []string) error {
+			q := control.EventsQuery{Once: !follow, FromStart: !follow}
+			if len(args) == 1 {
+				q.Gateway = args[0]
+			}
+			if follow {
+				q.Reconnect = 30 * time.Second
+			}
+			from, err := parseSince(since, time.Now())
+			if err != nil {
+				return err
+			}
+			if from.cursor > 0 {
+				q.After, q.FromStart = from.cursor, false
+			} else if !from.time.IsZero() {
+				q.FromStart = true
+			}
+			return a.events(ctx, q, from.time, asJSON)
+		}),
+	}
+	v.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens")
+	v.Flags().StringVar(&since, "since", "", "a duration, an RFC 3339 time or a `cursor`")
+	v.Flags().BoolVar(&asJSON, "json", false, "print each event as a line of JSON")
+	return v
+}
+
+// moment is where to begin: one of both.
+type moment struct {
+	cursor uint64
+	time   time.Time
+}
+
+func parseSince(s string, now time.Time) (moment, error) {
+	if s == "" {
+		return moment{}, nil
+	}
+	if n, err := strconv.ParseUint(s, 10, 64); err == nil && n > 0 {
+		return moment{cursor: n}, nil
+	}
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return moment{time: now.Add(-d)}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return moment{time: t}, nil
+	}
+	return moment{}, usage("--since %q is no duration, RFC 3339 time or cursor", s)
+}
+
+func (a *app) events(ctx context.Context, q control.EventsQuery, after time.Time, asJSON bool) error {
+	client := a.client()
+	defer client.Close()
+	for e, err := range client.Events(ctx, q) {
+		if errors.Is(err, context.Canceled) {
+			return nil // interrupted: that is how following ends
+		}
+		if err != nil {
+			return err
+		}
+		if e.Type == control.EventDropped {
+			d := data[control.DroppedData](e)
+			if d.Reset {
+				a.say("gatehost: what happened before this host began is no longer known")
+			}
+			if d.Dropped > 0 {
+				a.say("gatehost: %d events are missing here", d.Dropped)
+			}
+			continue
+		}
+		if e.Time.Before(after) {
+			continue
+		}
+		line, err := eventLine(e, asJSON)
+		if err != nil {
+			return err
+		}
+		if err := a.print(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func eventLine(e control.Event, asJSON bool) (string, error) {
+	if asJSON {
+		data, err := json.Marshal(e)
+		if err != nil {
+			return "", fmt.Errorf("cannot encode an event: %w", err)
+		}
+		return string(data), nil
+	}
+	who := e.Gateway
+	if who == "" {
+		who = e.Plugin
+	}
+	line := fmt.Sprintf("%s %-8s %s", e.Time.Local().Format("15:04:05.000"), dash(who), e.Type)
+	if word, text, hint := describe(e); word != "" {
+		line += " " + strings.TrimSpace(word+" "+text)
+		if hint != "" {
+			line += " (" + hint + ")"
+		}
+	} else if len(e.Data) > 0 {
+		line += " " + string(e.Data)
+	}
+	return clean(line), nil
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+func (a *app) logsVerb() *cobra.Command {
+	var q control.LogsQuery
+	var since string
+	var raw, asJSON bool
+	v := &cobra.Command{
+		Use:               "logs NAME",
+		Short:             "Show what a gateway wrote",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.gatewayNames,
+		RunE: verb(func(ctx context.Context, args []string) error {
+			from, err := parseSince(since, time.Now())
+			if err != nil {
+				return err
+			}
+			if from.cursor > 0 {
+				return usage("--since takes a duration or an RFC 3339 time here")
+			}
+			if q.Tail < 0 {
+				return usage("-n must not be negative")
+			}
+			q.Since = from.time
+			return a.logs(ctx, args[0], q, raw, asJSON)
+		}),
+	}
+	v.Flags().BoolVarP(&q.Follow, "follow", "f", false, "go on with what is written")
+	v.Flags().IntVarP(&q.Tail, "lines", "n", 100, "the last so `many`; 0: all that is kept")
+	v.Flags().StringVar(&since, "since", "", "a duration or an RFC 3339 `time`")
+	v.Flags().StringVar(&q.Level, "level", "", "only this `level` and above: debug, info, warn, error")
+	v.Flags().BoolVar(&raw, "raw", false, "only the text, as it was written")
+	v.Flags().BoolVar(&asJSON, "json", false, "print each line as JSON")
+	v.MarkFlagsMutuallyExclusive("raw", "json")
+	return v
+}
+
+func (a *app) logs(ctx context.Context, name string, q control.LogsQuery, raw, asJSON bool) error {
+	client := a.client()
+	defer client.Close()
+	for l, err := range client.Logs(ctx, name, q) {
+		if errors.Is(err, context.Canceled) {
+			return nil // interrupted: that is how following ends
+		}
+		if err != nil {
+			return err
+		}
+		if l.LostBytes > 0 && !asJSON {
+			a.say("gatehost: %d bytes of output are missing here", l.LostBytes)
+			continue
+		}
+		line := l.Text
+		switch {
+		case asJSON:
+			data, err := json.Marshal(l)
+			if err != nil {
+				return fmt.Errorf("cannot encode a line: %w", err)
+			}
+			line = string(data)
+		case raw && !a.terminal:
+		default:
+			line = clean(line)
+		}
+		if !raw && !asJSON {
+			line = fmt.Sprintf("%s %-5s %s", l.Time.Local().Format("15:04:05.000"), strings.ToUpper(l.Level), line)
+		}
+		if err := a.print(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,10 @@
+// Command gatehost supervises OpenClaw gateways. `run` is the host; the other verbs are clients of its control socket.
+//
+// One file holds one verb. stdout carries the answer, stderr the talk; exit codes are in exit.go.
+package main
+
+import "os"
+
+func main() {
+	os.Exit(execute(newApp(), os.Args[1:]))
+}

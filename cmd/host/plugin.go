@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+func (a *app) pluginVerb() *cobra.Command {
+	v := &cobra.Command{
+		Use:   "plugin",
+		Short: "Look after plugins",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	v.AddCommand(a.pluginListVerb(), a.pluginInfoVerb(), a.pluginRestartVerb())
+	return v
+}
+
+func (a *app) pluginListVerb() *cobra.Command {
+	var asJSON bool
+	v := &cobra.Command{
+		Use:   "list",
+		Short: "List the plugins of the host",
+		Args:  cobra.NoArgs,
+		RunE: verb(func(ctx context.Context, _ []string) error {
+			client := a.client()
+			defer client.Close()
+			plugins, err := client.Plugins(ctx)
+			switch {
+			case err != nil:
+				return err
+			case asJSON:
+				return a.printJSON(control.Plugins{Plugins: plugins})
+			default:
+				return a.print(pluginTable(plugins))
+			}
+		}),
+	}
+	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return v
+}
+
+func pluginTable(plugins []control.Plugin) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "NAME\tSTATE\tPID\tVERSION\tSERVICES\tRESTARTS\tMEMORY")
+	for _, p := range plugins {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", p.Name, p.State, number(p.PID), dash(p.Version),
+			dash(strings.Join(p.Services, ",")), p.Restarts, memory(p.RSSBytes))
+	}
+	_ = w.Flush()
+	for _, p := range plugins {
+		if p.Error != nil {
+			fmt.Fprintf(&b, "%s: %s\n%s", p.Name, clean(p.Error.Message), hintLine(p.Error.Hint))
+		}
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+func memory(n uint64) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1fMiB", float64(n)/(1<<20))
+}
+
+func (a *app) pluginInfoVerb() *cobra.Command {
+	var asJSON bool
+	v := &cobra.Command{
+		Use:   "info NAME",
+		Short: "Show one plugin",
+		Args:  cobra.ExactArgs(1),
+		RunE: verb(func(ctx context.Context, args []string) error {
+			client := a.client()
+			defer client.Close()
+			p, err := client.Plugin(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return a.printJSON(p)
+			}
+			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path))
+		}),
+	}
+	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return v
+}
+
+func (a *app) pluginRestartVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "restart NAME",
+		Short: "Replace a plugin's process",
+		Args:  cobra.ExactArgs(1),
+		RunE: verb(func(ctx context.Context, args []string) error {
+			client := a.client()
+			defer client.Close()
+			p, err := client.RestartPlugin(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return a.print(fmt.Sprintf("%s %s pid=%s", p.Name, p.State, number(p.PID)))
+		}),
+	}
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/gatehost/gatehost/internal/version"
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+func (a *app) runVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Run the host in the foreground",
+		Long: "Run the host in the foreground. SIGTERM and SIGINT stop it in order, a second one at once.\n" +
+			"Without a configuration it supervises one gateway, main, on port 18789 with `openclaw` from PATH.",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if err := a.run(); err != nil {
+				return failed{err}
+			}
+			return nil
+		},
+	}
+}
+
+// run is the host. It takes signals itself: verb would take the first for the last.
+func (a *app) run() error {
+	s, err := a.load(a.config)
+	if err != nil {
+		return configError(err)
+	}
+	for _, w := range s.warnings {
+		a.say("gatehost: warning: %s", w)
+	}
+	log := hclog.New(&hclog.LoggerOptions{
+		Name: "gatehost", Level: hclog.LevelFromString(s.level), Output: a.stderr, JSONFormat: s.json, Color: hclog.ColorOff,
+	})
+	host := s.newHost(log)
+
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 4) // a few impatient ones
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	watching, unwatch := context.WithCancel(context.Background())
+	var helpers sync.WaitGroup
+	helpers.Go(func() { obey(watching, signals, cancel, host.Kill, log) })
+	helpers.Go(func() {
+		st := stages{app: a, quiet: s.json}
+		for e := range host.Events(watching, 0) { // reads what is left before it heeds the end of watching
+			st.show(e)
+		}
+	})
+	if !s.json {
+		a.say("gatehost %s: pid %d, %s", version.Version(), os.Getpid(), source(s.path))
+	}
+	err = host.Run(ctx)
+	signal.Stop(signals)
+	unwatch()
+	helpers.Wait()
+	if errors.Is(err, fault.ErrInvalidArgument) {
+		return configError(err)
+	}
+	return err
+}
+
+func source(path string) string {
+	if path == "" {
+		return "no configuration file: one gateway, main"
+	}
+	return "configuration " + path
+}
+
+// obey turns signals into what they ask for: the first one into an orderly stop, the second into one at once.
+func obey(ctx context.Context, signals <-chan os.Signal, stop context.CancelCauseFunc, kill func(), log hclog.Logger) {
+	asked := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-signals:
+			switch {
+			case s == syscall.SIGHUP:
+				log.Warn("reloading the configuration is not implemented yet; restart the host", "signal", s.String())
+			case !asked:
+				asked = true
+				stop(fmt.Errorf("%s; a second one stops at once", s))
+			default:
+				log.Warn("stopping at once", "signal", s.String())
+				kill()
+			}
+		}
+	}
+}
+
+func configError(err error) error { return &coded{code: exitConfig, err: err} }

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+// stages prints what happens as lines for people:
+//
+//	12:00:01 main  starting  launching (0.2s)
+//	12:00:08 main  running   version 2026.9.6 pid 4242 port 18789 in 7.1s
+type stages struct {
+	app   *app
+	quiet bool
+}
+
+func (s stages) show(e control.Event) {
+	if s.quiet {
+		return
+	}
+	word, text, hint := describe(e)
+	if word == "" {
+		return
+	}
+	who := e.Gateway
+	switch {
+	case who != "":
+	case e.Plugin != "":
+		who = "plugin " + e.Plugin
+	default:
+		who = "host"
+	}
+	at := e.Time.Time
+	if at.IsZero() {
+		at = time.Now()
+	}
+	s.app.say("%s", strings.TrimRight(fmt.Sprintf("%s %-5s %-12s %s", at.Local().Format(time.TimeOnly), who, word, clean(text)), " "))
+	if hint != "" {
+		s.app.say("%s hint: %s", strings.Repeat(" ", len(time.TimeOnly)), clean(hint))
+	}
+}
+
+// describe gives the words of an event; "" for what is not for the terminal.
+func describe(e control.Event) (word, text, hint string) {
+	switch e.Type {
+	case control.EventGatewayState:
+		return describeState(data[control.StateData](e))
+	case control.EventGatewayCondition:
+		if c := data[control.ConditionData](e); c.Active {
+			return "condition", c.Code + ": " + c.Message, c.Hint
+		}
+	case control.EventGatewayExit:
+		if x := data[control.ExitData](e); !x.Expected {
+			return "exit", exitText(&x.Exit), ""
+		}
+	case control.EventGatewayReconnect:
+		r := data[control.ReconnectData](e)
+		if r.DelayMs != nil {
+			return "retry", fmt.Sprintf("attempt %d in %s", r.Attempt, elapsedMs(r.DelayMs)), ""
+		}
+	case control.EventGatewayDoctorFinding:
+		f := data[control.DoctorFinding](e)
+		return "finding", f.Code + ": " + f.Text, f.Hint
+	case control.EventGatewayDoctorPlan:
+		return "plan", data[control.DoctorPlan](e).Title, ""
+	case control.EventGatewayDoctorFinished:
+		r := data[control.DoctorResult](e)
+		if r.Error != nil {
+			return "repair", r.Outcome + ": " + r.Error.Message, r.Error.Hint
+		}
+		return "repair", r.Outcome, ""
+	case control.EventPluginState:
+		p := data[control.PluginData](e)
+		if p.Error != nil {
+			return p.State, p.Error.Message, p.Error.Hint
+		}
+		if p.State != "running" && p.State != "stopped" {
+			return p.State, "", ""
+		}
+	case control.EventHostStopping:
+		return "stopping", data[control.HostStoppingData](e).Reason, ""
+	case control.EventDropped:
+		return "skipped", fmt.Sprintf("%d events", data[control.DroppedData](e).Dropped), ""
+	}
+	return "", "", ""
+}
+
+func describeState(d control.StateData) (word, text, hint string) {
+	switch d.State {
+	case control.StateRunning:
+		text = fmt.Sprintf("version %s pid %d port %d in %s", orUnknown(d.Version), d.PID, d.Port, elapsedMs(d.ElapsedMs))
+		if d.Adopted {
+			text += ", adopted"
+		}
+		if d.Owner == "attached" {
+			text = strings.Replace(text, "pid 0 ", "", 1) + ", attached"
+		}
+		return d.State, text, ""
+	case control.StateError:
+		if d.Error != nil {
+			return d.State, d.Error.Message, d.Error.Hint
+		}
+	case control.StateStopped:
+		return d.State, "", ""
+	}
+	text = d.Phase + " (" + elapsedMs(d.ElapsedMs) + ")"
+	if d.Detail != "" {
+		text += ": " + d.Detail
+	}
+	return d.State, text, ""
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
+}
+
+// data is the data of an event; the zero value when it is not what it should be.
+func data[T any](e control.Event) T {
+	var v, none T
+	if json.Unmarshal(e.Data, &v) != nil {
+		return none
+	}
+	return v
+}
+
+func exitText(x *control.Exit) string {
+	switch {
+	case x.Signal != "":
+		return "killed by " + x.Signal
+	case x.Code != nil:
+		return fmt.Sprintf("exit code %d", *x.Code)
+	default:
+		return "ended unseen"
+	}
+}

@@ -1,0 +1,12 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+func (a *app) startVerb() *cobra.Command {
+	v, _ := a.commandVerb(control.ActionStart, "Bring a gateway up and wait until it runs")
+	return v
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+func (a *app) statusVerb() *cobra.Command {
+	var asJSON, watch bool
+	v := &cobra.Command{
+		Use:               "status [NAME]",
+		Short:             "Show the state of all gateways, or of one in detail",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.gatewayNames,
+		RunE: verb(func(ctx context.Context, args []string) error {
+			name := ""
+			if len(args) == 1 {
+				name = args[0]
+			}
+			client := a.client()
+			defer client.Close()
+			if watch {
+				return a.watch(ctx, client, name, asJSON)
+			}
+			return a.status(ctx, client, name, asJSON)
+		}),
+	}
+	v.Flags().BoolVar(&asJSON, "json", false, "print JSON, as in interface.md")
+	v.Flags().BoolVar(&watch, "watch", false, "show it again whenever something changes")
+	return v
+}
+
+func (a *app) status(ctx context.Context, client *control.Client, name string, asJSON bool) error {
+	if name != "" {
+		g, err := client.Gateway(ctx, name)
+		switch {
+		case err != nil:
+			return err
+		case asJSON:
+			return a.printJSON(g)
+		default:
+			return a.print(detail(g))
+		}
+	}
+	st, err := client.Status(ctx)
+	switch {
+	case err != nil:
+		return err
+	case asJSON:
+		return a.printJSON(st)
+	default:
+		return a.print(overview(st))
+	}
+}
+
+// watch shows the status at first and after every change, until it is interrupted.
+func (a *app) watch(ctx context.Context, client *control.Client, name string, asJSON bool) error {
+	show := func() error {
+		if a.terminal && !asJSON {
+			_, _ = fmt.Fprint(a.stdout, "\x1b[H\x1b[2J")
+		}
+		return a.status(ctx, client, name, asJSON)
+	}
+	if err := show(); err != nil {
+		return err
+	}
+	for e, err := range client.Events(ctx, control.EventsQuery{Gateway: name, Reconnect: time.Minute}) {
+		switch {
+		case errors.Is(err, context.Canceled):
+			return nil
+		case err != nil:
+			return err
+		case e.Type == control.EventGatewayOutput, e.Type == control.EventGatewayEvent:
+			continue
+		}
+		if err := show(); err != nil && !errors.Is(err, control.ErrNoHost) { // a host that comes back is waited for
+			return err
+		}
+	}
+	return nil
+}
+
+// overview is a line for each gateway and what is wrong with it, then the plugins that are not well.
+func overview(st control.Status) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "NAME\tSTATE\tPID\tPORT\tVERSION\tUPTIME\tRESTARTS")
+	for _, g := range st.Gateways {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%d\n", g.Name, stateWord(g), number(g.PID), g.Port, dash(g.Version), uptime(g), g.Restarts)
+	}
+	_ = w.Flush()
+	for _, g := range st.Gateways {
+		b.WriteString(troubles(g, g.Name+": "))
+	}
+	for _, p := range st.Plugins {
+		if p.State == "running" && p.Error == nil {
+			continue
+		}
+		fmt.Fprintf(&b, "plugin %s: %s", p.Name, p.State)
+		if p.Error != nil {
+			fmt.Fprintf(&b, ": %s\n", clean(p.Error.Message))
+			b.WriteString(hintLine(p.Error.Hint))
+		} else {
+			b.WriteString("\n")
+		}
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+func stateWord(g control.Gateway) string {
+	s := g.State
+	switch {
+	case g.State != control.StateRunning && g.Phase != "" && g.Phase != g.State:
+		s += " (" + g.Phase + ")"
+	case g.Owner == "attached":
+		s += " (attached)"
+	case g.Adopted:
+		s += " (adopted)"
+	}
+	return s
+}
+
+func number(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprint(n)
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return clean(s)
+}
+
+func uptime(g control.Gateway) string {
+	if g.UptimeMs == nil {
+		return "-"
+	}
+	return elapsedMs(g.UptimeMs)
+}
+
+// troubles is what is wrong with a gateway, a line each, with hints.
+func troubles(g control.Gateway, prefix string) string {
+	var b strings.Builder
+	if g.Error != nil {
+		fmt.Fprintf(&b, "%serror: %s\n", prefix, clean(g.Error.Message))
+		b.WriteString(hintLine(g.Error.Hint))
+	}
+	for _, c := range g.Conditions {
+		fmt.Fprintf(&b, "%s%s: %s\n", prefix, c.Code, clean(c.Message))
+		b.WriteString(hintLine(c.Hint))
+	}
+	if len(g.Drift) > 0 {
+		fmt.Fprintf(&b, "%schanged since it was launched: %s\n", prefix, strings.Join(g.Drift, ", "))
+		b.WriteString(hintLine("restart it to apply them"))
+	}
+	return b.String()
+}
+
+func hintLine(hint string) string {
+	if hint == "" {
+		return ""
+	}
+	return "  hint: " + clean(hint) + "\n"
+}
+
+// detail is everything about one gateway.
+func detail(g control.Gateway) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	row := func(key, format string, args ...any) { _, _ = fmt.Fprintf(w, "%s\t%s\n", key, clean(fmt.Sprintf(format, args...))) }
+	row("name", "%s", g.Name)
+	row("state", "%s", stateWord(g))
+	row("owner", "%s", g.Owner)
+	row("pid", "%s", number(g.PID))
+	row("port", "%d", g.Port)
+	row("version", "%s", dash(g.Version))
+	row("uptime", "%s", uptime(g))
+	row("restarts", "%d", g.Restarts)
+	row("plugins", "launcher %s, doctors %s, classifiers %s", g.Launcher, names(g.Doctors), names(g.Classifiers))
+	if s := g.Session; s != nil {
+		row("session", "protocol %d, %s", s.Protocol, dash(s.ConnID))
+	}
+	if x := g.LastExit; x != nil {
+		row("last exit", "%s at %s", exitText(x), x.At.Local().Format(time.DateTime))
+		for _, line := range x.Tail {
+			row("", "| %s", line)
+		}
+	}
+	if s := g.LastStart; s != nil {
+		row("last start", "%s in %s", dash(s.Outcome), elapsedMs(s.TotalMs))
+		for _, st := range s.Stages {
+			row("", "%s at %s for %s %s", st.Name, elapsedMs(&st.StartMs), elapsedMs(st.Ms), st.Detail)
+		}
+	}
+	_ = w.Flush()
+	b.WriteString(troubles(g, ""))
+	return strings.TrimRight(b.String(), "\n")
+}
+
+func names(l []string) string {
+	if len(l) == 0 {
+		return "none"
+	}
+	return strings.Join(l, " ")
+}

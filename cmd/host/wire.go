@@ -1,0 +1,29 @@
+package main
+
+import (
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/host"
+)
+
+// wire binds the verbs to package host.
+func (a *app) wire() {
+	a.sockets = host.Sockets
+	a.load = func(path string) (*settings, error) {
+		cfg, err := host.LoadConfig(path)
+		if err != nil {
+			return nil, err
+		}
+		s := &settings{
+			path: cfg.Path, level: cfg.Log.Level, json: cfg.Log.Format == "json", gateways: len(cfg.Gateways), plugins: len(cfg.Plugins),
+			toml: cfg.TOML, tree: cfg.Tree,
+			newHost: func(log hclog.Logger) supervisor { return host.New(cfg, log) },
+		}
+		for _, w := range cfg.Warnings {
+			s.warnings = append(s.warnings, w.String())
+		}
+		return s, nil
+	}
+}
+
+var _ supervisor = (*host.Host)(nil)

@@ -1,0 +1,263 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/oklog/run"
+
+	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/host/internal/httpapi"
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/internal/frame"
+	"github.com/gatehost/gatehost/shared/classifier"
+	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+// addControl serves the control API. It ends after the engines, so that whoever watches a stop sees its end.
+func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan struct{}) error {
+	path, err := h.cfg.SocketPath()
+	if err != nil {
+		return err
+	}
+	l, err := httpapi.Listen(path)
+	if err != nil {
+		return err
+	}
+	server := httpapi.New(httpapi.Options{
+		Gateways: api{h}, Output: api{h}, Doctors: api{h}, Plugins: apiPlugins{h}, Events: h.hub, Log: h.log.Named("control"),
+		Version: h.version, IsPlugin: func(pid, pgid int) bool { return h.peerIsPlugin(pid) || h.peerIsPlugin(pgid) },
+	})
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	g.Add(func() error {
+		defer cancel()
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(ctx, l) }()
+		select {
+		case err := <-served:
+			return err
+		case <-enginesDone:
+			cancel()
+			return <-served
+		}
+	}, func(error) {}) // see enginesDone
+	h.log.Info("control socket is open", "path", path)
+	return nil
+}
+
+// api is the control API's view of the host.
+type api struct{ h *Host }
+
+var (
+	_ httpapi.Gateways = api{}
+	_ httpapi.Output   = api{}
+	_ httpapi.Doctors  = api{}
+	_ httpapi.Plugins  = apiPlugins{}
+)
+
+func (a api) Status() control.Status { return a.h.Status() }
+
+func (a api) Gateway(name string) (control.Gateway, bool) {
+	g, ok := a.h.gateways[name]
+	if !ok {
+		return control.Gateway{}, false
+	}
+	return g.status(), true
+}
+
+func (a api) find(name string) (*gateway, error) {
+	g, ok := a.h.gateways[name]
+	if !ok {
+		return nil, fault.New(fault.NotFound, fmt.Sprintf("there is no gateway %q", name))
+	}
+	return g, nil
+}
+
+// Do gives a command to a gateway's engine.
+func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.Outcome, error) {
+	g, err := a.find(name)
+	if err != nil {
+		return control.Outcome{}, err
+	}
+	g.log.Info("command", "action", cmd.Action, "reason", cmd.Reason)
+	began := time.Now()
+	var got lifecycle.Outcome
+	switch cmd.Action {
+	case control.ActionStart:
+		got, err = g.engine.Start(ctx)
+	case control.ActionStop:
+		if cmd.Drain {
+			return control.Outcome{}, fault.New(fault.Unsupported, "cannot drain: not implemented yet")
+		}
+		got, err = g.engine.Stop(ctx, cmd.Now)
+	case control.ActionRestart:
+		got, err = g.engine.Restart(ctx)
+	case control.ActionReload:
+		return control.Outcome{}, fault.New(fault.Unsupported, "cannot reload: not implemented yet").WithHint("use restart")
+	default:
+		return control.Outcome{}, fault.New(fault.InvalidArgument, fmt.Sprintf("there is no command %q", cmd.Action))
+	}
+	if err != nil {
+		return control.Outcome{}, hostGone(err)
+	}
+	st := g.status()
+	return control.Outcome{
+		Outcome: string(got.Kind), Error: failure(got.Problem), TookMs: time.Since(began).Milliseconds(), Gateway: &st,
+	}, nil
+}
+
+// hostGone gives the end of the host its meaning: the call may be made to the next one.
+func hostGone(err error) error {
+	if errors.Is(err, engine.ErrStopped) {
+		return &fault.Error{Code: fault.Unavailable, Message: err.Error(), Retryable: true, Hint: "ask again when the host is back"}
+	}
+	return err
+}
+
+// RPC calls a method of a gateway over the one session.
+func (a api) RPC(ctx context.Context, name string, req control.RPCRequest) (json.RawMessage, error) {
+	g, err := a.find(name)
+	if err != nil {
+		return nil, err
+	}
+	if req.TimeoutMs > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(req.TimeoutMs)*time.Millisecond,
+			fmt.Errorf("RPC timeout: %s: %w", req.Method, context.DeadlineExceeded))
+		defer cancel()
+	}
+	s, ok := g.engine.Session()
+	if !ok {
+		return nil, notConnected(g)
+	}
+	got, err := s.Call(ctx, req.Method, req.Params)
+	switch refusal, refused := errors.AsType[*frame.Error](err); {
+	case err == nil:
+		return got, nil
+	case refused:
+		out := &control.RPCError{Code: refusal.Code, Message: refusal.Message, Details: refusal.Details, Retryable: refusal.Retryable}
+		if refusal.RetryAfter > 0 {
+			out.RetryAfterMs = control.Ms(refusal.RetryAfter)
+		}
+		return nil, out
+	case errors.Is(err, engine.ErrNotConnected):
+		return nil, notConnected(g)
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fault.Wrap(fault.DeadlineExceeded, err.Error(), context.DeadlineExceeded)
+	default:
+		return nil, err
+	}
+}
+
+func notConnected(g *gateway) error {
+	f := fault.New(fault.Unavailable, engine.ErrNotConnected.Error()+": "+g.name+" is "+string(g.engine.Snapshot().State.Public()))
+	f.Retryable = true
+	return f.WithHint("run `gatehost status " + g.name + "`")
+}
+
+// Logs reads the output that the hub remembers, and follows it.
+func (a api) Logs(ctx context.Context, name string, q control.LogsQuery) iter.Seq2[control.LogLine, error] {
+	return func(yield func(control.LogLine, error) bool) {
+		if _, err := a.find(name); err != nil {
+			yield(control.LogLine{}, err)
+			return
+		}
+		sub := a.h.hub.Subscribe(0)
+		var kept []control.LogLine
+		for {
+			e, ok := sub.TryNext()
+			if !ok {
+				break
+			}
+			if line, ok := logLine(e, name, q); ok {
+				kept = append(kept, line)
+			}
+		}
+		if q.Tail > 0 {
+			kept = kept[max(0, len(kept)-q.Tail):]
+		}
+		for _, line := range kept {
+			if !yield(line, nil) {
+				return
+			}
+		}
+		for q.Follow {
+			e, err := sub.Next(ctx)
+			if err != nil {
+				return
+			}
+			if line, ok := logLine(e, name, q); ok && !yield(line, nil) {
+				return
+			}
+		}
+	}
+}
+
+// logLine is a line of a gateway's output as a query wants it. A query for a level leaves out what is hidden and what is quieter.
+func logLine(e events.Event, name string, q control.LogsQuery) (control.LogLine, bool) {
+	out, ok := e.Data.(outputLine)
+	if !ok || e.Type != events.GatewayOutput || e.Gateway != name || e.Time.Before(q.Since) {
+		return control.LogLine{}, false
+	}
+	if q.Level != "" && (out.c.Hidden || out.c.Level < levelOf(q.Level)) {
+		return control.LogLine{}, false
+	}
+	return out.logLine(), true
+}
+
+func levelOf(word string) classifier.Level {
+	switch word {
+	case "debug":
+		return classifier.LevelDebug
+	case "info":
+		return classifier.LevelInfo
+	case "error":
+		return classifier.LevelError
+	default:
+		return classifier.LevelWarn
+	}
+}
+
+// Doctor asks the doctors of a gateway, and executes what they propose when that was asked for.
+func (a api) Doctor(ctx context.Context, name string, req control.DoctorRequest) iter.Seq2[control.DoctorMessage, error] {
+	return func(yield func(control.DoctorMessage, error) bool) {
+		g, err := a.find(name)
+		if err != nil {
+			yield(control.DoctorMessage{}, err)
+			return
+		}
+		listening := true // a reader that has gone does not end a repair
+		tell := func(m control.DoctorMessage) { listening = listening && yield(m, nil) }
+		if err := g.medic.visit(ctx, req, tell); err != nil && listening {
+			yield(control.DoctorMessage{}, err)
+		}
+	}
+}
+
+// apiPlugins is the control API's view of the plugins.
+type apiPlugins struct{ h *Host }
+
+func (p apiPlugins) Plugins() []control.Plugin { return p.h.pluginStatus() }
+
+func (p apiPlugins) Restart(_ context.Context, name string) error { return p.h.plugins.Restart(name) }
+
+func pluginData(s pluginhost.State) control.PluginData {
+	d := control.PluginData{State: s.State, PID: s.PID, Version: s.Version, Restarts: s.Restarts}
+	if s.Err != nil {
+		d.Error = failureOf(s.Err)
+	}
+	return d
+}
+
+// Events yields what happens from now on, and what is remembered, until the host ends or ctx is done: for the process that runs
+// the host. Other programs use the control API.
+func (h *Host) Events(ctx context.Context, after uint64) iter.Seq[control.Event] {
+	return httpapi.Follow(ctx, h.hub, after)
+}

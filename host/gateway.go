@@ -1,0 +1,209 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/output"
+	"github.com/gatehost/gatehost/host/internal/profile"
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/launcher"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// gateway is one supervised gateway: its configuration, its engine, and what both reach the world through.
+type gateway struct {
+	name   string
+	cfg    *config.Gateway
+	host   *Host
+	log    hclog.Logger
+	engine *engine.Engine
+	medic  *medic
+	watch  *observer
+}
+
+func newGateway(h *Host, cfg *config.Gateway) *gateway {
+	g := &gateway{name: cfg.Name, cfg: cfg, host: h, log: h.log.Named("gateway." + cfg.Name)}
+	g.medic = newMedic(g)
+	g.watch = newObserver(g)
+	g.engine = engine.New(cfg.Name, policyOf(cfg), engine.Ports{
+		Launcher: h.plugins.Launcher(cfg.Launcher), Services: services{g}, Probe: port{g}, Launches: launches{g},
+		Sessions: sessions{g}, Output: outputs{g}, Medic: g.medic, Observer: g.watch,
+	}, g.log)
+	return g
+}
+
+// policyOf turns the operator's words into the lifecycle's policy.
+func policyOf(c *config.Gateway) lifecycle.Policy {
+	p := lifecycle.DefaultPolicy()
+	p.NoProgress, p.StartTimeout, p.ProbeInterval = c.Ready.NoProgress, c.Ready.Timeout, c.Ready.Interval
+	p.BackoffBase, p.BackoffMax, p.ReconnectAttempts = c.Reconnect.Base, c.Reconnect.Max, c.Reconnect.Attempts
+	p.StableAfter, p.SlowRetry = c.Reconnect.StableAfter, c.Reconnect.SlowInterval
+	if c.Reconnect.AfterCap == "stop" {
+		p.SlowRetry = 0
+	}
+	p.Grace, p.Silence = c.Launch.Grace, c.Liveness.Silence
+	p.Repair, p.OnConflict = lifecycle.RepairMode(c.Repair.Mode), lifecycle.ConflictMode(c.OnConflict)
+	return p
+}
+
+// token is read afresh for each use (B125).
+func (g *gateway) token() (string, error) {
+	if g.cfg.Token.Generate {
+		return g.host.store.Token(g.name)
+	}
+	return g.cfg.Token.Read(os.Getenv)
+}
+
+// build is what would be launched now.
+func (g *gateway) build() (profile.Result, error) {
+	token, err := g.token()
+	if err != nil {
+		return profile.Result{}, err
+	}
+	home, _ := os.UserHomeDir() // without one the profile has no default places
+	l := g.cfg.Launch
+	return profile.Build(profile.Launch{
+		Profile: l.Profile, Command: l.Command, Args: l.Args, Port: g.cfg.Port, Token: token, Cwd: l.Cwd, Env: l.Env,
+		EnvFile: l.EnvFile, ClearEnv: l.ClearEnv, PathPrepend: l.PathPrepend, Proxy: l.Proxy, SkipChannels: l.SkipChannels,
+		StateDir: l.StateDir, ConfigPath: l.ConfigPath, User: l.User, Home: home, Inherited: os.Environ(),
+	})
+}
+
+// facts is what plugins may know about the gateway.
+func (g *gateway) facts() plugin.GatewayFacts {
+	f := plugin.GatewayFacts{
+		Name: g.name, Port: g.cfg.Port, Command: slices.Clone(g.cfg.Launch.Command), Cwd: g.cfg.Launch.Cwd, Profile: g.cfg.Launch.Profile,
+	}
+	if r, err := g.build(); err == nil {
+		f.StateDir, f.ConfigPath = r.StateDir, r.ConfigPath
+		f.Args = r.Process.Argv[len(f.Command):]
+	}
+	if g.engine != nil {
+		s := g.engine.Snapshot().State
+		f.State = string(s.Public())
+		if s.LastHello != nil {
+			f.Version = s.LastHello.Version
+		}
+	}
+	return f
+}
+
+// redactor knows the gateway's secrets. When they cannot be read it knows none: there is no process then that could print them.
+func (g *gateway) redactor() *output.Redactor {
+	r, err := g.build()
+	if err != nil {
+		return output.NewRedactor(nil)
+	}
+	secrets := r.Secrets
+	for _, v := range r.Process.Env {
+		if v.Secret {
+			secrets = append(secrets, v.Value)
+		}
+	}
+	return output.NewRedactor(secrets)
+}
+
+// launches makes identities durable and builds launches under them.
+type launches struct{ g *gateway }
+
+func (l launches) Prepare(context.Context) (lifecycle.LaunchID, error) {
+	id, err := l.g.host.store.PrepareLaunch(l.g.name)
+	return lifecycle.LaunchID(id), err
+}
+
+func (l launches) Request(_ context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error) {
+	r, err := l.g.build()
+	if err != nil {
+		return launcher.LaunchRequest{}, err
+	}
+	orphan := l.g.cfg.OrphanGrace
+	return launcher.LaunchRequest{
+		LaunchID: string(id), Gateway: l.g.facts(), Process: r.Process, Grace: l.g.cfg.Launch.Grace, OrphanGrace: &orphan,
+		OutputMaxBytes: uint64(max(l.g.cfg.Launch.OutputMaxSize, 0)), //nolint:gosec // not negative
+		Labels:         map[string]string{"host": l.g.host.version},
+	}, nil
+}
+
+func (l launches) Discard(id lifecycle.LaunchID) {
+	if err := l.g.host.store.DiscardLaunch(string(id)); err != nil {
+		l.g.log.Warn("cannot remove what is left of a launch", "launch", string(id), "error", err)
+	}
+}
+
+// services clears the platform services that the operator gave leave to unload, and reports the others.
+type services struct{ g *gateway }
+
+const servicesReport = "another service manager owns this gateway, too"
+
+func (s services) Clear(ctx context.Context) error {
+	leave := s.g.cfg.Unload
+	for _, name := range leave {
+		if err := s.clear(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s services) clear(ctx context.Context, name string) error {
+	u := s.g.host.plugins.Unloader(name)
+	facts := s.g.facts()
+	found, err := u.Inspect(ctx, facts)
+	if errors.Is(err, fault.ErrUnsupported) {
+		s.g.log.Debug("unloader has nothing to do here", "plugin", name, "reason", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot find out which services own the gateway: %w", err)
+	}
+	for _, svc := range found {
+		if !svc.Loaded {
+			continue
+		}
+		s.g.log.Warn(servicesReport, "service", svc.ID, "pid", svc.PID, "reason", svc.Reason)
+		done, err := u.Unload(ctx, facts, svc.ID)
+		if err != nil {
+			return fmt.Errorf("cannot unload %s: %w", svc.ID, err)
+		}
+		if len(done.Undo) > 0 {
+			if err := s.g.host.store.KeepUndo(s.g.name, svc.ID, done.Undo); err != nil {
+				s.g.log.Error("cannot store how to bring a service back", "service", svc.ID, "error", err)
+			}
+		}
+		s.g.log.Info("service was unloaded", "service", svc.ID, "disable", svc.DisableCommand)
+	}
+	return nil
+}
+
+// outputs opens the line pipeline of a launch.
+type outputs struct{ g *gateway }
+
+func (o outputs) Open(id lifecycle.LaunchID, events engine.OutputEvents) engine.Output {
+	var chain []output.Named
+	for _, name := range o.g.cfg.Classifiers {
+		chain = append(chain, output.Named{Name: name, Classifier: o.g.host.plugins.Classifier(name)})
+	}
+	return output.New(output.Options{
+		Gateway: o.g.facts(), LaunchID: string(id), Classifiers: chain, Redactor: o.g.redactor(), Log: o.g.log,
+		OnLine:    func(c output.Classified) { o.g.watch.line(string(id), c) },
+		OnSymptom: events.Symptom, OnActivity: events.Activity,
+	})
+}
+
+// uptimeFrom is when the gateway was last known to begin running; the zero time while it does not.
+func uptimeFrom(s lifecycle.State) time.Time {
+	if s.Public() != lifecycle.Running {
+		return time.Time{}
+	}
+	return s.RunningSince
+}

@@ -1,0 +1,278 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/oklog/run"
+
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/host/internal/session"
+	"github.com/gatehost/gatehost/host/internal/store"
+	"github.com/gatehost/gatehost/internal/version"
+)
+
+// Config is a loaded configuration.
+type Config = config.Config
+
+// LoadConfig reads and checks a configuration; "" is the default place, or the defaults when there is no file. Errors list every
+// fault with its line.
+func LoadConfig(path string) (*Config, error) { return config.Load(path) }
+
+// Sockets lists where the host of a configuration may be listening, best first; for clients. No host need be running.
+func Sockets(path string) []string { return config.Sockets(path) }
+
+// Host supervises the gateways of one configuration. Use New, then Run once.
+type Host struct {
+	cfg     *Config
+	log     hclog.Logger
+	version string
+	hub     *events.Hub
+	started time.Time
+
+	// Set by Run before anything uses them, and not changed after.
+	store    *store.Store
+	plugins  *pluginhost.Host
+	gateways map[string]*gateway
+
+	kill     chan struct{} // closed by Kill
+	killOnce sync.Once
+
+	deviceOnce sync.Once
+	deviceID   *session.Device
+}
+
+// New makes a host that does nothing until Run.
+func New(cfg *Config, log hclog.Logger) *Host {
+	return &Host{
+		cfg: cfg, log: log, version: version.Version(), hub: events.NewHub(events.Options{}), started: time.Now(),
+		gateways: map[string]*gateway{}, kill: make(chan struct{}),
+	}
+}
+
+// Run supervises until ctx is done, then stops everything in order: gateways, plugins, the control socket. Kill makes
+// the gateways end without their grace. Errors: another host has the state directory, or the control socket can't be had.
+//
+// run.Group interrupts every actor at once and waits for none in between, so the order is made here: what others still need ends
+// only after they have (enginesDone), whoever is interrupted first.
+func (h *Host) Run(ctx context.Context) error {
+	st, err := store.Open(h.cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	h.store = st
+	defer func() { _ = st.Close() }()
+	runtimeDir, err := h.cfg.RuntimeDir()
+	if err != nil {
+		return err
+	}
+	if err := h.assemble(runtimeDir); err != nil {
+		return err
+	}
+	enginesDone := make(chan struct{})
+	var g run.Group
+	h.addLifetime(ctx, &g)
+	if err := h.addControl(ctx, &g, enginesDone); err != nil {
+		return err
+	}
+	h.addPlugins(ctx, &g, enginesDone)
+	h.addEngines(ctx, &g, enginesDone)
+	h.hub.Publish(events.Event{Type: events.HostStarted})
+	err = g.Run()
+	h.hub.Close()
+	return err
+}
+
+// assemble plugs everything together; nothing runs yet.
+func (h *Host) assemble(runtimeDir string) error {
+	h.plugins = pluginhost.New(pluginhost.Options{
+		Log: h.log, Version: h.version, PluginDir: h.cfg.PluginDir, DataDir: h.store.PluginDir(), RunDir: h.store.RunDir(),
+		RuntimeDir: runtimeDir, OnState: h.pluginState,
+	})
+	for _, name := range h.cfg.UsedPlugins() {
+		p := h.cfg.Plugins[name]
+		if err := h.plugins.Add(pluginhost.Spec{
+			Name: name, Path: p.Path, Args: p.Args, Env: p.Env, SHA256: p.SHA256, Grants: p.Grant, StartTimeout: p.StartTimeout,
+			Config: p.Config,
+			Where: func(path string) string {
+				if line := h.cfg.PluginLine(name, path); line > 0 {
+					return fmt.Sprintf("%s:%d", h.cfg.Path, line)
+				}
+				return ""
+			},
+		}); err != nil {
+			return err
+		}
+	}
+	for _, name := range h.cfg.GatewayNames() {
+		h.gateways[name] = newGateway(h, h.cfg.Gateways[name])
+	}
+	return nil
+}
+
+// addLifetime ends the group when the host is to end.
+func (h *Host) addLifetime(ctx context.Context, g *run.Group) {
+	stop := make(chan struct{})
+	g.Add(func() error {
+		select {
+		case <-ctx.Done():
+			h.log.Info("stopping", "reason", context.Cause(ctx))
+		case <-h.kill:
+		case <-stop:
+		}
+		return nil
+	}, func(error) { close(stop) })
+}
+
+// addPlugins runs the plugins; they end after the engines, whose last effect may be a call to one.
+func (h *Host) addPlugins(ctx context.Context, g *run.Group, enginesDone <-chan struct{}) {
+	g.Add(func() error {
+		h.plugins.Start(ctx)
+		<-enginesDone
+		h.plugins.Close()
+		return nil
+	}, func(error) {}) // see enginesDone
+}
+
+// addEngines runs the engines. Interrupted, it stops every gateway that is not to be kept, and only then ends the engines.
+func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- struct{}) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the end of ctx begins an orderly stop, it does not cut
+	stopping := make(chan struct{})
+	g.Add(func() error {
+		defer close(enginesDone)
+		defer cancel()
+		var engines sync.WaitGroup
+		for _, gw := range h.ordered() {
+			engines.Go(func() {
+				if err := gw.engine.Run(ctx); err != nil {
+					gw.log.Error("engine ended", "error", err)
+				}
+			})
+		}
+		go h.autostart(ctx)
+		<-stopping
+		h.hub.Publish(events.Event{Type: events.HostStopping})
+		h.stopAll(ctx)
+		cancel()
+		engines.Wait()
+		return nil
+	}, func(error) { close(stopping) })
+}
+
+// autostart starts what is to be started, a few at a time.
+func (h *Host) autostart(ctx context.Context) {
+	slots := make(chan struct{}, max(h.cfg.Host.StartParallel, 1)) // so many at once
+	for _, gw := range h.ordered() {
+		if !gw.cfg.Autostart {
+			continue
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		go func() {
+			defer func() { <-slots }()
+			gw.start(ctx)
+		}()
+	}
+}
+
+func (g *gateway) start(ctx context.Context) {
+	o, err := g.engine.Start(ctx)
+	if err != nil || o.Problem != nil && o.Kind == lifecycle.OutcomeFailed {
+		g.log.Error("gateway did not start", "outcome", o.Kind, "error", errorOf(o, err))
+	}
+}
+
+func errorOf(o lifecycle.Outcome, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	if o.Problem == nil {
+		return ""
+	}
+	return o.Problem.Message
+}
+
+// stopAll stops the gateways at the same time; on_host_exit = "keep" leaves a gateway to its shim. Kill makes it quick.
+func (h *Host) stopAll(ctx context.Context) {
+	var stops sync.WaitGroup
+	for _, gw := range h.ordered() {
+		if gw.cfg.OnHostExit == "keep" {
+			gw.log.Info("leaving the gateway running for the next host", "pid", gw.engine.Snapshot().State.Process.PID)
+			continue
+		}
+		stops.Go(func() { h.stopOne(ctx, gw) })
+	}
+	stops.Wait()
+}
+
+func (h *Host) stopOne(ctx context.Context, gw *gateway) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		o, err := gw.engine.Stop(ctx, false)
+		if err != nil || o.Kind == lifecycle.OutcomeFailed {
+			gw.log.Error("gateway could not be stopped", "error", errorOf(o, err))
+		}
+	}()
+	select {
+	case <-done:
+		return
+	case <-h.kill:
+	}
+	if _, err := gw.engine.Stop(ctx, true); err != nil {
+		gw.log.Error("gateway could not be killed", "error", err)
+	}
+	<-done
+}
+
+// Kill makes the stop immediate: gateways are killed without their grace. Safe from any goroutine, also before Run.
+func (h *Host) Kill() { h.killOnce.Do(func() { close(h.kill) }) }
+
+// ordered is the gateways by name.
+func (h *Host) ordered() []*gateway {
+	out := make([]*gateway, 0, len(h.gateways))
+	for _, name := range h.cfg.GatewayNames() {
+		if g, ok := h.gateways[name]; ok {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// device is this host's identity towards gateways, made on first use. Without one the session goes on with fewer scopes on old
+// releases (B028).
+func (h *Host) device() *session.Device {
+	h.deviceOnce.Do(func() {
+		d, err := session.LoadDevice(h.store.DeviceFile())
+		if err != nil {
+			h.log.Warn("going on without a device identity; gateways before 2026.5 grant no scopes then", "error", err)
+			return
+		}
+		h.deviceID = d
+	})
+	return h.deviceID
+}
+
+// pluginState is told of every change of a plugin.
+func (h *Host) pluginState(s pluginhost.State) {
+	h.hub.Publish(events.Event{Plugin: s.Name, Type: events.PluginState, Data: pluginData(s)})
+}
+
+// peerIsPlugin reports whether a process is one of our plugins, for the control socket.
+func (h *Host) peerIsPlugin(pid int) bool {
+	return pid != os.Getpid() && slices.Contains(h.plugins.Pids(), pid)
+}
+
+var errNoSuchGateway = errors.New("no such gateway")

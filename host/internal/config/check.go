@@ -1,0 +1,149 @@
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// check finds what single keys cannot show: references, duplicates, contradictions.
+func (d *decoder) check(c *Config) {
+	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
+		d.checkPlugin(c.Plugins[name])
+	}
+	for _, name := range c.GatewayNames() {
+		g := c.Gateways[name]
+		d.checkReferences(c, g)
+		d.checkToken(g)
+		d.checkLaunch(g)
+		d.checkTimes(g)
+	}
+	d.checkPorts(c)
+	if c.Control.TCP != "" {
+		if host, port, err := net.SplitHostPort(c.Control.TCP); err != nil {
+			d.fault([]string{"control", "tcp"}, `write "127.0.0.1:0"`, "%q is not an address with a port", c.Control.TCP)
+		} else if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+			d.fault([]string{"control", "tcp"}, "use 127.0.0.1 or [::1]", "%q is not a loopback address", host)
+		} else if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+			d.fault([]string{"control", "tcp"}, "", "%q is no port", port)
+		}
+	}
+}
+
+func (d *decoder) checkPlugin(p *Plugin) {
+	key := []string{"plugins", p.Name}
+	if p.Path == "" && !d.faulty(under(key, "path")) {
+		d.fault(key, `name a file in plugin_dir, such as "launcher-utility"`, "path is missing")
+	}
+	if raw, err := hex.DecodeString(p.SHA256); p.SHA256 != "" && (err != nil || len(raw) != 32) {
+		d.fault(under(key, "sha256"), "run `sha256sum` on the plugin", "is not 64 hexadecimal digits")
+	}
+	d.checkSecrets(under(key, "args"), p.Args, "give the plugin a file or a variable instead")
+}
+
+// faulty reports whether something was found at a key or inside of it.
+func (d *decoder) faulty(key []string) bool {
+	name := dotted(key)
+	return slices.ContainsFunc(d.faults, func(f Fault) bool { return f.Key == name || strings.HasPrefix(f.Key, name+".") })
+}
+
+func (d *decoder) checkReferences(c *Config, g *Gateway) {
+	known := slices.Sorted(maps.Keys(c.Plugins))
+	look := func(key []string, name string) {
+		if c.Plugins[name] != nil || d.faulty([]string{"plugins", name}) || d.faulty(key) {
+			return
+		}
+		hint := didYouMean(name, known)
+		if hint == "" {
+			hint = fmt.Sprintf("add [plugins.%s] with its path", name)
+		}
+		d.fault(key, hint, "no plugin %q", name)
+	}
+	key := []string{"gateways", g.Name}
+	look(under(key, "launcher"), g.Launcher)
+	for list, names := range map[string][]string{"unload": g.Unload, "doctors": g.Doctors, "classifiers": g.Classifiers} {
+		for i, name := range names {
+			at := append(slices.Clip(key), list, strconv.Itoa(i))
+			look(at, name)
+			if slices.Contains(names[:i], name) {
+				d.fault(at, "", "%q is listed twice", name)
+			}
+		}
+	}
+}
+
+func (d *decoder) checkToken(g *Gateway) {
+	n := 0
+	for _, set := range []bool{g.Token.Env != "", g.Token.File != "", g.Token.Generate} {
+		if set {
+			n++
+		}
+	}
+	key := []string{"gateways", g.Name, "token"}
+	switch _, given := d.where[join(key)]; {
+	case n == 0 && !given:
+		g.Token.Generate = true
+	case n != 1 && !d.faulty(key):
+		d.fault(key, `write {env = "NAME"}, {file = "PATH"} or {generate = true}`, "exactly one source is needed, got %d", n)
+	case strings.ContainsAny(g.Token.Env, "= "):
+		d.fault(under(key, "env"), "name the variable, do not put the token here", "is no name of a variable")
+	}
+}
+
+func (d *decoder) checkLaunch(g *Gateway) {
+	key := []string{"gateways", g.Name, "launch"}
+	hint := fmt.Sprintf("use gateways.%s.token: the gateway gets it by environment", g.Name)
+	d.checkSecrets(under(key, "command"), g.Launch.Command, hint)
+	d.checkSecrets(under(key, "args"), g.Launch.Args, hint)
+	if len(g.Launch.Command) > 0 && strings.TrimSpace(g.Launch.Command[0]) == "" {
+		d.fault(under(key, "command"), "", "names no program")
+	}
+	if g.Launch.OutputMaxSize%2 != 0 { // the log has two halves
+		d.fault(under(key, "output_max_size"), "", "must be an even number of bytes")
+	}
+}
+
+// checkSecrets refuses words that put a secret where everybody can read it: in the process list.
+func (d *decoder) checkSecrets(key, words []string, hint string) {
+	for i, w := range words {
+		flag, _, _ := strings.Cut(w, "=")
+		switch strings.ToLower(strings.TrimLeft(flag, "-")) {
+		case "token", "password", "api-key", "apikey", "secret":
+			if strings.HasPrefix(flag, "-") {
+				d.fault(under(key, strconv.Itoa(i)), hint, "%s would show a secret in the process list", flag)
+			}
+		}
+	}
+}
+
+func (d *decoder) checkTimes(g *Gateway) {
+	key := []string{"gateways", g.Name}
+	for _, row := range []struct {
+		table, small, large string
+		wrong               bool
+	}{
+		{"reconnect", "base", "max", g.Reconnect.Base > g.Reconnect.Max},
+		{"ready", "interval", "no_progress", g.Ready.Interval > g.Ready.NoProgress},
+		{"ready", "no_progress", "timeout", g.Ready.NoProgress > g.Ready.Timeout},
+	} {
+		if row.wrong {
+			d.fault(append(slices.Clip(key), row.table, row.small), "", "must not be longer than %s.%s", row.table, row.large)
+		}
+	}
+}
+
+func (d *decoder) checkPorts(c *Config) {
+	owner := map[int]string{}
+	for _, name := range c.GatewayNames() {
+		port := c.Gateways[name].Port
+		if other, taken := owner[port]; taken {
+			d.fault([]string{"gateways", name, "port"}, "give each gateway a port of its own", "%d is the port of gateway %q, too", port, other)
+			continue
+		}
+		owner[port] = name
+	}
+}

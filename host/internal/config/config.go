@@ -1,0 +1,195 @@
+package config
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+)
+
+// SupportedVersion is the newest `version` of config.toml that this host understands.
+const SupportedVersion = 1
+
+// Config is a whole configuration: defaults, then the file. Paths in it are absolute. Treat it as a value that nobody changes.
+//
+// Tags: toml is the key; min and max bound numbers, durations and sizes; oneof lists the words; required wants a value.
+type Config struct {
+	Version   int                 `toml:"version" min:"1"`
+	StateDir  string              `toml:"state_dir"`
+	PluginDir string              `toml:"plugin_dir"`
+	Host      Host                `toml:"host"`
+	Log       Log                 `toml:"log"`
+	Control   Control             `toml:"control"`
+	Journal   Journal             `toml:"journal"`
+	Metrics   Metrics             `toml:"metrics"`
+	Plugins   map[string]*Plugin  `toml:"plugins"`
+	Gateways  map[string]*Gateway `toml:"gateways"`
+
+	// Path is the file this came from; "" without one.
+	Path string
+	// Warnings are remarks that keep nothing from working, such as keys whose function does not exist yet.
+	Warnings []Fault
+
+	where positions
+}
+
+// Host is [host].
+type Host struct {
+	StartParallel int `toml:"start_parallel" min:"1" max:"64"` // gateways that start at the same time
+}
+
+// Log is [log].
+type Log struct {
+	Level  string `toml:"level" oneof:"trace|debug|info|warn|error"`
+	Format string `toml:"format" oneof:"text|json"`
+}
+
+// Control is [control].
+type Control struct {
+	Socket    string `toml:"socket"`
+	TCP       string `toml:"tcp"` // "" is off
+	TokenFile string `toml:"token_file"`
+}
+
+// Journal is [journal].
+type Journal struct {
+	MaxSize  Size `toml:"max_size" min:"64KiB" max:"1TiB"`
+	MaxFiles int  `toml:"max_files" min:"1" max:"1000"`
+}
+
+// Metrics is [metrics].
+type Metrics struct {
+	Enabled bool `toml:"enabled"`
+}
+
+// Plugin is [plugins.NAME].
+type Plugin struct {
+	Name         string            // the table's
+	Path         string            `toml:"path" required:"true"` // bare: a file in plugin_dir; else absolute
+	Args         []string          `toml:"args"`
+	Env          map[string]string `toml:"env"`
+	SHA256       string            `toml:"sha256"`
+	Grant        []string          `toml:"grant" oneof:"gateway-token|gateway-config"`
+	Sandbox      json.RawMessage   `toml:"sandbox"` // a JSON object; nil: none
+	User         string            `toml:"user"`
+	Transport    string            `toml:"transport" oneof:"auto_mtls|socket"`
+	StartTimeout time.Duration     `toml:"start_timeout" min:"100ms" max:"10m"`
+	CallTimeout  time.Duration     `toml:"call_timeout" min:"100ms" max:"10m"`
+	Config       json.RawMessage   `toml:"config"` // a JSON object; nil: none
+}
+
+// Gateway is [gateways.NAME].
+type Gateway struct {
+	Name        string        // the table's
+	Port        int           `toml:"port" min:"1" max:"65535"`
+	Autostart   bool          `toml:"autostart"`
+	Launcher    string        `toml:"launcher" required:"true"`
+	Unload      []string      `toml:"unload"`
+	Doctors     []string      `toml:"doctors"`
+	Classifiers []string      `toml:"classifiers"`
+	OnConflict  string        `toml:"on_conflict" oneof:"attach|fail"`
+	OnHostExit  string        `toml:"on_host_exit" oneof:"stop|keep"`
+	OnShimLoss  string        `toml:"on_shim_loss" oneof:"restart|keep"`
+	OrphanGrace time.Duration `toml:"orphan_grace" min:"1s" max:"8760h"`
+	Token       Token         `toml:"token"`
+	Launch      Launch        `toml:"launch"`
+	Ready       Ready         `toml:"ready"`
+	Reconnect   Reconnect     `toml:"reconnect"`
+	Liveness    Liveness      `toml:"liveness"`
+	Restart     Restart       `toml:"restart"`
+	Repair      Repair        `toml:"repair"`
+}
+
+// Token says where a gateway's token is: exactly one field is set.
+type Token struct {
+	Env      string `toml:"env"`      // a variable of the host
+	File     string `toml:"file"`     // a file that holds nothing else
+	Generate bool   `toml:"generate"` // made once and kept in the state directory
+}
+
+// Launch is [gateways.NAME.launch].
+type Launch struct {
+	Profile       string            `toml:"profile" oneof:"openclaw|plain"`
+	Command       []string          `toml:"command" required:"true"`
+	Args          []string          `toml:"args"` // nil: the profile's; {port} is replaced
+	Cwd           string            `toml:"cwd"`
+	Env           map[string]string `toml:"env"`
+	EnvFile       string            `toml:"env_file"`
+	ClearEnv      bool              `toml:"clear_env"`
+	PathPrepend   []string          `toml:"path_prepend"`
+	Proxy         string            `toml:"proxy"`
+	SkipChannels  bool              `toml:"skip_channels"`
+	User          string            `toml:"user"`
+	StateDir      string            `toml:"state_dir"`   // "": the profile's own place
+	ConfigPath    string            `toml:"config_path"` // "": the profile's own place
+	Grace         time.Duration     `toml:"grace" min:"100ms" max:"1h"`
+	Hooks         []Hook            `toml:"hooks"`
+	OutputMaxSize Size              `toml:"output_max_size" min:"256KiB" max:"1GiB"`
+}
+
+// Hook is one of [[gateways.NAME.launch.hooks]]: a program that runs before a launch.
+type Hook struct {
+	Command  []string      `toml:"command" required:"true"`
+	Timeout  time.Duration `toml:"timeout" min:"100ms" max:"1h" default:"30s"`
+	Required bool          `toml:"required"` // its failure ends the start
+}
+
+// Ready is [gateways.NAME.ready].
+type Ready struct {
+	NoProgress time.Duration `toml:"no_progress" min:"100ms" max:"24h"`
+	Timeout    time.Duration `toml:"timeout" min:"100ms" max:"24h"`
+	Interval   time.Duration `toml:"interval" min:"10ms" max:"1m"`
+}
+
+// Reconnect is [gateways.NAME.reconnect].
+type Reconnect struct {
+	Base         time.Duration `toml:"base" min:"10ms" max:"1h"`
+	Max          time.Duration `toml:"max" min:"10ms" max:"24h"`
+	Attempts     int           `toml:"attempts" min:"1" max:"10000"`
+	StableAfter  time.Duration `toml:"stable_after" min:"100ms" max:"24h"`
+	AfterCap     string        `toml:"after_cap" oneof:"slow|stop"`
+	SlowInterval time.Duration `toml:"slow_interval" min:"1s" max:"24h"`
+}
+
+// Liveness is [gateways.NAME.liveness].
+type Liveness struct {
+	Ping          time.Duration `toml:"ping" min:"100ms" max:"1h"`
+	PongTimeout   time.Duration `toml:"pong_timeout" min:"100ms" max:"1h"`
+	Silence       time.Duration `toml:"silence" min:"1s" max:"24h"`
+	VerifyMethod  string        `toml:"verify_method" required:"true"`
+	VerifyTimeout time.Duration `toml:"verify_timeout" min:"100ms" max:"10m"`
+}
+
+// Restart is [gateways.NAME.restart].
+type Restart struct {
+	Cooldown       time.Duration `toml:"cooldown" min:"1ms" max:"1h"`
+	Debounce       time.Duration `toml:"debounce" min:"1ms" max:"1h"`
+	ReloadDebounce time.Duration `toml:"reload_debounce" min:"1ms" max:"1h"`
+	ReloadSettle   time.Duration `toml:"reload_settle" min:"1ms" max:"1h"`
+	ReloadMinAge   time.Duration `toml:"reload_min_age" min:"1ms" max:"1h"`
+}
+
+// Repair is [gateways.NAME.repair].
+type Repair struct {
+	Mode    string `toml:"mode" oneof:"auto|ask|off"`
+	Restore string `toml:"restore" oneof:"none|last-good"`
+}
+
+// GatewayNames lists the gateways by name.
+func (c *Config) GatewayNames() []string { return slices.Sorted(maps.Keys(c.Gateways)) }
+
+// UsedPlugins lists, by name, the plugins that a gateway refers to: those that have to run.
+func (c *Config) UsedPlugins() []string {
+	used := map[string]bool{}
+	for _, g := range c.Gateways {
+		for _, name := range g.plugins() {
+			used[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(used))
+}
+
+// plugins lists every plugin that g names, repetitions included.
+func (g *Gateway) plugins() []string {
+	return slices.Concat([]string{g.Launcher}, g.Unload, g.Doctors, g.Classifiers)
+}

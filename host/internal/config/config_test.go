@@ -1,0 +1,374 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+func parse(t *testing.T, text string) *config.Config {
+	t.Helper()
+	c, err := config.Parse(filepath.Join(t.TempDir(), "config.toml"), []byte(text))
+	if err != nil {
+		t.Fatalf("%s\n%v", text, err)
+	}
+	return c
+}
+
+// faultsOf parses a text that is wrong.
+func faultsOf(t *testing.T, text string) config.Faults {
+	t.Helper()
+	_, err := config.Parse("config.toml", []byte(text))
+	faults, ok := errors.AsType[config.Faults](err)
+	if !ok {
+		t.Fatalf("error = %v, want Faults\n%s", err, text)
+	}
+	if !errors.Is(err, fault.ErrInvalidArgument) {
+		t.Errorf("%v is not an invalid argument", err)
+	}
+	return faults
+}
+
+func TestEachFaultIsNamedWithItsPlaceAndAdvice(t *testing.T) {
+	for _, row := range []struct{ name, text, want string }{
+		{"misspelt key", "[gateways.main]\nprot = 1", `config.toml:2:1: gateways.main.prot: unknown key (did you mean "port"?)`},
+		{"misspelt table", "[gatways.main]\nport = 1", `config.toml:1:2: gatways: unknown key (did you mean "gateways"?)`},
+		{"unlike anything", "[gateways.main]\nzzzzzzzz = 1", `config.toml:2:1: gateways.main.zzzzzzzz: unknown key`},
+		{"swapped letters", "[log]\nlevle = \"info\"", `config.toml:2:1: log.levle: unknown key (did you mean "level"?)`},
+		{"wrong type", "[gateways.main]\nport = \"x\"", `config.toml:2:1: gateways.main.port: expected an integer, got a string`},
+		{"number for a duration", "[gateways.main.ready]\ntimeout = 30", `gateways.main.ready.timeout: expected a string with a unit, such as "30s", got an integer`},
+		{"not a duration", "[gateways.main.ready]\ntimeout = \"30\"", `"30" is not a duration such as`},
+		{"duration of nought", "[gateways.main.launch]\ngrace = \"0s\"", `0s is not between 100ms and 1h (leave the key out`},
+		{"not a size", "[journal]\nmax_size = \"8 potatoes\"", `"8 potatoes" is not a size`},
+		{"size out of range", "[journal]\nmax_size = \"1B\"", `1B is not between 64KiB and 1TiB`},
+		{"port out of range", "[gateways.main]\nport = 70000", `70000 is not between 1 and 65535`},
+		{"none of the words", "[gateways.main.repair]\nmode = \"atuo\"", `"atuo" is none of auto, ask, off (did you mean "auto"?)`},
+		{"string for a list", "[gateways.main.launch]\ncommand = \"openclaw\"", `expected an array of strings, got a string (write ["openclaw"])`},
+		{"empty command", "[gateways.main.launch]\ncommand = []", `gateways.main.launch.command: must not be empty`},
+		{"integer in a list", "[gateways.main.launch]\nargs = [\n\"a\",\n1]", `config.toml:4:1: gateways.main.launch.args.1: expected a string`},
+		{"unknown plugin", "[gateways.main]\nlauncher = \"utilty\"\ndoctors = [\"utility\"]", `gateways.main.launcher: no plugin "utilty" (did you mean "utility"?)`},
+		{"unknown doctor", "[gateways.main]\ndoctors = [\"surgeon\"]", `config.toml:2:12: gateways.main.doctors.0: no plugin "surgeon" (add [plugins.surgeon] with its path)`},
+		{"one port twice", "[gateways.a]\nport = 5\n[gateways.b]\nport = 5", `config.toml:4:1: gateways.b.port: 5 is the port of gateway "a", too`},
+		{"one state directory twice", "[gateways.a]\nport = 5\nlaunch.state_dir = \"/x\"\n[gateways.b]\nport = 6\nlaunch.state_dir = \"/x/../x\"", `gateways.b.launch.state_dir: /x is the state directory of gateway "a"`},
+		{"newer format", "version = 2\nwhatever = 1", `config.toml:1:1: version: 2 is newer than this host understands, which is 1 (update gatehost)`},
+		{"token in args", "[gateways.main.launch]\nargs = [\"gateway\", \"--token=abc\"]", `--token would show a secret in the process list (use gateways.main.token`},
+		{"two sources of a token", "[gateways.main]\ntoken = {env = \"A\", generate = true}", `gateways.main.token: exactly one source is needed, got 2`},
+		{"no source of a token", "[gateways.main]\ntoken = {}", `exactly one source is needed, got 0`},
+		{"a token for a source", "[gateways.main]\ntoken = \"abc\"", `gateways.main.token: expected a table, got a string`},
+		{"variable that is no string", "[gateways.main.launch.env]\nPIN = 1234", `gateways.main.launch.env.PIN: expected a string, got an integer (put the value in quotes)`},
+		{"bad sum", "[plugins.x]\npath = \"x\"\nsha256 = \"beef\"", `is not 64 hexadecimal digits`},
+		{"plugin without a path", "[plugins.x]\n", `plugins.x: path is missing`},
+		{"bad name", "[gateways.\"a/b\"]\nport = 1", `"a/b" is not a usable name`},
+		{"tcp for everybody", "[control]\ntcp = \"0.0.0.0:80\"", `"0.0.0.0" is not a loopback address`},
+		{"base above max", "[gateways.main.reconnect]\nbase = \"1m\"", `gateways.main.reconnect.base: must not be longer than reconnect.max`},
+		{"not a number for JSON", "[plugins.doctor.config]\nx = nan", `plugins.doctor.config.x: nan and inf cannot be passed on`},
+		{"hook without a command", "[[gateways.main.launch.hooks]]\nrequired = true", `gateways.main.launch.hooks.0: command is missing`},
+		{"malformed", "version = \n", `config.toml:1:11: cannot read as TOML`},
+		{"key given twice", "version = 1\nversion = 1\n", `config.toml:2`},
+		{"not UTF-8", "version = 1\n# \xff\n", `config.toml:2: not valid UTF-8`},
+		{"too large", strings.Repeat("#\n", 1<<20), `larger than 1 MiB`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if got := faultsOf(t, row.text).Error(); !strings.Contains(got, row.want) {
+				t.Errorf("got:\n%s\nwant in it:\n%s", got, row.want)
+			}
+		})
+	}
+}
+
+func TestAllFaultsComeAtOnceInOrderOfTheFile(t *testing.T) {
+	faults := faultsOf(t, `version = 1
+[gateways.main]
+prot = 18789
+autostart = "yes"
+[gateways.main.ready]
+timeout = "soon"
+[gatways.x]
+[plugins.doctor]
+path = 7
+`)
+	var lines []int
+	for _, f := range faults {
+		lines = append(lines, f.Line)
+	}
+	if want := []int{3, 4, 6, 7, 9}; !reflect.DeepEqual(lines, want) {
+		t.Errorf("lines = %v, want %v\n%v", lines, want, faults)
+	}
+}
+
+func TestSecretsAreNotInFaults(t *testing.T) {
+	got := faultsOf(t, `[gateways.main]
+token = {env = "canary=x", file = 1}
+[gateways.main.launch]
+args = ["--token=canary"]
+env = {A = 5, "B=canary2" = "x"}
+`).Error()
+	if strings.Contains(strings.ReplaceAll(got, `"B=canary2"`, ""), "canary") {
+		t.Errorf("a secret is in:\n%s", got)
+	}
+}
+
+func TestMissingAndUnreadableFilesAreNamed(t *testing.T) {
+	dir := t.TempDir()
+	for _, row := range []struct{ name, path, want string }{
+		{"missing", filepath.Join(dir, "missing.toml"), "no such file"},
+		{"a directory", dir, "not a regular file"},
+	} {
+		_, err := config.Load(row.path)
+		if err == nil || !strings.Contains(err.Error(), row.path) || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v", row.name, err)
+		}
+	}
+}
+
+func TestWithoutAFileThereIsOneGatewayNamedMain(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	c, err := config.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := c.Gateways["main"]
+	if len(c.Gateways) != 1 || g.Port != 18789 || !g.Autostart || !g.Token.Generate || g.Launch.Command[0] != "openclaw" || c.Path != "" {
+		t.Errorf("config = %+v, main = %+v", c, g)
+	}
+	if c.Plugins["utility"].Path != "launcher-utility" || c.Plugins["doctor"].Path != "doctor" || len(c.Plugins) != 2 {
+		t.Errorf("plugins = %v", c.Plugins)
+	}
+}
+
+func TestPathsAreMeantFromTheFile(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", "/xdg/state")
+	dir := t.TempDir()
+	c, err := config.Parse(filepath.Join(dir, "config.toml"), []byte(`
+plugin_dir = "p"
+[control]
+socket = "s/host.sock"
+[plugins.bare]
+path = "bare"
+[plugins.mine]
+path = "./mine"
+[gateways.main]
+token = {file = "token"}
+[gateways.main.launch]
+command = ["./run.sh", "x/y"]
+env_file = "e"
+path_prepend = ["bin", "/abs"]
+[gateways.other]
+port = 1
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := c.Gateways["main"]
+	got := []string{
+		c.StateDir, c.PluginDir, c.Control.Socket, c.Plugins["bare"].Path, c.Plugins["mine"].Path, g.Token.File,
+		g.Launch.Command[0], g.Launch.Command[1], g.Launch.EnvFile, g.Launch.PathPrepend[0], g.Launch.PathPrepend[1],
+		g.Launch.StateDir, c.Gateways["other"].Launch.StateDir,
+	}
+	want := []string{
+		"/xdg/state/gatehost", dir + "/p", dir + "/s/host.sock", "bare", dir + "/mine", dir + "/token",
+		dir + "/run.sh", "x/y", dir + "/e", dir + "/bin", "/abs",
+		"", "/xdg/state/gatehost/gateways/other/openclaw",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestPluginTableBecomesJSONAndItsKeysHaveLines(t *testing.T) {
+	c := parse(t, `[plugins.doctor]
+path = "doctor"
+[plugins.doctor.config]
+when = 2026-05-27T07:32:00Z
+day = 2026-05-27
+n = 3
+rules = [
+  {pattern = "a\tb"},
+  {pattern = "c"},
+]
+[plugins.doctor.config."odd key".deep]
+x = 1.5
+`)
+	want := `{"day":"2026-05-27","n":3,"odd key":{"deep":{"x":1.5}},"rules":[{"pattern":"a\tb"},{"pattern":"c"}],"when":"2026-05-27T07:32:00Z"}`
+	if got := string(c.Plugins["doctor"].Config); got != want {
+		t.Errorf("config = %s\nwant     %s", got, want)
+	}
+	for path, line := range map[string]int{
+		"": 3, "n": 6, "rules": 7, "rules[1].pattern": 9, "rules.0": 8, "odd key.deep.x": 12, "no.such": 3,
+	} {
+		if got := c.PluginLine("doctor", path); got != line {
+			t.Errorf("line of %q = %d, want %d", path, got, line)
+		}
+	}
+	if got := c.PluginLine("nobody", "x"); got != 2-2 && got != 1 {
+		t.Errorf("line of a plugin that is not there = %d", got)
+	}
+}
+
+func TestPositionsSurviveEveryFormOfTOML(t *testing.T) {
+	c := parse(t, "# [plugins.x]\r\n\"plugins\" . 'utility'.path = \"launcher-utility\" # path = 1\r\n"+
+		"[plugins.utility . config]\na = '''\n[not.a.table]\nb = 1\n'''\nb = \"\"\"x\\\"\"\"\"\"\n"+
+		"c = [[1, 2], [\n# ]\n3]]\nd = {e = {f = \"}\"}, g = []}\n[[plugins.utility.config.list]]\nx = 1\n[[plugins.utility.config.list]]\n"+
+		"[plugins.utility.config.list.sub]\ny = 2\n")
+	for path, line := range map[string]int{
+		"a": 4, "b": 8, "c": 9, "c[1][0]": 11, "d.e.f": 12, "d.g": 12, "list[0].x": 14, "list[1]": 15, "list[1].sub.y": 17,
+	} {
+		if got := c.PluginLine("utility", path); got != line {
+			t.Errorf("line of %q = %d, want %d", path, got, line)
+		}
+	}
+}
+
+func TestKeysWithoutAFunctionYetWarnOnlyWhenTheyWouldChangeSomething(t *testing.T) {
+	c := parse(t, "[metrics]\nenabled = true\n[gateways.main]\non_shim_loss = \"keep\"\n[gateways.main.restart]\ndebounce = \"2s\"\n")
+	if len(c.Warnings) != 1 || c.Warnings[0].Key != "gateways.main.on_shim_loss" || c.Warnings[0].Line != 4 {
+		t.Errorf("warnings = %v", c.Warnings)
+	}
+}
+
+func TestWhatIsShownReadsBackAndHidesSecrets(t *testing.T) {
+	c := parse(t, `[plugins.doctor]
+path = "doctor"
+[plugins.doctor.config]
+n = 3
+api_key = "canary"
+[gateways.main.launch]
+env = {MY_TOKEN = "canary", PLAIN = "x"}
+proxy = "http://user:canary@proxy:1"
+[[gateways.main.launch.hooks]]
+command = ["a"]
+`)
+	text, err := c.TOML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(text, "canary") {
+		t.Errorf("a secret is in:\n%s", text)
+	}
+	again, err := config.Parse(c.Path, []byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	c.Gateways["main"].Launch.Env["MY_TOKEN"] = "[redacted]"
+	c.Gateways["main"].Launch.Proxy = "http://redacted@proxy:1"
+	c.Plugins["doctor"].Config = again.Plugins["doctor"].Config
+	for name := range c.Plugins {
+		if !reflect.DeepEqual(again.Plugins[name], c.Plugins[name]) {
+			t.Errorf("plugin %s = %+v\nwant %+v", name, again.Plugins[name], c.Plugins[name])
+		}
+	}
+	if !reflect.DeepEqual(again.Gateways, c.Gateways) {
+		t.Errorf("gateways = %+v\nwant %+v", again.Gateways["main"], c.Gateways["main"])
+	}
+}
+
+func TestTokenIsReadFromItsSource(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("from-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	getenv := func(name string) string { return map[string]string{"T": "from-env"}[name] }
+	for _, row := range []struct {
+		token config.Token
+		want  string
+	}{{config.Token{Env: "T"}, "from-env"}, {config.Token{File: file}, "from-file"}, {config.Token{Generate: true}, ""}} {
+		if got, err := row.token.Read(getenv); got != row.want || err != nil {
+			t.Errorf("%+v = %q, %v", row.token, got, err)
+		}
+	}
+	if _, err := (config.Token{Env: "UNSET"}).Read(getenv); err == nil || fault.HintOf(err) == "" {
+		t.Errorf("unset variable: %v", err)
+	}
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (config.Token{File: file}).Read(getenv); err == nil || !strings.Contains(err.Error(), "others can read") {
+		t.Errorf("open file: %v", err)
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for in, want := range map[string]config.Size{"8MiB": 8 << 20, "1 GiB": 1 << 30, "2MB": 2e6, "0B": 0, "7B": 7, "3kB": 3000} {
+		got, err := config.ParseSize(in)
+		if got != want || err != nil {
+			t.Errorf("%q = %d, %v, want %d", in, got, err, want)
+		}
+		if again, err := config.ParseSize(got.String()); again != got || err != nil {
+			t.Errorf("%q printed as %q", in, got)
+		}
+	}
+	for _, in := range []string{"", "8", "-1B", "9999999999TiB", "1.5MiB", "MiB"} {
+		if got, err := config.ParseSize(in); err == nil {
+			t.Errorf("%q = %d, want an error", in, got)
+		}
+	}
+}
+
+func TestSocketIsFoundInAFileWithFaults(t *testing.T) {
+	t.Setenv("XDG_RUNTIME_DIR", "/run/user/1")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "config.toml")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("state_dir = \"/state\"\nprot = 7\n[control]\n")
+	good, err := config.Parse(path, []byte("state_dir = \"/state\""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.RuntimeDirs(good.StateDir)
+	got := config.Sockets(path)
+	if len(got) != 2 || len(want) != 2 || filepath.Dir(got[0]) != want[0] || !strings.HasPrefix(got[0], "/run/user/1/gatehost/") {
+		t.Errorf("sockets = %v, runtime dirs = %v", got, want)
+	}
+	write("control.socket = \"x.sock\"\nversion = 99\n")
+	if got := config.Sockets(path); len(got) != 1 || got[0] != filepath.Join(dir, "x.sock") {
+		t.Errorf("sockets = %v", got)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", "/"+strings.Repeat("long", 30))
+	if got := config.RuntimeDirs("/state"); len(got) != 1 || !strings.HasPrefix(got[0], "/tmp/gatehost-") {
+		t.Errorf("with a long runtime directory: %v", got)
+	}
+}
+
+func TestRuntimeDirIsOursAndClosed(t *testing.T) {
+	dir, err := os.MkdirTemp("", "gh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	t.Setenv("XDG_RUNTIME_DIR", dir)
+	if err := os.Mkdir(filepath.Join(dir, "gatehost"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := parse(t, "state_dir = \"/state\"")
+	got, err := c.RuntimeDir()
+	if err != nil || got != config.RuntimeDirs("/state")[0] {
+		t.Fatalf("%q, %v", got, err)
+	}
+	for _, d := range []string{got, filepath.Dir(got)} {
+		if info, err := os.Stat(d); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", d, info, err)
+		}
+	}
+}
+
+func TestDurationsAreShownShort(t *testing.T) {
+	c := parse(t, "[gateways.main.ready]\ntimeout = \"24h\"\n")
+	text, err := c.TOML()
+	if err != nil || !strings.Contains(text, `timeout = "24h"`) || !strings.Contains(text, `no_progress = "1m30s"`) {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if c.Gateways["main"].Ready.Timeout != 24*time.Hour {
+		t.Error("timeout")
+	}
+}

@@ -1,0 +1,69 @@
+package config
+
+import "time"
+
+// DefaultPort is OpenClaw's own (B003).
+const DefaultPort = 18789
+
+// Default is the configuration without a file: one gateway "main" on DefaultPort, `openclaw` from PATH. It fails only when
+// the platform does not say where state may be kept.
+func Default() (*Config, error) {
+	c := defaults()
+	c.fill()
+	c.Gateways["main"].Token.Generate = true
+	if faults := c.resolve("", ""); len(faults) > 0 {
+		return nil, faults
+	}
+	return c, nil
+}
+
+// defaults is what holds before the file is read; it has no plugins and no gateways.
+func defaults() *Config {
+	return &Config{
+		Version: SupportedVersion,
+		Host:    Host{StartParallel: 4},
+		Log:     Log{Level: "info", Format: "text"},
+		Journal: Journal{MaxSize: 32 << 20, MaxFiles: 8},
+		Metrics: Metrics{Enabled: true},
+		Plugins: map[string]*Plugin{}, Gateways: map[string]*Gateway{},
+	}
+}
+
+// fill adds the gateway and the plugins that need no words.
+func (c *Config) fill() {
+	if len(c.Gateways) == 0 {
+		c.Gateways["main"] = newGateway("main")
+	}
+	builtin := map[string]string{"utility": "launcher-utility", "launchd": "launcher-launchd", "doctor": "doctor"}
+	for _, name := range c.UsedPlugins() {
+		if file, ok := builtin[name]; ok && c.Plugins[name] == nil {
+			c.Plugins[name] = newPlugin(name)
+			c.Plugins[name].Path = file
+		}
+	}
+}
+
+func newPlugin(name string) *Plugin {
+	return &Plugin{Name: name, Transport: "auto_mtls", StartTimeout: 20 * time.Second, CallTimeout: 10 * time.Second}
+}
+
+func newGateway(name string) *Gateway {
+	return &Gateway{
+		Name: name, Port: DefaultPort, Autostart: true, Launcher: "utility", Doctors: []string{"doctor"}, Classifiers: []string{"doctor"},
+		OnConflict: "attach", OnHostExit: "stop", OnShimLoss: "restart", OrphanGrace: 24 * time.Hour,
+		Launch: Launch{Profile: "openclaw", Command: []string{"openclaw"}, Grace: 30 * time.Second, OutputMaxSize: 8 << 20},
+		Ready:  Ready{NoProgress: 90 * time.Second, Timeout: 8 * time.Minute, Interval: 200 * time.Millisecond},
+		Reconnect: Reconnect{
+			Base: time.Second, Max: 30 * time.Second, Attempts: 10, StableAfter: time.Minute, AfterCap: "slow", SlowInterval: 5 * time.Minute,
+		},
+		Liveness: Liveness{
+			Ping: 30 * time.Second, PongTimeout: 15 * time.Second, Silence: 180 * time.Second,
+			VerifyMethod: "system-presence", VerifyTimeout: 5 * time.Second,
+		},
+		Restart: Restart{
+			Cooldown: 2500 * time.Millisecond, Debounce: 2 * time.Second, ReloadDebounce: 1200 * time.Millisecond,
+			ReloadSettle: 1500 * time.Millisecond, ReloadMinAge: 8 * time.Second,
+		},
+		Repair: Repair{Mode: "auto", Restore: "none"},
+	}
+}

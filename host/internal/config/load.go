@@ -1,0 +1,166 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"unicode/utf8"
+
+	"github.com/BurntSushi/toml"
+)
+
+// maxFile bounds config.toml in bytes.
+const maxFile = 1 << 20
+
+// Load reads a configuration. With path "" it is DefaultPath if that exists, and Default otherwise. The error is a Faults with
+// everything that is wrong.
+func Load(path string) (*Config, error) {
+	if path == "" {
+		path = DefaultPath()
+		if _, err := os.Lstat(path); path == "" || errors.Is(err, fs.ErrNotExist) {
+			return Default()
+		}
+	}
+	data, err := read(path)
+	if err != nil {
+		return nil, Faults{{File: path, Message: err.Error(), Hint: hintFor(err)}}
+	}
+	return Parse(path, data)
+}
+
+func read(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read configuration: %w", cause(err))
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("cannot read configuration: not a regular file")
+	}
+	f, err := os.Open(path) //nolint:gosec // the operator named it
+	if err != nil {
+		return nil, fmt.Errorf("cannot read configuration: %w", cause(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read configuration: %w", cause(err))
+	}
+	return data, nil
+}
+
+// cause drops the path of an error: the fault has it already.
+func cause(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+func hintFor(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "check the path, or leave --config out to run with the defaults"
+	case errors.Is(err, fs.ErrPermission):
+		return "let this user read the file"
+	default:
+		return ""
+	}
+}
+
+// Parse reads a configuration from its text; name is the path of the file, against whose directory relative paths are meant.
+// The error is a Faults with everything that is wrong, in the order of the file.
+func Parse(name string, data []byte) (*Config, error) {
+	raw, err := parseTOML(name, data)
+	if err != nil {
+		return nil, err
+	}
+	d := &decoder{file: name, where: findPositions(string(data))}
+	c := defaults()
+	c.where = d.where
+	if abs, err := filepath.Abs(name); err == nil {
+		c.Path = abs
+	}
+	if v, ok := raw["version"].(int64); ok && v > SupportedVersion { // the rest may mean something else by then
+		d.fault([]string{"version"}, "update gatehost", "%d is newer than this host understands, which is %d", v, SupportedVersion)
+		return nil, d.faults
+	}
+	d.table(reflect.ValueOf(c).Elem(), raw, nil)
+	c.fill()
+	d.check(c)
+	d.faults = append(d.faults, c.resolve(name, filepath.Dir(c.Path))...)
+	d.faults.sort()
+	if err := d.faults.err(); err != nil {
+		return nil, err
+	}
+	c.Warnings = d.notYet(c)
+	return c, nil
+}
+
+func parseTOML(name string, data []byte) (map[string]any, error) {
+	switch {
+	case len(data) > maxFile:
+		return nil, Faults{{File: name, Message: "cannot read configuration: larger than 1 MiB"}}
+	case !utf8.Valid(data):
+		valid := 0
+		for valid < len(data) {
+			r, n := utf8.DecodeRune(data[valid:])
+			if r == utf8.RuneError && n <= 1 {
+				break
+			}
+			valid += n
+		}
+		return nil, Faults{{File: name, Line: 1 + bytes.Count(data[:valid], []byte{'\n'}), Message: "not valid UTF-8"}}
+	}
+	raw := map[string]any{}
+	if _, err := toml.Decode(string(data), &raw); err != nil {
+		f := Fault{File: name, Message: "cannot read as TOML: " + err.Error()}
+		if pe, ok := errors.AsType[toml.ParseError](err); ok {
+			f.Line, f.Col, f.Message = pe.Position.Line, pe.Position.Col, "cannot read as TOML: "+pe.Message
+		}
+		return nil, Faults{f}
+	}
+	return raw, nil
+}
+
+// Line is the line of a key in the file, or of the nearest table around it; 0 without a file.
+func (c *Config) Line(key ...string) int { return c.where.of(key).line }
+
+// PluginLine is the line of a key in a plugin's own table; path is dotted, as in a plugin's diagnostics, "" for the whole.
+func (c *Config) PluginLine(plugin, path string) int {
+	key := []string{"plugins", plugin, "config"}
+	return c.where.of(append(key, splitPath(path)...)).line
+}
+
+// PluginFault places a remark of a plugin about its own table.
+func (c *Config) PluginFault(plugin, path, message, hint string) Fault {
+	key := append([]string{"plugins", plugin, "config"}, splitPath(path)...)
+	at := c.where.of(key)
+	return Fault{File: c.Path, Line: at.line, Col: at.col, Key: dotted(key), Message: message, Hint: hint}
+}
+
+// splitPath cuts a.b[2].c into its parts.
+func splitPath(path string) []string {
+	var parts []string
+	part := ""
+	flush := func() {
+		if part != "" {
+			parts = append(parts, part)
+		}
+		part = ""
+	}
+	for _, r := range path {
+		switch r {
+		case '.', '[', ']':
+			flush()
+		default:
+			part += string(r)
+		}
+	}
+	flush()
+	return parts
+}

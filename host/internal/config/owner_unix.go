@@ -1,0 +1,18 @@
+//go:build unix
+
+package config
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// ours reports whether a file belongs to the user that this process runs as.
+func ours(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Geteuid()
+}
+
+// private reports whether only the owner can read a file.
+func private(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 == 0 }

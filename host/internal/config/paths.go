@@ -1,0 +1,161 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// DefaultPath is where a configuration is looked for when none is named: gatehost/config.toml in the user's configuration
+// directory. "" when the platform does not say where that is.
+func DefaultPath() string {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "gatehost", "config.toml")
+}
+
+// DefaultStateDir is $XDG_STATE_HOME/gatehost, or the platform's place.
+func DefaultStateDir() (string, error) {
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "gatehost"), nil
+	}
+	switch runtime.GOOS {
+	case "darwin", "windows":
+		dir, err := os.UserConfigDir()
+		if runtime.GOOS == "windows" {
+			dir, err = os.UserCacheDir() // the local, not the roaming place
+		}
+		if err != nil {
+			return "", errors.New("no place for state: set state_dir")
+		}
+		return filepath.Join(dir, "gatehost"), nil
+	default:
+		home, err := os.UserHomeDir()
+		if err != nil || !filepath.IsAbs(home) {
+			return "", errors.New("no place for state: HOME is not set; set state_dir")
+		}
+		return filepath.Join(home, ".local", "state", "gatehost"), nil
+	}
+}
+
+// DefaultPluginDir is plugins/ beside the program, or ../libexec/gatehost/plugins when only that exists.
+func DefaultPluginDir() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	if real, err := filepath.EvalSymlinks(exe); err == nil {
+		exe = real
+	}
+	beside := filepath.Join(filepath.Dir(exe), "plugins")
+	libexec := filepath.Join(filepath.Dir(exe), "..", "libexec", "gatehost", "plugins")
+	if _, err := os.Stat(beside); err != nil {
+		if _, err := os.Stat(libexec); err == nil {
+			return libexec
+		}
+	}
+	return beside
+}
+
+// resolve makes every path absolute, against base, and fills in those that were not given. It finds gateways that would
+// fight for one state directory.
+func (c *Config) resolve(file, base string) Faults {
+	d := &decoder{file: file, where: c.where}
+	abs := func(path *string) {
+		switch {
+		case *path == "":
+		case filepath.IsAbs(*path):
+			*path = filepath.Clean(*path)
+		default:
+			*path = filepath.Join(base, *path)
+		}
+	}
+	program := func(word *string) { // a bare name is looked up elsewhere
+		if strings.ContainsAny(*word, `/`+string(filepath.Separator)) {
+			abs(word)
+		}
+	}
+	if c.StateDir == "" {
+		dir, err := DefaultStateDir()
+		if err != nil {
+			d.fault([]string{"state_dir"}, "", "%v", err)
+			return d.faults
+		}
+		c.StateDir = dir
+	}
+	if c.PluginDir == "" {
+		c.PluginDir = DefaultPluginDir()
+	}
+	abs(&c.StateDir)
+	abs(&c.PluginDir)
+	abs(&c.Control.Socket)
+	abs(&c.Control.TokenFile)
+	for _, p := range c.Plugins {
+		program(&p.Path)
+	}
+	for _, g := range c.Gateways {
+		for _, path := range []*string{&g.Token.File, &g.Launch.Cwd, &g.Launch.EnvFile, &g.Launch.StateDir, &g.Launch.ConfigPath} {
+			abs(path)
+		}
+		for i := range g.Launch.PathPrepend {
+			abs(&g.Launch.PathPrepend[i])
+		}
+		if len(g.Launch.Command) > 0 {
+			program(&g.Launch.Command[0])
+		}
+		for i := range g.Launch.Hooks {
+			if cmd := g.Launch.Hooks[i].Command; len(cmd) > 0 {
+				program(&cmd[0])
+			}
+		}
+	}
+	d.checkStateDirs(c)
+	return d.faults
+}
+
+// checkStateDirs: two gateways on one OpenClaw state directory end the second with exit 78 (R27, gateway-facts §4). A gateway
+// that is not named main gets a place of its own.
+func (d *decoder) checkStateDirs(c *Config) {
+	owner := map[string]string{}
+	for _, name := range c.GatewayNames() {
+		g := c.Gateways[name]
+		dir := g.Launch.StateDir
+		if dir == "" && g.Launch.Profile == "openclaw" {
+			if dir = g.Launch.Env["OPENCLAW_STATE_DIR"]; dir == "" && name != "main" {
+				dir = filepath.Join(c.StateDir, "gateways", name, "openclaw")
+				g.Launch.StateDir = dir
+			}
+			if dir == "" {
+				dir = openclawHome()
+			}
+		}
+		if dir == "" {
+			continue
+		}
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = real
+		}
+		if other, taken := owner[filepath.Clean(dir)]; taken {
+			d.fault([]string{"gateways", name, "launch", "state_dir"}, "give each gateway a state_dir of its own",
+				"%s is the state directory of gateway %q, too", dir, other)
+			continue
+		}
+		owner[filepath.Clean(dir)] = name
+	}
+}
+
+// openclawHome is where OpenClaw keeps state when nobody tells it.
+func openclawHome() string {
+	if dir := os.Getenv("OPENCLAW_STATE_DIR"); dir != "" {
+		return dir
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".openclaw")
+}

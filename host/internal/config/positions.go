@@ -1,0 +1,261 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// place is where a key stands; both from 1.
+type place struct{ line, col int }
+
+// positions maps a key, as joined by join, to its place. The toml package knows them and does not tell.
+type positions map[string]place
+
+func join(key []string) string { return strings.Join(key, "\x00") }
+
+// of is the place of a key, or of the nearest table around it.
+func (p positions) of(key []string) place {
+	for n := len(key); n > 0; n-- {
+		if at, ok := p[join(key[:n])]; ok {
+			return at
+		}
+	}
+	return place{}
+}
+
+// findPositions reads a text that the toml package has accepted. It is lenient: on anything else it ends early, and
+// every turn of its loops takes a byte.
+func findPositions(text string) positions {
+	s := &scanner{text: text, found: positions{}, arrays: map[string]int{}}
+	var table []string
+	for s.space(); s.i < len(s.text); s.space() {
+		at := s.i
+		if s.text[s.i] != '[' {
+			s.pair(table)
+		} else {
+			table = s.header()
+		}
+		if s.i == at {
+			break
+		}
+	}
+	return s.found
+}
+
+// maxDepth bounds the nesting that is looked into.
+const maxDepth = 64
+
+type scanner struct {
+	text      string
+	i         int
+	depth     int
+	line      int // newlines before lineStart
+	lineStart int
+	counted   int
+	found     positions
+	arrays    map[string]int // elements so far of each array of tables
+}
+
+func (s *scanner) at(offset int) place {
+	for ; s.counted < offset; s.counted++ {
+		if s.text[s.counted] == '\n' {
+			s.line++
+			s.lineStart = s.counted + 1
+		}
+	}
+	return place{s.line + 1, offset - s.lineStart + 1}
+}
+
+func (s *scanner) record(key []string, offset int) {
+	if k := join(key); s.found[k] == (place{}) {
+		s.found[k] = s.at(offset)
+	}
+}
+
+// space skips white space, newlines and comments.
+func (s *scanner) space() {
+	for s.i < len(s.text) {
+		switch s.text[s.i] {
+		case ' ', '\t', '\r', '\n':
+			s.i++
+		case '#':
+			if end := strings.IndexByte(s.text[s.i:], '\n'); end >= 0 {
+				s.i += end
+			} else {
+				s.i = len(s.text)
+			}
+		default:
+			return
+		}
+	}
+}
+
+func (s *scanner) take(c byte) bool {
+	if s.i < len(s.text) && s.text[s.i] == c {
+		s.i++
+		return true
+	}
+	return false
+}
+
+// header reads [a.b] or [[a.b]] and answers the path that the pairs after it belong to.
+func (s *scanner) header() []string {
+	s.take('[')
+	array := s.take('[')
+	s.space()
+	at := s.i
+	key := s.key()
+	s.space()
+	s.take(']')
+	if array {
+		s.take(']')
+	}
+	var path []string
+	for n, part := range key {
+		path = append(path, part)
+		if !array || n < len(key)-1 {
+			s.record(path, at) // [a.b] makes a, too
+		}
+		if count, ok := s.arrays[join(path)]; ok && n < len(key)-1 {
+			path = append(path, strconv.Itoa(count-1))
+		}
+	}
+	if array {
+		s.record(path, at)
+		count := s.arrays[join(path)]
+		s.arrays[join(path)] = count + 1
+		path = append(path, strconv.Itoa(count))
+	}
+	if array {
+		s.record(path, at)
+	}
+	return path
+}
+
+// pair reads key = value.
+func (s *scanner) pair(table []string) {
+	at := s.i
+	key := s.key()
+	path := append(append([]string{}, table...), key...)
+	for n := len(table) + 1; n <= len(path); n++ { // a.b = 1 makes a, too
+		s.record(path[:n], at)
+	}
+	s.space()
+	if s.take('=') {
+		s.value(path)
+	}
+}
+
+// key reads a dotted key; its parts may be bare or quoted.
+func (s *scanner) key() []string {
+	var parts []string
+	for {
+		s.space()
+		from := s.i
+		switch {
+		case s.i < len(s.text) && (s.text[s.i] == '"' || s.text[s.i] == '\''):
+			s.quoted()
+			parts = append(parts, unquote(s.text[from:s.i]))
+		default:
+			for s.i < len(s.text) && !strings.ContainsRune(" \t\r\n.=]#,{}", rune(s.text[s.i])) {
+				s.i++
+			}
+			parts = append(parts, s.text[from:s.i])
+		}
+		s.space()
+		if !s.take('.') {
+			return parts
+		}
+	}
+}
+
+func unquote(q string) string {
+	var v struct{ V string }
+	if _, err := toml.Decode("V = "+q, &v); err != nil {
+		return q
+	}
+	return v.V
+}
+
+// quoted skips a string of any of the four kinds.
+func (s *scanner) quoted() {
+	quote := s.text[s.i : s.i+1]
+	if triple := strings.Repeat(quote, 3); strings.HasPrefix(s.text[s.i:], triple) {
+		quote = triple
+	}
+	s.i += len(quote)
+	for s.i < len(s.text) {
+		switch {
+		case s.text[s.i] == '\\' && quote[0] == '"':
+			s.i = min(s.i+2, len(s.text))
+		case strings.HasPrefix(s.text[s.i:], quote):
+			s.i += len(quote)
+			for len(quote) == 3 && s.i < len(s.text) && s.text[s.i] == quote[0] { // """a""" may end in up to five
+				s.i++
+			}
+			return
+		default:
+			s.i++
+		}
+	}
+}
+
+func (s *scanner) value(path []string) {
+	s.space()
+	if s.i >= len(s.text) || s.depth >= maxDepth {
+		s.i = len(s.text)
+		return
+	}
+	s.depth++
+	defer func() { s.depth-- }()
+	switch s.text[s.i] {
+	case '"', '\'':
+		s.quoted()
+	case '[':
+		s.list(path)
+	case '{':
+		s.inline(path)
+	default:
+		for s.i < len(s.text) && !strings.ContainsRune(",]}#\r\n", rune(s.text[s.i])) {
+			s.i++
+		}
+	}
+}
+
+func (s *scanner) list(path []string) {
+	s.i++
+	for n := 0; ; n++ {
+		s.space()
+		if s.i >= len(s.text) || s.take(']') {
+			return
+		}
+		at := s.i
+		element := append(append([]string{}, path...), strconv.Itoa(n))
+		s.record(element, at)
+		s.value(element)
+		s.space()
+		s.take(',')
+		if s.i == at {
+			s.i++
+		}
+	}
+}
+
+func (s *scanner) inline(path []string) {
+	s.i++
+	for {
+		s.space()
+		if s.i >= len(s.text) || s.take('}') {
+			return
+		}
+		at := s.i
+		s.pair(path)
+		s.space()
+		s.take(',')
+		if s.i == at {
+			s.i++
+		}
+	}
+}

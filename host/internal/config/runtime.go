@@ -1,0 +1,137 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/BurntSushi/toml"
+)
+
+// socketName is the control socket in the runtime directory.
+const socketName = "host.sock"
+
+// maxRuntimeDir keeps room for names of sockets under it: an address of a unix socket has 104 to 108 bytes in all (R29).
+const maxRuntimeDir = 60
+
+// RuntimeDirs lists where the sockets of the host with a state directory may live, best first: $XDG_RUNTIME_DIR/gatehost/ID and
+// /tmp/gatehost-UID/ID, ID being 8 hexadecimal digits of stateDir. Both are short. Nothing is created.
+func RuntimeDirs(stateDir string) []string {
+	sum := sha256.Sum256([]byte(filepath.Clean(stateDir)))
+	id := hex.EncodeToString(sum[:4])
+	var dirs []string
+	if xdg := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(xdg) {
+		if dir := filepath.Join(xdg, "gatehost", id); len(dir) <= maxRuntimeDir {
+			dirs = append(dirs, dir)
+		}
+	}
+	shared := "/tmp"
+	if os.PathSeparator != '/' {
+		shared = os.TempDir()
+	}
+	return append(dirs, filepath.Join(shared, "gatehost-"+strconv.Itoa(os.Getuid()), id))
+}
+
+// RuntimeDir makes the directory for sockets, 0700 and ours, and answers its path. A directory that somebody else
+// owns is never used: the next one is tried.
+func (c *Config) RuntimeDir() (string, error) {
+	var firstErr error
+	for _, dir := range RuntimeDirs(c.StateDir) {
+		err := makePrivate(filepath.Dir(dir))
+		if err == nil {
+			err = makePrivate(dir)
+		}
+		if err == nil {
+			return dir, nil
+		}
+		if firstErr == nil {
+			firstErr = err
+		}
+	}
+	return "", fmt.Errorf("cannot make runtime directory: %w", firstErr)
+}
+
+// SocketPath is where the host listens; it makes the runtime directory unless control.socket is set.
+func (c *Config) SocketPath() (string, error) {
+	if c.Control.Socket != "" {
+		return c.Control.Socket, nil
+	}
+	dir, err := c.RuntimeDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, socketName), nil
+}
+
+// makePrivate makes one directory of mode 0700 or accepts one that is ours already; its parent has to exist.
+func makePrivate(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !os.IsExist(err) {
+		return err
+	}
+	info, err := os.Lstat(dir) // not Stat: /tmp is shared, a link there may be anybody's
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	if !ours(info) {
+		return fmt.Errorf("%s belongs to another user", dir)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return os.Chmod(dir, 0o700) //nolint:gosec // 0700 is right for a directory
+	}
+	return nil
+}
+
+// Sockets lists where the host of a configuration may be listening, best first, for clients. It is lenient: it takes what it can
+// from a file with faults, since a host may be running that was started before they were made.
+func Sockets(path string) []string {
+	base, stateDir := "", ""
+	if path == "" {
+		path = DefaultPath()
+	}
+	if data, err := read(path); err == nil && len(data) <= maxFile {
+		var c struct {
+			StateDir any `toml:"state_dir"`
+			Control  struct {
+				Socket any `toml:"socket"`
+			} `toml:"control"`
+		}
+		_, _ = toml.Decode(string(data), &c)
+		if abs, err := filepath.Abs(path); err == nil {
+			base = filepath.Dir(abs)
+		}
+		if s, ok := c.Control.Socket.(string); ok && s != "" {
+			return []string{against(base, s)}
+		}
+		if s, ok := c.StateDir.(string); ok && s != "" {
+			stateDir = against(base, s)
+		}
+	}
+	if stateDir == "" {
+		dir, err := DefaultStateDir()
+		if err != nil {
+			return nil
+		}
+		stateDir = dir
+	}
+	var out []string
+	for _, dir := range RuntimeDirs(stateDir) {
+		if info, err := os.Lstat(dir); err == nil && (!info.IsDir() || !ours(info)) {
+			continue // a socket that somebody else put there
+		}
+		out = append(out, filepath.Join(dir, socketName))
+	}
+	return out
+}
+
+func against(base, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(base, path)
+}

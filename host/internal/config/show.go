@@ -1,0 +1,174 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Tree is the whole configuration as it holds, defaults included, by its keys. Values of variables and keys that look like secrets
+// are replaced by "[redacted]". It is the caller's.
+func (c *Config) Tree() map[string]any { return redact(toTree(reflect.ValueOf(c).Elem())) }
+
+// TOML is Tree in a form that Parse reads.
+func (c *Config) TOML() (string, error) {
+	var b bytes.Buffer
+	enc := toml.NewEncoder(&b)
+	enc.Indent = ""
+	if err := enc.Encode(c.Tree()); err != nil {
+		return "", fmt.Errorf("cannot write configuration: %w", err)
+	}
+	return b.String(), nil
+}
+
+// toTree is a tagged struct as the toml package would have parsed it; what is empty is left out, except booleans.
+func toTree(v reflect.Value) map[string]any {
+	out := map[string]any{}
+	for name, f := range tagged(v.Type()) {
+		field := v.FieldByIndex(f.Index)
+		if field.IsZero() && field.Kind() != reflect.Bool {
+			continue
+		}
+		if value, ok := treeValue(field); ok {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+func treeValue(field reflect.Value) (any, bool) {
+	switch x := field.Interface().(type) {
+	case time.Duration:
+		return short(x), true
+	case Size:
+		return x.String(), true
+	case json.RawMessage:
+		return fromJSON(x)
+	case Token:
+		switch { // exactly one
+		case x.Env != "":
+			return map[string]any{"env": x.Env}, true
+		case x.File != "":
+			return map[string]any{"file": x.File}, true
+		default:
+			return map[string]any{"generate": true}, true
+		}
+	case []string:
+		list := make([]any, len(x))
+		for i := range x {
+			list[i] = x[i]
+		}
+		return list, true
+	case map[string]string:
+		table := map[string]any{}
+		for k, v := range x {
+			table[k] = v
+		}
+		return table, len(table) > 0
+	}
+	switch field.Kind() { //nolint:exhaustive // the kinds of the struct's fields
+	case reflect.Struct:
+		return toTree(field), true
+	case reflect.Map:
+		table := map[string]any{}
+		for _, k := range field.MapKeys() {
+			table[k.String()] = toTree(field.MapIndex(k).Elem())
+		}
+		return table, true
+	case reflect.Slice:
+		list := make([]map[string]any, field.Len())
+		for i := range list {
+			list[i] = toTree(field.Index(i))
+		}
+		return list, true
+	case reflect.Int:
+		return field.Int(), true
+	default:
+		return field.Interface(), true
+	}
+}
+
+// fromJSON is the way back of object: whole numbers stay whole.
+func fromJSON(data json.RawMessage) (any, bool) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var v map[string]any
+	if err := dec.Decode(&v); err != nil {
+		return nil, false
+	}
+	return numbers(v), true
+}
+
+func numbers(v any) any {
+	switch x := v.(type) {
+	case json.Number:
+		if n, err := x.Int64(); err == nil {
+			return n
+		}
+		f, _ := x.Float64()
+		return f
+	case map[string]any:
+		for k := range x {
+			x[k] = numbers(x[k])
+		}
+	case []any:
+		for i := range x {
+			x[i] = numbers(x[i])
+		}
+	}
+	return v
+}
+
+const redacted = "[redacted]"
+
+// redact hides the values of keys that look like secrets; where a token is to be found is not one.
+func redact(tree map[string]any) map[string]any {
+	for k, v := range tree {
+		switch x := v.(type) {
+		case map[string]any:
+			redact(x)
+		case []map[string]any:
+			for _, e := range x {
+				redact(e)
+			}
+		case []any:
+			for _, e := range x {
+				if m, ok := e.(map[string]any); ok {
+					redact(m)
+				}
+			}
+		case string:
+			if secretName(k) {
+				tree[k] = redacted
+			} else if strings.Contains(x, "://") && strings.Contains(x, "@") {
+				tree[k] = withoutUser(x)
+			}
+		}
+	}
+	return tree
+}
+
+func secretName(key string) bool {
+	if key == "token_file" {
+		return false
+	}
+	key = strings.ToLower(key)
+	for _, mark := range []string{"token", "password", "passwd", "secret", "api_key", "apikey", "private_key", "credential"} {
+		if strings.Contains(key, mark) {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutUser hides user and password of a URL.
+func withoutUser(u string) string {
+	scheme, rest, _ := strings.Cut(u, "://")
+	host := rest[strings.LastIndex(rest, "@")+1:]
+	return scheme + "://redacted@" + host
+}

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+// Read gives the token of the sources env and file; for generate it is "" and the host's store has it. The file must be readable by
+// its owner alone and hold one line. Errors say what to do and never hold the token.
+func (t Token) Read(getenv func(string) string) (string, error) {
+	switch {
+	case t.Env != "":
+		v := strings.TrimSpace(getenv(t.Env))
+		if v == "" {
+			return "", tokenFault(fmt.Errorf("the variable %s is empty", t.Env), "set "+t.Env+" where the host is started")
+		}
+		return usable(v, "the variable "+t.Env)
+	case t.File != "":
+		return readToken(t.File)
+	default:
+		return "", nil
+	}
+}
+
+func readToken(path string) (string, error) {
+	f, err := os.Open(path) //nolint:gosec // the operator named it
+	if err != nil {
+		return "", tokenFault(err, "check the path and its owner")
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", tokenFault(err, "")
+	}
+	if !info.Mode().IsRegular() {
+		return "", tokenFault(fmt.Errorf("%s is not a regular file", path), "")
+	}
+	if !private(info) {
+		return "", tokenFault(fmt.Errorf("others can read %s", path), "run `chmod 600 "+path+"`")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, 8<<10))
+	if err != nil {
+		return "", tokenFault(err, "")
+	}
+	return usable(string(bytes.TrimSpace(data)), path)
+}
+
+func usable(v, source string) (string, error) {
+	if v == "" || len(v) > 4096 || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", tokenFault(errors.New(source+" does not hold one line of 1 to 4096 characters"), "put the token, and nothing else, there")
+	}
+	return v, nil
+}
+
+func tokenFault(cause error, hint string) error {
+	return fault.Wrap(fault.InvalidArgument, "cannot read the gateway's token", cause).WithHint(hint)
+}

@@ -1,0 +1,66 @@
+package events
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Type is what happened; the names are part of interface.md.
+type Type string
+
+// The types.
+const (
+	GatewayState          Type = "gateway.state"
+	GatewayCondition      Type = "gateway.condition"
+	GatewayExit           Type = "gateway.exit"
+	GatewaySessionOpened  Type = "gateway.session.opened"
+	GatewaySessionLost    Type = "gateway.session.lost"
+	GatewayEvent          Type = "gateway.event"
+	GatewayChatMessage    Type = "gateway.chat.message"
+	GatewayChannelStatus  Type = "gateway.channel.status"
+	GatewayNotification   Type = "gateway.notification"
+	GatewayMessage        Type = "gateway.message"
+	GatewayOutput         Type = "gateway.output"
+	GatewayDoctorFinding  Type = "gateway.doctor.finding"
+	GatewayDoctorPlan     Type = "gateway.doctor.plan"
+	GatewayDoctorProgress Type = "gateway.doctor.progress"
+	GatewayDoctorFinished Type = "gateway.doctor.finished"
+	GatewayReconnect      Type = "gateway.reconnect"
+	PluginState           Type = "plugin.state"
+	ConfigReloaded        Type = "config.reloaded"
+	HostStarted           Type = "host.started"
+	HostStopping          Type = "host.stopping"
+)
+
+// Event is one thing that happened.
+type Event struct {
+	Cursor  uint64 // set by Publish
+	Time    time.Time
+	Gateway string // "" when it is not about one
+	Plugin  string
+	Type    Type
+	Cause   uint64 // cursor of the event that caused it; 0: none known
+	// Data is encoded as JSON for readers. It must not change after Publish and must hold no secret.
+	Data any
+}
+
+// Sized lets Data say how many bytes of memory it takes, so that a hub can bound what it keeps.
+type Sized interface{ EventSize() int }
+
+// base is what an event takes in memory besides its Data, and what is assumed of Data that does not tell.
+const base = 512
+
+func (e Event) size() int {
+	switch d := e.Data.(type) {
+	case Sized:
+		return base + d.EventSize()
+	case json.RawMessage:
+		return base + len(d)
+	case []byte:
+		return base + len(d)
+	case string:
+		return base + len(d)
+	default:
+		return 2 * base
+	}
+}

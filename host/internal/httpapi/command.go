@@ -1,0 +1,176 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+// maxWait bounds waitMs and timeoutMs.
+const maxWait = 24 * time.Hour
+
+type answer struct {
+	outcome control.Outcome
+	err     error
+}
+
+// command gives a command. It outlives its request: a client that goes away does not cancel anything.
+func (s *Server) command(action control.Action) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		name, err := s.known(r)
+		if err != nil {
+			return err
+		}
+		cmd := control.Command{Action: action}
+		if err := readBody(w, r, &cmd); err != nil {
+			return err
+		}
+		switch {
+		case (cmd.Now || cmd.Drain) && action != control.ActionStop:
+			return problem(http.StatusBadRequest, control.CodeBadRequest, "now and drain are for stop")
+		case cmd.WaitMs != nil && (*cmd.WaitMs < 0 || *cmd.WaitMs > maxWait.Milliseconds()):
+			return problem(http.StatusBadRequest, control.CodeBadRequest, "waitMs is not between 0 and 24 hours")
+		}
+		began := time.Now()
+		a, err := s.wait(r, name, cmd, s.do(name, cmd)) //nolint:contextcheck // do outlives the request on purpose
+		if err != nil {
+			return err
+		}
+		if a.err != nil {
+			return ended(r, a.err)
+		}
+		out := a.outcome
+		if out.TookMs == 0 {
+			out.TookMs = time.Since(began).Milliseconds()
+		}
+		status := http.StatusOK
+		if out.Outcome == control.OutcomeAccepted {
+			status = http.StatusAccepted
+		} else if g, ok := s.o.Gateways.Gateway(name); ok && out.Gateway == nil {
+			out.Gateway = &g
+		}
+		writeJSON(w, status, out)
+		return nil
+	}
+}
+
+// do runs a command beside its request, as long as the server lives.
+func (s *Server) do(name string, cmd control.Command) <-chan answer {
+	done := make(chan answer, 1) // 1: nobody may be waiting any more
+	s.operations.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				s.o.Log.Error("command panicked", "gateway", name, "error", fmt.Sprint(p))
+				done <- answer{err: problem(http.StatusInternalServerError, control.CodeInternal, "bug: the command panicked")}
+			}
+		}()
+		out, err := s.o.Gateways.Do(s.requests, name, cmd)
+		done <- answer{out, err}
+	})
+	return done
+}
+
+// wait waits for the answer as long as the command says. Without a bound it waits while anything happens to the gateway.
+func (s *Server) wait(r *http.Request, name string, cmd control.Command, done <-chan answer) (answer, error) {
+	limit := s.o.Idle
+	if cmd.WaitMs != nil {
+		limit = max(time.Duration(*cmd.WaitMs)*time.Millisecond, s.o.Refusal)
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	var progress <-chan struct{}
+	if cmd.WaitMs == nil {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		progress = s.progress(ctx, name)
+	}
+	for {
+		select {
+		case a := <-done:
+			return a, nil
+		case <-progress:
+			timer.Reset(limit)
+		case <-timer.C:
+			if cmd.WaitMs != nil && *cmd.WaitMs == 0 {
+				return answer{outcome: control.Outcome{Outcome: control.OutcomeAccepted}}, nil
+			}
+			p := problem(http.StatusGatewayTimeout, control.CodeTimedOut, fmt.Sprintf("%s of gateway %s has not ended in %v", cmd.Action, name, limit))
+			p.Hint = "it may still end; look with `gatehost status " + name + "`"
+			return answer{}, p
+		case <-r.Context().Done():
+			return answer{}, context.Cause(r.Context())
+		}
+	}
+}
+
+// progress tells of every event of a gateway until ctx is done.
+func (s *Server) progress(ctx context.Context, name string) <-chan struct{} {
+	seen := make(chan struct{}, 1) // 1: one sign is as good as many
+	sub := s.o.Events.Subscribe(s.o.Events.Last())
+	s.operations.Go(func() {
+		for {
+			e, err := sub.Next(ctx)
+			if err != nil {
+				return
+			}
+			if e.Gateway == name {
+				select {
+				case seen <- struct{}{}:
+				default:
+				}
+			}
+		}
+	})
+	return seen
+}
+
+// ended is err, unless it is only the host's end that stands behind it.
+func ended(r *http.Request, err error) error {
+	if cause := context.Cause(r.Context()); cause != nil && errors.Is(cause, errStopping) {
+		return errStopping
+	}
+	return err
+}
+
+func (s *Server) rpc(w http.ResponseWriter, r *http.Request) error {
+	name, err := s.known(r)
+	if err != nil {
+		return err
+	}
+	var req control.RPCRequest
+	if err := readBody(w, r, &req); err != nil {
+		return err
+	}
+	switch {
+	case req.Method == "":
+		return problem(http.StatusBadRequest, control.CodeBadRequest, "method is missing")
+	case req.TimeoutMs < 0 || req.TimeoutMs > maxWait.Milliseconds():
+		return problem(http.StatusBadRequest, control.CodeBadRequest, "timeoutMs is not between 0 and 24 hours")
+	case req.TimeoutMs == 0:
+		req.TimeoutMs = 30_000
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(req.TimeoutMs)*time.Millisecond)
+	defer cancel()
+	payload, err := s.o.Gateways.RPC(ctx, name, req)
+	if refused, ok := errors.AsType[*control.RPCError](err); ok {
+		writeJSON(w, http.StatusOK, control.RPCResponse{Error: refused})
+		return nil
+	}
+	if err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			p := problem(http.StatusGatewayTimeout, control.CodeTimedOut, fmt.Sprintf("no answer to %.64q in %d ms", req.Method, req.TimeoutMs))
+			p.Hint = "the gateway may still do it; give --timeout more"
+			return p
+		}
+		return ended(r, err)
+	}
+	if payload == nil {
+		payload = []byte("null")
+	}
+	writeJSON(w, http.StatusOK, control.RPCResponse{Payload: payload})
+	return nil
+}

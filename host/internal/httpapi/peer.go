@@ -1,0 +1,24 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net"
+)
+
+// peer is who is at the other end of a connection, as the kernel tells.
+type peer struct {
+	uid, pid, pgid int // pid and pgid 0: not known
+	err            error
+}
+
+type peerKey struct{}
+
+// withPeer is an http.Server's ConnContext.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	uc, ok := c.(*net.UnixConn)
+	if !ok {
+		return context.WithValue(ctx, peerKey{}, peer{err: errors.New("not a unix socket")})
+	}
+	return context.WithValue(ctx, peerKey{}, peerOf(uc))
+}

@@ -1,0 +1,34 @@
+package httpapi
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+const peersAreKnown = true
+
+func peerOf(c *net.UnixConn) peer {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return peer{err: err}
+	}
+	var p peer
+	if err := raw.Control(func(fd uintptr) {
+		cred, err := unix.GetsockoptXucred(int(fd), unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
+		if err != nil {
+			p.err = err
+			return
+		}
+		p.uid = int(cred.Uid)
+		if p.pid, err = unix.GetsockoptInt(int(fd), unix.SOL_LOCAL, unix.LOCAL_PEERPID); err != nil {
+			p.err = err
+		}
+	}); err != nil {
+		return peer{err: err}
+	}
+	if pgid, err := unix.Getpgid(p.pid); err == nil && p.pid > 0 {
+		p.pgid = pgid
+	}
+	return p
+}

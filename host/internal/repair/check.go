@@ -1,0 +1,126 @@
+package repair
+
+import (
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/doctor"
+)
+
+// Bounds of a plan; the first is the contract's.
+const (
+	maxStepTime = 10 * time.Minute
+	maxTouches  = 64
+	maxContent  = 4 << 20
+)
+
+// checked is a plan that may be executed: all that it touches is known and allowed.
+type checked struct {
+	plan  doctor.Plan
+	files []string          // resolved, each once
+	paths map[string]string // a path of the plan to what it resolves to
+}
+
+// check looks at all of a plan before anything of it is done.
+func (s scope) check(plan doctor.Plan) (checked, error) {
+	c := checked{plan: plan, paths: map[string]string{}}
+	switch {
+	case len(plan.Steps) == 0:
+		return c, refuse("the plan has no steps")
+	case len(plan.Steps) > doctor.MaxSteps:
+		return c, refuse("the plan has %d steps, the limit is %d", len(plan.Steps), doctor.MaxSteps)
+	case len(plan.Touches) > maxTouches:
+		return c, refuse("the plan touches %d files, the limit is %d", len(plan.Touches), maxTouches)
+	}
+	if err := c.add(s, plan.Touches...); err != nil {
+		return c, err
+	}
+	for i, step := range plan.Steps {
+		if err := c.step(s, step); err != nil {
+			return c, refuse("step %d (%s): %s", i+1, bounded(step.Title, 80), strings.TrimPrefix(err.Error(), refused))
+		}
+	}
+	return c, nil
+}
+
+func (c *checked) add(s scope, paths ...string) error {
+	for _, p := range paths {
+		if _, known := c.paths[p]; known {
+			continue
+		}
+		got, err := s.path(p)
+		if err != nil {
+			return err
+		}
+		known := false
+		for _, f := range c.files {
+			known = known || f == got
+		}
+		if !known {
+			c.files = append(c.files, got)
+		}
+		c.paths[p] = got
+	}
+	return nil
+}
+
+func (c *checked) step(s scope, step doctor.Step) error {
+	actions := 0
+	if e := step.Exec; e != nil {
+		actions++
+		if err := s.argv(e.Argv); err != nil {
+			return err
+		}
+		if err := checkTime(e.Timeout); err != nil {
+			return err
+		}
+	}
+	if w := step.WriteFile; w != nil {
+		actions++
+		if err := c.write(s, w); err != nil {
+			return err
+		}
+	}
+	if d := step.Delegate; d != nil {
+		actions++
+		if d.ID == "" || len(d.Paths) > maxTouches {
+			return refuse("a delegated step without an identity or with more than %d files", maxTouches)
+		}
+		if err := checkTime(d.Timeout); err != nil {
+			return err
+		}
+		if err := c.add(s, d.Paths...); err != nil {
+			return err
+		}
+	}
+	if actions != 1 {
+		return refuse("it does %d things, not one", actions)
+	}
+	return nil
+}
+
+func (c *checked) write(s scope, w *doctor.WriteFileStep) error {
+	if len(w.Content) > maxContent {
+		return refuse("it writes %d bytes, the limit is %d", len(w.Content), maxContent)
+	}
+	if sum, err := hex.DecodeString(w.ExpectedSHA256); err != nil || len(sum) != 0 && len(sum) != 32 {
+		return refuse("the expected checksum is not a SHA-256")
+	}
+	return c.add(s, w.Path)
+}
+
+func checkTime(d time.Duration) error {
+	if d <= 0 || d > maxStepTime {
+		return refuse("its time limit of %v is not between 0 and %v", d, maxStepTime)
+	}
+	return nil
+}
+
+// bounded cuts a text for a message.
+func bounded(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + "…"
+}

@@ -1,0 +1,190 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+const (
+	maxRounds   = 3 // of evidence, in one diagnosis (doctor.proto)
+	maxFindings = 64
+	maxWants    = 16
+	askTimeout  = 30 * time.Second // of one question to a doctor; looking at evidence is not in it
+)
+
+// Named is a doctor of the chain.
+type Named struct {
+	Name   string
+	Doctor doctor.Doctor
+	// Content: it has the grant "gateway-config" and may see what is in files.
+	Content bool
+}
+
+// Evidence gathers what a doctor wishes to know: one answer for each wish. What cannot be had is an answer too.
+type Evidence interface {
+	Gather(ctx context.Context, wants []doctor.EvidenceRequest, content bool) []doctor.Evidence
+}
+
+// Found is a finding and who found it.
+type Found struct {
+	Doctor  string
+	Finding doctor.Finding
+}
+
+// Skipped is a doctor that could not be used, and why.
+type Skipped struct {
+	Doctor string
+	Err    error
+}
+
+// Proposal is the plan that will be executed, if anybody agrees.
+type Proposal struct {
+	Doctor  string
+	Finding doctor.Finding
+	Plan    doctor.Plan
+}
+
+// Diagnosis is what the whole chain says.
+type Diagnosis struct {
+	Findings []Found // of all doctors, in order
+	Skipped  []Skipped
+	Proposal *Proposal // the first plan; nil: nobody knows a repair
+}
+
+// RunDiagnosis asks the doctors in order. The first plan that check accepts wins; all findings are kept. A doctor that fails, panics or
+// answers nonsense is skipped and noted; it never fails itself. check may be nil.
+func RunDiagnosis(ctx context.Context, chain []Named, req doctor.DiagnoseRequest, evidence Evidence, check func(doctor.Plan) error) Diagnosis {
+	var d Diagnosis
+	for _, n := range chain {
+		if ctx.Err() != nil {
+			d.Skipped = append(d.Skipped, Skipped{n.Name, context.Cause(ctx)})
+			continue
+		}
+		findings, err := n.ask(ctx, req, evidence)
+		if err != nil {
+			d.Skipped = append(d.Skipped, Skipped{n.Name, err})
+			continue
+		}
+		for _, f := range findings {
+			d.Findings = append(d.Findings, Found{n.Name, f})
+		}
+		for _, f := range findings {
+			if d.Proposal != nil || !f.Repairable {
+				continue
+			}
+			switch plan, err := n.plan(ctx, req, f, check); {
+			case err != nil:
+				d.Skipped = append(d.Skipped, Skipped{n.Name, fmt.Errorf("cannot plan the repair of %s: %w", f.Code, err)})
+			case plan != nil:
+				d.Proposal = &Proposal{n.Name, f, *plan}
+			}
+		}
+	}
+	return d
+}
+
+// ask puts the question, and again with what the doctor wished for.
+func (n Named) ask(ctx context.Context, req doctor.DiagnoseRequest, evidence Evidence) ([]doctor.Finding, error) {
+	req.Evidence = nil // one doctor's evidence is not another's
+	for round := 0; ; round++ {
+		got, err := n.once(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		if len(got.Wants) == 0 {
+			return got.Findings, checkFindings(got.Findings)
+		}
+		if round == maxRounds {
+			return nil, nonsense("it still asks for evidence after %d rounds", maxRounds)
+		}
+		if err := checkWants(got.Wants); err != nil {
+			return nil, err
+		}
+		if evidence == nil {
+			return nil, fault.New(fault.Unsupported, "cannot gather the evidence that the doctor wants")
+		}
+		for _, e := range evidence.Gather(ctx, got.Wants, n.Content) {
+			if i := slices.IndexFunc(req.Evidence, func(o doctor.Evidence) bool { return o.ID == e.ID }); i >= 0 {
+				req.Evidence[i] = e
+			} else {
+				req.Evidence = append(req.Evidence, e)
+			}
+		}
+	}
+}
+
+func (n Named) once(ctx context.Context, req doctor.DiagnoseRequest) (d doctor.Diagnosis, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	defer recovered(&err)
+	return n.Doctor.Diagnose(ctx, req)
+}
+
+func (n Named) plan(ctx context.Context, req doctor.DiagnoseRequest, f doctor.Finding, check func(doctor.Plan) error) (p *doctor.Plan, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	defer recovered(&err)
+	p, err = n.Doctor.Plan(ctx, req.Gateway, f)
+	switch {
+	case errors.Is(err, fault.ErrUnsupported): // not its finding after all
+		return nil, nil //nolint:nilnil // no plan is an answer
+	case err != nil || p == nil || len(p.Steps) == 0:
+		return nil, err
+	case check != nil:
+		if err := check(*p); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fault.New(fault.Internal, fmt.Sprintf("the doctor panicked: %v", r))
+	}
+}
+
+var codePattern = regexp.MustCompile(`^[a-z0-9]+(?:-[a-z0-9]+)*$`)
+
+func checkFindings(findings []doctor.Finding) error {
+	if len(findings) > maxFindings {
+		return nonsense("it has %d findings, the limit is %d", len(findings), maxFindings)
+	}
+	for _, f := range findings {
+		if len(f.Code) > 64 || !codePattern.MatchString(f.Code) {
+			return nonsense("%q is not the code of a finding", bounded(f.Code, 64))
+		}
+		if f.Text == "" {
+			return nonsense("its finding %s has no text", f.Code)
+		}
+	}
+	return nil
+}
+
+func checkWants(wants []doctor.EvidenceRequest) error {
+	if len(wants) > maxWants {
+		return nonsense("it asks for %d pieces of evidence at once, the limit is %d", len(wants), maxWants)
+	}
+	seen := map[string]bool{}
+	for _, w := range wants {
+		switch {
+		case w.ID == "" || seen[w.ID]:
+			return nonsense("it asks for evidence without an identity of its own")
+		case (len(w.Argv) == 0) == (w.File == ""):
+			return nonsense("evidence %q is neither a command nor a file, or both", bounded(w.ID, 64))
+		}
+		seen[w.ID] = true
+	}
+	return nil
+}
+
+func nonsense(format string, args ...any) error {
+	return fault.New(fault.Internal, "the doctor answered nonsense: "+fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,111 @@
+package repair
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+const (
+	maxEvidenceTime     = 60 * time.Second
+	defaultEvidenceTime = 30 * time.Second
+	maxEvidenceOutput   = 1 << 20 // of each stream
+)
+
+// Gatherer gathers evidence about one gateway: the output of its own command, and facts of its own files. It writes nothing; what a
+// command does is the doctor's promise, and the command is the gateway's own program.
+type Gatherer struct {
+	Gateway plugin.GatewayFacts
+	Exec    Exec                // nil: no commands
+	Redact  func(string) string // hides known secrets in what commands print; nil: none is known
+}
+
+var _ Evidence = Gatherer{}
+
+// Gather answers every wish, one after the other.
+func (g Gatherer) Gather(ctx context.Context, wants []doctor.EvidenceRequest, content bool) []doctor.Evidence {
+	out := make([]doctor.Evidence, 0, len(wants))
+	for _, w := range wants {
+		e := doctor.Evidence{ID: w.ID}
+		var err error
+		if len(w.Argv) > 0 {
+			err = g.command(ctx, w, &e)
+		} else {
+			err = g.file(w, content, &e)
+		}
+		if e.Available = err == nil; err != nil {
+			e.Problem = g.redact(err.Error())
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+func (g Gatherer) redact(s string) string {
+	if g.Redact == nil {
+		return s
+	}
+	return g.Redact(s)
+}
+
+func (g Gatherer) command(ctx context.Context, w doctor.EvidenceRequest, e *doctor.Evidence) error {
+	if err := scopeOf(g.Gateway).argv(w.Argv); err != nil {
+		return err
+	}
+	if g.Exec == nil {
+		return fault.New(fault.Unsupported, "cannot run a command: there is no launcher")
+	}
+	timeout := w.Timeout
+	if timeout <= 0 {
+		timeout = defaultEvidenceTime
+	}
+	timeout = min(timeout, maxEvidenceTime)
+	var stdout, stderr text
+	got, err := g.Exec(ctx, w.Argv, timeout, func(l plugin.Line) {
+		if l.Stream == plugin.Stderr {
+			stderr.add(l.Text)
+		} else {
+			stdout.add(l.Text)
+		}
+	})
+	e.Stdout, e.Stderr = g.redact(stdout.String()), g.redact(stderr.String())
+	switch {
+	case err != nil:
+		return err
+	case got.TimedOut:
+		return fault.New(fault.DeadlineExceeded, fmt.Sprintf("the command did not end within %v", timeout))
+	}
+	e.Exit = &got.Exit
+	return nil
+}
+
+// text is lines, bounded.
+type text struct{ strings.Builder }
+
+func (t *text) add(line string) {
+	if t.Len()+len(line) < maxEvidenceOutput {
+		t.WriteString(line)
+		t.WriteByte('\n')
+	}
+}
+
+func (g Gatherer) file(w doctor.EvidenceRequest, content bool, e *doctor.Evidence) error {
+	path, err := scopeOf(g.Gateway).path(w.File)
+	if err != nil {
+		return err
+	}
+	snap, err := read(path)
+	if err != nil {
+		return err
+	}
+	e.Exists, e.Size, e.SHA256 = snap.exists, uint64(len(snap.data)), snap.sum()
+	if content && len(snap.data) <= maxContent {
+		e.Content = snap.data
+	}
+	return nil
+}

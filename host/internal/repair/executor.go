@@ -1,0 +1,305 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/launcher"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// defaultKeep is how many records of a gateway are kept.
+const defaultKeep = 20
+
+// Exec runs a command in the gateway's context (launcher.Launcher.Exec). onLine is called by one goroutine. Cancelling ctx ends the
+// command's whole tree before it returns.
+type Exec func(ctx context.Context, argv []string, timeout time.Duration, onLine func(plugin.Line)) (launcher.ExecResult, error)
+
+// Delegate has the doctor do one of its own steps (doctor.Doctor.Repair).
+type Delegate func(ctx context.Context, stepID string, progress func(doctor.Progress)) (doctor.RepairResult, error)
+
+// Options of an Executor.
+type Options struct {
+	Dir     string // <state>/repairs; made when it is first needed
+	Gateway plugin.GatewayFacts
+	Exec    Exec
+	Redact  func(string) string // hides known secrets; nil: none is known
+	Keep    int                 // records; 0: 20
+	Now     func() time.Time    // nil: time.Now
+}
+
+// Executor executes the plans for one gateway, one at a time. Safe for concurrent use.
+type Executor struct {
+	o     Options
+	scope scope
+	shelf shelf
+	busy  sync.Mutex // held while files may change
+}
+
+// Progress is a sign of life of a repair. Its text is redacted.
+type Progress struct {
+	Step    int // from 1
+	Steps   int
+	Title   string
+	Text    string // a line of output, or what the doctor says; "" when a step begins
+	Percent *int
+}
+
+// Result is what a repair did. It is filled as far as it came also when there is an error.
+type Result struct {
+	ID         string // for Undo; "" when nothing was begun
+	Changed    []string
+	Diff       string // secrets masked, bounded
+	RolledBack bool
+}
+
+var gatewayName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
+
+// New makes an executor; it touches nothing yet.
+func New(o Options) (*Executor, error) {
+	switch {
+	case !filepath.IsAbs(o.Dir):
+		return nil, fmt.Errorf("cannot repair: directory %q is not absolute", o.Dir)
+	case !gatewayName.MatchString(o.Gateway.Name):
+		return nil, fmt.Errorf("cannot repair: bad gateway name %q", o.Gateway.Name)
+	}
+	if o.Redact == nil {
+		o.Redact = func(s string) string { return s }
+	}
+	if o.Keep <= 0 {
+		o.Keep = defaultKeep
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Executor{o: o, scope: scopeOf(o.Gateway), shelf: shelf{dir: filepath.Join(o.Dir, o.Gateway.Name), keep: o.Keep}}, nil
+}
+
+// Check says whether a plan may be executed. Errors: fault.InvalidArgument, fault.NotFound.
+func (e *Executor) Check(plan doctor.Plan) error {
+	_, err := e.scope.check(plan)
+	return err
+}
+
+// Preview is the difference that the plan's own writes would make; what commands will do cannot be known. Changes nothing.
+func (e *Executor) Preview(plan doctor.Plan) (string, error) {
+	c, err := e.scope.check(plan)
+	if err != nil {
+		return "", err
+	}
+	var changes []change
+	for _, step := range plan.Steps {
+		if step.WriteFile == nil {
+			continue
+		}
+		path := c.paths[step.WriteFile.Path]
+		before, err := read(path)
+		if err != nil {
+			return "", err
+		}
+		changes = append(changes, change{path: path, before: before, after: snapshot{exists: true, data: step.WriteFile.Content}})
+	}
+	return e.diff(changes), nil
+}
+
+// Execute does a plan: all is checked, then all is backed up, then the steps are done. When one fails or ctx ends, every file is
+// put back as it was, so a file is readable at each moment. When the launcher plugin dies in the middle (fault.PluginGone) nobody
+// knows whether the command still runs: nothing is put back, and the caller diagnoses again. delegate may be nil.
+// Errors: fault.Conflict (another repair runs), fault.InvalidArgument, fault.FailedPrecondition (a file is not what the plan
+// expects, or a command failed), fault.DeadlineExceeded, and those of Exec and of delegate.
+func (e *Executor) Execute(ctx context.Context, plan doctor.Plan, delegate Delegate, progress func(Progress)) (Result, error) {
+	if !e.busy.TryLock() {
+		return Result{}, fault.New(fault.Conflict, "cannot repair: another repair of this gateway is running")
+	}
+	defer e.busy.Unlock()
+	if progress == nil {
+		progress = func(Progress) {}
+	}
+	c, err := e.scope.check(plan)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := expected(c); err != nil {
+		return Result{}, err
+	}
+	rec, before, err := e.shelf.begin(Record{Gateway: e.o.Gateway.Name, Title: bounded(plan.Title, 200), Time: e.o.Now()}, c.files)
+	if err != nil {
+		return Result{}, err
+	}
+	r := run{e: e, plan: c, delegate: delegate, progress: progress}
+	err = r.steps(ctx)
+	return e.conclude(ctx, rec, before, err)
+}
+
+// conclude puts files back after a failure, notes the outcome and makes the difference.
+func (e *Executor) conclude(ctx context.Context, rec Record, before map[string]snapshot, failure error) (Result, error) {
+	res := Result{ID: rec.ID}
+	outcome := OutcomeDone
+	switch {
+	case failure == nil:
+	case errors.Is(failure, fault.ErrPluginGone):
+		outcome = OutcomeUnknown
+	case ctx.Err() != nil:
+		outcome = OutcomeCancelled
+	default:
+		outcome = OutcomeFailed
+	}
+	var changes []change
+	for _, f := range rec.Files {
+		after, err := read(f.Path)
+		if err == nil && same(before[f.Path], after) {
+			continue
+		}
+		if outcome == OutcomeFailed || outcome == OutcomeCancelled {
+			res.RolledBack = true
+			if err := before[f.Path].restore(f.Path); err != nil {
+				failure = errors.Join(failure, err)
+			}
+			continue
+		}
+		res.Changed = append(res.Changed, f.Path)
+		changes = append(changes, change{path: f.Path, before: before[f.Path], after: after})
+	}
+	res.Diff = e.diff(changes)
+	if _, err := e.shelf.finish(rec, outcome); err != nil {
+		failure = errors.Join(failure, fmt.Errorf("cannot note the outcome of the repair: %w", err))
+	}
+	return res, failure
+}
+
+func same(a, b snapshot) bool {
+	return a.exists == b.exists && a.mode == b.mode && a.owner == b.owner && string(a.data) == string(b.data)
+}
+
+// expected compares files with what the plan's writes expect, before anything is done. A file that an earlier step may change
+// is compared again when its turn comes.
+func expected(c checked) error {
+	seen := map[string]bool{}
+	for _, step := range c.plan.Steps {
+		if step.WriteFile == nil {
+			if step.Exec != nil || step.Delegate != nil {
+				return nil // from here on anything may have changed
+			}
+			continue
+		}
+		path := c.paths[step.WriteFile.Path]
+		if seen[path] {
+			continue
+		}
+		seen[path] = true
+		if err := expect(path, step.WriteFile.ExpectedSHA256); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func expect(path, sum string) error {
+	now, err := read(path)
+	if err != nil {
+		return err
+	}
+	if now.sum() != sum {
+		return fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot write %s: it is not what the doctor looked at", path)).
+			WithHint("somebody changed the file; diagnose again")
+	}
+	return nil
+}
+
+// run is one execution.
+type run struct {
+	e        *Executor
+	plan     checked
+	delegate Delegate
+	progress func(Progress)
+}
+
+func (r run) steps(ctx context.Context) error {
+	for i, step := range r.plan.plan.Steps {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		p := Progress{Step: i + 1, Steps: len(r.plan.plan.Steps), Title: r.e.o.Redact(bounded(step.Title, 200))}
+		r.progress(p)
+		if err := r.step(ctx, step, p); err != nil {
+			return fmt.Errorf("step %d of %d (%s): %w", p.Step, p.Steps, p.Title, err)
+		}
+	}
+	return nil
+}
+
+func (r run) step(ctx context.Context, step doctor.Step, p Progress) error {
+	switch {
+	case step.Exec != nil:
+		return r.exec(ctx, step.Exec, p)
+	case step.WriteFile != nil:
+		return r.write(step.WriteFile)
+	default:
+		return r.delegated(ctx, step.Delegate, p)
+	}
+}
+
+func (r run) exec(ctx context.Context, step *doctor.ExecStep, p Progress) error {
+	if r.e.o.Exec == nil {
+		return fault.New(fault.Unsupported, "cannot run a command: there is no launcher")
+	}
+	got, err := r.e.o.Exec(ctx, step.Argv, step.Timeout, func(l plugin.Line) {
+		p.Text = r.e.o.Redact(bounded(l.Text, 8<<10))
+		r.progress(p)
+	})
+	codes := step.SuccessCodes
+	if len(codes) == 0 {
+		codes = []int{0}
+	}
+	switch {
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case got.TimedOut:
+		return fault.New(fault.DeadlineExceeded, fmt.Sprintf("the command did not end within %v and was ended", step.Timeout))
+	case !got.Exit.Known || got.Exit.Signal != "" || !slices.Contains(codes, got.Exit.Code):
+		return fault.New(fault.FailedPrecondition, "the command failed: "+got.Exit.String())
+	}
+	return nil
+}
+
+func (r run) write(step *doctor.WriteFileStep) error {
+	path := r.plan.paths[step.Path]
+	if err := expect(path, step.ExpectedSHA256); err != nil {
+		return err
+	}
+	now, err := read(path)
+	if err != nil {
+		return err
+	}
+	if !now.exists {
+		now.mode, now.owner = 0o600, ownerOfDir(filepath.Dir(path))
+	}
+	return replace(path, step.Content, now.mode, now.owner)
+}
+
+func (r run) delegated(ctx context.Context, step *doctor.DelegateStep, p Progress) error {
+	if r.delegate == nil {
+		return fault.New(fault.Unsupported, "cannot have the doctor do it: it has no such step")
+	}
+	ctx, cancel := context.WithTimeout(ctx, step.Timeout)
+	defer cancel()
+	got, err := r.delegate(ctx, step.ID, func(d doctor.Progress) {
+		p.Text, p.Percent = r.e.o.Redact(bounded(d.Text, 8<<10)), d.Percent
+		r.progress(p)
+	})
+	if err == nil && got.Summary != "" {
+		p.Text, p.Percent = r.e.o.Redact(bounded(got.Summary, 8<<10)), nil
+		r.progress(p)
+	}
+	return err
+}

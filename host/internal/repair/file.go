@@ -1,0 +1,114 @@
+package repair
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+// maxFile is the largest file that is backed up; a gateway's configuration has a few kilobytes.
+const maxFile = 16 << 20
+
+// snapshot is a file at one moment. Absent: exists false, the rest zero.
+type snapshot struct {
+	exists bool
+	mode   fs.FileMode
+	owner  owner
+	data   []byte
+}
+
+func (s snapshot) sum() string {
+	if !s.exists {
+		return ""
+	}
+	sum := sha256.Sum256(s.data)
+	return hex.EncodeToString(sum[:])
+}
+
+// read takes a snapshot of a regular file.
+func read(path string) (snapshot, error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return snapshot{}, nil
+	}
+	if err != nil {
+		return snapshot{}, fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	if !info.Mode().IsRegular() { // opening a pipe would hang
+		return snapshot{}, fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot read %s: it is not a regular file", path))
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return snapshot{}, fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return snapshot{}, fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	if len(data) > maxFile {
+		return snapshot{}, fault.New(fault.Exhausted, fmt.Sprintf("cannot back up %s: it is larger than %d bytes", path, maxFile))
+	}
+	return snapshot{exists: true, mode: info.Mode().Perm(), owner: ownerOf(info), data: data}, nil
+}
+
+// restore makes path what s says.
+func (s snapshot) restore(path string) error {
+	if s.exists {
+		return replace(path, s.data, s.mode, s.owner)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot remove %s: %w", path, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// replace puts new content at path in one step: whoever reads finds the old file or the new one, never half of it.
+func replace(path string, data []byte, mode fs.FileMode, who owner) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".gatehost-*")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+			err = fmt.Errorf("cannot write %s: %w", path, err)
+		}
+	}()
+	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	if err = f.Chmod(mode); err != nil {
+		return err
+	}
+	if err = who.give(f); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// ownerOfDir is whom a new file in dir should belong to.
+func ownerOfDir(dir string) owner {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return owner{}
+	}
+	return ownerOf(info)
+}

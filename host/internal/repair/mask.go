@@ -1,0 +1,159 @@
+package repair
+
+import (
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// masked stands where a secret was.
+const masked = "[redacted]"
+
+// secretKey are names of what must not be shown.
+var secretKey = regexp.MustCompile(`(?i)(?:token|secret|passw(?:or)?d|passphrase|api_?-?key|private_?-?key|access_?-?key|signing_?-?key|authorization|credential|cookie|bearer)`)
+
+// countKey are names that only look like that: figures about tokens.
+var countKey = regexp.MustCompile(`(?i)(?:^(?:max|min|num|total|count|reserve|limit).*tokens?|tokens?(?:limit|count|budget|floor|window|max|min|per.*|usage)?s?$)`)
+
+// assignment is `NAME=value` and `name: value` outside of JSON.
+var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:token|secret|passw(?:or)?d|api_?-?key|private_?-?key|authorization)[A-Za-z0-9_.-]*\s*[=:]\s*)("[^"]*"?|'[^']*'?|[^\s,}\]]+)`)
+
+// mask hides every value under a secret's name in JSON or JSON5 text, whether it parses or not, and keeps the number of lines.
+// What looks like neither is searched for assignments.
+func mask(text string) string {
+	m := masker{in: text}
+	m.run()
+	return assignment.ReplaceAllStringFunc(m.out.String(), func(s string) string {
+		at := assignment.FindStringSubmatchIndex(s)
+		value := s[at[4]:at[5]]
+		switch {
+		case strings.Trim(value, `"'`) == masked, value == "[", value == "{", strings.HasPrefix(value, "[redacted"), scalar.MatchString(value):
+			return s
+		default:
+			return s[:at[4]] + masked
+		}
+	})
+}
+
+// scalar are values that are no secret.
+var scalar = regexp.MustCompile(`^(?:true|false|null|-?[0-9.]{1,12}|\{|\[|"token"|'token'|"password"|'password'|"none"|"")$`)
+
+// masker walks over JSON5 without believing in it: a text that was cut off, or has a brace too many, is masked as far as it makes
+// sense, rather too much than too little.
+type masker struct {
+	in    string
+	at    int
+	out   strings.Builder
+	stack []level
+}
+
+// level is an object or array that is open.
+type level struct {
+	object bool
+	secret bool   // all of its values are
+	key    string // the last key seen
+	value  bool   // a colon came: what follows is the key's value
+}
+
+func (m *masker) run() {
+	m.stack = []level{{object: true}}
+	for m.at < len(m.in) {
+		switch c := m.in[m.at]; {
+		case c == '"' || c == '\'' || c == '`':
+			m.token(m.quoted(c), true)
+		case strings.HasPrefix(m.in[m.at:], "//"):
+			m.copy(m.until("\n", 0))
+		case strings.HasPrefix(m.in[m.at:], "/*"):
+			m.copy(m.until("*/", 2))
+		case c == '{' || c == '[':
+			top := m.top()
+			m.stack = append(m.stack, level{object: c == '{', secret: m.isSecret(*top)})
+			top.value = false
+			m.copy(1)
+		case c == '}' || c == ']':
+			if len(m.stack) > 1 {
+				m.stack = m.stack[:len(m.stack)-1]
+			}
+			m.copy(1)
+		case c == ':' || c == '=':
+			m.top().value = true
+			m.copy(1)
+		case c == ',' || c == '\n' && len(m.stack) == 1: // outside of braces a line ends what began in it
+			m.top().value = false
+			m.copy(1)
+		case c <= ' ':
+			m.copy(1)
+		default:
+			m.token(m.bare(), false)
+		}
+	}
+}
+
+func (m *masker) top() *level { return &m.stack[len(m.stack)-1] }
+
+func (m *masker) copy(n int) {
+	m.out.WriteString(m.in[m.at : m.at+n])
+	m.at += n
+}
+
+// token is a key or a value.
+func (m *masker) token(n int, quoted bool) {
+	top := m.top()
+	text := m.in[m.at : m.at+n]
+	if top.object && !top.value {
+		top.key = strings.Trim(text, "\"'`")
+		m.copy(n)
+		return
+	}
+	if !m.isSecret(*top) || scalar.MatchString(text) {
+		m.copy(n)
+		return
+	}
+	if quoted {
+		m.out.WriteString(text[:1] + masked + text[:1])
+	} else {
+		m.out.WriteString(masked)
+	}
+	m.out.WriteString(strings.Repeat("\n", strings.Count(text, "\n")))
+	m.at += n
+}
+
+func (m *masker) isSecret(l level) bool {
+	return l.secret || l.object && l.value && secretKey.MatchString(l.key) && !countKey.MatchString(strings.ReplaceAll(l.key, "_", ""))
+}
+
+// quoted is the length of a string; without its end it goes to the end of the line.
+func (m *masker) quoted(quote byte) int {
+	for i := m.at + 1; i < len(m.in); i++ {
+		switch c := m.in[i]; {
+		case c == '\\' && i+1 < len(m.in):
+			i++
+		case c == quote:
+			return i + 1 - m.at
+		case c == '\n' && quote != '`':
+			return i - m.at
+		}
+	}
+	return len(m.in) - m.at
+}
+
+func (m *masker) bare() int {
+	n := strings.IndexAny(m.in[m.at:], " \t\r\n,:={}[]\"'`")
+	switch {
+	case n < 0:
+		return len(m.in) - m.at
+	case n == 0:
+		_, size := utf8.DecodeRuneInString(m.in[m.at:])
+		return size
+	default:
+		return n
+	}
+}
+
+func (m *masker) until(end string, more int) int {
+	n := strings.Index(m.in[m.at:], end)
+	if n < 0 {
+		return len(m.in) - m.at
+	}
+	return n + more
+}

@@ -1,0 +1,209 @@
+package repair
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+const (
+	manifestName    = "manifest.json"
+	manifestVersion = 1
+	maxManifest     = 1 << 20
+	idLayout        = "20060102T150405.000Z"
+)
+
+// Outcome is how a repair, or an undo, ended.
+type Outcome string
+
+// The outcomes. What began and has none was cut off by a crash of the host.
+const (
+	OutcomeRunning   Outcome = "running"
+	OutcomeDone      Outcome = "done"
+	OutcomeFailed    Outcome = "failed"    // rolled back
+	OutcomeCancelled Outcome = "cancelled" // rolled back
+	OutcomeUnknown   Outcome = "unknown"   // the launcher plugin died in the middle: not rolled back
+)
+
+// Record is a backup and what it was made for, as kept in manifest.json.
+type Record struct {
+	Version  int        `json:"version"`
+	ID       string     `json:"id"`
+	Gateway  string     `json:"gateway"`
+	Title    string     `json:"title"`
+	UndoOf   string     `json:"undoOf,omitempty"` // it is itself an undo, of that record
+	Time     time.Time  `json:"time"`
+	Outcome  Outcome    `json:"outcome"`
+	UndoneBy string     `json:"undoneBy,omitempty"`
+	Files    []FileCopy `json:"files"`
+}
+
+// FileCopy is one file of a record.
+type FileCopy struct {
+	Path    string `json:"path"` // links resolved
+	Existed bool   `json:"existed"`
+	Mode    uint32 `json:"mode,omitempty"`
+	SHA256  string `json:"sha256,omitempty"`
+	Copy    string `json:"copy,omitempty"` // name beside the manifest
+	// AfterSHA256 is what the repair left; "" with AfterKnown: no file.
+	AfterSHA256 string `json:"afterSha256,omitempty"`
+	AfterKnown  bool   `json:"afterKnown"`
+}
+
+var idPattern = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}\.[0-9]{3}Z-[0-9a-f]{8}$`)
+
+// shelf keeps the records of one gateway.
+type shelf struct {
+	dir  string // <state>/repairs/<gateway>
+	keep int
+}
+
+func newID(now time.Time) (string, error) {
+	var b [4]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", err
+	}
+	return now.UTC().Format(idLayout) + "-" + hex.EncodeToString(b[:]), nil
+}
+
+// begin copies files, all of them on disk when it returns, and forgets the oldest records.
+func (s shelf) begin(rec Record, files []string) (Record, map[string]snapshot, error) {
+	id, err := newID(rec.Time)
+	if err != nil {
+		return rec, nil, err
+	}
+	rec.Version, rec.ID, rec.Outcome = manifestVersion, id, OutcomeRunning
+	dir := filepath.Join(s.dir, id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return rec, nil, fmt.Errorf("cannot back up: %w", err)
+	}
+	before := map[string]snapshot{}
+	for i, path := range files {
+		snap, err := read(path)
+		if err != nil {
+			_ = os.RemoveAll(dir)
+			return rec, nil, err
+		}
+		before[path] = snap
+		f := FileCopy{Path: path, Existed: snap.exists, Mode: uint32(snap.mode), SHA256: snap.sum()}
+		if snap.exists {
+			f.Copy = fmt.Sprintf("file-%03d", i)
+			if err := replace(filepath.Join(dir, f.Copy), snap.data, 0o600, owner{}); err != nil {
+				_ = os.RemoveAll(dir)
+				return rec, nil, err
+			}
+		}
+		rec.Files = append(rec.Files, f)
+	}
+	if err := s.save(rec); err != nil {
+		_ = os.RemoveAll(dir)
+		return rec, nil, err
+	}
+	if err := syncDir(s.dir); err != nil {
+		return rec, nil, fmt.Errorf("cannot back up: %w", err)
+	}
+	s.prune()
+	return rec, before, nil
+}
+
+func (s shelf) save(rec Record) error {
+	data, err := json.MarshalIndent(rec, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replace(filepath.Join(s.dir, rec.ID, manifestName), append(data, '\n'), 0o600, owner{})
+}
+
+// finish notes how it ended and what the files are now.
+func (s shelf) finish(rec Record, outcome Outcome) (Record, error) {
+	rec.Outcome = outcome
+	for i := range rec.Files {
+		f := &rec.Files[i]
+		now, err := read(f.Path)
+		f.AfterKnown, f.AfterSHA256 = err == nil && outcome != OutcomeUnknown, now.sum()
+	}
+	return rec, s.save(rec)
+}
+
+// ids of all records, oldest first.
+func (s shelf) ids() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		if e.IsDir() && idPattern.MatchString(e.Name()) {
+			out = append(out, e.Name())
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+func (s shelf) load(id string) (Record, error) {
+	var rec Record
+	if !idPattern.MatchString(id) {
+		return rec, fault.New(fault.InvalidArgument, fmt.Sprintf("%q is not the id of a repair", bounded(id, 80)))
+	}
+	path := filepath.Join(s.dir, id, manifestName)
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return rec, fault.New(fault.NotFound, fmt.Sprintf("there is no repair %s", id))
+	}
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxManifest {
+		return rec, fault.Wrap(fault.Internal, fmt.Sprintf("cannot read the record of repair %s", id), err)
+	}
+	data, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(data, &rec)
+	}
+	if err == nil && (rec.Version != manifestVersion || rec.ID != id) {
+		err = fmt.Errorf("version %d, id %q", rec.Version, rec.ID)
+	}
+	if err != nil {
+		return rec, fault.Wrap(fault.Internal, fmt.Sprintf("cannot read the record of repair %s", id), err)
+	}
+	return rec, nil
+}
+
+// copyOf reads a backed up file and proves that it is what was backed up.
+func (s shelf) copyOf(rec Record, f FileCopy) (snapshot, error) {
+	if !f.Existed {
+		return snapshot{}, nil
+	}
+	if f.Copy != filepath.Base(f.Copy) {
+		return snapshot{}, fault.New(fault.Internal, "cannot read a backup: its record names a path")
+	}
+	snap, err := read(filepath.Join(s.dir, rec.ID, f.Copy))
+	if err == nil && snap.sum() != f.SHA256 {
+		err = fault.New(fault.Internal, fmt.Sprintf("cannot read the backup of %s: it was changed since", f.Path))
+	}
+	snap.mode, snap.owner = fs.FileMode(f.Mode).Perm(), owner{}
+	return snap, err
+}
+
+// prune forgets the oldest records. A failure costs disk space only.
+func (s shelf) prune() {
+	ids, err := s.ids()
+	if err != nil {
+		return
+	}
+	for len(ids) > s.keep {
+		_ = os.RemoveAll(filepath.Join(s.dir, ids[0]))
+		ids = ids[1:]
+	}
+}

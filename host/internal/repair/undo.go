@@ -1,0 +1,124 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+// Records are the repairs and undos that are kept, newest first. Those that cannot be read are left out.
+func (e *Executor) Records() ([]Record, error) {
+	ids, err := e.shelf.ids()
+	if err != nil {
+		return nil, err
+	}
+	var out []Record
+	for _, id := range slices.Backward(ids) {
+		if rec, err := e.shelf.load(id); err == nil {
+			out = append(out, rec)
+		}
+	}
+	return out, nil
+}
+
+// UndoLast undoes the newest repair that changed something and is not undone. Errors: as Undo.
+func (e *Executor) UndoLast(ctx context.Context, force bool) (Result, error) {
+	records, err := e.Records()
+	if err != nil {
+		return Result{}, err
+	}
+	for _, rec := range records {
+		if rec.UndoOf == "" && rec.UndoneBy == "" && rec.changed() {
+			return e.Undo(ctx, rec.ID, force)
+		}
+	}
+	return Result{}, fault.New(fault.NotFound, "there is no repair to undo")
+}
+
+// changed reports whether files may differ from the copies.
+func (r Record) changed() bool {
+	return slices.ContainsFunc(r.Files, func(f FileCopy) bool { return !f.AfterKnown || f.AfterSHA256 != f.SHA256 })
+}
+
+// Undo puts the files of a repair back, bytes and mode, and removes those that it made. What is there now is backed up first, as
+// a record of its own: an undo can be undone by its id. A file that was changed since is an error, unless forced; then
+// nothing is touched. Errors: fault.NotFound, fault.InvalidArgument, fault.Conflict (a repair runs, or a file was changed since),
+// fault.FailedPrecondition (already undone).
+func (e *Executor) Undo(ctx context.Context, id string, force bool) (Result, error) {
+	if !e.busy.TryLock() {
+		return Result{}, fault.New(fault.Conflict, "cannot undo: a repair of this gateway is running")
+	}
+	defer e.busy.Unlock()
+	rec, err := e.shelf.load(id)
+	if err != nil {
+		return Result{}, err
+	}
+	if rec.UndoneBy != "" && !force {
+		return Result{}, fault.New(fault.FailedPrecondition, fmt.Sprintf("repair %s was already undone, by %s", id, rec.UndoneBy))
+	}
+	want, files, err := e.wayBack(rec, force)
+	if err != nil {
+		return Result{}, err
+	}
+	if ctx.Err() != nil { // last chance: from here on it runs to its end, which takes milliseconds
+		return Result{}, context.Cause(ctx)
+	}
+	own, before, err := e.shelf.begin(Record{Gateway: rec.Gateway, Title: "undo of " + id, UndoOf: id, Time: e.o.Now()}, files)
+	if err != nil {
+		return Result{}, err
+	}
+	var failure error
+	for _, path := range files {
+		snap := want[path]
+		if snap.exists {
+			if snap.owner = before[path].owner; !before[path].exists {
+				snap.owner = ownerOfDir(filepath.Dir(path))
+			}
+		}
+		if failure = snap.restore(path); failure != nil {
+			break
+		}
+	}
+	res, failure := e.conclude(context.WithoutCancel(ctx), own, before, failure)
+	if failure != nil {
+		return res, failure
+	}
+	rec.UndoneBy = own.ID
+	// The record itself may just have been pruned.
+	if err := e.shelf.save(rec); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return res, fmt.Errorf("undone, but cannot note it: %w", err)
+	}
+	return res, nil
+}
+
+// wayBack is what each file has to become.
+func (e *Executor) wayBack(rec Record, force bool) (map[string]snapshot, []string, error) {
+	want := map[string]snapshot{}
+	var files []string
+	for _, f := range rec.Files {
+		// The record lies in a directory of ours, but what it names must still be what a doctor may touch.
+		if got, err := e.scope.path(f.Path); err != nil || got != f.Path {
+			return nil, nil, fault.Wrap(fault.InvalidArgument, fmt.Sprintf("cannot undo: %s is no longer a file of this gateway", f.Path), err)
+		}
+		snap, err := e.shelf.copyOf(rec, f)
+		if err != nil {
+			return nil, nil, err
+		}
+		now, err := read(f.Path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !force && (!f.AfterKnown || now.sum() != f.AfterSHA256) {
+			return nil, nil, fault.New(fault.Conflict, fmt.Sprintf("cannot undo: %s was changed since the repair", f.Path)).
+				WithHint("look at it, then undo with force: it is backed up before")
+		}
+		want[f.Path] = snap
+		files = append(files, f.Path)
+	}
+	return want, files, nil
+}

@@ -1,0 +1,138 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/probe"
+	"github.com/gatehost/gatehost/host/internal/session"
+)
+
+// port asks the gateway's port.
+type port struct{ g *gateway }
+
+func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, error) {
+	holders, err := probe.Holders(ctx, p.g.cfg.Port)
+	if err != nil {
+		return 0, lifecycle.Problem{}, err
+	}
+	if len(holders) == 0 {
+		return lifecycle.HolderNobody, lifecycle.Problem{}, nil
+	}
+	who := holders[0].String()
+	if probe.IsGateway(ctx, p.g.cfg.Port) {
+		return lifecycle.HolderGateway, lifecycle.Problem{
+			Code:    "port_conflict",
+			Message: fmt.Sprintf("port %d is held by a gateway that this host did not start: %s", p.g.cfg.Port, who),
+			Hint:    "stop it where it was started, set on_conflict = \"attach\" to supervise its session only, or choose another port",
+		}, nil
+	}
+	return lifecycle.HolderStranger, lifecycle.Problem{
+		Code:    "port_conflict",
+		Message: fmt.Sprintf("port %d is held by %s, which is no gateway", p.g.cfg.Port, who),
+		Hint:    fmt.Sprintf("end that process, or set another gateways.%s.port; gatehost does not touch what it did not start", p.g.name),
+	}, nil
+}
+
+func (p port) Ready(ctx context.Context) lifecycle.Readiness {
+	switch probe.ReadyNow(ctx, p.g.cfg.Port) {
+	case probe.Ready:
+		return lifecycle.ReadinessReady
+	case probe.Open:
+		return lifecycle.ReadinessOpen
+	case probe.Starting:
+		return lifecycle.ReadinessStarting
+	case probe.Closed:
+		return lifecycle.ReadinessClosed
+	default:
+		return lifecycle.ReadinessClosed
+	}
+}
+
+// closeBound is how long a polite goodbye to a gateway may take.
+const closeBound = 3 * time.Second
+
+// sessions opens sessions with the gateway.
+type sessions struct{ g *gateway }
+
+func (s sessions) Open(ctx context.Context, events engine.SessionEvents) (engine.Session, lifecycle.Hello, error) {
+	token, err := s.g.token()
+	if err != nil {
+		return nil, lifecycle.Hello{}, &engine.Refused{Problem: engine.ProblemOf(err)}
+	}
+	opened, err := session.Dial(ctx, session.Options{
+		URL: "ws://" + probe.Address(s.g.cfg.Port) + "/ws", Token: token, Device: s.g.host.device(), Version: s.g.host.version,
+		Ping: s.g.cfg.Liveness.Ping, Log: s.g.log, OnAlive: events.Alive, OnEvent: s.g.watch.gatewayEvent,
+	})
+	if err != nil {
+		return nil, lifecycle.Hello{}, refused(err)
+	}
+	open := &openSession{s: opened}
+	go func() { // ends with the session, which the engine closes
+		<-opened.Done()
+		end := opened.End()
+		events.Closed(engine.SessionEnd{Code: end.Code, Announce: announced(end), Expected: end.Expected})
+	}()
+	h := opened.Hello()
+	return open, lifecycle.Hello{Protocol: h.Protocol, Version: h.Version, BootID: h.BootID, ConnID: h.ConnID}, nil
+}
+
+func refused(err error) error {
+	ce, ok := errors.AsType[*session.ConnectError](err)
+	if !ok {
+		return err
+	}
+	return &engine.Refused{
+		Retryable: ce.Retryable, RetryAfter: ce.RetryAfter,
+		Problem: lifecycle.Problem{Code: ce.Code, Message: ce.Message, Hint: ce.Hint, Fatal: ce.Final},
+	}
+}
+
+func announced(end session.End) lifecycle.Announce {
+	switch {
+	case end.Restart:
+		return lifecycle.AnnounceRestart
+	case end.Shutdown:
+		return lifecycle.AnnounceStop
+	default:
+		return lifecycle.AnnounceNothing
+	}
+}
+
+// openSession is a session as the engine sees it.
+type openSession struct {
+	s    *session.Session
+	once sync.Once
+}
+
+func (o *openSession) Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
+	got, err := o.s.Call(ctx, method, params)
+	if errors.Is(err, session.ErrNotConnected) {
+		return nil, engine.ErrNotConnected
+	}
+	return got, err
+}
+
+func (o *openSession) Stats() engine.SessionStats {
+	h, st := o.s.Hello(), o.s.Stats()
+	return engine.SessionStats{
+		Protocol: h.Protocol, ConnID: h.ConnID, Scopes: h.Scopes, LastFrameAt: st.LastFrameAt, RTT: st.RTT,
+	}
+}
+
+func (o *openSession) Close() {
+	o.once.Do(func() {
+		go func() { // bounded by closeBound; the engine need not wait for a goodbye
+			ctx, cancel := context.WithTimeout(context.Background(), closeBound)
+			defer cancel()
+			o.s.Close(ctx)
+		}()
+	})
+}
+

@@ -1,0 +1,126 @@
+package host
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+// Status is everything that is known now.
+func (h *Host) Status() control.Status {
+	s := control.Status{Host: control.HostStatus{
+		Version: h.version, PID: os.Getpid(), StartedAt: control.At(h.started), Config: h.cfg.Path, StateDir: h.cfg.StateDir,
+	}}
+	for _, g := range h.ordered() {
+		s.Gateways = append(s.Gateways, g.status())
+	}
+	s.Plugins = h.pluginStatus()
+	return s
+}
+
+func (h *Host) pluginStatus() []control.Plugin {
+	var out []control.Plugin
+	for _, p := range h.plugins.Plugins() {
+		out = append(out, pluginOf(p, h.cfg.Plugins[p.Name].Path))
+	}
+	return out
+}
+
+func pluginOf(p pluginhost.State, path string) control.Plugin {
+	out := control.Plugin{
+		Name: p.Name, Version: p.Version, PID: p.PID, State: p.State, Restarts: p.Restarts, Path: path, RSSBytes: rss(p.PID),
+	}
+	for _, s := range p.Services {
+		out.Services = append(out.Services, string(s.Kind))
+	}
+	if p.Err != nil {
+		out.Error = failureOf(p.Err)
+	}
+	return out
+}
+
+// status is the gateway's state in the API's words. Uptime is computed now, not when something was last written (B008).
+func (g *gateway) status() control.Gateway {
+	snap := g.engine.Snapshot()
+	s := snap.State
+	out := control.Gateway{
+		Name: g.name, State: string(s.Public()), Phase: string(s.Phase), Ready: s.Public() == lifecycle.Running, Owner: string(s.Owner()),
+		LaunchID: string(s.Launch), PID: s.Process.PID, Port: g.cfg.Port, ConnectedAt: control.At(s.ConnectedAt),
+		ReconnectAttempts: s.Reconnects, Restarts: s.Restarts, Adopted: s.Adopted, Error: failure(s.Err),
+		Launcher: g.cfg.Launcher, Doctors: g.cfg.Doctors, Classifiers: g.cfg.Classifiers, Unload: g.cfg.Unload,
+	}
+	if since := uptimeFrom(s); !since.IsZero() {
+		out.UptimeMs = control.Ms(time.Since(since))
+	}
+	if s.Hello != nil {
+		out.Version, out.BootID = s.Hello.Version, s.Hello.BootID
+	}
+	for _, c := range s.Conditions {
+		out.Conditions = append(out.Conditions, conditionOf(c))
+	}
+	if s.LastExit != nil {
+		x := exitOf(s.LastExit, snap.Tail(20))
+		out.LastExit = &x
+	}
+	if open, ok := g.engine.Session(); ok {
+		st := open.Stats()
+		out.Session = &control.Session{Protocol: st.Protocol, ConnID: st.ConnID, Scopes: st.Scopes, LastFrameAt: control.At(st.LastFrameAt)}
+		if st.RTT > 0 {
+			out.Session.RTTMs = control.Ms(st.RTT)
+		}
+	}
+	if w := snap.Waterfall; !w.StartedAt.IsZero() {
+		start := &control.Start{Outcome: w.Outcome}
+		if w.Outcome != "" {
+			start.TotalMs = control.Ms(w.Total)
+		}
+		for _, st := range w.Stages {
+			stage := control.Stage{Name: st.Name, StartMs: st.Start.Milliseconds(), Detail: st.Detail}
+			if st.Took > 0 {
+				stage.Ms = control.Ms(st.Took)
+			}
+			start.Stages = append(start.Stages, stage)
+		}
+		out.LastStart = start
+	}
+	return out
+}
+
+func conditionOf(c lifecycle.Condition) control.Condition {
+	return control.Condition{Code: c.Code, Since: control.At(c.Since), Message: c.Message, Hint: c.Hint}
+}
+
+func exitOf(x *lifecycle.Exit, tail []string) control.Exit {
+	out := control.Exit{Signal: x.Signal, At: control.At(x.At), Tail: tail}
+	if x.Known && x.Signal == "" {
+		out.Code = &x.Code
+	}
+	return out
+}
+
+func failure(p *lifecycle.Problem) *control.Failure {
+	if p == nil {
+		return nil
+	}
+	out := &control.Failure{Code: p.Code, Message: p.Message, Hint: p.Hint}
+	if out.Code == "" {
+		out.Code = string(fault.Internal)
+	}
+	if out.Hint == "" {
+		out.Hint = "look at the gateway's output with `gatehost logs`"
+	}
+	return out
+}
+
+func failureOf(err error) *control.Failure {
+	out := &control.Failure{Code: string(fault.CodeOf(err)), Message: err.Error(), Hint: fault.HintOf(err)}
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Code != "" {
+		out.Code = string(f.Code)
+	}
+	return out
+}

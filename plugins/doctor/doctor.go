@@ -1,0 +1,271 @@
+package openclawdoctor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// Codes of findings; stable.
+const (
+	CodeConfigInvalid      = "config-invalid"
+	CodeConfigMissing      = "config-missing"
+	CodePortConflict       = "port-conflict"
+	CodeSecondInstance     = "second-instance"
+	CodeMigrationLocked    = "migration-locked"
+	CodeRuntimeFatal       = "runtime-fatal"
+	CodeChannelsSuppressed = "channels-suppressed"
+	CodeTokenMissing       = "token-missing"
+)
+
+const (
+	evidenceValidate = "config-validate"
+	evidenceFile     = "config-file"
+	validateTimeout  = 45 * time.Second  // 1 s when idle; a whole Node start on a busy machine
+	repairTimeout    = 120 * time.Second // B313
+	maxQuoted        = 8                 // lines or issues shown with a finding
+)
+
+// Doctor diagnoses OpenClaw gateways.
+type Doctor struct{}
+
+var _ doctor.Doctor = Doctor{}
+
+// Diagnose finds out what is wrong. Exit code 78 alone says nothing: it stands for a bad configuration, a missing one, a second
+// instance and more (gateway-facts §4), so the gateway's own words decide, and for a configuration its own validator.
+func (Doctor) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor.Diagnosis, error) {
+	if req.Gateway.Profile != "openclaw" {
+		return doctor.Diagnosis{}, fault.New(fault.Unsupported, fmt.Sprintf("cannot diagnose a gateway of profile %q: this doctor knows OpenClaw", req.Gateway.Profile))
+	}
+	if f, ok := fromWords(req); ok {
+		return doctor.Diagnosis{Findings: []doctor.Finding{f}}, nil
+	}
+	if !concernsConfig(req.Incident) {
+		return doctor.Diagnosis{}, nil
+	}
+	validate, asked := find(req.Evidence, evidenceValidate)
+	if !asked {
+		return doctor.Diagnosis{Wants: wants(req.Gateway)}, nil
+	}
+	file, _ := find(req.Evidence, evidenceFile)
+	return doctor.Diagnosis{Findings: judgeConfig(req, validate, file)}, nil
+}
+
+func find(list []doctor.Evidence, id string) (doctor.Evidence, bool) {
+	i := slices.IndexFunc(list, func(e doctor.Evidence) bool { return e.ID == id })
+	if i < 0 {
+		return doctor.Evidence{}, false
+	}
+	return list[i], true
+}
+
+func wants(gw plugin.GatewayFacts) []doctor.EvidenceRequest {
+	out := []doctor.EvidenceRequest{{
+		ID: evidenceValidate, Argv: append(slices.Clone(gw.Command), "config", "validate", "--json"), Timeout: validateTimeout,
+	}}
+	if gw.ConfigPath != "" {
+		out = append(out, doctor.EvidenceRequest{ID: evidenceFile, File: gw.ConfigPath})
+	}
+	return out
+}
+
+// concernsConfig reports whether the configuration may be to blame: its words, or nobody's incident, or an exit that says nothing.
+func concernsConfig(i *doctor.Incident) bool {
+	if i == nil {
+		return true
+	}
+	if slices.Contains(i.Symptoms, plugin.SymptomConfigInvalid) || slices.Contains(i.Symptoms, plugin.SymptomZombie) {
+		return true
+	}
+	return i.Exit != nil && i.Exit.Known && i.Exit.Code == 78
+}
+
+// fromWords are troubles that the gateway names so clearly that nothing has to be asked. None is repairable.
+func fromWords(req doctor.DiagnoseRequest) (doctor.Finding, bool) {
+	if req.Incident == nil {
+		return doctor.Finding{}, false
+	}
+	for _, k := range known() {
+		if !slices.Contains(req.Incident.Symptoms, k.symptom) {
+			continue
+		}
+		f := k.finding
+		f.Evidence = quote(req.Incident.Lines, k.symptom)
+		if f.Severity == plugin.SeverityError || !concernsConfig(req.Incident) {
+			return f, true
+		}
+	}
+	return doctor.Finding{}, false
+}
+
+type knownTrouble struct {
+	symptom plugin.Symptom
+	finding doctor.Finding
+}
+
+// known is in order of what counts most.
+func known() []knownTrouble {
+	return []knownTrouble{
+		{plugin.SymptomRuntimeFatal, doctor.Finding{
+			Code: CodeRuntimeFatal, Severity: plugin.SeverityError, Fatal: true,
+			Text: "the Node.js that runs the gateway is not one that it supports",
+			Hint: "install Node 24.16 or newer and put it first in launch.path_prepend",
+		}},
+		{plugin.SymptomMigrationLocked, doctor.Finding{
+			Code: CodeMigrationLocked, Severity: plugin.SeverityError, Fatal: true, OtherOwner: true,
+			Text: "another OpenClaw process is migrating this state directory",
+			Hint: "wait until it has finished, then run `gatehost start`",
+		}},
+		{plugin.SymptomStateLocked, doctor.Finding{
+			Code: CodeSecondInstance, Severity: plugin.SeverityError, OtherOwner: true,
+			Text: "another OpenClaw process owns the gateway's state directory",
+			Hint: "stop it (`openclaw gateway stop`, or its service), or give this gateway its own launch.state_dir",
+		}},
+		{plugin.SymptomPortConflict, doctor.Finding{
+			Code: CodePortConflict, Severity: plugin.SeverityError, OtherOwner: true,
+			Text: "another process listens on the gateway's port",
+			Hint: "stop it, or set another gateways.NAME.port",
+		}},
+		{plugin.SymptomConfigMissing, doctor.Finding{
+			Code: CodeConfigMissing, Severity: plugin.SeverityError, Fatal: true, ConfigPath: "gateway.mode",
+			Text: "the gateway's configuration is missing, or lacks gateway.mode",
+			Hint: "run `openclaw config set gateway.mode local`, or keep --allow-unconfigured in launch.args",
+		}},
+		{plugin.SymptomChannelsSuppressed, doctor.Finding{
+			Code: CodeChannelsSuppressed, Severity: plugin.SeverityWarning,
+			Text: "the gateway's crash-loop breaker holds its channels back after three unclean ends in five minutes",
+			Hint: "find out why it ended, wait five minutes, then run `gatehost restart`",
+		}},
+		{plugin.SymptomTokenMissing, doctor.Finding{
+			Code: CodeTokenMissing, Severity: plugin.SeverityWarning,
+			Text: "the gateway made a token of its own that nobody knows",
+			Hint: "set gateways.NAME.token",
+		}},
+	}
+}
+
+// quote is the lines that show a symptom.
+func quote(lines []plugin.Line, s plugin.Symptom) []string {
+	c := NewClassifier()
+	var out []string
+	for _, l := range lines {
+		if len(out) < maxQuoted && c.Line(l).Symptom == s {
+			out = append(out, trim(stripColour(l.Text)))
+		}
+	}
+	return out
+}
+
+// Plan proposes the vendor's own doctor for a broken configuration. It rewrites valid files, too (gateway-facts §5), so a plan
+// exists only for a finding that says that the file is broken.
+func (Doctor) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding) (*doctor.Plan, error) {
+	if f.Code != CodeConfigInvalid || !f.Repairable {
+		return nil, nil //nolint:nilnil // no plan is an answer
+	}
+	p := &doctor.Plan{
+		Title: "let OpenClaw's own doctor repair the configuration",
+		Steps: []doctor.Step{{
+			Title: "run openclaw doctor --fix",
+			Exec: &doctor.ExecStep{
+				Argv: append(slices.Clone(gw.Command), "doctor", "--fix", "--yes", "--non-interactive"), Timeout: repairTimeout,
+			},
+		}},
+	}
+	if gw.ConfigPath != "" {
+		p.Touches = []string{gw.ConfigPath}
+	}
+	return p, nil
+}
+
+// Repair is not needed: the plans have no delegated steps.
+func (Doctor) Repair(context.Context, doctor.RepairRequest, func(doctor.Progress)) (doctor.RepairResult, error) {
+	return doctor.RepairResult{}, fault.New(fault.Unsupported, "this doctor has no steps of its own")
+}
+
+// verdict is what `config validate --json` prints.
+type verdict struct {
+	Valid  *bool `json:"valid"`
+	Issues []struct {
+		Path          string `json:"path"`
+		Message       string `json:"message"`
+		AllowedValues []any  `json:"allowedValues"`
+	} `json:"issues"`
+}
+
+// judgeConfig decides from the validator's answer, and from the gateway's words where it has none: releases before 2026.9 may not
+// know --json.
+func judgeConfig(req doctor.DiagnoseRequest, validate, file doctor.Evidence) []doctor.Finding {
+	said := req.Incident != nil && slices.Contains(req.Incident.Symptoms, plugin.SymptomConfigInvalid)
+	v, readable := parseVerdict(validate.Stdout)
+	switch {
+	case !readable && said: // its own words have to do
+		return []doctor.Finding{{
+			Code: CodeConfigInvalid, Severity: plugin.SeverityError, Repairable: true,
+			Text: "the gateway refuses its configuration", Hint: "run `openclaw doctor` to see what is wrong with it",
+			Evidence: quote(req.Incident.Lines, plugin.SymptomConfigInvalid),
+		}}
+	case !readable, *v.Valid:
+		return nil // never repair what is not broken
+	case file.Available && !file.Exists && !said:
+		return nil // the validator calls a missing file invalid, the gateway starts without one
+	}
+	return []doctor.Finding{invalid(req.Gateway, v)}
+}
+
+func parseVerdict(stdout string) (verdict, bool) {
+	var v verdict
+	start := strings.IndexByte(stdout, '{') // warnings may come before it
+	if start < 0 {
+		return v, false
+	}
+	err := json.NewDecoder(strings.NewReader(stdout[start:])).Decode(&v)
+	return v, err == nil && v.Valid != nil
+}
+
+// invalid describes a broken configuration. Only unknown keys are something that the vendor's doctor mends (gateway-facts §5); for
+// the rest the operator is told the place and the allowed values.
+func invalid(gw plugin.GatewayFacts, v verdict) doctor.Finding {
+	f := doctor.Finding{Code: CodeConfigInvalid, Severity: plugin.SeverityError, Repairable: len(v.Issues) > 0}
+	var issues []string
+	for i, issue := range v.Issues {
+		text := issue.Message
+		if issue.Path != "" {
+			text = issue.Path + ": " + text
+		}
+		if len(issue.AllowedValues) > 0 {
+			text += fmt.Sprintf(" (allowed: %v)", issue.AllowedValues)
+		}
+		if i < maxQuoted {
+			issues = append(issues, text)
+		}
+		if f.ConfigPath == "" {
+			f.ConfigPath = issue.Path
+		}
+		f.Repairable = f.Repairable && strings.Contains(fold(issue.Message), "unrecognized key")
+	}
+	f.Text = "the gateway's configuration is invalid"
+	if len(issues) > 0 {
+		f.Text += ": " + issues[0]
+	}
+	if n := len(v.Issues) - 1; n > 0 {
+		f.Text += fmt.Sprintf(" (and %d more)", n)
+	}
+	f.Evidence = issues
+	f.Fatal = !f.Repairable
+	f.Hint = "correct " + orFile(gw.ConfigPath) + ", then run `gatehost start`"
+	return f
+}
+
+func orFile(path string) string {
+	if path == "" {
+		return "openclaw.json"
+	}
+	return path
+}

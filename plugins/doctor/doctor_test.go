@@ -1,0 +1,131 @@
+package openclawdoctor_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	openclawdoctor "github.com/gatehost/gatehost/plugins/doctor"
+	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+var facts = plugin.GatewayFacts{Name: "main", Profile: "openclaw", Command: []string{"node", "openclaw.mjs"}, ConfigPath: "/s/openclaw.json", StateDir: "/s"}
+
+// incidentOf is what the host would have seen in a captured run.
+func incidentOf(t *testing.T, name string, code int) *doctor.Incident {
+	t.Helper()
+	lines := captured(t, name)
+	return &doctor.Incident{Exit: &plugin.Exit{Code: code, Known: true}, Lines: lines, Symptoms: symptoms(lines)}
+}
+
+// diagnose answers every wish with the validator's output and the file's existence.
+func diagnose(t *testing.T, i *doctor.Incident, validate string, exists bool) (doctor.Diagnosis, bool) {
+	t.Helper()
+	req := doctor.DiagnoseRequest{Gateway: facts, Incident: i}
+	d, err := openclawdoctor.Doctor{}.Diagnose(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := len(d.Wants) > 0
+	for _, w := range d.Wants {
+		if len(w.Argv) > 0 && !slices.Equal(w.Argv[:2], facts.Command) {
+			t.Errorf("wants %v, which does not begin with the launch command", w.Argv)
+		}
+		req.Evidence = append(req.Evidence, doctor.Evidence{ID: w.ID, Available: true, Stdout: validate, Exists: exists})
+	}
+	if asked {
+		if d, err = (openclawdoctor.Doctor{}).Diagnose(t.Context(), req); err != nil || len(d.Wants) > 0 {
+			t.Fatalf("second round = %+v, %v", d, err)
+		}
+	}
+	return d, asked
+}
+
+const (
+	unknownKeys = `{"valid":false,"path":"/s/openclaw.json","issues":[{"path":"gateway","message":"Unrecognized key: \"bogusKey\""},{"path":"<root>","message":"Unrecognized key: \"nonsense\""}]}`
+	badEnum     = `{"valid":false,"issues":[{"path":"gateway.bind","message":"Invalid input","allowedValues":["loopback","lan"]}]}`
+	unparsable  = `{"valid":false,"issues":[{"path":"","message":"JSON5: invalid end of input at 1:33"}]}`
+	valid       = `{"valid":true,"path":"/s/openclaw.json","issues":[]}`
+)
+
+func TestTroublesAreToldApart(t *testing.T) {
+	for _, row := range []struct {
+		name, log  string
+		code       int
+		validate   string
+		want       string
+		repairable bool
+		asks       bool
+	}{
+		{"unknown keys are repairable", "bad-config-unknown-key", 78, unknownKeys, openclawdoctor.CodeConfigInvalid, true, true},
+		{"a wrong value is told with its place", "bad-config-bad-enum", 78, badEnum, openclawdoctor.CodeConfigInvalid, false, true},
+		{"an unparsable file is not repairable", "bad-config-bad-json", 78, unparsable, openclawdoctor.CodeConfigInvalid, false, true},
+		{"an older release exits with 1 and has no validator", "old-2026.3.13-bad-config", 1, "unknown option --json", openclawdoctor.CodeConfigInvalid, true, true},
+		{"a valid file is never repaired", "bad-config-unknown-key", 78, valid, "", false, true},
+		{"no configuration", "bad-config-no-mode", 78, "", openclawdoctor.CodeConfigMissing, false, false},
+		{"a second instance", "lock-conflict", 78, "", openclawdoctor.CodeSecondInstance, false, false},
+		{"a stranger on the port", "port-conflict-foreign", 1, "", openclawdoctor.CodePortConflict, false, false},
+		{"nothing of ours", "normal-start-and-SIGTERM", 3, "", "", false, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			d, asked := diagnose(t, incidentOf(t, row.log, row.code), row.validate, true)
+			if asked != row.asks {
+				t.Errorf("asked for evidence = %v, want %v", asked, row.asks)
+			}
+			if row.want == "" {
+				if len(d.Findings) != 0 {
+					t.Errorf("findings = %+v, want none", d.Findings)
+				}
+				return
+			}
+			if len(d.Findings) != 1 || d.Findings[0].Code != row.want || d.Findings[0].Repairable != row.repairable || d.Findings[0].Hint == "" {
+				t.Fatalf("findings = %+v, want %s, repairable %v, with a hint", d.Findings, row.want, row.repairable)
+			}
+			plan, err := openclawdoctor.Doctor{}.Plan(t.Context(), facts, d.Findings[0])
+			if err != nil || (plan != nil) != row.repairable {
+				t.Errorf("plan = %+v, %v", plan, err)
+			}
+		})
+	}
+}
+
+func TestExit78WithoutWordsIsAskedAboutAndNotRepairedBlindly(t *testing.T) {
+	d, asked := diagnose(t, &doctor.Incident{Exit: &plugin.Exit{Code: 78, Known: true}}, valid, true)
+	if !asked || len(d.Findings) != 0 {
+		t.Errorf("asked = %v, findings = %+v", asked, d.Findings)
+	}
+	d, _ = diagnose(t, &doctor.Incident{Exit: &plugin.Exit{Code: 78, Known: true}}, "", true)
+	if len(d.Findings) != 0 {
+		t.Errorf("without a readable answer: %+v", d.Findings)
+	}
+}
+
+func TestMissingFileIsNotBrokenWhenTheGatewayDoesNotSaySo(t *testing.T) {
+	if d, _ := diagnose(t, nil, unparsable, false); len(d.Findings) != 0 {
+		t.Errorf("findings = %+v", d.Findings)
+	}
+}
+
+func TestPlanRunsTheVendorsDoctorInTheGatewaysContext(t *testing.T) {
+	d, _ := diagnose(t, incidentOf(t, "bad-config-unknown-key", 78), unknownKeys, true)
+	plan, err := openclawdoctor.Doctor{}.Plan(t.Context(), facts, d.Findings[0])
+	if err != nil || len(plan.Steps) != 1 {
+		t.Fatalf("plan = %+v, %v", plan, err)
+	}
+	if got := strings.Join(plan.Steps[0].Exec.Argv, " "); got != "node openclaw.mjs doctor --fix --yes --non-interactive" {
+		t.Errorf("argv = %s", got)
+	}
+	if !slices.Equal(plan.Touches, []string{"/s/openclaw.json"}) {
+		t.Errorf("touches = %v", plan.Touches)
+	}
+}
+
+func TestOtherProfilesAreNotThisDoctorsPatients(t *testing.T) {
+	_, err := openclawdoctor.Doctor{}.Diagnose(t.Context(), doctor.DiagnoseRequest{Gateway: plugin.GatewayFacts{Profile: "plain"}})
+	if !errors.Is(err, fault.ErrUnsupported) {
+		t.Errorf("error = %v", err)
+	}
+}

@@ -1,0 +1,85 @@
+package launcherutility
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/shim"
+)
+
+func (l *Launcher) bundle(launchID string) (shim.Bundle, error) {
+	_, dirs, err := l.place()
+	if err != nil {
+		return shim.Bundle{}, err
+	}
+	if launchID == "" || launchID[0] == '.' || filepath.Base(launchID) != launchID {
+		return shim.Bundle{}, fault.New(fault.NotFound, fmt.Sprintf("no launch %.80q", launchID))
+	}
+	b, err := shim.OpenBundle(filepath.Join(dirs.Run, launchID))
+	return b, faultOf(err)
+}
+
+// client is the held connection to a launch's shim, made when there is none.
+func (l *Launcher) client(ctx context.Context, launchID string) (*shim.Client, error) {
+	l.mu.Lock()
+	c, dir := l.clients[launchID], filepath.Join(l.dirs.Run, launchID)
+	l.mu.Unlock()
+	if c != nil {
+		select {
+		case <-c.Done():
+		default:
+			return c, nil
+		}
+	}
+	c, err := shim.Connect(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return l.keep(launchID, c), nil
+}
+
+// keep holds c, or the one that came first.
+func (l *Launcher) keep(launchID string, c *shim.Client) *shim.Client {
+	l.mu.Lock()
+	old := l.clients[launchID]
+	if old != nil {
+		select {
+		case <-old.Done():
+			old = nil
+		default:
+		}
+	}
+	if old == nil {
+		l.clients[launchID] = c
+		l.mu.Unlock()
+		return c
+	}
+	l.mu.Unlock()
+	c.Close()
+	return old
+}
+
+func (l *Launcher) forget(launchID string) {
+	l.mu.Lock()
+	c := l.clients[launchID]
+	delete(l.clients, launchID)
+	l.mu.Unlock()
+	if c != nil {
+		c.Close()
+	}
+}
+
+// pause waits one beat, or fails with the cause of ctx.
+func pause(ctx context.Context) error {
+	t := time.NewTimer(20 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return faultOf(context.Cause(ctx))
+	}
+}

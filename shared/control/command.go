@@ -1,0 +1,201 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Action is what a command does to a gateway.
+type Action string
+
+// The actions; each is POST /v1/gateways/{name}/{action}.
+const (
+	ActionStart   Action = "start"
+	ActionStop    Action = "stop"
+	ActionRestart Action = "restart"
+	ActionReload  Action = "reload"
+)
+
+// Command is one command to one gateway.
+type Command struct {
+	Action Action `json:"-"`
+	Reason string `json:"reason,omitempty"` // for people, in events and logs
+	// WaitMs bounds the wait for the outcome; nil: as long as there is progress; 0: not at all.
+	WaitMs *int64 `json:"waitMs,omitempty"`
+	Now    bool   `json:"now,omitempty"`   // stop: without the grace
+	Drain  bool   `json:"drain,omitempty"` // stop: let work in flight end first
+}
+
+// Outcomes of a command.
+const (
+	OutcomeApplied    = "applied"
+	OutcomeJoined     = "joined"   // part of what was already under way
+	OutcomeDeferred   = "deferred" // put off first, then applied
+	OutcomeSuperseded = "superseded"
+	OutcomeFailed     = "failed"
+	OutcomeAccepted   = "accepted" // given without waiting for its end
+)
+
+// Outcome is how a command ended. Gateway is the status right after it; Error is set with failed and superseded.
+type Outcome struct {
+	Outcome string   `json:"outcome"`
+	Error   *Failure `json:"error,omitempty"`
+	TookMs  int64    `json:"tookMs"`
+	Gateway *Gateway `json:"gateway,omitempty"`
+}
+
+// RPCRequest is one call to a gateway.
+type RPCRequest struct {
+	Method    string          `json:"method"`
+	Params    json.RawMessage `json:"params,omitempty"`
+	TimeoutMs int64           `json:"timeoutMs,omitempty"` // 0: 30 s
+}
+
+// RPCResponse has exactly one of both.
+type RPCResponse struct {
+	Payload json.RawMessage `json:"payload,omitempty"`
+	Error   *RPCError       `json:"error,omitempty"`
+}
+
+// RPCError is a gateway's own answer that a call failed.
+type RPCError struct {
+	Code         string          `json:"code"`
+	Message      string          `json:"message"`
+	Details      json.RawMessage `json:"details,omitempty"`
+	Retryable    bool            `json:"retryable"`
+	RetryAfterMs *int64          `json:"retryAfterMs,omitempty"`
+}
+
+// Error is "CODE: message".
+func (e *RPCError) Error() string { return e.Code + ": " + e.Message }
+
+// LogsQuery is what to read of a gateway's output.
+type LogsQuery struct {
+	Follow bool
+	Tail   int // lines before following; 0: all that are kept
+	Since  time.Time
+	Level  string // least: debug, info, warn, error; "" all
+}
+
+// LogLine is one line of NDJSON of a gateway's output.
+type LogLine struct {
+	Cursor    uint64   `json:"cursor,omitempty"`
+	Time      Time     `json:"time,omitzero"`
+	LaunchID  string   `json:"launchId,omitempty"`
+	Stream    string   `json:"stream,omitempty"` // stdout, stderr
+	Level     string   `json:"level,omitempty"`
+	Text      string   `json:"text"`
+	Symptom   string   `json:"symptom,omitempty"`
+	RuleID    string   `json:"ruleId,omitempty"`
+	Tags      []string `json:"tags,omitempty"`
+	Truncated bool     `json:"truncated,omitempty"`
+	// LostBytes, on a line without text, says that output was lost before it could be read.
+	LostBytes uint64 `json:"lostBytes,omitempty"`
+}
+
+// Doctor actions.
+const (
+	DoctorDiagnose = "diagnose"
+	DoctorRepair   = "repair"
+	DoctorUndo     = "undo"
+)
+
+// DoctorRequest asks the doctors of a gateway.
+type DoctorRequest struct {
+	Action string `json:"action"`
+	DryRun bool   `json:"dryRun,omitempty"` // repair: only the plan and its difference
+	Stop   bool   `json:"stop,omitempty"`   // repair: stop a running gateway first, start it after
+}
+
+// Types of DoctorMessage.
+const (
+	DoctorFindingMessage  = "finding"
+	DoctorPlanMessage     = "plan"
+	DoctorProgressMessage = "progress"
+	DoctorResultMessage   = "result" // the last one
+)
+
+// DoctorMessage is one line of NDJSON of a doctor's work.
+type DoctorMessage struct {
+	Type     string         `json:"type"`
+	Finding  *DoctorFinding `json:"finding,omitempty"`
+	Plan     *DoctorPlan    `json:"plan,omitempty"`
+	Progress string         `json:"progress,omitempty"`
+	Result   *DoctorResult  `json:"result,omitempty"`
+}
+
+// DoctorFinding is one thing that a doctor says is wrong.
+type DoctorFinding struct {
+	Plugin     string   `json:"plugin"`
+	Code       string   `json:"code"`
+	Severity   string   `json:"severity"`
+	Text       string   `json:"text"`
+	Hint       string   `json:"hint,omitempty"`
+	Repairable bool     `json:"repairable"`
+	Evidence   []string `json:"evidence,omitempty"`
+}
+
+// DoctorPlan is what would be done.
+type DoctorPlan struct {
+	Plugin string   `json:"plugin"`
+	Title  string   `json:"title"`
+	Steps  []string `json:"steps"`
+	Diff   string   `json:"diff,omitempty"`
+}
+
+// DoctorResult is how it ended: healthy, findings, planned, repaired, nothing-to-do, undone, failed.
+type DoctorResult struct {
+	Outcome string   `json:"outcome"`
+	Error   *Failure `json:"error,omitempty"`
+	Diff    string   `json:"diff,omitempty"`
+	Backup  string   `json:"backup,omitempty"` // where what was before is kept
+}
+
+// Plugins is the answer to GET /v1/plugins.
+type Plugins struct {
+	Plugins []Plugin `json:"plugins"`
+}
+
+// Health is the answer to GET /healthz.
+type Health struct {
+	OK      bool   `json:"ok"`
+	Version string `json:"version"`
+	PID     int    `json:"pid"`
+}
+
+// Problem is an error of the API: application/problem+json (RFC 9457) with a stable code.
+type Problem struct {
+	Type      string `json:"type,omitempty"` // absent: about:blank
+	Status    int    `json:"status"`
+	Code      string `json:"code"`
+	Title     string `json:"title"`
+	Detail    string `json:"detail,omitempty"`
+	Hint      string `json:"hint,omitempty"`
+	Retryable bool   `json:"retryable,omitempty"`
+}
+
+// Codes of problems that clients act on; others are those of package fault.
+const (
+	CodeNoSuchGateway  = "no_such_gateway"
+	CodeNoSuchPlugin   = "no_such_plugin"
+	CodeNotFound       = "not_found"
+	CodeBadRequest     = "bad_request"
+	CodeTimedOut       = "timed_out" // the operation may still finish
+	CodeNotImplemented = "not_implemented"
+	CodeHostRestarting = "host_restarting" // try again
+	CodeForbidden      = "permission_denied"
+	CodeInternal       = "internal"
+)
+
+// Error is the detail, or the title without one.
+func (p *Problem) Error() string {
+	switch {
+	case p.Detail != "":
+		return p.Detail
+	case p.Title != "":
+		return p.Title
+	default:
+		return fmt.Sprintf("the host answered with status %d", p.Status)
+	}
+}

@@ -1,0 +1,127 @@
+package control
+
+import "encoding/json"
+
+// Event is one thing that happened, as the host tells it.
+type Event struct {
+	Cursor  uint64          `json:"cursor"`
+	Time    Time            `json:"time"`
+	Gateway string          `json:"gateway,omitempty"`
+	Plugin  string          `json:"plugin,omitempty"`
+	Type    string          `json:"type"`
+	Cause   uint64          `json:"cause,omitempty"`
+	Data    json.RawMessage `json:"data,omitempty"`
+}
+
+// Types of events. Their Data is the type named beside them, where there is one.
+const (
+	EventGatewayState          = "gateway.state"          // StateData
+	EventGatewayCondition      = "gateway.condition"      // ConditionData
+	EventGatewayExit           = "gateway.exit"           // ExitData
+	EventGatewaySessionOpened  = "gateway.session.opened" // SessionData
+	EventGatewaySessionLost    = "gateway.session.lost"   // SessionData
+	EventGatewayEvent          = "gateway.event"          // GatewayEventData
+	EventGatewayChatMessage    = "gateway.chat.message"
+	EventGatewayChannelStatus  = "gateway.channel.status"
+	EventGatewayNotification   = "gateway.notification"
+	EventGatewayMessage        = "gateway.message"
+	EventGatewayOutput         = "gateway.output"         // LogLine
+	EventGatewayDoctorFinding  = "gateway.doctor.finding" // DoctorFinding
+	EventGatewayDoctorPlan     = "gateway.doctor.plan"    // DoctorPlan
+	EventGatewayDoctorProgress = "gateway.doctor.progress"
+	EventGatewayDoctorFinished = "gateway.doctor.finished" // DoctorResult
+	EventGatewayReconnect      = "gateway.reconnect"       // ReconnectData
+	EventPluginState           = "plugin.state"            // PluginData
+	EventConfigReloaded        = "config.reloaded"
+	EventHostStarted           = "host.started"
+	EventHostStopping          = "host.stopping" // HostStoppingData
+	// EventDropped is made by the client when the host says that events were lost to this reader: DroppedData.
+	EventDropped = "dropped"
+)
+
+// StateData is one step of a gateway: its state, its phase, or both have changed.
+type StateData struct {
+	From      string   `json:"from,omitempty"` // state before
+	State     string   `json:"state"`
+	Phase     string   `json:"phase,omitempty"`
+	ElapsedMs *int64   `json:"elapsedMs,omitempty"` // since this start or stop began
+	Attempt   int      `json:"attempt,omitempty"`
+	Detail    string   `json:"detail,omitempty"` // why, for people
+	PID       int      `json:"pid,omitempty"`
+	Port      int      `json:"port,omitempty"`
+	Version   string   `json:"version,omitempty"`
+	Owner     string   `json:"owner,omitempty"`
+	Adopted   bool     `json:"adopted,omitempty"`
+	Error     *Failure `json:"error,omitempty"`
+}
+
+// ConditionData is a condition that came or went.
+type ConditionData struct {
+	Condition
+	Active bool `json:"active"`
+}
+
+// ExitData is the end of a gateway's process.
+type ExitData struct {
+	Exit
+	LaunchID string `json:"launchId,omitempty"`
+	PID      int    `json:"pid,omitempty"`
+	Expected bool   `json:"expected"`
+}
+
+// MarshalJSON is needed since Exit's would be taken for the whole.
+func (e ExitData) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Code     *int     `json:"code,omitempty"`
+		Signal   string   `json:"signal,omitempty"`
+		At       Time     `json:"at,omitzero"`
+		Tail     []string `json:"tail"`
+		LaunchID string   `json:"launchId,omitempty"`
+		PID      int      `json:"pid,omitempty"`
+		Expected bool     `json:"expected"`
+	}{e.Code, e.Signal, e.At, list(e.Tail), e.LaunchID, e.PID, e.Expected})
+}
+
+// SessionData is a session that was opened or lost.
+type SessionData struct {
+	Protocol int    `json:"protocol,omitempty"`
+	ConnID   string `json:"connId,omitempty"`
+	BootID   string `json:"bootId,omitempty"`
+	Version  string `json:"version,omitempty"`
+	Code     int    `json:"code,omitempty"` // of the WebSocket's close
+	Reason   string `json:"reason,omitempty"`
+}
+
+// GatewayEventData is what a gateway sent.
+type GatewayEventData struct {
+	Event   string          `json:"event"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+// ReconnectData is an automatic attempt.
+type ReconnectData struct {
+	Attempt     int      `json:"attempt"`
+	DelayMs     *int64   `json:"delayMs,omitempty"`
+	Outcome     string   `json:"outcome,omitempty"`
+	SuccessRate *float64 `json:"successRate,omitempty"`
+}
+
+// PluginData is a change of a plugin's process.
+type PluginData struct {
+	State    string   `json:"state"`
+	PID      int      `json:"pid,omitempty"`
+	Version  string   `json:"version,omitempty"`
+	Restarts int      `json:"restarts,omitempty"`
+	Error    *Failure `json:"error,omitempty"`
+}
+
+// HostStoppingData says why the host stops.
+type HostStoppingData struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// DroppedData says how many events a reader lost; Reset: all before this host began.
+type DroppedData struct {
+	Dropped uint64 `json:"dropped"`
+	Reset   bool   `json:"reset,omitempty"`
+}

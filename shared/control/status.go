@@ -1,0 +1,168 @@
+package control
+
+import "encoding/json"
+
+// Status is the answer to GET /v1/status.
+type Status struct {
+	Host     HostStatus `json:"host"`
+	Gateways []Gateway  `json:"gateways"`
+	Plugins  []Plugin   `json:"plugins"`
+}
+
+// HostStatus is about the host itself.
+type HostStatus struct {
+	Version   string `json:"version"`
+	PID       int    `json:"pid"`
+	StartedAt Time   `json:"startedAt"`
+	Config    string `json:"config,omitempty"` // path of config.toml; absent without one
+	StateDir  string `json:"stateDir"`
+}
+
+// States of a gateway.
+const (
+	StateStopped      = "stopped"
+	StateStarting     = "starting"
+	StateRunning      = "running"
+	StateReconnecting = "reconnecting"
+	StateStopping     = "stopping"
+	StateError        = "error"
+)
+
+// Gateway is one gateway's status.
+type Gateway struct {
+	Name              string      `json:"name"`
+	State             string      `json:"state"`
+	Phase             string      `json:"phase,omitempty"`
+	Ready             bool        `json:"ready"`
+	Conditions        []Condition `json:"conditions"`
+	Owner             string      `json:"owner"` // none, owned, attached
+	LaunchID          string      `json:"launchId,omitempty"`
+	PID               int         `json:"pid,omitempty"`
+	Port              int         `json:"port"`
+	UptimeMs          *int64      `json:"uptimeMs,omitempty"` // since it was running, at the time of the answer (B008)
+	ConnectedAt       Time        `json:"connectedAt,omitzero"`
+	Version           string      `json:"version,omitempty"`
+	BootID            string      `json:"bootId,omitempty"`
+	ReconnectAttempts int         `json:"reconnectAttempts"`
+	Restarts          int         `json:"restarts"`
+	Adopted           bool        `json:"adopted"`
+	Drift             []string    `json:"drift"`
+	Error             *Failure    `json:"error"`
+	LastExit          *Exit       `json:"lastExit"`
+	Session           *Session    `json:"session"`
+	LastStart         *Start      `json:"lastStart,omitempty"`
+	Launcher          string      `json:"launcher"`
+	Doctors           []string    `json:"doctors"`
+	Classifiers       []string    `json:"classifiers"`
+	Unload            []string    `json:"unload"`
+}
+
+// Condition is something that is not well while a gateway runs.
+type Condition struct {
+	Code    string `json:"code"`
+	Since   Time   `json:"since,omitzero"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Failure is an error with a stable code and a hint.
+type Failure struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Exit is how a process ended; Code is nil when it was killed by Signal or nobody saw it.
+type Exit struct {
+	Code   *int     `json:"code,omitempty"`
+	Signal string   `json:"signal,omitempty"`
+	At     Time     `json:"at,omitzero"`
+	Tail   []string `json:"tail"`
+}
+
+// Session is the open WebSocket session.
+type Session struct {
+	Protocol    int      `json:"protocol"`
+	ConnID      string   `json:"connId,omitempty"`
+	Scopes      []string `json:"scopes"`
+	LastFrameAt Time     `json:"lastFrameAt,omitzero"`
+	RTTMs       *int64   `json:"rttMs,omitempty"`
+}
+
+// Start is the waterfall of the last start; TotalMs is nil while it lasts.
+type Start struct {
+	TotalMs *int64  `json:"totalMs,omitempty"`
+	Outcome string  `json:"outcome,omitempty"` // absent while it lasts; then running, error, stopped, failed
+	Stages  []Stage `json:"stages"`
+}
+
+// Stage is one step of a start; Ms is nil while it lasts.
+type Stage struct {
+	Name    string `json:"name"`
+	StartMs int64  `json:"startMs"`
+	Ms      *int64 `json:"ms,omitempty"`
+	Detail  string `json:"detail,omitempty"`
+}
+
+// Plugin is one plugin's status. Kinds and Path are for `plugin info`.
+type Plugin struct {
+	Name     string   `json:"name"`
+	Version  string   `json:"version,omitempty"`
+	Services []string `json:"services"`
+	PID      int      `json:"pid,omitempty"`
+	State    string   `json:"state"` // running, backing-off, failed, stopped
+	Restarts int      `json:"restarts"`
+	RSSBytes uint64   `json:"rssBytes,omitempty"`
+	Path     string   `json:"path,omitempty"`
+	Error    *Failure `json:"error,omitempty"`
+}
+
+// MarshalJSON writes lists without entries as [].
+func (s Status) MarshalJSON() ([]byte, error) {
+	type plain Status
+	s.Gateways, s.Plugins = list(s.Gateways), list(s.Plugins)
+	return json.Marshal(plain(s))
+}
+
+// MarshalJSON writes lists without entries as [].
+func (g Gateway) MarshalJSON() ([]byte, error) {
+	type plain Gateway
+	g.Conditions, g.Drift, g.Doctors = list(g.Conditions), list(g.Drift), list(g.Doctors)
+	g.Classifiers, g.Unload = list(g.Classifiers), list(g.Unload)
+	return json.Marshal(plain(g))
+}
+
+// MarshalJSON writes lists without entries as [].
+func (e Exit) MarshalJSON() ([]byte, error) {
+	type plain Exit
+	e.Tail = list(e.Tail)
+	return json.Marshal(plain(e))
+}
+
+// MarshalJSON writes lists without entries as [].
+func (s Session) MarshalJSON() ([]byte, error) {
+	type plain Session
+	s.Scopes = list(s.Scopes)
+	return json.Marshal(plain(s))
+}
+
+// MarshalJSON writes lists without entries as [].
+func (s Start) MarshalJSON() ([]byte, error) {
+	type plain Start
+	s.Stages = list(s.Stages)
+	return json.Marshal(plain(s))
+}
+
+// MarshalJSON writes lists without entries as [].
+func (p Plugin) MarshalJSON() ([]byte, error) {
+	type plain Plugin
+	p.Services = list(p.Services)
+	return json.Marshal(plain(p))
+}
+
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}

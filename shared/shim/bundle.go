@@ -1,0 +1,303 @@
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/shim/outlog"
+	"github.com/gatehost/gatehost/shared/shim/process"
+)
+
+// Status is the truth about a bundle: what its files say, checked against the processes that live.
+type Status string
+
+// The statuses.
+const (
+	StatusNew       Status = "new"       // no shim ever wrote to it
+	StatusStarting  Status = "starting"  // a shim is at work, the gateway does not run yet
+	StatusRunning   Status = "running"   // under its shim
+	StatusUnwatched Status = "unwatched" // the gateway lives, its shim does not
+	StatusEnded     Status = "ended"     // Exit is nil when nobody saw how
+	StatusFailed    Status = "failed"    // it never came to a gateway
+	StatusBroken    Status = "broken"    // Problem says why; nothing else is set
+)
+
+// Bundle is one launch as its files and the process table tell it. It is a snapshot and safe to copy.
+type Bundle struct {
+	Dir       string
+	LaunchID  string
+	Status    Status
+	Detail    string // for people: why it is unwatched, failed, or ended unseen
+	Spec      *SavedSpec
+	State     *State // nil in StatusNew
+	Exit      *Exit
+	ShimAlive bool
+	Problem   error // in StatusBroken; errors.Is ErrBroken
+}
+
+// OpenBundle reads a bundle without asking its shim. Errors: ErrNoBundle, ErrBroken (with what is wrong).
+func OpenBundle(dir string) (Bundle, error) {
+	b := Bundle{Dir: dir, LaunchID: filepath.Base(dir)}
+	if err := b.read(); err != nil {
+		if errors.Is(err, ErrNoBundle) {
+			return b, err
+		}
+		b = Bundle{Dir: dir, LaunchID: b.LaunchID, Status: StatusBroken}
+		b.Problem = fmt.Errorf("cannot read launch bundle %s: %w: %w", dir, ErrBroken, err)
+		return b, b.Problem
+	}
+	return b, nil
+}
+
+// List reads all bundles of a run directory, in order of their launch id. What cannot be read is in the list as StatusBroken.
+// A run directory that does not exist holds none.
+func List(runDir string) ([]Bundle, error) {
+	entries, err := os.ReadDir(runDir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot list launches: %w", err)
+	}
+	var all []Bundle
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		b, err := OpenBundle(filepath.Join(runDir, e.Name()))
+		if errors.Is(err, ErrNoBundle) {
+			continue // removed meanwhile
+		}
+		all = append(all, b)
+	}
+	slices.SortFunc(all, func(a, b Bundle) int { return strings.Compare(a.LaunchID, b.LaunchID) })
+	return all, nil
+}
+
+func (b *Bundle) read() error {
+	fi, err := os.Lstat(b.Dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%w: %s", ErrNoBundle, b.LaunchID)
+	case err != nil:
+		return err
+	case !fi.IsDir():
+		return errors.New("it is not a directory")
+	}
+	if err := checkLaunchID(b.LaunchID); err != nil {
+		return err
+	}
+	var spec SavedSpec
+	if err := readJSON(filepath.Join(b.Dir, specFile), &spec); err == nil {
+		b.Spec = &spec
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var state State
+	switch err := readJSON(filepath.Join(b.Dir, stateFile), &state); {
+	case errors.Is(err, os.ErrNotExist):
+		b.Status = StatusNew
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := state.check(b.LaunchID); err != nil {
+		return err
+	}
+	b.State = &state
+	return b.judge()
+}
+
+func (s State) check(launchID string) error {
+	switch {
+	case s.Version < 1:
+		return errors.New("state.json has no version")
+	case s.LaunchID != launchID:
+		return fmt.Errorf("state.json is of launch %.80q", s.LaunchID)
+	case s.Shim.PID <= 0 || s.Shim.StartTime == "" || s.BootID == "":
+		return errors.New("state.json does not name its shim")
+	case s.Gateway.PID < 0 || (s.Gateway.PID > 0 && s.Gateway.StartTime == ""):
+		return errors.New("state.json does not name its gateway")
+	}
+	return nil
+}
+
+// judge looks at the processes first and at the exit record then, so that an end in between is not missed.
+func (b *Bundle) judge() error {
+	boot, err := process.BootID()
+	if err != nil {
+		return err
+	}
+	sameBoot := boot == b.State.BootID
+	b.ShimAlive = sameBoot && b.State.Shim.Alive()
+	gateway := sameBoot && b.State.Gateway.Alive()
+	if b.Exit, err = readExit(b.Dir); err != nil {
+		return err
+	}
+	switch {
+	case b.State.Phase == PhaseFailed:
+		b.Status, b.Detail = StatusFailed, "launch failed"
+		if b.State.Failure != nil {
+			b.Detail = b.State.Failure.Message
+		}
+	case b.Exit != nil:
+		b.Status = StatusEnded
+	case b.ShimAlive && b.State.Phase == PhaseStarting:
+		b.Status = StatusStarting
+	case b.ShimAlive:
+		b.Status = StatusRunning
+	case gateway:
+		b.Status, b.Detail = StatusUnwatched, fmt.Sprintf("its shim (pid %d) is gone", b.State.Shim.PID)
+	case b.State.Gateway.PID == 0:
+		b.Status, b.Detail = StatusFailed, "its shim ended before there was a gateway"
+	case !sameBoot:
+		b.Status, b.Detail = StatusEnded, "ended unseen: the machine was started anew"
+	default:
+		b.Status, b.Detail = StatusEnded, "ended unseen: its shim ended first"
+	}
+	return nil
+}
+
+// Live reports whether the gateway, or a shim that is about to start it, is believed to exist.
+func (b Bundle) Live() bool {
+	return b.Status == StatusStarting || b.Status == StatusRunning || b.Status == StatusUnwatched
+}
+
+// Output reads what is kept on disk from a logical offset, without the shim, and ends with End. It fails with what sink fails
+// with. Do not use it while the shim lives: a segment may be overwritten while it is read.
+func (b Bundle) Output(ctx context.Context, from uint64, sink func(Item) error) error {
+	end := End{Exit: b.Exit, Running: b.Live()}
+	log, err := outlog.Open(b.Dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return sink(end)
+	case err != nil:
+		return err
+	}
+	defer log.Close()
+	for cursor := log.Read(from); ctx.Err() == nil; {
+		batch, err := cursor.Next()
+		if errors.Is(err, io.EOF) {
+			end.EndOffset = log.End()
+			end.Truncated = b.Exit == nil || b.Exit.Truncated || !b.Exit.Final
+			return sink(end)
+		}
+		if err != nil {
+			return err
+		}
+		if err := deliver(batch, sink); err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
+}
+
+func deliver(batch outlog.Batch, sink func(Item) error) error {
+	if batch.Gap != nil {
+		if err := sink(Gap{*batch.Gap}); err != nil {
+			return err
+		}
+	}
+	for _, r := range batch.Records {
+		if err := sink(Record{r}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Usage is what the gateway's processes cost now.
+func (b Bundle) Usage() (process.Usage, error) {
+	if b.State == nil || !b.Live() {
+		return process.Usage{}, nil
+	}
+	return process.Measure(b.State.Tree())
+}
+
+// Signal sends a signal to a gateway whose shim is gone. Errors: ErrEnded, ErrBadSignal.
+func (b Bundle) Signal(name string) error {
+	sig, err := process.ParseSignal(name)
+	if err != nil {
+		return Failf(CodeBadSignal, "%v", err)
+	}
+	err = process.ErrGone
+	if b.Live() && b.State != nil {
+		err = b.State.Gateway.Signal(sig)
+	}
+	if errors.Is(err, process.ErrGone) {
+		return fmt.Errorf("cannot signal launch %s: %w", b.LaunchID, ErrEnded)
+	}
+	return err
+}
+
+// StopUnwatched ends a launch whose shim is gone: SIGTERM to the gateway, up to grace of waiting, then the whole tree is killed,
+// found by descent and by EnvMark. It is also the sweep after an end that nobody saw, and idempotent. How the gateway ended
+// is not known then. Errors: ErrRunning while the shim lives, ErrSurvived.
+func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped, error) {
+	if b.State == nil {
+		return Stopped{}, nil
+	}
+	if b.ShimAlive && b.State.Shim.Alive() {
+		return Stopped{}, fmt.Errorf("cannot stop without shim: %w: shim is pid %d", ErrRunning, b.State.Shim.PID)
+	}
+	if boot, err := process.BootID(); err != nil || boot != b.State.BootID {
+		return Stopped{}, err // nothing of another boot lives
+	}
+	var stopped Stopped
+	gateway, q := b.State.Gateway, b.State.Tree()
+	if grace > 0 && gateway.Signal(syscall.SIGTERM) == nil {
+		wait, cancel := context.WithTimeout(ctx, grace)
+		err := gateway.WaitGone(wait)
+		cancel()
+		if ctx.Err() != nil {
+			return Stopped{}, context.Cause(ctx)
+		}
+		stopped.Killed = err != nil
+	}
+	sweep := sweepGrace
+	if gateway.Alive() {
+		stopped.Killed, sweep = true, 0
+	}
+	swept, err := process.End(ctx, q, sweep)
+	if stopped.Killed {
+		swept--
+	}
+	stopped.Swept = max(swept, 0)
+	if err != nil {
+		return stopped, fmt.Errorf("%w: %w", ErrSurvived, err)
+	}
+	return stopped, nil
+}
+
+// sweepGrace is how long what a gateway left behind has between SIGTERM and SIGKILL.
+const sweepGrace = 2 * time.Second
+
+// Remove forgets a launch that is over: its files and its socket. Errors: ErrRunning; ErrBroken, for what cannot be read may
+// still live. A bundle that is gone is fine.
+func Remove(dir string) error {
+	b, err := OpenBundle(dir)
+	if errors.Is(err, ErrNoBundle) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if b.Live() || b.ShimAlive {
+		return fmt.Errorf("cannot remove launch %s: %w", b.LaunchID, ErrRunning)
+	}
+	if b.State != nil && filepath.IsAbs(b.State.Socket) && strings.HasSuffix(b.State.Socket, socketSuffix) {
+		os.Remove(b.State.Socket)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("cannot remove launch %s: %w", b.LaunchID, err)
+	}
+	return nil
+}

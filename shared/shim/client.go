@@ -1,0 +1,266 @@
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/shim/outlog"
+	"github.com/gatehost/gatehost/shared/shim/process"
+)
+
+// Client talks to one living shim. Each call has a connection of its own, so none waits for another; one more is held for the
+// client's life, and tells the shim that it is not orphaned. All methods may be called concurrently.
+type Client struct {
+	dir      string
+	launchID string
+	socket   string
+	version  int
+	attach   net.Conn
+	done     chan struct{}
+	close    func()
+}
+
+// Connect finds the shim of a bundle and proves that it is the one. Errors: ErrNoBundle, ErrBroken, ErrShimGone, ErrVersion.
+func Connect(ctx context.Context, bundleDir string) (*Client, error) {
+	b, err := OpenBundle(bundleDir)
+	if err != nil {
+		return nil, err
+	}
+	if b.State == nil || !b.ShimAlive {
+		return nil, fmt.Errorf("cannot connect to launch %s: %w", b.LaunchID, ErrShimGone)
+	}
+	c := &Client{dir: bundleDir, launchID: b.LaunchID, socket: b.State.Socket, done: make(chan struct{})}
+	conn, state, err := c.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if state.LaunchID != b.LaunchID || state.Shim != b.State.Shim {
+		conn.Close()
+		return nil, fmt.Errorf("cannot connect to launch %s: %w: %s answers for launch %.80q, %v",
+			b.LaunchID, ErrShimGone, c.socket, state.LaunchID, state.Shim)
+	}
+	if err := exchange(conn, Request{Op: OpAttach}, &Response{}); err != nil {
+		conn.Close()
+		return nil, c.failed(ctx, "attach", err)
+	}
+	c.attach = conn
+	c.close = sync.OnceFunc(func() { conn.Close() })
+	go func() {
+		defer close(c.done)
+		defer conn.Close()
+		_, _ = io.Copy(io.Discard, conn) // nothing is sent: it ends when either side closes
+	}()
+	return c, nil
+}
+
+// Close ends the connection that is held; calls under way go on. Idempotent.
+func (c *Client) Close() error {
+	c.close()
+	<-c.done
+	return nil
+}
+
+// Done is closed when the shim is gone, or the client was closed.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Dir is the bundle.
+func (c *Client) Dir() string { return c.dir }
+
+// dial opens a connection and shakes hands.
+func (c *Client) dial(ctx context.Context) (net.Conn, State, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", c.socket)
+	if err != nil {
+		return nil, State{}, c.failed(ctx, "connect", err)
+	}
+	var answer Response
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	err = peerIsUs(conn)
+	if err == nil {
+		err = exchange(conn, Request{Op: OpHello, Versions: []int{ProtocolVersion}}, &answer)
+	}
+	if err == nil && answer.State == nil {
+		err = errors.New("hello was answered without a state")
+	}
+	if !stop() || err != nil {
+		conn.Close()
+		return nil, State{}, c.failed(ctx, "connect", err)
+	}
+	return conn, *answer.State, nil
+}
+
+// peerIsUs refuses a socket that another user put in the shim's place.
+func peerIsUs(conn net.Conn) error {
+	uid, err := PeerUID(conn)
+	switch {
+	case errors.Is(err, ErrUnsupported):
+		return nil
+	case err != nil:
+		return err
+	case uid != os.Geteuid() && uid != 0:
+		return fmt.Errorf("the socket belongs to user %d, not to %d", uid, os.Geteuid())
+	}
+	return nil
+}
+
+func exchange(conn net.Conn, req Request, answer *Response) error {
+	if err := WriteFrame(conn, req, nil); err != nil {
+		return err
+	}
+	if _, err := ReadFrame(conn, answer); err != nil {
+		return err
+	}
+	if answer.Error != nil {
+		return answer.Error
+	}
+	return nil
+}
+
+// failed words an error: what the shim said stands as it is, all else means that it is gone, or ctx is.
+func (c *Client) failed(ctx context.Context, verb string, err error) error {
+	if f, ok := errors.AsType[*Failure](err); ok {
+		return f
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("cannot %s launch %s: %w", verb, c.launchID, context.Cause(ctx))
+	}
+	return fmt.Errorf("cannot %s launch %s: %w: %w", verb, c.launchID, ErrShimGone, err)
+}
+
+func (c *Client) call(ctx context.Context, verb string, req Request) (Response, error) {
+	conn, _, err := c.dial(ctx)
+	if err != nil {
+		return Response{}, err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	var answer Response
+	if err := exchange(conn, req, &answer); err != nil {
+		return answer, c.failed(ctx, verb, err)
+	}
+	return answer, nil
+}
+
+// State asks for the present state, with the exit and the figures that are not on disk. Errors: ErrShimGone.
+func (c *Client) State(ctx context.Context) (State, error) {
+	answer, err := c.call(ctx, "ask", Request{Op: OpState})
+	if err != nil {
+		return State{}, err
+	}
+	if answer.State == nil {
+		return State{}, c.failed(ctx, "ask", errors.New("no state in the answer"))
+	}
+	return *answer.State, nil
+}
+
+// Signal sends a signal by its POSIX name to the gateway's own process. Errors: ErrEnded, ErrBadSignal, ErrShimGone.
+func (c *Client) Signal(ctx context.Context, name string) error {
+	_, err := c.call(ctx, "signal", Request{Op: OpSignal, Signal: name})
+	return err
+}
+
+// Stop sends SIGTERM to the gateway, kills its whole tree after grace (0: at once), and answers when nothing of it is left. On
+// an ended gateway it answers the recorded exit. A second stop with a shorter grace makes the first one shorter. The stop goes
+// on when ctx ends. Errors: ErrSurvived, ErrShimGone.
+func (c *Client) Stop(ctx context.Context, grace time.Duration) (Stopped, error) {
+	answer, err := c.call(ctx, "stop", Request{Op: OpStop, Grace: max(grace, 0)})
+	if err != nil {
+		return Stopped{}, err
+	}
+	if answer.Stopped == nil {
+		return Stopped{}, c.failed(ctx, "stop", errors.New("no exit in the answer"))
+	}
+	return *answer.Stopped, nil
+}
+
+// Release tells the shim of an ended gateway that its record was taken, and waits until the shim is gone. The bundle stays.
+// Errors: ErrRunning.
+func (c *Client) Release(ctx context.Context) error {
+	if _, err := c.call(ctx, "release", Request{Op: OpRelease}); err != nil && !errors.Is(err, ErrShimGone) {
+		return err
+	}
+	b, err := OpenBundle(c.dir)
+	if err != nil || b.State == nil {
+		return err
+	}
+	if err := b.State.Shim.WaitGone(ctx); err != nil {
+		return fmt.Errorf("cannot release launch %s: %w", c.launchID, err)
+	}
+	return nil
+}
+
+// Output calls sink, from one goroutine, with records and gaps from a logical offset on; with follow until the gateway's End,
+// with a Heartbeat at least every 15 seconds, else up to what is there (End with Running when the gateway lives). It fails with
+// what sink fails with, with the cause of ctx, or with ErrShimGone.
+func (c *Client) Output(ctx context.Context, from uint64, follow bool, sink func(Item) error) error {
+	conn, _, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	var answer Response
+	if err := exchange(conn, Request{Op: OpOutput, From: from, Follow: follow}, &answer); err != nil {
+		return c.failed(ctx, "read output of", err)
+	}
+	for {
+		var wire WireItem
+		data, err := ReadFrame(conn, &wire)
+		if err != nil {
+			return c.failed(ctx, "read output of", err)
+		}
+		item := wire.item(data)
+		if item == nil {
+			continue // of a newer protocol
+		}
+		if err := sink(item); err != nil {
+			return err
+		}
+		if _, last := item.(End); last {
+			return nil
+		}
+	}
+}
+
+func (w WireItem) item(data []byte) Item {
+	switch w.Kind {
+	case ItemRecord:
+		return Record{outlog.Record{Offset: w.Offset, Time: time.Unix(0, w.At), Stream: w.Stream, Flags: w.Flags, Data: data}}
+	case ItemGap:
+		return Gap{outlog.Gap{From: w.Offset, To: max(w.To, w.Offset)}}
+	case ItemHeartbeat:
+		return Heartbeat{EndOffset: w.Offset}
+	case ItemEnd:
+		end := End{EndOffset: w.Offset, Exit: w.Exit, Running: w.Exit == nil}
+		if w.Exit != nil {
+			end.Truncated = w.Exit.Truncated
+		}
+		return end
+	default:
+		return nil
+	}
+}
+
+// ProcessStartTime is the kernel's start time of a living process, opaque; with pid and BootID it proves identity.
+func ProcessStartTime(pid int) (string, error) { return process.StartTime(pid) }
+
+// BootID is the identity of this boot of the machine.
+func BootID() (string, error) { return process.BootID() }
+
+// logTail is the end of a shim's own log, for errors.
+func logTail(dir string) string {
+	b, err := readFile(filepath.Join(dir, LogFile), maxFile)
+	if err != nil {
+		return ""
+	}
+	return string(b[max(0, len(b)-2<<10):])
+}

@@ -1,0 +1,12 @@
+//go:build !unix
+
+package shim
+
+import "os"
+
+func syncDir(string) error { return nil }
+
+// Lock is ErrUnsupported here.
+func Lock(string) (*os.File, error) { return nil, ErrUnsupported }
+
+func private(string) error { return nil }

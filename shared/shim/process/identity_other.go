@@ -1,0 +1,16 @@
+//go:build !linux && !darwin
+
+package process
+
+import "syscall"
+
+// BootID is the identity of this boot of the machine; here it is ErrUnsupported.
+func BootID() (string, error) { return "", ErrUnsupported }
+
+func lookup(int) (entry, error) { return entry{}, ErrUnsupported }
+
+func (id Identity) signal(syscall.Signal) error { return ErrUnsupported }
+
+func table() ([]entry, error) { return nil, ErrUnsupported }
+
+func hasEnv(int, string) bool { return false }

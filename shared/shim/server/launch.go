@@ -1,0 +1,298 @@
+//go:build unix
+
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gatehost/gatehost/shared/shim"
+	"github.com/gatehost/gatehost/shared/shim/outlog"
+	"github.com/gatehost/gatehost/shared/shim/process"
+)
+
+// launch brings the gateway to life in the order that makes a crash at any point harmless: our identity on disk, the places
+// for exit and output reserved, the socket bound, a process that holds still, its identity on disk, and only then its program.
+func (s *supervisor) launch() *shim.Failure {
+	program, failure := s.resolve()
+	if failure != nil {
+		return s.fail(failure)
+	}
+	if err := s.prepare(); err != nil {
+		return s.fail(shim.Failf(shim.CodeInternal, "cannot launch gateway: %v", err))
+	}
+	held, err := s.hold(program)
+	if err != nil {
+		return s.fail(shim.Failf(shim.CodeInternal, "cannot launch gateway: cannot start a process: %v", err))
+	}
+	defer held.close()
+	if err := shim.WriteState(s.dir, s.state); err != nil {
+		return s.fail(shim.Failf(shim.CodeInternal, "cannot launch gateway: %v", err)) // closing lets the held process go
+	}
+	if failure := held.run(s.spec.Argv[0], program); failure != nil {
+		return s.fail(failure)
+	}
+	s.save(func(st *shim.State) { st.Phase = shim.PhaseRunning })
+	s.spec.Env = nil // needed no more, and full of secrets
+	for i, stream := range []outlog.Stream{outlog.Stdout, outlog.Stderr} {
+		s.readers[i] = make(chan bool, 1) // the reader never waits for the drain
+		go s.read(s.pipes[i], stream, s.readers[i])
+	}
+	return nil
+}
+
+// prepare does all that needs no gateway.
+func (s *supervisor) prepare() error {
+	self, err := process.Identify(os.Getpid())
+	if err != nil {
+		return err
+	}
+	boot, err := process.BootID()
+	if err != nil {
+		return err
+	}
+	s.state = shim.State{
+		Version: shim.ProtocolVersion, LaunchID: s.spec.LaunchID, Phase: shim.PhaseStarting, BootID: boot, Shim: self,
+		Socket: s.spec.Socket, Argv: s.spec.Argv, SpecHash: s.spec.Hash(), StartedAt: time.Now().UTC(), Labels: s.spec.Labels,
+	}
+	if err := shim.WriteState(s.dir, s.state); err != nil {
+		return err
+	}
+	if err := becomeSubreaper(); err != nil {
+		return fmt.Errorf("cannot become subreaper: %w", err)
+	}
+	if s.record, err = shim.ReserveExit(s.dir); err != nil {
+		return err
+	}
+	if s.out, err = outlog.Create(s.dir, s.spec.OutputMaxBytes); err != nil {
+		return err
+	}
+	if _, fault := s.out.Degraded(); fault != "" {
+		s.log.printf("output is kept in memory: %s", fault)
+	}
+	_ = os.Remove(s.spec.Socket) // of a shim that died; we hold the lock
+	if s.listener, err = net.Listen("unix", s.spec.Socket); err != nil {
+		return fmt.Errorf("cannot bind socket: %w", err)
+	}
+	return os.Chmod(s.spec.Socket, 0o600)
+}
+
+// fail records that there will be no gateway.
+func (s *supervisor) fail(f *shim.Failure) *shim.Failure {
+	s.log.printf("%s", f.Message)
+	s.mu.Lock()
+	launched := s.state.Version != 0
+	s.mu.Unlock()
+	if !launched { // nothing is on disk yet that a later reader would need
+		if self, err := process.Identify(os.Getpid()); err == nil {
+			boot, _ := process.BootID()
+			s.state = shim.State{
+				Version: shim.ProtocolVersion, LaunchID: s.spec.LaunchID, BootID: boot, Shim: self, Argv: s.spec.Argv,
+				SpecHash: s.spec.Hash(), StartedAt: time.Now().UTC(), Labels: s.spec.Labels, Socket: s.spec.Socket,
+			}
+		}
+	}
+	s.save(func(st *shim.State) { st.Phase, st.Failure = shim.PhaseFailed, f })
+	return f
+}
+
+// abandon gives up what a failed launch took.
+func (s *supervisor) abandon() {
+	if s.listener != nil {
+		s.listener.Close() // removes the socket
+	}
+	if s.out != nil {
+		s.out.Close()
+	}
+}
+
+// resolve finds the program as execvp would, in the gateway's own PATH and not in ours.
+func (s *supervisor) resolve() (string, *shim.Failure) {
+	name := s.spec.Argv[0]
+	cwd := s.spec.Cwd
+	if cwd == "" {
+		cwd = "/"
+	}
+	if fi, err := os.Stat(cwd); err != nil || !fi.IsDir() {
+		return "", shim.Failf(shim.CodeInvalid, "cannot launch gateway: working directory %q: not a directory", cwd)
+	}
+	var candidates []string
+	if strings.Contains(name, "/") {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(cwd, name)
+		}
+		candidates = []string{name}
+	} else {
+		for _, dir := range filepath.SplitList(s.env("PATH")) {
+			if filepath.IsAbs(dir) { // a relative element would mean another program in each directory
+				candidates = append(candidates, filepath.Join(dir, name))
+			}
+		}
+	}
+	denied := false
+	for _, path := range candidates {
+		switch fi, err := os.Stat(path); {
+		case errors.Is(err, os.ErrPermission):
+			denied = true
+		case err != nil:
+		case fi.IsDir() || fi.Mode().Perm()&0o111 == 0:
+			denied = true
+		default:
+			return path, nil
+		}
+	}
+	if denied {
+		return "", shim.Failf(shim.CodePermission, "cannot launch gateway: exec %q: permission denied", s.spec.Argv[0])
+	}
+	return "", shim.Failf(shim.CodeNotFound, "cannot launch gateway: exec %q: not found", s.spec.Argv[0])
+}
+
+func (s *supervisor) env(name string) string {
+	value := ""
+	for _, v := range s.spec.Env {
+		if v.Name == name {
+			value = v.Value
+		}
+	}
+	return value
+}
+
+// held is a process that has its pid but not yet its program.
+type held struct {
+	gate   *os.File // a byte lets it go; closing it ends it
+	result *os.File // an errno when its program could not be executed; the end of file when it could
+}
+
+func (h *held) close() {
+	h.gate.Close()
+	h.result.Close()
+}
+
+// hold starts ourselves again as "exec-child": it waits for a byte on descriptor 3 before it becomes the gateway.
+func (s *supervisor) hold(program string) (*held, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	var closers []*os.File
+	defer func() {
+		for _, f := range closers {
+			f.Close()
+		}
+	}()
+	pipe := func() (r, w *os.File) {
+		if err == nil {
+			r, w, err = os.Pipe()
+		}
+		return r, w
+	}
+	outR, outW := pipe()
+	errR, errW := pipe()
+	gateR, gateW := pipe()
+	resultR, resultW := pipe()
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, outW, errW, gateR, resultW)
+	stdin, err := s.stdin()
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, stdin)
+	env := make([]string, 0, len(s.spec.Env)+1)
+	for _, v := range s.spec.Env {
+		if v.Name != shim.EnvLaunchID && v.Name != shim.EnvMark {
+			env = append(env, v.Name+"="+v.Value)
+		}
+	}
+	env = append(env, shim.EnvLaunchID+"="+s.spec.LaunchID, shim.EnvMark+"="+s.state.Mark())
+	cwd := s.spec.Cwd
+	if cwd == "" {
+		cwd = "/"
+	}
+	// Fd() makes the descriptors block, which is what a child expects of its pipes.
+	files := []uintptr{stdin.Fd(), outW.Fd(), errW.Fd(), gateR.Fd(), resultW.Fd()}
+	argv := append([]string{"gatehost-shim", "exec-child", program}, s.spec.Argv...)
+
+	s.mu.Lock() // so that the reaper cannot see it before we know its pid
+	defer s.mu.Unlock()
+	pid, err := syscall.ForkExec(self, argv, &syscall.ProcAttr{
+		Dir: cwd, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true},
+	})
+	if err != nil {
+		return nil, err
+	}
+	h := &held{gate: gateW, result: resultR}
+	s.pipes = [2]*os.File{outR, errR}
+	if s.state.Gateway, err = process.Identify(pid); err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// stdin is what the gateway reads: nothing, or what the spec says, written beside all else until it is taken or refused.
+func (s *supervisor) stdin() (*os.File, error) {
+	if len(s.spec.Stdin) == 0 {
+		return os.OpenFile(os.DevNull, os.O_RDONLY, 0)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	data := s.spec.Stdin
+	s.spec.Stdin = nil
+	go func() {
+		defer w.Close()
+		_, _ = w.Write(data) // ends when the last reader is gone, too
+	}()
+	return r, nil
+}
+
+// run lets the process go and waits until it is the gateway, or cannot be.
+func (h *held) run(name, program string) *shim.Failure {
+	if _, err := h.gate.Write([]byte{1}); err != nil {
+		return shim.Failf(shim.CodeInternal, "cannot launch gateway: its process ended before it began: %v", err)
+	}
+	var b [4]byte
+	n, _ := h.result.Read(b[:])
+	if n == 0 {
+		return nil
+	}
+	switch errno := syscall.Errno(b[0]); {
+	case errno == unix.ENOENT: // the file is there, so it is what its first line names
+		return shim.Failf(shim.CodeNotFound, "cannot launch gateway: exec %q: not found: the interpreter of %s", name, program)
+	case errno == unix.EACCES || errno == unix.EPERM:
+		return shim.Failf(shim.CodePermission, "cannot launch gateway: exec %q: permission denied", name)
+	default:
+		return shim.Failf(shim.CodeInvalid, "cannot launch gateway: exec %q: %v", name, errno)
+	}
+}
+
+// ExecChild is the other side of hold: args are the program's path and its argv.
+func ExecChild(args []string) int {
+	if len(args) < 2 {
+		return 127
+	}
+	var b [1]byte
+	if n, _ := syscall.Read(3, b[:]); n != 1 {
+		return 127 // the shim died: there must be no gateway that nobody knows
+	}
+	_ = syscall.Close(3)
+	syscall.CloseOnExec(4)
+	err := syscall.Exec(args[0], args[1:], syscall.Environ())
+	errno, ok := errors.AsType[syscall.Errno](err)
+	if !ok || errno > 255 {
+		errno = unix.EINVAL
+	}
+	_, _ = syscall.Write(4, []byte{byte(errno)})
+	return 127
+}

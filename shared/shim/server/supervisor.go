@@ -1,0 +1,255 @@
+//go:build unix
+
+package server
+
+import (
+	"context"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/shim"
+	"github.com/gatehost/gatehost/shared/shim/outlog"
+	"github.com/gatehost/gatehost/shared/shim/process"
+)
+
+// Bounds of the end of a gateway.
+const (
+	sweepGrace = 2 * time.Second        // between SIGTERM and SIGKILL for what a gateway left behind
+	drainQuiet = 250 * time.Millisecond // a pipe that somebody still holds, and that is silent so long, is given up
+	drainMost  = 2 * time.Second        // and so is one that is never silent
+)
+
+// supervisor is one gateway's parent.
+type supervisor struct {
+	spec     shim.Spec
+	dir      string
+	lock     *os.File
+	log      *logger
+	children <-chan os.Signal
+
+	out      *outlog.Writer
+	record   *shim.ExitRecord
+	listener net.Listener
+	pipes    [2]*os.File
+	readers  [2]chan bool // gives whether the pipe was read to its end
+	lastRead atomic.Int64 // Unix nanoseconds
+
+	mu       sync.Mutex // guards the rest
+	state    shim.State
+	exit     *shim.Exit
+	killed   bool
+	swept    int
+	survived error
+	killer   *time.Timer // of a stop under way
+	killAt   time.Time
+	conns    map[net.Conn]struct{}
+	orphan   *time.Timer
+	closing  bool
+
+	tree     sync.Mutex    // held while the tree is being ended
+	ended    chan struct{} // the gateway's process was reaped
+	final    chan struct{} // and its output was read
+	cleared  chan struct{} // and nothing of its tree is left
+	released chan struct{}
+	release  func()
+	handlers sync.WaitGroup
+}
+
+func newSupervisor(req shim.StartRequest, lock *os.File, children <-chan os.Signal) *supervisor {
+	s := &supervisor{
+		spec: req.Spec, dir: req.BundleDir, lock: lock, log: openLog(req.BundleDir), children: children,
+		conns: map[net.Conn]struct{}{},
+		ended: make(chan struct{}), final: make(chan struct{}), cleared: make(chan struct{}), released: make(chan struct{}),
+	}
+	s.release = sync.OnceFunc(func() { close(s.released) })
+	return s
+}
+
+// serve supervises a launched gateway to its end.
+func (s *supervisor) serve(terminate <-chan os.Signal) {
+	var owned sync.WaitGroup
+	owned.Go(s.accept)
+	owned.Go(s.finish)
+	s.mu.Lock()
+	s.armOrphan()
+	s.mu.Unlock()
+
+	linger, alone := (<-chan time.Time)(nil), false
+	cleared := (<-chan struct{})(s.cleared)
+	for over := false; !over; {
+		select {
+		case <-terminate:
+			if !alone {
+				alone = true // exits without lingering: whoever ends us has no use for a shim that waits
+				owned.Go(func() { s.stopAlone("told by SIGTERM") })
+			}
+		case <-s.children:
+			s.reap()
+		case <-cleared:
+			cleared = nil
+			if alone {
+				over = true
+				break
+			}
+			linger = time.After(s.linger())
+		case <-linger:
+			s.log.printf("nobody released the launch")
+			over = true
+		case <-s.released:
+			over = true
+		}
+	}
+	s.shutdown()
+	owned.Wait()
+}
+
+func (s *supervisor) linger() time.Duration {
+	if s.spec.Linger != nil {
+		return *s.spec.Linger
+	}
+	return shim.DefaultLinger
+}
+
+func (s *supervisor) grace() time.Duration {
+	if s.spec.Grace > 0 {
+		return s.spec.Grace
+	}
+	return shim.DefaultGrace
+}
+
+// reap takes the status of every dead child: the gateway's, and those of orphans that came to us as their subreaper.
+func (s *supervisor) reap() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
+		if err == syscall.EINTR {
+			continue
+		}
+		if pid <= 0 || err != nil {
+			return
+		}
+		if pid == s.state.Gateway.PID && s.exit == nil && (status.Exited() || status.Signaled()) {
+			s.exit = exitOf(status)
+			close(s.ended)
+		}
+	}
+}
+
+func exitOf(status syscall.WaitStatus) *shim.Exit {
+	e := &shim.Exit{At: time.Now().UTC(), Code: status.ExitStatus()}
+	if status.Signaled() {
+		e.Code, e.Signal, e.Core = -1, process.SignalName(status.Signal()), status.CoreDump()
+	}
+	return e
+}
+
+// finish waits for the gateway's end, records it, reads the rest of its output, and ends what it left behind.
+func (s *supervisor) finish() {
+	<-s.ended
+	s.mu.Lock()
+	e := *s.exit
+	s.mu.Unlock()
+	e.EndOffset = s.out.End()
+	e = s.record.Write(e) // at once: what follows may take seconds
+	s.keep(e)
+
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		s.sweep()
+	}()
+	e.Truncated = !s.drain(e.At)
+	e.EndOffset, e.Final = s.out.End(), true
+	e = s.record.Write(e)
+	s.keep(e)
+	s.log.printf("gateway ended: code %d signal %q, output %d bytes, truncated %t, durable %t",
+		e.Code, e.Signal, e.EndOffset, e.Truncated, e.Durable)
+	s.out.Finish()
+	close(s.final)
+	s.save(func(st *shim.State) { st.Phase = shim.PhaseEnded })
+	<-swept
+	close(s.cleared)
+}
+
+func (s *supervisor) keep(e shim.Exit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.exit = &e
+}
+
+// drain lets the readers come to the end of the pipes, but no longer than the bounds: a descendant may hold them for ever.
+func (s *supervisor) drain(since time.Time) bool {
+	complete := true
+	tick := time.NewTicker(drainQuiet / 10)
+	defer tick.Stop()
+	for i := range s.readers {
+		for open := true; open; {
+			select {
+			case eof := <-s.readers[i]:
+				complete, open = complete && eof, false
+			case <-tick.C:
+				quiet := time.Since(time.Unix(0, max(s.lastRead.Load(), since.UnixNano())))
+				if quiet > drainQuiet || time.Since(since) > drainMost {
+					_ = s.pipes[i].SetReadDeadline(time.Unix(1, 0)) // the reader takes what lies there, and ends
+					complete, open = <-s.readers[i] && complete, false
+				}
+			}
+		}
+	}
+	return complete
+}
+
+// whole is every process of the launch; as subreaper we have them all below us, apart from what the mark finds.
+func (s *supervisor) whole() process.Query {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.state.Tree()
+	q.Roots = append(q.Roots, s.state.Shim)
+	return q
+}
+
+// sweep ends what is left of the tree after the gateway's end.
+func (s *supervisor) sweep() {
+	s.tree.Lock()
+	defer s.tree.Unlock()
+	n, err := process.End(context.Background(), s.whole(), sweepGrace)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.swept += n
+	s.survived = err
+	if n > 0 || err != nil {
+		s.log.printf("swept %d processes: %v", n, err)
+	}
+}
+
+// save changes the state, in memory in any case and on disk if the disk lets us.
+func (s *supervisor) save(change func(*shim.State)) {
+	s.mu.Lock()
+	change(&s.state)
+	state := s.state
+	s.mu.Unlock()
+	if err := shim.WriteState(s.dir, state); err != nil {
+		s.log.printf("supervision goes on: %v", err)
+	}
+}
+
+// snapshot is the state with the figures that are not on disk.
+func (s *supervisor) snapshot() shim.State {
+	end := s.out.End()
+	lost, fault := s.out.Degraded()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.state
+	if s.exit != nil {
+		e := *s.exit
+		state.Exit, state.Phase = &e, shim.PhaseEnded
+	}
+	state.OutputEnd, state.OutputLost, state.OutputFault = end, lost, fault
+	return state
+}

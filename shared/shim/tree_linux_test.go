@@ -1,0 +1,216 @@
+package shim_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gatehost/gatehost/shared/shim"
+	"github.com/gatehost/gatehost/shared/shim/process"
+)
+
+// pidAfter reads "word PID" from the gateway's output.
+func pidAfter(t *testing.T, s shim.Started, word string) process.Identity {
+	t.Helper()
+	text := printed(t, s.Client, word+" ")
+	_, rest, _ := strings.Cut(text, word+" ")
+	line, _, _ := strings.Cut(rest, "\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		t.Fatalf("output %q: %v", text, err)
+	}
+	id, err := process.Identify(pid)
+	if err != nil {
+		t.Fatalf("%s: %v", word, err)
+	}
+	return id
+}
+
+// OpenClaw's spawn broker has its own session and process group (gateway-facts, process tree).
+func TestAGrandchildInAnotherSessionIsEndedToo(t *testing.T) {
+	for name, tc := range map[string]struct {
+		grace  time.Duration
+		script string
+	}{
+		"by the kill":  {0, `setsid sh -c 'trap "" TERM; echo broker $$; while :; do sleep 0.05; done' & wait`},
+		"by the sweep": {patience, `setsid sh -c 'trap "" TERM; echo broker $$; while :; do sleep 0.05; done' & trap 'exit 0' TERM; while :; do sleep 0.05; done`},
+		"without the mark": {patience, `setsid env -u GATEHOST_LAUNCH_MARK sh -c 'echo broker $$; exec sleep 600' &
+			trap 'exit 0' TERM; while :; do sleep 0.05; done`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			s := start(t, p.options("broker", sh(tc.script)...))
+			broker := pidAfter(t, s, "broker")
+			stopped, err := s.Client.Stop(deadline(t), tc.grace)
+			if err != nil || stopped.Swept == 0 {
+				t.Errorf("Stop = %+v, %v, want the broker swept", stopped, err)
+			}
+			if broker.Alive() {
+				t.Error("the broker lives after Stop was answered")
+			}
+		})
+	}
+}
+
+func TestWhatAGatewayLeavesBehindIsSweptWhenItEndsByItself(t *testing.T) {
+	p := newPlace(t)
+	s := start(t, p.options("leaves", sh(`setsid sh -c 'echo child $$; exec sleep 600' & while [ ! -e go ]; do sleep 0.05; done; exit 4`)...))
+	child := pidAfter(t, s, "child")
+	if err := os.WriteFile(filepath.Join(p.dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := follow(t, s.Client); out.end.Exit.Code != 4 {
+		t.Errorf("exit = %+v", out.end.Exit)
+	}
+	waitGone(t, child)
+}
+
+func TestAGrandchildThatHoldsThePipeDoesNotDelayTheEnd(t *testing.T) {
+	p := newPlace(t)
+	// It ignores SIGTERM, so that it holds the pipe until the sweep kills it after two seconds.
+	s := start(t, p.options("holder", sh(`setsid sh -c 'trap "" TERM; echo holder $$; exec sleep 600' & while [ ! -e go ]; do sleep 0.05; done; echo last; exit 0`)...))
+	pidAfter(t, s, "holder")
+	if err := os.WriteFile(filepath.Join(p.dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := follow(t, s.Client)
+	if !out.end.Truncated || !strings.HasSuffix(out.text(), "last\n") {
+		t.Errorf("end = %+v, output %q; want it truncated, with the last line", out.end, out.text())
+	}
+	st, err := s.Client.State(deadline(t))
+	if err != nil || st.Exit == nil || !st.Exit.Final {
+		t.Fatalf("State = %+v, %v", st, err)
+	}
+}
+
+func TestOrphansAreReaped(t *testing.T) {
+	p := newPlace(t)
+	s := start(t, p.options("reap", sh(`i=0; while [ $i -lt 20 ]; do i=$((i+1)); (sh -c 'exit 3' &) ; done; echo done; exec sleep 600`)...))
+	printed(t, s.Client, "done")
+	eventually(t, "the shim has the gateway as its only child, and no zombie", func() bool {
+		return len(childrenOf(t, s.State.Shim.PID)) == 1
+	})
+}
+
+// childrenOf lists all children, zombies as well.
+func childrenOf(t *testing.T, parent int) []string {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var children []string
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(b), ") ")
+		if f := strings.Fields(rest); len(f) > 1 && f[1] == strconv.Itoa(parent) {
+			children = append(children, string(b))
+		}
+	}
+	return children
+}
+
+func TestTheShimIsSmallAndSleeps(t *testing.T) {
+	p := newPlace(t)
+	o := p.options("small", sh("head -c 4000000 /dev/zero | tr '\\0' 'x'; echo done; exec sleep 600")...)
+	if raceEnabled { // the race detector's own memory is not ours
+		o.ShimPath = filepath.Join(p.dir, "shim")
+		if err := buildShim(o.ShimPath, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := start(t, o)
+	printed(t, s.Client, "done")
+	const limit = 5 << 10
+	if kb := status(t, s.State.Shim.PID, "RssAnon"); kb >= limit {
+		t.Errorf("anonymous memory = %d kB after 4 MB of output, want less than %d", kb, limit)
+	}
+	// Nothing is due any more: the process must not wake up. A few wake-ups are the runtime settling down.
+	before := status(t, s.State.Shim.PID, "voluntary_ctxt_switches")
+	time.Sleep(2 * time.Second)
+	if n := status(t, s.State.Shim.PID, "voluntary_ctxt_switches") - before; n > 20 {
+		t.Errorf("%d wake-ups in two idle seconds", n)
+	}
+}
+
+func status(t *testing.T, pid int, key string) int {
+	t.Helper()
+	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if name, value, _ := strings.Cut(s.Text(), ":"); name == key {
+			n, err := strconv.Atoi(strings.Fields(value)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("no %s in the status of pid %d", key, pid)
+	return 0
+}
+
+// A plugin whose pipe a shim holds would look alive for months (review R5).
+func TestTheShimHoldsNothingOfItsStarter(t *testing.T) {
+	p := newPlace(t)
+	var fds [2]int
+	if err := unix.Pipe(fds[:]); err != nil { // not close-on-exec
+		t.Fatal(err)
+	}
+	s := start(t, p.options("stray", "sleep", "600"))
+	unix.Close(fds[1])
+	r := os.NewFile(uintptr(fds[0]), "pipe")
+	defer r.Close()
+	got := make(chan error, 1)
+	go func() {
+		_, err := r.Read(make([]byte, 1))
+		got <- err
+	}()
+	select {
+	case err := <-got:
+		if err == nil {
+			t.Error("read something")
+		}
+	case <-time.After(patience):
+		t.Error("the shim or its gateway holds a descriptor of its starter")
+	}
+	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/[012]", s.State.Shim.PID))
+	if err != nil || len(links) != 3 {
+		t.Fatalf("%v, %v", links, err)
+	}
+	for _, l := range links[:2] {
+		if target, err := os.Readlink(l); err != nil || target != os.DevNull {
+			t.Errorf("%s = %s, %v, want the null device", l, target, err)
+		}
+	}
+	if sid, err := unix.Getsid(s.State.Shim.PID); err != nil || sid != s.State.Shim.PID {
+		t.Errorf("session of the shim = %d, %v, want its own", sid, err)
+	}
+}
+
+func TestAShimThatDiesBeforeTheReleaseLeavesNoGateway(t *testing.T) {
+	p := newPlace(t)
+	marker := filepath.Join(p.dir, "ran")
+	// exec-child by itself: its gate is closed without a byte, as when its shim dies.
+	cmd := commandWithFiles(t, shimPath, "exec-child", "/bin/sh", "sh", "-c", "echo x > "+marker)
+	if err := cmd.Run(); err == nil {
+		t.Error("exec-child succeeded without its release")
+	}
+	if _, err := os.Stat(marker); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the gateway ran: %v", err)
+	}
+}
