@@ -85,7 +85,6 @@ func (a *app) root() *cobra.Command {
 		Short:         "Supervise OpenClaw gateways",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 	}
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)

@@ -178,7 +178,9 @@ func hintLine(hint string) string {
 func detail(g control.Gateway) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	row := func(key, format string, args ...any) { _, _ = fmt.Fprintf(w, "%s\t%s\n", key, clean(fmt.Sprintf(format, args...))) }
+	row := func(key, format string, args ...any) {
+		_, _ = fmt.Fprintf(w, "%s\t%s\n", key, clean(fmt.Sprintf(format, args...)))
+	}
 	row("name", "%s", g.Name)
 	row("state", "%s", stateWord(g))
 	row("owner", "%s", g.Owner)

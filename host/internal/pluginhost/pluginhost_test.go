@@ -282,6 +282,12 @@ func TestFailedStartsNameThePluginThePathAndWhatToDo(t *testing.T) {
 		{"a long line first", pluginhost.Spec{Path: "test-plugin", Args: []string{"long-stdout"}}, "it is not a gatehost plugin"},
 		{"another protocol", pluginhost.Spec{Path: "test-plugin", Args: []string{"old-protocol"}}, "another version"},
 		{"silent", pluginhost.Spec{Path: "test-plugin", Args: []string{"silent"}, StartTimeout: time.Second}, "it said nothing for start_timeout"},
+		{"listening and deaf", pluginhost.Spec{Path: "test-plugin", Args: []string{"deaf"}, StartTimeout: time.Second}, "it said nothing for start_timeout"},
+		{"stopped at its start", pluginhost.Spec{Path: "test-plugin", Args: []string{"stops"}, StartTimeout: time.Second}, "it said nothing for start_timeout"},
+		{"on another machine", pluginhost.Spec{Path: "test-plugin", Args: []string{"elsewhere"}}, "not on loopback"},
+		{"of the future", pluginhost.Spec{Path: "test-plugin", Args: []string{"future"}}, "it speaks the doctor service in versions 2 to 3, this host speaks 1"},
+		{"a named pipe", pluginhost.Spec{Path: fifo(t)}, "it is not a regular file"},
+		{"in an open directory", pluginhost.Spec{Path: inOpenDir(t)}, "everybody may write to its directory"},
 		{"wrong checksum", pluginhost.Spec{Path: "test-plugin", SHA256: strings.Repeat("0", 64)}, "config.toml wants 0000"},
 		{"a faulty table", pluginhost.Spec{
 			Path: "test-plugin", Config: []byte(`{"levle": 1}`), Where: func(p string) string { return "config.toml:7" },
@@ -374,6 +380,31 @@ func TestPluginsEndWithAKilledHost(t *testing.T) {
 	_ = host.Process.Kill()
 	_ = host.Wait()
 	poll(t, "the end of the plugin", func() bool { return errors.Is(syscall.Kill(plugin, 0), syscall.ESRCH) || zombie(plugin) })
+	if left, _ := filepath.Glob(filepath.Join(dir, "rt", "*", "*")); len(left) != 0 {
+		t.Errorf("sockets are left: %v", left)
+	}
+}
+
+func fifo(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func inOpenDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "plugin")
+	if err := os.WriteFile(path, []byte("text"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func zombie(pid int) bool {

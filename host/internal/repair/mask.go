@@ -12,9 +12,6 @@ const masked = "[redacted]"
 // secretKey are names of what must not be shown.
 var secretKey = regexp.MustCompile(`(?i)(?:token|secret|passw(?:or)?d|passphrase|api_?-?key|private_?-?key|access_?-?key|signing_?-?key|authorization|credential|cookie|bearer)`)
 
-// countKey are names that only look like that: figures about tokens.
-var countKey = regexp.MustCompile(`(?i)(?:^(?:max|min|num|total|count|reserve|limit).*tokens?|tokens?(?:limit|count|budget|floor|window|max|min|per.*|usage)?s?$)`)
-
 // assignment is `NAME=value` and `name: value` outside of JSON.
 var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:token|secret|passw(?:or)?d|api_?-?key|private_?-?key|authorization)[A-Za-z0-9_.-]*\s*[=:]\s*)("[^"]*"?|'[^']*'?|[^\s,}\]]+)`)
 
@@ -26,17 +23,22 @@ func mask(text string) string {
 	return assignment.ReplaceAllStringFunc(m.out.String(), func(s string) string {
 		at := assignment.FindStringSubmatchIndex(s)
 		value := s[at[4]:at[5]]
-		switch {
-		case strings.Trim(value, `"'`) == masked, value == "[", value == "{", strings.HasPrefix(value, "[redacted"), scalar.MatchString(value):
+		if strings.HasPrefix(strings.Trim(value, `"'`), "[redacted") || value == "[" || value == "{" || harmless(s[at[2]:at[3]], value) {
 			return s
-		default:
-			return s[:at[4]] + masked
 		}
+		return s[:at[4]] + masked
 	})
 }
 
-// scalar are values that are no secret.
-var scalar = regexp.MustCompile(`^(?:true|false|null|-?[0-9.]{1,12}|\{|\[|"token"|'token'|"password"|'password'|"none"|"")$`)
+// plain are values that are no secret: switches, and the names of ways to authenticate.
+var plain = regexp.MustCompile(`^(?:true|false|null|undefined|["']?(?:token|password|none|trusted-proxy)["']?|""|'')$`)
+
+// count is a figure: `maxTokens: 4096`. Under a name without "token" it may be a PIN.
+var count = regexp.MustCompile(`^-?[0-9][0-9_.]{0,9}$`)
+
+func harmless(name, value string) bool {
+	return plain.MatchString(value) || count.MatchString(value) && strings.Contains(strings.ToLower(name), "token")
+}
 
 // masker walks over JSON5 without believing in it: a text that was cut off, or has a brace too many, is masked as far as it makes
 // sense, rather too much than too little.
@@ -105,7 +107,7 @@ func (m *masker) token(n int, quoted bool) {
 		m.copy(n)
 		return
 	}
-	if !m.isSecret(*top) || scalar.MatchString(text) {
+	if !m.isSecret(*top) || harmless(top.key, text) {
 		m.copy(n)
 		return
 	}
@@ -119,7 +121,7 @@ func (m *masker) token(n int, quoted bool) {
 }
 
 func (m *masker) isSecret(l level) bool {
-	return l.secret || l.object && l.value && secretKey.MatchString(l.key) && !countKey.MatchString(strings.ReplaceAll(l.key, "_", ""))
+	return l.secret || l.object && l.value && secretKey.MatchString(l.key)
 }
 
 // quoted is the length of a string; without its end it goes to the end of the line.

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 )
@@ -50,11 +51,16 @@ func LoadDevice(path string) (*Device, error) {
 		}
 		return nil, fmt.Errorf("cannot use device identity %s: %w; it was set aside as %s: put a good copy back, or let a new one be made and pair it", path, err, aside)
 	}
-	if file.DeviceID != d.ID { // B146
+	if file.DeviceID != d.ID || readableByOthers(path) { // B146, B144
 		file.DeviceID = d.ID
 		return d, writeDevice(path, file)
 	}
 	return d, nil
+}
+
+func readableByOthers(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0
 }
 
 func parseDevice(data []byte) (*Device, deviceFile, error) {

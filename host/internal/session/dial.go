@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -112,7 +114,7 @@ func Dial(ctx context.Context, o Options) (*Session, error) {
 	o.defaults()
 	challenge, cancel := context.WithTimeout(ctx, o.ChallengeTimeout)
 	defer cancel()
-	conn, err := upgrade(challenge, o)
+	conn, err := upgrade(ctx, challenge, o)
 	if err != nil {
 		return nil, err
 	}
@@ -124,30 +126,50 @@ func Dial(ctx context.Context, o Options) (*Session, error) {
 	return newSession(conn, hello, o), nil
 }
 
-func upgrade(ctx context.Context, o Options) (*websocket.Conn, error) {
+func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error) {
 	dialer := websocket.Dialer{NetDialContext: o.NetDial, ReadBufferSize: 32 << 10}
 	header := http.Header{"User-Agent": {"gatehost/" + o.Version}} // no Origin: a foreign one is refused
-	conn, resp, err := dialer.DialContext(ctx, o.URL, header)
+	conn, resp, err := dialer.DialContext(challenge, o.URL, header)
 	if err == nil {
 		return conn, nil
 	}
 	out := &ConnectError{Stage: "dial", Code: "dial_failed", Message: "cannot connect to the gateway: " + err.Error(), Cause: err}
 	switch {
 	case resp != nil:
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
 		out.Stage, out.Code = "upgrade", "upgrade_refused"
-		out.Message = fmt.Sprintf("the gateway refused the WebSocket: HTTP %d %s", resp.StatusCode, clean(body))
+		out.Message = "the gateway refused the WebSocket: HTTP " + strconv.Itoa(resp.StatusCode) + said(resp)
 		out.Hint = "is it a gateway that listens there?"
 		out.Retryable = resp.StatusCode == http.StatusServiceUnavailable // it drains (gateway-facts §4)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		out.Code, out.Retryable = "refused", true
 	case ctx.Err() != nil:
+		out.Code, out.Message, out.Cause = "cancelled", "the connect was given up", context.Cause(ctx)
+	case challenge.Err() != nil || isTimeout(err):
 		out.Code, out.Message = "challenge_timeout", "Timed out waiting for connect.challenge from Gateway"
 		out.Hint = hintSilent
 	default:
 		out.Hint = "is it a gateway that listens there?"
 	}
 	return nil, out
+}
+
+// said is the first line of a plain answer; pages tell nothing.
+func said(resp *http.Response) string {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if kind != "text/plain" && kind != "application/json" {
+		return ""
+	}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 256))
+	line, _, _ := strings.Cut(clean(body), "\n")
+	if line == "" {
+		return ""
+	}
+	return ": " + line
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
 }
 
 const hintSilent = "the gateway takes connections but says nothing: look at its output with `gatehost logs NAME`, then restart it"
@@ -188,16 +210,16 @@ func explain(ctx context.Context, err error, stage, timeoutCode, timeoutText str
 		return ce
 	}
 	out := &ConnectError{Stage: stage, Code: "closed_before_handshake", Message: "WebSocket closed before handshake: " + err.Error(), Cause: err, Hint: hintSilent}
-	var netErr net.Error
 	switch closed, isClose := errors.AsType[*websocket.CloseError](err); {
 	case ctx.Err() != nil:
 		out.Code, out.Message, out.Cause = "cancelled", "the connect was given up", context.Cause(ctx)
 	case isClose:
 		out.Message = fmt.Sprintf("WebSocket closed before handshake: %s (code %d)", orUnknown(closed.Text), closed.Code)
+		out.CloseCode = closed.Code
 		out.Retryable = closed.Code == websocket.CloseTryAgainLater || closed.Code == websocket.CloseServiceRestart
 	case errors.Is(err, websocket.ErrReadLimit):
 		out.Code, out.Message = "frame_too_large", fmt.Sprintf("the gateway sent a frame of more than %d bytes before the handshake", helloLimit)
-	case errors.As(err, &netErr) && netErr.Timeout():
+	case isTimeout(err):
 		out.Code, out.Message = timeoutCode, timeoutText
 	}
 	return out

@@ -24,6 +24,7 @@ type ConnectError struct {
 	Retryable  bool // the gateway is still starting, or nobody listened: try again without blame
 	RetryAfter time.Duration
 	Final      bool // trying again with the same credentials is pointless
+	CloseCode  int  // of the gateway's close frame when that was its answer; else 0
 	Cause      error
 }
 

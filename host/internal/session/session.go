@@ -44,19 +44,13 @@ type message struct {
 	data []byte
 }
 
-// Event is something that the gateway sent by itself.
-type Event struct {
-	Name    string
-	Payload json.RawMessage
-	Seq     int64
-}
-
 // End is how a session ended.
 type End struct {
 	Code     int    // WebSocket close code; 1006 without a close frame
 	Reason   string // of the close frame
 	Err      error  // what the reader saw
 	Shutdown bool   // a shutdown event came before
+	Said     string // the shutdown event's reason
 	// Restart: the shutdown event announced one, or a bare 1012 came without any event (gateway-facts §8). Expected is its
 	// restartExpectedMs, 0 when unknown.
 	Restart  bool
@@ -123,7 +117,7 @@ func (s *Session) Stats() Stats {
 func (s *Session) Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, s.opts.CallTimeout, fmt.Errorf("RPC timeout: %s: %w", method, context.DeadlineExceeded))
+		ctx, cancel = context.WithTimeout(ctx, s.opts.CallTimeout)
 		defer cancel()
 	}
 	if len(params) > 0 && !json.Valid(params) {
@@ -155,7 +149,10 @@ func (s *Session) Call(ctx context.Context, method string, params json.RawMessag
 		}
 		return f.Payload, nil
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+			return nil, cause
+		}
+		return nil, fmt.Errorf("RPC timeout: %s: %w", method, context.DeadlineExceeded) // B153
 	}
 }
 
@@ -267,11 +264,12 @@ func (s *Session) answer(f frame.Frame) {
 func (s *Session) announce(payload json.RawMessage) {
 	var p struct {
 		RestartExpectedMs *float64 `json:"restartExpectedMs"`
+		Reason            string   `json:"reason"`
 	}
 	_ = json.Unmarshal(payload, &p) // absent, null and nonsense are the same: no restart is announced (gateway-facts §12)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.end.Shutdown = true
+	s.end.Shutdown, s.end.Said = true, bound(p.Reason)
 	if p.RestartExpectedMs != nil {
 		s.end.Restart = true
 		ms := min(max(*p.RestartExpectedMs, 0), float64((10 * time.Minute).Milliseconds()))

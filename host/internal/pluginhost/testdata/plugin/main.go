@@ -5,14 +5,22 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/launcher"
+	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
 	"github.com/gatehost/gatehost/shared/plugin"
 	"github.com/gatehost/gatehost/shared/pluginkit"
 )
@@ -37,6 +45,20 @@ func main() {
 	case "long-stdout":
 		fmt.Println(strings.Repeat("x", 200<<10))
 		time.Sleep(time.Hour)
+	case "deaf": // listens and never accepts
+		path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "plugin1")
+		if _, err := net.Listen("unix", path); err != nil {
+			panic(err)
+		}
+		fmt.Println("1|1|unix|" + path + "|grpc|")
+		time.Sleep(time.Hour)
+	case "elsewhere":
+		fmt.Println("1|1|tcp|192.0.2.1:443|grpc|")
+		time.Sleep(time.Hour)
+	case "stops":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	case "future":
+		serveFuture()
 	case "floods":
 		go func() {
 			for i := 0; ; i++ {
@@ -44,7 +66,7 @@ func main() {
 			}
 		}()
 	}
-	pluginkit.Serve(pluginkit.Plugin{
+	p := pluginkit.Plugin{
 		Name: "test-plugin", Version: "1.2.3", WantedGrants: []string{"gateway-config"}, Doctor: patient{},
 		Configure: func(_ context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error) {
 			type table struct {
@@ -53,7 +75,90 @@ func main() {
 			_, diagnostics := pluginkit.DecodeConfig(req.Config, table{})
 			return diagnostics, nil
 		},
+	}
+	switch mode {
+	case "launches":
+		p.Launcher = &counter{}
+	case "classifies":
+		p.Classifier = &classifier.Fake{Judge: func(classifier.NumberedLine) classifier.Verdict {
+			return classifier.Verdict{Level: classifier.LevelInfo, Text: fmt.Sprint(os.Getpid())}
+		}}
+	}
+	pluginkit.Serve(p)
+}
+
+// counter is a launcher whose output is the numbers from 1 to 30, each its own cursor.
+type counter struct{ launcher.Fake }
+
+// Output misbehaves once, as the launch id says, after ten lines; the next process, or the next call, goes on.
+func (c *counter) Output(ctx context.Context, req launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
+	for n := req.Cursor + 1; n <= 30; n++ {
+		if err := sink(&launcher.LineBatch{Lines: []plugin.Line{{Cursor: n, Stream: plugin.Stdout, Text: fmt.Sprint(n)}}}); err != nil {
+			return err
+		}
+		if n != 10 || !first("output") {
+			continue
+		}
+		switch req.LaunchID {
+		case "dies":
+			time.Sleep(100 * time.Millisecond) // so that the lines are on their way
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		case "falls-silent":
+			<-ctx.Done()
+			return ctx.Err()
+		}
+	}
+	return sink(&launcher.End{EndCursor: 30, Exit: plugin.Exit{Known: true}})
+}
+
+// Signal is not idempotent: it counts, and dies.
+func (c *counter) Signal(context.Context, string, string) error {
+	_ = first("signal")
+	os.Exit(9)
+	return nil
+}
+
+// Inspect tells of a fault of its own that has the code of a missed deadline.
+func (c *counter) Inspect(context.Context, string) (launcher.Inspection, error) {
+	return launcher.Inspection{}, &fault.Error{
+		Code: fault.DeadlineExceeded, Message: "something survived", Hint: "look at pid 7", Details: map[string]string{"pid": "7"},
+	}
+}
+
+// first counts calls in a file of the data directory, across processes.
+func first(what string) bool {
+	old, _ := os.ReadFile(what)
+	_ = os.WriteFile(what, append(old, 'x'), 0o600)
+	return len(old) == 0
+}
+
+// serveFuture serves a doctor in versions that this host does not know.
+func serveFuture() {
+	goplugin.Serve(&goplugin.ServeConfig{
+		HandshakeConfig: pluginkit.Handshake(), GRPCServer: goplugin.DefaultGRPCServer,
+		Plugins: goplugin.PluginSet{pluginkit.PluginName: &future{}},
 	})
+	os.Exit(0)
+}
+
+type future struct {
+	goplugin.NetRPCUnsupportedPlugin
+	pb.UnimplementedPluginServiceServer
+}
+
+func (f *future) GRPCServer(_ *goplugin.GRPCBroker, s *grpc.Server) error {
+	pb.RegisterPluginServiceServer(s, f)
+	return nil
+}
+
+func (f *future) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, nil
+}
+
+func (f *future) Describe(context.Context, *pb.DescribeRequest) (*pb.DescribeResponse, error) {
+	return &pb.DescribeResponse{Name: "future", Version: "9.0.0", Services: []*pb.ServiceInfo{
+		{Kind: pb.Kind_KIND_DOCTOR, MinVersion: 2, MaxVersion: 3},
+	}}, nil
 }
 
 // patient is a doctor whose Diagnose does what the error code of the incident says.
@@ -83,6 +188,10 @@ func (patient) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (doctor
 		}
 		_ = os.WriteFile("grandchild", []byte(fmt.Sprint(cmd.Process.Pid)), 0o600)
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "talks":
+		pluginkit.Logger("deep").Error("a planted log line", "answer", 42)
+		fmt.Fprintln(os.Stderr, "planted words on stderr")
+		fmt.Println("planted words on stdout")
 	case "fault":
 		return doctor.Diagnosis{}, fault.New(fault.Conflict, "cannot look: somebody else does").WithHint("wait")
 	case "huge":

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+// fakeHost answers as a host would. Gateways behave as they are called: main works, broken fails, slow never ends in time,
+// overtaken is superseded.
+type fakeHost struct {
+	mu       sync.Mutex // guards commands
+	commands []string
+}
+
+func (f *fakeHost) serve(t testing.TB) (socket string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gh") // short
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket = filepath.Join(dir, "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: f.handler(), ReadHeaderTimeout: time.Minute}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = srv.Serve(l)
+	}()
+	t.Cleanup(func() {
+		_ = srv.Close()
+		<-done
+		_ = os.RemoveAll(dir)
+	})
+	return socket
+}
+
+func (f *fakeHost) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, fakeStatus()) })
+	mux.HandleFunc("GET /v1/gateways/{name}", known(func(w http.ResponseWriter, r *http.Request) {
+		answer(w, 200, fakeGateway(r.PathValue("name")))
+	}))
+	mux.HandleFunc("POST /v1/gateways/{name}/{action}", known(f.command))
+	mux.HandleFunc("POST /v1/gateways/{name}/rpc", known(rpc))
+	mux.HandleFunc("POST /v1/gateways/{name}/doctor", known(doctor))
+	mux.HandleFunc("GET /v1/gateways/{name}/logs", known(logs))
+	mux.HandleFunc("GET /v1/events", sse)
+	mux.HandleFunc("GET /v1/plugins", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, 200, control.Plugins{Plugins: fakeStatus().Plugins})
+	})
+	mux.HandleFunc("GET /v1/plugins/{name}", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("name") != "doctor" {
+			refuse(w, 404, control.CodeNoSuchPlugin, "no plugin", "")
+			return
+		}
+		answer(w, 200, fakeStatus().Plugins[0])
+	})
+	return mux
+}
+
+func fakeGateway(name string) control.Gateway {
+	g := control.Gateway{
+		Name: name, State: control.StateRunning, Phase: "running", Owner: "owned", PID: 4242, Port: 18789, Version: "2026.9.6",
+		UptimeMs: control.Ms(192 * time.Second), Launcher: "utility", Doctors: []string{"doctor"},
+	}
+	if name == "broken" {
+		code := 78
+		g.State, g.PID, g.UptimeMs, g.Version = control.StateError, 0, nil, ""
+		g.Error = &control.Failure{Code: "config_invalid", Message: "the configuration is invalid\x1b[31m", Hint: "run the doctor"}
+		g.LastExit = &control.Exit{Code: &code, Tail: []string{"Invalid config"}}
+		g.LastStart = &control.Start{Outcome: "error", TotalMs: control.Ms(2 * time.Second), Stages: []control.Stage{{Name: "launching", Ms: control.Ms(time.Second)}}}
+	}
+	return g
+}
+
+func fakeStatus() control.Status {
+	return control.Status{
+		Host:     control.HostStatus{Version: "1.2.3", PID: 42, StartedAt: control.At(time.Unix(1e9, 0)), StateDir: "/state"},
+		Gateways: []control.Gateway{fakeGateway("main"), fakeGateway("broken")},
+		Plugins: []control.Plugin{
+			{Name: "doctor", State: "running", PID: 7, Version: "1.0.0", Services: []string{"doctor", "classifier"}, RSSBytes: 12 << 20},
+			{Name: "utility", State: "failed", Error: &control.Failure{Code: "not_found", Message: "no such file", Hint: "build it"}},
+		},
+	}
+}
+
+func (f *fakeHost) command(w http.ResponseWriter, r *http.Request) {
+	var cmd control.Command
+	if err := json.NewDecoder(r.Body).Decode(&cmd); err != nil {
+		refuse(w, 400, control.CodeBadRequest, err.Error(), "")
+		return
+	}
+	name := r.PathValue("name")
+	f.mu.Lock()
+	f.commands = append(f.commands, r.PathValue("action")+" "+name+" "+cmd.Reason)
+	f.mu.Unlock()
+	out := control.Outcome{Outcome: control.OutcomeApplied, TookMs: 7100}
+	switch {
+	case r.PathValue("action") == "reload":
+		refuse(w, 501, control.CodeNotImplemented, "reload is not implemented yet", "restart it")
+		return
+	case cmd.WaitMs != nil && *cmd.WaitMs == 0:
+		answer(w, 202, control.Outcome{Outcome: control.OutcomeAccepted})
+		return
+	case name == "broken":
+		out = control.Outcome{Outcome: control.OutcomeFailed, Error: &control.Failure{Code: "x", Message: "it broke", Hint: "mend it"}}
+	case name == "slow":
+		refuse(w, 504, control.CodeTimedOut, "start of gateway slow has not ended", "look again")
+		return
+	case name == "overtaken":
+		out = control.Outcome{Outcome: control.OutcomeSuperseded}
+	}
+	g := fakeGateway(name)
+	if r.PathValue("action") == "stop" {
+		g.State, g.PID = control.StateStopped, 0
+	}
+	out.Gateway = &g
+	answer(w, 200, out)
+}
+
+func rpc(w http.ResponseWriter, r *http.Request) {
+	var req control.RPCRequest
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		refuse(w, 400, control.CodeBadRequest, err.Error(), "")
+		return
+	}
+	if req.Method == "echo" {
+		answer(w, 200, control.RPCResponse{Payload: req.Params})
+		return
+	}
+	answer(w, 200, control.RPCResponse{Error: &control.RPCError{Code: "INVALID_REQUEST", Message: "unknown method", Retryable: true}})
+}
+
+func doctor(w http.ResponseWriter, r *http.Request) {
+	var req control.DoctorRequest
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		refuse(w, 400, control.CodeBadRequest, err.Error(), "")
+		return
+	}
+	enc := json.NewEncoder(w)
+	_ = enc.Encode(control.DoctorMessage{Type: "finding", Finding: &control.DoctorFinding{
+		Plugin: "doctor", Code: "config-invalid", Severity: "error", Text: "unknown key", Hint: "remove it",
+	}})
+	result := &control.DoctorResult{Outcome: "findings"}
+	switch req.Action {
+	case control.DoctorRepair:
+		_ = enc.Encode(control.DoctorMessage{Type: "plan", Plan: &control.DoctorPlan{Title: "remove the key", Steps: []string{"openclaw doctor"}, Diff: "-x\n+y"}})
+		result.Outcome = "repaired"
+	case control.DoctorUndo:
+		result = &control.DoctorResult{Outcome: "failed", Error: &control.Failure{Message: "nothing to undo"}}
+	}
+	_ = enc.Encode(control.DoctorMessage{Type: "result", Result: result})
+}
+
+func logs(w http.ResponseWriter, r *http.Request) {
+	enc := json.NewEncoder(w)
+	_ = enc.Encode(control.LogLine{Time: control.At(time.Unix(0, 0)), Level: "warn", Text: "careful \x1b[2J", Stream: "stderr"})
+	_ = enc.Encode(control.LogLine{LostBytes: 12})
+	_ = enc.Encode(control.LogLine{Text: "n=" + r.URL.Query().Get("n") + " level=" + r.URL.Query().Get("level")})
+}
+
+func sse(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	since := r.URL.Query().Get("since")
+	if r.URL.Query().Get("follow") != "0" && since == "" { // only what is to come: nothing
+		w.WriteHeader(200)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		return
+	}
+	for i, e := range []control.Event{
+		{Type: control.EventHostStarted, Time: control.At(time.Unix(0, 0))},
+		{Type: control.EventGatewayState, Gateway: "main", Time: control.At(time.Now()), Data: json.RawMessage(`{"state":"starting","phase":"launching","elapsedMs":200}`)},
+	} {
+		e.Cursor = uint64(100 + i)
+		data, _ := json.Marshal(e)
+		_, _ = fmt.Fprintf(w, "id: %d\nevent: %s\ndata: %s\n\n", e.Cursor, e.Type, data)
+	}
+	_, _ = fmt.Fprint(w, "event: dropped\ndata: {\"dropped\":3}\n\n")
+}
+
+func known(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch r.PathValue("name") {
+		case "main", "broken", "slow", "overtaken":
+			h(w, r)
+		default:
+			refuse(w, 404, control.CodeNoSuchGateway, "no gateway "+r.PathValue("name"), "there is main, broken")
+		}
+	}
+}
+
+func refuse(w http.ResponseWriter, status int, code, detail, hint string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	answer(w, status, control.Problem{Status: status, Code: code, Title: http.StatusText(status), Detail: detail, Hint: hint})
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}

@@ -1,0 +1,22 @@
+package pluginhost
+
+import "time"
+
+// MethodRow is a row of the table of deadlines as this package has it.
+type MethodRow struct {
+	Name       string
+	Deadline   time.Duration
+	Idempotent bool
+}
+
+// MethodTable is the whole table, for the test that compares it with the contract.
+func MethodTable() []MethodRow {
+	var out []MethodRow
+	for _, m := range []method{
+		launch, list, recoverLaunch, inspectLaunch, signal, stop, release, execute, output,
+		inspectUnits, unload, restore, diagnose, plan, repair, classify,
+	} {
+		out = append(out, MethodRow{m.name, m.deadline, m.idempotent})
+	}
+	return out
+}

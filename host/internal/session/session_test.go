@@ -1,0 +1,333 @@
+package session_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/session"
+	"github.com/gatehost/gatehost/internal/frame"
+	"github.com/gatehost/gatehost/shared/gatewaytest"
+)
+
+func TestCallsAreAnswered(t *testing.T) {
+	s := dial(t, options(gateway(t, &gatewaytest.Server{Handlers: map[string]gatewaytest.Handler{
+		"echo": func(_ context.Context, c gatewaytest.Call) (any, error) { return c.Params, nil },
+	}})))
+	var all sync.WaitGroup
+	for i := range 200 {
+		all.Go(func() {
+			params, _ := json.Marshal(map[string]int{"n": i})
+			got, err := s.Call(t.Context(), "echo", params)
+			if err != nil || string(got) != string(params) {
+				t.Errorf("echo of %s = %s, %v", params, got, err)
+			}
+		})
+	}
+	all.Wait()
+	if got, err := s.Call(t.Context(), "last-heartbeat", nil); err != nil || got != nil {
+		t.Errorf("null = %s, %v", got, err) // B158
+	}
+	if _, err := s.Call(t.Context(), "health", json.RawMessage("{nope")); err == nil || !strings.Contains(err.Error(), "not JSON") {
+		t.Errorf("broken params: %v", err)
+	}
+}
+
+func TestRefusalsOfCallsKeepWhatTheGatewaySaid(t *testing.T) { // B157
+	o := options(gateway(t, &gatewaytest.Server{Handlers: map[string]gatewaytest.Handler{
+		"later": func(context.Context, gatewaytest.Call) (any, error) {
+			return nil, &gatewaytest.Error{Code: "UNAVAILABLE", Message: "later", Retryable: true, RetryAfterMs: 86400_000}
+		},
+	}}))
+	o.Scopes = []string{"operator.read"}
+	s := dial(t, o)
+	_, err := s.Call(t.Context(), "gateway.restart.request", nil)
+	if e, ok := errors.AsType[*frame.Error](err); !ok || e.Code != "FORBIDDEN" || e.Reason != "MISSING_SCOPE" || !strings.Contains(string(e.Details), "operator.admin") {
+		t.Errorf("missing scope: %#v", err)
+	}
+	_, err = s.Call(t.Context(), "later", nil)
+	if e, ok := errors.AsType[*frame.Error](err); !ok || !e.Retryable || e.RetryAfter != frame.MaxRetryAfter {
+		t.Errorf("later: %#v", err)
+	}
+}
+
+func TestCallThatTimesOutNamesItsMethodAndItsLateAnswerIsCounted(t *testing.T) { // B151, B153, B159
+	virtual(t, &gatewaytest.Server{Misbehave: "late-answers=40000"}, func(t *testing.T, o session.Options) {
+		s, err := session.Dial(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer hangUp(s)
+		began := time.Now()
+		_, err = s.Call(t.Context(), "status", nil)
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "RPC timeout: status") || time.Since(began) != 30*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if got := s.Stats().UnexpectedIDs; got != 1 {
+			t.Errorf("unexpected answers = %d, want the late one", got)
+		}
+		select {
+		case <-s.Done():
+			t.Error("a timeout ended the session") // B163
+		default:
+		}
+	})
+}
+
+func TestSecondAnswersAndAnswersToNobodyAreCounted(t *testing.T) { // B155
+	for misbehave, want := range map[string]int{"duplicate-answers": 3, "odd-answers": 3} {
+		s := dial(t, options(gateway(t, &gatewaytest.Server{Misbehave: misbehave})))
+		for range 3 {
+			if _, err := s.Call(t.Context(), "health", nil); err != nil {
+				t.Error(err)
+			}
+		}
+		eventually(t, misbehave, func() bool { return s.Stats().UnexpectedIDs == want })
+	}
+}
+
+func TestCancelledCallEndsAtOnce(t *testing.T) { // B160
+	s := dial(t, options(gateway(t, &gatewaytest.Server{Misbehave: "no-answers"})))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("never mind")
+	time.AfterFunc(20*time.Millisecond, func() { cancel(why) })
+	if _, err := s.Call(ctx, "health", nil); !errors.Is(err, why) {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestLostConnectionRejectsAllCallsAtOnce(t *testing.T) { // B137
+	g := gateway(t, &gatewaytest.Server{Misbehave: "no-answers"})
+	s := dial(t, options(g))
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if _, err := s.Call(t.Context(), "health", nil); !errors.Is(err, session.ErrNotConnected) {
+				t.Errorf("err = %v", err)
+			}
+		})
+	}
+	eventually(t, "all calls are there", func() bool { return g.Calls()["health"] == 20 })
+	g.CutAll()
+	all.Wait()
+	if end := over(t, s); end.Code != 1006 || end.Shutdown || end.Restart || end.Err == nil {
+		t.Errorf("end = %+v", end)
+	}
+	if _, err := s.Call(t.Context(), "health", nil); !errors.Is(err, session.ErrNotConnected) {
+		t.Errorf("a call after the end: %v", err) // B152
+	}
+}
+
+func TestUnansweredCallsAreCapped(t *testing.T) { // B161
+	s := dial(t, options(gateway(t, &gatewaytest.Server{Misbehave: "no-answers"})))
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	busy := 0
+	for range 1500 {
+		all.Go(func() {
+			if _, err := s.Call(ctx, "health", nil); errors.Is(err, session.ErrBusy) {
+				mu.Lock()
+				defer mu.Unlock()
+				busy++
+			}
+		})
+	}
+	eventually(t, "calls over the cap are rejected", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return busy >= 1500-1024
+	})
+	cancel()
+	all.Wait()
+}
+
+func TestEventsComeInOrderWithTheirKinds(t *testing.T) {
+	g := gateway(t, &gatewaytest.Server{})
+	o := options(g)
+	events := make(chan session.Event, 16)
+	o.OnEvent = func(e session.Event) { events <- e }
+	dial(t, o)
+	for i, row := range []struct {
+		name string
+		kind session.Kind
+	}{
+		{"chat", session.KindChat},
+		{"channel.status", session.KindChannelStatus},
+		{"channel.status_changed", session.KindChannelStatus},
+		{"agent", session.KindNotification},
+		{"tick", session.KindTick},
+		{"gateway.ready", session.KindReady},
+		{"health", session.KindHealth},
+		{"shutdown", session.KindShutdown},
+		{"sessions.changed", session.KindNotification},
+	} {
+		g.Broadcast(row.name, map[string]any{"i": i})
+		e := <-events
+		if e.Name != row.name || e.Kind() != row.kind || e.Seq != int64(i+1) || !strings.Contains(string(e.Payload), `"i":`) {
+			t.Errorf("event %d = %+v (%s), want %s (%s)", i, e, e.Kind(), row.name, row.kind)
+		}
+	}
+	if k := (session.Event{Payload: json.RawMessage(`{}`)}).Kind(); k != session.KindMessage {
+		t.Errorf("kind of anything else = %s", k)
+	}
+}
+
+func TestGarbageAfterTheHandshakeIsCountedAndTheSessionLives(t *testing.T) { // B140
+	s := dial(t, options(gateway(t, &gatewaytest.Server{Misbehave: "garbage-after=1"})))
+	eventually(t, "the bad frame is counted", func() bool { return s.Stats().BadFrames == 1 })
+	if _, err := s.Call(t.Context(), "health", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOversizedFrameEndsTheSession(t *testing.T) { // B142
+	s := dial(t, options(gateway(t, &gatewaytest.Server{Misbehave: "oversized-frame-after=1"})))
+	if end := over(t, s); end.Err == nil || !strings.Contains(end.Err.Error(), "limit") {
+		t.Errorf("end = %+v", end)
+	}
+}
+
+func TestRequestThatTheGatewayWouldNotTakeIsNotSent(t *testing.T) {
+	g := gateway(t, &gatewaytest.Server{})
+	s := dial(t, options(g))
+	big, _ := json.Marshal(strings.Repeat("x", 26<<20))
+	if _, err := s.Call(t.Context(), "health", big); err == nil || !strings.Contains(err.Error(), "26214400") {
+		t.Errorf("err = %v", err)
+	}
+	if _, err := s.Call(t.Context(), "health", nil); err != nil {
+		t.Errorf("the session is unharmed: %v", err)
+	}
+}
+
+func TestEndTellsStopFromRestart(t *testing.T) { // gateway-facts §8
+	for _, row := range []struct {
+		name string
+		end  func(g *gatewaytest.Server)
+		want session.End
+	}{
+		{"the gateway stops", func(g *gatewaytest.Server) { g.Stop() }, session.End{Code: 1012, Reason: "service restart", Shutdown: true, Said: "gateway stopping"}},
+		{"it restarts", func(g *gatewaytest.Server) { _ = g.Restart(context.Background(), "") }, session.End{Code: 1012, Reason: "service restart", Shutdown: true, Said: "gateway restarting", Restart: true, Expected: 1500 * time.Millisecond}},
+		{"an old one stops", func(g *gatewaytest.Server) {
+			g.Broadcast("shutdown", map[string]any{"reason": "gateway stopping", "restartExpectedMs": nil})
+			g.CloseAll(1012, "service restart")
+		}, session.End{Code: 1012, Reason: "service restart", Shutdown: true, Said: "gateway stopping"}},
+		{"1012 without a word", func(g *gatewaytest.Server) { g.CloseAll(1012, "") }, session.End{Code: 1012, Restart: true}},
+		{"a policy violation", func(g *gatewaytest.Server) { g.CloseAll(1008, "no") }, session.End{Code: 1008, Reason: "no"}},
+		{"nonsense is announced", func(g *gatewaytest.Server) {
+			g.Broadcast("shutdown", map[string]any{"reason": "x", "restartExpectedMs": -1e300})
+			g.CloseAll(1012, "")
+		}, session.End{Code: 1012, Shutdown: true, Said: "x", Restart: true}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			g := gateway(t, &gatewaytest.Server{})
+			s := dial(t, options(g))
+			row.end(g)
+			got := over(t, s)
+			got.Err = nil
+			if got != row.want {
+				t.Errorf("end = %+v, want %+v", got, row.want)
+			}
+		})
+	}
+}
+
+func TestNewSessionAfterRestartHasANewBootID(t *testing.T) {
+	g := gateway(t, &gatewaytest.Server{})
+	s := dial(t, options(g))
+	if err := g.Restart(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	over(t, s)
+	<-g.Ready()
+	if again := dial(t, options(g)); again.Hello().BootID == s.Hello().BootID {
+		t.Error("the bootId did not change")
+	}
+}
+
+func TestCloseIsPoliteAndLeavesNothing(t *testing.T) {
+	g := gateway(t, &gatewaytest.Server{})
+	s := dial(t, options(g))
+	hangUp(s)
+	if end := s.End(); end.Code != 1000 {
+		t.Errorf("end = %+v", end)
+	}
+	eventually(t, "the gateway has no session", func() bool { return g.Sessions() == 0 })
+	hangUp(s) // again is harmless
+}
+
+func TestCloseOfASilentPeerIsBounded(t *testing.T) { // B213
+	virtual(t, &gatewaytest.Server{Misbehave: "silent-after=1"}, func(t *testing.T, o session.Options) {
+		s, err := session.Dial(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		began := time.Now()
+		hangUp(s)
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestMissedPongsAndTicksAreSignsOnly(t *testing.T) { // T071
+	virtual(t, &gatewaytest.Server{Misbehave: "silent-after=10000"}, func(t *testing.T, o session.Options) {
+		alive := 0
+		o.OnAlive = func() { alive++ }
+		s, err := session.Dial(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer hangUp(s)
+		time.Sleep(5*time.Minute + time.Second)
+		synctest.Wait()
+		st := s.Stats()
+		if st.MissedPongs != 9 || st.MissedTicks == 0 || time.Since(st.LastFrameAt) < 4*time.Minute {
+			t.Errorf("stats = %+v", st)
+		}
+		select {
+		case <-s.Done():
+			t.Errorf("the session judged by itself: %+v", s.End())
+		default:
+		}
+	})
+}
+
+func TestHealthySessionMissesNothing(t *testing.T) {
+	virtual(t, &gatewaytest.Server{}, func(t *testing.T, o session.Options) {
+		alive := 0
+		o.OnAlive = func() { alive++ }
+		s, err := session.Dial(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer hangUp(s)
+		time.Sleep(time.Hour + time.Second)
+		synctest.Wait()
+		st := s.Stats()
+		if st.MissedPongs != 0 || st.MissedTicks != 0 || st.EventsReceived < 120 || alive < 240 || st.LastTickAt.IsZero() || st.LastPongAt.IsZero() {
+			t.Errorf("alive = %d, stats = %+v", alive, st)
+		}
+	})
+}
+
+func TestGatewayCutsAPeerThatDoesNotPong(t *testing.T) { // what the emulator owes to gateway-facts §9 is seen as a cut
+	virtual(t, &gatewaytest.Server{Misbehave: "cut-after=75000"}, func(t *testing.T, o session.Options) {
+		s, err := session.Dial(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-s.Done()
+		if end := s.End(); end.Code != 1006 || end.Restart {
+			t.Errorf("end = %+v", end)
+		}
+	})
+}
