@@ -5,7 +5,7 @@ SHELL := /usr/bin/env bash
 .DEFAULT_GOAL := help
 
 GATEHOST_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gatehost
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null | sed 's/^v//')
+VERSION ?= $(or $(shell git describe --tags 2>/dev/null | sed 's/^v//'),0.0.0-devel+$(shell git rev-parse --short HEAD 2>/dev/null))
 include build/versions.env
 
 BIN      := $(CURDIR)/bin

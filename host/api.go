@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"time"
 
 	"github.com/oklog/run"
@@ -116,7 +117,10 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 // hostGone gives the end of the host its meaning: the call may be made to the next one.
 func hostGone(err error) error {
 	if errors.Is(err, engine.ErrStopped) {
-		return &fault.Error{Code: fault.Unavailable, Message: err.Error(), Retryable: true, Hint: "ask again when the host is back"}
+		return &control.Problem{
+			Status: http.StatusServiceUnavailable, Code: control.CodeHostRestarting, Title: "Service Unavailable", Detail: err.Error(),
+			Hint: "ask again when the host is back", Retryable: true,
+		}
 	}
 	return err
 }

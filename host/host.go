@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -274,5 +273,3 @@ func (h *Host) pluginState(s pluginhost.State) {
 func (h *Host) peerIsPlugin(pid int) bool {
 	return pid != os.Getpid() && slices.Contains(h.plugins.Pids(), pid)
 }
-
-var errNoSuchGateway = errors.New("no such gateway")

@@ -135,4 +135,3 @@ func (o *openSession) Close() {
 		}()
 	})
 }
-

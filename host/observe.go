@@ -72,7 +72,7 @@ func (o *observer) state(c engine.Change) {
 	}
 	if before.Public() != after.Public() {
 		data.From = string(before.Public())
-		o.g.log.Info("state changed", "from", before.Public(), "to", after.Public(), "phase", after.Phase, "pid", after.Process.PID)
+		o.g.log.Debug("state changed", "from", before.Public(), "to", after.Public(), "phase", after.Phase, "pid", after.Process.PID)
 	}
 	if after.Err == nil {
 		data.Detail = after.Cause.Message
@@ -95,18 +95,13 @@ func (o *observer) exit(before, after lifecycle.State) {
 }
 
 func (o *observer) sessionChange(c engine.Change) {
-	switch in := c.Input.(type) {
-	case lifecycle.SessionOpened:
-		if c.After.Session == in.Session {
-			o.publish(events.GatewaySessionOpened, control.SessionData{
-				Protocol: in.Hello.Protocol, ConnID: in.Hello.ConnID, BootID: in.Hello.BootID, Version: in.Hello.Version,
-			})
-		}
-	case lifecycle.SessionClosed:
-		if c.Before.Session == in.Session {
-			o.publish(events.GatewaySessionLost, control.SessionData{Code: in.Code})
-		}
-	default:
+	if in, ok := c.Input.(lifecycle.SessionOpened); ok && c.After.Session == in.Session {
+		o.publish(events.GatewaySessionOpened, control.SessionData{
+			Protocol: in.Hello.Protocol, ConnID: in.Hello.ConnID, BootID: in.Hello.BootID, Version: in.Hello.Version,
+		})
+	}
+	if in, ok := c.Input.(lifecycle.SessionClosed); ok && c.Before.Session == in.Session {
+		o.publish(events.GatewaySessionLost, control.SessionData{Code: in.Code})
 	}
 }
 

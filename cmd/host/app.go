@@ -76,8 +76,6 @@ func isTerminal(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-func (a *app) colour() bool { return a.terminal && a.getenv("NO_COLOR") == "" }
-
 // root is the whole command line.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{

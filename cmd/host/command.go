@@ -144,7 +144,7 @@ func (r result) failure(action control.Action) error {
 		if r.Outcome.Outcome == control.OutcomeSuperseded {
 			e.code, e.err = exitSuperseded, fmt.Errorf("%s: superseded by a later command", what)
 		}
-		if f := r.Outcome.Error; f != nil {
+		if f := r.Error; f != nil {
 			e.err, e.hint = fmt.Errorf("%s: %s", what, f.Message), f.Hint
 		}
 		return e
@@ -168,7 +168,7 @@ func (r result) MarshalJSON() ([]byte, error) {
 		Error   *control.Failure `json:"error,omitempty"`
 		TookMs  int64            `json:"tookMs"`
 		Gateway *control.Gateway `json:"gateway,omitempty"`
-	}{r.Name, r.Outcome.Outcome, r.Outcome.Error, r.TookMs, r.Gateway})
+	}{r.Name, r.Outcome.Outcome, r.Error, r.TookMs, r.Gateway})
 }
 
 // String is "main running pid=4242 port=18789 version=2026.9.6 (7.1s)".

@@ -17,13 +17,16 @@ import (
 // fakeHost answers as a host would. Gateways behave as they are called: main works, broken fails, slow never ends in time,
 // overtaken is superseded.
 type fakeHost struct {
+	Live  []control.Event // sent to whoever follows
+	Block chan struct{}   // commands wait for it to be closed; nil: they do not
+
 	mu       sync.Mutex // guards commands
 	commands []string
 }
 
-func (f *fakeHost) serve(t testing.TB) (socket string) {
+func (f *fakeHost) serve(t *testing.T) (socket string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "gh") // short
+	dir, err := os.MkdirTemp("", "gh") //nolint:usetesting // short: sockets have short paths
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +59,7 @@ func (f *fakeHost) handler() http.Handler {
 	mux.HandleFunc("POST /v1/gateways/{name}/rpc", known(rpc))
 	mux.HandleFunc("POST /v1/gateways/{name}/doctor", known(doctor))
 	mux.HandleFunc("GET /v1/gateways/{name}/logs", known(logs))
-	mux.HandleFunc("GET /v1/events", sse)
+	mux.HandleFunc("GET /v1/events", f.sse)
 	mux.HandleFunc("GET /v1/plugins", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 200, control.Plugins{Plugins: fakeStatus().Plugins})
 	})
@@ -106,6 +109,9 @@ func (f *fakeHost) command(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.commands = append(f.commands, r.PathValue("action")+" "+name+" "+cmd.Reason)
 	f.mu.Unlock()
+	if f.Block != nil {
+		<-f.Block
+	}
 	out := control.Outcome{Outcome: control.OutcomeApplied, TookMs: 7100}
 	switch {
 	case r.PathValue("action") == "reload":
@@ -171,11 +177,16 @@ func logs(w http.ResponseWriter, r *http.Request) {
 	_ = enc.Encode(control.LogLine{Text: "n=" + r.URL.Query().Get("n") + " level=" + r.URL.Query().Get("level")})
 }
 
-func sse(w http.ResponseWriter, r *http.Request) {
+func (f *fakeHost) sse(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	since := r.URL.Query().Get("since")
-	if r.URL.Query().Get("follow") != "0" && since == "" { // only what is to come: nothing
+	if r.URL.Query().Get("follow") != "0" && since == "" { // only what is to come
 		w.WriteHeader(200)
+		for i, e := range f.Live {
+			e.Cursor = uint64(i + 1)
+			data, _ := json.Marshal(e)
+			_, _ = fmt.Fprintf(w, "id: %d\nevent: %s\ndata: %s\n\n", e.Cursor, e.Type, data)
+		}
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 		return

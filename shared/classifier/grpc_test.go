@@ -52,7 +52,7 @@ func TestEveryFieldSurvivesTheRoundTripInOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer s.Close()
+		defer func() { _ = s.Close() }()
 		seq := uint64(0)
 		for range 3 {
 			before := len(rec.Seen())
@@ -147,7 +147,7 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer s.Close()
+		defer func() { _ = s.Close() }()
 		return s.Classify(t.Context(), lines(1, 2))
 	}
 	for name, answers := range map[string][]*pb.Verdict{

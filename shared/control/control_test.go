@@ -33,7 +33,7 @@ func timeout(t *testing.T) context.Context {
 // host is a client of a host that answers with h.
 func host(t *testing.T, h http.HandlerFunc) *control.Client {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "gh") // short: sockets have short paths
+	dir, err := os.MkdirTemp("", "gh") //nolint:usetesting // short: sockets have short paths
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -202,52 +202,52 @@ func (l *liar) Repair(*pb.RepairRequest, grpc.ServerStreamingServer[pb.RepairRes
 func TestNonsenseIsRefusedInWords(t *testing.T) {
 	l := &liar{}
 	c := doctor.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { pb.RegisterDoctorServiceServer(s, l) }))
-	nonsense := func(name string, err error) {
+	nonsense := func(want string, err error) {
 		t.Helper()
-		if !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), "nonsense") {
-			t.Errorf("%s: error = %v", name, err)
+		if !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), "nonsense: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("error = %v, want %q", err, want)
 		}
 	}
 	file := func(id string) *pb.EvidenceRequest {
 		return &pb.EvidenceRequest{Id: id, Want: &pb.EvidenceRequest_File{File: &pb.FileWant{Path: "x"}}}
 	}
-	for name, d := range map[string]*pb.DiagnoseResponse{
-		"no code":      {Findings: []*pb.Finding{{}}},
-		"shouted code": {Findings: []*pb.Finding{{Code: "CONFIG\x1b[31m"}}},
-		"much data":    {Findings: []*pb.Finding{{Code: "x", Data: make([]byte, 64<<10+1)}}},
-		"findings":     {Findings: make([]*pb.Finding, 65)},
-		"empty wish":   {Wants: []*pb.EvidenceRequest{{Id: "x"}}},
-		"same id":      {Wants: []*pb.EvidenceRequest{file("x"), file("x")}},
-		"long command": {Wants: []*pb.EvidenceRequest{{Id: "x", Want: &pb.EvidenceRequest_Exec{Exec: &pb.ExecWant{Argv: make([]string, 300)}}}}},
-		"negative": {Wants: []*pb.EvidenceRequest{{Id: "x", Want: &pb.EvidenceRequest_Exec{Exec: &pb.ExecWant{
+	for want, d := range map[string]*pb.DiagnoseResponse{
+		`code ""`:               {Findings: []*pb.Finding{{}}},
+		`code "CONFIG\x1b[31m"`: {Findings: []*pb.Finding{{Code: "CONFIG\x1b[31m"}}},
+		"65537 bytes of data":   {Findings: []*pb.Finding{{Code: "x", Data: make([]byte, 64<<10+1)}}},
+		"65 findings":           {Findings: make([]*pb.Finding, 65)},
+		"wants nothing":         {Wants: []*pb.EvidenceRequest{{Id: "x"}}},
+		"two wishes":            {Wants: []*pb.EvidenceRequest{file("x"), file("x")}},
+		"300 times an argument": {Wants: []*pb.EvidenceRequest{{Id: "x", Want: &pb.EvidenceRequest_Exec{Exec: &pb.ExecWant{Argv: make([]string, 300)}}}}},
+		"time limit": {Wants: []*pb.EvidenceRequest{{Id: "x", Want: &pb.EvidenceRequest_Exec{Exec: &pb.ExecWant{
 			Argv: []string{"x"}, Timeout: durationpb.New(-1),
 		}}}}},
 	} {
 		l.diag = d
 		_, err := c.Diagnose(t.Context(), doctor.DiagnoseRequest{})
-		nonsense(name, err)
+		nonsense(want, err)
 	}
 	step := func(s *pb.Step) *pb.RepairPlan { return &pb.RepairPlan{Steps: []*pb.Step{s}} }
 	long := strings.Repeat("x", 9<<10)
-	for name, p := range map[string]*pb.RepairPlan{
-		"many steps":   {Steps: make([]*pb.Step, 33)},
-		"no action":    step(&pb.Step{}),
-		"no program":   step(&pb.Step{Action: &pb.Step_Exec{Exec: &pb.ExecStep{}}}),
-		"cut argument": step(&pb.Step{Action: &pb.Step_Exec{Exec: &pb.ExecStep{Argv: []string{"x", long}}}}),
-		"no path":      step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{}}}),
-		"cut path":     step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: long}}}),
-		"no sum":       step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: "x", ExpectedSha256: "abc"}}}),
-		"big file":     step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: "x", Content: make([]byte, 4<<20+1)}}}),
-		"no id":        step(&pb.Step{Action: &pb.Step_Delegate{Delegate: &pb.DelegateStep{}}}),
-		"many backups": step(&pb.Step{Action: &pb.Step_Delegate{Delegate: &pb.DelegateStep{Id: "x", Paths: make([]string, 65)}}}),
-		"a zero byte":  {Steps: []*pb.Step{{Action: &pb.Step_Exec{Exec: &pb.ExecStep{Argv: []string{"x"}}}}}, Touches: []string{"a\x00b"}},
+	for want, p := range map[string]*pb.RepairPlan{
+		"a plan of 33 steps":         {Steps: make([]*pb.Step, 33)},
+		"does nothing":               step(&pb.Step{}),
+		"runs no program":            step(&pb.Step{Action: &pb.Step_Exec{Exec: &pb.ExecStep{}}}),
+		"an argument of 9216 bytes":  step(&pb.Step{Action: &pb.Step_Exec{Exec: &pb.ExecStep{Argv: []string{"x", long}}}}),
+		"without a path":             step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{}}}),
+		"a path of 9216 bytes":       step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: long}}}),
+		"a sha256 that is none":      step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: "x", ExpectedSha256: "abc"}}}),
+		"writes 4194305 bytes":       step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: "x", Content: make([]byte, 4<<20+1)}}}),
+		"delegates without an id":    step(&pb.Step{Action: &pb.Step_Delegate{Delegate: &pb.DelegateStep{}}}),
+		"65 times a file to back up": step(&pb.Step{Action: &pb.Step_Delegate{Delegate: &pb.DelegateStep{Id: "x", Paths: make([]string, 65)}}}),
+		"a touched file of 3 bytes":  {Steps: []*pb.Step{{Action: &pb.Step_Exec{Exec: &pb.ExecStep{Argv: []string{"x"}}}}}, Touches: []string{"a\x00b"}},
 	} {
 		l.plan = p
 		_, err := c.Plan(t.Context(), plugin.GatewayFacts{}, doctor.Finding{Code: "x"})
-		nonsense(name, err)
+		nonsense(want, err)
 	}
 	_, err := c.Repair(t.Context(), doctor.RepairRequest{Finding: doctor.Finding{Code: "x"}}, nil)
-	nonsense("no result", err)
+	nonsense("without a result", err)
 	l.plan = step(&pb.Step{Action: &pb.Step_Exec{Exec: &pb.ExecStep{Argv: []string{"x"}, Timeout: durationpb.New(time.Hour)}}})
 	if p, err := c.Plan(t.Context(), plugin.GatewayFacts{}, doctor.Finding{Code: "x"}); err != nil || p.Steps[0].Exec.Timeout != 10*time.Minute {
 		t.Errorf("a limit of an hour became %+v, %v", p, err)

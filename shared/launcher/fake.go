@@ -120,7 +120,7 @@ func (i *fakeInstance) end(exit plugin.Exit) {
 		exit.At = time.Now()
 	}
 	exit.Known = true
-	i.Phase, i.Instance.Exit = PhaseEnded, &exit
+	i.Phase, i.Exit = PhaseEnded, &exit
 }
 
 func (f *Fake) change(launchID string, do func(*fakeInstance)) {
@@ -300,8 +300,8 @@ func (f *Fake) next(launchID string, cursor uint64) ([]OutputItem, <-chan struct
 	}
 	if !i.Live() {
 		end := &End{EndCursor: i.OutputEnd}
-		if i.Instance.Exit != nil {
-			end.Exit = *i.Instance.Exit
+		if i.Exit != nil {
+			end.Exit = *i.Exit
 		}
 		items = append(items, end)
 	}

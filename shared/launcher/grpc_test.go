@@ -76,14 +76,15 @@ func (e *echo) Inspect(_ context.Context, id string) (launcher.Inspection, error
 	return answer[launcher.Inspection](e, id)
 }
 
-func (e *echo) Output(_ context.Context, r launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
+func (e *echo) Output(_ context.Context, _ launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
 	for _, item := range e.items {
 		if err := sink(item); err != nil {
 			return err
 		}
 	}
-	_, err := answer[struct{}](e, r)
-	return err
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err // after End the client is gone: what is asked is not recorded
 }
 
 func (e *echo) Signal(_ context.Context, id, signal string) error {
@@ -162,7 +163,7 @@ func TestEveryFieldSurvivesTheRoundTrip(t *testing.T) {
 		out := launcher.OutputRequest{LaunchID: "x", Follow: true}
 		var seen []launcher.OutputItem
 		err = c.Output(ctx, out, func(item launcher.OutputItem) error { seen = append(seen, item); return nil })
-		check(t, "Output", err, nil, nil, seen, e.items) // the server may still be in its last sink
+		check(t, "Output", err, nil, nil, seen, e.items)
 	})
 }
 
@@ -243,7 +244,9 @@ func TestFailingSinkEndsTheOutputOnBothSides(t *testing.T) {
 	if !errors.Is(err, full) {
 		t.Errorf("error = %v", err)
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the launcher's side ended with %v", err)
+	}
 }
 
 func TestCancelledOutputEndsOnBothSides(t *testing.T) {
@@ -294,40 +297,41 @@ func (l *liar) Output(_ *pb.OutputRequest, s grpc.ServerStreamingServer[pb.Outpu
 func TestNonsenseIsRefusedInWords(t *testing.T) {
 	l := &liar{}
 	c := launcher.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { pb.RegisterLauncherServiceServer(s, l) }))
-	nonsense := func(name string, err error) {
+	nonsense := func(want string, err error) {
 		t.Helper()
-		if !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), "nonsense") || fault.HintOf(err) == "" {
-			t.Errorf("%s: error = %v", name, err)
+		if !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), "nonsense: ") || !strings.Contains(err.Error(), want) ||
+			fault.HintOf(err) == "" {
+			t.Errorf("error = %v, want %q", err, want)
 		}
 	}
-	for name, inst := range map[string]*pb.Instance{
-		"no instance":        nil,
-		"a path for an id":   {LaunchId: "../../etc", Phase: pb.InstancePhase_INSTANCE_PHASE_STARTING},
-		"another launch":     {LaunchId: "y", Phase: pb.InstancePhase_INSTANCE_PHASE_STARTING},
-		"no phase":           {LaunchId: "x"},
-		"a future phase":     {LaunchId: "x", Phase: 99},
-		"a negative pid":     {LaunchId: "x", Phase: pb.InstancePhase_INSTANCE_PHASE_RUNNING, Pid: -1},
-		"running without":    {LaunchId: "x", Phase: pb.InstancePhase_INSTANCE_PHASE_RUNNING},
-		"ended without exit": {LaunchId: "x", Phase: pb.InstancePhase_INSTANCE_PHASE_ENDED},
+	for want, inst := range map[string]*pb.Instance{
+		"left out the instance":    nil,
+		"a launch id that is none": {LaunchId: "../../etc", Phase: pb.InstancePhase_INSTANCE_PHASE_STARTING},
+		"it spoke of y":            {LaunchId: "y", Phase: pb.InstancePhase_INSTANCE_PHASE_STARTING},
+		"phase 0":                  {LaunchId: "x"},
+		"phase 99":                 {LaunchId: "x", Phase: 99},
+		"pid -1":                   {LaunchId: "x", Phase: pb.InstancePhase_INSTANCE_PHASE_RUNNING, Pid: -1},
+		"pid 0":                    {LaunchId: "x", Phase: pb.InstancePhase_INSTANCE_PHASE_RUNNING},
+		"without an exit":          {LaunchId: "x", Phase: pb.InstancePhase_INSTANCE_PHASE_ENDED},
 	} {
 		l.inst = inst
 		_, err := c.Inspect(t.Context(), "x")
-		nonsense(name, err)
+		nonsense(want, err)
 	}
 	line := func(cursor uint64) *pb.OutputResponse {
 		return &pb.OutputResponse{Item: &pb.OutputResponse_Batch{Batch: &pb.LineBatch{Lines: []*pb.Line{{Cursor: cursor, Text: "x"}}}}}
 	}
-	for name, items := range map[string][]*pb.OutputResponse{
-		"a line twice":            {line(5), line(5)},
-		"a cursor that goes back": {line(5), line(3)},
-		"a gap that goes back":    {line(5), {Item: &pb.OutputResponse_Gap{Gap: &pb.Gap{From: 1, To: 3}}}},
-		"an empty item":           {{}},
-		"no end":                  {line(1)},
-		"an end without an exit":  {{Item: &pb.OutputResponse_End{End: &pb.End{}}}},
-		"an end before the last":  {line(5), {Item: &pb.OutputResponse_End{End: &pb.End{Exit: &pb.Exit{}, EndCursor: 2}}}},
+	for want, items := range map[string][]*pb.OutputResponse{
+		"cursor 5 after 5":                 {line(5), line(5)},
+		"cursor 3 after 5":                 {line(5), line(3)},
+		"a gap from 1 to 3 after cursor 5": {line(5), {Item: &pb.OutputResponse_Gap{Gap: &pb.Gap{From: 1, To: 3}}}},
+		"an empty item of output":          {{}},
+		"without an End":                   {line(1)},
+		"an end without an exit":           {{Item: &pb.OutputResponse_End{End: &pb.End{}}}},
+		"an end at cursor 2 after 5":       {line(5), {Item: &pb.OutputResponse_End{End: &pb.End{Exit: &pb.Exit{}, EndCursor: 2}}}},
 	} {
 		l.items = items
-		nonsense(name, c.Output(t.Context(), launcher.OutputRequest{LaunchID: "x", Follow: true}, func(launcher.OutputItem) error { return nil }))
+		nonsense(want, c.Output(t.Context(), launcher.OutputRequest{LaunchID: "x", Follow: true}, func(launcher.OutputItem) error { return nil }))
 	}
 	l.items = []*pb.OutputResponse{{Item: &pb.OutputResponse_Batch{Batch: &pb.LineBatch{Lines: []*pb.Line{
 		{Cursor: math.MaxUint64, Text: strings.Repeat("€", 1<<20), Stream: 77},

@@ -231,7 +231,7 @@ func TestPluginIgnoresSignalsAndEndsWithItsDeathPipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	sockets := filepath.Join(dir, "plugin-dir1")
 	if err := os.Mkdir(sockets, 0o700); err != nil {
 		t.Fatal(err)
@@ -297,11 +297,16 @@ func TestCancelledCommandEndsWithItsChildrenAndWaitReturns(t *testing.T) {
 		t.Skip("no process groups on windows")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	var out bytes.Buffer
-	cmd := pluginkit.Command(ctx, "/bin/sh", "-c", "sleep 600 & wait")
+	out := firstWrite{done: make(chan struct{})}
+	cmd := pluginkit.Command(ctx, "/bin/sh", "-c", "sleep 600 & echo ready; wait")
 	cmd.Stdout = &out // a pipe, which the sleep inherits
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
+	}
+	select {
+	case <-out.done: // the sleep exists
+	case <-time.After(patience):
+		t.Error("it never began")
 	}
 	cancel()
 	done := make(chan error, 1)
@@ -317,6 +322,20 @@ func TestCancelledCommandEndsWithItsChildrenAndWaitReturns(t *testing.T) {
 	if err := groupGone(cmd.Process.Pid); err != nil {
 		t.Error(err)
 	}
+}
+
+// firstWrite tells of the first write. Used by one goroutine.
+type firstWrite struct {
+	done chan struct{}
+	told bool
+}
+
+func (f *firstWrite) Write(p []byte) (int, error) {
+	if !f.told {
+		f.told = true
+		close(f.done)
+	}
+	return len(p), nil
 }
 
 func ExampleDecodeConfig() {

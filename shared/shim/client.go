@@ -21,7 +21,6 @@ type Client struct {
 	dir      string
 	launchID string
 	socket   string
-	version  int
 	attach   net.Conn
 	done     chan struct{}
 	close    func()

@@ -72,7 +72,6 @@ type gateway struct {
 	command []string
 	env     map[string]string // of the gateway, in config.toml
 	path    string            // put in front of PATH
-	real    bool
 }
 
 func emulator(misbehave string) gateway {

@@ -62,9 +62,9 @@ func (d *decoder) table(into reflect.Value, raw any, key []string) {
 // tagged is the fields of a struct by their key.
 func tagged(t reflect.Type) map[string]reflect.StructField {
 	fields := map[string]reflect.StructField{}
-	for i := range t.NumField() {
-		if name := t.Field(i).Tag.Get("toml"); name != "" {
-			fields[name] = t.Field(i)
+	for f := range t.Fields() {
+		if name := f.Tag.Get("toml"); name != "" {
+			fields[name] = f
 		}
 	}
 	return fields

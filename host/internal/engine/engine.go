@@ -153,8 +153,8 @@ func (e *Engine) publish(now time.Time) {
 // Snapshot is the state after the last step. Safe from any goroutine.
 func (e *Engine) Snapshot() Snapshot { return *e.snap.Load() }
 
-// Start, Stop and Restart give one command and wait for its outcome. They fail with ErrStopped after Run returned, or with the
-// cause of ctx; the command goes on all the same.
+// Start gives the command to start and waits for its outcome. Like Stop and Restart it fails with ErrStopped after Run
+// returned, or with the cause of ctx; the command goes on all the same.
 func (e *Engine) Start(ctx context.Context) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.StartRequested{Command: id} })
 }

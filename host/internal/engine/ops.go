@@ -33,6 +33,9 @@ func opOf(in lifecycle.Input) (lifecycle.OpID, bool) {
 		return in.Op, true
 	case lifecycle.TimerFired:
 		return in.Op, true
+	case lifecycle.StartRequested, lifecycle.StopRequested, lifecycle.RestartRequested, lifecycle.ProcessExited, lifecycle.WatchLost,
+		lifecycle.OutputSeen, lifecycle.SymptomSeen, lifecycle.SessionClosed, lifecycle.SessionAlive:
+		return 0, false
 	default:
 		return 0, false
 	}
@@ -73,6 +76,10 @@ func withOp(in lifecycle.Input, op lifecycle.OpID) lifecycle.Input {
 		return in
 	case lifecycle.Repaired:
 		in.Op = op
+		return in
+	case lifecycle.StartRequested, lifecycle.StopRequested, lifecycle.RestartRequested, lifecycle.ProcessExited, lifecycle.WatchLost,
+		lifecycle.OutputSeen, lifecycle.SymptomSeen, lifecycle.SessionClosed, lifecycle.SessionAlive, lifecycle.SessionOpened,
+		lifecycle.SessionRefused, lifecycle.TimerFired: // made with their operation, or without one
 		return in
 	default:
 		return in

@@ -141,8 +141,13 @@ func failed(eff lifecycle.Effect, p lifecycle.Problem) lifecycle.Input {
 		return lifecycle.Terminated{Result: lifecycle.Unknown, Launch: eff.Launch, Problem: p}
 	case lifecycle.Diagnose:
 		return lifecycle.Diagnosed{}
-	default:
+	case lifecycle.Repair:
 		return lifecycle.Repaired{Result: lifecycle.Unknown, Problem: p}
+	case lifecycle.OpenSession, lifecycle.SetTimer, lifecycle.Cancel, lifecycle.Watch, lifecycle.Unwatch, lifecycle.CloseSession,
+		lifecycle.Release, lifecycle.Reply, lifecycle.Ignored: // not performed by run
+		panic(fmt.Sprintf("engine: %T is no operation of run", eff)) // programmer error
+	default:
+		panic(fmt.Sprintf("engine: unhandled effect %T", eff)) // programmer error
 	}
 }
 

@@ -94,12 +94,11 @@ func (e *Engine) closeSession(id lifecycle.SessionID) {
 
 // track keeps the books of open sessions around a step.
 func (e *Engine) track(m message) {
-	switch in := m.in.(type) {
-	case lifecycle.SessionOpened:
+	if in, ok := m.in.(lifecycle.SessionOpened); ok {
 		e.sessions[in.Session] = m.session
-	case lifecycle.SessionClosed:
+	}
+	if in, ok := m.in.(lifecycle.SessionClosed); ok {
 		delete(e.sessions, in.Session)
-	default:
 	}
 }
 

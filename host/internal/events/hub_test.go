@@ -66,7 +66,7 @@ func TestFloodOfOutputDoesNotWashAwayStates(t *testing.T) {
 	publish(h, 1, events.GatewayState)
 	publish(h, 1000, events.GatewayOutput)
 	publish(h, 1, events.GatewayState)
-	s := h.Subscribe(1 - 1)
+	s := h.Subscribe(0)
 	got := drain(s)
 	if len(got) != 12 || got[0] != 1 || got[11] != 1002 {
 		t.Errorf("got %v", got)

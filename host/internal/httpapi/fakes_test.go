@@ -183,7 +183,7 @@ func start(t *testing.T, srv *httpapi.Server, l net.Listener) func() error {
 // shortDir is for sockets: t.TempDir is too long for them.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "gh")
+	dir, err := os.MkdirTemp("", "gh") //nolint:usetesting // short: sockets have short paths
 	if err != nil {
 		t.Fatal(err)
 	}

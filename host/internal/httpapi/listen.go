@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -55,7 +56,9 @@ func mayReplace(path string) error {
 		return fault.New(fault.FailedPrecondition, "cannot listen on "+path+": it exists and is not a socket").
 			WithHint("move it away or set control.socket to another path")
 	}
-	conn, err := net.DialTimeout("unix", path, 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {
 		if t, ok := errors.AsType[net.Error](err); ok && t.Timeout() { // it listens and is busy
 			err = nil

@@ -249,7 +249,7 @@ func (s *Server) doctor(w http.ResponseWriter, r *http.Request) error {
 	if req.Action != control.DoctorDiagnose && !req.DryRun {
 		ctx = s.requests
 	}
-	return ndjson(ctx, w, r, s.o.Doctors.Doctor(ctx, name, req))
+	return ndjson(ctx, w, r, s.o.Doctors.Doctor(ctx, name, req)) //nolint:contextcheck // a repair outlives its request on purpose
 }
 
 // ndjson writes what comes, line by line. Before the first line an error is a problem of its own, after it the last line. When

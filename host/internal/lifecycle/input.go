@@ -18,13 +18,16 @@ const (
 	Unknown
 )
 
-// StartRequested, StopRequested and RestartRequested are the operator's wishes. Each is answered by exactly one Reply.
+// The operator's wishes; each is answered by exactly one Reply.
 type (
+	// StartRequested wants the gateway up.
 	StartRequested struct{ Command CommandID }
-	StopRequested  struct {
+	// StopRequested wants it down.
+	StopRequested struct {
 		Command CommandID
 		Now     bool // kill at once instead of waiting the grace
 	}
+	// RestartRequested wants a new process.
 	RestartRequested struct{ Command CommandID }
 )
 
@@ -76,12 +79,13 @@ type (
 		Op        OpID
 		Readiness Readiness
 	}
-	// SessionOpened and SessionRefused answer OpenSession.
+	// SessionOpened answers OpenSession.
 	SessionOpened struct {
 		Op      OpID
 		Session SessionID
 		Hello   Hello
 	}
+	// SessionRefused answers OpenSession, too.
 	SessionRefused struct {
 		Op         OpID
 		Session    SessionID

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -26,8 +27,8 @@ func (d *drive) feed(in lc.Input) *drive {
 
 func last[E lc.Effect](d *drive) E {
 	d.t.Helper()
-	for i := len(d.out) - 1; i >= 0; i-- {
-		if e, ok := d.out[i].(E); ok {
+	for _, out := range slices.Backward(d.out) {
+		if e, ok := out.(E); ok {
 			return e
 		}
 	}

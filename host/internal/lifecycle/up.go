@@ -259,6 +259,20 @@ func (t *turn) outputSeen(in OutputSeen) {
 	t.progress()
 }
 
+// stuck says how far a start came.
+func (t *turn) stuck() string {
+	switch {
+	case t.s.Phase == PhaseConnecting:
+		return "it takes connections, but connect.challenge or its answer to connect did not come"
+	case t.s.Readiness == ReadinessStarting:
+		return "it says that it is still starting"
+	case t.s.Readiness == ReadinessClosed:
+		return "its port is closed"
+	default:
+		return "its port is open, but no session could be opened"
+	}
+}
+
 func (t *turn) timerFired(kind OpKind) {
 	switch kind {
 	case TimerProbe:
@@ -266,7 +280,7 @@ func (t *turn) timerFired(kind OpKind) {
 	case TimerNoProgress:
 		t.bringDown(AfterFailed, Problem{
 			Code:    "not_ready",
-			Message: fmt.Sprintf("the gateway showed no sign of progress for %v before becoming ready", t.p.NoProgress),
+			Message: fmt.Sprintf("the gateway showed no sign of progress for %v before becoming ready: %s", t.p.NoProgress, t.stuck()),
 			Hint:    "look at its output with `gatehost logs`; raise ready.no_progress if it is only slow",
 		}, t.p.Grace)
 	case TimerStart:

@@ -3,6 +3,7 @@ package output
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"time"
 
@@ -55,8 +56,9 @@ func claims(v classifier.Verdict) bool {
 	return v.RuleID != "" || v.Symptom != plugin.NoSymptom || v.Stage != nil
 }
 
-// ask puts one batch to a classifier: within its deadline, on a new stream once when the old one broke, with the lines that had
-// no verdict yet. What comes back is the verdicts of the first lines, as many as there were.
+// ask puts one batch to a classifier: within its deadline, on a new stream whenever the old one broke, with the lines that had no
+// verdict yet. A plugin that died is usually back within the deadline, and the lines of a failing start are worth that
+// wait. What comes back is the verdicts of the first lines, as many as there were.
 func (p *Pipeline) ask(ctx context.Context, l *link, lines []classifier.NumberedLine) []classifier.Verdict {
 	if time.Now().Before(l.silent) {
 		return nil
@@ -64,7 +66,7 @@ func (p *Pipeline) ask(ctx context.Context, l *link, lines []classifier.Numbered
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	var all []classifier.Verdict
-	for range 2 {
+	for pause := firstPause; ; pause *= 2 {
 		got, err := p.try(ctx, l, lines[len(all):])
 		all = append(all, got...)
 		if err == nil {
@@ -75,6 +77,12 @@ func (p *Pipeline) ask(ctx context.Context, l *link, lines []classifier.Numbered
 			break
 		}
 		p.o.Log.Debug("classifier stream broke", "plugin", l.named.Name, "error", err)
+		if len(got) == 0 { // no progress
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+		}
 	}
 	l.silent = time.Now().Add(classifyGap)
 	p.o.Log.Warn("classifier does not answer; lines pass as warn", "plugin", l.named.Name, "for", classifyGap)
@@ -134,6 +142,7 @@ func (p *Pipeline) book(c *Classified, classified bool) bool {
 	}
 	if c.Level == classifier.LevelDrop {
 		p.stats.Dropped++
+		p.dropped(c.RuleID)
 		c.Hidden = true
 	}
 	p.repeat(c)
@@ -144,14 +153,24 @@ func (p *Pipeline) book(c *Classified, classified bool) bool {
 	return true
 }
 
+func (p *Pipeline) dropped(rule string) {
+	if p.stats.DroppedBy == nil {
+		p.stats.DroppedBy = map[string]uint64{}
+	}
+	if _, known := p.stats.DroppedBy[rule]; known || len(p.stats.DroppedBy) < maxRules {
+		p.stats.DroppedBy[rule]++
+	}
+}
+
 // repeat shows identical lines once, and every 50th time at debug with their number (B300). The table is bounded: when it is full,
 // new texts are shown each time.
 func (p *Pipeline) repeat(c *Classified) {
-	n, known := p.repeats[c.Text]
+	key := maphash.String(p.seed, c.Text)
+	n, known := p.repeats[key]
 	if !known && len(p.repeats) >= maxRepeats {
 		return
 	}
-	p.repeats[c.Text] = n + 1
+	p.repeats[key] = n + 1
 	if n == 0 {
 		return
 	}

@@ -2,6 +2,9 @@ package output
 
 import (
 	"context"
+	"hash/maphash"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,8 +20,10 @@ const (
 	maxBatch    = 256             // lines in one question to a classifier
 	queueLines  = 2048            // between the stream and the worker; beyond that the stream waits
 	deadline    = 2 * time.Second // of a batch; then its lines pass as warn
+	firstPause  = 50 * time.Millisecond
 	classifyGap = 5 * time.Second // a classifier that failed is left alone this long
 	maxRepeats  = 4096            // texts whose repeats are counted
+	maxRules    = 64              // rules whose dropped lines are counted apart
 	repeatEvery = 50              // every so many repeats one line says so (B300)
 )
 
@@ -57,7 +62,8 @@ type Classified struct {
 // Stats count lines; Read = Classified + Unclassified once the queue is empty.
 type Stats struct {
 	Read, Classified, Unclassified uint64
-	Dropped                        uint64 // by a rule, of Classified
+	Dropped                        uint64            // by a rule, of Classified
+	DroppedBy                      map[string]uint64 // the same by rule (B295); the first 64 rules
 	Repeated                       uint64
 	Truncated                      uint64
 	Gaps, GapBytes                 uint64
@@ -71,13 +77,15 @@ type Pipeline struct {
 	done   chan struct{}
 	chain  []*link
 
-	mu       sync.Mutex // guards all below
-	tail     []plugin.Line
+	mu       sync.Mutex    // guards all below
+	tail     []plugin.Line // a ring once it is full
+	oldest   int           // in tail
 	symptoms []plugin.Symptom
 	stats    Stats
 	cursor   uint64
 	seq      uint64
-	repeats  map[string]int
+	repeats  map[uint64]int // by hash: a flood of long lines must not be kept for being counted
+	seed     maphash.Seed
 }
 
 // entry is a line, or a mark in the queue that is closed when everything before it was processed.
@@ -102,7 +110,7 @@ func New(o Options) *Pipeline {
 		o.OnActivity = func() {}
 	}
 	p := &Pipeline{
-		o: o, queue: make(chan entry, queueLines), cancel: cancel, done: make(chan struct{}), cursor: o.Cursor, repeats: map[string]int{},
+		o: o, queue: make(chan entry, queueLines), cancel: cancel, done: make(chan struct{}), cursor: o.Cursor, repeats: map[uint64]int{}, seed: maphash.MakeSeed(),
 	}
 	for _, n := range o.Classifiers {
 		p.chain = append(p.chain, &link{named: n})
@@ -122,9 +130,12 @@ func (p *Pipeline) Feed(ctx context.Context, item launcher.OutputItem) error {
 	switch item := item.(type) {
 	case *launcher.LineBatch:
 		for _, l := range item.Lines {
-			if err := p.put(ctx, entry{line: p.accept(l)}); err != nil {
+			// Only what the queue has counts as read: the rest of a batch that was cut off comes again, from Cursor.
+			l.Text = p.o.Redactor.Text(l.Text)
+			if err := p.put(ctx, entry{line: l}); err != nil {
 				return err
 			}
+			p.accept(l)
 		}
 	case *launcher.Gap:
 		p.mu.Lock()
@@ -137,10 +148,8 @@ func (p *Pipeline) Feed(ctx context.Context, item launcher.OutputItem) error {
 	return nil
 }
 
-// accept redacts a line before anything else sees it, and keeps it for the tail at once: a crash report must not wait for a
-// classifier.
-func (p *Pipeline) accept(l plugin.Line) plugin.Line {
-	l.Text = p.o.Redactor.Text(l.Text)
+// accept counts a line and keeps it for the tail at once: a crash report must not wait for a classifier.
+func (p *Pipeline) accept(l plugin.Line) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cursor = max(p.cursor, l.Cursor)
@@ -148,11 +157,12 @@ func (p *Pipeline) accept(l plugin.Line) plugin.Line {
 	if l.Truncated {
 		p.stats.Truncated++
 	}
-	if len(p.tail) == tailLines {
-		p.tail = append(p.tail[:0:0], p.tail[1:]...)
+	if len(p.tail) < tailLines {
+		p.tail = append(p.tail, l)
+	} else {
+		p.tail[p.oldest] = l
+		p.oldest = (p.oldest + 1) % tailLines
 	}
-	p.tail = append(p.tail, l)
-	return l
 }
 
 func (p *Pipeline) put(ctx context.Context, e entry) error {
@@ -190,7 +200,8 @@ func (p *Pipeline) Cursor() uint64 {
 func (p *Pipeline) Tail(n int) []plugin.Line {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]plugin.Line(nil), p.tail[max(0, len(p.tail)-n):]...)
+	all := slices.Concat(p.tail[p.oldest:], p.tail[:p.oldest])
+	return all[max(0, len(all)-max(n, 0)):]
 }
 
 // Symptoms is what the lines showed, each once, in order.
@@ -204,7 +215,9 @@ func (p *Pipeline) Symptoms() []plugin.Symptom {
 func (p *Pipeline) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.stats
+	out := p.stats
+	out.DroppedBy = maps.Clone(p.stats.DroppedBy)
+	return out
 }
 
 // work takes what is there, up to a batch: the first line of an idle stream goes at once, a flood goes in large pieces.

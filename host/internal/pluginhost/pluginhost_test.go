@@ -1,3 +1,5 @@
+//go:build unix
+
 package pluginhost_test
 
 import (
@@ -9,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -191,9 +194,7 @@ func TestPluginThatDiesInACallEndsTheCall(t *testing.T) {
 func TestStoppedPluginIsFoundAndReplaced(t *testing.T) {
 	h, _ := newHost(t, quick(), testPlugin())
 	first := pid(t, h)
-	if err := syscall.Kill(first, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	stopProcess(t, first)
 	began := time.Now()
 	if second := pid(t, h); second == first {
 		t.Error("the stopped process answers")
@@ -204,14 +205,32 @@ func TestStoppedPluginIsFoundAndReplaced(t *testing.T) {
 	}
 }
 
+// stopProcess stops a process and waits until it stands still: the signal takes a moment to reach every thread.
+func stopProcess(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS != "linux" {
+		return
+	}
+	poll(t, "the process to stand still", func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		for _, path := range threads {
+			if stat, _ := os.ReadFile(path); !strings.Contains(string(stat), ") T ") {
+				return false
+			}
+		}
+		return len(threads) > 0
+	})
+}
+
 func TestStoppedPluginDoesNotHoldUpClose(t *testing.T) {
 	timing := quick()
 	timing.HealthEvery = time.Hour // nobody notices before Close
 	timing.CloseGrace = 200 * time.Millisecond
 	h, _ := newHost(t, timing, testPlugin())
-	if err := syscall.Kill(pid(t, h), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	stopProcess(t, pid(t, h))
 	h.Close()
 }
 
@@ -361,7 +380,7 @@ func TestPluginsEndWithAKilledHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

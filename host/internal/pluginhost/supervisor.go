@@ -207,9 +207,12 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 	select {
 	case p := <-made: // maybe only now
 		p.kill()
-		made <- p // for end()
-		<-shaken
-	case <-shaken:
+		made <- p                        // for end()
+		if err := <-shaken; err != nil { // of our kill
+			s.log.Trace("the handshake was given up", "error", err)
+		}
+	case err := <-shaken:
+		s.log.Trace("the handshake was given up", "error", err)
 	}
 	return context.Cause(ctx)
 }

@@ -23,7 +23,7 @@ func TestDeadlinesAndIdempotenceAreThoseOfTheContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	ours := map[string]pluginhost.MethodRow{}
 	for _, m := range pluginhost.MethodTable() {
 		ours[m.Name] = m

@@ -58,7 +58,7 @@ func ReadyNow(ctx context.Context, port int) Readiness {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Closed
 	case err != nil:
-		return listening(port)
+		return listening(ctx, port)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
@@ -77,8 +77,10 @@ func ReadyNow(ctx context.Context, port int) Readiness {
 // listening tells a port that answers nothing from one that is closed. A gateway whose event loop is blocked takes connections
 // and answers later: that is starting, and the caller's deadline decides. Only a listener that is no HTTP server is asked by
 // a connect.
-func listening(port int) Readiness {
-	conn, err := net.DialTimeout("tcp", Address(port), readyTimeout)
+func listening(ctx context.Context, port int) Readiness {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout) // the first question used its time up
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", Address(port))
 	if err != nil {
 		return Closed
 	}

@@ -73,7 +73,7 @@ func (g Gatherer) command(ctx context.Context, w doctor.EvidenceRequest, e *doct
 			stdout.add(l.Text)
 		}
 	})
-	e.Stdout, e.Stderr = g.redact(stdout.String()), g.redact(stderr.String())
+	e.Stdout, e.Stderr = g.redact(stdout.b.String()), g.redact(stderr.b.String())
 	switch {
 	case err != nil:
 		return err
@@ -85,12 +85,11 @@ func (g Gatherer) command(ctx context.Context, w doctor.EvidenceRequest, e *doct
 }
 
 // text is lines, bounded.
-type text struct{ strings.Builder }
+type text struct{ b strings.Builder }
 
 func (t *text) add(line string) {
-	if t.Len()+len(line) < maxEvidenceOutput {
-		t.WriteString(line)
-		t.WriteByte('\n')
+	if t.b.Len()+len(line) < maxEvidenceOutput {
+		_, _ = t.b.WriteString(line + "\n")
 	}
 }
 

@@ -20,17 +20,17 @@ type differ struct {
 	path string
 }
 
-func newDiffer(t testing.TB) differ {
-	t.Helper()
-	dir, err := filepath.EvalSymlinks(t.TempDir())
+func newDiffer(tb testing.TB) differ {
+	tb.Helper()
+	dir, err := filepath.EvalSymlinks(tb.TempDir())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	e, err := repair.New(repair.Options{
 		Dir: filepath.Join(dir, "repairs"), Gateway: plugin.GatewayFacts{Name: "main", StateDir: dir, Command: []string{"x"}},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return differ{e, filepath.Join(dir, "f")}
 }
@@ -179,7 +179,7 @@ func apply(rt *rapid.T, before, diff string) string {
 	}
 	var out []string
 	at := 0
-	for _, l := range strings.Split(strings.TrimSuffix(diff, "\n"), "\n") {
+	for l := range strings.SplitSeq(strings.TrimSuffix(diff, "\n"), "\n") {
 		switch {
 		case l == "" || strings.HasPrefix(l, "---") || strings.HasPrefix(l, "+++"):
 		case strings.HasPrefix(l, "@@"):

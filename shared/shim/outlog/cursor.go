@@ -1,6 +1,7 @@
 package outlog
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -45,7 +46,7 @@ func (c *Cursor) Next() (Batch, error) {
 		c.buf = make([]byte, 2*maxFrame)
 	}
 	n, err := s.store.ReadAt(c.buf[:min(int64(len(c.buf)), s.pos-c.pos)], c.pos)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		n = 0
 	}
 	if c.scan(c.buf[:n], &b) == 0 { // the disk gave back something else than was written: skip this half

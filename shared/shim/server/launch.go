@@ -3,6 +3,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -79,7 +80,7 @@ func (s *supervisor) prepare() error {
 		s.log.printf("output is kept in memory: %s", fault)
 	}
 	_ = os.Remove(s.spec.Socket) // of a shim that died; we hold the lock
-	if s.listener, err = net.Listen("unix", s.spec.Socket); err != nil {
+	if s.listener, err = (&net.ListenConfig{}).Listen(context.Background(), "unix", s.spec.Socket); err != nil {
 		return fmt.Errorf("cannot bind socket: %w", err)
 	}
 	return os.Chmod(s.spec.Socket, 0o600)

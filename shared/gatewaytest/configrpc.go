@@ -1,0 +1,182 @@
+package gatewaytest
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+	"time"
+)
+
+// configStore is the configuration that a running gateway goes by.
+type configStore struct {
+	mu      sync.Mutex // guards all below
+	path    string     // "": in memory
+	current snapshot
+}
+
+func (st *configStore) load(path string) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.path, st.current = path, snapshot{value: map[string]any{}}
+	if path == "" {
+		return nil
+	}
+	got, err := readConfig(path)
+	if err != nil {
+		return err
+	}
+	if got.valid() {
+		st.current = got
+	}
+	return nil
+}
+
+func (st *configStore) get() snapshot {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.current
+}
+
+func (st *configStore) set(s snapshot) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.current = s
+}
+
+func (s *Server) configGet(*conn, Call) (any, error) {
+	c := s.config.get()
+	if path := s.ConfigPath; path != "" {
+		got, err := readConfig(path)
+		if err != nil {
+			return nil, err
+		}
+		c = got
+	}
+	var raw any
+	if c.exists {
+		raw = c.raw
+	}
+	source, _ := merge(c.value, map[string]any{"agents": map[string]any{"entries": map[string]any{"main": map[string]any{}}}}).(map[string]any)
+	running, _ := merge(map[string]any{
+		"agents":   map[string]any{"defaults": map[string]any{"maxConcurrent": 8}},
+		"messages": map[string]any{"ackReactionScope": "group-mentions"},
+	}, source).(map[string]any)
+	issues := []any{}
+	for _, i := range c.issues {
+		issues = append(issues, map[string]any{"path": i.path, "message": i.message})
+	}
+	out := map[string]any{
+		"path": s.configPath(), "includedPaths": []string{}, "exists": c.exists, "raw": raw, "parsed": c.value, "sourceConfig": source,
+		"resolved": source, "valid": c.valid(), "runtimeConfig": running, "config": running, "hash": c.hash(), "issues": issues, "warnings": []string{},
+		"legacyIssues": []string{}, "configRevisionHash": c.hash(), "appliedConfigHash": s.config.get().hash(),
+	}
+	if c.exists {
+		out["includeProvenance"], out["agentRosterIncludeOwned"], out["bindingsIncludeOwned"] = []string{}, false, false
+	}
+	return out, nil
+}
+
+// configWrite is config.set, .patch and .apply (gateway-facts §10).
+func (s *Server) configWrite(_ *conn, call Call) (any, error) {
+	var p struct {
+		Raw      *string `json:"raw"`
+		BaseHash string  `json:"baseHash"`
+		Note     *string `json:"note"`
+	}
+	if json.Unmarshal(call.Params, &p) != nil || p.Raw == nil {
+		return nil, invalid("invalid " + call.Method + " params: must have required property 'raw'")
+	}
+	now := s.config.get()
+	if s.ConfigPath != "" {
+		got, err := readConfig(s.ConfigPath)
+		if err != nil {
+			return nil, err
+		}
+		now = got
+	}
+	patch, _, err := parse5(*p.Raw)
+	switch {
+	case err != nil:
+		return nil, invalid(err.Error())
+	case now.exists && p.BaseHash == "":
+		return nil, invalid("config base hash required for " + firstPath(now.value, patch) + "; re-run config.get and retry with baseHash")
+	case now.exists && p.BaseHash != now.hash():
+		return nil, invalid("config changed since last load; re-run config.get and retry")
+	}
+	next := asObject(patch)
+	if call.Method == "config.patch" {
+		next = asObject(merge(now.value, patch))
+	}
+	next["meta"] = map[string]any{"migrations": map[string]any{"modelPolicyAllowlist": true, "utilityModelSeparation": true}, "lastTouchedVersion": s.Version}
+	written := parseConfig(render(next))
+	if !written.valid() {
+		return nil, invalidConfig(written)
+	}
+	paths := []string{}
+	for _, path := range changed(now.value, written.value, "") {
+		if path != "meta" {
+			paths = append(paths, path)
+		}
+	}
+	if s.ConfigPath != "" {
+		if err := replaceFile(s.ConfigPath, written.raw); err != nil {
+			return nil, err
+		}
+	}
+	restart := restartPath(paths)
+	s.tasks.Go(func() { s.applyConfig(written, paths) })
+	return map[string]any{
+		"ok": true, "path": s.configPath(), "hash": written.hash(),
+		"config":       merge(written.value, map[string]any{"agents": map[string]any{"entries": map[string]any{"main": map[string]any{}}}}),
+		"changedPaths": paths,
+		"sentinel": map[string]any{"persisted": true, "payload": map[string]any{
+			"kind": "config-patch", "status": "ok", "ts": time.Now().UnixMilli(), "message": p.Note,
+			"doctorHint": "Recommended follow-up: run openclaw doctor --non-interactive in a terminal or approvals-capable OpenClaw surface.",
+			"stats":      map[string]any{"mode": call.Method, "root": s.configPath(), "requiresRestart": restart != ""},
+		}},
+	}, nil
+}
+
+func firstPath(now, patch any) string {
+	for _, p := range changed(now, merge(now, patch), "") {
+		return p
+	}
+	return "config"
+}
+
+func invalidConfig(c snapshot) *Error {
+	refusal := invalid("invalid config: ")
+	issues := []any{}
+	for i, x := range c.issues {
+		if i == 0 {
+			refusal.Message += x.path + ": " + x.message
+		}
+		issues = append(issues, map[string]any{"path": x.path, "message": x.message})
+	}
+	refusal.Details = map[string]any{"issues": issues}
+	return refusal
+}
+
+// applyConfig lets a running gateway go by a new configuration; it restarts for what it can't take otherwise.
+func (s *Server) applyConfig(next snapshot, paths []string) {
+	s.config.set(next)
+	if len(paths) == 0 {
+		return
+	}
+	s.say("reload", "config change detected; evaluating reload ("+strings.Join(paths, ", ")+")")
+	s.Broadcast("config.changed", map[string]any{"path": s.configPath(), "hash": next.hash(), "ts": time.Now().UnixMilli()})
+	restart := restartPath(paths)
+	if restart == "" {
+		s.say("reload", "config hot reload applied ("+strings.Join(paths, ", ")+")")
+		return
+	}
+	s.warn("reload", "config change requires gateway restart ("+restart+") — preparing")
+	if !s.wait(s.life, nil, 600*time.Millisecond) {
+		return
+	}
+	if s.requested != nil {
+		s.requested("config reload: " + restart)
+		return
+	}
+	_ = s.Restart(s.life, "config reload: "+restart)
+}

@@ -1,0 +1,225 @@
+package gatewaytest
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+const (
+	scopeNone    = ""
+	scopeRead    = "operator.read"
+	scopeAdmin   = "operator.admin"
+	scopePairing = "operator.pairing"
+)
+
+// method is one RPC that is played.
+type method struct {
+	scope string
+	play  func(s *Server, c *conn, call Call) (any, error)
+}
+
+// methods is the table of all (gateway-facts §7). What is not in it is unknown to callers with operator.admin and forbidden to all
+// others; the hello names more methods than are played.
+func methods() map[string]method {
+	m := map[string]method{
+		"health":                    {scopeNone, (*Server).sampled},
+		"system.info":               {scopeRead, (*Server).systemInfo},
+		"status":                    {scopeRead, (*Server).status},
+		"last-heartbeat":            {scopeRead, func(*Server, *conn, Call) (any, error) { return nil, nil }}, //nolint:nilnil // null is the answer
+		"gateway.restart.request":   {scopeAdmin, (*Server).restartRequest},
+		"gateway.suspend.prepare":   {scopeAdmin, (*Server).suspend},
+		"gateway.suspend.status":    {scopeRead, (*Server).suspendStatus},
+		"gateway.suspend.resume":    {scopeAdmin, (*Server).resume},
+		"config.get":                {scopeRead, (*Server).configGet},
+		"config.set":                {scopeAdmin, (*Server).configWrite},
+		"config.patch":              {scopeAdmin, (*Server).configWrite},
+		"config.apply":              {scopeAdmin, (*Server).configWrite},
+		"logs.tail":                 {scopeRead, (*Server).logsTail},
+		"device.pair.list":          {scopePairing, (*Server).sampled},
+		"update.status":             {scopeAdmin, (*Server).sampled},
+		"system-event":              {scopeAdmin, func(*Server, *conn, Call) (any, error) { return map[string]any{"ok": true}, nil }},
+		"cron.list":                 {scopeRead, func(*Server, *conn, Call) (any, error) { return map[string]any{"jobs": []string{}}, nil }},
+		"channels.start":            {scopeAdmin, noChannel},
+		"channels.stop":             {scopeAdmin, noChannel},
+		"gateway.restart.preflight": {scopeRead, (*Server).sampled},
+	}
+	for _, name := range []string{
+		"system-presence", "gateway.identity.get", "channels.status", "node.list", "agents.list", "doctor.memory.status", "diagnostics.stability",
+		"diagnostics.lanes", "models.list", "sessions.list", "cron.status",
+	} {
+		m[name] = method{scopeRead, (*Server).sampled}
+	}
+	return m
+}
+
+func noChannel(*Server, *conn, Call) (any, error) {
+	return nil, invalid("unknown channel")
+}
+
+// dispatch answers one call.
+func (s *Server) dispatch(c *conn, call Call) (any, error) {
+	if call.Method == "connect" {
+		return nil, invalid("connect is only valid as the first request")
+	}
+	if h := s.Handlers[call.Method]; h != nil {
+		return h(s.life, call)
+	}
+	m, known := methods()[call.Method]
+	if !known {
+		m.scope = scopeAdmin // so that nobody else learns which methods there are
+	}
+	if m.scope != scopeNone && !allowed(call.Scopes, m.scope) {
+		code := "FORBIDDEN"
+		refusal := &Error{Code: code, Message: "missing scope: " + m.scope, Details: map[string]any{
+			"code": "MISSING_SCOPE", "missingScope": m.scope, "requiredScopes": []string{m.scope},
+		}}
+		if s.protocol() == 3 {
+			refusal = invalid(refusal.Message)
+		}
+		return nil, refusal
+	}
+	if !known {
+		if s.advertised(call.Method) {
+			return nil, &Error{Code: "UNAVAILABLE", Message: "the emulator does not play " + call.Method}
+		}
+		return nil, invalid("unknown method: " + call.Method)
+	}
+	if (call.Method == "health" || call.Method == "status") && s.suspension(c.g) != "" {
+		return nil, &Error{
+			Code: "UNAVAILABLE", Message: call.Method + " unavailable during gateway suspension", Retryable: true, RetryAfterMs: 1000,
+			Details: map[string]any{"method": call.Method, "reason": "gateway-suspending", "phase": "prepared"},
+		}
+	}
+	return m.play(s, c, call)
+}
+
+// allowed knows that admin may all and write may read.
+func allowed(scopes []string, want string) bool {
+	return slices.Contains(scopes, want) || slices.Contains(scopes, scopeAdmin) || want == scopeRead && slices.Contains(scopes, "operator.write")
+}
+
+func (s *Server) advertised(name string) bool {
+	list, _ := asObject(document("hello.json")["features"])["methods"].([]any)
+	return slices.Contains(list, any(name))
+}
+
+func (s *Server) sampled(_ *conn, call Call) (any, error) {
+	return s.fillValue(sample(call.Method)), nil
+}
+
+func (s *Server) systemInfo(c *conn, call Call) (any, error) {
+	out := s.fill(asObject(sample(call.Method)))
+	out["pid"], out["port"], out["uptimeMs"], out["processInstanceId"] = pid(), s.PortNumber(), time.Since(c.g.began).Milliseconds(), c.g.bootID
+	return out, nil
+}
+
+func (s *Server) status(_ *conn, call Call) (any, error) {
+	out := s.fill(asObject(sample(call.Method)))
+	out["pid"], out["runtimeVersion"] = pid(), s.Version
+	return out, nil
+}
+
+func (s *Server) logsTail(_ *conn, call Call) (any, error) {
+	var p map[string]json.RawMessage
+	_ = json.Unmarshal(call.Params, &p) // what is no object has no limit
+	if raw, ok := p["limit"]; ok {
+		if wrong := anInteger(raw); wrong != "" {
+			return nil, invalid("invalid logs.tail params: at /limit: " + wrong)
+		}
+	}
+	return s.fill(asObject(sample(call.Method))), nil
+}
+
+// restartRequest schedules a restart; while one is under way it says so.
+func (s *Server) restartRequest(c *conn, call Call) (any, error) {
+	var p struct {
+		Reason string `json:"reason"`
+	}
+	_ = json.Unmarshal(call.Params, &p) // unknown params are ignored
+	s.mu.Lock()
+	again := c.g.restarting
+	c.g.restarting = true
+	s.mu.Unlock()
+	status := "scheduled"
+	if again {
+		status = "coalesced"
+	} else {
+		s.tasks.Go(func() {
+			if !s.sleep(s.life, nil, 40*time.Millisecond) { // after the answer
+				return
+			}
+			if s.requested != nil {
+				s.requested(p.Reason)
+				return
+			}
+			_ = s.Restart(s.life, p.Reason)
+		})
+	}
+	return map[string]any{
+		"ok": true, "status": status, "preflight": sample("gateway.restart.preflight"),
+		"restart": map[string]any{
+			"ok": true, "pid": pid(), "signal": "SIGUSR2", "reason": p.Reason, "mode": "emit", "cooldownMsApplied": 0, "delayMs": 0,
+			"coalesced": again, "emitHooksQueued": false,
+		},
+	}, nil
+}
+
+func (s *Server) suspension(g *generation) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return g.suspended
+}
+
+func (s *Server) suspend(c *conn, call Call) (any, error) {
+	var p struct {
+		RequestID string `json:"requestId"`
+	}
+	if json.Unmarshal(call.Params, &p) != nil || p.RequestID == "" {
+		return nil, invalid("invalid gateway.suspend.prepare params")
+	}
+	s.mu.Lock()
+	if c.g.suspended == "" {
+		c.g.suspended = newID()
+	}
+	id := c.g.suspended
+	s.mu.Unlock()
+	s.Broadcast("gateway.suspension", map[string]any{"phase": "preparing"})
+	s.Broadcast("gateway.suspension", map[string]any{"phase": "prepared"})
+	return map[string]any{
+		"status": "ready", "suspensionId": id, "expiresAtMs": time.Now().Add(2 * time.Minute).UnixMilli(), "activeCount": 0, "blockers": []string{},
+		"writeCustody": []string{},
+	}, nil
+}
+
+func (s *Server) suspendStatus(c *conn, call Call) (any, error) {
+	var p struct {
+		SuspensionID string `json:"suspensionId"`
+	}
+	if json.Unmarshal(call.Params, &p) != nil || p.SuspensionID == "" {
+		return nil, invalid("invalid gateway.suspend.status params")
+	}
+	if s.suspension(c.g) == "" {
+		return map[string]any{"status": "running"}, nil
+	}
+	return map[string]any{"status": "ready", "expiresAtMs": time.Now().Add(2 * time.Minute).UnixMilli(), "writeCustody": []string{}}, nil
+}
+
+func (s *Server) resume(c *conn, call Call) (any, error) {
+	var p struct {
+		SuspensionID string `json:"suspensionId"`
+	}
+	if json.Unmarshal(call.Params, &p) != nil || p.SuspensionID == "" {
+		return nil, invalid("invalid gateway.suspend.resume params")
+	}
+	s.mu.Lock()
+	resumed := c.g.suspended == p.SuspensionID
+	if resumed {
+		c.g.suspended = ""
+	}
+	s.mu.Unlock()
+	if resumed {
+		s.Broadcast("gateway.suspension", map[string]any{"phase": "accepting"})
+	}
+	return map[string]any{"ok": true, "status": "running", "resumed": resumed}, nil
+}
