@@ -206,8 +206,9 @@ func judgeConfig(req doctor.DiagnoseRequest, validate, file doctor.Evidence) []d
 	v, readable := parseVerdict(validate.Stdout)
 	switch {
 	case !readable && said: // its own words have to do
+		broken := unparsable(req.Incident.Lines) // the vendor's doctor cannot mend that, and must not try
 		return []doctor.Finding{{
-			Code: CodeConfigInvalid, Severity: plugin.SeverityError, Repairable: true,
+			Code: CodeConfigInvalid, Severity: plugin.SeverityError, Repairable: !broken, Fatal: broken,
 			Text: "the gateway refuses its configuration", Hint: "run `openclaw doctor` to see what is wrong with it",
 			Evidence: quote(req.Incident.Lines, plugin.SymptomConfigInvalid),
 		}}
@@ -216,7 +217,16 @@ func judgeConfig(req doctor.DiagnoseRequest, validate, file doctor.Evidence) []d
 	case file.Available && !file.Exists && !said:
 		return nil // the validator calls a missing file invalid, the gateway starts without one
 	}
-	return []doctor.Finding{invalid(req.Gateway, v)}
+	f := invalid(req.Gateway, v)
+	if !said && (req.Incident == nil || req.Incident.Exit == nil || req.Incident.Exit.Code != 78) {
+		// The validator also refuses what the gateway mends by itself when it starts (gateway-facts §5: legacy keys).
+		f.Severity, f.Fatal = plugin.SeverityWarning, false
+	}
+	return []doctor.Finding{f}
+}
+
+func unparsable(lines []plugin.Line) bool {
+	return slices.ContainsFunc(lines, func(l plugin.Line) bool { return strings.Contains(l.Text, "parse failed: SyntaxError") })
 }
 
 func parseVerdict(stdout string) (verdict, bool) {
@@ -236,10 +246,13 @@ func invalid(gw plugin.GatewayFacts, v verdict) doctor.Finding {
 	var issues []string
 	for i, issue := range v.Issues {
 		text := issue.Message
+		if issue.Path == "<root>" {
+			issue.Path = ""
+		}
 		if issue.Path != "" {
 			text = issue.Path + ": " + text
 		}
-		if len(issue.AllowedValues) > 0 {
+		if len(issue.AllowedValues) > 0 && !strings.Contains(text, "allowed") {
 			text += fmt.Sprintf(" (allowed: %v)", issue.AllowedValues)
 		}
 		if i < maxQuoted {

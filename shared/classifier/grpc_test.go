@@ -27,6 +27,7 @@ var rules = wiretest.Rules{
 }
 
 func dial(t *testing.T, impl classifier.Classifier) classifier.Classifier {
+	t.Helper()
 	return classifier.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { classifier.RegisterServer(s, impl) }))
 }
 

@@ -70,6 +70,7 @@ func (e *echo) Repair(_ context.Context, r doctor.RepairRequest, progress func(d
 }
 
 func dial(t *testing.T, impl doctor.Doctor) doctor.Doctor {
+	t.Helper()
 	return doctor.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { doctor.RegisterServer(s, impl) }))
 }
 

@@ -98,8 +98,10 @@ func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 	switch {
 	case err != nil:
 		return nil, invalid(err.Error())
-	case now.exists && p.BaseHash == "":
-		return nil, invalid("config base hash required for " + firstPath(now.value, patch) + "; re-run config.get and retry with baseHash")
+	case p.BaseHash == "" && call.Method == "config.patch":
+		return nil, invalid("config base hash required for " + strings.Join(changed(now.value, merge(now.value, patch), ""), ", ") + "; re-run config.get and retry with baseHash")
+	case p.BaseHash == "" && now.exists:
+		return nil, invalid("config base hash required; re-run config.get and retry")
 	case now.exists && p.BaseHash != now.hash():
 		return nil, invalid("config changed since last load; re-run config.get and retry")
 	}
@@ -135,13 +137,6 @@ func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 			"stats":      map[string]any{"mode": call.Method, "root": s.configPath(), "requiresRestart": restart != ""},
 		}},
 	}, nil
-}
-
-func firstPath(now, patch any) string {
-	for _, p := range changed(now, merge(now, patch), "") {
-		return p
-	}
-	return "config"
 }
 
 func invalidConfig(c snapshot) *Error {

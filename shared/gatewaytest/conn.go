@@ -178,7 +178,8 @@ func (c *conn) requests() {
 // take answers one frame after the handshake (F:post-auth-malformed).
 func (c *conn) take(data []byte) {
 	if !json.Valid(data) {
-		return // ignored in silence
+		c.notJSON(data) // the peer is told nothing
+		return
 	}
 	var f struct {
 		ID     json.RawMessage `json:"id"`

@@ -179,23 +179,31 @@ func (p *program) configCommand(args []string) int {
 		p.print(p.stderr, err.Error())
 		return 1
 	}
-	asJSON := len(args) == 2
-	switch {
-	case !config.exists:
-		if asJSON {
-			p.json(p.stdout, map[string]any{"valid": false, "path": path, "error": "file not found"})
+	if config.valid() && config.exists {
+		if len(args) == 2 {
+			p.print(p.stdout, fmt.Sprintf(`{"valid":true,"path":%q,"warnings":[]}`, path))
 		} else {
-			p.print(p.stderr, "Config file not found: "+path)
-		}
-		return 1
-	case config.valid():
-		if asJSON {
-			p.json(p.stdout, map[string]any{"valid": true, "path": path})
-		} else {
-			p.print(p.stdout, "Config valid: "+path)
+			p.print(p.stdout, "Config valid: "+p.short(path))
 		}
 		return 0
 	}
+	p.reportInvalid(config, len(args) == 2)
+	return 1
+}
+
+func (p *program) reportInvalid(config snapshot, asJSON bool) {
+	path, message := p.configPath(), "file not found"
+	if config.exists {
+		message = "OpenClaw config is invalid: " + p.short(path)
+	}
+	if !asJSON {
+		p.print(p.stderr, message)
+		for _, l := range config.lines(path) {
+			p.print(p.stderr, l)
+		}
+		return
+	}
+	out := map[string]any{"ok": false, "error": map[string]any{"type": "cli_error", "message": message}, "valid": false, "path": path}
 	issues := []any{}
 	for _, i := range config.issues {
 		one := map[string]any{"path": orDefault(i.path, "<root>"), "message": i.message}
@@ -204,12 +212,18 @@ func (p *program) configCommand(args []string) int {
 		}
 		issues = append(issues, one)
 	}
-	if asJSON {
-		p.json(p.stdout, map[string]any{"valid": false, "path": path, "issues": issues})
-		return 1
+	if config.exists {
+		out["issues"] = issues
 	}
-	p.print(p.stderr, "Config invalid at "+path+":\n"+strings.Join(config.lines(path), "\n"))
-	return 1
+	p.json(p.stdout, out)
+}
+
+// short writes a path below the home directory with a tilde.
+func (p *program) short(path string) string {
+	if rest, ok := strings.CutPrefix(path, p.env["HOME"]+"/"); ok && p.env["HOME"] != "" {
+		return "~/" + rest
+	}
+	return path
 }
 
 func (p *program) json(out io.Writer, v any) {

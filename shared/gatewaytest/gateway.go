@@ -137,6 +137,7 @@ func (r *run) newServer(config snapshot) *Server {
 		Handshake: r.millis("OPENCLAW_HANDSHAKE_TIMEOUT_MS"), LogConnections: r.env["EMULATOR_LOG_CONNECTIONS"] == "1",
 		NoAuth: firstOf(r.flags.auth, textOf(config.at("gateway.auth.mode"))) == "none",
 	}
+	s.noChannels = r.env["OPENCLAW_SKIP_CHANNELS"] == "1" || r.env["OPENCLAW_SKIP_PROVIDERS"] == "1"
 	s.beforeListen, s.externally, s.requested, s.portTries = r.again, r.external, r.restart, 20
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 )
@@ -41,7 +42,7 @@ func (c *conn) handshake() bool {
 		Params json.RawMessage `json:"params"`
 	}
 	if !json.Valid(data) {
-		c.s.warn("ws", "parse/handle error: "+c.id)
+		c.notJSON(data)
 		c.farewell(websocket.CloseNormalClosure, "")
 		return false
 	}
@@ -73,6 +74,19 @@ func (c *conn) handshake() bool {
 	}
 	c.welcome(f.ID, f.Params)
 	return true
+}
+
+// notJSON logs as the gateway does.
+func (c *conn) notJSON(data []byte) {
+	text := strings.ToValidUTF8(string(data[:min(len(data), 64)]), "\uFFFD")
+	rest := text
+	for _, word := range []string{"null", "true", "false"} { // the token that surprises is the first that belongs to no word
+		for n := len(word) - 1; n > 0 && rest == text; n-- {
+			rest = strings.TrimPrefix(text, word[:n])
+		}
+	}
+	first, _ := utf8.DecodeRuneInString(rest)
+	c.s.warn("gateway", fmt.Sprintf("parse/handle error: SyntaxError: Unexpected token '%c', %q is not valid JSON", first, text))
 }
 
 // refuseAs closes with the text of the refusal, as the gateway does, but for the two that it words differently.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -47,7 +48,20 @@ func (s *Server) probe(g *generation, w http.ResponseWriter, r *http.Request) {
 		}
 		answer(w, r, http.StatusOK, map[string]any{"ok": true, "status": "started", "version": s.Version, "uptimeMs": up})
 	default:
+		if first, _, below := strings.Cut(r.URL.Path[1:], "/"); below && isProbe(first) {
+			http.Error(w, "Not Found", http.StatusNotFound)
+			return
+		}
 		page(w)
+	}
+}
+
+func isProbe(name string) bool {
+	switch name {
+	case "healthz", "health", "readyz", "ready", "startupz", "startup":
+		return true
+	default:
+		return false
 	}
 }
 

@@ -67,6 +67,7 @@ type Server struct {
 	// for the program
 	beforeListen func() error        // in a restart, after the port was closed; an error leaves it closed
 	externally   func() bool         // a restart that leaves the process, and says so
+	noChannels   bool                // OPENCLAW_SKIP_CHANNELS
 	portTries    int                 // how often a port that is taken is tried again
 	requested    func(reason string) // a restart asked for by RPC; nil: Restart
 
@@ -230,7 +231,9 @@ func (s *Server) Sessions() int {
 // begin opens a new generation and sets it going.
 func (s *Server) begin(ctx context.Context, restart bool) error {
 	s.say("gateway", "starting HTTP server...")
-	s.say("health-monitor", "started (interval: 300s, startup-grace: 60s, channel-connect-grace: 120s)")
+	if !s.noChannels {
+		s.say("health-monitor", "started (interval: 300s, startup-grace: 60s, channel-connect-grace: 120s)")
+	}
 	if !s.wait(ctx, s.life.Done(), 700*time.Millisecond) {
 		return s.givenUp(ctx)
 	}
@@ -282,6 +285,9 @@ func (s *Server) warmUp(g *generation, restart bool) {
 	}
 	close(g.talks)
 	s.say("gateway", "starting channels and sidecars...")
+	if s.noChannels {
+		s.say("gateway/channels", "skipping channel start (OPENCLAW_SKIP_CHANNELS=1 or OPENCLAW_SKIP_PROVIDERS=1)")
+	}
 	if d, ok := s.script.after("sidecars"); ok {
 		if !s.sleep(context.Background(), g.over, d) {
 			return

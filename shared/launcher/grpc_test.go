@@ -111,6 +111,7 @@ func (e *echo) Exec(_ context.Context, r launcher.ExecRequest, sink func(plugin.
 }
 
 func dial(t *testing.T, impl launcher.Launcher) launcher.Launcher {
+	t.Helper()
 	return launcher.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { launcher.RegisterServer(s, impl) }))
 }
 

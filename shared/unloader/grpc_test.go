@@ -43,6 +43,7 @@ func (e *echo) Restore(_ context.Context, undo []byte) (bool, error) {
 }
 
 func dial(t *testing.T, impl unloader.Unloader) unloader.Unloader {
+	t.Helper()
 	return unloader.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { unloader.RegisterServer(s, impl) }))
 }
 

@@ -41,6 +41,7 @@ func live(t *testing.T, tg target) life {
 	t.Helper()
 	l := life{http: map[string]string{}, exchanges: map[string][]string{}, calls: map[string]map[string]string{}}
 	h := newHome(t)
+	tg.env = append(slices.Clone(tg.env), "OPENCLAW_SKIP_CHANNELS=1")
 	p := tg.start(t, h, "gateway", "--port", strconv.Itoa(h.port), "--bind", "loopback", "--allow-unconfigured")
 	l.probes = awaitReady(t, h)
 	for _, path := range []string{"/healthz", "/health", "/readyz", "/ready", "/startupz", "/startup", "/", "/nowhere", "/healthz/x"} {
@@ -169,6 +170,14 @@ func TestEmulatorValidatesConfigsAsOpenClaw(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDoctorTableHoldsForOpenClaw keeps the table that the emulator plays honest.
+func TestDoctorTableHoldsForOpenClaw(t *testing.T) {
+	for _, row := range doctorTable() {
+		t.Run(row.name, func(t *testing.T) { checkDoctor(t, realTarget(t), row) })
+	}
+	nothingLeft(t)
 }
 
 func set(lines []string) map[string]bool {

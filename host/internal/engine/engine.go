@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -65,6 +66,8 @@ type request struct {
 
 // New makes an engine that does nothing until Run.
 func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *Engine {
+	ports.VerifyMethod = cmp.Or(ports.VerifyMethod, "system-presence")
+	ports.VerifyTimeout = cmp.Or(ports.VerifyTimeout, 5*time.Second)
 	e := &Engine{
 		name: name, policy: policy, ports: ports, log: log,
 		inbox: make(chan message), requests: make(chan request), done: make(chan struct{}),

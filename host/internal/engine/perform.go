@@ -19,7 +19,6 @@ const (
 	launchDeadline   = 90 * time.Second
 	killMargin       = time.Minute // added to the grace of a stop
 	sessionDeadline  = 45 * time.Second
-	verifyDeadline   = 5 * time.Second // B274
 	diagnoseDeadline = 5 * time.Minute
 	repairDeadline   = 15 * time.Minute
 )

@@ -22,6 +22,11 @@ type Ports struct {
 	Output   OutputOpener
 	Medic    Medic
 	Observer Observer
+
+	// VerifyMethod is the one call that decides whether a silent gateway is alive, within VerifyTimeout (B274). Default:
+	// system-presence, 5 s.
+	VerifyMethod  string
+	VerifyTimeout time.Duration
 }
 
 // Services clears platform services that would fight for the gateway.

@@ -10,9 +10,6 @@ import (
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 )
 
-// verifyMethod is the one call that decides whether a silent gateway is alive (B274).
-const verifyMethod = "system-presence"
-
 // openSession dials beside the loop. An opened session is handed to the owner before anything that it reports, so that a
 // close never comes before its open.
 func (e *Engine) openSession(ctx context.Context, eff lifecycle.OpenSession) {
@@ -74,11 +71,11 @@ func refusal(eff lifecycle.OpenSession, err error) lifecycle.SessionRefused {
 
 func (e *Engine) verifySession(ctx context.Context, eff lifecycle.VerifySession) {
 	s := e.sessions[eff.Session]
-	e.run(ctx, eff.Op, verifyDeadline, eff, func(ctx context.Context) lifecycle.Input {
+	e.run(ctx, eff.Op, e.ports.VerifyTimeout, eff, func(ctx context.Context) lifecycle.Input {
 		if s == nil {
 			return lifecycle.Verified{Session: eff.Session}
 		}
-		_, err := s.Call(ctx, verifyMethod, json.RawMessage("{}"))
+		_, err := s.Call(ctx, e.ports.VerifyMethod, json.RawMessage("{}"))
 		// Any answer is life, also a refusal: only a gateway that says nothing is dead.
 		silent := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, ErrNotConnected)
 		return lifecycle.Verified{Session: eff.Session, Alive: !silent}

@@ -27,6 +27,7 @@ type world struct {
 	nextCommand  lc.CommandID
 	procs        map[lc.LaunchID]bool // alive
 	known        map[lc.LaunchID]bool // has a trace
+	ours         map[lc.LaunchID]bool // identities that were made durable
 	sessions     map[lc.SessionID]bool
 	asked        map[lc.CommandID]string
 	replies      map[lc.CommandID]int
@@ -38,10 +39,10 @@ type world struct {
 
 func newWorld(t *rapid.T) *world {
 	p := lc.DefaultPolicy()
-	p.ReconnectAttempts = 3
+	p.ReconnectAttempts = 1 // soon reached
 	return &world{
 		t: t, p: p, s: lc.New(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		timers: map[lc.OpID]time.Time{}, procs: map[lc.LaunchID]bool{}, known: map[lc.LaunchID]bool{},
+		timers: map[lc.OpID]time.Time{}, procs: map[lc.LaunchID]bool{}, known: map[lc.LaunchID]bool{}, ours: map[lc.LaunchID]bool{},
 		sessions: map[lc.SessionID]bool{}, asked: map[lc.CommandID]string{}, replies: map[lc.CommandID]int{},
 	}
 }
@@ -126,7 +127,11 @@ func (w *world) perform(e lc.Effect) {
 		}
 		if w.asked[e.Command] == "stop" && e.Outcome.Kind != lc.OutcomeFailed {
 			w.checkNothingAlive()
+			w.checkNoRepair("a stop was answered")
 		}
+	case lc.Launch:
+		w.checkNoRepair("a launch began")
+		w.queue = append(w.queue, e)
 	case lc.Repair:
 		w.repairs++
 		if w.repairs > 1 {
@@ -134,8 +139,22 @@ func (w *world) perform(e lc.Effect) {
 		}
 		w.queue = append(w.queue, e)
 	case lc.Watch, lc.Unwatch, lc.Ignored:
+	case lc.Terminate:
+		if !w.ours[e.Launch] { // invariant 3
+			w.failf("terminates %q, which this world never launched", e.Launch)
+		}
+		w.queue = append(w.queue, e)
 	default:
 		w.queue = append(w.queue, e)
+	}
+}
+
+// checkNoRepair: what may still write the gateway's files has to be known to have ended (B035).
+func (w *world) checkNoRepair(what string) {
+	for _, e := range w.queue {
+		if _, ok := e.(lc.Repair); ok {
+			w.failf("%s while a repair is under way", what)
+		}
 	}
 }
 
@@ -167,7 +186,14 @@ func (w *world) result() lc.Result {
 	if w.calm {
 		return lc.OK
 	}
-	return rapid.SampledFrom([]lc.Result{lc.OK, lc.OK, lc.OK, lc.Failed, lc.Unknown}).Draw(w.t, "result")
+	switch rapid.IntRange(0, 15).Draw(w.t, "result") { // mostly good, or the later phases would hardly be reached
+	case 0:
+		return lc.Failed
+	case 1:
+		return lc.Unknown
+	default:
+		return lc.OK
+	}
 }
 
 func (w *world) problem() lc.Problem {
@@ -201,12 +227,16 @@ func (w *world) answerOne(i int) {
 	case lc.ProbePort:
 		h := lc.HolderNobody
 		if !w.calm {
-			h = rapid.SampledFrom([]lc.Holder{lc.HolderNobody, lc.HolderNobody, lc.HolderNobody, lc.HolderGateway, lc.HolderStranger}).Draw(w.t, "holder")
+			h = []lc.Holder{1: lc.HolderGateway, 2: lc.HolderStranger, 11: 0}[rapid.IntRange(0, 11).Draw(w.t, "holder")]
+			if h == 0 {
+				h = lc.HolderNobody
+			}
 		}
 		w.feed(lc.PortProbed{Op: e.Op, Holder: h, Problem: w.problem()})
 	case lc.PrepareLaunch:
 		w.nextLaunch++
 		id := lc.LaunchID(fmt.Sprintf("L%d", w.nextLaunch))
+		w.ours[id] = true
 		w.feed(lc.LaunchPrepared{Op: e.Op, Result: min(w.result(), lc.Failed), Launch: id, Problem: w.problem()})
 	case lc.Launch:
 		w.answerLaunch(e)
@@ -237,8 +267,8 @@ func (w *world) answerOne(i int) {
 	case lc.Diagnose:
 		d := lc.Diagnosed{Op: e.Op, Problem: w.problem()}
 		if !w.calm {
-			d.Found = rapid.Bool().Draw(w.t, "found")
-			d.Repairable = rapid.Bool().Draw(w.t, "repairable")
+			d.Found = rapid.IntRange(0, 3).Draw(w.t, "unknown") > 0
+			d.Repairable = rapid.IntRange(0, 3).Draw(w.t, "beyond repair") > 0
 			d.OtherOwner = rapid.IntRange(0, 5).Draw(w.t, "other owner") == 0
 		}
 		w.feed(d)

@@ -39,8 +39,8 @@ func NewRedactor(values []string) *Redactor {
 // patterns keep the name (first group) and hide the value. An `=` always assigns; a colon also stands in prose, so there the value has to look
 // like a credential.
 var patterns = []*regexp.Regexp{
-	regexp.MustCompile(`(?i)(--[a-z0-9-]*(?:token|passwo?r?d|secret|api-?key)(?:=|\s+)["']?)[^\s"']+`),
-	regexp.MustCompile(`(?i)([a-z0-9_.-]*(?:token|passwo?r?d|secret|api_?-?key|private_?-?key)["']?\s?=\s?["']?)[^\s"'&,;)}\]]+`),
+	regexp.MustCompile(`(?i)(--[a-z0-9-]*(?:token|passwo?r?d|secret|api-?key)(?:=|\s+))(?:"[^"]*"|'[^']*'|[^\s"']+)`),
+	regexp.MustCompile(`(?i)([a-z0-9_.-]*(?:token|passwo?r?d|secret|api_?-?key|private_?-?key)["']?\s?=\s?)(?:"[^"]*"|'[^']*'|\[redacted\]|[^\s"'&,;)}\]]+)`),
 	regexp.MustCompile(`(?i)([a-z0-9_.-]*(?:token|passwo?r?d|secret|api_?-?key|private_?-?key)["']?\s*:\s*["']?)[A-Za-z0-9._~+/=-]{8,}`),
 	regexp.MustCompile(`(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}`),
 	regexp.MustCompile(`(?i)(\bauthorization["']?\s*[:=]\s*["']?(?:basic|digest|token)\s+)[^\s"']+`),

@@ -17,7 +17,7 @@ func TestCredentialsAreHiddenByTheirNames(t *testing.T) { // B073, B307; the fir
 		"http://127.0.0.1:18789/#token=clawx-0123456789abcdef0123456789abcdef":           "http://127.0.0.1:18789/#token=[redacted]",
 		"https://user:hunter2@proxy.example.com:8080":                                    "https://[redacted]@proxy.example.com:8080",
 		"https://ghp_abcdef@example.com/x":                                               "https://[redacted]@example.com/x",
-		"--token=abc --token 'def' --gateway-password \"x y\"":                           "--token=[redacted] --token '[redacted]' --gateway-password \"[redacted] y\"",
+		"--token=abc --token 'def' --gateway-password \"x y\"":                           "--token=[redacted] --token [redacted] --gateway-password [redacted]",
 		`{"apiKey":"sk-12345678","botToken": "12345678:AA"}`:                             `{"apiKey":"[redacted]","botToken": "[redacted]:AA"}`,
 		"GET /x?token=abc&b=1":                                                              "GET /x?token=[redacted]&b=1",
 		"authorization: Basic dXNlcjpwYXNz":                                                 "authorization: Basic [redacted]",

@@ -186,6 +186,9 @@ func (p classifierProxy) Open(ctx context.Context, gw plugin.GatewayFacts, launc
 	inner, err := classifier.NewClient(g.conn).Open(ctx, gw, launchID)
 	if err != nil {
 		cancel()
+		if g.closedUnder(err) {
+			err = gone(p.proxy, classify)
+		}
 		return nil, err
 	}
 	go func() {

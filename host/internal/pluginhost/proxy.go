@@ -134,7 +134,7 @@ func once[T any](ctx context.Context, p proxy, g *generation, m method, extra ti
 	switch {
 	case ctx.Err() != nil:
 		return got, context.Cause(ctx)
-	case errors.Is(context.Cause(callCtx), fault.ErrPluginGone):
+	case errors.Is(context.Cause(callCtx), fault.ErrPluginGone), g.closedUnder(err):
 		return got, gone(p, m)
 	case errors.Is(err, fault.ErrPluginGone):
 		poke(p.s.suspect)
@@ -144,6 +144,22 @@ func once[T any](ctx context.Context, p proxy, g *generation, m method, extra ti
 		return got, fault.Wrap(fault.DeadlineExceeded, fmt.Sprintf("plugin %q did not answer %s in %v", p.name, m.name, limit), context.DeadlineExceeded)
 	default:
 		return got, err
+	}
+}
+
+// closedUnder reports whether err only says that the connection was closed because the process is being replaced: gRPC calls
+// that "cancelled", though nobody cancelled the call.
+func (g *generation) closedUnder(err error) bool {
+	if !errors.Is(err, fault.ErrCancelled) {
+		return false
+	}
+	select {
+	case <-g.gone:
+		return true
+	case <-g.proc.done:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -215,6 +215,39 @@ func TestCloseLeavesNoGoroutineAndNoProcess(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
+// TestCallsMeetAReplacementAtAnyMoment: whatever the moment, a call succeeds, or says that the plugin went twice under it; it
+// never claims to have been cancelled.
+func TestCallsMeetAReplacementAtAnyMoment(t *testing.T) {
+	h, _ := newHost(t, quick(), testPlugin())
+	pid(t, h)
+	stop := make(chan struct{})
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := ask(t, h, ""); err != nil && !errors.Is(err, fault.ErrPluginGone) {
+					t.Errorf("error = %v", err)
+					return
+				}
+			}
+		})
+	}
+	for range 15 {
+		before := h.Plugins()[0].Restarts
+		if err := h.Restart("p"); err != nil {
+			t.Error(err)
+		}
+		poll(t, "the replacement", func() bool { return h.Plugins()[0].Restarts > before })
+	}
+	close(stop)
+	callers.Wait()
+}
+
 func TestStateTellsMemoryAndVersionAndChangesAreReported(t *testing.T) {
 	var mu sync.Mutex
 	var seen []string

@@ -1,0 +1,117 @@
+package output_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/output"
+	"github.com/gatehost/gatehost/shared/classifier"
+	"github.com/gatehost/gatehost/shared/launcher"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// restarting is a classifier whose plugin is down until Back.
+type restarting struct {
+	fake
+	Back time.Time
+}
+
+func (r *restarting) Open(ctx context.Context, gw plugin.GatewayFacts, id string) (classifier.Stream, error) {
+	if time.Now().Before(r.Back) {
+		return nil, errors.New("the plugin is being restarted")
+	}
+	return r.fake.Open(ctx, gw, id)
+}
+
+func TestSymptomSurvivesTheRestartOfTheClassifiersPlugin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := run(t, &restarting{Back: time.Now().Add(1500 * time.Millisecond)}, nil, lines("bad"))
+		if len(s.symptoms) != 1 || p.Stats().Unclassified != 0 {
+			t.Errorf("symptoms = %v, stats = %+v", s.symptoms, p.Stats())
+		}
+	})
+}
+
+func TestClassifierIsAskedAgainAfterItsGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{Hangs: true}
+		var got []plugin.Symptom
+		p := output.New(output.Options{
+			Classifiers: []output.Named{{Name: "f", Classifier: f}},
+			OnSymptom:   func(x plugin.Symptom, _ plugin.Line) { got = append(got, x) },
+		})
+		defer p.Close()
+		feed := func() {
+			if err := p.Feed(t.Context(), lines("bad")); err != nil {
+				t.Fatal(err)
+			}
+			p.Drained(t.Context())
+		}
+		feed()
+		f.Hangs = false
+		feed() // still left alone
+		if len(got) != 0 {
+			t.Errorf("symptoms in the gap = %v", got)
+		}
+		time.Sleep(10 * time.Second)
+		feed()
+		if len(got) != 1 {
+			t.Errorf("symptoms after the gap = %v", got)
+		}
+	})
+}
+
+func TestTailIsTheLastLinesInOrder(t *testing.T) {
+	var all []string
+	for i := range 300 {
+		all = append(all, fmt.Sprint("line ", i))
+	}
+	_, p := run(t, nil, nil, lines(all...))
+	got := p.Tail(1000)
+	if len(got) != 120 || got[0].Text != "line 180" || got[119].Text != "line 299" {
+		t.Errorf("%d lines from %q to %q", len(got), got[0].Text, got[len(got)-1].Text)
+	}
+	if got := p.Tail(2); len(got) != 2 || got[0].Text != "line 298" {
+		t.Errorf("the last two = %+v", got)
+	}
+	if got := p.Tail(0); len(got) != 0 {
+		t.Errorf("none = %+v", got)
+	}
+}
+
+func TestDroppedLinesAreCountedByRule(t *testing.T) { // B295
+	_, p := run(t, &fake{}, nil, lines("noise", "fine", "noise too"))
+	if st := p.Stats(); st.Dropped != 2 || st.DroppedBy["r"] != 2 {
+		t.Errorf("stats = %+v", st)
+	}
+}
+
+func TestBatchThatIsCutOffComesAgainFromItsCursor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := output.New(output.Options{Classifiers: []output.Named{{Name: "f", Classifier: &fake{Hangs: true}}}})
+		defer p.Close()
+		b := &launcher.LineBatch{}
+		for i := range 10000 { // more than the queue holds
+			b.Lines = append(b.Lines, plugin.Line{Text: "x", Cursor: uint64(i + 1)})
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := p.Feed(ctx, b); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("error = %v", err)
+		}
+		if st := p.Stats(); p.Cursor() != st.Read || st.Read == 0 || st.Read > 5000 {
+			t.Errorf("cursor %d, read %d", p.Cursor(), st.Read)
+		}
+	})
+}
+
+func TestGapMovesTheCursorAndIsCounted(t *testing.T) {
+	_, p := run(t, nil, nil, &launcher.Gap{From: 10, To: 500, Bytes: 490}, &launcher.Heartbeat{Cursor: 500}, &launcher.End{})
+	if st := p.Stats(); st.Gaps != 1 || st.GapBytes != 490 || p.Cursor() != 500 {
+		t.Errorf("stats = %+v, cursor %d", st, p.Cursor())
+	}
+}
