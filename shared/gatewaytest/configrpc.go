@@ -120,13 +120,18 @@ func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 			paths = append(paths, path)
 		}
 	}
+	s.config.set(written) // before the file, so that whoever watches it finds nothing new
 	if s.ConfigPath != "" {
 		if err := replaceFile(s.ConfigPath, written.raw); err != nil {
 			return nil, err
 		}
 	}
 	restart := restartPath(paths)
-	s.tasks.Go(func() { s.applyConfig(written, paths) })
+	s.tasks.Go(func() {
+		if s.sleep(s.life, nil, 40*time.Millisecond) { // after the answer
+			s.applyConfig(written, paths)
+		}
+	})
 	return map[string]any{
 		"ok": true, "path": s.configPath(), "hash": written.hash(),
 		"config":       merge(written.value, map[string]any{"agents": map[string]any{"entries": map[string]any{"main": map[string]any{}}}}),

@@ -18,7 +18,7 @@ const (
 	maxBefore = 64 << 10
 	maxAfter  = 25 << 20
 	writeTime = 10 * time.Second
-	closeTime = 2 * time.Second
+	closeTime = time.Second
 )
 
 // conn is one WebSocket.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,8 +20,9 @@ const budget = "drain=315000ms shutdown=325000ms reserve=10000ms exitMargin=5000
 type run struct {
 	*program
 	flags  flags
-	server *Server
-	exit   chan int // the first one counts
+	server *Server                // of the main goroutine and what it starts
+	up     atomic.Pointer[Server] // the same, for signals
+	exit   chan int               // the first one counts
 	tasks  sync.WaitGroup
 	ctx    context.Context //nolint:containedctx // the process's own life
 	end    context.CancelFunc
@@ -113,6 +115,7 @@ func (r *run) work() int {
 	if r.token(config) == "" && !r.server.NoAuth {
 		r.warn("gateway", "Gateway auth token was missing. Generated a runtime token for this startup without changing config; restart will generate a different token.")
 	}
+	r.up.Store(r.server)
 	r.tasks.Go(r.start)
 	select {
 	case code := <-r.exit:
@@ -284,15 +287,16 @@ func (r *run) stop(signal string) {
 
 // restart is what SIGUSR2 and gateway.restart.request ask for.
 func (r *run) restart(reason string) {
-	if r.server == nil {
+	server := r.up.Load()
+	if server == nil {
 		return
 	}
-	if r.server.config.get().at("commands.restart") == false {
+	if server.config.get().at("commands.restart") == false {
 		r.warn("gateway", "SIGUSR2 restart ignored (not authorized; commands.restart=false).")
 		r.warn("gateway", "An unauthorized SIGUSR2 restart signal was received and ignored. If a pending gateway restart needs to be applied, run `openclaw gateway restart` or restart the gateway through your service manager.")
 		return
 	}
-	if err := r.server.Restart(r.ctx, reason); err != nil && r.ctx.Err() == nil && !errors.Is(err, errStayed) {
+	if err := server.Restart(r.ctx, reason); err != nil && r.ctx.Err() == nil && !errors.Is(err, errStayed) {
 		r.warn("gateway", "restart failed: "+err.Error())
 	}
 }

@@ -216,13 +216,13 @@ func parseFlags(args []string) (flags, error) {
 		case name == "--bind":
 			f.bind, err = take()
 		case name == "--port":
-			if text, err = take(); err == nil {
-				f.port, err = strconv.Atoi(text)
-				f.portSet = true
+			if text, err = take(); err != nil {
+				return f, err
 			}
-			if err != nil || f.port < 1 || f.port > 65535 {
+			if f.port, err = strconv.Atoi(text); err != nil || f.port < 1 || f.port > 65535 {
 				return f, fmt.Errorf("%w: Invalid port", errUsage)
 			}
+			f.portSet = true
 		default:
 			return f, fmt.Errorf("%w: unknown option '%s'", errUsage, args[i])
 		}

@@ -210,9 +210,9 @@ func TestFramesAreLimited(t *testing.T) { // gateway-facts §9
 	c = connect(t, s)
 	c.challenge()
 	c.call("connect", params(s.AuthToken()))
-	big := map[string]any{"pad": strings.Repeat("x", 20<<20)}
+	big := map[string]any{"pad": strings.Repeat("x", 2<<20)}
 	if m := c.call("health", big); m["ok"] != true {
-		t.Errorf("20 MiB: %v", m)
+		t.Errorf("2 MiB: %v", m)
 	}
 	_ = c.ws.WriteMessage(websocket.TextMessage, []byte(strings.Repeat(" ", 25<<20+1)))
 	if _, err := c.next(); !websocket.IsCloseError(err, websocket.CloseMessageTooBig) {

@@ -200,3 +200,40 @@ func TestCleanStartOpensExactlyOneWebSocket(t *testing.T) {
 	}
 	s.shutdown()
 }
+
+// TestDoctorVerbDiagnosesPlansRepairsAndUndoes walks an operator's way with repair.mode = "ask".
+func TestDoctorVerbDiagnosesPlansRepairsAndUndoes(t *testing.T) {
+	s := newSite(t, emulator(""))
+	s.extra = "[gateways.main.repair]\nmode = \"ask\"\n"
+	config := filepath.Join(s.dir, "oc", "openclaw.json")
+	broken := `{"gateway": {"mode": "local"}, "thisKeyIsUnknown": true}`
+	if err := os.WriteFile(config, []byte(broken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.run()
+	got := s.awaitState("error")
+	if got.Error == nil || got.Error.Code != "config-invalid" || !strings.Contains(got.Error.Hint, "gatehost doctor") {
+		t.Errorf("error = %+v, want the finding and the command to type", got.Error)
+	}
+	if out := s.must("doctor", "main"); !strings.Contains(out, "thisKeyIsUnknown") {
+		t.Errorf("doctor = %s", out)
+	}
+	s.must("doctor", "main", "--repair", "--dry-run")
+	if now, _ := os.ReadFile(config); string(now) != broken {
+		t.Errorf("a dry run changed the file: %s", now)
+	}
+	if out := s.must("doctor", "main", "--repair"); !strings.Contains(out, "thisKeyIsUnknown") {
+		t.Errorf("the repair shows no difference: %s", out)
+	}
+	s.must("start", "main")
+	s.awaitState("running")
+	if _, errOut, code := s.cli("doctor", "main", "--undo"); code != 1 || !strings.Contains(errOut, "running") {
+		t.Errorf("undo beside a running gateway: exit %d\n%s", code, errOut)
+	}
+	s.must("stop", "main")
+	s.must("doctor", "main", "--undo")
+	if now, _ := os.ReadFile(config); string(now) != broken {
+		t.Errorf("after the undo: %s", now)
+	}
+	s.shutdown()
+}

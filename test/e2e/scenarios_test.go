@@ -13,6 +13,7 @@ import (
 
 // theWholeStory is issue A's story: start, rpc, kill -9, a broken configuration that the doctor repairs, stop, nothing left.
 func theWholeStory(t *testing.T, gw gateway) {
+	t.Helper()
 	s := newSite(t, gw)
 	s.run()
 	first := s.awaitState("running")
@@ -126,6 +127,7 @@ func checkNoToken(t *testing.T, s *site) {
 
 // aNewHostAdopts: kill -9 of the host, then another one finds the gateway and does not restart it.
 func aNewHostAdopts(t *testing.T, gw gateway) {
+	t.Helper()
 	s := newSite(t, gw)
 	s.run()
 	before := s.awaitState("running")

@@ -30,9 +30,9 @@ func TestSkipsNeedLeaveAndTheCountClosesTheOutput(t *testing.T) {
 		{"a skip on the list is fine", "a.TestTwo no launchd\n", someRan, true, "", "DONE 2 tests, 1 skipped in 2.0s"},
 		{"a skip that is not on the list", "# none\n", someRan, false, "a.TestTwo: no launchd here", "DONE 2 tests, 1 skipped, 1 skipped without leave in 2.0s"},
 		{"a skip for another reason", "a.TestTwo runs on Windows\n", someRan, false, "without leave", "DONE 2 tests, 1 skipped, 1 skipped without leave in 2.0s"},
-		{"a list without reasons", "a.TestTwo\n", someRan, false, "has no reason", "DONE 2 tests, 1 skipped, 1 errors, 1 skipped without leave in 2.0s"},
-		{"a test that never ended has failed", "", panicked, false, "", "DONE 1 tests, 1 failed, 1 errors in 9.0s"},
-		{"a package that does not compile", "", someRan + noBuild, false, "", "DONE 2 tests, 1 skipped, 1 errors, 1 skipped without leave in 2.0s"},
+		{"a list without reasons", "a.TestTwo\n", someRan, false, "has no reason", "DONE 2 tests, 1 skipped, 1 error, 1 skipped without leave in 2.0s"},
+		{"a test that never ended has failed", "", panicked, false, "", "DONE 1 tests, 1 failure, 1 error in 9.0s"},
+		{"a package that does not compile", "", someRan + noBuild, false, "", "DONE 2 tests, 1 skipped, 1 error, 1 skipped without leave in 2.0s"},
 		{"no test at all", "", "not json\n", false, "", "DONE 0 tests in 0.0s"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestSuiteWithoutResultsIsAnError(t *testing.T) {
 	if run(&out, "../skips.txt", []string{filepath.Join(t.TempDir(), "missing.json")}) {
 		t.Errorf("run is content:\n%s", out.String())
 	}
-	if !strings.Contains(out.String(), "did it run?") || !strings.Contains(out.String(), "DONE 0 tests, 1 errors") {
+	if !strings.Contains(out.String(), "did it run?") || !strings.Contains(out.String(), "DONE 0 tests, 1 error") {
 		t.Errorf("output = %q", out.String())
 	}
 }

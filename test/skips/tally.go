@@ -43,11 +43,19 @@ func (t *tally) add(o tally) {
 func (t *tally) line(unlisted int) string {
 	s := fmt.Sprintf("DONE %d tests", t.tests)
 	for _, part := range []struct {
-		n    int
-		word string
-	}{{len(t.skipped), "skipped"}, {t.failed, "failed"}, {t.errors, "errors"}, {unlisted, "skipped without leave"}} {
-		if part.n > 0 {
-			s += fmt.Sprintf(", %d %s", part.n, part.word)
+		n         int
+		one, many string
+	}{
+		{len(t.skipped), "skipped", "skipped"},
+		{t.failed, "failure", "failures"},
+		{t.errors, "error", "errors"},
+		{unlisted, "skipped without leave", "skipped without leave"},
+	} {
+		switch {
+		case part.n == 1:
+			s += ", 1 " + part.one
+		case part.n > 1:
+			s += fmt.Sprintf(", %d %s", part.n, part.many)
 		}
 	}
 	return fmt.Sprintf("%s in %.1fs", s, t.elapsed.Seconds())
@@ -89,7 +97,10 @@ func count(r io.Reader) (tally, error) {
 		raw, err := in.ReadBytes('\n')
 		var e event
 		if json.Unmarshal(raw, &e) == nil && e.Action != "" {
-			first, last = cmp.Or(first, e.Time), cmp.Or(e.Time, last)
+			first = cmp.Or(first, e.Time)
+			if e.Time.After(last) {
+				last = e.Time
+			}
 			name := strings.TrimPrefix(e.Package, module) + "." + e.Test
 			switch {
 			case e.Test == "":
