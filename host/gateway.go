@@ -194,11 +194,17 @@ func (o outputs) Open(id lifecycle.LaunchID, events engine.OutputEvents) engine.
 	for _, name := range o.g.cfg.Classifiers {
 		chain = append(chain, output.Named{Name: name, Classifier: o.g.host.plugins.Classifier(name)})
 	}
-	return output.New(output.Options{
+	p := output.New(output.Options{
 		Gateway: o.g.facts(), LaunchID: string(id), Classifiers: chain, Redactor: o.g.redactor(), Log: o.g.log,
+		Cursor:    o.g.host.store.Cursor(string(id)), // 0 unless an earlier host has read of it
 		OnLine:    func(c output.Classified) { o.g.watch.line(string(id), c) },
 		OnSymptom: events.Symptom, OnActivity: events.Activity,
 	})
+	return &keptOutput{Pipeline: p, saved: time.Now(), save: func(cursor uint64) {
+		if err := o.g.host.store.SaveCursor(string(id), cursor); err != nil {
+			o.g.log.Debug("cannot store the place in the output", "error", err)
+		}
+	}}
 }
 
 // uptimeFrom is when the gateway was last known to begin running; the zero time while it does not.

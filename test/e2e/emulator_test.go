@@ -237,3 +237,23 @@ func TestDoctorVerbDiagnosesPlansRepairsAndUndoes(t *testing.T) {
 	}
 	s.shutdown()
 }
+
+// TestKeptGatewayOutlivesAnOrderlyStop: on_host_exit = "keep" leaves the gateway to its shim, and the next host adopts it.
+func TestKeptGatewayOutlivesAnOrderlyStop(t *testing.T) {
+	s := newSite(t, emulator(""))
+	text := strings.Replace(s.config(), "[gateways.main]\n", "[gateways.main]\non_host_exit = \"keep\"\n", 1)
+	s.writeConfig(text)
+	s.run()
+	before := s.awaitState("running")
+	s.killHost()
+	if err := syscall.Kill(before.PID, 0); err != nil {
+		t.Fatalf("the gateway ended with its host: %v", err)
+	}
+	s.startHost()
+	after := s.await("running, adopted", func(g gatewayStatus) bool { return g.State == "running" && g.Adopted })
+	if after.PID != before.PID {
+		t.Errorf("pid = %d, want %d", after.PID, before.PID)
+	}
+	s.must("stop", "main")
+	s.shutdown()
+}

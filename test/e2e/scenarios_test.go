@@ -131,6 +131,10 @@ func aNewHostAdopts(t *testing.T, gw gateway) {
 	s := newSite(t, gw)
 	s.run()
 	before := s.awaitState("running")
+	s.eventually("the place in the output is stored", func() (bool, string) {
+		files, _ := filepath.Glob(filepath.Join(s.dir, "state", "run", "*", "host-cursor"))
+		return len(files) == 1, ""
+	})
 	st, _ := s.status()
 	plugins := map[int]string{}
 	for _, p := range st.Plugins {
@@ -154,6 +158,9 @@ func aNewHostAdopts(t *testing.T, gw gateway) {
 		t.Errorf("before: %+v\nafter: %+v", before, after)
 	}
 	s.must("rpc", "main", "health")
+	if out := s.must("logs", "main", "--raw"); strings.Contains(out, "loading configuration") {
+		t.Errorf("lines of before the adoption are told again:\n%s", out)
+	}
 	s.must("stop", "main")
 	s.shutdown()
 }

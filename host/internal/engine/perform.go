@@ -259,10 +259,19 @@ func (e *Engine) diagnose(ctx context.Context, eff lifecycle.Diagnose) {
 
 // release forgets an ended launch. It may fail: the launch is then found and released by the next start.
 func (e *Engine) release(ctx context.Context, id lifecycle.LaunchID) {
+	watched := make(chan struct{})
+	close(watched)
+	if w := e.last; w != nil && w.launch == id {
+		watched = w.closed // its output may still be writing where the launch is kept
+	}
 	e.tasks.Go(func() {
 		// Detached: the last effect of a stop is not cut by the end of the engine, which waits for it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shortDeadline)
 		defer cancel()
+		select {
+		case <-watched:
+		case <-ctx.Done():
+		}
 		if err := e.ports.Launcher.Release(ctx, string(id)); err != nil {
 			e.log.Warn("cannot release an ended launch", "launch", string(id), "error", err)
 			return

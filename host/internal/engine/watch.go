@@ -27,6 +27,7 @@ type watch struct {
 	launch lifecycle.LaunchID
 	output Output
 	cancel context.CancelFunc
+	closed chan struct{} // closed when nothing of it writes any more
 }
 
 func (w *watch) tail(n int) []string {
@@ -44,7 +45,7 @@ func (e *Engine) watch(ctx context.Context, eff lifecycle.Watch) {
 	}
 	watchCtx, cancel := context.WithCancel(ctx)
 	activity := coalesce(activityEvery)
-	w := &watch{launch: eff.Launch, cancel: cancel}
+	w := &watch{launch: eff.Launch, cancel: cancel, closed: make(chan struct{})}
 	w.output = e.ports.Output.Open(eff.Launch, OutputEvents{
 		Activity: func() {
 			if activity(time.Now()) {
@@ -59,6 +60,7 @@ func (e *Engine) watch(ctx context.Context, eff lifecycle.Watch) {
 	})
 	e.watches[eff.Launch], e.last = w, w
 	e.tasks.Go(func() {
+		defer close(w.closed)
 		defer cancel()
 		defer w.output.Close()
 		e.follow(watchCtx, w)

@@ -9,15 +9,13 @@ type Event struct {
 	Seq     int64 // counts up by one over a session's events; 0 when there was none
 }
 
-// Kind is what an event means to the host.
+// Kind is the host's name for an event of a gateway (interface.md).
 type Kind string
 
-// The kinds. Those that begin with "gateway." are names of the host's own events (interface.md).
+// The kinds.
 const (
-	KindTick          Kind = "tick" // a sign of life, not worth an event (B172)
-	KindReady         Kind = "ready"
-	KindShutdown      Kind = "shutdown" // see End for what it announced
-	KindHealth        Kind = "health"   // health, presence: feed the capability view (B176)
+	KindTick          Kind = ""              // a sign of life and nothing else (B172)
+	KindState         Kind = "gateway.event" // what the gateway says of itself: ready, shutdown, health, presence (B176)
 	KindChat          Kind = "gateway.chat.message"
 	KindChannelStatus Kind = "gateway.channel.status"
 	KindNotification  Kind = "gateway.notification"
@@ -31,12 +29,8 @@ func (e Event) Kind() Kind {
 		return KindMessage
 	case "tick":
 		return KindTick
-	case "gateway.ready", "ready":
-		return KindReady
-	case "shutdown":
-		return KindShutdown
-	case "health", "presence":
-		return KindHealth
+	case "gateway.ready", "ready", "shutdown", "health", "presence", "config.changed", "gateway.suspension":
+		return KindState
 	case "chat", "chat.message_received":
 		return KindChat
 	case "channel.status", "channel.status_changed":

@@ -164,9 +164,9 @@ func TestEventsComeInOrderWithTheirKinds(t *testing.T) {
 		{"channel.status_changed", session.KindChannelStatus},
 		{"agent", session.KindNotification},
 		{"tick", session.KindTick},
-		{"gateway.ready", session.KindReady},
-		{"health", session.KindHealth},
-		{"shutdown", session.KindShutdown},
+		{"gateway.ready", session.KindState},
+		{"health", session.KindState},
+		{"shutdown", session.KindState},
 		{"sessions.changed", session.KindNotification},
 	} {
 		g.Broadcast(row.name, map[string]any{"i": i})

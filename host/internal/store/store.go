@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -191,4 +192,32 @@ func (s *Store) KeepUndo(gateway, service string, undo []byte) error {
 	}
 	sum := sha256.Sum256([]byte(service)) // a service's name may hold slashes
 	return WriteFile(filepath.Join(dir, hex.EncodeToString(sum[:8])+".json"), data)
+}
+
+// Cursor is the place in a launch's output up to which an earlier host has read; 0 when nothing readable says so.
+func (s *Store) Cursor(launch string) uint64 {
+	if !launchID.MatchString(launch) {
+		return 0
+	}
+	data, err := os.ReadFile(filepath.Join(s.RunDir(), launch, "host-cursor"))
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// SaveCursor stores it. A launch that has been released is no error: there is nothing left to go on with. The file is replaced,
+// not synced: what a power failure loses is a gateway that is gone, too.
+func (s *Store) SaveCursor(launch string, cursor uint64) error {
+	dir := filepath.Join(s.RunDir(), launch)
+	tmp := filepath.Join(dir, ".host-cursor")
+	err := os.WriteFile(tmp, []byte(strconv.FormatUint(cursor, 10)+"\n"), 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(err, os.Rename(tmp, filepath.Join(dir, "host-cursor")))
 }
