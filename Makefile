@@ -61,18 +61,18 @@ GOTESTSUM = $(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary=sk
 .PHONY: test-unit
 test-unit: tools ## tests without built binaries or real gateways
 	@mkdir -p $(RESULTS)
-	$(GOTESTSUM) --jsonfile $(RESULTS)/unit.json -- -race -shuffle=on -count=1 -timeout 15m $$(go list ./... | grep -v /test/)
+	$(GOTESTSUM) --jsonfile $(RESULTS)/unit.json -- $$(build/race.sh) -shuffle=on -count=1 -timeout 15m $$(go list ./... | grep -v /test/)
 
 .PHONY: test-e2e
 test-e2e: tools build ## built binaries against the emulator
 	@mkdir -p $(RESULTS)
-	GATEHOST_BIN=$(BIN) $(GOTESTSUM) --jsonfile $(RESULTS)/e2e.json -- -race -shuffle=on -count=1 -timeout 15m -p 1 ./test/...
+	GATEHOST_BIN=$(BIN) $(GOTESTSUM) --jsonfile $(RESULTS)/e2e.json -- $$(build/race.sh) -shuffle=on -count=1 -timeout 15m -p 1 ./test/...
 
 .PHONY: test-real
 test-real: tools build openclaw ## built binaries against the real OpenClaw, one gateway at a time
 	@mkdir -p $(RESULTS)
 	GATEHOST_BIN=$(BIN) GATEHOST_OPENCLAW=$(OPENCLAW) $(GOTESTSUM) --jsonfile $(RESULTS)/real.json -- \
-	  -race -shuffle=on -count=1 -timeout 20m -p 1 -parallel 1 -tags real -run OpenClaw ./test/...
+	  $$(build/race.sh) -shuffle=on -count=1 -timeout 20m -p 1 -parallel 1 -tags real -run OpenClaw ./test/...
 
 .PHONY: check
 check: golangci vet arch proto-check ## the quick round: what lint reads, and the tests without real gateways

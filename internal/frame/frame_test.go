@@ -116,6 +116,14 @@ func TestRedactionHidesSecretsAndKeepsTheRest(t *testing.T) { // T068, T069
 	}
 }
 
+func TestSecretsOfAnyShapeAreHidden(t *testing.T) {
+	in := `{"token":{"value":"s3cret"},"COOKIE":["s3cret"],"apiKey":12345,"password":null,"Authorization":true,"secret":""}`
+	want := `{"Authorization":true,"COOKIE":"[redacted]","apiKey":"[redacted]","password":null,"secret":"","token":"[redacted]"}`
+	if got := string(frame.Redact([]byte(in))); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
 func TestSummaryNamesFramesWithoutTheirContent(t *testing.T) { // T070
 	for in, want := range map[string]string{
 		`{"type":"req","id":"1","method":"sessions.list","params":{"token":"x"}}`: "req id=1 method=sessions.list",

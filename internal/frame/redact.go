@@ -44,11 +44,9 @@ func redact(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for k, x := range v {
-			if secretKeys[strings.ToLower(k)] {
-				if s, isText := x.(string); isText && s != "" {
-					v[k] = Redacted
-					continue
-				}
+			if secretKeys[strings.ToLower(k)] && tells(x) {
+				v[k] = Redacted
+				continue
 			}
 			v[k] = redact(x)
 		}
@@ -58,6 +56,18 @@ func redact(v any) any {
 		}
 	}
 	return v
+}
+
+// tells says whether a value could hold a secret: yes and no, nothing and an empty text do not.
+func tells(v any) bool {
+	switch v := v.(type) {
+	case nil, bool:
+		return false
+	case string:
+		return v != ""
+	default:
+		return true
+	}
 }
 
 // Summary is a frame in a few words without any of its content: "req id=1 method=sessions.list", "event chat" (T070).

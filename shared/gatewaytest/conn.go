@@ -37,6 +37,7 @@ type conn struct {
 	seq    int64
 	in     bool // past the handshake
 	silent bool
+	deaf   bool
 	missed int // pings without a pong
 	scopes []string
 }
@@ -172,6 +173,13 @@ func (c *conn) requests() {
 			return
 		}
 		c.take(data)
+		c.mu.Lock()
+		deaf := c.deaf
+		c.mu.Unlock()
+		if deaf {
+			<-c.s.life.Done()
+			return
+		}
 	}
 }
 
@@ -372,6 +380,11 @@ func (c *conn) misbehave() {
 	later("cut-after", c.cut)
 	later("oversized-frame-after", c.oversized)
 	later("garbage-after", func() { c.write(websocket.TextMessage, []byte("\x7b not json")) })
+	later("deaf-after", func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.deaf = true
+	})
 	later("silent-after", func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()

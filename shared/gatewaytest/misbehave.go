@@ -62,6 +62,7 @@ func Misbehaviours() []Misbehaviour {
 		{"close-after", "MS:CODE", "close each session so long after hello", false},
 		{"cut-after", "MS", "cut each session's TCP connection so long after hello", false},
 		{"silent-after", "MS", "say nothing more on a session so long after hello, not even pongs, and keep it open", false},
+		{"deaf-after", "MS", "read one more frame so long after hello and then none", false},
 		{"restart-after", "MS", "restart in process, once, so long after ready", false},
 		{"oversized-frame-after", "MS", "send a frame of 64 MiB on each session so long after hello", false},
 		{"garbage-after", "MS", "send a text that is not JSON on each session so long after hello", false},

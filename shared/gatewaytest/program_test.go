@@ -391,10 +391,8 @@ func TestMisbehavioursOfTheProcess(t *testing.T) {
 			}
 		}},
 		{"restart-after=20", func(t *testing.T, p *program) {
-			c := p.ready().session()
-			if _, code := c.ended(); code != 1012 && code != 1006 {
-				t.Errorf("close %d", code)
-			}
+			eventually(t, "it is ready again", func() bool { return strings.Count(p.out.String(), "[gateway] ready") == 2 })
+			p.session()
 		}},
 	} {
 		t.Run(row.script, func(t *testing.T) {

@@ -41,7 +41,7 @@ func (t *tally) add(o tally) {
 
 // line is in gotestsum's words, since whoever reads the end of a run expects those.
 func (t *tally) line(unlisted int) string {
-	s := fmt.Sprintf("DONE %d tests", t.tests)
+	parts := []string{fmt.Sprintf("DONE %d tests", t.tests)}
 	for _, part := range []struct {
 		n         int
 		one, many string
@@ -53,12 +53,12 @@ func (t *tally) line(unlisted int) string {
 	} {
 		switch {
 		case part.n == 1:
-			s += ", 1 " + part.one
+			parts = append(parts, "1 "+part.one)
 		case part.n > 1:
-			s += fmt.Sprintf(", %d %s", part.n, part.many)
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.many))
 		}
 	}
-	return fmt.Sprintf("%s in %.1fs", s, t.elapsed.Seconds())
+	return fmt.Sprintf("%s in %.1fs", strings.Join(parts, ", "), t.elapsed.Seconds())
 }
 
 // unlisted is what was skipped and is not on the list with this reason.
@@ -87,7 +87,7 @@ func count(r io.Reader) (tally, error) {
 	var (
 		t           tally
 		first, last time.Time
-		running     = map[string]bool{}            // tests that have begun and not ended
+		running     = map[string]bool{}             // tests that have begun and not ended
 		text        = map[string]*strings.Builder{} // what such a test printed
 		badPackage  = map[string]bool{}
 		badTest     = map[string]bool{} // by package

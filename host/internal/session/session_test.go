@@ -149,6 +149,36 @@ func TestUnansweredCallsAreCapped(t *testing.T) { // B161
 	all.Wait()
 }
 
+func TestPeerThatDoesNotReadIsLeft(t *testing.T) { // B161
+	virtual(t, &gatewaytest.Server{Misbehave: "deaf-after=1000"}, func(t *testing.T, o session.Options) {
+		s, err := session.Dial(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if _, err := s.Call(t.Context(), "health", nil); err != nil {
+			t.Errorf("the last frame that it reads: %v", err)
+		}
+		began := time.Now()
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		seen := map[error]int{}
+		for range 300 { // one is being written, 256 wait
+			all.Go(func() {
+				_, err := s.Call(t.Context(), "health", nil)
+				mu.Lock()
+				defer mu.Unlock()
+				seen[err]++
+			})
+		}
+		all.Wait()
+		if seen[session.ErrBusy] < 40 || seen[session.ErrBusy]+seen[session.ErrNotConnected] != 300 || time.Since(began) > 15*time.Second {
+			t.Errorf("errors %v after %v", seen, time.Since(began))
+		}
+		<-s.Done()
+	})
+}
+
 func TestEventsComeInOrderWithTheirKinds(t *testing.T) {
 	g := gateway(t, &gatewaytest.Server{})
 	o := options(g)

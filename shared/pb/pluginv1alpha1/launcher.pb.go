@@ -205,7 +205,8 @@ func (x *EnvVar) GetSecret() bool {
 	return false
 }
 
-// ProcessSpec is what to run. The environment is complete: a launcher adds only GATEHOST_LAUNCH_ID.
+// ProcessSpec is what to run. The environment is complete: a launcher adds only GATEHOST_LAUNCH_ID and GATEHOST_LAUNCH_MARK, by which
+// the processes of a launch are known.
 type ProcessSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Program and arguments; the first element is a path or is looked up in the PATH of env. Never a secret.
