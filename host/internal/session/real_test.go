@@ -1,0 +1,111 @@
+//go:build real && unix
+
+package session_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/session"
+	"github.com/gatehost/gatehost/internal/testreal"
+)
+
+// TestSessionWithOpenClaw plays a session's whole life with the real gateway, started once.
+func TestSessionWithOpenClaw(t *testing.T) {
+	cmd, port := openClaw(t)
+	o := session.Options{URL: "ws://127.0.0.1:" + strconv.Itoa(port) + "/ws", Token: "real-test-token", Device: device(t), Version: "1.2.3"}
+	s := untilOpen(t, o)
+	if h := s.Hello(); h.Protocol != 4 || h.BootID == "" || len(h.Methods) < 400 || len(h.Scopes) != 3 || h.TickInterval != 30*time.Second {
+		t.Errorf("hello = %+v", h)
+	}
+	for _, method := range []string{"health", "status", "system-presence", "system.info", "config.get"} {
+		if got, err := s.Call(t.Context(), method, nil); err != nil || len(got) == 0 {
+			t.Errorf("%s: %d bytes, %v", method, len(got), err)
+		}
+	}
+	wrong := o
+	wrong.Token = "another"
+	if got := refused(t, wrong); got.Code != "AUTH_TOKEN_MISMATCH" || !got.Final {
+		t.Errorf("wrong token: %+v", got)
+	}
+	if _, err := s.Call(t.Context(), "gateway.restart.request", []byte(`{"reason":"test"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if end := over(t, s); !end.Restart || !end.Shutdown || end.Code != 1012 || end.Expected != 1500*time.Millisecond {
+		t.Errorf("restart: %+v", end)
+	}
+	again := untilOpen(t, o)
+	if again.Hello().BootID == s.Hello().BootID {
+		t.Error("the bootId did not change")
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if end := over(t, again); end.Restart || !end.Shutdown || end.Code != 1012 {
+		t.Errorf("stop: %+v", end)
+	}
+}
+
+// openClaw starts the real gateway in a home of its own and ends it with the test.
+func openClaw(t *testing.T) (cmd *exec.Cmd, port int) {
+	t.Helper()
+	command, path := testreal.OpenClaw(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	port = l.Addr().(*net.TCPAddr).Port
+	_ = l.Close()
+	home := t.TempDir()
+	cmd = exec.Command(command[0], append(command[1:], "gateway", "--port", strconv.Itoa(port), "--bind", "loopback", "--allow-unconfigured")...) //nolint:noctx // ended by its own signals
+	cmd.Env = []string{
+		"HOME=" + home, "PATH=" + strings.Join(append(path, os.Getenv("PATH")), ":"), "OPENCLAW_GATEWAY_TOKEN=real-test-token", "OPENCLAW_NO_RESPAWN=1",
+		"OPENCLAW_DISABLE_BONJOUR=1", "OPENCLAW_EXEC_SHELL_SNAPSHOT=0", "OPENCLAW_NO_AUTO_UPDATE=1", "OPENCLAW_SKIP_CHANNELS=1",
+	}
+	log, err := os.Create(filepath.Join(home, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait()
+		kill.Stop()
+		_ = log.Close()
+		if t.Failed() {
+			text, _ := os.ReadFile(log.Name())
+			t.Logf("%s", text)
+		}
+	})
+	return cmd, port
+}
+
+// untilOpen dials as long as the refusals say that it is worth it.
+func untilOpen(t *testing.T, o session.Options) *session.Session {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	for {
+		s, err := session.Dial(ctx, o)
+		if err == nil {
+			t.Cleanup(func() { hangUp(s) })
+			return s
+		}
+		if ctx.Err() != nil || strings.Contains(err.Error(), "token") {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond) // a poll
+	}
+}
