@@ -72,7 +72,7 @@ test-e2e: tools build ## built binaries against the emulator
 test-real: tools build openclaw ## built binaries against the real OpenClaw, one gateway at a time
 	@mkdir -p $(RESULTS)
 	GATEHOST_BIN=$(BIN) GATEHOST_OPENCLAW=$(OPENCLAW) $(GOTESTSUM) --jsonfile $(RESULTS)/real.json -- \
-	  $$(build/race.sh) -shuffle=on -count=1 -timeout 20m -p 1 -parallel 1 -tags real -run OpenClaw ./test/...
+	  $$(build/race.sh) -shuffle=on -count=1 -timeout 20m -p 1 -parallel 1 -tags real -run OpenClaw ./host/internal/session ./test/...
 
 .PHONY: check
 check: golangci vet arch proto-check ## the quick round: what lint reads, and the tests without real gateways

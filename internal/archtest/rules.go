@@ -50,7 +50,7 @@ func kinds(more ...string) []string {
 
 // testMay is what every test may import besides: the helpers that are there for it.
 func testMay() []string {
-	return []string{"shared/gatewaytest", "shared/pluginkit/plugintest", "shared/internal/wiretest"}
+	return []string{"shared/gatewaytest", "shared/pluginkit/plugintest", "shared/internal/wiretest", "internal/testreal"}
 }
 
 // rules is the table; docs/architecture.md shows it. The first rule that matches a package is its rule.

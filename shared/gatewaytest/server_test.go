@@ -139,7 +139,17 @@ func TestStopLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
+		read := make(chan struct{})
+		go func() { // a peer that answers close frames
+			defer close(read)
+			for {
+				if _, _, err := ws.ReadMessage(); err != nil {
+					return
+				}
+			}
+		}()
 		s.Stop()
+		<-read
 		_ = ws.NetConn().Close()
 		if _, err := net.DialTimeout("tcp", "127.0.0.1:"+strconv.Itoa(s.PortNumber()), time.Second); err == nil {
 			t.Errorf("%q: the port is still open", misbehave)

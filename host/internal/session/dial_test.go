@@ -63,7 +63,8 @@ func TestEachRefusalIsOneClearError(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			o := options(gateway(t, &gatewaytest.Server{Misbehave: row.misbehave}))
+			g := gateway(t, &gatewaytest.Server{Misbehave: row.misbehave})
+			o := options(g)
 			o.Device = device(t)
 			if row.change != nil {
 				row.change(&o)
@@ -73,6 +74,7 @@ func TestEachRefusalIsOneClearError(t *testing.T) {
 				!strings.Contains(got.Message+" "+got.Hint, w.text) || !got.Retryable && got.Hint == "" {
 				t.Errorf("got %+v, want %+v", got, w)
 			}
+			eventually(t, "the socket is cut", func() bool { return g.Sessions() == 0 }) // T059, B123, B131
 		})
 	}
 }

@@ -32,7 +32,7 @@ func TestSessionWithOpenClaw(t *testing.T) {
 		}
 	}
 	wrong := o
-	wrong.Token = "another"
+	wrong.Token = "not-the-token"
 	if got := refused(t, wrong); got.Code != "AUTH_TOKEN_MISMATCH" || !got.Final {
 		t.Errorf("wrong token: %+v", got)
 	}
