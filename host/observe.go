@@ -176,22 +176,13 @@ func (l outputLine) logLine() control.LogLine {
 
 // gatewayEvent is what the gateway sent by itself (B172 to B179).
 func (o *observer) gatewayEvent(e session.Event) {
-	kind := events.GatewayNotification
-	switch e.Name {
-	case "tick":
+	kind := e.Kind()
+	if kind == session.KindTick {
 		return
-	case "":
-		kind = events.GatewayMessage
-	case "chat", "chat.message_received":
-		kind = events.GatewayChatMessage
-	case "channel.status", "channel.status_changed":
-		kind = events.GatewayChannelStatus
-	case "gateway.ready", "ready", "health", "presence", "shutdown", "config.changed", "gateway.suspension":
-		kind = events.GatewayEvent
 	}
 	payload := e.Payload
 	if len(payload) > 0 {
 		payload = frame.Redact(payload)
 	}
-	o.publish(kind, control.GatewayEventData{Event: e.Name, Payload: payload})
+	o.publish(events.Type(kind), control.GatewayEventData{Event: e.Name, Payload: payload})
 }

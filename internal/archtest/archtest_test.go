@@ -3,9 +3,11 @@ package archtest
 import (
 	"encoding/json"
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -120,31 +122,47 @@ func TestArchitectureShowsTheArrows(t *testing.T) {
 	}
 }
 
-// TestRealTestsAreNamedForOpenClaw: make test-real picks tests by that word, so one without it would never run.
-func TestRealTestsAreNamedForOpenClaw(t *testing.T) {
-	tag, test := regexp.MustCompile(`(?m)^//go:build .*\breal\b`), regexp.MustCompile(`(?m)^func (Test[A-Z_]\w*)\(`)
-	found := 0
-	files, err := filepath.Glob(filepath.Join(root, "test", "*", "*_test.go"))
+// TestRealTestsAreRun: make test-real picks tests by folder and by the word OpenClaw, so one elsewhere or without it would never run.
+func TestRealTestsAreRun(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+	picked := regexp.MustCompile(`-tags real -run OpenClaw (.*)`).FindStringSubmatch(string(makefile))
+	if picked == nil {
+		t.Fatal("the Makefile runs no tests with -tags real -run OpenClaw: has test-real changed?")
+	}
+	tag, test := regexp.MustCompile(`(?m)^//go:build .*\breal\b`), regexp.MustCompile(`(?m)^func (Test[A-Z_]\w*)\(`)
+	found := 0
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
 		}
-		if !tag.Match(text) {
-			continue
+		text, err := os.ReadFile(path)
+		if err != nil || !tag.Match(text) {
+			return err
+		}
+		rel, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		folder := filepath.ToSlash(rel)
+		if !slices.ContainsFunc(strings.Fields(picked[1]), func(p string) bool { return matches(strings.TrimPrefix(p, "./"), folder) }) {
+			t.Errorf("%s has tests of the real gateway, and make test-real does not run that folder", folder)
 		}
 		for _, m := range test.FindAllSubmatch(text, -1) {
 			found++
 			if name := string(m[1]); !strings.Contains(name, "OpenClaw") && name != "TestMain" {
-				t.Errorf("%s: %s needs the real gateway and has no OpenClaw in its name: make test-real would not run it", file, name)
+				t.Errorf("%s: %s needs the real gateway and has no OpenClaw in its name: make test-real would not run it", folder, name)
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	if found == 0 {
-		t.Error("no test with the build tag real is found under test/")
+		t.Error("no test with the build tag real is found")
 	}
 }
 
