@@ -84,8 +84,7 @@ fmt: tools ## format the source: gofumpt, and the order of imports
 
 .PHONY: vet
 vet:
-	go vet ./...
-	go vet -tags real ./test/...
+	go vet -tags real ./...
 
 .PHONY: arch
 arch: ## hold the arrows of docs/architecture.md

@@ -139,12 +139,19 @@ func once[T any](ctx context.Context, p proxy, g *generation, m method, extra ti
 	case errors.Is(err, fault.ErrPluginGone):
 		poke(p.s.suspect)
 		return got, gone(p, m)
-	case callCtx.Err() != nil && errors.Is(err, context.DeadlineExceeded): // ours, not one that the plugin tells of
+	case due(callCtx) && errors.Is(err, context.DeadlineExceeded): // ours, not one that the plugin tells of
 		poke(p.s.suspect) // no answer: ask whether anybody is there
 		return got, fault.Wrap(fault.DeadlineExceeded, fmt.Sprintf("plugin %q did not answer %s in %v", p.name, m.name, limit), context.DeadlineExceeded)
 	default:
 		return got, err
 	}
+}
+
+// due reports whether ctx's deadline has passed, or is just passing: gRPC tells the plugin the deadline, too, and its answer that the
+// time is up may come a moment before our own timer says so.
+func due(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < 100*time.Millisecond
 }
 
 // closedUnder reports whether err only says that the connection was closed because the process is being replaced: gRPC calls
