@@ -26,14 +26,16 @@ func (h *Host) Status() control.Status {
 func (h *Host) pluginStatus() []control.Plugin {
 	var out []control.Plugin
 	for _, p := range h.plugins.Plugins() {
-		out = append(out, pluginOf(p, h.cfg.Plugins[p.Name].Path))
+		one := pluginOf(p, h.cfg.Plugins[p.Name].Path)
+		one.RSSBytes = h.plugins.RSS(p.Name)
+		out = append(out, one)
 	}
 	return out
 }
 
 func pluginOf(p pluginhost.State, path string) control.Plugin {
 	out := control.Plugin{
-		Name: p.Name, Version: p.Version, PID: p.PID, State: p.State, Restarts: p.Restarts, Path: path, RSSBytes: rss(p.PID),
+		Name: p.Name, Version: p.Version, PID: p.PID, State: p.State, Restarts: p.Restarts, Path: path,
 	}
 	for _, s := range p.Services {
 		out.Services = append(out.Services, string(s.Kind))
