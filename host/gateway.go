@@ -80,14 +80,23 @@ func (g *gateway) build() (profile.Result, error) {
 	})
 }
 
-// facts is what plugins may know about the gateway.
+// facts is what plugins may know about the gateway now.
 func (g *gateway) facts() plugin.GatewayFacts {
+	r, err := g.build()
+	if err != nil { // it will say so where it is launched; the rest is known all the same
+		r = profile.Result{}
+	}
+	return g.factsOf(r)
+}
+
+// factsOf is facts for a launch that has been built; the zero Result leaves out what only a build tells.
+func (g *gateway) factsOf(r profile.Result) plugin.GatewayFacts {
 	f := plugin.GatewayFacts{
 		Name: g.name, Port: g.cfg.Port, Command: slices.Clone(g.cfg.Launch.Command), Cwd: g.cfg.Launch.Cwd, Profile: g.cfg.Launch.Profile,
 	}
-	if r, err := g.build(); err == nil {
-		f.StateDir, f.ConfigPath = r.StateDir, r.ConfigPath
-		f.Args = r.Process.Argv[len(f.Command):]
+	f.StateDir, f.ConfigPath = r.StateDir, r.ConfigPath
+	if argv := r.Process.Argv; len(argv) > 0 {
+		f.Args = argv[len(f.Command):]
 	}
 	if g.engine != nil {
 		s := g.engine.Snapshot().State
@@ -105,6 +114,10 @@ func (g *gateway) redactor() *output.Redactor {
 	if err != nil {
 		return output.NewRedactor(nil)
 	}
+	return redactorOf(r)
+}
+
+func redactorOf(r profile.Result) *output.Redactor {
 	secrets := r.Secrets
 	for _, v := range r.Process.Env {
 		if v.Secret {
@@ -129,7 +142,7 @@ func (l launches) Request(_ context.Context, id lifecycle.LaunchID) (launcher.La
 	}
 	orphan := l.g.cfg.OrphanGrace
 	return launcher.LaunchRequest{
-		LaunchID: string(id), Gateway: l.g.facts(), Process: r.Process, Grace: l.g.cfg.Launch.Grace, OrphanGrace: &orphan,
+		LaunchID: string(id), Gateway: l.g.factsOf(r), Process: r.Process, Grace: l.g.cfg.Launch.Grace, OrphanGrace: &orphan,
 		OutputMaxBytes: uint64(max(l.g.cfg.Launch.OutputMaxSize, 0)), //nolint:gosec // not negative
 		Labels:         map[string]string{"host": l.g.host.version},
 	}, nil
@@ -144,11 +157,8 @@ func (l launches) Discard(id lifecycle.LaunchID) {
 // services clears the platform services that the operator gave leave to unload, and reports the others.
 type services struct{ g *gateway }
 
-const servicesReport = "another service manager owns this gateway, too"
-
 func (s services) Clear(ctx context.Context) error {
-	leave := s.g.cfg.Unload
-	for _, name := range leave {
+	for _, name := range s.g.cfg.Unload {
 		if err := s.clear(ctx, name); err != nil {
 			return err
 		}
@@ -171,7 +181,7 @@ func (s services) clear(ctx context.Context, name string) error {
 		if !svc.Loaded {
 			continue
 		}
-		s.g.log.Warn(servicesReport, "service", svc.ID, "pid", svc.PID, "reason", svc.Reason)
+		s.g.log.Warn("another service manager owns this gateway, too", "service", svc.ID, "pid", svc.PID, "reason", svc.Reason)
 		done, err := u.Unload(ctx, facts, svc.ID)
 		if err != nil {
 			return fmt.Errorf("cannot unload %s: %w", svc.ID, err)

@@ -39,9 +39,9 @@ func (m *medic) exec(ctx context.Context, argv []string, timeout time.Duration, 
 	}
 	spec := r.Process
 	spec.Argv = argv
-	redactor := m.g.redactor()
+	redactor := redactorOf(r)
 	return m.g.host.plugins.Launcher(m.g.cfg.Launcher).Exec(ctx, launcher.ExecRequest{
-		Gateway: m.g.facts(), Process: spec, Timeout: timeout,
+		Gateway: m.g.factsOf(r), Process: spec, Timeout: timeout,
 	}, func(l plugin.Line) error {
 		l.Text = redactor.Text(l.Text)
 		onLine(l)

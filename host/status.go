@@ -1,7 +1,6 @@
 package host
 
 import (
-	"errors"
 	"os"
 	"time"
 
@@ -120,9 +119,5 @@ func failure(p *lifecycle.Problem) *control.Failure {
 }
 
 func failureOf(err error) *control.Failure {
-	out := &control.Failure{Code: string(fault.CodeOf(err)), Message: err.Error(), Hint: fault.HintOf(err)}
-	if f, ok := errors.AsType[*fault.Error](err); ok && f.Code != "" {
-		out.Code = string(f.Code)
-	}
-	return out
+	return &control.Failure{Code: string(fault.CodeOf(err)), Message: err.Error(), Hint: fault.HintOf(err)}
 }

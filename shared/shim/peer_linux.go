@@ -1,31 +1,11 @@
 package shim
 
-import (
-	"fmt"
-	"net"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
-)
-
-// PeerUID is the user at the other end of a Unix socket. Errors: ErrUnsupported.
-func PeerUID(conn net.Conn) (int, error) {
-	u, ok := conn.(*net.UnixConn)
-	if !ok {
-		return 0, ErrUnsupported
-	}
-	raw, err := u.SyscallConn()
+func peerUID(fd int) (int, error) {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
-		return 0, fmt.Errorf("cannot ask for peer: %w", err)
-	}
-	var cred *unix.Ucred
-	var inner error
-	if err := raw.Control(func(fd uintptr) {
-		cred, inner = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return 0, fmt.Errorf("cannot ask for peer: %w", err)
-	}
-	if inner != nil {
-		return 0, fmt.Errorf("cannot ask for peer: %w", inner)
+		return 0, err
 	}
 	return int(cred.Uid), nil
 }

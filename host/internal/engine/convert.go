@@ -38,8 +38,7 @@ func exitOf(x plugin.Exit) lifecycle.Exit {
 func instanceOf(i launcher.Instance) lifecycle.Instance {
 	out := lifecycle.Instance{
 		Launch: lifecycle.LaunchID(i.LaunchID), Live: i.Live(), Watched: i.Phase != launcher.PhaseUnwatched,
-		Process:   lifecycle.Process{PID: i.PID, StartedAt: i.StartedAt},
-		HadOutput: i.OutputEnd > 0,
+		Process: lifecycle.Process{PID: i.PID, StartedAt: i.StartedAt},
 	}
 	if i.Exit != nil {
 		out.Exit = exitOf(*i.Exit)

@@ -158,12 +158,11 @@ type (
 
 // Instance is one launch as a launcher found it.
 type Instance struct {
-	Launch    LaunchID
-	Live      bool
-	Watched   bool // false: it lives without its shim
-	Process   Process
-	Exit      Exit // when not Live
-	HadOutput bool
+	Launch  LaunchID
+	Live    bool
+	Watched bool // false: it lives without its shim
+	Process Process
+	Exit    Exit // when not Live
 }
 
 // Holder is who has the port.

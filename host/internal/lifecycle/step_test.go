@@ -37,16 +37,22 @@ func last[E lc.Effect](d *drive) E {
 	return none
 }
 
+// launched walks the road up until a process exists.
+func (d *drive) launched(id lc.LaunchID) {
+	d.t.Helper()
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
+	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
+	d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: id})
+	d.feed(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: id, Live: true, Watched: true}})
+}
+
 // running drives a new gateway to running.
 func running(t *testing.T) *drive {
 	t.Helper()
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
-	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
-	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
-	d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: "A"})
-	d.feed(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: "A", Live: true, Watched: true}})
+	d.launched("A")
 	d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
 	d.feed(lc.SessionOpened{Op: last[lc.OpenSession](d).Op, Session: last[lc.OpenSession](d).Session})
 	if d.s.Phase != lc.PhaseRunning {
@@ -112,11 +118,7 @@ func TestRefusedCredentialsEndTheStartWithTheirHint(t *testing.T) {
 	d := running(t)
 	d.feed(lc.RestartRequested{Command: 2})
 	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
-	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
-	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
-	d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: "B"})
-	d.feed(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: "B", Live: true, Watched: true}})
+	d.launched("B")
 	d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
 	d.feed(lc.SessionRefused{Op: last[lc.OpenSession](d).Op, Problem: lc.Problem{Code: "AUTH_TOKEN_MISMATCH", Message: "m", Hint: "h", Fatal: true}})
 	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "B", Result: lc.OK})
@@ -142,11 +144,7 @@ func TestUnknownRepairIsDiagnosedAgainBeforeAnythingElse(t *testing.T) { // R21
 	d := running(t)
 	d.feed(lc.RestartRequested{Command: 2})
 	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
-	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
-	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
-	d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: "B"})
-	d.feed(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: "B", Live: true, Watched: true}})
+	d.launched("B")
 	d.feed(lc.ProcessExited{Launch: "B", Exit: lc.Exit{Known: true, Code: 78}})
 	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "B", Result: lc.OK})
 	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true})
@@ -166,11 +164,7 @@ func TestBackoffDoublesUpToItsMaximum(t *testing.T) { // B197, T016, T017
 		timer := last[lc.SetTimer](d)
 		delays = append(delays, timer.After)
 		d.feed(lc.TimerFired{Op: timer.Op})
-		d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
-		d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
-		d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
-		d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: "N"})
-		d.feed(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: "N", Live: true, Watched: true}})
+		d.launched("N")
 		d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
 		d.feed(lc.SessionOpened{Op: last[lc.OpenSession](d).Op, Session: last[lc.OpenSession](d).Session})
 	}
