@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net/http"
 	"time"
 
 	"github.com/oklog/run"
@@ -116,10 +115,7 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 // hostGone gives the end of the host its meaning: the call may be made to the next one.
 func hostGone(err error) error {
 	if errors.Is(err, engine.ErrStopped) {
-		return &control.Problem{
-			Status: http.StatusServiceUnavailable, Code: control.CodeHostRestarting, Title: "Service Unavailable", Detail: err.Error(),
-			Hint: "ask again when the host is back", Retryable: true,
-		}
+		return restarting()
 	}
 	return err
 }
@@ -130,6 +126,19 @@ func (a api) RPC(ctx context.Context, name string, req control.RPCRequest) (json
 	if err != nil {
 		return nil, err
 	}
+	if !a.h.calls.begin() {
+		return nil, restarting()
+	}
+	got, err := g.call(ctx, req)
+	if stopping := a.h.calls.end(); stopping && err != nil {
+		if _, answered := errors.AsType[*control.RPCError](err); !answered {
+			return nil, restarting()
+		}
+	}
+	return got, err
+}
+
+func (g *gateway) call(ctx context.Context, req control.RPCRequest) (json.RawMessage, error) {
 	if req.TimeoutMs > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(req.TimeoutMs)*time.Millisecond,

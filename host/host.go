@@ -48,6 +48,7 @@ type Host struct {
 	gateways map[string]*gateway
 
 	conditions hostConditions
+	calls      calls
 
 	kill     chan struct{} // closed by Kill
 	killOnce sync.Once
@@ -167,6 +168,7 @@ func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- 
 		go h.autostart(ctx)
 		<-stopping
 		h.hub.Publish(events.Event{Type: events.HostStopping})
+		h.calls.drain(h.kill)
 		h.stopAll(ctx)
 		cancel()
 		engines.Wait()

@@ -2,7 +2,9 @@ package host
 
 import (
 	"cmp"
+	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/engine"
@@ -67,6 +69,7 @@ func (g *gateway) status() control.Gateway {
 	for _, c := range s.Conditions {
 		out.Conditions = append(out.Conditions, conditionOf(c))
 	}
+	out.Conditions = append(out.Conditions, g.conditionsNow(s)...)
 	if s.LastExit != nil {
 		x := exitOf(s.LastExit, snap.Tail(20))
 		out.LastExit = &x
@@ -80,6 +83,31 @@ func (g *gateway) status() control.Gateway {
 	}
 	if w := snap.Waterfall; !w.StartedAt.IsZero() {
 		out.LastStart = startOf(w)
+	}
+	return out
+}
+
+// conditionsNow are those that follow from the moment instead of from what happened.
+func (g *gateway) conditionsNow(s lifecycle.State) []control.Condition {
+	var out []control.Condition
+	if s.Phase == lifecycle.PhaseVerifying {
+		out = append(out, control.Condition{
+			Code: "silent", Since: control.At(s.LastAlive), Message: "nothing has come from the gateway; one call decides whether it is alive",
+		})
+	}
+	used := slices.Concat([]string{g.cfg.Launcher}, g.cfg.Unload, g.cfg.Doctors, g.cfg.Classifiers)
+	for _, p := range g.host.plugins.Plugins() {
+		if p.State == pluginhost.Running || !slices.Contains(used, p.Name) {
+			continue
+		}
+		c := control.Condition{
+			Code: "plugin-down", Since: control.At(p.Since), Message: fmt.Sprintf("plugin %s is %s", p.Name, p.State),
+			Hint: "the gateway runs on; see `gatehost plugin info " + p.Name + "`",
+		}
+		if p.Err != nil {
+			c.Message += ": " + p.Err.Error()
+		}
+		out = append(out, c)
 	}
 	return out
 }

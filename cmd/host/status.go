@@ -97,6 +97,10 @@ func overview(st control.Status) string {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%d\n", g.Name, stateWord(g), number(g.PID), g.Port, dash(g.Version), uptime(g), g.Restarts)
 	}
 	_ = w.Flush()
+	for _, c := range st.Host.Conditions {
+		fmt.Fprintf(&b, "host: %s: %s\n", c.Code, clean(c.Message))
+		b.WriteString(hintLine(c.Hint))
+	}
 	for _, g := range st.Gateways {
 		b.WriteString(troubles(g, g.Name+": "))
 	}
@@ -160,10 +164,6 @@ func troubles(g control.Gateway, prefix string) string {
 		fmt.Fprintf(&b, "%s%s: %s\n", prefix, c.Code, clean(c.Message))
 		b.WriteString(hintLine(c.Hint))
 	}
-	if len(g.Drift) > 0 {
-		fmt.Fprintf(&b, "%schanged since it was launched: %s\n", prefix, strings.Join(g.Drift, ", "))
-		b.WriteString(hintLine("restart it to apply them"))
-	}
 	return b.String()
 }
 
@@ -190,6 +190,18 @@ func detail(g control.Gateway) string {
 	row("uptime", "%s", uptime(g))
 	row("restarts", "%d", g.Restarts)
 	row("plugins", "launcher %s, doctors %s, classifiers %s", g.Launcher, names(g.Doctors), names(g.Classifiers))
+	if o := g.Output; o != nil {
+		text := fmt.Sprintf("%d lines", o.Read)
+		for _, part := range []struct {
+			n    uint64
+			what string
+		}{{o.Unclassified, "not classified"}, {o.Dropped, "not written down"}, {o.LostLines, "lost before they could be read"}} {
+			if part.n > 0 {
+				text += fmt.Sprintf(", %d %s", part.n, part.what)
+			}
+		}
+		row("output", "%s", text)
+	}
 	if s := g.Session; s != nil {
 		row("session", "protocol %d, %s", s.Protocol, dash(s.ConnID))
 	}

@@ -174,6 +174,13 @@ func (s *site) writeConfig(text string) {
 	}
 }
 
+func (s *site) writeFile(name, text string) {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 func (s *site) environ() []string {
 	return []string{
 		"HOME=" + filepath.Join(s.dir, "home"), "XDG_RUNTIME_DIR=" + filepath.Join(s.dir, "run"),
@@ -278,15 +285,18 @@ type status struct {
 }
 
 type gatewayStatus struct {
-	Name     string `json:"name"`
-	State    string `json:"state"`
-	Phase    string `json:"phase"`
-	Owner    string `json:"owner"`
-	PID      int    `json:"pid"`
-	Version  string `json:"version"`
-	Adopted  bool   `json:"adopted"`
-	Restarts int    `json:"restarts"`
-	LaunchID string `json:"launchId"`
+	Name     string   `json:"name"`
+	State    string   `json:"state"`
+	Phase    string   `json:"phase"`
+	Owner    string   `json:"owner"`
+	PID      int      `json:"pid"`
+	Version  string   `json:"version"`
+	Adopted  bool     `json:"adopted"`
+	Restarts int      `json:"restarts"`
+	LaunchID string   `json:"launchId"`
+	Port     int      `json:"port"`
+	Drift    []string `json:"drift"`
+	UptimeMs *int64   `json:"uptimeMs"`
 	Error    *struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`

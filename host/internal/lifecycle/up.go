@@ -256,7 +256,12 @@ func (t *turn) sessionRefused(in SessionRefused) {
 		t.arm(TimerProbe, max(time.Second, t.p.ProbeInterval))
 	case in.Problem.Fatal && (t.s.Adopted || t.s.Attached || t.s.Flow == FlowRejoin):
 		// What runs well without us is not killed for our credentials (R26).
-		t.toError(in.Problem)
+		p := in.Problem
+		if slices.Contains(t.s.Drift, "token") {
+			p.Message += "; the gateway's token was changed since this process was launched"
+			p.Hint = "put the old token back, or restart the gateway to apply the new one; it runs on meanwhile"
+		}
+		t.toError(p)
 	case in.Problem.Fatal:
 		t.bringDown(AfterGiveUp, in.Problem, t.p.Grace)
 	default:
