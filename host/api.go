@@ -12,12 +12,10 @@ import (
 	"github.com/oklog/run"
 
 	"github.com/gatehost/gatehost/host/internal/engine"
-	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/httpapi"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/internal/frame"
-	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/fault"
 )
@@ -33,7 +31,7 @@ func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan 
 		return err
 	}
 	server := httpapi.New(httpapi.Options{
-		Gateways: api{h}, Output: api{h}, Doctors: api{h}, Plugins: apiPlugins{h}, Events: h.hub, Log: h.log.Named("control"),
+		Gateways: api{h}, Output: api{h}, Doctors: api{h}, Plugins: apiPlugins{h}, Events: h.hub, At: h.at, Log: h.log.Named("control"),
 		Version: h.version, IsPlugin: func(pid, pgid int) bool { return h.peerIsPlugin(pid) || h.peerIsPlugin(pgid) },
 	})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -88,6 +86,7 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 		return control.Outcome{}, err
 	}
 	g.log.Info("command", "action", cmd.Action, "reason", cmd.Reason)
+	g.watch.command(control.CommandData{Action: string(cmd.Action), Reason: cmd.Reason, Now: cmd.Now})
 	began := time.Now()
 	var got lifecycle.Outcome
 	switch cmd.Action {
@@ -164,69 +163,6 @@ func notConnected(g *gateway) error {
 	f := fault.New(fault.Unavailable, engine.ErrNotConnected.Error()+": "+g.name+" is "+string(g.engine.Snapshot().State.Public()))
 	f.Retryable = true
 	return f.WithHint("run `gatehost status " + g.name + "`")
-}
-
-// Logs reads the output that the hub remembers, and follows it.
-func (a api) Logs(ctx context.Context, name string, q control.LogsQuery) iter.Seq2[control.LogLine, error] {
-	return func(yield func(control.LogLine, error) bool) {
-		if _, err := a.find(name); err != nil {
-			yield(control.LogLine{}, err)
-			return
-		}
-		sub := a.h.hub.Subscribe(0)
-		var kept []control.LogLine
-		for {
-			e, ok := sub.TryNext()
-			if !ok {
-				break
-			}
-			if line, ok := logLine(e, name, q); ok {
-				kept = append(kept, line)
-			}
-		}
-		if q.Tail > 0 {
-			kept = kept[max(0, len(kept)-q.Tail):]
-		}
-		for _, line := range kept {
-			if !yield(line, nil) {
-				return
-			}
-		}
-		for q.Follow {
-			e, err := sub.Next(ctx)
-			if err != nil {
-				return
-			}
-			if line, ok := logLine(e, name, q); ok && !yield(line, nil) {
-				return
-			}
-		}
-	}
-}
-
-// logLine is a line of a gateway's output as a query wants it. A query for a level leaves out what is hidden and what is quieter.
-func logLine(e events.Event, name string, q control.LogsQuery) (control.LogLine, bool) {
-	out, ok := e.Data.(outputLine)
-	if !ok || e.Type != events.GatewayOutput || e.Gateway != name || e.Time.Before(q.Since) {
-		return control.LogLine{}, false
-	}
-	if q.Level != "" && (out.c.Hidden || out.c.Level < levelOf(q.Level)) {
-		return control.LogLine{}, false
-	}
-	return out.logLine(), true
-}
-
-func levelOf(word string) classifier.Level {
-	switch word {
-	case "debug":
-		return classifier.LevelDebug
-	case "info":
-		return classifier.LevelInfo
-	case "error":
-		return classifier.LevelError
-	default:
-		return classifier.LevelWarn
-	}
 }
 
 // Doctor asks the doctors of a gateway, and executes what they propose when that was asked for.

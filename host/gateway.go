@@ -29,6 +29,7 @@ type gateway struct {
 	engine *engine.Engine
 	medic  *medic
 	watch  *observer
+	lines  lineCounts
 }
 
 func newGateway(h *Host, cfg *config.Gateway) *gateway {
@@ -54,6 +55,7 @@ func policyOf(c *config.Gateway) lifecycle.Policy {
 	}
 	p.Grace, p.Silence = c.Launch.Grace, c.Liveness.Silence
 	p.Repair, p.OnConflict = lifecycle.RepairMode(c.Repair.Mode), lifecycle.ConflictMode(c.OnConflict)
+	p.OnShimLoss = lifecycle.ShimLossMode(c.OnShimLoss)
 	return p
 }
 
@@ -144,11 +146,20 @@ func (l launches) Request(_ context.Context, id lifecycle.LaunchID) (launcher.La
 	return launcher.LaunchRequest{
 		LaunchID: string(id), Gateway: l.g.factsOf(r), Process: r.Process, Grace: l.g.cfg.Launch.Grace, OrphanGrace: &orphan,
 		OutputMaxBytes: uint64(max(l.g.cfg.Launch.OutputMaxSize, 0)), //nolint:gosec // not negative
-		Labels:         map[string]string{"host": l.g.host.version},
+		Labels:         l.g.labels(r),
 	}, nil
 }
 
+func (l launches) Drift(i launcher.Instance) (drift []string, port int) {
+	r, err := l.g.build()
+	if err != nil { // what cannot be built cannot be compared; the launch itself will say why
+		return nil, portOf(i.Labels)
+	}
+	return driftOf(i.Labels, l.g.labels(r)), portOf(i.Labels)
+}
+
 func (l launches) Discard(id lifecycle.LaunchID) {
+	l.g.host.journal.Forget(string(id))
 	if err := l.g.host.store.DiscardLaunch(string(id)); err != nil {
 		l.g.log.Warn("cannot remove what is left of a launch", "launch", string(id), "error", err)
 	}
@@ -196,31 +207,15 @@ func (s services) clear(ctx context.Context, name string) error {
 	return nil
 }
 
-// outputs opens the line pipeline of a launch.
-type outputs struct{ g *gateway }
-
-func (o outputs) Open(id lifecycle.LaunchID, events engine.OutputEvents) engine.Output {
-	var chain []output.Named
-	for _, name := range o.g.cfg.Classifiers {
-		chain = append(chain, output.Named{Name: name, Classifier: o.g.host.plugins.Classifier(name)})
-	}
-	p := output.New(output.Options{
-		Gateway: o.g.facts(), LaunchID: string(id), Classifiers: chain, Redactor: o.g.redactor(), Log: o.g.log,
-		Cursor:    o.g.host.store.Cursor(string(id)), // 0 unless an earlier host has read of it
-		OnLine:    func(c output.Classified) { o.g.watch.line(string(id), c) },
-		OnSymptom: events.Symptom, OnActivity: events.Activity,
-	})
-	return &keptOutput{Pipeline: p, saved: time.Now(), save: func(cursor uint64) {
-		if err := o.g.host.store.SaveCursor(string(id), cursor); err != nil {
-			o.g.log.Debug("cannot store the place in the output", "error", err)
-		}
-	}}
-}
-
-// uptimeFrom is when the gateway was last known to begin running; the zero time while it does not.
+// uptimeFrom is when the gateway began to be there; the zero time while it does not run. An owned one counts from the begin of its
+// process, so that the count goes on when another host adopts it.
 func uptimeFrom(s lifecycle.State) time.Time {
-	if s.Public() != lifecycle.Running {
+	switch {
+	case s.Public() != lifecycle.Running:
 		return time.Time{}
+	case s.Owner() == lifecycle.OwnerOwned && !s.Process.StartedAt.IsZero():
+		return s.Process.StartedAt
+	default:
+		return s.RunningSince
 	}
-	return s.RunningSince
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -13,11 +14,13 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/host/internal/journal"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/host/internal/store"
 	"github.com/gatehost/gatehost/internal/version"
+	"github.com/gatehost/gatehost/shared/control"
 )
 
 // Config is a loaded configuration.
@@ -40,8 +43,11 @@ type Host struct {
 
 	// Set by Run before anything uses them, and not changed after.
 	store    *store.Store
+	journal  *journal.Journal
 	plugins  *pluginhost.Host
 	gateways map[string]*gateway
+
+	conditions hostConditions
 
 	kill     chan struct{} // closed by Kill
 	killOnce sync.Once
@@ -70,6 +76,7 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 	h.store = st
 	defer func() { _ = st.Close() }()
+	h.openJournal()
 	runtimeDir, err := h.cfg.RuntimeDir()
 	if err != nil {
 		return err
@@ -88,7 +95,7 @@ func (h *Host) Run(ctx context.Context) error {
 	h.hub.Publish(events.Event{Type: events.HostStarted})
 	err = g.Run()
 	h.hub.Close()
-	return err
+	return errors.Join(err, h.journal.Close())
 }
 
 // assemble plugs everything together; nothing runs yet.
@@ -187,6 +194,7 @@ func (h *Host) autostart(ctx context.Context) {
 }
 
 func (g *gateway) start(ctx context.Context) {
+	g.watch.command(control.CommandData{Action: string(control.ActionStart), By: "host", Reason: "autostart"})
 	o, err := g.engine.Start(ctx)
 	if err != nil || o.Problem != nil && o.Kind == lifecycle.OutcomeFailed {
 		g.log.Error("gateway did not start", "outcome", o.Kind, "error", errorOf(o, err))
@@ -217,6 +225,7 @@ func (h *Host) stopAll(ctx context.Context) {
 }
 
 func (h *Host) stopOne(ctx context.Context, gw *gateway) {
+	gw.watch.command(control.CommandData{Action: string(control.ActionStop), By: "host", Reason: "the host stops"})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,8 +41,8 @@ func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, 
 	}, nil
 }
 
-func (p port) Ready(ctx context.Context) lifecycle.Readiness {
-	switch probe.ReadyNow(ctx, p.g.cfg.Port) {
+func (p port) Ready(ctx context.Context, port int) lifecycle.Readiness {
+	switch probe.ReadyNow(ctx, cmp.Or(port, p.g.cfg.Port)) {
 	case probe.Ready:
 		return lifecycle.ReadinessReady
 	case probe.Open:
@@ -61,13 +62,13 @@ const closeBound = 3 * time.Second
 // sessions opens sessions with the gateway.
 type sessions struct{ g *gateway }
 
-func (s sessions) Open(ctx context.Context, events engine.SessionEvents) (engine.Session, lifecycle.Hello, error) {
+func (s sessions) Open(ctx context.Context, port int, events engine.SessionEvents) (engine.Session, lifecycle.Hello, error) {
 	token, err := s.g.token()
 	if err != nil {
 		return nil, lifecycle.Hello{}, &engine.Refused{Problem: engine.ProblemOf(err)}
 	}
 	opened, err := session.Dial(ctx, session.Options{
-		URL: "ws://" + probe.Address(s.g.cfg.Port) + "/ws", Token: token, Device: s.g.host.device(), Version: s.g.host.version,
+		URL: "ws://" + probe.Address(cmp.Or(port, s.g.cfg.Port)) + "/ws", Token: token, Device: s.g.host.device(), Version: s.g.host.version,
 		Ping: s.g.cfg.Liveness.Ping, Log: s.g.log, OnAlive: events.Alive, OnEvent: s.g.watch.gatewayEvent,
 	})
 	if err != nil {

@@ -1,19 +1,15 @@
 package host
 
 import (
-	"encoding/json"
+	"cmp"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
-	"github.com/gatehost/gatehost/host/internal/output"
 	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/internal/frame"
-	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/control"
 )
 
@@ -35,6 +31,17 @@ func (o *observer) publish(t events.Type, data any) uint64 {
 	o.mu.Unlock()
 	return o.g.host.hub.Publish(events.Event{Gateway: o.g.name, Type: t, Cause: cause, Data: data})
 }
+
+// because publishes what causes what follows.
+func (o *observer) because(t events.Type, data any) {
+	cursor := o.publish(t, data)
+	o.mu.Lock()
+	o.cause = cursor
+	o.mu.Unlock()
+}
+
+// command is told before a command is given to the engine.
+func (o *observer) command(c control.CommandData) { o.because(events.GatewayCommand, c) }
 
 // Stepped implements engine.Observer.
 func (o *observer) Stepped(c engine.Change) {
@@ -68,7 +75,11 @@ func (o *observer) state(c engine.Change) {
 	}
 	data := control.StateData{
 		State: string(after.Public()), Phase: string(after.Phase), ElapsedMs: control.Ms(elapsed), Attempt: after.Attempt,
-		PID: after.Process.PID, Port: o.g.cfg.Port, Owner: string(after.Owner()), Adopted: after.Adopted, Error: failure(after.Err),
+		PID: after.Process.PID, Port: cmp.Or(after.Process.Port, o.g.cfg.Port), Owner: string(after.Owner()), Adopted: after.Adopted, Error: failure(after.Err),
+		LaunchID: string(after.Launch),
+	}
+	if c.Waterfall.Outcome != "" && c.Ended {
+		data.Start = startOf(c.Waterfall)
 	}
 	if before.Public() != after.Public() {
 		data.From = string(before.Public())
@@ -80,10 +91,7 @@ func (o *observer) state(c engine.Change) {
 	if after.Hello != nil {
 		data.Version = after.Hello.Version
 	}
-	cursor := o.publish(events.GatewayState, data)
-	o.mu.Lock()
-	o.cause = cursor
-	o.mu.Unlock()
+	o.because(events.GatewayState, data)
 }
 
 func (o *observer) exit(before, after lifecycle.State) {
@@ -91,7 +99,7 @@ func (o *observer) exit(before, after lifecycle.State) {
 		Exit: exitOf(after.LastExit, o.g.engine.Snapshot().Tail(20)), LaunchID: string(before.Launch), PID: before.Process.PID,
 		Expected: before.Phase == lifecycle.PhaseClearing,
 	}
-	o.publish(events.GatewayExit, data)
+	o.because(events.GatewayExit, data)
 }
 
 func (o *observer) sessionChange(c engine.Change) {
@@ -101,7 +109,7 @@ func (o *observer) sessionChange(c engine.Change) {
 		})
 	}
 	if in, ok := c.Input.(lifecycle.SessionClosed); ok && c.Before.Session == in.Session {
-		o.publish(events.GatewaySessionLost, control.SessionData{Code: in.Code})
+		o.because(events.GatewaySessionLost, control.SessionData{Code: in.Code})
 	}
 }
 
@@ -134,44 +142,6 @@ func (o *observer) reconnect(c engine.Change) {
 			o.publish(events.GatewayReconnect, control.ReconnectData{Attempt: c.After.Reconnects, DelayMs: control.Ms(t.After)})
 		}
 	}
-}
-
-// line is one classified line of output, redacted.
-func (o *observer) line(launchID string, c output.Classified) {
-	o.publish(events.GatewayOutput, outputLine{launchID: launchID, c: c})
-	if !c.Hidden && c.Level >= classifier.LevelWarn {
-		o.g.log.Log(hclogLevel(c.Level), "[Gateway "+c.Stream.String()+"] "+c.Shown, "rule", c.RuleID)
-	}
-}
-
-func hclogLevel(l classifier.Level) hclog.Level {
-	if l == classifier.LevelError {
-		return hclog.Error
-	}
-	return hclog.Warn
-}
-
-// outputLine is the data of a gateway.output event; it is encoded only when somebody reads it.
-type outputLine struct {
-	launchID string
-	c        output.Classified
-}
-
-// EventSize implements events.Sized.
-func (l outputLine) EventSize() int { return len(l.c.Text) + len(l.c.Shown) + 128 }
-
-// MarshalJSON writes control.LogLine.
-func (l outputLine) MarshalJSON() ([]byte, error) { return json.Marshal(l.logLine()) }
-
-func (l outputLine) logLine() control.LogLine {
-	out := control.LogLine{
-		Cursor: l.c.Cursor, Time: control.At(l.c.Time), LaunchID: l.launchID, Stream: l.c.Stream.String(), Level: l.c.Level.String(),
-		Text: l.c.Shown, RuleID: l.c.RuleID, Tags: l.c.Tags, Truncated: l.c.Truncated,
-	}
-	if l.c.Symptom != 0 {
-		out.Symptom = l.c.Symptom.String()
-	}
-	return out
 }
 
 // gatewayEvent is what the gateway sent by itself (B172 to B179).

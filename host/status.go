@@ -1,9 +1,11 @@
 package host
 
 import (
+	"cmp"
 	"os"
 	"time"
 
+	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/shared/control"
@@ -14,6 +16,7 @@ import (
 func (h *Host) Status() control.Status {
 	s := control.Status{Host: control.HostStatus{
 		Version: h.version, PID: os.Getpid(), StartedAt: control.At(h.started), Config: h.cfg.Path, StateDir: h.cfg.StateDir,
+		Conditions: h.conditions.list(),
 	}}
 	for _, g := range h.ordered() {
 		s.Gateways = append(s.Gateways, g.status())
@@ -51,9 +54,9 @@ func (g *gateway) status() control.Gateway {
 	s := snap.State
 	out := control.Gateway{
 		Name: g.name, State: string(s.Public()), Phase: string(s.Phase), Ready: s.Public() == lifecycle.Running, Owner: string(s.Owner()),
-		LaunchID: string(s.Launch), PID: s.Process.PID, Port: g.cfg.Port, ConnectedAt: control.At(s.ConnectedAt),
-		ReconnectAttempts: s.Reconnects, Restarts: s.Restarts, Adopted: s.Adopted, Error: failure(s.Err),
-		Launcher: g.cfg.Launcher, Doctors: g.cfg.Doctors, Classifiers: g.cfg.Classifiers, Unload: g.cfg.Unload,
+		LaunchID: string(s.Launch), PID: s.Process.PID, Port: cmp.Or(s.Process.Port, g.cfg.Port), ConnectedAt: control.At(s.ConnectedAt),
+		ReconnectAttempts: s.Reconnects, Restarts: s.Restarts, Adopted: s.Adopted, Drift: s.Drift, Error: failure(s.Err),
+		Output: g.outputStatus(), Launcher: g.cfg.Launcher, Doctors: g.cfg.Doctors, Classifiers: g.cfg.Classifiers, Unload: g.cfg.Unload,
 	}
 	if since := uptimeFrom(s); !since.IsZero() {
 		out.UptimeMs = control.Ms(time.Since(since))
@@ -76,20 +79,24 @@ func (g *gateway) status() control.Gateway {
 		}
 	}
 	if w := snap.Waterfall; !w.StartedAt.IsZero() {
-		start := &control.Start{Outcome: w.Outcome}
-		if w.Outcome != "" {
-			start.TotalMs = control.Ms(w.Total)
-		}
-		for _, st := range w.Stages {
-			stage := control.Stage{Name: st.Name, StartMs: st.Start.Milliseconds(), Detail: st.Detail}
-			if st.Took > 0 {
-				stage.Ms = control.Ms(st.Took)
-			}
-			start.Stages = append(start.Stages, stage)
-		}
-		out.LastStart = start
+		out.LastStart = startOf(w)
 	}
 	return out
+}
+
+func startOf(w engine.Waterfall) *control.Start {
+	start := &control.Start{Outcome: w.Outcome}
+	if w.Outcome != "" {
+		start.TotalMs = control.Ms(w.Total)
+	}
+	for _, st := range w.Stages {
+		stage := control.Stage{Name: st.Name, StartMs: st.Start.Milliseconds(), Detail: st.Detail}
+		if st.Took > 0 {
+			stage.Ms = control.Ms(st.Took)
+		}
+		start.Stages = append(start.Stages, stage)
+	}
+	return start
 }
 
 func conditionOf(c lifecycle.Condition) control.Condition {

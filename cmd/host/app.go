@@ -44,6 +44,15 @@ type settings struct {
 	toml     func() (string, error)
 	tree     func() map[string]any
 	newHost  func(log hclog.Logger) supervisor
+	history  history
+}
+
+// history is a *host.History.
+type history interface {
+	Dir() string
+	Empty() bool
+	Events(gateway string, after uint64, since time.Time) iter.Seq2[control.Event, error]
+	Logs(gateway string, q control.LogsQuery) ([]control.LogLine, error)
 }
 
 // supervisor is a *host.Host.
@@ -91,7 +100,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.config, "config", a.getenv("GATEHOST_CONFIG"), "configuration `file` (GATEHOST_CONFIG)")
 	root.AddCommand(
 		a.runVerb(), a.statusVerb(), a.startVerb(), a.stopVerb(), a.restartVerb(), a.reloadVerb(), a.rpcVerb(), a.eventsVerb(),
-		a.logsVerb(), a.doctorVerb(), a.pluginVerb(), a.configVerb(), a.versionVerb(),
+		a.logsVerb(), a.explainVerb(), a.doctorVerb(), a.pluginVerb(), a.configVerb(), a.versionVerb(),
 	)
 	return root
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +22,8 @@ func (a *app) eventsVerb() *cobra.Command {
 		Use:   "events [NAME]",
 		Short: "Show what has happened, or follow what happens",
 		Long: "Show what the host remembers of what has happened and end; with --follow, show what happens from now on,\n" +
-			"or from --since on: a duration (10m), an RFC 3339 time or a cursor.",
+			"or from --since on: a duration (10m), an RFC 3339 time or a cursor. What is older than the host, and everything\n" +
+			"when no host runs, comes from the journal in the state directory.",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.gatewayNames,
 		RunE: verb(func(ctx context.Context, args []string) error {
@@ -38,10 +40,9 @@ func (a *app) eventsVerb() *cobra.Command {
 			}
 			if from.cursor > 0 {
 				q.After, q.FromStart = from.cursor, false
-			} else if !from.time.IsZero() {
-				q.FromStart = true
 			}
-			return a.events(ctx, q, from.time, asJSON)
+			q.Since = from.time
+			return a.events(ctx, q, asJSON)
 		}),
 	}
 	v.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens")
@@ -72,10 +73,8 @@ func parseSince(s string, now time.Time) (moment, error) {
 	return moment{}, usage("--since %q is no duration, RFC 3339 time or cursor", s)
 }
 
-func (a *app) events(ctx context.Context, q control.EventsQuery, after time.Time, asJSON bool) error {
-	client := a.client()
-	defer client.Close()
-	for e, err := range client.Events(ctx, q) {
+func (a *app) events(ctx context.Context, q control.EventsQuery, asJSON bool) error {
+	for e, err := range a.pastEvents(ctx, q) {
 		if errors.Is(err, context.Canceled) {
 			return nil // interrupted: that is how following ends
 		}
@@ -85,15 +84,15 @@ func (a *app) events(ctx context.Context, q control.EventsQuery, after time.Time
 		if e.Type == control.EventDropped {
 			d := data[control.DroppedData](e)
 			if d.Reset {
-				a.say("gatehost: what happened before this host began is no longer known")
+				a.say("gatehost: what happened before is no longer known")
 			}
 			if d.Dropped > 0 {
 				a.say("gatehost: %d events are missing here", d.Dropped)
 			}
 			continue
 		}
-		if e.Time.Before(after) {
-			continue
+		if e.Time.Before(q.Since.Truncate(time.Millisecond)) {
+			continue // a host that does not know since as a time tells all that it has
 		}
 		line, err := eventLine(e, asJSON)
 		if err != nil {
@@ -104,6 +103,51 @@ func (a *app) events(ctx context.Context, q control.EventsQuery, after time.Time
 		}
 	}
 	return nil
+}
+
+// pastEvents asks the host. When none runs, what happened is read from the journal; there is nothing to follow then.
+func (a *app) pastEvents(ctx context.Context, q control.EventsQuery) iter.Seq2[control.Event, error] {
+	return func(yield func(control.Event, error) bool) {
+		client := a.client()
+		defer client.Close()
+		for e, err := range client.Events(ctx, q) {
+			if errors.Is(err, control.ErrNoHost) && q.Once {
+				for e, err := range a.writtenEvents(q, err) {
+					if !yield(e, err) {
+						return
+					}
+				}
+				return
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+func (a *app) writtenEvents(q control.EventsQuery, noHost error) iter.Seq2[control.Event, error] {
+	h, err := a.written(noHost)
+	if err != nil {
+		return func(yield func(control.Event, error) bool) { yield(control.Event{}, err) }
+	}
+	return h.Events(q.Gateway, q.After, q.Since)
+}
+
+// written is the journal of a host that does not run. noHost is the error when there is none, or another host was meant.
+func (a *app) written(noHost error) (history, error) {
+	if a.socket != "" {
+		return nil, noHost // a host that was named by its socket: which journal is its own, nobody knows
+	}
+	s, err := a.load(a.config)
+	if err != nil {
+		return nil, configError(err)
+	}
+	if s.history.Empty() {
+		return nil, noHost
+	}
+	a.say("gatehost: no host runs; this is from the journal in %s", s.history.Dir())
+	return s.history, nil
 }
 
 func eventLine(e control.Event, asJSON bool) (string, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -48,9 +49,7 @@ func (a *app) logsVerb() *cobra.Command {
 }
 
 func (a *app) logs(ctx context.Context, name string, q control.LogsQuery, raw, asJSON bool) error {
-	client := a.client()
-	defer client.Close()
-	for l, err := range client.Logs(ctx, name, q) {
+	for l, err := range a.pastLogs(ctx, name, q) {
 		if errors.Is(err, context.Canceled) {
 			return nil // interrupted: that is how following ends
 		}
@@ -58,7 +57,7 @@ func (a *app) logs(ctx context.Context, name string, q control.LogsQuery, raw, a
 			return err
 		}
 		if l.LostBytes > 0 && !asJSON {
-			a.say("gatehost: %d bytes of output are missing here", l.LostBytes)
+			a.say("gatehost: %s of output are missing here: they came faster than they could be read", lost(l))
 			continue
 		}
 		line := l.Text
@@ -81,4 +80,41 @@ func (a *app) logs(ctx context.Context, name string, q control.LogsQuery, raw, a
 		}
 	}
 	return nil
+}
+
+func lost(l control.LogLine) string {
+	if l.LostLines > 0 {
+		return fmt.Sprintf("%d lines (%d bytes)", l.LostLines, l.LostBytes)
+	}
+	return fmt.Sprintf("%d bytes", l.LostBytes)
+}
+
+// pastLogs asks the host, or the journal when no host runs.
+func (a *app) pastLogs(ctx context.Context, name string, q control.LogsQuery) iter.Seq2[control.LogLine, error] {
+	return func(yield func(control.LogLine, error) bool) {
+		client := a.client()
+		defer client.Close()
+		for l, err := range client.Logs(ctx, name, q) {
+			if !errors.Is(err, control.ErrNoHost) || q.Follow {
+				if !yield(l, err) {
+					return
+				}
+				continue
+			}
+			h, err := a.written(err)
+			var lines []control.LogLine
+			if err == nil {
+				lines, err = h.Logs(name, q)
+			}
+			for _, l := range lines {
+				if !yield(l, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(control.LogLine{}, err)
+			}
+			return
+		}
+	}
 }

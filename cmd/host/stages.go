@@ -81,6 +81,20 @@ func describe(e control.Event) (word, text, hint string) {
 		if p.State != "running" && p.State != "stopped" {
 			return p.State, "", ""
 		}
+	case control.EventGatewayCommand:
+		c := data[control.CommandData](e)
+		text := "an operator asked for it"
+		if c.By == "host" {
+			text = "by the host itself"
+		}
+		if c.Reason != "" {
+			text += ": " + c.Reason
+		}
+		return c.Action, text, ""
+	case control.EventHostCondition:
+		if c := data[control.ConditionData](e); c.Active {
+			return "condition", c.Code + ": " + c.Message, c.Hint
+		}
 	case control.EventHostStopping:
 		return "stopping", data[control.HostStoppingData](e).Reason, ""
 	case control.EventDropped:

@@ -17,6 +17,7 @@ func (a *app) wire() {
 		s := &settings{
 			path: cfg.Path, level: cfg.Log.Level, json: cfg.Log.Format == "json", gateways: len(cfg.Gateways), plugins: len(cfg.Plugins),
 			toml: cfg.TOML, tree: cfg.Tree,
+			history: host.OpenHistory(cfg),
 			newHost: func(log hclog.Logger) supervisor { return host.New(cfg, log) },
 		}
 		for _, w := range cfg.Warnings {
@@ -26,4 +27,7 @@ func (a *app) wire() {
 	}
 }
 
-var _ supervisor = (*host.Host)(nil)
+var (
+	_ supervisor = (*host.Host)(nil)
+	_ history    = (*host.History)(nil)
+)

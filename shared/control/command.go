@@ -90,8 +90,11 @@ type LogLine struct {
 	RuleID    string   `json:"ruleId,omitempty"`
 	Tags      []string `json:"tags,omitempty"`
 	Truncated bool     `json:"truncated,omitempty"`
+	// Hidden lines are shown only when every line is asked for: repeats, and what a rule drops.
+	Hidden bool `json:"hidden,omitempty"`
 	// LostBytes, on a line without text, says that output was lost before it could be read.
 	LostBytes uint64 `json:"lostBytes,omitempty"`
+	LostLines uint64 `json:"lostLines,omitempty"`
 }
 
 // Doctor actions.

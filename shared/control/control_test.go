@@ -64,7 +64,7 @@ func TestUnknownIsAbsentOrNullAndListsAreNeverNull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"host":{"version":"","pid":0,"startedAt":null,"stateDir":""},"gateways":[{"name":"main","state":"","ready":false,"conditions":[],` +
+	want := `{"host":{"version":"","pid":0,"startedAt":null,"stateDir":"","conditions":[]},"gateways":[{"name":"main","state":"","ready":false,"conditions":[],` +
 		`"owner":"","port":0,"reconnectAttempts":0,"restarts":0,"adopted":false,"drift":[],"error":null,` +
 		`"lastExit":{"signal":"SIGKILL","tail":[]},"session":{"protocol":4,"scopes":[]},"lastStart":{"stages":[]},` +
 		`"launcher":"","doctors":[],"classifiers":[],"unload":[]}],"plugins":[{"name":"doctor","services":[],"state":"","restarts":0}]}`

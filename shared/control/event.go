@@ -31,10 +31,12 @@ const (
 	EventGatewayDoctorProgress = "gateway.doctor.progress"
 	EventGatewayDoctorFinished = "gateway.doctor.finished" // DoctorResult
 	EventGatewayReconnect      = "gateway.reconnect"       // ReconnectData
+	EventGatewayCommand        = "gateway.command"         // CommandData
 	EventPluginState           = "plugin.state"            // PluginData
 	EventConfigReloaded        = "config.reloaded"
 	EventHostStarted           = "host.started"
-	EventHostStopping          = "host.stopping" // HostStoppingData
+	EventHostStopping          = "host.stopping"  // HostStoppingData
+	EventHostCondition         = "host.condition" // ConditionData
 	// EventDropped is made by the client when the host says that events were lost to this reader: DroppedData.
 	EventDropped = "dropped"
 )
@@ -53,6 +55,17 @@ type StateData struct {
 	Owner     string   `json:"owner,omitempty"`
 	Adopted   bool     `json:"adopted,omitempty"`
 	Error     *Failure `json:"error,omitempty"`
+	LaunchID  string   `json:"launchId,omitempty"`
+	// Start is the whole start, in the event that ends it.
+	Start *Start `json:"start,omitempty"`
+}
+
+// CommandData is an operator's wish as it was given, or the host's own (By "host") at its start and end.
+type CommandData struct {
+	Action string `json:"action"`
+	Reason string `json:"reason,omitempty"`
+	Now    bool   `json:"now,omitempty"`
+	By     string `json:"by,omitempty"`
 }
 
 // ConditionData is a condition that came or went.

@@ -16,6 +16,8 @@ type HostStatus struct {
 	StartedAt Time   `json:"startedAt"`
 	Config    string `json:"config,omitempty"` // path of config.toml; absent without one
 	StateDir  string `json:"stateDir"`
+	// Conditions is what is not well with the host itself, such as a journal that cannot be written.
+	Conditions []Condition `json:"conditions"`
 }
 
 // States of a gateway.
@@ -39,7 +41,7 @@ type Gateway struct {
 	LaunchID          string      `json:"launchId,omitempty"`
 	PID               int         `json:"pid,omitempty"`
 	Port              int         `json:"port"`
-	UptimeMs          *int64      `json:"uptimeMs,omitempty"` // since it was running, at the time of the answer (B008)
+	UptimeMs          *int64      `json:"uptimeMs,omitempty"` // while running: since its process began, or since we attached; now (B008)
 	ConnectedAt       Time        `json:"connectedAt,omitzero"`
 	Version           string      `json:"version,omitempty"`
 	BootID            string      `json:"bootId,omitempty"`
@@ -51,10 +53,25 @@ type Gateway struct {
 	LastExit          *Exit       `json:"lastExit"`
 	Session           *Session    `json:"session"`
 	LastStart         *Start      `json:"lastStart,omitempty"`
+	Output            *Output     `json:"output,omitempty"` // absent before there was any
 	Launcher          string      `json:"launcher"`
 	Doctors           []string    `json:"doctors"`
 	Classifiers       []string    `json:"classifiers"`
 	Unload            []string    `json:"unload"`
+}
+
+// Output counts what a gateway wrote, in lines, since this host began; over restarts of the gateway. When all is still, Read is
+// Classified + Unclassified, and Stored + Dropped.
+type Output struct {
+	Read         uint64 `json:"read"`
+	Classified   uint64 `json:"classified"`
+	Unclassified uint64 `json:"unclassified"` // no classifier answered: they passed as warn
+	Stored       uint64 `json:"stored"`       // in the journal
+	Dropped      uint64 `json:"dropped"`      // not in the journal: the disk refused, or was too slow
+	// Lost was written faster than it could be read, and overwritten in the shim's bounded log.
+	LostLines uint64 `json:"lostLines"`
+	LostBytes uint64 `json:"lostBytes"`
+	Gaps      uint64 `json:"gaps"` // places where something was lost
 }
 
 // Condition is something that is not well while a gateway runs.
@@ -121,6 +138,7 @@ type Plugin struct {
 func (s Status) MarshalJSON() ([]byte, error) {
 	type plain Status
 	s.Gateways, s.Plugins = list(s.Gateways), list(s.Plugins)
+	s.Host.Conditions = list(s.Host.Conditions)
 	return json.Marshal(plain(s))
 }
 

@@ -18,9 +18,11 @@ import (
 // EventsQuery says which events to read.
 type EventsQuery struct {
 	Gateway string // only of this gateway
-	// After is the cursor after which to begin; FromStart begins with all that the host keeps; without both, with what is to come.
+	// After is the cursor after which to begin; FromStart begins with all that the host has in memory; without both, with what is to come.
 	After     uint64
 	FromStart bool
+	// Since begins with a moment, as far back as the host has written it down.
+	Since time.Time
 	// Once ends after what is kept instead of waiting for more.
 	Once bool
 	// Reconnect is how long a host that went away is waited for, each time; 0: not at all.
@@ -95,7 +97,10 @@ func (r *eventReader) open(ctx context.Context) (*http.Response, error) {
 	if r.query.Once {
 		v.Set("follow", "0")
 	}
-	if r.query.FromStart || r.query.After > 0 {
+	switch {
+	case !r.query.Since.IsZero():
+		v.Set("since", r.query.Since.UTC().Format(time.RFC3339Nano))
+	case r.query.FromStart || r.query.After > 0:
 		v.Set("since", strconv.FormatUint(r.query.After, 10))
 	}
 	header := http.Header{"Accept": {"text/event-stream"}}

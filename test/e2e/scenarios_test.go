@@ -131,10 +131,7 @@ func aNewHostAdopts(t *testing.T, gw gateway) {
 	s := newSite(t, gw)
 	s.run()
 	before := s.awaitState("running")
-	s.eventually("the place in the output is stored", func() (bool, string) {
-		files, _ := filepath.Glob(filepath.Join(s.dir, "state", "run", "*", "host-cursor"))
-		return len(files) == 1, ""
-	})
+	lines := strings.Count(s.must("logs", "main", "--raw", "-n", "0"), "\n")
 	st, _ := s.status()
 	plugins := map[int]string{}
 	for _, p := range st.Plugins {
@@ -152,14 +149,20 @@ func aNewHostAdopts(t *testing.T, gw gateway) {
 		}
 		return true, ""
 	})
+	if out := s.must("logs", "main", "--raw", "-n", "0"); strings.Count(out, "\n") < lines {
+		t.Errorf("without a host the journal has fewer lines than %d:\n%s", lines, out)
+	}
+	if out := s.must("explain", "main"); !strings.Contains(out, "no host runs; main was last seen running") || !strings.Contains(out, "autostart") {
+		t.Errorf("explain without a host: %s", out)
+	}
 	s.startHost()
 	after := s.await("running, adopted", func(g gatewayStatus) bool { return g.State == "running" && g.Adopted })
 	if after.PID != before.PID || after.LaunchID != before.LaunchID || after.Restarts != 0 {
 		t.Errorf("before: %+v\nafter: %+v", before, after)
 	}
 	s.must("rpc", "main", "health")
-	if out := s.must("logs", "main", "--raw"); strings.Contains(out, "loading configuration") {
-		t.Errorf("lines of before the adoption are told again:\n%s", out)
+	if out := s.must("logs", "main", "--raw", "-n", "0"); strings.Count(out, "loading configuration") != 1 {
+		t.Errorf("the lines of before the adoption are not there exactly once:\n%s", out)
 	}
 	s.must("stop", "main")
 	s.shutdown()

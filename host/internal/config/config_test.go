@@ -227,8 +227,8 @@ func TestPositionsSurviveEveryFormOfTOML(t *testing.T) {
 }
 
 func TestKeysWithoutAFunctionYetWarnOnlyWhenTheyWouldChangeSomething(t *testing.T) {
-	c := parse(t, "[metrics]\nenabled = true\n[gateways.main]\non_shim_loss = \"keep\"\n[gateways.main.restart]\ndebounce = \"2s\"\n")
-	if len(c.Warnings) != 1 || c.Warnings[0].Key != "gateways.main.on_shim_loss" || c.Warnings[0].Line != 4 {
+	c := parse(t, "[metrics]\nenabled = true\n[gateways.main.repair]\nrestore = \"last-good\"\n[gateways.main.restart]\ndebounce = \"2s\"\n")
+	if len(c.Warnings) != 1 || c.Warnings[0].Key != "gateways.main.repair.restore" || c.Warnings[0].Line != 4 {
 		t.Errorf("warnings = %v", c.Warnings)
 	}
 }

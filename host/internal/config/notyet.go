@@ -11,10 +11,8 @@ import (
 // a name. Remove a row with the change that gives the key its function.
 var unimplemented = []string{
 	"control.tcp", "control.token_file",
-	"journal.max_size", "journal.max_files",
 	"metrics.enabled",
 	"plugins.*.sandbox", "plugins.*.user", "plugins.*.transport", "plugins.*.call_timeout",
-	"gateways.*.on_shim_loss",
 	"gateways.*.launch.hooks",
 	"gateways.*.liveness.pong_timeout",
 	"gateways.*.restart.cooldown", "gateways.*.restart.debounce", "gateways.*.restart.reload_debounce",

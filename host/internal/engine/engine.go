@@ -120,6 +120,7 @@ func (e *Engine) step(ctx context.Context, m message) {
 	before := e.state
 	after, effects := lifecycle.Step(e.policy, before, in, now)
 	e.state = after
+	under := e.waterfall.Outcome == ""
 	e.waterfall = e.waterfall.follow(before, after, now)
 	for _, eff := range effects {
 		e.perform(ctx, eff)
@@ -129,6 +130,7 @@ func (e *Engine) step(ctx context.Context, m message) {
 	if e.ports.Observer != nil {
 		e.ports.Observer.Stepped(Change{
 			Before: before, After: after, Input: in, Effects: effects, At: now, Waterfall: e.waterfall,
+			Ended: under && e.waterfall.Outcome != "",
 		})
 	}
 	for _, eff := range effects { // answered last, so that whoever asked sees the state that answered

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/engine"
 	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -277,6 +278,100 @@ func TestSilentGatewayIsVerifiedBeforeAnythingIsDone(t *testing.T) { // B274
 		}
 		if p := s.publics(); slices.Contains(p, lc.Reconnecting) {
 			t.Errorf("states = %v", p)
+		}
+	})
+}
+
+// TestLastLinesOfAStoppedGatewayAreRead: what it wrote before it ended is still read after its stop was answered (R20).
+func TestLastLinesOfAStoppedGatewayAreRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.held = make(chan struct{}) // the classifier is slow
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		for _, p := range s.procs {
+			p.items <- &launcher.LineBatch{Lines: []plugin.Line{{Text: "one", Cursor: 1}}}
+			p.items <- &launcher.LineBatch{Lines: []plugin.Line{{Text: "goodbye", Cursor: 2}}}
+		}
+		synctest.Wait()
+		mustDo(t, stopIt(e), lc.OutcomeApplied)
+		time.Sleep(time.Second)
+		close(s.held)
+		synctest.Wait()
+		if !slices.Equal(s.feeds, []string{"one", "goodbye"}) {
+			t.Errorf("read %q", s.feeds)
+		}
+	})
+}
+
+func TestAdoptedGatewayKeepsItsPortAndItsDriftIsShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.labels = map[string]string{"port": "7"}
+		s.procs["old"] = &proc{items: make(chan launcher.OutputItem), exited: make(chan struct{}), lost: make(chan struct{}, 1)}
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		got := e.Snapshot().State
+		if !got.Adopted || s.dialled != 7 || !slices.Equal(got.Drift, []string{"port"}) || len(got.Conditions) != 1 || got.Conditions[0].Code != "drift" {
+			t.Errorf("state = %+v, dialled %d", got, s.dialled)
+		}
+		s.labels = nil
+		mustDo(t, e.Restart, lc.OutcomeApplied)
+		if got := e.Snapshot().State; got.Adopted || s.dialled != 0 || got.Drift != nil || len(got.Conditions) != 0 {
+			t.Errorf("after a restart: %+v, dialled %d", got, s.dialled)
+		}
+	})
+}
+
+func TestLostShimRestartsOrKeepsAsConfigured(t *testing.T) {
+	for _, mode := range []lc.ShimLossMode{lc.ShimLossRestart, lc.ShimLossKeep} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScene()
+			p := lc.DefaultPolicy()
+			p.OnShimLoss = mode
+			e := begin(t, s, p)
+			mustDo(t, e.Start, lc.OutcomeApplied)
+			s.loseShims()
+			synctest.Wait()
+			s.mu.Lock()
+			s.phase = 0 // what is launched from now on has a shim
+			s.mu.Unlock()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			got := e.Snapshot().State
+			if got.Public() != lc.Running || mode == lc.ShimLossRestart && (s.stops != 1 || s.launches != 2) {
+				t.Errorf("%s: %s, stops %d, launches %d", mode, got.Public(), s.stops, s.launches)
+			}
+			if mode == lc.ShimLossRestart {
+				return
+			}
+			if s.stops != 0 || len(got.Conditions) != 1 || got.Conditions[0].Code != "unwatched" {
+				t.Errorf("kept: stops %d, conditions %+v", s.stops, got.Conditions)
+			}
+		})
+	}
+}
+
+// TestEndOfAnUnwatchedGatewayIsSeen: nobody tells of it, so it is looked out for.
+func TestEndOfAnUnwatchedGatewayIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		p := lc.DefaultPolicy()
+		p.OnShimLoss = lc.ShimLossKeep
+		e := begin(t, s, p)
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		s.loseShims()
+		time.Sleep(time.Minute)
+		s.mu.Lock()
+		s.phase = 0
+		for _, one := range s.procs {
+			one.end(plugin.Exit{})
+		}
+		s.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if got := e.Snapshot().State; got.Public() != lc.Running || s.launches != 2 || got.Restarts != 1 {
+			t.Errorf("%s, launches %d, restarts %d", got.Public(), s.launches, got.Restarts)
 		}
 	})
 }

@@ -27,6 +27,11 @@ type scene struct {
 	repairs  int
 	discards []lc.LaunchID
 	changes  []engine.Change
+	dialled  int               // port of the newest session
+	phase    launcher.Phase    // of living processes; default running
+	labels   map[string]string // of all
+	feeds    []string          // text of the lines that outputs were fed, in order
+	held     chan struct{}     // an output takes nothing until it is closed
 
 	LaunchBlocks chan struct{}       // Launch waits for it, or for ctx
 	LaunchErr    func(n int) error   // of the nth launch, from 1
@@ -44,6 +49,7 @@ type proc struct {
 	req    launcher.LaunchRequest
 	items  chan launcher.OutputItem
 	exited chan struct{}
+	lost   chan struct{} // the shim dies
 	exit   plugin.Exit
 	dead   bool
 }
@@ -93,6 +99,16 @@ func (s *scene) kill(exit plugin.Exit) {
 	}
 }
 
+// loseShims makes all live processes unwatched.
+func (s *scene) loseShims() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.phase = launcher.PhaseUnwatched
+	for _, p := range s.procs {
+		p.lost <- struct{}{}
+	}
+}
+
 func (p *proc) end(exit plugin.Exit) {
 	if !p.dead {
 		p.dead, p.exit = true, exit
@@ -126,13 +142,17 @@ func (s *scene) Launch(ctx context.Context, req launcher.LaunchRequest) (launche
 			return launcher.Launched{}, err
 		}
 	}
-	s.procs[req.LaunchID] = &proc{req: req, items: make(chan launcher.OutputItem, 16), exited: make(chan struct{})}
+	s.procs[req.LaunchID] = &proc{req: req, items: make(chan launcher.OutputItem, 16), exited: make(chan struct{}), lost: make(chan struct{}, 1)}
 	return launcher.Launched{Instance: s.instance(req.LaunchID)}, nil
 }
 
 func (s *scene) instance(id string) launcher.Instance {
 	p := s.procs[id]
 	i := launcher.Instance{LaunchID: id, Gateway: "main", Phase: launcher.PhaseRunning, PID: 100 + s.launches}
+	i.Labels = s.labels
+	if s.phase != 0 {
+		i.Phase = s.phase
+	}
 	if p.dead {
 		i.Phase, i.Exit = launcher.PhaseEnded, &p.exit
 	}
@@ -171,11 +191,26 @@ func (s *scene) Output(ctx context.Context, req launcher.OutputRequest, sink fun
 		return fault.New(fault.NotFound, "no such launch")
 	}
 	for {
+		s.mu.Lock()
+		gone := s.phase == launcher.PhaseUnwatched && !p.dead
+		s.mu.Unlock()
+		if gone {
+			return fault.New(fault.Unavailable, "its shim is gone")
+		}
 		select {
 		case item := <-p.items:
 			if err := sink(item); err != nil {
 				return err
 			}
+			continue
+		default:
+		}
+		select {
+		case item := <-p.items:
+			if err := sink(item); err != nil {
+				return err
+			}
+		case <-p.lost:
 		case <-p.exited:
 			s.mu.Lock()
 			exit := p.exit
@@ -218,7 +253,7 @@ func (p port) Holder(context.Context) (lc.Holder, lc.Problem, error) {
 	return p.s.Holder, lc.Problem{Code: "port_conflict", Message: "port 1 is held by pid 7"}, nil
 }
 
-func (p port) Ready(context.Context) lc.Readiness {
+func (p port) Ready(context.Context, int) lc.Readiness {
 	s := p.s
 	if s.Ready != nil {
 		return s.Ready()
@@ -237,6 +272,13 @@ func (s *scene) Prepare(context.Context) (lc.LaunchID, error) {
 
 func (s *scene) Request(_ context.Context, id lc.LaunchID) (launcher.LaunchRequest, error) {
 	return launcher.LaunchRequest{LaunchID: string(id)}, nil
+}
+
+func (s *scene) Drift(i launcher.Instance) ([]string, int) {
+	if i.Labels["port"] == "" {
+		return nil, 0
+	}
+	return []string{"port"}, 7
 }
 
 func (s *scene) Discard(id lc.LaunchID) {
@@ -265,10 +307,11 @@ func (s *scene) publics() []lc.Public {
 }
 
 func (s *scene) Open(id lc.LaunchID, events engine.OutputEvents) engine.Output {
-	return &output{events: events}
+	return &output{s: s, events: events}
 }
 
 type output struct {
+	s      *scene
 	events engine.OutputEvents
 	mu     sync.Mutex
 	lines  []plugin.Line
@@ -276,6 +319,14 @@ type output struct {
 
 func (o *output) Feed(_ context.Context, item launcher.OutputItem) error {
 	if b, ok := item.(*launcher.LineBatch); ok {
+		if o.s.held != nil {
+			<-o.s.held
+		}
+		o.s.mu.Lock()
+		for _, l := range b.Lines {
+			o.s.feeds = append(o.s.feeds, l.Text)
+		}
+		o.s.mu.Unlock()
 		o.mu.Lock()
 		o.lines = append(o.lines, b.Lines...)
 		o.mu.Unlock()
@@ -297,10 +348,11 @@ type sessions struct{ s *scene }
 
 type session struct{ s *scene }
 
-func (x sessions) Open(_ context.Context, events engine.SessionEvents) (engine.Session, lc.Hello, error) {
+func (x sessions) Open(_ context.Context, port int, events engine.SessionEvents) (engine.Session, lc.Hello, error) {
 	x.s.mu.Lock()
 	defer x.s.mu.Unlock()
 	x.s.opens++
+	x.s.dialled = port
 	if x.s.SessionErr != nil {
 		if err := x.s.SessionErr(x.s.opens); err != nil {
 			return nil, lc.Hello{}, err

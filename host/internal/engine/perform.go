@@ -46,7 +46,7 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input { return e.inspect(ctx, eff) })
 	case lifecycle.ProbeReady:
 		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input {
-			return lifecycle.ReadyProbed{Readiness: e.ports.Probe.Ready(ctx)}
+			return lifecycle.ReadyProbed{Readiness: e.ports.Probe.Ready(ctx, eff.Port)}
 		})
 	case lifecycle.OpenSession:
 		e.openSession(ctx, eff)
@@ -71,7 +71,7 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	case lifecycle.Watch:
 		e.watch(ctx, eff)
 	case lifecycle.Unwatch:
-		e.unwatch(eff.Launch)
+		e.unwatch(eff)
 	case lifecycle.CloseSession:
 		e.closeSession(eff.Session)
 	case lifecycle.Release:
@@ -195,7 +195,11 @@ func (e *Engine) recoverOwn(ctx context.Context) lifecycle.Input {
 				return lifecycle.Recovered{Result: lifecycle.Failed, Problem: ProblemOf(err)}
 			}
 		}
-		r.Instances = append(r.Instances, instanceOf(inst))
+		found := instanceOf(inst)
+		if found.Live {
+			found.Drift, found.Process.Port = e.ports.Launches.Drift(inst)
+		}
+		r.Instances = append(r.Instances, found)
 	}
 	return r
 }
@@ -247,7 +251,9 @@ func (e *Engine) terminate(ctx context.Context, eff lifecycle.Terminate) lifecyc
 func (e *Engine) diagnose(ctx context.Context, eff lifecycle.Diagnose) {
 	incident := Incident{Exit: eff.Exit, Problem: eff.Problem, Attempt: eff.Attempt, Repaired: eff.Repaired}
 	if w := e.last; w != nil && w.launch == eff.Launch {
-		incident.Lines, incident.Symptoms = w.output.Tail(120), w.output.Symptoms()
+		if out := w.out(); out != nil {
+			incident.Lines, incident.Symptoms = out.Tail(120), out.Symptoms()
+		}
 	}
 	e.run(ctx, eff.Op, diagnoseDeadline, eff, func(ctx context.Context) lifecycle.Input {
 		d := e.ports.Medic.Diagnose(ctx, incident)

@@ -39,7 +39,8 @@ type Probe interface {
 	// Holder says who has the port, and for anyone but nobody a problem that names them. An error means that it could not be found out.
 	Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, error)
 	// Ready says whether a connect would have a chance.
-	Ready(ctx context.Context) lifecycle.Readiness
+	// Port 0 is the configured one.
+	Ready(ctx context.Context, port int) lifecycle.Readiness
 }
 
 // Launches makes launch identities durable and builds what is to be launched under them.
@@ -48,6 +49,9 @@ type Launches interface {
 	Prepare(ctx context.Context) (lifecycle.LaunchID, error)
 	// Request is what to launch. Called after Prepare, once for each launch.
 	Request(ctx context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error)
+	// Drift tells a live launch of an earlier host from one that would be launched now: what differs, and the port that it has (0: the
+	// configured one).
+	Drift(launch launcher.Instance) (drift []string, port int)
 	// Discard forgets an identity whose launch never came to a process or has been released.
 	Discard(id lifecycle.LaunchID)
 }
@@ -55,8 +59,8 @@ type Launches interface {
 // Sessions opens sessions with the gateway.
 type Sessions interface {
 	// Open dials once. On an error of type *Refused the lifecycle learns more than its text. events is called by
-	// one goroutine, never before Open returned.
-	Open(ctx context.Context, events SessionEvents) (Session, lifecycle.Hello, error)
+	// one goroutine, never before Open returned. Port 0 is the configured one.
+	Open(ctx context.Context, port int, events SessionEvents) (Session, lifecycle.Hello, error)
 }
 
 // SessionEvents is what an open session reports.
@@ -170,4 +174,5 @@ type Change struct {
 	Effects       []lifecycle.Effect
 	At            time.Time
 	Waterfall     Waterfall
+	Ended         bool // this step ended the start that the waterfall shows
 }

@@ -19,7 +19,7 @@ func (e *Engine) openSession(ctx context.Context, eff lifecycle.OpenSession) {
 		defer cancel()
 		handed := make(chan struct{})
 		defer close(handed)
-		s, hello, err := e.dial(opCtx, e.sessionEvents(ctx, eff.Session, handed))
+		s, hello, err := e.dial(opCtx, eff.Port, e.sessionEvents(ctx, eff.Session, handed))
 		if err != nil {
 			e.send(ctx, refusal(eff, err))
 			return
@@ -50,13 +50,13 @@ func (e *Engine) sessionEvents(ctx context.Context, id lifecycle.SessionID, hand
 }
 
 // dial keeps a panicking port from taking the host with it.
-func (e *Engine) dial(ctx context.Context, events SessionEvents) (s Session, h lifecycle.Hello, err error) {
+func (e *Engine) dial(ctx context.Context, port int, events SessionEvents) (s Session, h lifecycle.Hello, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("bug in the host: opening a session panicked: %v", r)
 		}
 	}()
-	return e.ports.Sessions.Open(ctx, events)
+	return e.ports.Sessions.Open(ctx, port, events)
 }
 
 func refusal(eff lifecycle.OpenSession, err error) lifecycle.SessionRefused {

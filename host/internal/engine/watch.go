@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
@@ -20,50 +21,74 @@ const (
 	aliveEvery = 5 * time.Second
 	// rewatchDelay is between two tries to open the output of a launch.
 	rewatchDelay = time.Second
+	// finishBound is how long the rest of an ended launch's output may take.
+	finishBound = 5 * time.Second
+	// unwatchedEvery is between two looks at a gateway that nobody holds.
+	unwatchedEvery = 2 * time.Second
 )
 
 // watch is the open output and exit of one launch.
 type watch struct {
 	launch lifecycle.LaunchID
-	output Output
+	output atomic.Pointer[Output] // nil until it is opened
 	cancel context.CancelFunc
 	closed chan struct{} // closed when nothing of it writes any more
 }
 
-func (w *watch) tail(n int) []string {
-	lines := w.output.Tail(n)
-	out := make([]string, len(lines))
-	for i, l := range lines {
-		out[i] = l.Text
+// out is the processing of the output; nil before it was opened.
+func (w *watch) out() Output {
+	if p := w.output.Load(); p != nil {
+		return *p
 	}
-	return out
+	return nil
+}
+
+func (w *watch) tail(n int) []string {
+	out := w.out()
+	if out == nil {
+		return nil
+	}
+	lines := out.Tail(n)
+	text := make([]string, len(lines))
+	for i, l := range lines {
+		text[i] = l.Text
+	}
+	return text
 }
 
 func (e *Engine) watch(ctx context.Context, eff lifecycle.Watch) {
 	if _, open := e.watches[eff.Launch]; open { // taken up again after an error
 		return
 	}
+	before := e.last
 	watchCtx, cancel := context.WithCancel(ctx)
-	activity := coalesce(activityEvery)
 	w := &watch{launch: eff.Launch, cancel: cancel, closed: make(chan struct{})}
-	w.output = e.ports.Output.Open(eff.Launch, OutputEvents{
-		Activity: func() {
-			if activity(time.Now()) {
-				e.send(watchCtx, lifecycle.OutputSeen{Launch: eff.Launch})
-			}
-		},
-		Symptom: func(s plugin.Symptom, line plugin.Line) {
-			e.send(watchCtx, lifecycle.SymptomSeen{
-				Launch: eff.Launch, Symptom: lifecycle.Symptom(s.String()), Text: line.Text,
-			})
-		},
-	})
 	e.watches[eff.Launch], e.last = w, w
 	e.tasks.Go(func() {
 		defer close(w.closed)
 		defer cancel()
-		defer w.output.Close()
+		if before != nil && before.launch == w.launch { // two readers of one output would tell its lines twice
+			before.cancel()
+			<-before.closed
+		}
+		out := e.openOutput(watchCtx, w.launch)
+		w.output.Store(&out)
+		defer out.Close()
 		e.follow(watchCtx, w)
+	})
+}
+
+func (e *Engine) openOutput(ctx context.Context, launch lifecycle.LaunchID) Output {
+	activity := coalesce(activityEvery)
+	return e.ports.Output.Open(launch, OutputEvents{
+		Activity: func() {
+			if activity(time.Now()) {
+				e.send(ctx, lifecycle.OutputSeen{Launch: launch})
+			}
+		},
+		Symptom: func(s plugin.Symptom, line plugin.Line) {
+			e.send(ctx, lifecycle.SymptomSeen{Launch: launch, Symptom: lifecycle.Symptom(s.String()), Text: line.Text})
+		},
 	})
 }
 
@@ -79,68 +104,97 @@ func coalesce(every time.Duration) func(time.Time) bool {
 	}
 }
 
-func (e *Engine) unwatch(id lifecycle.LaunchID) {
-	if w, ok := e.watches[id]; ok {
-		w.cancel()
-		delete(e.watches, id)
+// unwatch closes a watch. One whose launch has ended comes to its end by itself, and is only given a bound for that: the last lines
+// of a gateway are those that matter.
+func (e *Engine) unwatch(eff lifecycle.Unwatch) {
+	w, ok := e.watches[eff.Launch]
+	if !ok {
+		return
 	}
+	delete(e.watches, eff.Launch)
+	if !eff.Ended {
+		w.cancel()
+		return
+	}
+	e.tasks.Go(func() {
+		select {
+		case <-w.closed:
+		case <-time.After(finishBound):
+			w.cancel()
+		}
+	})
 }
 
 // follow reads the output until its end, whatever happens to the plugin that carries it.
 func (e *Engine) follow(ctx context.Context, w *watch) {
+	out := w.out()
 	for ctx.Err() == nil {
 		var end *launcher.End
 		err := e.ports.Launcher.Output(ctx, launcher.OutputRequest{
-			LaunchID: string(w.launch), Cursor: w.output.Cursor(), Follow: true,
+			LaunchID: string(w.launch), Cursor: out.Cursor(), Follow: true,
 		}, func(item launcher.OutputItem) error {
 			if x, ok := item.(*launcher.End); ok {
 				end = x
 			}
-			return w.output.Feed(ctx, item)
+			return out.Feed(ctx, item)
 		})
 		switch {
 		case ctx.Err() != nil:
 			return
 		case end != nil:
-			drain, cancel := context.WithTimeout(ctx, drainBound)
-			w.output.Drained(drain)
-			cancel()
+			e.drain(ctx, out, drainBound)
 			e.send(ctx, lifecycle.ProcessExited{Launch: w.launch, Exit: exitOf(end.Exit)})
+			e.drain(ctx, out, finishBound) // who decides need not wait for the rest, but it is not thrown away
 			return
 		case e.unwatched(ctx, w, err):
 			return
 		}
-		select {
-		case <-time.After(rewatchDelay):
-		case <-ctx.Done():
-		}
+		pause(ctx, rewatchDelay)
 	}
 }
 
-// unwatched finds out whether a broken stream means that nobody holds the gateway any more, and says so to the machine.
+func (e *Engine) drain(ctx context.Context, out Output, bound time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	out.Drained(ctx)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// unwatched finds out whether a broken stream means that nobody holds the gateway any more, and says so to the machine. Whatever that
+// decides, the end of the process is still looked out for.
 func (e *Engine) unwatched(ctx context.Context, w *watch, cause error) bool {
-	got, err := e.ports.Launcher.Inspect(ctx, string(w.launch))
-	switch {
-	case errors.Is(err, fault.ErrNotFound):
-		e.send(ctx, lifecycle.ProcessExited{Launch: w.launch, Exit: lifecycle.Exit{At: time.Now()}})
-		return true
-	case err != nil:
-		e.log.Warn("cannot follow the gateway's output; trying again", "launch", string(w.launch), "error", err)
-		return false
-	case got.Instance.Phase == launcher.PhaseUnwatched:
-		e.send(ctx, lifecycle.WatchLost{Launch: w.launch, Problem: lifecycle.Problem{
-			Code: "unwatched", Message: "the gateway's shim died: " + got.Instance.Detail,
-		}})
-		return true
-	case !got.Instance.Live():
-		exit := lifecycle.Exit{At: time.Now()}
-		if got.Instance.Exit != nil {
-			exit = exitOf(*got.Instance.Exit)
+	for told := false; ; told = true {
+		got, err := e.ports.Launcher.Inspect(ctx, string(w.launch))
+		switch {
+		case ctx.Err() != nil:
+			return true
+		case errors.Is(err, fault.ErrNotFound):
+			e.send(ctx, lifecycle.ProcessExited{Launch: w.launch, Exit: lifecycle.Exit{At: time.Now()}})
+			return true
+		case err != nil:
+			e.log.Warn("cannot follow the gateway's output; trying again", "launch", string(w.launch), "error", err)
+			return false
+		case !got.Instance.Live():
+			exit := lifecycle.Exit{At: time.Now()}
+			if got.Instance.Exit != nil {
+				exit = exitOf(*got.Instance.Exit)
+			}
+			e.send(ctx, lifecycle.ProcessExited{Launch: w.launch, Exit: exit})
+			return true
+		case got.Instance.Phase != launcher.PhaseUnwatched:
+			e.log.Warn("the gateway's output broke off; opening it again", "launch", string(w.launch), "error", cause)
+			return false
+		case !told:
+			e.send(ctx, lifecycle.WatchLost{Launch: w.launch, Problem: lifecycle.Problem{
+				Code: "unwatched", Message: "the gateway's shim died: " + got.Instance.Detail,
+			}})
 		}
-		e.send(ctx, lifecycle.ProcessExited{Launch: w.launch, Exit: exit})
-		return true
-	default:
-		e.log.Warn("the gateway's output broke off; opening it again", "launch", string(w.launch), "error", cause)
-		return false
+		pause(ctx, unwatchedEvery)
 	}
 }

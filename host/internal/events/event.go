@@ -26,10 +26,12 @@ const (
 	GatewayDoctorProgress Type = "gateway.doctor.progress"
 	GatewayDoctorFinished Type = "gateway.doctor.finished"
 	GatewayReconnect      Type = "gateway.reconnect"
+	GatewayCommand        Type = "gateway.command"
 	PluginState           Type = "plugin.state"
 	ConfigReloaded        Type = "config.reloaded"
 	HostStarted           Type = "host.started"
 	HostStopping          Type = "host.stopping"
+	HostCondition         Type = "host.condition"
 )
 
 // Event is one thing that happened.
@@ -46,6 +48,11 @@ type Event struct {
 
 // Sized lets Data say how many bytes of memory it takes, so that a hub can bound what it keeps.
 type Sized interface{ EventSize() int }
+
+// Line is Data about a line of output that knows its place, so that a log knows how far each launch was read.
+type Line interface {
+	OutputPlace() (launch string, cursor uint64)
+}
 
 // base is what an event takes in memory besides its Data, and what is assumed of Data that does not tell.
 const base = 512

@@ -3,12 +3,32 @@ package events
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 )
 
 // ErrClosed is returned by Next when the hub was closed and everything before that was read.
 var ErrClosed = errors.New("the host is shutting down")
+
+// Log keeps events beyond a hub's memory and its life: the journal.
+type Log interface {
+	// Append stores events; it tells nobody when it cannot. Called by one goroutine.
+	Append(batch []Event)
+	// Last is the newest cursor that is stored, Oldest the oldest; 0 when there is none.
+	Last() uint64
+	Oldest() uint64
+	// Read answers at most limit events with cursors above after, oldest first; none when there are none.
+	Read(after uint64, limit int) ([]Event, error)
+}
+
+// Bounds of what waits for the log.
+const (
+	maxUnsaved = 32 << 20        // bytes of output; facts get as much again
+	stall      = 2 * time.Second // a log that takes longer for one batch is not waited for by readers
+	closeBound = 5 * time.Second // and Close does not wait longer for one that hangs
+	recallSize = 512             // events in one question to the log
+)
 
 // Options are the bounds of a hub; zero fields have defaults.
 type Options struct {
@@ -20,6 +40,9 @@ type Options struct {
 }
 
 // Hub numbers, keeps and hands out events. Safe for concurrent use.
+//
+// With a Log (see Persist) readers see an event only after it was stored: what anybody has seen is not forgotten, or told a second
+// time under another cursor, by the host that comes after this one was killed. Publishing never waits for the log.
 type Hub struct {
 	mu     sync.Mutex // guards all below
 	first  uint64
@@ -28,6 +51,15 @@ type Hub struct {
 	output *ring // apart, so that a flood of lines does not wash away what happened
 	wake   chan struct{}
 	closed bool
+
+	log      Log
+	unsaved  []Event
+	waiting  int           // bytes of unsaved
+	work     chan struct{} // says that there is something unsaved, or that the hub was closed
+	saving   time.Time     // when the log was given the batch that it has not taken yet
+	stored   uint64        // everything up to here was given to the log
+	finished chan struct{} // closed when the log got everything
+	unstored map[string]uint64
 }
 
 // NewHub makes an empty hub.
@@ -43,8 +75,94 @@ func NewHub(o Options) *Hub {
 	}
 	return &Hub{
 		first: o.First, next: o.First, wake: make(chan struct{}),
-		facts: newRing(o.Keep, o.KeepBytes), output: newRing(o.Keep, o.KeepBytes),
+		facts: newRing(o.Keep, o.KeepBytes), output: newRing(o.Keep, o.KeepBytes), unstored: map[string]uint64{},
 	}
+}
+
+// Persist gives the hub its log, before the first Publish. Cursors go on behind the log's last one, and readers get from the log
+// what memory no longer has. Close waits until everything is stored.
+func (h *Hub) Persist(log Log) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.log, h.work, h.finished = log, make(chan struct{}, 1), make(chan struct{})
+	h.first = max(h.first, log.Last()+1)
+	h.next = h.first
+	h.stored = h.next - 1
+	go h.persist()
+}
+
+func (h *Hub) persist() {
+	defer close(h.finished)
+	for {
+		h.mu.Lock()
+		batch, closed := h.unsaved, h.closed
+		h.unsaved, h.waiting = nil, 0
+		if len(batch) > 0 {
+			h.saving = time.Now()
+		}
+		h.mu.Unlock()
+		switch {
+		case len(batch) > 0:
+			h.log.Append(batch)
+			h.mu.Lock()
+			h.saving, h.stored = time.Time{}, batch[len(batch)-1].Cursor
+			h.signal()
+			h.mu.Unlock()
+		case closed:
+			return
+		default:
+			<-h.work
+		}
+	}
+}
+
+// keep gives an event to the log's queue, or counts it when the log is too far behind; h is locked.
+func (h *Hub) keep(e Event) {
+	limit := maxUnsaved
+	if e.Type != GatewayOutput {
+		limit *= 2
+	}
+	size := e.size()
+	if h.waiting+size > limit {
+		h.unstored[e.Gateway]++
+		return
+	}
+	h.unsaved = append(h.unsaved, e)
+	h.waiting += size
+	h.poke()
+}
+
+// visible is the newest cursor that readers may see; h is locked.
+func (h *Hub) visible() uint64 {
+	idle := len(h.unsaved) == 0 && h.saving.IsZero()
+	if h.log == nil || idle || h.stalled() {
+		return h.next - 1
+	}
+	return h.stored
+}
+
+func (h *Hub) stalled() bool { return !h.saving.IsZero() && time.Since(h.saving) > stall }
+
+// evicted is the newest cursor that memory has forgotten; h is locked.
+func (h *Hub) evicted() uint64 { return max(h.first-1, h.facts.evicted, h.output.evicted) }
+
+// Complete is the cursor after which memory has everything.
+func (h *Hub) Complete() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.evicted()
+}
+
+// Unstored counts, by gateway, the events that the log never got since it was too far behind.
+func (h *Hub) Unstored() map[string]uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.unstored)
+}
+
+func (h *Hub) signal() {
+	close(h.wake)
+	h.wake = make(chan struct{})
 }
 
 // Publish numbers and keeps an event and returns its cursor. It never waits for a reader. A zero Time becomes now. After Close
@@ -66,36 +184,63 @@ func (h *Hub) Publish(e Event) uint64 {
 	} else {
 		h.facts.add(e)
 	}
-	close(h.wake)
-	h.wake = make(chan struct{})
+	if h.log != nil {
+		h.keep(e)
+	}
+	h.signal()
 	return e.Cursor
 }
 
-// Close ends all subscriptions after they have read what is kept. Idempotent.
+// Close ends all subscriptions after they have read what is kept, and waits, bounded, until the log has everything.
+// Idempotent.
 func (h *Hub) Close() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if !h.closed {
 		h.closed = true
-		close(h.wake)
+		h.signal()
+		if h.log != nil {
+			h.poke()
+		}
+	}
+	finished := h.finished
+	h.mu.Unlock()
+	if finished == nil {
+		return
+	}
+	select {
+	case <-finished:
+	case <-time.After(closeBound): // a disk that hangs does not keep the host from ending
 	}
 }
 
-// Last is the cursor of the newest event; of the one before the first when there is none.
+func (h *Hub) poke() {
+	select {
+	case h.work <- struct{}{}:
+	default:
+	}
+}
+
+// Last is the cursor of the newest event that readers see; of the one before the first when there is none.
 func (h *Hub) Last() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.next - 1
+	return h.visible()
 }
 
-// Subscribe reads the events after a cursor: 0 means all that are kept, Last those to come. A cursor that this hub has not
-// given out yet counts as Last; one from an earlier life of the host as 0.
+// Subscribe reads the events after a cursor: 0 means all that memory keeps, Last those to come. A cursor that this hub has not
+// given out yet counts as Last; one of an earlier host is gone on with from the log, and without one counts as 0.
 func (h *Hub) Subscribe(after uint64) *Subscription {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := &Subscription{hub: h, after: min(after, h.next-1)}
+	if h.log != nil && after != 0 {
+		if oldest := h.log.Oldest(); oldest != 0 && after < h.first-1 && after+1 < oldest {
+			s.after, s.reset = oldest-1, true
+		}
+		return s
+	}
 	if after == 0 || after < h.first-1 {
-		s.after, s.reset = h.next-1, after != 0
+		s.after, s.reset, s.recalled = h.next-1, after != 0, h.evicted()
 		for _, r := range []*ring{h.facts, h.output} {
 			if e := r.after(0); e != nil { // what was forgotten before is no loss: it was not asked for
 				s.after = min(s.after, e.Cursor-1)
@@ -111,9 +256,12 @@ type Subscription struct {
 	after   uint64
 	reset   bool
 	dropped uint64
+
+	past     []Event // from the log, not handed out yet
+	recalled uint64  // the log has nothing more up to here
 }
 
-// Reset reports whether the cursor asked for was from an earlier life of the host, whose events are gone.
+// Reset reports whether the cursor asked for is older than all that is kept.
 func (s *Subscription) Reset() bool { return s.reset }
 
 // Dropped is how many events were forgotten before this reader came to them, in all. For the goroutine that calls Next.
@@ -121,18 +269,14 @@ func (s *Subscription) Dropped() uint64 { return s.dropped }
 
 // TryNext is Next without waiting; ok is false when there is nothing new.
 func (s *Subscription) TryNext() (e Event, ok bool) {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	return s.take()
+	e, ok, _, _ = s.look()
+	return e, ok
 }
 
 // Next waits for the next event. Errors: ErrClosed, or the cause of ctx.
 func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	for {
-		s.hub.mu.Lock()
-		e, ok := s.take()
-		wake, closed := s.hub.wake, s.hub.closed
-		s.hub.mu.Unlock()
+		e, ok, wake, closed := s.look()
 		switch {
 		case ok:
 			return e, nil
@@ -147,16 +291,59 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	}
 }
 
+// look takes the next event from the log or from memory. Without one it says what to wait for, and whether that is in vain.
+func (s *Subscription) look() (e Event, ok bool, wake <-chan struct{}, over bool) {
+	h := s.hub
+	for {
+		if len(s.past) > 0 {
+			e, s.past = s.past[0], s.past[1:]
+			s.advance(e)
+			return e, true, nil, false
+		}
+		h.mu.Lock()
+		evicted := h.evicted()
+		if h.log == nil || s.after >= evicted || s.recalled >= evicted {
+			e, ok = s.take()
+			wake, over = h.wake, h.closed && h.visible() == h.next-1
+			h.mu.Unlock()
+			return e, ok, wake, over
+		}
+		h.mu.Unlock()
+		s.recall(evicted)
+	}
+}
+
+// recall asks the log for what memory has forgotten, up to a cursor.
+func (s *Subscription) recall(upTo uint64) {
+	got, err := s.hub.log.Read(s.after, recallSize)
+	for i, e := range got {
+		if e.Cursor > upTo {
+			got = got[:i]
+			break
+		}
+	}
+	if s.past = got; err != nil || len(got) == 0 {
+		s.recalled = upTo // what is missing then counts as dropped
+	}
+}
+
 // take is called with the hub locked.
 func (s *Subscription) take() (Event, bool) {
 	e := s.hub.facts.after(s.after)
 	if o := s.hub.output.after(s.after); e == nil || o != nil && o.Cursor < e.Cursor {
 		e = o
 	}
-	if e == nil {
+	if e == nil || e.Cursor > s.hub.visible() {
 		return Event{}, false
 	}
-	s.dropped += e.Cursor - s.after - 1 // cursors have no holes: what is missing was forgotten
-	s.after = e.Cursor
+	s.advance(*e)
 	return *e, true
+}
+
+// advance moves on behind e. Cursors have no holes within one life of the host: what is missing was forgotten.
+func (s *Subscription) advance(e Event) {
+	if begin := max(s.after, s.hub.first-1); e.Cursor > begin {
+		s.dropped += e.Cursor - begin - 1
+	}
+	s.after = e.Cursor
 }

@@ -9,6 +9,7 @@ type ring struct {
 	first, n int
 	bytes    int
 	maxBytes int
+	evicted  uint64 // the newest cursor that was let go
 }
 
 func newRing(maxEvents, maxBytes int) *ring {
@@ -21,6 +22,7 @@ func (r *ring) add(e Event) {
 	size := e.size()
 	for r.n > 0 && (r.n == len(r.events) || r.bytes+size > r.maxBytes) {
 		r.bytes -= r.at(0).size()
+		r.evicted = r.at(0).Cursor
 		*r.at(0) = Event{} // let go of its data
 		r.first = (r.first + 1) % len(r.events)
 		r.n--

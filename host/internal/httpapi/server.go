@@ -25,6 +25,8 @@ type Options struct {
 	Doctors  Doctors
 	Plugins  Plugins
 	Version  string // of the host
+	// At is the cursor after which the events of a moment begin; 0: not known, all that is kept in memory. nil: never known.
+	At func(time.Time) uint64
 	// IsPlugin reports whether a process, or its process group, is a plugin: those are refused. nil: there are none.
 	IsPlugin func(pid, pgid int) bool
 

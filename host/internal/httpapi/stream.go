@@ -74,8 +74,8 @@ func (f *feed) lost() (control.Event, bool) {
 	return control.Event{Type: control.EventDropped, Data: data}, true
 }
 
-// events is GET /v1/events: ?gateway=, ?since=CURSOR (0: all that is kept; absent: what is to come), ?follow=0 to end after what
-// is kept. Last-Event-ID wins over since.
+// events is GET /v1/events: ?gateway=, ?since=CURSOR or an RFC 3339 time (0: all that memory keeps; absent: what is to come), ?follow=0
+// to end after what there is. Last-Event-ID wins over since.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	hub, gateway := s.o.Events, q.Get("gateway")
@@ -93,9 +93,9 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		since = id
 	}
 	if since != "" {
-		n, err := strconv.ParseUint(since, 10, 64)
+		n, err := s.cursorOf(since)
 		if err != nil {
-			return problem(http.StatusBadRequest, control.CodeBadRequest, fmt.Sprintf("%.64q is not a cursor", since))
+			return err
 		}
 		after = n
 	}
@@ -128,6 +128,21 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return nil
+}
+
+func (s *Server) cursorOf(since string) (uint64, error) {
+	if n, err := strconv.ParseUint(since, 10, 64); err == nil {
+		return n, nil
+	}
+	t, err := time.Parse(time.RFC3339, since)
+	switch {
+	case err != nil:
+		return 0, problem(http.StatusBadRequest, control.CodeBadRequest, fmt.Sprintf("%.64q is neither a cursor nor an RFC 3339 time", since))
+	case s.o.At == nil:
+		return 0, nil
+	default:
+		return s.o.At(t), nil
+	}
 }
 
 // stream is the life of a streaming answer: it ends with its client and, at once, with the host.

@@ -67,9 +67,9 @@ func (t *turn) terminated(op Op, in Terminated) {
 			if in.Exit.Known {
 				t.s.LastExit = &in.Exit
 			}
-			t.emit(Unwatch{Launch: op.Launch})
+			t.emit(Unwatch{Launch: op.Launch, Ended: true})
 			t.emit(Release{Launch: op.Launch})
-			t.s.Launch, t.s.Process, t.s.Adopted = "", Process{}, false
+			t.disown()
 		}
 		t.disarm(TimerTerminate)
 		t.cleared()

@@ -28,12 +28,16 @@ type (
 		Op     OpID
 		Launch LaunchID
 	}
-	// ProbeReady asks the port whether a connect would succeed.
-	ProbeReady struct{ Op OpID }
+	// ProbeReady asks the port whether a connect would succeed. Port 0 is the configured one.
+	ProbeReady struct {
+		Op   OpID
+		Port int
+	}
 	// OpenSession dials, and on success the session lives until CloseSession or SessionClosed.
 	OpenSession struct {
 		Op      OpID
 		Session SessionID
+		Port    int
 	}
 	// VerifySession makes one call over the session.
 	VerifySession struct {
@@ -73,8 +77,11 @@ type (
 		Launch  LaunchID
 		Adopted bool // from an earlier host: output goes on where that one stopped
 	}
-	// Unwatch closes it.
-	Unwatch struct{ Launch LaunchID }
+	// Unwatch closes it. Of a launch that has ended, what it wrote last is still read first, within a bound.
+	Unwatch struct {
+		Launch LaunchID
+		Ended  bool
+	}
 	// CloseSession ends a session politely.
 	CloseSession struct{ Session SessionID }
 	// Release forgets an ended launch; its exit is recorded in State.

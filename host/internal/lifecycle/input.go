@@ -162,7 +162,8 @@ type Instance struct {
 	Live    bool
 	Watched bool // false: it lives without its shim
 	Process Process
-	Exit    Exit // when not Live
+	Exit    Exit     // when not Live
+	Drift   []string // what the configuration says otherwise now than when it was launched
 }
 
 // Holder is who has the port.

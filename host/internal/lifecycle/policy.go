@@ -21,6 +21,15 @@ const (
 	ConflictFail   ConflictMode = "fail"
 )
 
+// ShimLossMode is what happens to a gateway whose shim died.
+type ShimLossMode string
+
+// Modes of a lost shim.
+const (
+	ShimLossRestart ShimLossMode = "restart" // gracefully, under a new shim
+	ShimLossKeep    ShimLossMode = "keep"    // it goes on unwatched: without output, until somebody restarts it
+)
+
 // Policy is the operator's settings for one gateway; it does not change while an engine lives.
 type Policy struct {
 	StartAttempts int           // fast attempts in one start (B040)
@@ -42,6 +51,7 @@ type Policy struct {
 
 	Repair     RepairMode
 	OnConflict ConflictMode
+	OnShimLoss ShimLossMode
 }
 
 // DefaultPolicy is the defaults of config.toml.
@@ -53,7 +63,7 @@ func DefaultPolicy() Policy {
 		StableAfter: time.Minute, SlowRetry: 5 * time.Minute,
 		Grace: 30 * time.Second, Silence: 180 * time.Second,
 		RejoinWithin: 30 * time.Second, RestartSlack: time.Minute,
-		Repair: RepairAuto, OnConflict: ConflictAttach,
+		Repair: RepairAuto, OnConflict: ConflictAttach, OnShimLoss: ShimLossRestart,
 	}
 }
 

@@ -42,7 +42,8 @@ func describe(e Exit) string {
 	}
 }
 
-// watchLost: the process lives, but its shim is gone. It is ended gracefully and started anew under a new shim.
+// watchLost: the process lives, but its shim is gone. It is ended gracefully and started anew under a new shim, unless the operator
+// wants it to go on.
 func (t *turn) watchLost(in WatchLost) {
 	if in.Launch != t.s.Launch {
 		t.ignore("lost watch of launch %s, which is not ours now", in.Launch)
@@ -51,11 +52,30 @@ func (t *turn) watchLost(in WatchLost) {
 	switch t.s.Phase {
 	case PhaseClearing, PhaseError:
 		t.ignore("lost watch while ending the launch")
-	case PhaseRunning, PhaseVerifying:
-		t.lost(in.Problem)
+	case PhaseRunning, PhaseVerifying, PhaseReady, PhaseConnecting:
+		if t.p.OnShimLoss == ShimLossKeep {
+			t.unwatched(in.Problem.Message)
+			return
+		}
+		t.loseUnwatched(in.Problem)
 	default:
-		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
+		t.loseUnwatched(in.Problem)
 	}
+}
+
+func (t *turn) loseUnwatched(p Problem) {
+	if t.s.Phase == PhaseRunning || t.s.Phase == PhaseVerifying {
+		t.lost(p)
+		return
+	}
+	t.bringDown(AfterFailed, p, t.p.Grace)
+}
+
+func (t *turn) unwatched(why string) {
+	t.condition(Condition{
+		Code: "unwatched", Message: "the gateway runs unwatched: " + why + "; its output and how it ends are not seen",
+		Hint: "restart it when that suits: it then has a new shim",
+	})
 }
 
 // lost ends what is left of a gateway that was up, then backs off and revives it.

@@ -79,6 +79,7 @@ type State struct {
 	Launch   LaunchID // the launch we own; set before it exists, cleared when nothing of it is alive
 	Process  Process
 	Adopted  bool
+	Drift    []string // of an adopted one: shown, applied by the next restart, never cured by killing (R26)
 	Attached bool
 	Failed   LaunchID // the launch of the attempt that just failed, for the diagnosis
 

@@ -106,6 +106,7 @@ type Exit struct {
 type Process struct {
 	PID       int
 	StartedAt time.Time
+	Port      int // that it was launched with; 0: the configured one
 }
 
 // Hello is what the gateway said when a session opened.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -48,7 +49,7 @@ func (t *turn) recovered(in Recovered) {
 	case len(live) == 0:
 		t.enter(PhaseServices)
 		t.emit(ClearServices{Op: t.open(Op{Kind: OpServices})})
-	case len(live) == 1 && live[0].Watched:
+	case len(live) == 1 && (live[0].Watched || t.p.OnShimLoss == ShimLossKeep):
 		t.adopt(live[0])
 	default:
 		// The newest watched one is kept for last; its turn to be adopted comes when it is alone.
@@ -68,8 +69,10 @@ func (t *turn) forget() {
 	if t.s.Launch != "" {
 		t.emit(Unwatch{Launch: t.s.Launch})
 	}
-	t.s.Launch, t.s.Process, t.s.Adopted = "", Process{}, false
+	t.disown()
 }
+
+func (t *turn) disown() { t.s.Launch, t.s.Process, t.s.Adopted, t.s.Drift = "", Process{}, false, nil }
 
 func btoi(b bool) int {
 	if b {
@@ -79,7 +82,16 @@ func btoi(b bool) int {
 }
 
 func (t *turn) adopt(inst Instance) {
-	t.s.Launch, t.s.Process, t.s.Adopted = inst.Launch, inst.Process, true
+	t.s.Launch, t.s.Process, t.s.Adopted, t.s.Drift = inst.Launch, inst.Process, true, inst.Drift
+	if len(inst.Drift) > 0 {
+		t.condition(Condition{
+			Code: "drift", Message: "the gateway was launched with another configuration than the present one: " + strings.Join(inst.Drift, ", "),
+			Hint: "restart it when that suits; until then it runs as it was launched",
+		})
+	}
+	if !inst.Watched {
+		t.unwatched("its shim is gone")
+	}
 	t.emit(Watch{Launch: inst.Launch, Adopted: true})
 	t.waitReady()
 }
@@ -119,7 +131,8 @@ func (t *turn) launchPrepared(in LaunchPrepared) {
 		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
 		return
 	}
-	t.s.Launch, t.s.Adopted, t.s.Process = in.Launch, false, Process{}
+	t.disown()
+	t.s.Launch = in.Launch
 	t.enter(PhaseLaunching)
 	t.emit(Launch{Op: t.open(Op{Kind: OpLaunch, Launch: in.Launch}), Launch: in.Launch})
 }
@@ -185,7 +198,7 @@ func (t *turn) waitReady() {
 
 func (t *turn) probeReady() {
 	t.enter(PhaseReady)
-	t.emit(ProbeReady{Op: t.open(Op{Kind: OpReady})})
+	t.emit(ProbeReady{Op: t.open(Op{Kind: OpReady}), Port: t.s.Process.Port})
 }
 
 func (t *turn) readyProbed(in ReadyProbed) {
@@ -197,7 +210,7 @@ func (t *turn) readyProbed(in ReadyProbed) {
 		t.enter(PhaseConnecting)
 		t.s.nextSession++
 		id := t.s.nextSession
-		t.emit(OpenSession{Op: t.open(Op{Kind: OpSession, Session: id}), Session: id})
+		t.emit(OpenSession{Op: t.open(Op{Kind: OpSession, Session: id}), Session: id, Port: t.s.Process.Port})
 		return
 	}
 	t.arm(TimerProbe, t.p.ProbeInterval)

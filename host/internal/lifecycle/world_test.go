@@ -40,6 +40,7 @@ type world struct {
 func newWorld(t *rapid.T) *world {
 	p := lc.DefaultPolicy()
 	p.ReconnectAttempts = 1 // soon reached
+	p.OnShimLoss = rapid.SampledFrom([]lc.ShimLossMode{lc.ShimLossRestart, lc.ShimLossKeep}).Draw(t, "on shim loss")
 	return &world{
 		t: t, p: p, s: lc.New(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		timers: map[lc.OpID]time.Time{}, procs: map[lc.LaunchID]bool{}, known: map[lc.LaunchID]bool{}, ours: map[lc.LaunchID]bool{},
@@ -202,7 +203,7 @@ func (w *world) problem() lc.Problem {
 
 func (w *world) live(id lc.LaunchID) lc.Instance {
 	return lc.Instance{
-		Launch: id, Live: w.procs[id], Watched: true, Process: lc.Process{PID: 42, StartedAt: w.now},
+		Launch: id, Live: w.procs[id], Watched: w.calm || rapid.IntRange(0, 7).Draw(w.t, "shim lives") > 0, Process: lc.Process{PID: 42, StartedAt: w.now},
 		Exit: lc.Exit{Known: true},
 	}
 }

@@ -42,6 +42,7 @@ type Options struct {
 	Redactor    *Redactor
 	Log         hclog.Logger
 	OnLine      func(Classified)
+	OnGap       func(launcher.Gap) // output that was lost before it could be read, in its place among the lines
 	OnSymptom   func(plugin.Symptom, plugin.Line)
 	OnActivity  func()
 }
@@ -66,7 +67,7 @@ type Stats struct {
 	DroppedBy                      map[string]uint64 // the same by rule (B295); the first 64 rules
 	Repeated                       uint64
 	Truncated                      uint64
-	Gaps, GapBytes                 uint64
+	Gaps, GapBytes, GapLines       uint64
 }
 
 // Pipeline processes the output of one launch. Feed is called by one goroutine; everything else is safe for concurrent use.
@@ -88,9 +89,10 @@ type Pipeline struct {
 	seed     maphash.Seed
 }
 
-// entry is a line, or a mark in the queue that is closed when everything before it was processed.
+// entry is a line, a gap, or a mark in the queue that is closed when everything before it was processed.
 type entry struct {
 	line plugin.Line
+	gap  *launcher.Gap
 	mark chan struct{}
 }
 
@@ -102,6 +104,9 @@ func New(o Options) *Pipeline {
 	}
 	if o.OnLine == nil {
 		o.OnLine = func(Classified) {}
+	}
+	if o.OnGap == nil {
+		o.OnGap = func(launcher.Gap) {}
 	}
 	if o.OnSymptom == nil {
 		o.OnSymptom = func(plugin.Symptom, plugin.Line) {}
@@ -138,9 +143,13 @@ func (p *Pipeline) Feed(ctx context.Context, item launcher.OutputItem) error {
 			p.accept(l)
 		}
 	case *launcher.Gap:
+		if err := p.put(ctx, entry{gap: item}); err != nil {
+			return err
+		}
 		p.mu.Lock()
 		p.stats.Gaps++
 		p.stats.GapBytes += item.Bytes
+		p.stats.GapLines += item.Lines
 		p.cursor = max(p.cursor, item.To)
 		p.mu.Unlock()
 	case *launcher.Heartbeat, *launcher.End:
@@ -235,10 +244,13 @@ func (p *Pipeline) work(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		batch, marks := p.collect(first)
+		batch, gap, marks := p.collect(first)
 		if len(batch) > 0 {
 			p.o.OnActivity()
 			p.judge(ctx, batch)
+		}
+		if gap != nil {
+			p.o.OnGap(*gap)
 		}
 		for _, m := range marks {
 			close(m)
@@ -246,23 +258,28 @@ func (p *Pipeline) work(ctx context.Context) {
 	}
 }
 
-func (p *Pipeline) collect(first entry) (batch []classifier.NumberedLine, marks []chan struct{}) {
+// collect takes lines up to a gap, and the gap.
+func (p *Pipeline) collect(first entry) (batch []classifier.NumberedLine, gap *launcher.Gap, marks []chan struct{}) {
 	take := func(e entry) {
-		if e.mark != nil {
+		switch {
+		case e.mark != nil:
 			marks = append(marks, e.mark)
+			return
+		case e.gap != nil:
+			gap = e.gap
 			return
 		}
 		p.seq++ // only the worker counts
 		batch = append(batch, classifier.NumberedLine{Seq: p.seq, Line: e.line})
 	}
 	take(first)
-	for len(batch) < maxBatch {
+	for len(batch) < maxBatch && gap == nil {
 		select {
 		case e := <-p.queue:
 			take(e)
 		default:
-			return batch, marks
+			return batch, gap, marks
 		}
 	}
-	return batch, marks
+	return batch, gap, marks
 }

@@ -221,3 +221,20 @@ func (s *Store) SaveCursor(launch string, cursor uint64) error {
 	}
 	return errors.Join(err, os.Rename(tmp, filepath.Join(dir, "host-cursor")))
 }
+
+// FingerprintKey is a random key of this state directory: fingerprints made with it tell whether a value has changed, and nothing
+// else. A key that was lost or damaged is replaced: fingerprints then all differ, which is said and harms nobody.
+func (s *Store) FingerprintKey() ([]byte, error) {
+	path := filepath.Join(s.dir, "fingerprint.key")
+	data, err := os.ReadFile(path)
+	if err == nil {
+		if key, err := hex.DecodeString(strings.TrimSpace(string(data))); err == nil && len(key) == sha256.Size {
+			return key, nil
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read fingerprint key: %w", err)
+	}
+	key := make([]byte, sha256.Size)
+	_, _ = rand.Read(key) // never fails
+	return key, WriteFile(path, []byte(hex.EncodeToString(key)+"\n"))
+}

@@ -1,0 +1,82 @@
+package host
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gatehost/gatehost/host/internal/profile"
+)
+
+// Labels of a launch. They stand in files of the launcher for as long as the gateway lives, and tell a later host what it was
+// launched with: the port in clear, all else as fingerprints, which nobody without the key can try secrets against (R26).
+const (
+	labelHost  = "host"
+	labelPort  = "gatehost.port"
+	driftLabel = "gatehost.drift."
+	labelKey   = "gatehost.fingerprint-key" // says which key made them
+)
+
+// labels are what is kept about a launch.
+func (g *gateway) labels(r profile.Result) map[string]string {
+	out := map[string]string{labelHost: g.host.version, labelPort: strconv.Itoa(g.cfg.Port)}
+	key, err := g.host.store.FingerprintKey()
+	if err != nil {
+		g.log.Warn("cannot keep what the gateway is launched with; a later host will not see whether its configuration has changed", "error", err)
+		return out
+	}
+	out[labelKey] = fingerprint(key, "key", nil)
+	token, _ := g.token() // a token that cannot be read has failed the launch already
+	l := g.cfg.Launch
+	for name, value := range map[string]any{
+		"launcher": g.cfg.Launcher,
+		"port":     g.cfg.Port,
+		"command":  r.Process.Argv,
+		"cwd":      r.Process.Cwd,
+		"token":    token,
+		// Not the whole environment: that of the host differs from shell to shell.
+		"env": []any{l.Env, l.EnvFile, l.ClearEnv, l.PathPrepend, l.Proxy, l.SkipChannels, r.StateDir, r.ConfigPath, l.User},
+	} {
+		out[driftLabel+name] = fingerprint(key, name, value)
+	}
+	return out
+}
+
+func fingerprint(key []byte, name string, value any) string {
+	mac := hmac.New(sha256.New, key)
+	data, err := json.Marshal([]any{name, value}) // maps in order of their keys
+	if err != nil {
+		return ""
+	}
+	mac.Write(data)
+	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
+
+// driftOf names what was different at a launch. What only one side knows is no difference: another version may have kept it.
+func driftOf(then, now map[string]string) []string {
+	if then[labelKey] != now[labelKey] {
+		return nil // the key was lost: nothing can be compared
+	}
+	var drift []string
+	for _, label := range slices.Sorted(maps.Keys(now)) {
+		name, ok := strings.CutPrefix(label, driftLabel)
+		if was, known := then[label]; ok && known && was != "" && now[label] != "" && was != now[label] {
+			drift = append(drift, name)
+		}
+	}
+	return drift
+}
+
+// portOf is the port that a launch was given; 0 when it does not say.
+func portOf(labels map[string]string) int {
+	n, err := strconv.Atoi(labels[labelPort])
+	if err != nil || n < 1 || n > 65535 {
+		return 0
+	}
+	return n
+}

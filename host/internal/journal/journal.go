@@ -1,0 +1,427 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/events"
+)
+
+// Bounds.
+const (
+	syncEvery  = time.Second // what a power failure may cost
+	retryAfter = time.Second // between two tries to write to a disk that failed
+	writeSize  = 256 << 10   // bytes in one write, about
+)
+
+// Options of a journal; zero fields have defaults.
+type Options struct {
+	MaxSize  int64  // bytes of one segment; default 32 MiB
+	MaxFiles int    // segments that are kept; default 8
+	Host     string // version of the host, for the headers
+	// OnFault is told when the disk begins to refuse, with the error, and with nil when it takes events again. It must not call
+	// the journal.
+	OnFault func(error)
+}
+
+// Journal writes. Open makes one; all methods are safe for concurrent use.
+//
+// It never fails: what the disk refuses is counted, and a journal whose disk comes back goes on in a new segment.
+type Journal struct {
+	Reader
+	o Options
+
+	mu      sync.Mutex // guards all below
+	file    *os.File   // nil: the next Append begins a segment
+	size    int64
+	last    uint64
+	outputs map[string]place
+	stored  map[string]uint64 // lines of output, by gateway
+	dropped map[string]uint64
+	fault   error
+	retry   time.Time
+	syncing *time.Timer // armed while there is something unsynced
+	closed  bool
+	buf     []byte
+	inBuf   []events.Event // what buf holds
+}
+
+// Open goes on with the journal in dir, or begins one. It returns a journal in any case; remarks say what had to be set aside, cut off
+// or is not possible at present. Only the holder of the state directory's lock may open it.
+func Open(dir string, o Options) (j *Journal, remarks []error) {
+	if o.MaxSize <= 0 {
+		o.MaxSize = 32 << 20
+	}
+	if o.MaxFiles <= 0 {
+		o.MaxFiles = 8
+	}
+	if o.OnFault == nil {
+		o.OnFault = func(error) {}
+	}
+	j = &Journal{Reader: NewReader(dir), o: o, outputs: map[string]place{}, stored: map[string]uint64{}, dropped: map[string]uint64{}}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return j, []error{fmt.Errorf("cannot make journal directory: %w; events are kept in memory only", err)}
+	}
+	return j, j.resume()
+}
+
+// resume takes up the newest segment that can be understood.
+func (j *Journal) resume() (remarks []error) {
+	for {
+		all, err := j.Reader.segments()
+		if err != nil {
+			return append(remarks, err)
+		}
+		if len(all) == 0 {
+			return remarks
+		}
+		newest := all[len(all)-1]
+		end, err := j.load(newest)
+		switch {
+		case err != nil:
+			aside := fmt.Sprintf("%s.broken-%d", newest.path, time.Now().UnixNano())
+			if renamed := os.Rename(newest.path, aside); renamed != nil {
+				j.last = max(j.last, newest.first) // cursors must not repeat
+				return append(remarks, fmt.Errorf("cannot use journal file %s (%w), nor set it aside: %w", newest.path, err, renamed))
+			}
+			j.last = max(j.last, newest.first)
+			remarks = append(remarks, fmt.Errorf("journal file %s was set aside as %s: %w", newest.path, filepath.Base(aside), err))
+			continue
+		default:
+			return append(remarks, j.takeUp(newest, end)...)
+		}
+	}
+}
+
+// load reads a segment's places and last cursor; end is where its last complete line ends.
+func (j *Journal) load(s segment) (end int64, err error) {
+	f, err := os.Open(s.path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	lines := newLines(f)
+	first, err := lines.next()
+	if err != nil {
+		return 0, errors.New("it has no header")
+	}
+	h, err := parseHeader(first)
+	if err != nil {
+		return 0, err
+	}
+	maps.Copy(j.outputs, h.Outputs)
+	j.last = max(j.last, max(h.Cursor, 1)-1)
+	end = lines.read
+	for {
+		line, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return end, nil
+		}
+		if err != nil {
+			return end, err
+		}
+		end = lines.read
+		j.learn(line)
+	}
+}
+
+// learn takes the cursor of a line, and the place in an output that it stands for.
+func (j *Journal) learn(line []byte) {
+	cursor, _, ok := peek(line)
+	if !ok {
+		return
+	}
+	j.last = max(j.last, cursor)
+	if !bytes.Contains(line, outputType) {
+		return
+	}
+	var l struct {
+		Gateway string `json:"gateway"`
+		Data    struct {
+			LaunchID string `json:"launchId"`
+			Cursor   uint64 `json:"cursor"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(line, &l) == nil && l.Data.LaunchID != "" {
+		j.outputs[l.Data.LaunchID] = place{l.Gateway, max(l.Data.Cursor, j.outputs[l.Data.LaunchID].Cursor)}
+	}
+}
+
+var outputType = []byte(`"type":"` + string(events.GatewayOutput) + `"`)
+
+// takeUp opens the newest segment for more. A half line at its end is cut off.
+func (j *Journal) takeUp(s segment, end int64) []error {
+	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		return []error{fmt.Errorf("cannot go on with journal: %w", err)} // a new segment is tried with the first event
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() > end {
+		err = f.Truncate(end)
+	}
+	if err != nil {
+		return []error{fmt.Errorf("cannot go on with journal %s: %w", s.path, err), f.Close()}
+	}
+	j.file, j.size = f, end
+	return nil
+}
+
+// Append stores events; their cursors must be above Last and in order. What the disk refuses is counted and not tried again.
+func (j *Journal) Append(batch []events.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed || (j.fault != nil && time.Now().Before(j.retry)) {
+		j.drop(batch)
+		return
+	}
+	for i, e := range batch {
+		n := len(j.buf)
+		j.buf = appendEvent(j.buf, e)
+		j.inBuf = append(j.inBuf, e)
+		if j.file == nil || j.size+int64(len(j.buf)) > j.o.MaxSize {
+			line := slices.Clone(j.buf[n:])
+			j.buf, j.inBuf = j.buf[:n], j.inBuf[:len(j.inBuf)-1]
+			err := j.flush()
+			if err == nil {
+				err = j.rotate(e)
+			}
+			if err != nil {
+				j.fail(err)
+				j.drop(batch[i:])
+				return
+			}
+			j.buf, j.inBuf = append(j.buf, line...), append(j.inBuf, e)
+		}
+		if len(j.buf) >= writeSize {
+			if err := j.flush(); err != nil {
+				j.fail(err)
+				j.drop(batch[i+1:])
+				return
+			}
+		}
+	}
+	if err := j.flush(); err != nil {
+		j.fail(err)
+		return
+	}
+	if j.fault != nil {
+		j.fault = nil
+		j.o.OnFault(nil)
+	}
+	if j.syncing == nil {
+		j.syncing = time.AfterFunc(syncEvery, j.sync)
+	}
+}
+
+// flush writes what buf holds. When only a part of it goes, the lines of that part count as stored and the half line is taken back.
+func (j *Journal) flush() error {
+	if len(j.buf) == 0 {
+		return nil
+	}
+	n, err := j.file.Write(j.buf)
+	whole := bytes.LastIndexByte(j.buf[:n], '\n') + 1
+	lines := bytes.Count(j.buf[:whole], []byte("\n"))
+	for _, e := range j.inBuf[:lines] {
+		j.store(e)
+	}
+	j.size += int64(whole)
+	if err != nil {
+		j.drop(j.inBuf[lines:])
+		err = errors.Join(err, j.file.Truncate(j.size))
+	}
+	j.buf, j.inBuf = j.buf[:0], j.inBuf[:0]
+	return err
+}
+
+// store notes an event that is in the file now.
+func (j *Journal) store(e events.Event) {
+	j.last = e.Cursor
+	if e.Type != events.GatewayOutput {
+		return
+	}
+	j.stored[e.Gateway]++
+	if l, ok := e.Data.(events.Line); ok {
+		launch, cursor := l.OutputPlace()
+		j.outputs[launch] = place{e.Gateway, cursor}
+	}
+}
+
+func (j *Journal) drop(batch []events.Event) {
+	for _, e := range batch {
+		if e.Type == events.GatewayOutput {
+			j.dropped[e.Gateway]++
+		}
+	}
+}
+
+// fail gives up the segment for now.
+func (j *Journal) fail(err error) {
+	known := j.fault != nil
+	j.fault, j.retry = fmt.Errorf("cannot write journal: %w", err), time.Now().Add(retryAfter)
+	if j.file != nil {
+		_ = j.file.Close() // whatever it says, the fault is known
+		j.file = nil
+	}
+	if !known {
+		j.o.OnFault(j.fault)
+	}
+}
+
+// rotate begins the segment whose first event is e, and removes those that are too many.
+func (j *Journal) rotate(e events.Event) error {
+	if j.file != nil {
+		err := errors.Join(j.file.Sync(), j.file.Close())
+		j.file = nil
+		if err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(j.dir, 0o700); err != nil { // somebody may have removed it
+		return err
+	}
+	head, err := json.Marshal(header{Journal: version, Cursor: e.Cursor, Time: e.Time.UTC(), Host: j.o.Host, Outputs: j.outputs})
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(j.dir, fmt.Sprintf("%020d.jsonl", e.Cursor))
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(append(head, '\n')); err != nil {
+		return errors.Join(err, f.Close(), os.Remove(path))
+	}
+	j.file, j.size = f, int64(len(head)+1)
+	syncDir(j.dir)
+	return j.trim()
+}
+
+func (j *Journal) trim() error {
+	all, err := j.Reader.segments()
+	if err != nil {
+		return err
+	}
+	for _, s := range all[:max(0, len(all)-j.o.MaxFiles)] {
+		if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// sync runs beside everything else: a slow disk must not hold back readers.
+func (j *Journal) sync() {
+	j.mu.Lock()
+	j.syncing = nil
+	f := j.file
+	j.mu.Unlock()
+	if f == nil {
+		return
+	}
+	err := f.Sync()
+	if errors.Is(err, os.ErrClosed) {
+		return
+	}
+	lost := err == nil && !stillNamed(f)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case j.file != f:
+	case err != nil:
+		j.fail(err)
+	case lost: // somebody removed it: what comes goes to a new one
+		_ = j.file.Close()
+		j.file = nil
+	}
+}
+
+// stillNamed reports whether the file of f can still be found under its name.
+func stillNamed(f *os.File) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return true
+	}
+	named, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(open, named)
+}
+
+// syncDir makes a new name durable; where a directory cannot be synced there is nothing to do about it.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		_ = d.Sync()
+		_ = d.Close()
+	}
+}
+
+// Last is the newest cursor that is stored; 0 when there is none.
+func (j *Journal) Last() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.last
+}
+
+// Output is the place up to which the output of a launch is stored; 0 when none of it is.
+func (j *Journal) Output(launch string) uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.outputs[launch].Cursor
+}
+
+// Forget lets go of a launch whose output is over.
+func (j *Journal) Forget(launch string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.outputs, launch)
+}
+
+// Stats are counts since Open, by gateway.
+type Stats struct {
+	Stored, Dropped map[string]uint64 // lines of output
+	Fault           error             // why the disk takes nothing now; nil when it does
+}
+
+// Stats answers the counts so far.
+func (j *Journal) Stats() Stats {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return Stats{Stored: maps.Clone(j.stored), Dropped: maps.Clone(j.dropped), Fault: j.fault}
+}
+
+// Close syncs and ends it.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return nil
+	}
+	j.closed = true
+	if j.syncing != nil {
+		j.syncing.Stop()
+	}
+	if j.file == nil {
+		return nil
+	}
+	err := errors.Join(j.file.Sync(), j.file.Close())
+	j.file = nil
+	if err != nil {
+		return fmt.Errorf("cannot close journal: %w", err)
+	}
+	return nil
+}
+
+// Keep forgets each launch that alive says no to: those that ended while nobody was there.
+func (j *Journal) Keep(alive func(launch string) bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	maps.DeleteFunc(j.outputs, func(launch string, _ place) bool { return !alive(launch) })
+}

@@ -1,0 +1,291 @@
+package journal
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/events"
+)
+
+// Reader reads a journal, also while a host writes it. It keeps nothing open. Safe for concurrent use.
+type Reader struct{ dir string }
+
+// NewReader reads the journal in dir; it need not exist.
+func NewReader(dir string) Reader { return Reader{dir} }
+
+var segmentName = regexp.MustCompile(`^[0-9]{20}\.jsonl$`)
+
+type segment struct {
+	path  string
+	first uint64 // from its name
+}
+
+// segments are in order of their cursors.
+func (r Reader) segments() ([]segment, error) {
+	entries, err := os.ReadDir(r.dir) // sorted by name, which is by cursor
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read journal: %w", err)
+	}
+	var out []segment
+	for _, e := range entries {
+		if !segmentName.MatchString(e.Name()) || !e.Type().IsRegular() {
+			continue
+		}
+		first, err := strconv.ParseUint(e.Name()[:20], 10, 64)
+		if err != nil {
+			continue // larger than any cursor
+		}
+		out = append(out, segment{filepath.Join(r.dir, e.Name()), first})
+	}
+	return out, nil
+}
+
+// Oldest is the first cursor that is kept; 0 when there is none.
+func (r Reader) Oldest() uint64 {
+	all, err := r.segments()
+	if err != nil || len(all) == 0 {
+		return 0
+	}
+	return all[0].first
+}
+
+// Read answers at most limit events with cursors above after, oldest first; none when there are none.
+func (r Reader) Read(after uint64, limit int) ([]events.Event, error) {
+	var out []events.Event
+	for e, err := range r.Events(after) {
+		if err != nil {
+			return out, err
+		}
+		if out = append(out, e); len(out) >= limit {
+			break
+		}
+	}
+	return out, nil
+}
+
+// Events yields everything above a cursor, oldest first. An error is yielded last; what is damaged is passed over.
+func (r Reader) Events(after uint64) iter.Seq2[events.Event, error] {
+	return func(yield func(events.Event, error) bool) {
+		all, err := r.segments()
+		if err != nil {
+			yield(events.Event{}, err)
+			return
+		}
+		begin := 0
+		for i, s := range all {
+			if s.first <= after+1 {
+				begin = i
+			}
+		}
+		for _, s := range all[begin:] {
+			more, err := s.each(func(cursor uint64, _ time.Time) bool { return cursor > after }, func(line []byte) bool {
+				e, ok := parseEvent(line)
+				if !ok || e.Cursor <= after {
+					return true
+				}
+				after = e.Cursor
+				return yield(e, nil)
+			})
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // removed meanwhile
+			}
+			if err != nil {
+				yield(events.Event{}, err)
+				return
+			}
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+// At is the cursor after which the events of a moment and later begin.
+func (r Reader) At(t time.Time) (uint64, error) {
+	all, err := r.segments()
+	if err != nil || len(all) == 0 {
+		return 0, err
+	}
+	cut := t.Truncate(time.Millisecond) // times are kept in milliseconds
+	begin := 0
+	for i, s := range all {
+		if at, ok := s.began(); ok && at.Before(cut) {
+			begin = i
+		}
+	}
+	last := max(all[begin].first, 1) - 1
+	_, err = all[begin].each(func(_ uint64, at time.Time) bool { return !at.Before(cut) }, func(line []byte) bool {
+		cursor, at, ok := peek(line)
+		if ok && at.Before(cut) {
+			last = cursor
+		}
+		return !ok || at.Before(cut)
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // removed meanwhile: what follows it is younger still
+	}
+	return last, err
+}
+
+// began is the time of a segment's first event.
+func (s segment) began() (at time.Time, ok bool) {
+	_, _ = s.each(nil, func(line []byte) bool { // what cannot be read has not begun
+		_, at, ok = peek(line)
+		return !ok
+	})
+	return at, ok
+}
+
+// Tail answers the newest n events that match, oldest first; 0 means all. match sees the line before it is decoded.
+func (r Reader) Tail(n int, match func(line []byte) bool, want func(events.Event) bool) ([]events.Event, error) {
+	all, err := r.segments()
+	if err != nil {
+		return nil, err
+	}
+	var out []events.Event
+	for _, s := range slices.Backward(all) {
+		var here []events.Event
+		_, err := s.each(nil, func(line []byte) bool {
+			if !match(line) {
+				return true
+			}
+			if e, ok := parseEvent(line); ok && want(e) {
+				here = append(here, e)
+				if n > 0 && len(here) > 2*n {
+					here = append(here[:0], here[len(here)-n:]...)
+				}
+			}
+			return true
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		out = append(here, out...)
+		if n > 0 && len(out) >= n {
+			return out[len(out)-n:], nil
+		}
+	}
+	return out, nil
+}
+
+// each calls visit with the complete lines of a segment after its header, from about the first one that wanted says yes to; wanted
+// must be monotone, nil begins at the first. It reports false when visit ended it. A segment that is none has no lines.
+func (s segment) each(wanted func(cursor uint64, at time.Time) bool, visit func(line []byte) bool) (bool, error) {
+	f, err := os.Open(s.path)
+	if err != nil {
+		return true, fmt.Errorf("cannot read journal: %w", err)
+	}
+	defer f.Close()
+	lines := newLines(f)
+	first, err := lines.next()
+	if err != nil {
+		return true, nil //nolint:nilerr // not even a header: it was just begun, or cut off
+	}
+	if _, err := parseHeader(first); err != nil {
+		return true, nil //nolint:nilerr // not ours to read; Open says so
+	}
+	begin := lines.read
+	if wanted != nil {
+		info, err := f.Stat()
+		if err != nil {
+			return true, fmt.Errorf("cannot read journal: %w", err)
+		}
+		begin = seek(f, begin, info.Size(), wanted)
+	}
+	if _, err := f.Seek(begin, io.SeekStart); err != nil {
+		return true, fmt.Errorf("cannot read journal: %w", err)
+	}
+	lines = newLines(f)
+	for {
+		line, err := lines.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return true, nil
+		case err != nil:
+			return true, fmt.Errorf("cannot read journal %s: %w", s.path, err)
+		case !visit(line):
+			return false, nil
+		}
+	}
+}
+
+// window is what is read without further search.
+const window = 64 << 10
+
+// seek is the beginning of a line before, or at, the first wanted one, within a window. from must be the beginning of a line.
+func seek(f io.ReaderAt, from, to int64, wanted func(uint64, time.Time) bool) int64 {
+	for to-from > window {
+		mid := from + (to-from)/2
+		at, cursor, when, ok := lineAfter(f, mid, to)
+		if ok && !wanted(cursor, when) {
+			from = at
+		} else {
+			to = mid
+		}
+	}
+	return from
+}
+
+// lineAfter finds the first event that begins after offset and before to.
+func lineAfter(f io.ReaderAt, offset, to int64) (at int64, cursor uint64, when time.Time, ok bool) {
+	lines := newLines(io.NewSectionReader(f, offset, to-offset))
+	if _, err := lines.next(); err != nil { // the rest of a line
+		return 0, 0, when, false
+	}
+	for {
+		at = offset + lines.read
+		line, err := lines.next()
+		if err != nil {
+			return 0, 0, when, false
+		}
+		if cursor, when, ok = peek(line); ok {
+			return at, cursor, when, true
+		}
+	}
+}
+
+// lines reads complete lines; a last one without an end is not given.
+type lines struct {
+	r    *bufio.Reader
+	read int64
+	long []byte
+}
+
+func newLines(r io.Reader) *lines { return &lines{r: bufio.NewReaderSize(r, window)} }
+
+// next is valid until the next call. A line longer than maxLine is passed over.
+func (l *lines) next() ([]byte, error) {
+	l.long = l.long[:0]
+	for {
+		part, err := l.r.ReadSlice('\n')
+		l.read += int64(len(part))
+		if err == nil && len(l.long) == 0 {
+			return bytes.TrimSuffix(part, []byte("\n")), nil
+		}
+		if len(l.long) <= maxLine {
+			l.long = append(l.long, part...)
+		}
+		switch {
+		case err == nil && len(l.long) > maxLine:
+			l.long = l.long[:0]
+		case err == nil:
+			return bytes.TrimSuffix(l.long, []byte("\n")), nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, err
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package host
+
+import (
+	"encoding/json"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/output"
+	"github.com/gatehost/gatehost/shared/classifier"
+	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/launcher"
+)
+
+// outputs opens the line pipeline of a launch.
+type outputs struct{ g *gateway }
+
+func (o outputs) Open(id lifecycle.LaunchID, told engine.OutputEvents) engine.Output {
+	var chain []output.Named
+	for _, name := range o.g.cfg.Classifiers {
+		chain = append(chain, output.Named{Name: name, Classifier: o.g.host.plugins.Classifier(name)})
+	}
+	launch := string(id)
+	p := output.New(output.Options{
+		Gateway: o.g.facts(), LaunchID: launch, Classifiers: chain, Redactor: o.g.redactor(), Log: o.g.log,
+		Cursor:    max(o.g.host.journal.Output(launch), o.g.lines.place(launch)),
+		OnLine:    func(c output.Classified) { o.g.line(launch, c) },
+		OnGap:     func(gap launcher.Gap) { o.g.gap(launch, gap) },
+		OnSymptom: told.Symptom, OnActivity: told.Activity,
+	})
+	o.g.lines.opened(p)
+	return &countedOutput{Pipeline: p, lines: &o.g.lines}
+}
+
+// countedOutput leaves its counts to the gateway when it ends.
+type countedOutput struct {
+	*output.Pipeline
+	lines *lineCounts
+}
+
+func (c *countedOutput) Close() {
+	c.Pipeline.Close()
+	c.lines.closed(c.Pipeline)
+}
+
+// lineCounts adds up the output of a gateway over its launches, and knows the place in the newest.
+type lineCounts struct {
+	mu     sync.Mutex // guards all below
+	past   output.Stats
+	open   []*output.Pipeline
+	launch string
+	cursor uint64 // everything up to here was published
+}
+
+func (l *lineCounts) opened(p *output.Pipeline) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = append(l.open, p)
+}
+
+func (l *lineCounts) closed(p *output.Pipeline) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, q := range l.open {
+		if p == q {
+			l.open = append(l.open[:i], l.open[i+1:]...)
+			l.past = sum(l.past, p.Stats())
+			return
+		}
+	}
+}
+
+func (l *lineCounts) published(launch string, cursor uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.launch, l.cursor = launch, cursor
+}
+
+// place is where a launch's output goes on that this host has read before; the journal may not have all of it yet.
+func (l *lineCounts) place(launch string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.launch != launch {
+		return 0
+	}
+	return l.cursor
+}
+
+func (l *lineCounts) total() output.Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := l.past
+	for _, p := range l.open {
+		all = sum(all, p.Stats())
+	}
+	return all
+}
+
+func sum(a, b output.Stats) output.Stats {
+	return output.Stats{
+		Read: a.Read + b.Read, Classified: a.Classified + b.Classified, Unclassified: a.Unclassified + b.Unclassified,
+		Gaps: a.Gaps + b.Gaps, GapBytes: a.GapBytes + b.GapBytes, GapLines: a.GapLines + b.GapLines,
+	}
+}
+
+// outputStatus is the counts in the API's words; nil before there was any output.
+func (g *gateway) outputStatus() *control.Output {
+	got := g.lines.total()
+	if got.Read == 0 && got.Gaps == 0 {
+		return nil
+	}
+	stats := g.host.journal.Stats()
+	return &control.Output{
+		Read: got.Read, Classified: got.Classified, Unclassified: got.Unclassified,
+		Stored: stats.Stored[g.name], Dropped: stats.Dropped[g.name] + g.host.hub.Unstored()[g.name],
+		LostLines: got.GapLines, LostBytes: got.GapBytes, Gaps: got.Gaps,
+	}
+}
+
+// line is one classified line of output, redacted.
+func (g *gateway) line(launch string, c output.Classified) {
+	out := control.LogLine{
+		Cursor: c.Cursor, Time: control.At(c.Time), LaunchID: launch, Stream: c.Stream.String(), Level: c.Level.String(),
+		Text: c.Shown, RuleID: c.RuleID, Tags: c.Tags, Truncated: c.Truncated, Hidden: c.Hidden,
+	}
+	if c.Symptom != 0 {
+		out.Symptom = c.Symptom.String()
+	}
+	g.watch.publish(events.GatewayOutput, outputLine{out})
+	g.lines.published(launch, c.Cursor)
+	if !c.Hidden && c.Level >= classifier.LevelWarn {
+		g.log.Log(hclogLevel(c.Level), "[Gateway "+c.Stream.String()+"] "+c.Shown, "rule", c.RuleID)
+	}
+}
+
+// gap is output that was overwritten before anybody could read it.
+func (g *gateway) gap(launch string, gap launcher.Gap) {
+	g.log.Warn("output of the gateway was lost: it came faster than it could be read", "lines", gap.Lines, "bytes", gap.Bytes)
+	g.watch.publish(events.GatewayOutput, outputLine{control.LogLine{
+		Cursor: gap.To, LaunchID: launch, LostBytes: gap.Bytes, LostLines: gap.Lines,
+	}})
+	g.lines.published(launch, gap.To)
+}
+
+func hclogLevel(l classifier.Level) hclog.Level {
+	if l == classifier.LevelError {
+		return hclog.Error
+	}
+	return hclog.Warn
+}
+
+// outputLine is the data of a gateway.output event; it is encoded only when somebody reads it.
+type outputLine struct{ control.LogLine }
+
+// EventSize implements events.Sized.
+func (l outputLine) EventSize() int { return len(l.Text) + 256 }
+
+// OutputPlace implements events.Line. A gap has no line, but it moves the place.
+func (l outputLine) OutputPlace() (string, uint64) { return l.LaunchID, l.Cursor }
+
+// logLineOf is the line of an event, fresh or read from the journal.
+func logLineOf(e events.Event) (control.LogLine, bool) {
+	if e.Type != events.GatewayOutput {
+		return control.LogLine{}, false
+	}
+	switch data := e.Data.(type) {
+	case outputLine:
+		return data.LogLine, true
+	case json.RawMessage:
+		var l control.LogLine
+		return l, json.Unmarshal(data, &l) == nil
+	default:
+		return control.LogLine{}, false
+	}
+}
