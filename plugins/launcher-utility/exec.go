@@ -18,7 +18,7 @@ import (
 const (
 	// execDir holds the bundles of one-shot commands, out of List's sight.
 	execDir = ".exec"
-	// execOrphan ends a command whose plugin died.
+	// execOrphan ends a command whose plugin died, and then its shim: no other plugin asks for the outcome.
 	execOrphan = 10 * time.Second
 	// execCleanup bounds the end of a command whose caller is gone.
 	execCleanup = 30 * time.Second
@@ -45,8 +45,8 @@ func (l *Launcher) Exec(ctx context.Context, req launcher.ExecRequest, sink func
 	if err != nil {
 		return launcher.ExecResult{}, err
 	}
-	orphan := execOrphan
-	spec.Socket, spec.Stdin, spec.OrphanGrace = shim.SocketPath(dirs.Runtime, dir), req.Stdin, &orphan
+	orphan, linger := execOrphan, execOrphan
+	spec.Socket, spec.Stdin, spec.OrphanGrace, spec.Linger = shim.SocketPath(dirs.Runtime, dir), req.Stdin, &orphan, &linger
 	started, err := shim.Start(ctx, shim.StartOptions{ShimPath: path, BundleDir: dir, Spec: spec})
 	if err != nil {
 		abandon(ctx, dir)

@@ -37,7 +37,8 @@ type Engine struct {
 	waterfall Waterfall
 	ops       map[lifecycle.OpID]context.CancelFunc
 	watches   map[lifecycle.LaunchID]*watch
-	last      *watch // the newest watch, kept for diagnosis and last exit after its launch is over
+	last      *watch                      // the newest watch, kept for diagnosis and last exit after its launch is over
+	read      map[lifecycle.LaunchID]bool // launches whose output was opened here
 	sessions  map[lifecycle.SessionID]Session
 	replies   map[lifecycle.CommandID]chan lifecycle.Outcome
 	commands  lifecycle.CommandID
@@ -74,6 +75,7 @@ func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *E
 		state:    lifecycle.New(),
 		ops:      map[lifecycle.OpID]context.CancelFunc{},
 		watches:  map[lifecycle.LaunchID]*watch{},
+		read:     map[lifecycle.LaunchID]bool{},
 		sessions: map[lifecycle.SessionID]Session{},
 		replies:  map[lifecycle.CommandID]chan lifecycle.Outcome{},
 	}

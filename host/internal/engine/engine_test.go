@@ -375,3 +375,33 @@ func TestEndOfAnUnwatchedGatewayIsSeen(t *testing.T) {
 		}
 	})
 }
+
+// TestLastLinesOfAGatewayThatEndedWithoutAHostAreRead: the next host reads them before it forgets the launch, and once.
+func TestLastLinesOfAGatewayThatEndedWithoutAHostAreRead(t *testing.T) {
+	for _, phase := range []launcher.Phase{launcher.PhaseEnded, launcher.PhaseUnwatched} {
+		t.Run(phase.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScene()
+				old := &proc{items: make(chan launcher.OutputItem, 16), exited: make(chan struct{}), lost: make(chan struct{}, 1), offline: true}
+				old.items <- &launcher.LineBatch{Lines: []plugin.Line{{Text: "its last words"}}}
+				s.procs["of an earlier host"] = old
+				if phase == launcher.PhaseEnded {
+					old.end(plugin.Exit{Signal: "SIGKILL", Known: true})
+				} else {
+					old.unwatched = true
+				}
+				e := begin(t, s, lc.DefaultPolicy())
+				mustDo(t, e.Start, lc.OutcomeApplied)
+				synctest.Wait() // a launch is released beside everything else
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if len(s.feeds) != 1 || s.feeds[0] != "its last words" || s.launches != 1 {
+					t.Errorf("lines = %q, launches = %d", s.feeds, s.launches)
+				}
+				if _, kept := s.procs["of an earlier host"]; kept {
+					t.Error("the launch that is over is kept")
+				}
+			})
+		})
+	}
+}

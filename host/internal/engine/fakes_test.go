@@ -52,6 +52,8 @@ type proc struct {
 	lost   chan struct{} // the shim dies
 	exit   plugin.Exit
 	dead   bool
+
+	offline, unwatched bool // its output is what is there; its shim is gone
 }
 
 func newScene() *scene {
@@ -153,6 +155,9 @@ func (s *scene) instance(id string) launcher.Instance {
 	if s.phase != 0 {
 		i.Phase = s.phase
 	}
+	if p.unwatched {
+		i.Phase = launcher.PhaseUnwatched
+	}
 	if p.dead {
 		i.Phase, i.Exit = launcher.PhaseEnded, &p.exit
 	}
@@ -204,6 +209,9 @@ func (s *scene) Output(ctx context.Context, req launcher.OutputRequest, sink fun
 			}
 			continue
 		default:
+		}
+		if p.offline && !p.dead {
+			return nil
 		}
 		select {
 		case item := <-p.items:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
@@ -27,7 +29,8 @@ const (
 func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	switch eff := eff.(type) {
 	case lifecycle.Recover:
-		e.run(ctx, eff.Op, shortDeadline, eff, e.recoverOwn)
+		read := maps.Clone(e.read) // the owner's, and this runs beside it
+		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input { return e.recoverOwn(ctx, read) })
 	case lifecycle.ClearServices:
 		e.run(ctx, eff.Op, servicesDeadline, eff, func(ctx context.Context) lifecycle.Input {
 			err := e.ports.Services.Clear(ctx)
@@ -84,8 +87,13 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	}
 }
 
-// settle forgets an operation that has answered.
+// settle forgets an operation that has answered, and with Recovered the launches of which there is no trace any more.
 func (e *Engine) settle(in lifecycle.Input) {
+	if r, ok := in.(lifecycle.Recovered); ok && r.Result == lifecycle.OK {
+		maps.DeleteFunc(e.read, func(id lifecycle.LaunchID, _ bool) bool {
+			return e.watches[id] == nil && !slices.ContainsFunc(r.Instances, func(i lifecycle.Instance) bool { return i.Launch == id })
+		})
+	}
 	op, ok := opOf(in)
 	if !ok {
 		return
@@ -174,7 +182,8 @@ func (e *Engine) probePort(ctx context.Context) lifecycle.Input {
 	return lifecycle.PortProbed{Holder: holder, Problem: problem}
 }
 
-func (e *Engine) recoverOwn(ctx context.Context) lifecycle.Input {
+// recoverOwn finds the launches of this gateway. What one of them wrote last, and no host has read, is read now: it is forgotten next.
+func (e *Engine) recoverOwn(ctx context.Context, read map[lifecycle.LaunchID]bool) lifecycle.Input {
 	listing, err := e.ports.Launcher.List(ctx, e.name)
 	if err != nil {
 		return lifecycle.Recovered{Result: lifecycle.Failed, Problem: ProblemOf(err)}
@@ -194,6 +203,9 @@ func (e *Engine) recoverOwn(ctx context.Context) lifecycle.Input {
 			} else if !errors.Is(err, fault.ErrNotFound) {
 				return lifecycle.Recovered{Result: lifecycle.Failed, Problem: ProblemOf(err)}
 			}
+		}
+		if (inst.Phase == launcher.PhaseEnded || inst.Phase == launcher.PhaseUnwatched) && !read[lifecycle.LaunchID(inst.LaunchID)] {
+			e.rest(ctx, inst.LaunchID)
 		}
 		found := instanceOf(inst)
 		if found.Live {
