@@ -139,12 +139,19 @@ func (s *supervisor) ended(gen *generation) error {
 // health fails when a process does not answer twice. Of its end, and of that of ctx, the caller hears otherwise.
 func (s *supervisor) health(ctx context.Context, gen *generation) error {
 	client := healthpb.NewHealthClient(gen.conn)
-	switch {
-	case s.healthy(ctx, client), s.healthy(ctx, client):
+	for range 2 {
+		if s.healthy(ctx, client) {
+			return nil
+		}
+	}
+	timer := time.NewTimer(drainBound)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
 		return nil
-	case ctx.Err() != nil, within(drainBound, gen.proc.done): // it may have died just now
+	case <-gen.proc.done: // it died just now
 		return nil
-	default:
+	case <-timer.C:
 		return s.refuse(gen, fault.PluginGone, "it stopped answering", "")
 	}
 }
