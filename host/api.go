@@ -195,7 +195,9 @@ type apiPlugins struct{ h *Host }
 
 func (p apiPlugins) Plugins() []control.Plugin { return p.h.pluginStatus() }
 
-func (p apiPlugins) Restart(_ context.Context, name string) error { return p.h.plugins.Restart(name) }
+func (p apiPlugins) Restart(ctx context.Context, name string) error {
+	return p.h.plugins.Restart(ctx, name)
+}
 
 func pluginData(s pluginhost.State) control.PluginData {
 	d := control.PluginData{State: s.State, PID: s.PID, Version: s.Version, Restarts: s.Restarts}
