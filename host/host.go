@@ -13,6 +13,7 @@ import (
 	"github.com/oklog/run"
 
 	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/journal"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
@@ -231,7 +232,7 @@ func (h *Host) stopOne(ctx context.Context, gw *gateway) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		o, err := gw.engine.Stop(ctx, false)
+		o, err := gw.engine.Stop(ctx, engine.How{})
 		if err != nil || o.Kind == lifecycle.OutcomeFailed {
 			gw.log.Error("gateway could not be stopped", "error", errorOf(o, err))
 		}
@@ -241,7 +242,7 @@ func (h *Host) stopOne(ctx context.Context, gw *gateway) {
 		return
 	case <-h.kill:
 	}
-	if _, err := gw.engine.Stop(ctx, true); err != nil {
+	if _, err := gw.engine.Stop(ctx, engine.How{Now: true}); err != nil {
 		gw.log.Error("gateway could not be killed", "error", err)
 	}
 	<-done

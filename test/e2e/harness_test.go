@@ -295,6 +295,7 @@ type gatewayStatus struct {
 	Restarts int      `json:"restarts"`
 	LaunchID string   `json:"launchId"`
 	Port     int      `json:"port"`
+	BootID   string   `json:"bootId"`
 	Drift    []string `json:"drift"`
 	UptimeMs *int64   `json:"uptimeMs"`
 	Error    *struct {

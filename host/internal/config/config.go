@@ -148,6 +148,7 @@ type Reconnect struct {
 	Attempts     int           `toml:"attempts" min:"1" max:"10000"`
 	StableAfter  time.Duration `toml:"stable_after" min:"100ms" max:"24h"`
 	AfterCap     string        `toml:"after_cap" oneof:"slow|stop"`
+	Jitter       float64       `toml:"jitter" min:"0" max:"0.9"` // of the delay, to either side
 	SlowInterval time.Duration `toml:"slow_interval" min:"1s" max:"24h"`
 }
 

@@ -166,16 +166,32 @@ func (e *Engine) Start(ctx context.Context) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.StartRequested{Command: id} })
 }
 
-// Stop ends the gateway; now kills it without the grace.
-func (e *Engine) Stop(ctx context.Context, now bool) (lifecycle.Outcome, error) {
+// How is how a gateway is stopped.
+type How struct {
+	Now   bool // kill it without the grace
+	Drain bool // let work in flight end first
+}
+
+// Stop ends the gateway.
+func (e *Engine) Stop(ctx context.Context, how How) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
-		return lifecycle.StopRequested{Command: id, Now: now}
+		return lifecycle.StopRequested{Command: id, Now: how.Now, Drain: how.Drain}
 	})
 }
 
-// Restart ends the gateway and starts it again.
-func (e *Engine) Restart(ctx context.Context) (lifecycle.Outcome, error) {
-	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.RestartRequested{Command: id} })
+// Restart ends the gateway and starts it again. With a delay it waits so long for further wishes of the kind first, and starts nothing that
+// is down.
+func (e *Engine) Restart(ctx context.Context, delay time.Duration) (lifecycle.Outcome, error) {
+	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
+		return lifecycle.RestartRequested{Command: id, Delay: delay}
+	})
+}
+
+// Reload makes the gateway read its configuration again, within its process where its release can, by a restart where not.
+func (e *Engine) Reload(ctx context.Context, delay time.Duration) (lifecycle.Outcome, error) {
+	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
+		return lifecycle.ReloadRequested{Command: id, Delay: delay}
+	})
 }
 
 func (e *Engine) do(ctx context.Context, input func(lifecycle.CommandID) lifecycle.Input) (lifecycle.Outcome, error) {

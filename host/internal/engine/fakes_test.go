@@ -25,6 +25,7 @@ type scene struct {
 	stops    int
 	opens    int
 	repairs  int
+	reloads  int
 	discards []lc.LaunchID
 	changes  []engine.Change
 	dialled  int               // port of the newest session
@@ -40,6 +41,7 @@ type scene struct {
 	Holder       lc.Holder
 	Diagnosis    engine.Diagnosis
 	RepairErr    error
+	ReloadErr    error
 	PanicIn      string
 
 	live map[*session]engine.SessionEvents
@@ -62,9 +64,24 @@ func newScene() *scene {
 
 func (s *scene) ports() engine.Ports {
 	return engine.Ports{
-		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Output: s, Medic: medic{s}, Observer: s,
+		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Hooks: nothing{}, Manners: manners{s}, Output: s, Medic: medic{s}, Observer: s,
 	}
 }
+
+type nothing struct{}
+
+func (nothing) Run(context.Context) error { return nil }
+
+type manners struct{ s *scene }
+
+func (m manners) Reload(_ context.Context, _ engine.Session, _ lc.LaunchID) error {
+	m.s.mu.Lock()
+	defer m.s.mu.Unlock()
+	m.s.reloads++
+	return m.s.ReloadErr
+}
+
+func (m manners) Drain(context.Context, engine.Session) error { return nil }
 
 type servicesOK struct{}
 

@@ -23,6 +23,8 @@ const (
 	sessionDeadline  = 45 * time.Second
 	diagnoseDeadline = 5 * time.Minute
 	repairDeadline   = 15 * time.Minute
+	hooksDeadline    = 2 * time.Hour   // each hook has its own
+	drainDeadline    = 6 * time.Minute // OpenClaw's own drain takes up to 325 s (gateway-facts.md §4)
 )
 
 // perform starts one effect. Operations run beside the loop and answer by an input.
@@ -38,6 +40,29 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 		})
 	case lifecycle.ProbePort:
 		e.run(ctx, eff.Op, shortDeadline, eff, e.probePort)
+	case lifecycle.RunHooks:
+		e.run(ctx, eff.Op, hooksDeadline, eff, func(ctx context.Context) lifecycle.Input {
+			err := e.ports.Hooks.Run(ctx)
+			return lifecycle.HooksDone{Result: resultOf(err), Problem: ProblemOf(err)}
+		})
+	case lifecycle.Reload:
+		s := e.sessions[eff.Session]
+		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input {
+			err := ErrNotConnected
+			if s != nil {
+				err = e.ports.Manners.Reload(ctx, s, eff.Launch)
+			}
+			return lifecycle.Reloaded{Result: resultOf(err), Problem: ProblemOf(err)}
+		})
+	case lifecycle.Drain:
+		s := e.sessions[eff.Session]
+		e.run(ctx, eff.Op, drainDeadline, eff, func(ctx context.Context) lifecycle.Input {
+			err := ErrNotConnected
+			if s != nil {
+				err = e.ports.Manners.Drain(ctx, s)
+			}
+			return lifecycle.Drained{Problem: ProblemOf(err)}
+		})
 	case lifecycle.PrepareLaunch:
 		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input {
 			id, err := e.ports.Launches.Prepare(ctx)
@@ -134,6 +159,12 @@ func failed(eff lifecycle.Effect, p lifecycle.Problem) lifecycle.Input {
 		return lifecycle.ServicesCleared{Result: lifecycle.Failed, Problem: p}
 	case lifecycle.ProbePort:
 		return lifecycle.PortProbed{Holder: lifecycle.HolderStranger, Problem: p}
+	case lifecycle.RunHooks:
+		return lifecycle.HooksDone{Result: lifecycle.Failed, Problem: p}
+	case lifecycle.Reload:
+		return lifecycle.Reloaded{Result: lifecycle.Unknown, Problem: p}
+	case lifecycle.Drain:
+		return lifecycle.Drained{Problem: p}
 	case lifecycle.PrepareLaunch:
 		return lifecycle.LaunchPrepared{Result: lifecycle.Failed, Problem: p}
 	case lifecycle.Launch:

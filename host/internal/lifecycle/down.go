@@ -15,6 +15,7 @@ func (t *turn) bringDown(after After, cause Problem, grace time.Duration) {
 	if cause.Code != "" {
 		t.s.Cause = cause
 	}
+	t.s.reload = nil
 	t.cancelAllBut(TimerStart, after == AfterFailed || after == AfterBegin)
 	t.enter(PhaseClearing)
 	t.dropSession()
@@ -29,7 +30,7 @@ func (t *turn) bringDown(after After, cause Problem, grace time.Duration) {
 
 func (t *turn) cancelAllBut(kind OpKind, keep bool) {
 	for _, id := range t.pendingIDs() {
-		if keep && t.s.Pending[id].Kind == kind {
+		if have := t.s.Pending[id].Kind; have == TimerRefresh || keep && have == kind {
 			continue
 		}
 		t.cancel(id)
@@ -221,7 +222,9 @@ func (t *turn) retryOrFail() {
 // toError is the end of a road: it is answered, shown, and left alone or tried slowly.
 func (t *turn) toError(p Problem) {
 	t.cancelAll()
+	t.disarm(TimerRefresh) // whoever waits for it is answered now
 	t.dropSession()
+	t.s.reload = nil
 	t.enter(PhaseError)
 	t.s.Flow, t.s.After, t.s.Err = FlowNone, AfterNothing, &p
 	t.s.slow = true // what comes by itself now is slow (invariant 5)
@@ -248,7 +251,8 @@ func (t *turn) backOff() {
 		return
 	}
 	t.cancelAll()
-	delay := t.p.backoff(t.s.Reconnects)
+	delay := t.p.backoff(t.s.Reconnects, t.s.Epoch<<32+uint64(t.s.nextOp))
+	delay = max(delay, t.s.RestartedAt.Add(t.p.RestartCooldown).Sub(t.now)) // B198
 	t.s.Reconnects++
 	t.s.Flow = FlowRevive
 	t.enter(PhaseBackoff)

@@ -16,7 +16,9 @@ func (t *turn) processExited(in ProcessExited) {
 	case PhaseClearing: // Terminated answers when the rest of the tree is gone, too
 	case PhaseError:
 		t.bringDown(AfterGiveUp, *t.s.Err, t.p.Grace)
-	case PhaseRunning, PhaseVerifying:
+	case PhaseDraining:
+		t.bringDown(AfterRest, Problem{}, t.p.Grace)
+	case PhaseRunning, PhaseVerifying, PhaseReloading:
 		t.lost(Problem{Code: "exited", Message: "the gateway ended: " + describe(in.Exit)})
 	default:
 		if t.s.Flow == FlowRejoin {
@@ -50,9 +52,9 @@ func (t *turn) watchLost(in WatchLost) {
 		return
 	}
 	switch t.s.Phase {
-	case PhaseClearing, PhaseError:
+	case PhaseClearing, PhaseError, PhaseDraining:
 		t.ignore("lost watch while ending the launch")
-	case PhaseRunning, PhaseVerifying, PhaseReady, PhaseConnecting:
+	case PhaseRunning, PhaseVerifying, PhaseReloading, PhaseReady, PhaseConnecting:
 		if t.p.OnShimLoss == ShimLossKeep {
 			t.unwatched(in.Problem.Message)
 			return
@@ -64,7 +66,7 @@ func (t *turn) watchLost(in WatchLost) {
 }
 
 func (t *turn) loseUnwatched(p Problem) {
-	if t.s.Phase == PhaseRunning || t.s.Phase == PhaseVerifying {
+	if t.s.Public() == Running {
 		t.lost(p)
 		return
 	}
@@ -102,7 +104,11 @@ func (t *turn) sessionClosed(in SessionClosed) {
 	}
 	t.s.Cause = Problem{Code: "session_lost", Message: fmt.Sprintf("the session was lost (close code %d)", in.Code)}
 	t.s.Session, t.s.Hello, t.s.ConnectedAt = 0, nil, time.Time{}
-	t.disarm(TimerSilence, OpVerify)
+	t.disarm(TimerSilence, TimerReload, OpVerify, OpReload)
+	if t.s.Phase == PhaseDraining { // it ended before its work did
+		t.bringDown(AfterRest, Problem{}, t.p.Grace)
+		return
+	}
 	within := t.p.RejoinWithin
 	if in.Announce == AnnounceRestart { // expected: costs no attempt, has its own deadline (B205)
 		within = max(in.Expected, 0) + t.p.RestartSlack
@@ -144,6 +150,10 @@ func (t *turn) sessionAlive(in SessionAlive) {
 // silence is the deadline since the last sign of life; only then one call decides (B274). The timer is not moved by every
 // frame: when it fires early it is set for the rest.
 func (t *turn) silence() {
+	if t.s.Phase != PhaseRunning { // a reload has its own deadline
+		t.arm(TimerSilence, t.p.Silence)
+		return
+	}
 	silent := t.now.Sub(t.s.LastAlive)
 	if silent < t.p.Silence {
 		t.arm(TimerSilence, t.p.Silence-max(silent, 0))
@@ -154,12 +164,17 @@ func (t *turn) silence() {
 }
 
 func (t *turn) verified(in Verified) {
+	if t.s.Phase != PhaseVerifying {
+		t.ignore("answer to a verification that is over")
+		return
+	}
 	if in.Alive || t.s.LastAlive.After(t.s.PhaseSince) { // a sign of life during the call counts (B277)
 		if in.Alive {
 			t.s.LastAlive = t.now
 		}
 		t.enter(PhaseRunning)
 		t.arm(TimerSilence, t.p.Silence)
+		t.refresh()
 		return
 	}
 	cause := Problem{
@@ -182,11 +197,7 @@ func (t *turn) symptomSeen(in SymptomSeen) {
 	case in.Launch != t.s.Launch:
 		t.ignore("symptom of launch %s, which is not ours now", in.Launch)
 	case in.Symptom == SymptomChannelsSuppressed:
-		t.condition(Condition{
-			Code: "channels-suppressed", Message: in.Text,
-			Hint: "the gateway's crash-loop breaker holds its channels back after three unclean ends in 5 minutes; " +
-				"restart it once that window has passed",
-		})
+		t.suppressed(in.Text)
 	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin:
 		t.s.Flow = FlowRevive
 		t.s.Attempt, t.s.Repaired = 1, false
@@ -204,4 +215,28 @@ func (t *turn) condition(c Condition) {
 	}
 	c.Since = t.now
 	t.s.Conditions = append(t.s.Conditions, c)
+}
+
+// breakerWindow is how far back OpenClaw's crash-loop breaker looks for unclean ends, with a margin (gateway-facts.md §4).
+const breakerWindow = 310 * time.Second
+
+// suppressed: the gateway came up healthy with its channels off, since it ended uncleanly three times within its window. That clears
+// only by a start after the window, so one graceful restart is made then.
+func (t *turn) suppressed(text string) {
+	at := t.now.Add(breakerWindow)
+	t.condition(Condition{
+		Code: "channels-suppressed", Message: text,
+		Hint: "the gateway's crash-loop breaker holds its channels back after three unclean ends in 5 minutes; it is restarted at " +
+			at.UTC().Format("15:04:05") + " UTC, when that window has passed, or by `gatehost restart` after it",
+	})
+	if _, armed := t.s.pendingOf(TimerBreaker); !armed {
+		t.arm(TimerBreaker, breakerWindow)
+	}
+}
+
+func (t *turn) breakerOver() {
+	if t.s.Attached || !t.canRefresh() { // busy, or not ours: a start from now on has its channels anyway
+		return
+	}
+	t.restartNow(Problem{Code: "channels_suppressed", Message: "the gateway's crash-loop breaker had switched its channels off; its window has passed"})
 }

@@ -17,6 +17,14 @@ func Step(p Policy, s State, in Input, now time.Time) (State, []Effect) {
 		t.stop(in)
 	case RestartRequested:
 		t.restart(in)
+	case ReloadRequested:
+		t.reloadRequested(in)
+	case HooksDone:
+		answer(t, in.Op, func(op Op) { t.hooksDone(op, in) })
+	case Reloaded:
+		answer(t, in.Op, func(Op) { t.reloaded(in) })
+	case Drained:
+		answer(t, in.Op, func(Op) { t.drained(in) })
 	case Recovered:
 		answer(t, in.Op, func(Op) { t.recovered(in) })
 	case ServicesCleared:
@@ -143,7 +151,9 @@ func (t *turn) cancel(id OpID) {
 // cancelAll ends everything that the present flow has under way.
 func (t *turn) cancelAll() {
 	for _, id := range t.pendingIDs() {
-		t.cancel(id)
+		if t.s.Pending[id].Kind != TimerRefresh { // wishes outlive flows
+			t.cancel(id)
+		}
 	}
 }
 

@@ -43,6 +43,7 @@ func (d *drive) launched(id lc.LaunchID) {
 	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
 	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
 	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
+	d.feed(lc.HooksDone{Op: last[lc.RunHooks](d).Op, Result: lc.OK})
 	d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: id})
 	d.feed(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: id, Live: true, Watched: true}})
 }

@@ -83,6 +83,7 @@ func btoi(b bool) int {
 
 func (t *turn) adopt(inst Instance) {
 	t.s.Launch, t.s.Process, t.s.Adopted, t.s.Drift = inst.Launch, inst.Process, true, inst.Drift
+	t.s.SpawnedAt = inst.Process.StartedAt
 	if len(inst.Drift) > 0 {
 		t.condition(Condition{
 			Code: "drift", Message: "the gateway was launched with another configuration than the present one: " + strings.Join(inst.Drift, ", "),
@@ -108,13 +109,26 @@ func (t *turn) servicesCleared(in ServicesCleared) {
 func (t *turn) portProbed(in PortProbed) {
 	switch {
 	case in.Holder == HolderNobody:
-		t.enter(PhasePreparing)
-		t.emit(PrepareLaunch{Op: t.open(Op{Kind: OpPrepare})})
+		t.enter(PhaseHooks)
+		t.emit(RunHooks{Op: t.open(Op{Kind: OpHooks})})
 	case in.Holder == HolderGateway && t.p.OnConflict == ConflictAttach:
 		t.s.Attached = true
 		t.waitReady()
 	default: // named, never touched (B103)
 		t.bringDown(AfterGiveUp, in.Problem, t.p.Grace)
+	}
+}
+
+// hooksDone: what the hooks changed is known to be done, whether anybody still wants the launch or not.
+func (t *turn) hooksDone(op Op, in HooksDone) {
+	switch {
+	case op.Abandoned:
+		t.cleared()
+	case in.Result != OK:
+		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
+	default:
+		t.enter(PhasePreparing)
+		t.emit(PrepareLaunch{Op: t.open(Op{Kind: OpPrepare})})
 	}
 }
 
@@ -132,7 +146,8 @@ func (t *turn) launchPrepared(in LaunchPrepared) {
 		return
 	}
 	t.disown()
-	t.s.Launch = in.Launch
+	t.s.Launch, t.s.SpawnedAt = in.Launch, t.now
+	t.cover(waitStart, waitRestart, waitReload)
 	t.enter(PhaseLaunching)
 	t.emit(Launch{Op: t.open(Op{Kind: OpLaunch, Launch: in.Launch}), Launch: in.Launch})
 }
@@ -237,12 +252,11 @@ func (t *turn) sessionOpened(in SessionOpened) {
 	t.s.Flow, t.s.Err, t.s.Cause = FlowNone, nil, Problem{}
 	t.enter(PhaseRunning)
 	t.arm(TimerSilence, t.p.Silence)
-	t.succeed(waitStart, waitRestart)
-	if t.releaseHeld() {
-		t.s.Epoch++
-		t.s.Flow = FlowStart
-		t.bringDown(AfterRestart, Problem{}, t.p.Grace)
+	if t.reloadProven(in.Hello) {
+		return
 	}
+	t.succeed(waitStart, waitRestart, waitReload)
+	t.refresh()
 }
 
 func (t *turn) sessionRefused(in SessionRefused) {
@@ -323,6 +337,12 @@ func (t *turn) timerFired(kind OpKind) {
 		t.silence()
 	case TimerTerminate:
 		t.terminate(t.p.Grace)
+	case TimerRefresh:
+		t.refresh()
+	case TimerReload:
+		t.reloadFailed(fmt.Sprintf("the gateway took the reload, and did not restart within %v", t.p.ReloadSettle))
+	case TimerBreaker:
+		t.breakerOver()
 	default:
 		t.ignore("timer of kind %s", kind)
 	}

@@ -24,6 +24,7 @@ type world struct {
 	timers map[lc.OpID]time.Time
 
 	nextLaunch   int
+	generation   int
 	nextCommand  lc.CommandID
 	procs        map[lc.LaunchID]bool // alive
 	known        map[lc.LaunchID]bool // has a trace
@@ -234,6 +235,12 @@ func (w *world) answerOne(i int) {
 			}
 		}
 		w.feed(lc.PortProbed{Op: e.Op, Holder: h, Problem: w.problem()})
+	case lc.RunHooks:
+		w.feed(lc.HooksDone{Op: e.Op, Result: w.result(), Problem: w.problem()})
+	case lc.Reload:
+		w.feed(lc.Reloaded{Op: e.Op, Result: w.result(), Problem: w.problem()})
+	case lc.Drain:
+		w.feed(lc.Drained{Op: e.Op, Problem: w.problem()})
 	case lc.PrepareLaunch:
 		w.nextLaunch++
 		id := lc.LaunchID(fmt.Sprintf("L%d", w.nextLaunch))
@@ -253,7 +260,10 @@ func (w *world) answerOne(i int) {
 	case lc.OpenSession:
 		if w.result() == lc.OK {
 			w.sessions[e.Session] = true
-			w.feed(lc.SessionOpened{Op: e.Op, Session: e.Session})
+			if rapid.Bool().Draw(w.t, "new generation") {
+				w.generation++
+			}
+			w.feed(lc.SessionOpened{Op: e.Op, Session: e.Session, Hello: lc.Hello{BootID: fmt.Sprint(w.generation)}})
 			return
 		}
 		w.feed(lc.SessionRefused{Op: e.Op, Session: e.Session, Retryable: rapid.Bool().Draw(w.t, "retryable"), Problem: w.problem()})
