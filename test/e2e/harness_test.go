@@ -303,6 +303,9 @@ type gatewayStatus struct {
 		Message string `json:"message"`
 		Hint    string `json:"hint"`
 	} `json:"error"`
+	Conditions []struct {
+		Code string `json:"code"`
+	} `json:"conditions"`
 	LastExit *struct {
 		Code   *int   `json:"code"`
 		Signal string `json:"signal"`

@@ -13,7 +13,6 @@ var unimplemented = []string{
 	"control.tcp", "control.token_file",
 	"metrics.enabled",
 	"plugins.*.sandbox", "plugins.*.user", "plugins.*.transport", "plugins.*.call_timeout",
-	"gateways.*.liveness.pong_timeout",
 	"gateways.*.repair.restore",
 }
 

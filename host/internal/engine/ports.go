@@ -113,6 +113,10 @@ type SessionStats struct {
 	Methods     []string // that the gateway advertised
 	LastFrameAt time.Time
 	RTT         time.Duration
+	MissedPongs int // pings without an answer in time
+	Unanswered  int // of them, in a row up to now
+	MissedTicks int // tick intervals without any frame
+	BadFrames   int // frames that made no sense
 }
 
 // Refused is why a session could not be opened.
