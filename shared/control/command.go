@@ -85,6 +85,7 @@ type LogsQuery struct {
 // LogLine is one line of NDJSON of a gateway's output.
 type LogLine struct {
 	Cursor    uint64   `json:"cursor,omitempty"`
+	Line      uint64   `json:"line,omitempty"` // which line of its launch, of both streams together
 	Time      Time     `json:"time,omitzero"`
 	LaunchID  string   `json:"launchId,omitempty"`
 	Stream    string   `json:"stream,omitempty"` // stdout, stderr

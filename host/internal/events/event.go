@@ -51,7 +51,8 @@ type Sized interface{ EventSize() int }
 
 // Line is Data about a line of output that knows its place, so that a log knows how far each launch was read.
 type Line interface {
-	OutputPlace() (launch string, cursor uint64)
+	// OutputPlace is the launch, the place after the line, and how many lines of the launch ended up to there; 0: not known.
+	OutputPlace() (launch string, cursor, line uint64)
 }
 
 // base is what an event takes in memory besides its Data, and what is assumed of Data that does not tell.

@@ -24,10 +24,10 @@ type line struct {
 	text   string
 }
 
-func (l line) OutputPlace() (string, uint64) { return l.launch, l.cursor }
+func (l line) OutputPlace() (string, uint64, uint64) { return l.launch, l.cursor, l.cursor / 10 }
 
 func (l line) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]any{"launchId": l.launch, "cursor": l.cursor, "text": l.text})
+	return json.Marshal(map[string]any{"launchId": l.launch, "cursor": l.cursor, "line": l.cursor / 10, "text": l.text})
 }
 
 var epoch = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -53,6 +53,14 @@ func open(t *testing.T, dir string, o journal.Options) *journal.Journal {
 	return j
 }
 
+func outputOf(j *journal.Journal, launch string) uint64 {
+	cursor, line := j.Output(launch)
+	if line != cursor/10 {
+		return 1<<63 + line // not the line of the place
+	}
+	return cursor
+}
+
 func cursors(t *testing.T, r journal.Reader, after uint64) []uint64 {
 	t.Helper()
 	var out []uint64
@@ -68,7 +76,7 @@ func cursors(t *testing.T, r journal.Reader, after uint64) []uint64 {
 func TestWhatWasWrittenIsReadAgainByTheNextHost(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	j := open(t, dir, journal.Options{Host: "1.0.0"})
-	if j.Last() != 0 || j.Oldest() != 0 || j.Output("a") != 0 {
+	if j.Last() != 0 || j.Oldest() != 0 || outputOf(j, "a") != 0 {
 		t.Error("an empty journal is not empty")
 	}
 	e := fact(10)
@@ -76,8 +84,8 @@ func TestWhatWasWrittenIsReadAgainByTheNextHost(t *testing.T) {
 	j.Append([]events.Event{e, output(11, "a", 100), output(12, "a", 200), output(13, "b", 7)})
 	// no Close: the host was killed
 	next := open(t, dir, journal.Options{})
-	if next.Last() != 13 || next.Output("a") != 200 || next.Output("b") != 7 || next.Oldest() != 10 {
-		t.Errorf("last %d, a %d, b %d, oldest %d", next.Last(), next.Output("a"), next.Output("b"), next.Oldest())
+	if next.Last() != 13 || outputOf(next, "a") != 200 || outputOf(next, "b") != 7 || next.Oldest() != 10 {
+		t.Errorf("last %d, a %d, b %d, oldest %d", next.Last(), outputOf(next, "a"), outputOf(next, "b"), next.Oldest())
 	}
 	next.Append([]events.Event{fact(20)})
 	if got := cursors(t, next.Reader, 0); !slices.Equal(got, []uint64{10, 11, 12, 13, 20}) {
@@ -112,8 +120,8 @@ func TestHalfALineAtTheEndCostsThatLineOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		next := open(t, dir, journal.Options{})
-		if next.Last() != 2 || next.Output("a") != 5 {
-			t.Fatalf("cut at %d: last %d, output %d", cut, next.Last(), next.Output("a"))
+		if next.Last() != 2 || outputOf(next, "a") != 5 {
+			t.Fatalf("cut at %d: last %d, output %d", cut, next.Last(), outputOf(next, "a"))
 		}
 		next.Append([]events.Event{output(3, "a", 6)})
 		if got := cursors(t, next.Reader, 0); !slices.Equal(got, []uint64{1, 2, 3}) {
@@ -147,11 +155,11 @@ func TestSegmentsRotateAndTheOldestGo(t *testing.T) {
 		t.Errorf("oldest %d, got %v", oldest, got)
 	}
 	next := open(t, dir, journal.Options{})
-	if next.Output("quiet") != 42 {
-		t.Errorf("place of the quiet launch = %d", next.Output("quiet"))
+	if outputOf(next, "quiet") != 42 {
+		t.Errorf("place of the quiet launch = %d", outputOf(next, "quiet"))
 	}
 	next.Forget("quiet")
-	if next.Output("quiet") != 0 {
+	if outputOf(next, "quiet") != 0 {
 		t.Error("a launch that is over is not forgotten")
 	}
 }
@@ -245,8 +253,8 @@ func TestSegmentThatCannotBeUnderstoodIsSetAside(t *testing.T) {
 			if aside, _ := filepath.Glob(bad + ".broken-*"); len(aside) != 1 {
 				t.Errorf("set aside: %v", aside)
 			}
-			if next.Last() < 7 || next.Output("a") != 3 {
-				t.Errorf("last %d, output %d", next.Last(), next.Output("a"))
+			if next.Last() < 7 || outputOf(next, "a") != 3 {
+				t.Errorf("last %d, output %d", next.Last(), outputOf(next, "a"))
 			}
 			next.Append([]events.Event{fact(next.Last() + 1)})
 			if got := cursors(t, next.Reader, 0); len(got) != 3 {
