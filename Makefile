@@ -34,6 +34,7 @@ build: ## build everything into bin/
 	@$(GO_BUILD) -o $(BIN)/gatehost-shim ./cmd/gatehost-shim
 	@$(GO_BUILD) -o $(BIN)/gateway-emulator ./cmd/gateway-emulator
 	@$(GO_BUILD) -o $(BIN)/protocol-only ./test/e2e/testdata/protocol-only
+	@$(GO_BUILD) -o $(BIN)/bad-plugin ./test/e2e/testdata/bad-plugin
 	@for p in plugins/*/cmd/*; do $(GO_BUILD) -o $(BIN)/plugins/$$(basename $$p) ./$$p; done
 	@$(GO_BUILD) -o /dev/null ./examples/doctor-minimal
 

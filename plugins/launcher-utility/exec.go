@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -161,6 +162,10 @@ func abandon(ctx context.Context, dir string) {
 	_ = shim.Remove(dir) // refused while anything lives: the next start of the plugin gets it
 }
 
+// leftoverAge is how long a command that is over belongs to the process that ran it: that may be alive, and be about to tell how it
+// ended, while we start to take its place.
+const leftoverAge = 2 * execCleanup
+
 // removeLeftovers forgets commands that are over; those that run end by themselves, for they are orphaned.
 func removeLeftovers(dir string) {
 	bundles, err := shim.List(dir)
@@ -168,8 +173,20 @@ func removeLeftovers(dir string) {
 		return
 	}
 	for _, b := range bundles {
-		if b.Status == shim.StatusFailed || b.Status == shim.StatusEnded {
+		if (b.Status == shim.StatusFailed || b.Status == shim.StatusEnded) && time.Since(overSince(b)) > leftoverAge {
 			_ = shim.Remove(b.Dir) // fails while its shim lives: the next start gets it
 		}
 	}
+}
+
+// overSince is when a command ended, or was last written about.
+func overSince(b shim.Bundle) time.Time {
+	var at time.Time
+	if fi, err := os.Stat(b.Dir); err == nil {
+		at = fi.ModTime()
+	}
+	if b.Exit != nil && b.Exit.At.After(at) {
+		at = b.Exit.At
+	}
+	return at
 }

@@ -58,6 +58,7 @@ func build(dir string) error {
 		"plugins/launcher-launchd": "plugins/launcher-launchd/cmd/launcher-launchd",
 		"plugins/doctor":           "plugins/doctor/cmd/doctor",
 		"protocol-only":            "test/e2e/testdata/protocol-only",
+		"bad-plugin":               "test/e2e/testdata/bad-plugin",
 	} {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, out), "../../"+pkg)
 		if text, err := cmd.CombinedOutput(); err != nil {
