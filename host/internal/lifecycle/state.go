@@ -33,6 +33,7 @@ const (
 	TimerSilence    OpKind = "timer-silence"
 	TimerSlow       OpKind = "timer-slow"
 	TimerTerminate  OpKind = "timer-terminate"
+	TimerRepair     OpKind = "timer-repair"
 )
 
 // Op is a pending operation or timer.
@@ -96,6 +97,7 @@ type State struct {
 	Attempt       int // in this flow, from 1
 	Repaired      bool
 	repairUnknown bool
+	repairLost    bool // a repair was cut off and had done nothing
 	killTries     int
 	Reconnects    int  // automatic attempts since the last stable period (invariant 5)
 	slow          bool // an error ended the fast attempts: what comes by itself now is slow

@@ -11,7 +11,7 @@ import (
 // begin walks the road up from its first phase, as a new flow.
 func (t *turn) begin(f Flow) {
 	t.cancelAll()
-	t.s.Flow, t.s.Attempt, t.s.Repaired, t.s.repairUnknown = f, 1, false, false
+	t.s.Flow, t.s.Attempt, t.s.Repaired, t.s.repairUnknown, t.s.repairLost = f, 1, false, false, false
 	t.s.Err = nil
 	t.arm(TimerStart, t.p.StartTimeout)
 	t.attempt()
@@ -318,6 +318,8 @@ func (t *turn) timerFired(kind OpKind) {
 		t.silence()
 	case TimerTerminate:
 		t.terminate(t.p.Grace)
+	case TimerRepair:
+		t.diagnose()
 	default:
 		t.ignore("timer of kind %s", kind)
 	}
