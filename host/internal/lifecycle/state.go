@@ -27,13 +27,13 @@ const (
 	TimerProbe      OpKind = "timer-probe"
 	TimerNoProgress OpKind = "timer-no-progress"
 	TimerStart      OpKind = "timer-start"
+	TimerRepair     OpKind = "timer-repair"
 	TimerRetry      OpKind = "timer-retry"
 	TimerBackoff    OpKind = "timer-backoff"
 	TimerRejoin     OpKind = "timer-rejoin"
 	TimerSilence    OpKind = "timer-silence"
 	TimerSlow       OpKind = "timer-slow"
 	TimerTerminate  OpKind = "timer-terminate"
-	TimerRepair     OpKind = "timer-repair"
 )
 
 // Op is a pending operation or timer.

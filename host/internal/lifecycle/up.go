@@ -302,6 +302,8 @@ func (t *turn) timerFired(kind OpKind) {
 			Message: fmt.Sprintf("the gateway did not become ready within %v", t.p.StartTimeout),
 			Hint:    "look at its output with `gatehost logs`; raise ready.timeout if it is only slow",
 		}, t.p.Grace)
+	case TimerRepair:
+		t.diagnose()
 	case TimerRetry:
 		t.attempt()
 	case TimerBackoff:
@@ -318,8 +320,6 @@ func (t *turn) timerFired(kind OpKind) {
 		t.silence()
 	case TimerTerminate:
 		t.terminate(t.p.Grace)
-	case TimerRepair:
-		t.diagnose()
 	default:
 		t.ignore("timer of kind %s", kind)
 	}
