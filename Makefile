@@ -47,7 +47,7 @@ tools: $(TOOLS)/.complete ## build the pinned tools into the cache
 $(TOOLS)/.complete:
 	@build/tools.sh $(TOOLS)
 
-SUITES := unit e2e real
+SUITES := unit e2e chaos real
 
 # One suite after the other, all of them also when one fails; the last line is the count of all tests.
 .PHONY: test
@@ -67,13 +67,26 @@ test-unit: tools ## tests without built binaries or real gateways
 .PHONY: test-e2e
 test-e2e: tools build ## built binaries against the emulator
 	@mkdir -p $(RESULTS)
-	GATEHOST_BIN=$(BIN) $(GOTESTSUM) --jsonfile $(RESULTS)/e2e.json -- $$(build/race.sh) -shuffle=on -count=1 -timeout 15m -p 1 ./test/...
+	GATEHOST_BIN=$(BIN) $(GOTESTSUM) --jsonfile $(RESULTS)/e2e.json -- $$(build/race.sh) -shuffle=on -count=1 -timeout 15m -p 1 \
+	  $$(go list ./test/... | grep -v /test/chaos)
 
 .PHONY: test-real
 test-real: tools build openclaw ## built binaries against the real OpenClaw, one gateway at a time
 	@mkdir -p $(RESULTS)
 	GATEHOST_BIN=$(BIN) GATEHOST_OPENCLAW=$(OPENCLAW) $(GOTESTSUM) --jsonfile $(RESULTS)/real.json -- \
 	  $$(build/race.sh) -shuffle=on -count=1 -timeout 20m -p 1 -parallel 1 -tags real -run OpenClaw ./host/internal/session ./test/...
+
+.PHONY: test-chaos
+test-chaos: tools build ## CHAOS_DURATION (default 60s) of random kills; CHAOS_SEED replays
+	@mkdir -p $(RESULTS)
+	GATEHOST_BIN=$(BIN) CHAOS_REPORT=$(RESULTS)/chaos.md $(GOTESTSUM) --jsonfile $(RESULTS)/chaos.json -- \
+	  $$(build/race.sh) -count=1 -timeout 15m ./test/chaos
+
+.PHONY: chaos
+chaos: build openclaw ## ten minutes of random kills, a real gateway among the killed; see docs/reliability.md
+	@mkdir -p $(RESULTS)
+	GATEHOST_BIN=$(BIN) GATEHOST_OPENCLAW=$(OPENCLAW) CHAOS_DURATION=$${CHAOS_DURATION:-10m} CHAOS_REPORT=$(RESULTS)/chaos.md \
+	  go test $$(build/race.sh) -v -count=1 -timeout 40m ./test/chaos
 
 .PHONY: check
 check: golangci vet arch proto-check ## the quick round: what lint reads, and the tests without real gateways

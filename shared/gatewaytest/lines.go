@@ -26,10 +26,32 @@ func (r *run) flood(lines int) {
 	}
 	r.print(r.stderr, fmt.Sprintf("flood: ended after %d lines in %d ms, the slowest took %d ms",
 		lines, time.Since(began).Milliseconds(), slowest.Milliseconds()))
+	r.tasks.Go(r.tellPrinted)
+}
+
+// tellPrinted keeps the number of all lines of the process in CountFile, from the end of a flood on.
+func (r *run) tellPrinted() {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for told := -1; ; {
+		r.program.mu.Lock()
+		n := r.printed
+		r.program.mu.Unlock()
+		if n != told {
+			told = n
+			_ = os.WriteFile(CountFile(r.stateDir(), r.env["GATEHOST_LAUNCH_ID"]), []byte(strconv.Itoa(n)), 0o600) // a full disk keeps no count
+		}
+		select {
+		case <-tick.C:
+		case <-r.ctx.Done():
+			return
+		}
+	}
 }
 
 // CountFile is where count-lines keeps how many lines it has printed, below the state directory: written after each line, so that
-// it tells of all lines but perhaps the last one, however the process ends.
+// it tells of all lines but perhaps the last one, however the process ends. After a flood-stderr it holds the number of all lines of
+// the process instead, at most 50 ms old.
 func CountFile(stateDir, launch string) string {
 	return filepath.Join(stateDir, "tmp", "emulator-count-"+launch)
 }

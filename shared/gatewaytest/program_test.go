@@ -55,6 +55,7 @@ type program struct {
 	cmd         *exec.Cmd
 	out, errOut *buffer
 	port        int
+	state       string
 	done        chan struct{}
 }
 
@@ -84,7 +85,7 @@ func command(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 
 func launch(t *testing.T, dir string, env ...string) *program {
 	t.Helper()
-	p := &program{t: t, port: freePort(t), out: &buffer{}, errOut: &buffer{}, done: make(chan struct{})}
+	p := &program{t: t, port: freePort(t), state: filepath.Join(dir, "state"), out: &buffer{}, errOut: &buffer{}, done: make(chan struct{})}
 	p.cmd = command(t, dir, env, "gateway", "--port", strconv.Itoa(p.port), "--bind", "loopback", "--allow-unconfigured")
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.errOut
 	p.cmd.WaitDelay = 100 * time.Millisecond // for those that leave a grandchild with the pipe
@@ -391,6 +392,12 @@ func TestMisbehavioursOfTheProcess(t *testing.T) {
 			if n != 2000 {
 				t.Errorf("lines = %d", n)
 			}
+			var kept string
+			eventually(t, "the count of all lines", func() bool {
+				data, _ := os.ReadFile(gatewaytest.CountFile(p.state, ""))
+				kept = string(data)
+				return kept == strconv.Itoa(strings.Count(p.out.String()+p.errOut.String(), "\n"))
+			})
 		}},
 		{"print-token", func(t *testing.T, p *program) {
 			eventually(t, "the token", func() bool { return strings.Contains(p.errOut.String(), "auth token is tok") })

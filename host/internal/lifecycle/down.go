@@ -146,6 +146,9 @@ func (t *turn) diagnose() {
 func (t *turn) diagnosed(in Diagnosed) {
 	afterUnknownRepair := t.s.repairUnknown
 	t.s.repairUnknown = false
+	if afterUnknownRepair && in.Found && in.Repairable && !in.OtherOwner && !t.s.repairLost {
+		t.s.repairLost, t.s.Repaired = true, false // it did not happen: once more, and no more than that
+	}
 	switch {
 	case !in.Found && afterUnknownRepair:
 		t.again()
@@ -184,9 +187,9 @@ func (t *turn) repaired(op Op, in Repaired) {
 	switch in.Result {
 	case OK:
 		t.again()
-	case Unknown: // find out what it did before going on (R21)
+	case Unknown: // find out what it did before going on (R21), once it can do no more
 		t.s.repairUnknown = true
-		t.diagnose()
+		t.arm(TimerRepair, t.p.RepairSettle)
 	case Failed:
 		p := t.s.Cause
 		p.Fatal = true

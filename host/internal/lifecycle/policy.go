@@ -44,6 +44,8 @@ type Policy struct {
 	StableAfter       time.Duration // running this long sets the attempts back to 0 (B026)
 	SlowRetry         time.Duration // after the cap; 0 means stop trying
 
+	RepairSettle time.Duration // after this a repair whose launcher died can do no more: its command was ended as an orphan
+
 	Grace        time.Duration // SIGTERM to SIGKILL
 	Silence      time.Duration // without any frame, then verify (B274)
 	RejoinWithin time.Duration // a lost connection to a live process is tried this long
@@ -66,7 +68,8 @@ func DefaultPolicy() Policy {
 		NoProgress: 90 * time.Second, StartTimeout: 8 * time.Minute, ProbeInterval: 200 * time.Millisecond,
 		BackoffBase: time.Second, BackoffMax: 30 * time.Second, ReconnectAttempts: 10,
 		StableAfter: time.Minute, SlowRetry: 5 * time.Minute,
-		Grace: 30 * time.Second, Silence: 180 * time.Second,
+		RepairSettle: 15 * time.Second,
+		Grace:        30 * time.Second, Silence: 180 * time.Second,
 		RejoinWithin: 30 * time.Second, RestartSlack: time.Minute,
 		RestartCooldown: 2500 * time.Millisecond, ReloadSettle: 5 * time.Second, ReloadMinAge: 8 * time.Second,
 		Repair: RepairAuto, OnConflict: ConflictAttach, OnShimLoss: ShimLossRestart,

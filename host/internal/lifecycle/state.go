@@ -30,6 +30,7 @@ const (
 	TimerProbe      OpKind = "timer-probe"
 	TimerNoProgress OpKind = "timer-no-progress"
 	TimerStart      OpKind = "timer-start"
+	TimerRepair     OpKind = "timer-repair"
 	TimerRetry      OpKind = "timer-retry"
 	TimerBackoff    OpKind = "timer-backoff"
 	TimerRejoin     OpKind = "timer-rejoin"
@@ -108,6 +109,7 @@ type State struct {
 	Attempt       int // in this flow, from 1
 	Repaired      bool
 	repairUnknown bool
+	repairLost    bool // a repair was cut off and had done nothing
 	killTries     int
 	Reconnects    int  // automatic attempts since the last stable period (invariant 5)
 	slow          bool // an error ended the fast attempts: what comes by itself now is slow

@@ -141,7 +141,9 @@ func TestSessionThatOpensTooLateIsClosed(t *testing.T) {
 	}
 }
 
-func TestUnknownRepairIsDiagnosedAgainBeforeAnythingElse(t *testing.T) { // R21
+// repairing drives a gateway whose configuration is broken to its first repair.
+func repairing(t *testing.T) *drive {
+	t.Helper()
 	d := running(t)
 	d.feed(lc.RestartRequested{Command: 2})
 	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
@@ -149,10 +151,37 @@ func TestUnknownRepairIsDiagnosedAgainBeforeAnythingElse(t *testing.T) { // R21
 	d.feed(lc.ProcessExited{Launch: "B", Exit: lc.Exit{Known: true, Code: 78}})
 	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "B", Result: lc.OK})
 	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true})
+	return d
+}
+
+// cutOff is the death of the launcher in the middle of a repair; the diagnosis waits until the command can do no more.
+func (d *drive) cutOff() {
+	d.t.Helper()
 	d.feed(lc.Repaired{Op: last[lc.Repair](d).Op, Result: lc.Unknown})
+	timer := last[lc.SetTimer](d)
+	if timer.After != d.p.RepairSettle {
+		d.t.Errorf("waits %v, want %v", timer.After, d.p.RepairSettle)
+	}
+	d.feed(lc.TimerFired{Op: timer.Op})
+}
+
+func TestUnknownRepairIsDiagnosedAgainBeforeAnythingElse(t *testing.T) { // R21
+	d := repairing(t)
+	d.cutOff()
 	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op})
 	if d.s.Phase != lc.PhaseRecovering || !d.s.Repaired {
 		t.Errorf("phase = %s, repaired = %v: want one more attempt", d.s.Phase, d.s.Repaired)
+	}
+}
+
+func TestRepairThatWasCutOffAndDidNothingIsDoneAgainOnce(t *testing.T) {
+	d := repairing(t)
+	d.cutOff()
+	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true})
+	d.cutOff() // the second one, too
+	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true, Problem: lc.Problem{Message: "bad key"}})
+	if d.s.Phase != lc.PhaseError || d.s.Err == nil || len(d.s.Pending) != 0 {
+		t.Errorf("phase = %s, error = %+v: want an end", d.s.Phase, d.s.Err)
 	}
 }
 

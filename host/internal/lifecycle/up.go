@@ -11,7 +11,7 @@ import (
 // begin walks the road up from its first phase, as a new flow.
 func (t *turn) begin(f Flow) {
 	t.cancelAll()
-	t.s.Flow, t.s.Attempt, t.s.Repaired, t.s.repairUnknown = f, 1, false, false
+	t.s.Flow, t.s.Attempt, t.s.Repaired, t.s.repairUnknown, t.s.repairLost = f, 1, false, false, false
 	t.s.Err = nil
 	t.arm(TimerStart, t.p.StartTimeout)
 	t.attempt()
@@ -321,6 +321,8 @@ func (t *turn) timerFired(kind OpKind) {
 			Message: fmt.Sprintf("the gateway did not become ready within %v", t.p.StartTimeout),
 			Hint:    "look at its output with `gatehost logs`; raise ready.timeout if it is only slow",
 		}, t.p.Grace)
+	case TimerRepair:
+		t.diagnose()
 	case TimerRetry:
 		t.attempt()
 	case TimerBackoff:

@@ -33,6 +33,7 @@ type world struct {
 	asked        map[lc.CommandID]string
 	replies      map[lc.CommandID]int
 	repairs      int // in this start flow
+	cutOff       int // repairs of this start flow whose outcome is unknown
 	backoffs     int // fast automatic attempts since the last stable period or command
 	runningSince time.Time
 	history      []string
@@ -109,7 +110,7 @@ func (w *world) perform(e lc.Effect) {
 	case lc.SetTimer:
 		w.timers[e.Op] = w.now.Add(e.After)
 		if e.After == w.p.StartTimeout {
-			w.repairs = 0 // a new start flow
+			w.repairs, w.cutOff = 0, 0 // a new start flow
 		}
 	case lc.Cancel:
 		if _, ok := w.timers[e.Op]; ok && rapid.Bool().Draw(w.t, "cancel wins") {
@@ -136,8 +137,8 @@ func (w *world) perform(e lc.Effect) {
 		w.queue = append(w.queue, e)
 	case lc.Repair:
 		w.repairs++
-		if w.repairs > 1 {
-			w.failf("a second repair in one start flow")
+		if w.repairs > 1+min(w.cutOff, 1) { // one that was cut off and had done nothing is made up for, once
+			w.failf("repair %d in one start flow, %d of them cut off", w.repairs, w.cutOff)
 		}
 		w.queue = append(w.queue, e)
 	case lc.Watch, lc.Unwatch, lc.Ignored:
@@ -284,7 +285,11 @@ func (w *world) answerOne(i int) {
 		}
 		w.feed(d)
 	case lc.Repair:
-		w.feed(lc.Repaired{Op: e.Op, Result: w.result(), Problem: w.problem()})
+		r := w.result()
+		if r == lc.Unknown {
+			w.cutOff++
+		}
+		w.feed(lc.Repaired{Op: e.Op, Result: r, Problem: w.problem()})
 	default:
 		w.failf("the world does not know %T", e)
 	}
