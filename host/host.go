@@ -110,6 +110,7 @@ func (h *Host) assemble(runtimeDir string) error {
 		p := h.cfg.Plugins[name]
 		if err := h.plugins.Add(pluginhost.Spec{
 			Name: name, Path: p.Path, Args: p.Args, Env: p.Env, SHA256: p.SHA256, Grants: p.Grant, StartTimeout: p.StartTimeout,
+			CallTimeout: p.CallTimeout, MemoryMax: uint64(max(p.MemoryMax, 0)), //nolint:gosec // not negative
 			Config: p.Config,
 			Where: func(path string) string {
 				if line := h.cfg.PluginLine(name, path); line > 0 {

@@ -44,7 +44,7 @@ func (c *Config) fill() {
 }
 
 func newPlugin(name string) *Plugin {
-	return &Plugin{Name: name, Transport: "auto_mtls", StartTimeout: 20 * time.Second, CallTimeout: 10 * time.Second}
+	return &Plugin{Name: name, Transport: "auto_mtls", StartTimeout: 20 * time.Second}
 }
 
 func newGateway(name string) *Gateway {
