@@ -142,7 +142,7 @@ func (c *chaos) judge(t *trial, l settled, want expectation, help []string) {
 func (c *chaos) refresh(l settled) {
 	for _, p := range l.status.Plugins {
 		if p.Restarts >= 3 {
-			_, _ = c.s.call(context.Background(), patient, http.MethodPost, "/v1/plugins/"+p.Name+"/restart", map[string]any{}, nil)
+			_, _ = c.s.call(context.Background(), c.s.patience(), http.MethodPost, "/v1/plugins/"+p.Name+"/restart", map[string]any{}, nil)
 		}
 	}
 }
@@ -162,7 +162,7 @@ func (c *chaos) end(want expectation) {
 		var answer struct {
 			Outcome string `json:"outcome"`
 		}
-		code, err := c.s.call(context.Background(), patient, http.MethodPost, "/v1/gateways/"+name+"/stop", map[string]any{}, &answer)
+		code, err := c.s.call(context.Background(), c.s.patience(), http.MethodPost, "/v1/gateways/"+name+"/stop", map[string]any{}, &answer)
 		if err != nil || answer.Outcome != "applied" {
 			c.fail(last, "at the end stop of %s: HTTP %d %q: %v", name, code, answer.Outcome, err)
 		}

@@ -178,7 +178,7 @@ func (c *chaos) settle(t *trial, want expectation) (l settled, help []string) {
 	}
 	since := map[string]time.Time{} // how long something has been amiss
 	began, last := time.Now(), ""
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(c.s.patience()); ; {
 		if l, wrong = c.s.look(want); len(wrong) == 0 {
 			if t.settled = time.Since(began); t.settled > slow {
 				c.slow = append(c.slow, fmt.Sprintf("%v until the end of %q after %s", t.settled.Round(time.Second), last, t.e))
@@ -187,7 +187,7 @@ func (c *chaos) settle(t *trial, want expectation) (l settled, help []string) {
 		}
 		last = strings.Join(wrong, "; ")
 		if time.Now().After(deadline) {
-			c.fail(t, "waited %v in vain:\n    %s", patience, strings.Join(wrong, "\n    "))
+			c.fail(t, "waited %v in vain:\n    %s", c.s.patience(), strings.Join(wrong, "\n    "))
 			c.t.FailNow()
 		}
 		amiss := map[string]string{}
@@ -207,7 +207,7 @@ func (c *chaos) settle(t *trial, want expectation) (l settled, help []string) {
 				since[path] = time.Now()
 			case time.Since(since[path]) > 3*time.Second && again(path): // it does not mend itself at once
 				help = append(help, what)
-				_, _ = c.s.call(context.Background(), patient, http.MethodPost, path, map[string]any{}, nil)
+				_, _ = c.s.call(context.Background(), c.s.patience(), http.MethodPost, path, map[string]any{}, nil)
 			}
 		}
 		for path := range since {

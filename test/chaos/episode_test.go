@@ -156,9 +156,6 @@ func (t *trial) keep(done <-chan struct{}) {
 	}
 }
 
-// patient is how long an operation may take while its host lives.
-const patient = 100 * time.Second
-
 func (t *trial) operate(a *asked) {
 	switch a.kind {
 	case "stop", "restart":
@@ -189,8 +186,8 @@ func (t *trial) operate(a *asked) {
 		kill(pid, syscall.SIGTERM)
 		select {
 		case <-exited:
-		case <-time.After(patient):
-			t.complain("host %d did not end on SIGTERM in %v", generation, patient)
+		case <-time.After(t.s.patience()):
+			t.complain("host %d did not end on SIGTERM in %v", generation, t.s.patience())
 			kill(pid, syscall.SIGKILL)
 		}
 	}
@@ -220,9 +217,9 @@ func (t *trial) ask(a *asked, path string, body any) bool {
 		Detail  string   `json:"detail"`
 	}
 	began := time.Now()
-	code, err := t.s.call(context.Background(), patient, http.MethodPost, path, body, &answer)
-	if err != nil && time.Since(began) >= patient {
-		t.complain("%s got no answer in %v", a.operation, patient)
+	code, err := t.s.call(context.Background(), t.s.patience(), http.MethodPost, path, body, &answer)
+	if err != nil && time.Since(began) >= t.s.patience() {
+		t.complain("%s got no answer in %v", a.operation, t.s.patience())
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
