@@ -10,7 +10,7 @@ import (
 // oneAtATime is a host that starts main, which takes its time, and holds back the other gateway meanwhile.
 func oneAtATime(t *testing.T) *site {
 	t.Helper()
-	s := newSite(t, emulator("slow-listen=2500"))
+	s := newSite(t, emulator("slow-listen=2500,slow-stop=1500"))
 	s.extra = fmt.Sprintf(`[host]
 start_parallel = 1
 [gateways.other]
@@ -53,6 +53,10 @@ func TestStopCountsAlsoForAGatewayThatWaitsForItsAutostart(t *testing.T) {
 // TestHostThatEndsWhileItStartsLeavesNothing: what waits behind start_parallel is not launched by a host that is ending.
 func TestHostThatEndsWhileItStartsLeavesNothing(t *testing.T) {
 	s := oneAtATime(t)
+	s.eventually("there is something that takes its time to stop", func() (bool, string) {
+		out, _, _ := s.cli("status", "main", "--json")
+		return strings.Contains(out, `"phase": "ready"`), out
+	})
 	s.shutdown()
 	if text := s.stderr.String(); strings.Contains(text, "other starting") || strings.Contains(text, "other     starting") {
 		t.Errorf("the other gateway was started while the host ended:\n%s", text)
