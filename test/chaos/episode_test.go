@@ -21,6 +21,7 @@ import (
 type asked struct {
 	operation
 	mu         sync.Mutex
+	began      time.Time
 	stage      string // what is being waited for now; empty before and after
 	generation int    // the host that answered last
 	answered   bool
@@ -51,7 +52,10 @@ type happened struct {
 	fault
 	victims []proc
 	during  map[string]string // by gateway: what was under way with it
-	hung    bool              // a plugin that did not answer was still there at the end
+	present map[string]proc   // by gateway: its process
+	struck  time.Time
+	host    int  // generation
+	hung    bool // a plugin that did not answer was still there at the end
 }
 
 func (h *happened) String() string {
@@ -157,6 +161,12 @@ func (t *trial) keep(done <-chan struct{}) {
 }
 
 func (t *trial) operate(a *asked) {
+	a.mu.Lock()
+	a.began = time.Now()
+	if a.kind == "repair" {
+		a.stage = a.kind // already while its configuration is being broken
+	}
+	a.mu.Unlock()
 	switch a.kind {
 	case "stop", "restart":
 		t.command(a, a.kind)
@@ -259,7 +269,14 @@ func (t *trial) breakConfig(name string) error {
 
 // strike does what a fault says.
 func (t *trial) strike(h *happened, r *rand.Rand) {
-	h.during = t.during()
+	h.struck = time.Now()
+	_, h.host, _ = t.s.running()
+	h.during, h.present = t.during(), map[string]proc{}
+	for _, p := range t.s.processes() {
+		if p.role == roleGateway {
+			h.present[p.name] = p
+		}
+	}
 	switch h.kind {
 	case "disk full":
 		free, err := t.s.fill()
@@ -383,6 +400,15 @@ func (t *trial) struck(match func(proc) bool) bool {
 
 func (t *trial) had(kind string) bool {
 	return slices.ContainsFunc(t.met, func(h *happened) bool { return h.kind == kind })
+}
+
+// after reports whether an operation on a gateway was begun after a moment.
+func (t *trial) after(name string, moment time.Time) bool {
+	return slices.ContainsFunc(t.asked, func(a *asked) bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.gateway == name && a.kind != "rpc" && a.began.After(moment)
+	})
 }
 
 // operated is the last operation that changes a gateway, if there was one.
