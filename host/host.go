@@ -197,9 +197,13 @@ func (h *Host) autostart(ctx context.Context) {
 	}
 }
 
+// start is the autostart: nothing when an operator, or the end of the host, was first.
 func (g *gateway) start(ctx context.Context) {
+	if g.engine.Snapshot().State.Epoch > 0 {
+		return
+	}
 	g.watch.command(control.CommandData{Action: string(control.ActionStart), By: "host", Reason: "autostart"})
-	o, err := g.engine.Start(ctx)
+	o, err := g.engine.Autostart(ctx)
 	if err != nil || o.Problem != nil && o.Kind == lifecycle.OutcomeFailed {
 		g.log.Error("gateway did not start", "outcome", o.Kind, "error", errorOf(o, err))
 	}

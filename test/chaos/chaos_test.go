@@ -98,7 +98,7 @@ func TestNothingDiesWithTheHost(t *testing.T) {
 
 // judge checks what can be said once all is settled, and counts it.
 func (c *chaos) judge(t *trial, l settled, want expectation, help []string) {
-	fate := c.adopted(t, l, want)
+	c.adopted(t, l, want)
 	c.lines(t, l)
 	for _, text := range t.broken {
 		c.fail(t, "%s", text)
@@ -119,20 +119,20 @@ func (c *chaos) judge(t *trial, l settled, want expectation, help []string) {
 			c.fail(t, "plugin %s hung for %v and was not replaced", h.who, h.hold)
 		}
 	}
-	died := make([]string, len(t.met))
-	for i, h := range t.met {
-		died[i] = h.kind
-		if h.kind == "plugin" || h.kind == "plugin hangs" {
-			died[i] += " (" + h.who + ")"
-		}
+	// Of two faults the table knows what the first one met: what the second one met depends on it.
+	h := t.met[0]
+	fate := c.fates(t, h, l, want)
+	died := h.kind
+	switch {
+	case len(t.met) > 1:
+		died = "two of these, one after the other"
+	case h.kind == "plugin" || h.kind == "plugin hangs":
+		died += " (" + h.who + ")"
 	}
-	if len(t.met) > 1 {
-		died = []string{"two of these, one after the other"}
-	}
-	for name, during := range t.met[0].during {
-		about := t.met[0].who
-		if slices.Contains(plugins, about) || about == "" || about == name || strings.Contains(t.met[0].kind, "host") || strings.Contains(t.met[0].kind, "plugins") {
-			c.outcomes[outcome{died[0], during, fate[name]}]++
+	for name, how := range fate {
+		meant := h.kind != "shim" && h.kind != "gateway" && h.kind != "shim+gateway" || name == h.who // else it is not concerned
+		if meant {
+			c.outcomes[outcome{died, h.during[name], how}]++
 		}
 	}
 	c.t.Logf("%s  settled after %v: %v help: %v", t, t.settled.Round(time.Millisecond), fate, help)
@@ -142,7 +142,7 @@ func (c *chaos) judge(t *trial, l settled, want expectation, help []string) {
 func (c *chaos) refresh(l settled) {
 	for _, p := range l.status.Plugins {
 		if p.Restarts >= 3 {
-			_, _ = c.s.call(context.Background(), patient, http.MethodPost, "/v1/plugins/"+p.Name+"/restart", map[string]any{}, nil)
+			_, _ = c.s.call(context.Background(), c.s.patience(), http.MethodPost, "/v1/plugins/"+p.Name+"/restart", map[string]any{}, nil)
 		}
 	}
 }
@@ -162,7 +162,7 @@ func (c *chaos) end(want expectation) {
 		var answer struct {
 			Outcome string `json:"outcome"`
 		}
-		code, err := c.s.call(context.Background(), patient, http.MethodPost, "/v1/gateways/"+name+"/stop", map[string]any{}, &answer)
+		code, err := c.s.call(context.Background(), c.s.patience(), http.MethodPost, "/v1/gateways/"+name+"/stop", map[string]any{}, &answer)
 		if err != nil || answer.Outcome != "applied" {
 			c.fail(last, "at the end stop of %s: HTTP %d %q: %v", name, code, answer.Outcome, err)
 		}

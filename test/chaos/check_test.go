@@ -178,7 +178,7 @@ func (c *chaos) settle(t *trial, want expectation) (l settled, help []string) {
 	}
 	since := map[string]time.Time{} // how long something has been amiss
 	began, last := time.Now(), ""
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(c.s.patience()); ; {
 		if l, wrong = c.s.look(want); len(wrong) == 0 {
 			if t.settled = time.Since(began); t.settled > slow {
 				c.slow = append(c.slow, fmt.Sprintf("%v until the end of %q after %s", t.settled.Round(time.Second), last, t.e))
@@ -187,7 +187,7 @@ func (c *chaos) settle(t *trial, want expectation) (l settled, help []string) {
 		}
 		last = strings.Join(wrong, "; ")
 		if time.Now().After(deadline) {
-			c.fail(t, "waited %v in vain:\n    %s", patience, strings.Join(wrong, "\n    "))
+			c.fail(t, "waited %v in vain:\n    %s", c.s.patience(), strings.Join(wrong, "\n    "))
 			c.t.FailNow()
 		}
 		amiss := map[string]string{}
@@ -207,7 +207,7 @@ func (c *chaos) settle(t *trial, want expectation) (l settled, help []string) {
 				since[path] = time.Now()
 			case time.Since(since[path]) > 3*time.Second && again(path): // it does not mend itself at once
 				help = append(help, what)
-				_, _ = c.s.call(context.Background(), patient, http.MethodPost, path, map[string]any{}, nil)
+				_, _ = c.s.call(context.Background(), c.s.patience(), http.MethodPost, path, map[string]any{}, nil)
 			}
 		}
 		for path := range since {
@@ -219,36 +219,45 @@ func (c *chaos) settle(t *trial, want expectation) (l settled, help []string) {
 	}
 }
 
-// adopted checks that whoever was not meant went on, and returns how each gateway fared.
-func (c *chaos) adopted(t *trial, l settled, want expectation) map[string]string {
+// adopted checks that whoever was not meant went on, over the whole episode.
+func (c *chaos) adopted(t *trial, l settled, want expectation) {
+	_, generation, _ := c.s.running()
+	for _, g := range c.s.gateways {
+		was, up := t.before[g.name]
+		if !up || !want[g.name] || t.operated(g.name) != nil || t.struck(was.sameLaunch) {
+			continue
+		}
+		if is, now := l.gateway(g.name); !now || !was.same(is) {
+			c.fail(t, "gateway %s and its shim were not touched, but it was %s and is %s", g.name, was, is)
+		} else if st := l.status.gateway(g.name); generation != t.first && !st.Adopted {
+			c.fail(t, "gateway %s was adopted, and status does not say so", g.name)
+		}
+	}
+}
+
+// fates is how each gateway fared from a fault on; those that somebody asked something of after it are left out. A gateway with which
+// nothing was under way, and that was not killed itself, has to be the same.
+func (c *chaos) fates(t *trial, h *happened, l settled, want expectation) map[string]string {
 	_, generation, _ := c.s.running()
 	fate := map[string]string{}
 	for _, g := range c.s.gateways {
-		was, up := t.before[g.name]
+		if t.after(g.name, h.struck) {
+			continue
+		}
+		was, up := h.present[g.name]
 		is, now := l.gateway(g.name)
-		same := up && now && was.pid == is.pid && was.started == is.started && was.launch == is.launch
 		switch {
-		case same && generation != t.first:
+		case up && now && was.same(is) && generation != h.host:
 			fate[g.name] = "adopted, same process"
-		case same:
+		case up && now && was.same(is):
 			fate[g.name] = "went on untouched"
-		case now && up:
-			fate[g.name] = "new process"
 		case now:
-			fate[g.name] = "started"
+			fate[g.name] = "new process"
 		default:
 			fate[g.name] = "stopped as asked"
 		}
-		mine := func(p proc) bool {
-			return p.launch == was.launch && (p.role == roleGateway || p.role == roleShim || p.role == roleChild)
-		}
-		if !up || !want[g.name] || t.operated(g.name) != nil || t.struck(mine) {
-			continue
-		}
-		if !same {
-			c.fail(t, "gateway %s and its shim were not touched, but it was %s and is %s", g.name, was, is)
-		} else if st := l.status.gateway(g.name); st.Adopted != (generation != t.first) && generation != t.first {
-			c.fail(t, "gateway %s was adopted, and status says adopted = %t", g.name, st.Adopted)
+		if h.during[g.name] == "running" && up && want[g.name] && !t.struck(was.sameLaunch) && (!now || !was.same(is)) {
+			c.fail(t, "gateway %s ran when %s, and was not touched, but it was %s and is %s", g.name, h.fault, was, is)
 		}
 	}
 	return fate

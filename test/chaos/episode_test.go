@@ -21,6 +21,7 @@ import (
 type asked struct {
 	operation
 	mu         sync.Mutex
+	began      time.Time
 	stage      string // what is being waited for now; empty before and after
 	generation int    // the host that answered last
 	answered   bool
@@ -51,7 +52,10 @@ type happened struct {
 	fault
 	victims []proc
 	during  map[string]string // by gateway: what was under way with it
-	hung    bool              // a plugin that did not answer was still there at the end
+	present map[string]proc   // by gateway: its process
+	struck  time.Time
+	host    int  // generation
+	hung    bool // a plugin that did not answer was still there at the end
 }
 
 func (h *happened) String() string {
@@ -156,10 +160,13 @@ func (t *trial) keep(done <-chan struct{}) {
 	}
 }
 
-// patient is how long an operation may take while its host lives.
-const patient = 100 * time.Second
-
 func (t *trial) operate(a *asked) {
+	a.mu.Lock()
+	a.began = time.Now()
+	if a.kind == "repair" {
+		a.stage = a.kind // already while its configuration is being broken
+	}
+	a.mu.Unlock()
 	switch a.kind {
 	case "stop", "restart":
 		t.command(a, a.kind)
@@ -189,8 +196,8 @@ func (t *trial) operate(a *asked) {
 		kill(pid, syscall.SIGTERM)
 		select {
 		case <-exited:
-		case <-time.After(patient):
-			t.complain("host %d did not end on SIGTERM in %v", generation, patient)
+		case <-time.After(t.s.patience()):
+			t.complain("host %d did not end on SIGTERM in %v", generation, t.s.patience())
 			kill(pid, syscall.SIGKILL)
 		}
 	}
@@ -220,9 +227,9 @@ func (t *trial) ask(a *asked, path string, body any) bool {
 		Detail  string   `json:"detail"`
 	}
 	began := time.Now()
-	code, err := t.s.call(context.Background(), patient, http.MethodPost, path, body, &answer)
-	if err != nil && time.Since(began) >= patient {
-		t.complain("%s got no answer in %v", a.operation, patient)
+	code, err := t.s.call(context.Background(), t.s.patience(), http.MethodPost, path, body, &answer)
+	if err != nil && time.Since(began) >= t.s.patience() {
+		t.complain("%s got no answer in %v", a.operation, t.s.patience())
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -262,7 +269,14 @@ func (t *trial) breakConfig(name string) error {
 
 // strike does what a fault says.
 func (t *trial) strike(h *happened, r *rand.Rand) {
-	h.during = t.during()
+	h.struck = time.Now()
+	_, h.host, _ = t.s.running()
+	h.during, h.present = t.during(), map[string]proc{}
+	for _, p := range t.s.processes() {
+		if p.role == roleGateway {
+			h.present[p.name] = p
+		}
+	}
 	switch h.kind {
 	case "disk full":
 		free, err := t.s.fill()
@@ -386,6 +400,15 @@ func (t *trial) struck(match func(proc) bool) bool {
 
 func (t *trial) had(kind string) bool {
 	return slices.ContainsFunc(t.met, func(h *happened) bool { return h.kind == kind })
+}
+
+// after reports whether an operation on a gateway was begun after a moment.
+func (t *trial) after(name string, moment time.Time) bool {
+	return slices.ContainsFunc(t.asked, func(a *asked) bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.gateway == name && a.kind != "rpc" && a.began.After(moment)
+	})
 }
 
 // operated is the last operation that changes a gateway, if there was one.

@@ -41,6 +41,16 @@ func (p proc) String() string {
 	return fmt.Sprintf("%s %s pid %d (parent %d) launch %s: %.120s", p.role, p.name, p.pid, p.ppid, p.launch, p.args)
 }
 
+// same reports whether two looks saw one process.
+func (p proc) same(q proc) bool {
+	return p.pid == q.pid && p.started == q.started && p.launch == q.launch
+}
+
+// sameLaunch reports whether q is what p's life hangs on.
+func (p proc) sameLaunch(q proc) bool {
+	return p.launch != "" && q.launch == p.launch && (q.role == roleGateway || q.role == roleShim || q.role == roleChild)
+}
+
 func (p proc) alive() bool {
 	_, started, state := statOf(p.pid)
 	return started == p.started && state != "Z" && state != "X"

@@ -25,8 +25,10 @@ import (
 )
 
 const (
-	// patience is how long something that should happen is waited for: only a hang needs it.
-	patience = 2 * time.Minute
+	// patience is how long something that should happen is waited for: only a hang needs it. Starts and repairs of a real gateway are
+	// given realPatience: each takes most of a minute on a busy machine.
+	patience     = 2 * time.Minute
+	realPatience = 8 * time.Minute
 	// diskSize is of the file system that is filled.
 	diskSize = 192 << 20
 )
@@ -48,6 +50,7 @@ type site struct {
 	dir      string
 	gateways []gateway
 	disk     bool // the state directory is a file system of its own
+	real     bool // one of the gateways is OpenClaw
 	http     *http.Client
 
 	mu         sync.Mutex // guards the rest
@@ -63,7 +66,7 @@ func newSite(t *testing.T, openclaw bool) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, dir: dir}
+	s := &site{t: t, dir: dir, real: openclaw}
 	s.http = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", s.socket())
@@ -109,6 +112,13 @@ func (s *site) socket() string                { return filepath.Join(s.dir, "hos
 func (s *site) configPath() string            { return filepath.Join(s.dir, "config.toml") }
 func (s *site) logPath() string               { return filepath.Join(s.dir, "host.log") }
 func (s *site) gatewayDir(name string) string { return filepath.Join(s.dir, "oc-"+name) }
+
+func (s *site) patience() time.Duration {
+	if s.real {
+		return realPatience
+	}
+	return patience
+}
 
 func (s *site) counts(name string) bool {
 	return slices.ContainsFunc(s.gateways, func(g gateway) bool { return g.name == name && g.counts })

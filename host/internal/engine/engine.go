@@ -160,6 +160,11 @@ func (e *Engine) publish(now time.Time) {
 // Snapshot is the state after the last step. Safe from any goroutine.
 func (e *Engine) Snapshot() Snapshot { return *e.snap.Load() }
 
+// Autostart is Start by the host itself. It does nothing when a command was given before, and its outcome is superseded then.
+func (e *Engine) Autostart(ctx context.Context) (lifecycle.Outcome, error) {
+	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.StartRequested{Command: id, Auto: true} })
+}
+
 // Start gives the command to start and waits for its outcome. Like Stop and Restart it fails with ErrStopped after Run
 // returned, or with the cause of ctx; the command goes on all the same.
 func (e *Engine) Start(ctx context.Context) (lifecycle.Outcome, error) {

@@ -4,6 +4,12 @@ import "slices"
 
 // start is the operator's wish that the gateway be up (B020..B026).
 func (t *turn) start(in StartRequested) {
+	if in.Auto && t.s.Epoch > 0 {
+		t.emit(Reply{in.Command, Outcome{Kind: OutcomeSuperseded, Problem: &Problem{
+			Code: "superseded", Message: "superseded: an operator was first",
+		}}})
+		return
+	}
 	w := Waiter{Command: in.Command, kind: waitStart, outcome: OutcomeApplied}
 	switch t.s.Phase {
 	case PhaseStopped, PhaseError:
@@ -43,11 +49,11 @@ func (t *turn) join(w Waiter) {
 
 // stop is the operator's wish that the gateway be down (B034..B038, B210..B219). It works in every state.
 func (t *turn) stop(in StopRequested) {
+	t.s.Epoch++
 	if t.s.Phase == PhaseStopped {
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
 		return
 	}
-	t.s.Epoch++
 	t.s.Up = false
 	t.supersede("a stop was requested")
 	t.disarm(TimerRefresh)

@@ -21,7 +21,10 @@ const (
 // The operator's wishes; each is answered by exactly one Reply.
 type (
 	// StartRequested wants the gateway up.
-	StartRequested struct{ Command CommandID }
+	StartRequested struct {
+		Command CommandID
+		Auto    bool // by the host when it begins: it counts for nothing once an operator has asked for anything
+	}
 	// StopRequested wants it down.
 	StopRequested struct {
 		Command CommandID

@@ -71,6 +71,19 @@ func TestExitOfReplacedChildIsIgnored(t *testing.T) { // B067, B191
 	}
 }
 
+func TestAutostartThatComesAfterAStopIsNone(t *testing.T) {
+	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
+	d.feed(lc.StopRequested{Command: 1})
+	d.feed(lc.StartRequested{Command: 2, Auto: true})
+	if r := last[lc.Reply](d); r.Outcome.Kind != lc.OutcomeSuperseded || d.s.Phase != lc.PhaseStopped {
+		t.Errorf("reply = %+v, phase = %s", r, d.s.Phase)
+	}
+	d.feed(lc.StartRequested{Command: 3})
+	if d.s.Phase != lc.PhaseRecovering {
+		t.Errorf("phase = %s after an operator's start", d.s.Phase)
+	}
+}
+
 func TestCloseOfAnOldSessionIsIgnored(t *testing.T) { // B136
 	d := running(t)
 	d.feed(lc.SessionClosed{Session: d.s.Session + 7, Code: 1006})
