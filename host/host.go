@@ -178,13 +178,11 @@ func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- 
 	}, func(error) { close(stopping) })
 }
 
-// autostart starts what is to be started, a few at a time.
+// autostart starts what is to be started, a few at a time. Of what is not, it takes up what runs: an operator started it before the host
+// was replaced.
 func (h *Host) autostart(ctx context.Context) {
 	slots := make(chan struct{}, max(h.cfg.Host.StartParallel, 1)) // so many at once
 	for _, gw := range h.ordered() {
-		if !gw.cfg.Autostart {
-			continue
-		}
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
@@ -202,8 +200,10 @@ func (g *gateway) start(ctx context.Context) {
 	if g.engine.Snapshot().State.Epoch > 0 {
 		return
 	}
-	g.watch.command(control.CommandData{Action: string(control.ActionStart), By: "host", Reason: "autostart"})
-	o, err := g.engine.Autostart(ctx)
+	if g.cfg.Autostart {
+		g.watch.command(control.CommandData{Action: string(control.ActionStart), By: "host", Reason: "autostart"})
+	}
+	o, err := g.engine.Autostart(ctx, !g.cfg.Autostart)
 	if err != nil || o.Problem != nil && o.Kind == lifecycle.OutcomeFailed {
 		g.log.Error("gateway did not start", "outcome", o.Kind, "error", errorOf(o, err))
 	}

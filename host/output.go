@@ -166,6 +166,9 @@ func (l outputLine) EventSize() int { return len(l.Text) + 256 }
 // OutputPlace implements events.Line. A gap has no line, but it moves the place.
 func (l outputLine) OutputPlace() (string, uint64, uint64) { return l.LaunchID, l.Cursor, l.Line }
 
+// IsGap implements events.Line.
+func (l outputLine) IsGap() bool { return l.LostBytes > 0 }
+
 // logLineOf is the line of an event, fresh or read from the journal.
 func logLineOf(e events.Event) (control.LogLine, bool) {
 	if e.Type != events.GatewayOutput {

@@ -62,3 +62,24 @@ func TestHostThatEndsWhileItStartsLeavesNothing(t *testing.T) {
 		t.Errorf("the other gateway was started while the host ended:\n%s", text)
 	}
 }
+
+// TestGatewayThatIsNotAutostartedIsStillAdopted: an operator started it before the host was killed.
+func TestGatewayThatIsNotAutostartedIsStillAdopted(t *testing.T) {
+	s := newSite(t, emulator(""))
+	s.writeConfig(strings.Replace(s.config(), "[gateways.main]\n", "[gateways.main]\nautostart = false\n", 1))
+	s.run()
+	s.awaitState("stopped")
+	s.must("start", "main")
+	before := s.awaitState("running")
+	if err := s.host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-s.exited
+	s.startHost()
+	after := s.await("running, adopted", func(g gatewayStatus) bool { return g.State == "running" && g.Adopted })
+	if after.PID != before.PID {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	s.must("stop", "main")
+	s.shutdown()
+}

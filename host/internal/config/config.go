@@ -76,7 +76,7 @@ type Plugin struct {
 	StartTimeout time.Duration     `toml:"start_timeout" min:"100ms" max:"10m"`
 	CallTimeout  time.Duration     `toml:"call_timeout" min:"100ms" max:"10m"` // 0: the contract's, by method
 	MemoryMax    Size              `toml:"memory_max" min:"16MiB" max:"1TiB"`  // 0: no limit
-	Config       json.RawMessage   `toml:"config"` // a JSON object; nil: none
+	Config       json.RawMessage   `toml:"config"`                             // a JSON object; nil: none
 }
 
 // Gateway is [gateways.NAME].

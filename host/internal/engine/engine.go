@@ -161,8 +161,11 @@ func (e *Engine) publish(now time.Time) {
 func (e *Engine) Snapshot() Snapshot { return *e.snap.Load() }
 
 // Autostart is Start by the host itself. It does nothing when a command was given before, and its outcome is superseded then.
-func (e *Engine) Autostart(ctx context.Context) (lifecycle.Outcome, error) {
-	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.StartRequested{Command: id, Auto: true} })
+// With adopt it only takes up what runs already.
+func (e *Engine) Autostart(ctx context.Context, adopt bool) (lifecycle.Outcome, error) {
+	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
+		return lifecycle.StartRequested{Command: id, Auto: true, Adopt: adopt}
+	})
 }
 
 // Start gives the command to start and waits for its outcome. Like Stop and Restart it fails with ErrStopped after Run

@@ -250,7 +250,9 @@ func (j *Journal) store(e events.Event) {
 	if e.Type != events.GatewayOutput {
 		return
 	}
-	j.stored[e.Gateway]++
+	if e.IsLine() {
+		j.stored[e.Gateway]++
+	}
 	if l, ok := e.Data.(events.Line); ok {
 		launch, cursor, line := l.OutputPlace()
 		j.outputs[launch] = place{e.Gateway, cursor, line}
@@ -259,7 +261,7 @@ func (j *Journal) store(e events.Event) {
 
 func (j *Journal) drop(batch []events.Event) {
 	for _, e := range batch {
-		if e.Type == events.GatewayOutput {
+		if e.IsLine() {
 			j.dropped[e.Gateway]++
 		}
 	}

@@ -26,6 +26,8 @@ type line struct {
 
 func (l line) OutputPlace() (string, uint64, uint64) { return l.launch, l.cursor, l.cursor / 10 }
 
+func (l line) IsGap() bool { return l.text == "" }
+
 func (l line) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{"launchId": l.launch, "cursor": l.cursor, "line": l.cursor / 10, "text": l.text})
 }
@@ -128,6 +130,17 @@ func TestHalfALineAtTheEndCostsThatLineOnly(t *testing.T) {
 			t.Fatalf("cut at %d: %v", cut, got)
 		}
 		_ = next.Close()
+	}
+}
+
+// TestGapsAreNoLines: a gap moves the place and is no line that was stored.
+func TestGapsAreNoLines(t *testing.T) {
+	j := open(t, t.TempDir(), journal.Options{})
+	gap := output(2, "a", 900)
+	gap.Data = line{launch: "a", cursor: 900}
+	j.Append([]events.Event{output(1, "a", 10), gap})
+	if s := j.Stats(); s.Stored["main"] != 1 || outputOf(j, "a") != 900 {
+		t.Errorf("stored %d, place %d", s.Stored["main"], outputOf(j, "a"))
 	}
 }
 

@@ -18,6 +18,7 @@ func (t *turn) start(in StartRequested) {
 		t.fresh()
 		t.wait(w)
 		t.begin(FlowStart)
+		t.s.adopting = in.Adopt
 	case PhaseRunning, PhaseVerifying, PhaseReloading:
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
 	case PhaseBackoff:
@@ -43,6 +44,7 @@ func (t *turn) join(w Waiter) {
 	if t.s.Flow == FlowRevive {
 		t.s.Flow, t.s.Attempt = FlowStart, 1
 	}
+	t.s.adopting = false
 	w.outcome = OutcomeJoined
 	t.wait(w)
 }

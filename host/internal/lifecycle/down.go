@@ -228,6 +228,9 @@ func (t *turn) toError(p Problem) {
 	t.disarm(TimerRefresh) // whoever waits for it is answered now
 	t.dropSession()
 	t.s.reload = nil
+	if t.s.adopting { // it was only to be looked for: no slow try starts it
+		t.s.Up = false
+	}
 	t.enter(PhaseError)
 	t.s.Flow, t.s.After, t.s.Err = FlowNone, AfterNothing, &p
 	t.s.slow = true // what comes by itself now is slow (invariant 5)

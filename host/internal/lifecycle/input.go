@@ -24,6 +24,7 @@ type (
 	StartRequested struct {
 		Command CommandID
 		Auto    bool // by the host when it begins: it counts for nothing once an operator has asked for anything
+		Adopt   bool // only take up what runs already; where nothing does, nothing is started
 	}
 	// StopRequested wants it down.
 	StopRequested struct {

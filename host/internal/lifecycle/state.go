@@ -92,6 +92,7 @@ type State struct {
 	Launch   LaunchID // the launch we own; set before it exists, cleared when nothing of it is alive
 	Process  Process
 	Adopted  bool
+	adopting bool     // this flow only takes up what runs already
 	Drift    []string // of an adopted one: shown, applied by the next restart, never cured by killing (R26)
 	Attached bool
 	Failed   LaunchID // the launch of the attempt that just failed, for the diagnosis
@@ -141,6 +142,10 @@ func (s State) Public() Public {
 		return Stopping
 	case PhaseError:
 		return Error
+	case PhaseRecovering:
+		if s.adopting {
+			return Stopped
+		}
 	case PhaseClearing:
 		if s.After == AfterRest {
 			return Stopping

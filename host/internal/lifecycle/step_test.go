@@ -218,3 +218,32 @@ func TestBackoffDoublesUpToItsMaximum(t *testing.T) { // B197, T016, T017
 		}
 	}
 }
+
+// TestGatewayThatIsNotAutostartedIsStillAdopted: what an operator started before the host died is the host's again.
+func TestGatewayThatIsNotAutostartedIsStillAdopted(t *testing.T) {
+	look := func() *drive {
+		d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
+		return d.feed(lc.StartRequested{Command: 1, Auto: true, Adopt: true})
+	}
+	d := look()
+	if d.s.Public() != lc.Stopped {
+		t.Errorf("while it looks: %s", d.s.Public())
+	}
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+	if d.s.Phase != lc.PhaseStopped || replies(d)[1] != lc.OutcomeApplied || d.s.Up || len(d.s.Pending) != 0 {
+		t.Errorf("nothing runs: %s, replies %v, up %t, pending %v", d.s.Phase, replies(d), d.s.Up, d.s.Pending)
+	}
+	d = look()
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}}})
+	d.opened("")
+	if d.s.Phase != lc.PhaseRunning || !d.s.Adopted || !d.s.Up {
+		t.Errorf("one runs: %s, adopted %t, up %t", d.s.Phase, d.s.Adopted, d.s.Up)
+	}
+	d = look()
+	recover := last[lc.Recover](d)
+	d.feed(lc.StartRequested{Command: 2})
+	d.feed(lc.Recovered{Op: recover.Op, Result: lc.OK})
+	if d.s.Phase != lc.PhaseServices {
+		t.Errorf("an operator's start meanwhile: %s", d.s.Phase)
+	}
+}

@@ -12,7 +12,7 @@ import (
 func (t *turn) begin(f Flow) {
 	t.cancelAll()
 	t.s.Flow, t.s.Attempt, t.s.Repaired, t.s.repairUnknown, t.s.repairLost = f, 1, false, false, false
-	t.s.Err = nil
+	t.s.Err, t.s.adopting = nil, false
 	t.arm(TimerStart, t.p.StartTimeout)
 	t.attempt()
 }
@@ -45,7 +45,15 @@ func (t *turn) recovered(in Recovered) {
 		t.emit(Release{Launch: inst.Launch})
 	}
 	t.forget()
+	if len(live) > 0 {
+		t.s.adopting = false
+	}
 	switch {
+	case t.s.adopting: // nothing to take up
+		t.s.Up, t.s.adopting = false, false
+		t.replyWhere(func(Waiter) bool { return true }, func(Waiter) Outcome { return Outcome{Kind: OutcomeApplied} })
+		t.disarm(TimerRefresh)
+		t.rest()
 	case len(live) == 0:
 		t.enter(PhaseServices)
 		t.emit(ClearServices{Op: t.open(Op{Kind: OpServices})})
