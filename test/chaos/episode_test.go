@@ -35,10 +35,10 @@ func (a *asked) enter(stage string) {
 	a.stage = stage
 }
 
-func (a *asked) now() (stage string, stopped bool) {
+func (a *asked) now() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.stage, a.stopped
+	return a.stage
 }
 
 func (a *asked) String() string {
@@ -271,12 +271,13 @@ func (t *trial) breakConfig(name string) error {
 func (t *trial) strike(h *happened, r *rand.Rand) {
 	h.struck = time.Now()
 	_, h.host, _ = t.s.running()
-	h.during, h.present = t.during(), map[string]proc{}
+	h.present = map[string]proc{}
 	for _, p := range t.s.processes() {
 		if p.role == roleGateway {
 			h.present[p.name] = p
 		}
 	}
+	h.during = t.during(h.present)
 	switch h.kind {
 	case "disk full":
 		free, err := t.s.fill()
@@ -332,20 +333,18 @@ func (t *trial) hang(h *happened) {
 	}
 }
 
-// during is what is under way with each gateway.
-func (t *trial) during() map[string]string {
+// during is what is under way with each gateway; present are their processes.
+func (t *trial) during(present map[string]proc) map[string]string {
 	out := map[string]string{}
 	for _, g := range t.s.gateways {
 		out[g.name] = "stopped"
-		if _, up := t.before[g.name]; up {
+		if _, up := present[g.name]; up {
 			out[g.name] = "running"
 		}
 	}
 	for _, a := range t.asked {
-		stage, stopped := a.now()
+		stage := a.now()
 		switch {
-		case stage == "" && stopped:
-			out[a.gateway] = "stopped"
 		case stage == "":
 		case a.kind == "plugin restart" || a.kind == "host exit":
 			for name, was := range out {
