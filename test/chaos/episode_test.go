@@ -27,6 +27,7 @@ type asked struct {
 	answered   bool
 	said       string
 	stopped    bool // its last word was a stop that was done
+	refused    bool // its last word was not done: something of it may go on
 }
 
 func (a *asked) enter(stage string) {
@@ -35,10 +36,10 @@ func (a *asked) enter(stage string) {
 	a.stage = stage
 }
 
-func (a *asked) now() string {
+func (a *asked) now() (stage string, refused bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.stage
+	return a.stage, a.refused
 }
 
 func (a *asked) String() string {
@@ -213,7 +214,7 @@ func (t *trial) command(a *asked, stage string) {
 	}
 	ok := t.ask(a, "/v1/gateways/"+a.gateway+"/"+verb, map[string]any{"reason": "chaos"})
 	a.mu.Lock()
-	a.stopped = ok && verb == "stop"
+	a.stopped, a.refused = ok && verb == "stop", !ok
 	a.mu.Unlock()
 }
 
@@ -271,13 +272,17 @@ func (t *trial) breakConfig(name string) error {
 func (t *trial) strike(h *happened, r *rand.Rand) {
 	h.struck = time.Now()
 	_, h.host, _ = t.s.running()
-	h.present = map[string]proc{}
+	h.during, h.present = t.during(nil), map[string]proc{}
 	for _, p := range t.s.processes() {
 		if p.role == roleGateway {
 			h.present[p.name] = p
 		}
 	}
-	h.during = t.during(h.present)
+	for name, stage := range t.during(h.present) { // what ended during the look was under way
+		if h.during[name] == "stopped" {
+			h.during[name] = stage
+		}
+	}
 	switch h.kind {
 	case "disk full":
 		free, err := t.s.fill()
@@ -343,8 +348,10 @@ func (t *trial) during(present map[string]proc) map[string]string {
 		}
 	}
 	for _, a := range t.asked {
-		stage := a.now()
+		stage, refused := a.now()
 		switch {
+		case stage == "" && refused:
+			out[a.gateway] = a.kind
 		case stage == "":
 		case a.kind == "plugin restart" || a.kind == "host exit":
 			for name, was := range out {
