@@ -27,6 +27,7 @@ type asked struct {
 	answered   bool
 	said       string
 	stopped    bool // its last word was a stop that was done
+	refused    bool // its last word was not done: something of it may go on
 }
 
 func (a *asked) enter(stage string) {
@@ -35,10 +36,10 @@ func (a *asked) enter(stage string) {
 	a.stage = stage
 }
 
-func (a *asked) now() (stage string, stopped bool) {
+func (a *asked) now() (stage string, refused bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.stage, a.stopped
+	return a.stage, a.refused
 }
 
 func (a *asked) String() string {
@@ -213,7 +214,7 @@ func (t *trial) command(a *asked, stage string) {
 	}
 	ok := t.ask(a, "/v1/gateways/"+a.gateway+"/"+verb, map[string]any{"reason": "chaos"})
 	a.mu.Lock()
-	a.stopped = ok && verb == "stop"
+	a.stopped, a.refused = ok && verb == "stop", !ok
 	a.mu.Unlock()
 }
 
@@ -271,10 +272,15 @@ func (t *trial) breakConfig(name string) error {
 func (t *trial) strike(h *happened, r *rand.Rand) {
 	h.struck = time.Now()
 	_, h.host, _ = t.s.running()
-	h.during, h.present = t.during(), map[string]proc{}
+	h.during, h.present = t.during(nil), map[string]proc{}
 	for _, p := range t.s.processes() {
 		if p.role == roleGateway {
 			h.present[p.name] = p
+		}
+	}
+	for name, stage := range t.during(h.present) { // what ended during the look was under way
+		if h.during[name] == "stopped" {
+			h.during[name] = stage
 		}
 	}
 	switch h.kind {
@@ -332,20 +338,20 @@ func (t *trial) hang(h *happened) {
 	}
 }
 
-// during is what is under way with each gateway.
-func (t *trial) during() map[string]string {
+// during is what is under way with each gateway; present are their processes.
+func (t *trial) during(present map[string]proc) map[string]string {
 	out := map[string]string{}
 	for _, g := range t.s.gateways {
 		out[g.name] = "stopped"
-		if _, up := t.before[g.name]; up {
+		if _, up := present[g.name]; up {
 			out[g.name] = "running"
 		}
 	}
 	for _, a := range t.asked {
-		stage, stopped := a.now()
+		stage, refused := a.now()
 		switch {
-		case stage == "" && stopped:
-			out[a.gateway] = "stopped"
+		case stage == "" && refused:
+			out[a.gateway] = a.kind
 		case stage == "":
 		case a.kind == "plugin restart" || a.kind == "host exit":
 			for name, was := range out {
