@@ -178,7 +178,7 @@ func specOf(id string, p plugin.ProcessSpec) (shim.Spec, error) {
 }
 
 // List reads all bundles. It connects to none: Recover does.
-func (l *Launcher) List(_ context.Context, gateway string) (launcher.Listing, error) {
+func (l *Launcher) List(ctx context.Context, gateway string) (launcher.Listing, error) {
 	_, dirs, err := l.place()
 	if err != nil {
 		return launcher.Listing{}, err
@@ -188,7 +188,7 @@ func (l *Launcher) List(_ context.Context, gateway string) (launcher.Listing, er
 		return launcher.Listing{}, faultOf(err)
 	}
 	var listing launcher.Listing
-	for _, b := range bundles {
+	for _, b := range append(bundles, l.heldBeyond(ctx, bundles)...) {
 		switch {
 		case b.Status == shim.StatusBroken:
 			listing.Broken = append(listing.Broken, launcher.BrokenBundle{Path: b.Dir, Reason: b.Problem.Error()})
@@ -210,8 +210,8 @@ const settle = 2 * time.Second
 
 // Recover takes up a launch of an earlier process and holds on to its shim.
 func (l *Launcher) Recover(ctx context.Context, launchID string) (launcher.Instance, error) {
-	b, err := l.bundle(launchID)
-	for until := time.Now().Add(settle); err == nil && undecided(b) && time.Now().Before(until); b, err = l.bundle(launchID) {
+	b, err := l.bundle(ctx, launchID)
+	for until := time.Now().Add(settle); err == nil && undecided(b) && time.Now().Before(until); b, err = l.bundle(ctx, launchID) {
 		if err := pause(ctx); err != nil {
 			return launcher.Instance{}, err
 		}
@@ -231,7 +231,7 @@ func undecided(b shim.Bundle) bool {
 
 // Inspect answers the present facts.
 func (l *Launcher) Inspect(ctx context.Context, launchID string) (launcher.Inspection, error) {
-	b, err := l.bundle(launchID)
+	b, err := l.bundle(ctx, launchID)
 	if err != nil {
 		return launcher.Inspection{}, err
 	}
@@ -259,7 +259,7 @@ func (l *Launcher) look(ctx context.Context, b shim.Bundle) (launcher.Instance, 
 		if !errors.Is(err, shim.ErrShimGone) {
 			return launcher.Instance{}, faultOf(err)
 		}
-		if b, err = l.bundle(b.LaunchID); err != nil { // it went meanwhile
+		if b, err = l.bundle(ctx, b.LaunchID); err != nil { // it went meanwhile
 			return launcher.Instance{}, err
 		}
 	}
@@ -268,7 +268,7 @@ func (l *Launcher) look(ctx context.Context, b shim.Bundle) (launcher.Instance, 
 
 // Signal sends one signal to the gateway's own process.
 func (l *Launcher) Signal(ctx context.Context, launchID, signal string) error {
-	b, err := l.bundle(launchID)
+	b, err := l.bundle(ctx, launchID)
 	if err != nil {
 		return err
 	}
@@ -288,7 +288,7 @@ func (l *Launcher) Signal(ctx context.Context, launchID, signal string) error {
 // Stop ends an instance, with the help of its shim if there is one.
 func (l *Launcher) Stop(ctx context.Context, launchID string, grace time.Duration) (launcher.Stopped, error) {
 	for {
-		b, err := l.bundle(launchID)
+		b, err := l.bundle(ctx, launchID)
 		if err != nil {
 			return launcher.Stopped{}, err
 		}
@@ -313,7 +313,7 @@ func (l *Launcher) Stop(ctx context.Context, launchID string, grace time.Duratio
 
 // Release lets the shim go and removes the bundle.
 func (l *Launcher) Release(ctx context.Context, launchID string) error {
-	b, err := l.bundle(launchID)
+	b, err := l.bundle(ctx, launchID)
 	if fault.CodeOf(err) == fault.NotFound {
 		return nil
 	}

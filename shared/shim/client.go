@@ -187,6 +187,9 @@ func (c *Client) Release(ctx context.Context) error {
 		return err
 	}
 	b, err := OpenBundle(c.dir)
+	if errors.Is(err, ErrNoBundle) { // somebody removed it: the shim goes all the same
+		return nil
+	}
 	if err != nil || b.State == nil {
 		return err
 	}

@@ -15,7 +15,8 @@ import (
 func (w *world) shake() {
 	switch rapid.IntRange(0, 42).Draw(w.t, "what") {
 	case 0:
-		w.feed(lc.StartRequested{Command: w.command("start"), Auto: rapid.IntRange(0, 3).Draw(w.t, "auto") == 0,
+		w.feed(lc.StartRequested{
+			Command: w.command("start"), Auto: rapid.IntRange(0, 3).Draw(w.t, "auto") == 0,
 			Adopt: rapid.IntRange(0, 3).Draw(w.t, "adopt") == 0,
 		})
 	case 1:

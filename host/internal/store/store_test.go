@@ -90,31 +90,3 @@ func TestLaunchIdentityIsOnDiskBeforeItIsUsed(t *testing.T) {
 		}
 	}
 }
-
-func TestPlaceInTheOutputOutlivesTheHost(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir)
-	id, err := s.PrepareLaunch("main")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := s.Cursor(id); got != 0 {
-		t.Errorf("cursor of a new launch = %d", got)
-	}
-	if err := s.SaveCursor(id, 4711); err != nil {
-		t.Fatal(err)
-	}
-	_ = s.Close()
-	if got := open(t, dir).Cursor(id); got != 4711 {
-		t.Errorf("cursor = %d", got)
-	}
-	if err := s.SaveCursor("released", 1); err != nil {
-		t.Errorf("a released launch: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "run", id, "host-cursor"), []byte("nonsense"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := s.Cursor(id); got != 0 {
-		t.Errorf("cursor of a damaged file = %d", got)
-	}
-}
