@@ -235,7 +235,7 @@ func (w WireItem) item(data []byte) Item {
 	case ItemRecord:
 		return Record{outlog.Record{Offset: w.Offset, Time: time.Unix(0, w.At), Stream: w.Stream, Flags: w.Flags, Data: data}}
 	case ItemGap:
-		return Gap{outlog.Gap{From: w.Offset, To: max(w.To, w.Offset)}}
+		return Gap{outlog.Gap{From: w.Offset, To: max(w.To, w.Offset), ToLine: w.ToLine}}
 	case ItemHeartbeat:
 		return Heartbeat{EndOffset: w.Offset}
 	case ItemEnd:
