@@ -45,10 +45,10 @@ func instance(b shim.Bundle, s shim.State) launcher.Instance {
 		i.Phase, i.Detail = launcher.PhaseFailed, "recorded, but no shim has begun with it"
 	case b.Status == shim.StatusFailed:
 		i.Phase = launcher.PhaseFailed
+	case b.Status == shim.StatusUnwatched: // also when the gateway has ended and what it started has not
+		i.Phase = launcher.PhaseUnwatched
 	case s.Exit != nil || b.Status == shim.StatusEnded:
 		i.Phase = launcher.PhaseEnded
-	case b.Status == shim.StatusUnwatched:
-		i.Phase = launcher.PhaseUnwatched
 	case s.Phase == shim.PhaseStarting:
 		i.Phase = launcher.PhaseStarting
 	default:

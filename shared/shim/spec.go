@@ -58,6 +58,8 @@ type Spec struct {
 	OutputMaxBytes int64 `json:"output_max_bytes,omitempty"`
 	// Labels are the launcher's and given back; no secrets. At most 72.
 	Labels map[string]string `json:"labels,omitempty"`
+	// NoGroup says not to make a control group: the launcher has one for the gateway, as a systemd unit is.
+	NoGroup bool `json:"no_cgroup,omitempty"`
 }
 
 // Validate names all that is wrong with s.
