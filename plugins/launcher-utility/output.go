@@ -21,7 +21,7 @@ const (
 func (l *Launcher) Output(ctx context.Context, req launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
 	out := &batcher{sink: func(item launcher.OutputItem) error { return sinkErr(sink(item)) }, cursor: req.Cursor}
 	for {
-		b, err := l.bundle(req.LaunchID)
+		b, err := l.bundle(ctx, req.LaunchID)
 		if err != nil {
 			return err
 		}

@@ -95,8 +95,7 @@ func (b *Bundle) read() error {
 	if err := checkLaunchID(b.LaunchID); err != nil {
 		return err
 	}
-	var spec SavedSpec
-	if err := readJSON(filepath.Join(b.Dir, specFile), &spec); err == nil {
+	if spec, err := readSpec(b.Dir); err == nil {
 		b.Spec = &spec
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return err

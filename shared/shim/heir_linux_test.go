@@ -39,14 +39,16 @@ func roleGateway() int {
 		return 1
 	}
 	cmd := exec.Command("/proc/self/exe", "role-fork")
-	cmd.Env, cmd.Stdout = []string{}, os.Stdout
+	cmd.Env = []string{}
 	if slices.Contains(os.Args, "keeps-socket") {
 		cmd.ExtraFiles = []*os.File{f}
 	}
-	if err := cmd.Run(); err != nil {
+	out, err := cmd.Output()
+	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
+	fmt.Print(string(out)) // now that the one in between is gone
 	<-term
 	return 0
 }

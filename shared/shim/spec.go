@@ -182,3 +182,15 @@ func (s Spec) saved(now time.Time) SavedSpec {
 		LaunchID: s.LaunchID, Hash: s.Hash(), Argv: s.Argv, Cwd: s.Cwd, EnvNames: names, Labels: s.Labels, Created: now,
 	}
 }
+
+// readSpec reads what a bundle keeps of its Spec.
+func readSpec(dir string) (SavedSpec, error) {
+	var s SavedSpec
+	if err := readJSON(filepath.Join(dir, specFile), &s); err != nil {
+		return SavedSpec{}, err
+	}
+	if id := filepath.Base(dir); s.LaunchID != id {
+		return SavedSpec{}, fmt.Errorf("%s is of launch %.80q", specFile, s.LaunchID)
+	}
+	return s, nil
+}
