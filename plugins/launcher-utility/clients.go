@@ -13,6 +13,8 @@ import (
 	"github.com/gatehost/gatehost/shared/shim"
 )
 
+// bundle opens a launch, mended if its files cannot be read but something of it lives. What cannot be read and does not live is set aside: to
+// all who ask for it there is no such launch any more, rather than one that nobody can ever be done with.
 func (l *Launcher) bundle(ctx context.Context, launchID string) (shim.Bundle, error) {
 	_, dirs, err := l.place()
 	if err != nil {
@@ -21,10 +23,16 @@ func (l *Launcher) bundle(ctx context.Context, launchID string) (shim.Bundle, er
 	if launchID == "" || launchID[0] == '.' || filepath.Base(launchID) != launchID {
 		return shim.Bundle{}, fault.New(fault.NotFound, fmt.Sprintf("no launch %.80q", launchID))
 	}
-	b, err := shim.OpenBundle(filepath.Join(dirs.Run, launchID))
+	b, err := shim.Mend(ctx, dirs.Runtime, filepath.Join(dirs.Run, launchID))
 	if errors.Is(err, shim.ErrNoBundle) {
 		if held, ok := l.held(ctx, launchID); ok {
 			return held, nil
+		}
+	}
+	if errors.Is(err, shim.ErrBroken) {
+		if aside, asideErr := shim.SetAside(ctx, dirs.Runtime, b.Dir); asideErr == nil {
+			return b, fault.New(fault.NotFound, fmt.Sprintf("no launch %s any more: nothing of it lives, and what is left was set aside: %s",
+				launchID, aside.Reason)).WithHint("what is left is in " + aside.Dir)
 		}
 	}
 	return b, faultOf(err)

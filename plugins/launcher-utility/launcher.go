@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -152,6 +153,7 @@ func (l *Launcher) Launch(ctx context.Context, req launcher.LaunchRequest) (laun
 	spec.Labels = map[string]string{labelGateway: req.Gateway.Name}
 	maps.Copy(spec.Labels, req.Labels)
 
+	_, _ = shim.Mend(ctx, dirs.Runtime, dir) // so that a launch that lives is joined; what cannot be mended Start tells
 	started, err := shim.Start(ctx, shim.StartOptions{ShimPath: path, BundleDir: dir, Spec: spec})
 	if err != nil {
 		return launcher.Launched{}, faultOf(err)
@@ -177,7 +179,8 @@ func specOf(id string, p plugin.ProcessSpec) (shim.Spec, error) {
 	return shim.Spec{LaunchID: id, Argv: p.Argv, Env: env, Cwd: p.Cwd}, nil
 }
 
-// List reads all bundles. It connects to none: Recover does.
+// List reads all bundles. It connects to none: Recover does. Only for one that cannot be read it looks for what lives; when nothing does,
+// the bundle is told of as broken and set aside, and told of for a day.
 func (l *Launcher) List(ctx context.Context, gateway string) (launcher.Listing, error) {
 	_, dirs, err := l.place()
 	if err != nil {
@@ -188,10 +191,18 @@ func (l *Launcher) List(ctx context.Context, gateway string) (launcher.Listing, 
 		return launcher.Listing{}, faultOf(err)
 	}
 	var listing launcher.Listing
+	for i, b := range bundles {
+		if bundles[i], err = shim.Mend(ctx, dirs.Runtime, b.Dir); errors.Is(err, shim.ErrNoBundle) {
+			bundles[i].LaunchID = "" // released, or set aside, meanwhile
+		}
+	}
+	bundles = slices.DeleteFunc(bundles, func(b shim.Bundle) bool { return b.LaunchID == "" })
 	for _, b := range append(bundles, l.heldBeyond(ctx, bundles)...) {
 		switch {
 		case b.Status == shim.StatusBroken:
-			listing.Broken = append(listing.Broken, launcher.BrokenBundle{Path: b.Dir, Reason: b.Problem.Error()})
+			if _, err := shim.SetAside(ctx, dirs.Runtime, b.Dir); err != nil { // left alone
+				listing.Broken = append(listing.Broken, launcher.BrokenBundle{Path: b.Dir, Reason: b.Problem.Error()})
+			}
 		case b.Status == shim.StatusNew && b.Spec == nil:
 			// Made ahead by the host; no call of Launch came for it yet.
 		default:
@@ -200,6 +211,9 @@ func (l *Launcher) List(ctx context.Context, gateway string) (launcher.Listing, 
 				listing.Instances = append(listing.Instances, i)
 			}
 		}
+	}
+	for _, a := range shim.ListAside(dirs.Run) {
+		listing.Broken = append(listing.Broken, launcher.BrokenBundle{Path: a.Dir, Reason: a.Reason})
 	}
 	sortByStart(listing.Instances)
 	return listing, nil

@@ -484,7 +484,7 @@ func TestErrorsHaveTheirCodes(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeReadIsListedAsBrokenAndLeftAlone(t *testing.T) {
+func TestWhatCannotBeReadIsListedAsBrokenAndNotRemoved(t *testing.T) {
 	p := newPlace(t)
 	l := p.open(t)
 	dir := filepath.Join(p.run(), "broken")
@@ -494,17 +494,24 @@ func TestWhatCannotBeReadIsListedAsBrokenAndLeftAlone(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "state.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(p.run(), "foreign"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Mkdir(filepath.Join(p.run(), "ahead"), 0o700); err != nil { // the host made it durable, Launch never came
 		t.Fatal(err)
 	}
 	listing, err := l.List(deadline(t), "")
-	if err != nil || len(listing.Instances) != 0 || len(listing.Broken) != 1 || listing.Broken[0].Path != dir || listing.Broken[0].Reason == "" {
-		t.Errorf("List = %+v, %v", listing, err)
+	if err != nil || len(listing.Instances) != 0 || len(listing.Broken) != 2 ||
+		listing.Broken[0].Path != filepath.Join(p.run(), "foreign") || listing.Broken[0].Reason == "" || listing.Broken[1].Reason == "" {
+		t.Fatalf("List = %+v, %v", listing, err)
 	}
-	if err := l.Release(deadline(t), "broken"); !errors.Is(err, fault.ErrInternal) || fault.HintOf(err) == "" {
-		t.Errorf("Release = %v, want a refusal with a hint", err)
+	if err := l.Release(deadline(t), "foreign"); !errors.Is(err, fault.ErrInternal) || fault.HintOf(err) == "" {
+		t.Errorf("Release of what is none of ours = %v, want a refusal with a hint", err)
 	}
-	if _, err := os.Stat(dir); err != nil {
+	if err := l.Release(deadline(t), "broken"); err != nil {
+		t.Errorf("Release of what was set aside = %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(listing.Broken[1].Path, "state.json")); err != nil {
 		t.Errorf("it was removed: %v", err)
 	}
 	if _, err := l.Recover(deadline(t), "ahead"); !errors.Is(err, fault.ErrNotFound) {

@@ -72,6 +72,17 @@ func (c *Client) Done() <-chan struct{} { return c.done }
 // Dir is the bundle.
 func (c *Client) Dir() string { return c.dir }
 
+// askHello asks whoever listens at a launch's socket for its state. Errors: ErrShimGone, ErrVersion.
+func askHello(ctx context.Context, launchID, socket string) (State, error) {
+	c := &Client{launchID: launchID, socket: socket}
+	conn, state, err := c.dial(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	conn.Close()
+	return state, nil
+}
+
 // dial opens a connection and shakes hands.
 func (c *Client) dial(ctx context.Context) (net.Conn, State, error) {
 	var d net.Dialer
