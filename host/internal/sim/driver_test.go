@@ -23,6 +23,7 @@ const (
 	endBound    = 10 * time.Minute
 	quietFor    = 10 * time.Minute
 	maxSteps    = 20_000
+	mostStalled = 10 * time.Minute // and longer than anything else that is drawn for later
 )
 
 // host is one life of the host: an engine and what it has told.
@@ -221,7 +222,6 @@ func (w *world) act() {
 	case n < 20:
 		w.take(portFree)
 	case n < 21:
-		w.note("world: everything is late")
 		w.stall(w.between(time.Second, 5*time.Minute))
 	case p == nil: // the rest needs a process
 	case n < 28:
@@ -306,7 +306,7 @@ func (w *world) settle() {
 		w.startHost()
 		w.command(cmdStart)
 	}
-	for _, step := range []func(){w.comesToRest, w.canBeStarted, w.staysUp, w.canBeRestarted, w.isAdopted, w.canBeStopped, w.staysDown, w.leavesNothing} {
+	for _, step := range []func(){w.comesToRest, w.forgets, w.comesToRest, w.canBeStarted, w.staysUp, w.canBeRestarted, w.isAdopted, w.canBeStopped, w.staysDown, w.leavesNothing} {
 		if step(); w.failed() {
 			return
 		}
@@ -353,10 +353,13 @@ func (w *world) comesToRest() {
 	})
 	if !ok {
 		s := w.state()
-		w.fail("liveness", "without faults for %v: phase %s, flow %q, wanted %v, pending %v, all commands answered %v",
-			settleBound, s.Phase, s.Flow, s.Up, s.Pending, w.answered())
+		w.fail("liveness", "without faults for %v: phase %s, error %+v, flow %q, wanted %v, pending %v, all commands answered %v",
+			settleBound, s.Phase, s.Err, s.Flow, s.Up, s.Pending, w.answered())
 	}
 }
+
+// forgets lets what was drawn before the calm come to pass.
+func (w *world) forgets() { w.pass(2*mostStalled, nil) }
 
 func (w *world) answered() bool {
 	w.mu.Lock()

@@ -38,6 +38,7 @@ type world struct {
 	foreign  port           // who has the port besides our gateways
 	broken   bool           // the configuration file
 	down     time.Time      // until when no launcher plugin can be asked
+	stalled  time.Duration  // in all
 	sessions []*session
 	running  []*call // calls that have not been answered
 	host     *host
@@ -196,7 +197,9 @@ func (w *world) after(d time.Duration, do func()) { heap.Push(&w.events, event{w
 
 // stall puts off all that is queued.
 func (w *world) stall(d time.Duration) {
-	d = d.Truncate(time.Millisecond)
+	d = min(d.Truncate(time.Millisecond), mostStalled-w.stalled)
+	w.stalled += d
+	w.note("world: everything is %v late", d)
 	for i := range w.events {
 		w.events[i].at = w.events[i].at.Add(d)
 	}
@@ -226,7 +229,7 @@ func (w *world) pass(d time.Duration, enough func() bool) bool {
 		}
 		synctest.Wait() // orders what goroutines did before what the driver does now
 		if next.Equal(end) {
-			return false
+			return enough != nil && enough() // a timer of the engine does not wake the driver
 		}
 		heap.Pop(&w.events).(event).do()
 	}
