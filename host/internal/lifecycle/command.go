@@ -43,7 +43,7 @@ func (t *turn) join(w Waiter) {
 
 // stop is the operator's wish that the gateway be down (B034..B038, B210..B219). It works in every state.
 func (t *turn) stop(in StopRequested) {
-	if t.s.Phase == PhaseStopped {
+	if t.s.Phase == PhaseStopped && t.s.swept {
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
 		return
 	}

@@ -80,13 +80,17 @@ func (t *turn) terminated(op Op, in Terminated) {
 		t.cleared()
 		return
 	}
+	t.endAgain("cannot end the gateway's process: ", in.Problem)
+}
+
+// endAgain tries once more to end what is ours, a little later, a few times.
+func (t *turn) endAgain(what string, p Problem) {
 	t.s.killTries++
 	if t.s.killTries < killAttempts {
 		t.arm(TimerTerminate, time.Second)
 		return
 	}
-	p := in.Problem
-	p.Message = "cannot end the gateway's process: " + p.Message
+	p.Message = what + p.Message
 	t.toError(p)
 }
 
@@ -96,6 +100,12 @@ func (t *turn) cleared() {
 		return
 	}
 	after := t.s.After
+	if after == AfterRest && !t.s.swept { // what an earlier host left is ours, too: a stop ends it (invariant 2)
+		if _, asked := t.s.pendingOf(OpRecover); !asked {
+			t.emit(Recover{Op: t.open(Op{Kind: OpRecover})})
+		}
+		return
+	}
 	t.s.After = AfterNothing
 	switch after {
 	case AfterNothing:

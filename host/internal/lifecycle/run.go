@@ -198,7 +198,7 @@ func (t *turn) symptomSeen(in SymptomSeen) {
 		t.ignore("symptom of launch %s, which is not ours now", in.Launch)
 	case in.Symptom == SymptomChannelsSuppressed:
 		t.suppressed(in.Text)
-	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin:
+	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin && t.s.Phase != PhaseClearing: // what is being ended is not judged
 		t.s.Flow = FlowRevive
 		t.s.Attempt, t.s.Repaired = 1, false
 		t.bringDown(AfterFailed, Problem{Code: "restart_failed", Message: "the gateway could not restart: " + in.Text}, t.p.Grace)

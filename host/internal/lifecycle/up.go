@@ -29,6 +29,11 @@ func (t *turn) attempt() {
 // recovered looks at the traces of earlier launches: a live and watched one is adopted, any other live one is ended first,
 // one after the other, since two gateways of ours must never live at once (invariant 1).
 func (t *turn) recovered(in Recovered) {
+	stopping := t.s.Phase == PhaseClearing
+	if in.Result != OK && stopping {
+		t.endAgain("cannot find out whether a process of the gateway lives: ", in.Problem)
+		return
+	}
 	if in.Result != OK {
 		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
 		return
@@ -45,11 +50,14 @@ func (t *turn) recovered(in Recovered) {
 		t.emit(Release{Launch: inst.Launch})
 	}
 	t.forget()
+	t.s.swept = len(live) <= 1
 	switch {
+	case len(live) == 0 && stopping:
+		t.cleared()
 	case len(live) == 0:
 		t.enter(PhaseServices)
 		t.emit(ClearServices{Op: t.open(Op{Kind: OpServices})})
-	case len(live) == 1 && (live[0].Watched || t.p.OnShimLoss == ShimLossKeep):
+	case len(live) == 1 && (live[0].Watched || t.p.OnShimLoss == ShimLossKeep) && !stopping && !t.wantsNew():
 		t.adopt(live[0])
 	default:
 		// The newest watched one is kept for last; its turn to be adopted comes when it is alone.
@@ -60,8 +68,20 @@ func (t *turn) recovered(in Recovered) {
 			return a.Process.StartedAt.Compare(b.Process.StartedAt)
 		})
 		t.s.Launch, t.s.Process = doomed.Launch, doomed.Process
+		if doomed.Watched { // its last lines are read before it is forgotten
+			t.emit(Watch{Launch: doomed.Launch, Adopted: true})
+		}
+		if stopping {
+			t.terminate(t.p.Grace)
+			return
+		}
 		t.bringDown(AfterBegin, Problem{}, t.p.Grace)
 	}
+}
+
+// wantsNew: a restart was asked for, and what an earlier host left is older than that wish.
+func (t *turn) wantsNew() bool {
+	return slices.ContainsFunc(t.s.Waiters, func(w Waiter) bool { return w.kind == waitRestart && !w.due.After(t.now) })
 }
 
 // forget drops a launch that an earlier error left owned: what the launcher found is the truth now.
@@ -195,11 +215,11 @@ func (t *turn) inspected(op Op, in Inspected) {
 // arrived is the moment when an owned process is known to exist, wanted or not.
 func (t *turn) arrived(op Op, inst Instance) {
 	t.s.Process = inst.Process
-	if op.Abandoned { // it came too late: nobody wants it any more (B034)
+	t.emit(Watch{Launch: op.Launch}) // also of one that goes at once: what it writes is not thrown away
+	if op.Abandoned {                // it came too late: nobody wants it any more (B034)
 		t.terminate(t.p.Grace)
 		return
 	}
-	t.emit(Watch{Launch: op.Launch})
 	t.waitReady()
 }
 
