@@ -39,6 +39,7 @@ type Engine struct {
 	watches   map[lifecycle.LaunchID]*watch
 	last      *watch                      // the newest watch, kept for diagnosis and last exit after its launch is over
 	read      map[lifecycle.LaunchID]bool // launches whose output was opened here
+	rests     chan struct{}               // holds one token while a rest is read: one that was cancelled may still be at it
 	sessions  map[lifecycle.SessionID]Session
 	replies   map[lifecycle.CommandID]chan lifecycle.Outcome
 	commands  lifecycle.CommandID
@@ -76,6 +77,7 @@ func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *E
 		ops:      map[lifecycle.OpID]context.CancelFunc{},
 		watches:  map[lifecycle.LaunchID]*watch{},
 		read:     map[lifecycle.LaunchID]bool{},
+		rests:    make(chan struct{}, 1), // one reader of rests at a time
 		sessions: map[lifecycle.SessionID]Session{},
 		replies:  map[lifecycle.CommandID]chan lifecycle.Outcome{},
 	}

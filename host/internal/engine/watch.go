@@ -158,6 +158,12 @@ func (e *Engine) follow(ctx context.Context, w *watch) {
 func (e *Engine) rest(ctx context.Context, launch string) {
 	ctx, cancel := context.WithTimeout(ctx, finishBound)
 	defer cancel()
+	select {
+	case e.rests <- struct{}{}: // two readers of one output would tell its lines twice
+		defer func() { <-e.rests }()
+	case <-ctx.Done():
+		return
+	}
 	out := e.openOutput(ctx, lifecycle.LaunchID(launch))
 	defer out.Close()
 	err := e.ports.Launcher.Output(ctx, launcher.OutputRequest{LaunchID: launch, Cursor: out.Cursor()}, func(item launcher.OutputItem) error {
