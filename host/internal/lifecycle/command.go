@@ -1,6 +1,10 @@
 package lifecycle
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
+)
 
 // start is the operator's wish that the gateway be up (B020..B026).
 func (t *turn) start(in StartRequested) {
@@ -152,13 +156,13 @@ func (t *turn) replyWhere(match func(Waiter) bool, outcome func(Waiter) Outcome)
 			return false
 		}
 		t.emit(Reply{w.Command, outcome(w)})
-		return true
+		return !mutant.On(mutant.WaiterAnsweredTwice)
 	})
 }
 
 func (t *turn) supersede(why string) {
 	t.replyWhere(
-		func(w Waiter) bool { return w.kind != waitStop },
+		func(w Waiter) bool { return w.kind != waitStop && !mutant.On(mutant.WaiterForgotten) },
 		func(Waiter) Outcome {
 			return Outcome{Kind: OutcomeSuperseded, Problem: &Problem{Code: "superseded", Message: "superseded: " + why}}
 		})

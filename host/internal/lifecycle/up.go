@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // begin walks the road up from its first phase, as a new flow.
@@ -40,7 +42,7 @@ func (t *turn) recovered(in Recovered) {
 	}
 	var live []Instance
 	for _, inst := range in.Instances {
-		if inst.Live {
+		if inst.Live && !mutant.On(mutant.DoubleLaunch) {
 			live = append(live, inst)
 			continue
 		}
@@ -57,7 +59,7 @@ func (t *turn) recovered(in Recovered) {
 	case len(live) == 0:
 		t.enter(PhaseServices)
 		t.emit(ClearServices{Op: t.open(Op{Kind: OpServices})})
-	case len(live) == 1 && (live[0].Watched || t.p.OnShimLoss == ShimLossKeep) && !stopping && !t.wantsNew():
+	case len(live) == 1 && (live[0].Watched || t.p.OnShimLoss == ShimLossKeep) && !stopping && !t.wantsNew() && !mutant.On(mutant.AdoptedRestarted):
 		t.adopt(live[0])
 	default:
 		// The newest watched one is kept for last; its turn to be adopted comes when it is alone.
@@ -81,7 +83,9 @@ func (t *turn) recovered(in Recovered) {
 
 // wantsNew: a restart was asked for, and what an earlier host left is older than that wish.
 func (t *turn) wantsNew() bool {
-	return slices.ContainsFunc(t.s.Waiters, func(w Waiter) bool { return w.kind == waitRestart && !w.due.After(t.now) })
+	return slices.ContainsFunc(t.s.Waiters, func(w Waiter) bool {
+		return w.kind == waitRestart && !w.due.After(t.now) && !mutant.On(mutant.RestartAdopts)
+	})
 }
 
 // forget drops a launch that an earlier error left owned: what the launcher found is the truth now.
@@ -154,7 +158,7 @@ func (t *turn) hooksDone(op Op, in HooksDone) {
 
 func (t *turn) launchPrepared(in LaunchPrepared) {
 	if _, ok := t.s.Pending[in.Op]; !ok {
-		if in.Result == OK {
+		if in.Result == OK && in.Launch != t.s.Launch { // an answer may come twice
 			t.emit(Release{Launch: in.Launch}) // an identity that nobody will use
 		}
 		t.ignore("launch identity for an attempt that is over")
@@ -173,7 +177,7 @@ func (t *turn) launchPrepared(in LaunchPrepared) {
 }
 
 func (t *turn) launched(op Op, in Launched) {
-	switch in.Result {
+	switch mutant.Or(mutant.UnknownLaunchFailed, min(in.Result, Failed), in.Result) {
 	case OK:
 		t.arrived(op, in.Instance)
 	case Failed:
@@ -260,7 +264,7 @@ func (t *turn) progress() {
 
 func (t *turn) sessionOpened(in SessionOpened) {
 	if _, ok := t.s.Pending[in.Op]; !ok {
-		t.emit(CloseSession{Session: in.Session}) // it came too late
+		t.emit(CloseSession{Session: mutant.Or(mutant.LateSessionKept, 0, in.Session)}) // it came too late
 		t.ignore("session %d opened for an attempt that is over", in.Session)
 		return
 	}

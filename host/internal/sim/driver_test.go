@@ -23,7 +23,10 @@ const (
 	endBound    = 10 * time.Minute
 	quietFor    = 10 * time.Minute
 	maxSteps    = 20_000
-	mostStalled = 10 * time.Minute // and longer than anything else that is drawn for later
+
+	restartDebounce = 2003 * time.Millisecond
+	reloadDebounce  = 1207 * time.Millisecond
+	mostStalled     = 10 * time.Minute // and longer than anything else that is drawn for later
 )
 
 // host is one life of the host: an engine and what it has told.
@@ -42,11 +45,10 @@ type host struct {
 
 // command is one of an operator's.
 type command struct {
-	n     int
-	gen   int
-	kind  string
-	at    time.Time
-	owned string // the launch at that time
+	n    int
+	gen  int
+	kind string
+	at   time.Time
 
 	// Guarded by world.mu.
 	id       lc.CommandID
@@ -60,7 +62,11 @@ const (
 	cmdStart   = "start"
 	cmdStop    = "stop"
 	cmdStopNow = "stop --now"
+	cmdDrain   = "stop --drain"
 	cmdRestart = "restart"
+	cmdReload  = "reload"
+	cmdChanged = "restart, debounced"
+	cmdEdited  = "reload, debounced"
 )
 
 func (w *world) startHost() {
@@ -70,7 +76,7 @@ func (w *world) startHost() {
 	h := &host{gen: w.hosts, cancel: cancel, state: lc.New(), asked: map[lc.CommandID]*command{}}
 	h.engine = engine.New(ours, w.policy, engine.Ports{
 		Launcher: ports, Services: services{ports}, Probe: prober{ports}, Launches: ports, Sessions: dialer{ports}, Output: ports,
-		Medic: medic{ports}, Observer: observer{w, h},
+		Hooks: hooks{ports}, Manners: manners{ports}, Medic: medic{ports}, Observer: observer{w, h},
 	}, hclog.NewNullLogger())
 	w.host = h
 	w.note("HOST %d begins", h.gen)
@@ -106,7 +112,7 @@ func (w *world) locked(f func() bool) bool {
 
 func (w *world) command(kind string) *command {
 	h := w.host
-	c := &command{n: len(w.commands), gen: h.gen, kind: kind, at: time.Now(), owned: string(h.state.Launch)}
+	c := &command{n: len(w.commands), gen: h.gen, kind: kind, at: time.Now()}
 	w.mu.Lock()
 	w.commands = append(w.commands, c)
 	w.noteLocked("COMMAND %d: %s", c.n, kind)
@@ -118,9 +124,15 @@ func (w *world) command(kind string) *command {
 		case cmdStart:
 			out, err = h.engine.Start(context.Background())
 		case cmdRestart:
-			out, err = h.engine.Restart(context.Background())
+			out, err = h.engine.Restart(context.Background(), 0)
+		case cmdChanged:
+			out, err = h.engine.Restart(context.Background(), restartDebounce)
+		case cmdReload:
+			out, err = h.engine.Reload(context.Background(), 0)
+		case cmdEdited:
+			out, err = h.engine.Reload(context.Background(), reloadDebounce)
 		default:
-			out, err = h.engine.Stop(context.Background(), kind == cmdStopNow)
+			out, err = h.engine.Stop(context.Background(), engine.How{Now: kind == cmdStopNow, Drain: kind == cmdDrain})
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -183,18 +195,18 @@ func (w *world) act() {
 	if live := w.live(); len(live) > 0 {
 		p = live[w.rng.IntN(len(live))]
 	}
-	switch n := w.rng.IntN(46); {
+	switch n := w.rng.IntN(50); {
 	case n < 4:
 		w.operate(cmdStart)
 	case n < 6:
 		w.operate(cmdStop)
 	case n < 7:
-		w.operate(cmdStopNow)
+		w.operate(pick(w, cmdStopNow, cmdDrain))
 	case n < 9:
-		w.operate(cmdRestart)
+		w.operate(pick(w, cmdRestart, cmdRestart, cmdReload, cmdChanged, cmdEdited))
 	case n < 12: // several, one upon the other
 		for range 2 + w.rng.IntN(3) {
-			w.operate(pick(w, cmdStart, cmdStart, cmdStop, cmdStopNow, cmdRestart, cmdRestart))
+			w.operate(pick(w, cmdStart, cmdStart, cmdStop, cmdStopNow, cmdDrain, cmdRestart, cmdReload, cmdChanged, cmdEdited))
 			w.pass(w.between(time.Millisecond, 50*time.Millisecond), nil)
 		}
 	case n < 15:
@@ -245,6 +257,10 @@ func (w *world) act() {
 	case n < 41:
 		if p.bound && !p.hung {
 			w.reload(p)
+			if w.percent(30) { // an operator who does not wait for that
+				w.pass(w.between(time.Millisecond, 10*time.Second), nil)
+				w.operate(pick(w, cmdStop, cmdDrain, cmdRestart, cmdReload))
+			}
 		}
 	case n < 42: // the gateway stops by itself, and says so
 		for _, s := range w.sessions {
@@ -253,9 +269,11 @@ func (w *world) act() {
 			}
 		}
 		w.later(p, w.between(time.Millisecond, 5*time.Second), func() { w.end(p, plugin.Exit{}) })
+	case n < 46:
+		w.operate(pick(w, cmdReload, cmdReload, cmdEdited, cmdChanged))
 	default:
 		for range 1 + w.rng.IntN(20) {
-			w.say(p, pick(w, "words", "words", "words", "channels-suppressed", "config-invalid"))
+			w.say(p, pick(w, "words", "words", "words", "channels-suppressed", "config-invalid", "zombie"))
 		}
 	}
 }
@@ -306,7 +324,7 @@ func (w *world) settle() {
 		w.startHost()
 		w.command(cmdStart)
 	}
-	for _, step := range []func(){w.comesToRest, w.forgets, w.comesToRest, w.canBeStarted, w.staysUp, w.canBeRestarted, w.isAdopted, w.canBeStopped, w.staysDown, w.leavesNothing} {
+	for _, step := range []func(){w.comesToRest, w.forgets, w.comesToRest, w.canBeStarted, w.forgets, w.staysUp, w.canBeRestarted, w.canBeReloaded, w.isAdopted, w.canBeStopped, w.staysDown, w.leavesNothing} {
 		if step(); w.failed() {
 			return
 		}
@@ -383,7 +401,11 @@ func (w *world) obey(kind string, done func() bool) *command {
 }
 
 func (w *world) canBeStarted() {
-	if !w.up() {
+	if !w.up() && len(w.live()) > 0 { // what is left may hang: an attempt of this start may be needed to find that out
+		w.command(cmdStart)
+		w.pass(settleBound, func() bool { return w.answered() })
+	}
+	if !w.up() && !w.failed() {
 		w.obey(cmdStart, w.up)
 	}
 }
@@ -404,7 +426,9 @@ func (w *world) canBeRestarted() {
 	}
 }
 
-// isAdopted: the next host goes on with the gateway of the one that was killed.
+func (w *world) canBeReloaded() { w.obey(pick(w, cmdReload, cmdEdited), w.up) }
+
+// isAdopted: the next host goes on with the gateway of the one that was killed, if that is wanted.
 func (w *world) isAdopted() {
 	before := w.state().Launch
 	w.killHost()
@@ -412,7 +436,16 @@ func (w *world) isAdopted() {
 		return
 	}
 	w.pass(w.between(time.Millisecond, 10*time.Second), nil)
+	w.say(w.procs[string(before)], "said to nobody")
 	w.startHost()
+	switch w.rng.IntN(4) {
+	case 0:
+		w.obey(cmdRestart, w.up)
+		return
+	case 1:
+		w.obey(cmdStop, func() bool { return w.state().Phase == lc.PhaseStopped })
+		return
+	}
 	w.obey(cmdStart, w.up)
 	if s := w.state(); !w.failed() && (s.Launch != before || !s.Adopted) {
 		w.fail("needless", "%s lived and was not adopted: %s", before, s.Launch)
@@ -420,7 +453,7 @@ func (w *world) isAdopted() {
 }
 
 func (w *world) canBeStopped() {
-	w.obey(pick(w, cmdStop, cmdStopNow), func() bool { return w.state().Phase == lc.PhaseStopped })
+	w.obey(pick(w, cmdStop, cmdStopNow, cmdDrain), func() bool { return w.state().Phase == lc.PhaseStopped })
 }
 
 func (w *world) staysDown() {
@@ -475,6 +508,11 @@ func (w *world) leavesNothing() {
 
 // close ends what a violation may have left, so that the bubble can end.
 func (w *world) close() {
+	defer func() {
+		for _, s := range w.sessions {
+			s.hangUp()
+		}
+	}()
 	if w.host == nil {
 		return
 	}

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -22,6 +23,7 @@ type proc struct {
 	bound       bool // it has the port and takes sessions
 	half        bool // it has the port and says that it is still starting
 	hung        bool
+	boots       int  // generations within this process
 	stubborn    bool // only SIGKILL ends it
 	calm        bool // began when there were no more faults
 	lives       int  // counts what makes queued events of its life void: a hang, a restart in place
@@ -169,6 +171,7 @@ func (w *world) reload(p *proc) {
 	w.note("world: %s restarts in place, expected %v", p.id, expected)
 	p.bound = false
 	p.lives++
+	p.boots++
 	end := engine.SessionEnd{Code: 1012, Announce: lc.AnnounceRestart, Expected: expected}
 	if w.percent(30) {
 		end.Expected = 0
@@ -179,16 +182,40 @@ func (w *world) reload(p *proc) {
 		}
 	}
 	switch n := w.rng.IntN(10); {
-	case n < 6:
+	case n < 6 || w.calm:
 		w.later(p, expected, func() { w.serve(p) })
 	case n < 7:
 		w.later(p, expected*3, func() { w.serve(p) })
 	case n < 8:
 		w.later(p, expected/2, func() { w.end(p, w.anExit()) })
 	case n < 9:
-		w.later(p, expected/2, func() { w.say(p, "zombie") })
+		for range 3 {
+			w.later(p, w.between(expected/4, 2*expected), func() { w.say(p, "zombie") })
+		}
 	default: // its port stays closed
 	}
+}
+
+// askedToReload is a reload by the session's gateway, as far as it does what it says.
+func (w *world) askedToReload(c *call) answer {
+	s := w.sessions[c.arg]
+	p := s.of
+	switch {
+	case s.over:
+		return answer{err: engine.ErrNotConnected}
+	case p == nil || !w.calm && w.percent(15):
+		return answer{err: fault.New(fault.Unsupported, "this release cannot")}
+	case !w.calm && w.percent(10): // it says so and does nothing
+	case !w.calm && w.percent(10): // it only drops its connections
+		w.closed(s, w.between(time.Millisecond, 2*time.Second), engine.SessionEnd{Code: 1006})
+	default:
+		w.later(p, w.between(time.Millisecond, 4*time.Second), func() {
+			if p.bound {
+				w.reload(p)
+			}
+		})
+	}
+	return answer{}
 }
 
 // loseShim kills the shim of a process.
@@ -286,7 +313,8 @@ type session struct {
 	n      int
 	of     *proc // nil: of the gateway that is not ours
 	events engine.SessionEvents
-	over   bool // Closed was or will never be called
+	reads  chan func() // what the one goroutine that reports does next
+	over   bool        // Closed was or will never be called
 
 	// Guarded by world.mu.
 	handed bool // the engine has it
@@ -325,10 +353,20 @@ func (w *world) openSession(c *call) answer {
 		}
 	}
 	s := &session{h: hostPorts{w, c.gen}, n: len(w.sessions), of: p, events: c.events}
+	s.reads = make(chan func(), 4) // the engine takes each within its instant
 	w.sessions = append(w.sessions, s)
+	go func() {
+		for report := range s.reads {
+			report()
+		}
+	}()
 	w.note("world: session %d opens", s.n)
 	w.tick(s)
-	return answer{value: opened{s, lc.Hello{Protocol: 4, ConnID: strconv.Itoa(s.n)}}}
+	hello := lc.Hello{Protocol: 4, ConnID: strconv.Itoa(s.n)}
+	if p != nil && w.bootIDs {
+		hello.BootID = fmt.Sprintf("%s.%d", p.id, p.boots)
+	}
+	return answer{value: opened{s, hello}}
 }
 
 // silent reports whether whoever would answer c says nothing.
@@ -337,7 +375,7 @@ func (w *world) silent(c *call) bool {
 	case callOpen:
 		p := w.serving()
 		return p != nil && p.hung
-	case callVerify:
+	case callVerify, callReload, callDrain:
 		s := w.sessions[c.arg]
 		return !s.over && s.of != nil && (s.of.hung || !s.of.live)
 	default:
@@ -347,12 +385,16 @@ func (w *world) silent(c *call) bool {
 
 // tick is the sign of life that a gateway sends now and then.
 func (w *world) tick(s *session) {
-	w.after(w.between(10*time.Second, 60*time.Second), func() {
+	often := w.between(10*time.Second, 60*time.Second)
+	if w.calm {
+		often = 2 * time.Minute // hours go by: often enough not to be taken for silence
+	}
+	w.after(often, func() {
 		if s.over {
 			return
 		}
 		if s.of == nil || s.of.live && !s.of.hung {
-			go s.events.Alive()
+			s.reads <- s.events.Alive
 		}
 		w.tick(s)
 	})
@@ -364,10 +406,19 @@ func (w *world) closed(s *session, d time.Duration, end engine.SessionEnd) {
 		if s.over {
 			return
 		}
-		s.over = true
 		w.note("world: session %d is closed: %d", s.n, end.Code)
-		go s.events.Closed(end)
+		s.over = true // before the engine hears of it: its steps look at the world
+		s.reads <- func() { s.events.Closed(end) }
+		close(s.reads)
 	})
+}
+
+// hangUp ends the reports of a session.
+func (s *session) hangUp() {
+	if !s.over {
+		s.over = true
+		close(s.reads)
+	}
 }
 
 // closing is what comes of Session.Close: its Closed may take long.

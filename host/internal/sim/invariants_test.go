@@ -11,10 +11,11 @@ import (
 // books are what the simulator counts for itself, beside the state.
 type books struct {
 	upSince  time.Time
-	fast     int // fast automatic attempts since the last stable period or command
-	spent    int // the same, whatever was commanded
-	launches int // of this flow of automatic attempts
-	repairs  int // in this start flow
+	fast     int  // fast automatic attempts since the last stable period or command
+	spent    int  // the same, whatever was commanded
+	launches int  // of this flow of automatic attempts
+	repairs  int  // in this start flow
+	unknown  bool // what one of them did
 }
 
 // observer checks the invariants after every step of one host. It runs in the owner's goroutine, while the driver waits.
@@ -55,10 +56,21 @@ func (o observer) commands(c engine.Change) {
 		id, kind = in.Command, cmdStart
 	case lc.RestartRequested:
 		id, kind = in.Command, cmdRestart
+		if in.Delay > 0 {
+			kind = cmdChanged
+		}
+	case lc.ReloadRequested:
+		id, kind = in.Command, cmdReload
+		if in.Delay > 0 {
+			kind = cmdEdited
+		}
 	case lc.StopRequested:
 		id, kind = in.Command, cmdStop
-		if in.Now {
+		switch {
+		case in.Now:
 			kind = cmdStopNow
+		case in.Drain:
+			kind = cmdDrain
 		}
 	default:
 		return
@@ -95,21 +107,33 @@ func (o observer) replies(c engine.Change) {
 			continue
 		}
 		switch cmd.kind {
-		case cmdStop, cmdStopNow:
+		case cmdStop, cmdStopNow, cmdDrain:
 			o.stopped(cmd)
+		case cmdReload, cmdEdited:
+		case cmdChanged:
+			if c.After.Up {
+				o.newer(c, cmd, r.Outcome.Kind)
+			}
 		case cmdStart, cmdRestart:
 			_, opened := c.Input.(lc.SessionOpened)
 			if before := c.Before.Public(); !opened && before != lc.Running {
 				o.w.failLocked("4", "command %d (%s) is answered %s in %s", cmd.n, cmd.kind, r.Outcome.Kind, c.After.Phase)
 			}
-			launch := c.After.Launch
-			if p := o.w.procs[string(launch)]; cmd.kind == cmdRestart && !c.After.Attached && p != nil && p.started.Before(cmd.at) {
-				o.w.failLocked("4", "command %d (restart) is answered %s, and %s is older", cmd.n, r.Outcome.Kind, launch)
+			if cmd.kind == cmdRestart {
+				o.newer(c, cmd, r.Outcome.Kind)
 			}
 		}
 	}
 	if len(c.After.Waiters) > 0 && c.After.Final() {
 		o.w.failLocked("4", "commands wait in %s: %+v", c.After.Phase, c.After.Waiters)
+	}
+}
+
+// newer: a restart is answered when there is a process that is younger than the wish.
+func (o observer) newer(c engine.Change, cmd *command, kind lc.OutcomeKind) {
+	launch := c.After.Launch
+	if p := o.w.procs[string(launch)]; !c.After.Attached && p != nil && p.started.Before(cmd.at) {
+		o.w.failLocked("4", "command %d (%s) is answered %s, and %s is older", cmd.n, cmd.kind, kind, launch)
 	}
 }
 
@@ -119,7 +143,7 @@ func (o observer) stopped(cmd *command) {
 		o.w.failLocked("2", "command %d (%s) is answered while %s lives", cmd.n, cmd.kind, p.id)
 	}
 	for _, c := range o.w.running {
-		if !c.closed && (c.kind == callLaunch && !c.did || c.kind == callRepair) {
+		if !c.closed && (c.kind == callLaunch && !c.did || c.kind == callRepair || c.kind == callHooks) {
 			o.w.failLocked("2", "command %d (%s) is answered while %s %s is under way", cmd.n, cmd.kind, c.kind, c.id)
 		}
 	}
@@ -132,7 +156,7 @@ func (o observer) intents(c engine.Change) {
 	}
 	for _, eff := range c.Effects {
 		switch eff.(type) {
-		case lc.PrepareLaunch, lc.Launch, lc.OpenSession, lc.Diagnose, lc.Repair, lc.ClearServices, lc.Watch:
+		case lc.PrepareLaunch, lc.Launch, lc.OpenSession, lc.Diagnose, lc.Repair, lc.ClearServices, lc.RunHooks, lc.Reload:
 			o.w.failLocked("6", "%T after a stop", eff)
 		}
 	}
@@ -167,6 +191,12 @@ func opOf(in lc.Input) (lc.OpID, bool) {
 		return in.Op, true
 	case lc.PortProbed:
 		return in.Op, true
+	case lc.HooksDone:
+		return in.Op, true
+	case lc.Reloaded:
+		return in.Op, true
+	case lc.Drained:
+		return in.Op, true
 	case lc.LaunchPrepared:
 		return in.Op, true
 	case lc.Launched:
@@ -198,12 +228,15 @@ func opOf(in lc.Input) (lc.OpID, bool) {
 func (o observer) attempts(c engine.Change) {
 	w, b := o.w, &o.h.books
 	switch c.Input.(type) {
-	case lc.StartRequested, lc.RestartRequested:
+	case lc.StartRequested:
 		b.fast, b.launches = 0, 0
 	case lc.SessionOpened:
 		if c.After.Public() == lc.Running && c.Before.Public() != lc.Running {
 			b.upSince = c.At
 		}
+	}
+	if c.After.Epoch != c.Before.Epoch { // an operator's wish, maybe an earlier one
+		b.fast, b.launches = 0, 0
 	}
 	if c.Before.Public() == lc.Running && c.After.Public() != lc.Running {
 		if c.At.Sub(b.upSince) >= w.policy.StableAfter {
@@ -244,15 +277,22 @@ func (o observer) attempts(c engine.Change) {
 
 // repairs is invariant 7.
 func (o observer) repairs(c engine.Change) {
+	if in, ok := c.Input.(lc.Repaired); ok && in.Result == lc.Unknown {
+		o.h.books.unknown = true
+	}
 	for _, eff := range c.Effects {
 		switch eff := eff.(type) {
 		case lc.SetTimer:
 			if eff.After == o.w.policy.StartTimeout { // a new start flow
-				o.h.books.repairs = 0
+				o.h.books.repairs, o.h.books.unknown = 0, false
 			}
 		case lc.Repair:
-			if o.h.books.repairs++; o.h.books.repairs > 1 {
-				o.w.failLocked("7", "a second repair in one start flow")
+			most := 1
+			if o.h.books.unknown { // it may have done nothing
+				most = 2
+			}
+			if o.h.books.repairs++; o.h.books.repairs > most {
+				o.w.failLocked("7", "repair %d in one start flow", o.h.books.repairs)
 			}
 			if o.w.policy.Repair != lc.RepairAuto {
 				o.w.failLocked("7", "a repair, and repair.mode is %s", o.w.policy.Repair)
@@ -291,8 +331,13 @@ func (o observer) sessions(c engine.Change) {
 // adoption: what lives, watched and alone, is adopted and not ended.
 func (o observer) adoption(c engine.Change) {
 	in, ok := c.Input.(lc.Recovered)
-	if !ok || in.Result != lc.OK || !c.Before.Up {
+	if !ok || in.Result != lc.OK || c.Before.Phase != lc.PhaseRecovering {
 		return
+	}
+	for _, cmd := range o.h.asked {
+		if (cmd.kind == cmdRestart || cmd.kind == cmdChanged) && cmd.replies == 0 {
+			return // a new process is wanted
+		}
 	}
 	var live []lc.Instance
 	for _, i := range in.Instances {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/engine"
@@ -31,6 +32,9 @@ const (
 	callServices = "services.Clear"
 	callHolder   = "probe.Holder"
 	callReady    = "probe.Ready"
+	callHooks    = "hooks.Run"
+	callReload   = "manners.Reload"
+	callDrain    = "manners.Drain"
 	callPrepare  = "launches.Prepare"
 	callRequest  = "launches.Request"
 	callOpen     = "sessions.Open"
@@ -66,6 +70,9 @@ func (w *world) plan(c *call) {
 	delay := w.between(time.Millisecond, 200*time.Millisecond)
 	if !w.calm && w.percent(6) {
 		delay = w.between(time.Second, 100*time.Second) // late; beyond some deadlines
+	}
+	if c.kind == callDrain && w.percent(50) {
+		delay = w.between(time.Second, 4*time.Minute) // there is work in flight
 	}
 	if c.ofLauncher() && time.Now().Before(w.down) {
 		w.after(w.between(time.Millisecond, 50*time.Millisecond), func() { w.refuse(c, fault.PluginDown) })
@@ -195,8 +202,10 @@ func (w *world) effectOf(c *call) func() answer {
 		return func() answer { return w.stop(c) }
 	case callRelease:
 		return func() answer { return w.release(c) }
-	case callServices:
+	case callServices, callHooks, callDrain:
 		return func() answer { return answer{} }
+	case callReload:
+		return func() answer { return w.askedToReload(c) }
 	case callHolder:
 		return func() answer { return answer{value: w.holder()} }
 	case callReady:
@@ -543,12 +552,26 @@ func (o *output) Close() {
 // services, prober, dialer and medic are the ports whose methods share names with others.
 type (
 	services struct{ hostPorts }
+	hooks    struct{ hostPorts }
+	manners  struct{ hostPorts }
 	prober   struct{ hostPorts }
 	dialer   struct{ hostPorts }
 	medic    struct{ hostPorts }
 )
 
 func (s services) Clear(ctx context.Context) error { return s.call(ctx, callServices, "", 0).err }
+
+func (k hooks) Run(ctx context.Context) error { return k.call(ctx, callHooks, "", 0).err }
+
+func (m manners) Reload(ctx context.Context, s engine.Session, _ lc.LaunchID) error {
+	n := s.(*session).n
+	return m.call(ctx, callReload, strconv.Itoa(n), int64(n)).err
+}
+
+func (m manners) Drain(ctx context.Context, s engine.Session) error {
+	n := s.(*session).n
+	return m.call(ctx, callDrain, strconv.Itoa(n), int64(n)).err
+}
 
 type held struct {
 	holder  lc.Holder

@@ -36,6 +36,7 @@ type world struct {
 	pids     int
 	prepared map[string]int // identities that were made durable and not discarded, by the host that did
 	foreign  port           // who has the port besides our gateways
+	bootIDs  bool           // this release of the gateway has them
 	broken   bool           // the configuration file
 	down     time.Time      // until when no launcher plugin can be asked
 	stalled  time.Duration  // in all
@@ -90,11 +91,14 @@ func newWorld(seed uint64) *world {
 	p.ReconnectAttempts = w.rng.IntN(4)
 	p.StableAfter, p.Grace, p.Silence = odd(p.StableAfter), odd(5*time.Second), odd(p.Silence)
 	p.RejoinWithin, p.RestartSlack = odd(p.RejoinWithin), odd(p.RestartSlack)
+	p.RestartCooldown, p.ReloadSettle, p.ReloadMinAge = odd(p.RestartCooldown), odd(p.ReloadSettle), odd(p.ReloadMinAge)
+	p.RepairSettle, p.Jitter = odd(p.RepairSettle), pick(w, 0, 0.2)
 	p.SlowRetry = pick(w, 0, odd(p.SlowRetry), odd(p.SlowRetry))
 	p.Repair = pick(w, lc.RepairAuto, lc.RepairAuto, lc.RepairAuto, lc.RepairAsk, lc.RepairOff)
 	p.OnConflict = pick(w, lc.ConflictAttach, lc.ConflictFail)
 	p.OnShimLoss = pick(w, lc.ShimLossRestart, lc.ShimLossKeep)
 	w.policy = p
+	w.bootIDs = w.percent(70)
 	return w
 }
 
@@ -261,8 +265,11 @@ func (w *world) look() {
 	}
 }
 
+// compareCalls orders what was registered at one instant. Calls that are equal here are equal altogether.
 func compareCalls(a, b *call) int {
-	return cmp.Or(cmp.Compare(a.gen, b.gen), strings.Compare(a.kind, b.kind), strings.Compare(a.id, b.id), cmp.Compare(a.arg, b.arg))
+	ends, _ := a.ctx.Deadline()
+	other, _ := b.ctx.Deadline()
+	return cmp.Or(ends.Compare(other), cmp.Compare(a.gen, b.gen), strings.Compare(a.kind, b.kind), strings.Compare(a.id, b.id), cmp.Compare(a.arg, b.arg))
 }
 
 func (w *world) poke() {
@@ -336,7 +343,7 @@ func (w *world) answer(c *call, a answer) {
 	}
 	c.closed = true
 	if o, ok := c.result.value.(opened); ok && a.err != nil {
-		o.s.over = true // nobody gets it: the dialler hangs up
+		o.s.hangUp() // nobody gets it
 	}
 	w.running = slices.DeleteFunc(w.running, func(other *call) bool { return other == c })
 	w.note("answer %s %s: %v", c.kind, c.id, a)
