@@ -83,6 +83,19 @@ func emulator(misbehave string) gateway {
 	return gateway{command: []string{filepath.Join(bin, "gateway-emulator")}, env: env}
 }
 
+// parallel are the tests that run beside others: most of them wait most of the time.
+var parallel sync.Map
+
+// atOnce lets a test run beside others, whose sites have nothing in common with its own. A test may have several sites.
+func atOnce(t *testing.T) {
+	t.Helper()
+	if _, already := parallel.LoadOrStore(t, true); already {
+		return
+	}
+	defer func() { _ = recover() }() // it said so itself
+	t.Parallel()
+}
+
 // site is one host with its own home, port and state, in a directory that names all of its processes.
 type site struct {
 	t      *testing.T
@@ -97,6 +110,7 @@ type site struct {
 
 func newSite(t *testing.T, gw gateway) *site {
 	t.Helper()
+	atOnce(t)
 	dir, err := os.MkdirTemp("", "ghe2e") // short: sockets live under it
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // ErrStopped is returned by Do and Call when the engine no longer runs.
@@ -39,6 +40,7 @@ type Engine struct {
 	watches   map[lifecycle.LaunchID]*watch
 	last      *watch                      // the newest watch, kept for diagnosis and last exit after its launch is over
 	read      map[lifecycle.LaunchID]bool // launches whose output was opened here
+	rests     chan struct{}               // holds one token while a rest is read: one that was cancelled may still be at it
 	sessions  map[lifecycle.SessionID]Session
 	replies   map[lifecycle.CommandID]chan lifecycle.Outcome
 	commands  lifecycle.CommandID
@@ -76,6 +78,7 @@ func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *E
 		ops:      map[lifecycle.OpID]context.CancelFunc{},
 		watches:  map[lifecycle.LaunchID]*watch{},
 		read:     map[lifecycle.LaunchID]bool{},
+		rests:    make(chan struct{}, mutant.Or(mutant.RestsAtOnce, 9, 1)), // one reader of rests at a time
 		sessions: map[lifecycle.SessionID]Session{},
 		replies:  map[lifecycle.CommandID]chan lifecycle.Outcome{},
 	}
@@ -236,6 +239,9 @@ func (e *Engine) Session() (Session, bool) {
 func (e *Engine) send(ctx context.Context, in lifecycle.Input) { e.deliver(ctx, message{in: in}) }
 
 func (e *Engine) deliver(ctx context.Context, m message) bool {
+	if ctx.Err() != nil { // select would toss a coin
+		return false
+	}
 	select {
 	case e.inbox <- m:
 		return true

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 )
@@ -103,7 +104,7 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	case lifecycle.CloseSession:
 		e.closeSession(eff.Session)
 	case lifecycle.Release:
-		e.release(ctx, eff.Launch)
+		e.release(ctx, mutant.Or(mutant.NotReleased, "", eff.Launch))
 	case lifecycle.Reply: // see step: answered after everything else
 	case lifecycle.Ignored:
 		e.log.Debug("input ignored", "reason", eff.Reason)
@@ -131,12 +132,14 @@ func (e *Engine) settle(in lifecycle.Input) {
 
 // run performs an operation beside the loop. It answers exactly once, also when the port panics.
 func (e *Engine) run(ctx context.Context, op lifecycle.OpID, limit time.Duration, eff lifecycle.Effect, f func(context.Context) lifecycle.Input) {
-	opCtx, cancel := context.WithTimeout(ctx, limit)
+	opCtx, cancel := context.WithTimeout(ctx, mutant.Or(mutant.NoDeadline, 1<<62, limit))
 	e.ops[op] = cancel
 	e.tasks.Go(func() {
 		defer cancel()
 		in := e.guarded(opCtx, eff, f)
-		e.send(ctx, withOp(in, op))
+		for range mutant.Or(mutant.AnsweredTwice, 2, 1) {
+			e.send(ctx, withOp(in, op))
+		}
 	})
 }
 
@@ -224,7 +227,7 @@ func (e *Engine) recoverOwn(ctx context.Context, read map[lifecycle.LaunchID]boo
 	}
 	r := lifecycle.Recovered{Result: lifecycle.OK}
 	for _, inst := range listing.Instances {
-		if inst.Gateway != e.name {
+		if inst.Gateway != e.name && !mutant.On(mutant.StrangerTaken) {
 			continue
 		}
 		if inst.Live() {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -131,7 +132,7 @@ func (e *Engine) follow(ctx context.Context, w *watch) {
 	for ctx.Err() == nil {
 		var end *launcher.End
 		err := e.ports.Launcher.Output(ctx, launcher.OutputRequest{
-			LaunchID: string(w.launch), Cursor: out.Cursor(), Follow: true,
+			LaunchID: string(w.launch), Cursor: mutant.Or(mutant.CursorIgnored, 0, out.Cursor()), Follow: true,
 		}, func(item launcher.OutputItem) error {
 			if x, ok := item.(*launcher.End); ok {
 				end = x
@@ -158,6 +159,15 @@ func (e *Engine) follow(ctx context.Context, w *watch) {
 func (e *Engine) rest(ctx context.Context, launch string) {
 	ctx, cancel := context.WithTimeout(ctx, finishBound)
 	defer cancel()
+	if ctx.Err() != nil {
+		return
+	}
+	select {
+	case e.rests <- struct{}{}: // two readers of one output would tell its lines twice
+		defer func() { <-e.rests }()
+	case <-ctx.Done():
+		return
+	}
 	out := e.openOutput(ctx, lifecycle.LaunchID(launch))
 	defer out.Close()
 	err := e.ports.Launcher.Output(ctx, launcher.OutputRequest{LaunchID: launch, Cursor: out.Cursor()}, func(item launcher.OutputItem) error {

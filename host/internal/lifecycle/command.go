@@ -1,6 +1,10 @@
 package lifecycle
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
+)
 
 // start is the operator's wish that the gateway be up (B020..B026).
 func (t *turn) start(in StartRequested) {
@@ -52,7 +56,7 @@ func (t *turn) join(w Waiter) {
 // stop is the operator's wish that the gateway be down (B034..B038, B210..B219). It works in every state.
 func (t *turn) stop(in StopRequested) {
 	t.s.Epoch++
-	if t.s.Phase == PhaseStopped {
+	if t.s.Phase == PhaseStopped && t.s.swept {
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
 		return
 	}
@@ -160,13 +164,13 @@ func (t *turn) replyWhere(match func(Waiter) bool, outcome func(Waiter) Outcome)
 			return false
 		}
 		t.emit(Reply{w.Command, outcome(w)})
-		return true
+		return !mutant.On(mutant.WaiterAnsweredTwice)
 	})
 }
 
 func (t *turn) supersede(why string) {
 	t.replyWhere(
-		func(w Waiter) bool { return w.kind != waitStop },
+		func(w Waiter) bool { return w.kind != waitStop && !mutant.On(mutant.WaiterForgotten) },
 		func(Waiter) Outcome {
 			return Outcome{Kind: OutcomeSuperseded, Problem: &Problem{Code: "superseded", Message: "superseded: " + why}}
 		})

@@ -3,11 +3,13 @@ package lifecycle
 import (
 	"fmt"
 	"time"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // processExited is the end of an owned process. It matches by LaunchID alone, also after a stop was asked (R1).
 func (t *turn) processExited(in ProcessExited) {
-	if in.Launch != t.s.Launch {
+	if in.Launch != t.s.Launch && !mutant.On(mutant.ExitOfAnyLaunch) {
 		t.ignore("exit of launch %s, which is not ours now", in.Launch)
 		return
 	}
@@ -90,7 +92,7 @@ func (t *turn) lost(cause Problem) {
 
 // stable forgets earlier attempts when the gateway has been healthy for long enough (B026, B203).
 func (t *turn) stable() {
-	if !t.s.RunningSince.IsZero() && t.now.Sub(t.s.RunningSince) >= t.p.StableAfter {
+	if !t.s.RunningSince.IsZero() && t.now.Sub(t.s.RunningSince) >= mutant.Or(mutant.AttemptsAlwaysReset, 0, mutant.Or(mutant.AttemptsNeverReset, 1<<62, t.p.StableAfter)) {
 		t.s.Reconnects, t.s.slow = 0, false
 	}
 	t.s.RunningSince = time.Time{}
@@ -98,7 +100,7 @@ func (t *turn) stable() {
 
 // sessionClosed: the connection is gone; what that means depends on what the gateway said and whose process it is.
 func (t *turn) sessionClosed(in SessionClosed) {
-	if in.Session != t.s.Session || in.Session == 0 {
+	if (in.Session != t.s.Session || in.Session == 0) && !mutant.On(mutant.OldSessionActs) {
 		t.ignore("close of session %d, which is not the present one", in.Session)
 		return
 	}
@@ -168,7 +170,7 @@ func (t *turn) verified(in Verified) {
 		t.ignore("answer to a verification that is over")
 		return
 	}
-	if in.Alive || t.s.LastAlive.After(t.s.PhaseSince) { // a sign of life during the call counts (B277)
+	if in.Alive || mutant.On(mutant.SilentIsAlive) || t.s.LastAlive.After(t.s.PhaseSince) { // a sign of life during the call counts (B277)
 		if in.Alive {
 			t.s.LastAlive = t.now
 		}
@@ -198,7 +200,7 @@ func (t *turn) symptomSeen(in SymptomSeen) {
 		t.ignore("symptom of launch %s, which is not ours now", in.Launch)
 	case in.Symptom == SymptomChannelsSuppressed:
 		t.suppressed(in.Text)
-	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin:
+	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin && (t.s.Phase != PhaseClearing || mutant.On(mutant.ZombieBeatsStop)): // what is being ended is not judged
 		t.s.Flow = FlowRevive
 		t.s.Attempt, t.s.Repaired = 1, false
 		t.bringDown(AfterFailed, Problem{Code: "restart_failed", Message: "the gateway could not restart: " + in.Text}, t.p.Grace)

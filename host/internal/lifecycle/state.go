@@ -112,6 +112,7 @@ type State struct {
 	repairUnknown bool
 	repairLost    bool // a repair was cut off and had done nothing
 	killTries     int
+	swept         bool // what earlier hosts left is known: nothing of ours can be alive but Launch
 	Reconnects    int  // automatic attempts since the last stable period (invariant 5)
 	slow          bool // an error ended the fast attempts: what comes by itself now is slow
 	Restarts      int  // processes lost or restarted since the host began

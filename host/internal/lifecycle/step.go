@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // Step is total and pure: the same arguments give the same answer. An input that means nothing here returns the state
@@ -134,7 +136,7 @@ func (t *turn) pendingIDs() []OpID {
 // cancel ends an operation. One that may have created something stays pending, abandoned, until its answer says what.
 func (t *turn) cancel(id OpID) {
 	op := t.s.Pending[id]
-	if op.Abandoned {
+	if op.Abandoned || mutant.On(mutant.OldTimerActs) && (op.Kind == TimerBackoff || op.Kind == TimerRetry || op.Kind == TimerSlow) {
 		return
 	}
 	if op.mustSettle() {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // begin walks the road up from its first phase, as a new flow.
@@ -29,13 +31,18 @@ func (t *turn) attempt() {
 // recovered looks at the traces of earlier launches: a live and watched one is adopted, any other live one is ended first,
 // one after the other, since two gateways of ours must never live at once (invariant 1).
 func (t *turn) recovered(in Recovered) {
+	stopping := t.s.Phase == PhaseClearing
+	if in.Result != OK && stopping {
+		t.endAgain("cannot find out whether a process of the gateway lives: ", in.Problem)
+		return
+	}
 	if in.Result != OK {
 		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
 		return
 	}
 	var live []Instance
 	for _, inst := range in.Instances {
-		if inst.Live {
+		if inst.Live && !mutant.On(mutant.DoubleLaunch) {
 			live = append(live, inst)
 			continue
 		}
@@ -45,10 +52,13 @@ func (t *turn) recovered(in Recovered) {
 		t.emit(Release{Launch: inst.Launch})
 	}
 	t.forget()
+	t.s.swept = len(live) <= 1
 	if len(live) > 0 {
 		t.s.adopting = false
 	}
 	switch {
+	case len(live) == 0 && stopping:
+		t.cleared()
 	case t.s.adopting: // nothing to take up
 		t.s.Up, t.s.adopting = false, false
 		t.replyWhere(func(Waiter) bool { return true }, func(Waiter) Outcome { return Outcome{Kind: OutcomeApplied} })
@@ -57,7 +67,7 @@ func (t *turn) recovered(in Recovered) {
 	case len(live) == 0:
 		t.enter(PhaseServices)
 		t.emit(ClearServices{Op: t.open(Op{Kind: OpServices})})
-	case len(live) == 1 && (live[0].Watched || t.p.OnShimLoss == ShimLossKeep):
+	case len(live) == 1 && (live[0].Watched || t.p.OnShimLoss == ShimLossKeep) && !stopping && !t.wantsNew() && !mutant.On(mutant.AdoptedRestarted):
 		t.adopt(live[0])
 	default:
 		// The newest watched one is kept for last; its turn to be adopted comes when it is alone.
@@ -68,8 +78,22 @@ func (t *turn) recovered(in Recovered) {
 			return a.Process.StartedAt.Compare(b.Process.StartedAt)
 		})
 		t.s.Launch, t.s.Process = doomed.Launch, doomed.Process
+		if doomed.Watched { // its last lines are read before it is forgotten
+			t.emit(Watch{Launch: doomed.Launch, Adopted: true})
+		}
+		if stopping {
+			t.terminate(t.p.Grace)
+			return
+		}
 		t.bringDown(AfterBegin, Problem{}, t.p.Grace)
 	}
+}
+
+// wantsNew: a restart was asked for, and what an earlier host left is older than that wish.
+func (t *turn) wantsNew() bool {
+	return slices.ContainsFunc(t.s.Waiters, func(w Waiter) bool {
+		return w.kind == waitRestart && !w.due.After(t.now) && !mutant.On(mutant.RestartAdopts)
+	})
 }
 
 // forget drops a launch that an earlier error left owned: what the launcher found is the truth now.
@@ -142,7 +166,7 @@ func (t *turn) hooksDone(op Op, in HooksDone) {
 
 func (t *turn) launchPrepared(in LaunchPrepared) {
 	if _, ok := t.s.Pending[in.Op]; !ok {
-		if in.Result == OK {
+		if in.Result == OK && in.Launch != t.s.Launch { // an answer may come twice
 			t.emit(Release{Launch: in.Launch}) // an identity that nobody will use
 		}
 		t.ignore("launch identity for an attempt that is over")
@@ -161,7 +185,7 @@ func (t *turn) launchPrepared(in LaunchPrepared) {
 }
 
 func (t *turn) launched(op Op, in Launched) {
-	switch in.Result {
+	switch mutant.Or(mutant.UnknownLaunchFailed, min(in.Result, Failed), in.Result) {
 	case OK:
 		t.arrived(op, in.Instance)
 	case Failed:
@@ -203,11 +227,11 @@ func (t *turn) inspected(op Op, in Inspected) {
 // arrived is the moment when an owned process is known to exist, wanted or not.
 func (t *turn) arrived(op Op, inst Instance) {
 	t.s.Process = inst.Process
-	if op.Abandoned { // it came too late: nobody wants it any more (B034)
+	t.emit(Watch{Launch: op.Launch}) // also of one that goes at once: what it writes is not thrown away
+	if op.Abandoned {                // it came too late: nobody wants it any more (B034)
 		t.terminate(t.p.Grace)
 		return
 	}
-	t.emit(Watch{Launch: op.Launch})
 	t.waitReady()
 }
 
@@ -248,7 +272,7 @@ func (t *turn) progress() {
 
 func (t *turn) sessionOpened(in SessionOpened) {
 	if _, ok := t.s.Pending[in.Op]; !ok {
-		t.emit(CloseSession{Session: in.Session}) // it came too late
+		t.emit(CloseSession{Session: mutant.Or(mutant.LateSessionKept, 0, in.Session)}) // it came too late
 		t.ignore("session %d opened for an attempt that is over", in.Session)
 		return
 	}
