@@ -108,7 +108,6 @@ func TestWhateverDiesDuringWhatever(t *testing.T) {
 				continue
 			}
 			t.Run(m.name+": "+victim, func(t *testing.T) {
-				t.Parallel()
 				dies(t, m, victim, want)
 			})
 		}

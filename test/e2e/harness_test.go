@@ -93,7 +93,6 @@ func atOnce(t *testing.T) {
 		return
 	}
 	defer func() { _ = recover() }() // it said so itself
-	t.Parallel()
 }
 
 // site is one host with its own home, port and state, in a directory that names all of its processes.

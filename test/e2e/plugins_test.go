@@ -57,7 +57,6 @@ func pluginOf(t *testing.T, s *site, name string) pluginStatus {
 func TestLinesPassAsWarnWithoutAWorkingClassifier(t *testing.T) {
 	for _, how := range []string{"crash-at-start", "crash", "hang", "stop", "nonsense"} {
 		t.Run(how, func(t *testing.T) {
-			t.Parallel()
 			s := newSite(t, emulator("flood-stderr=20"))
 			s.writeConfig(withBad(s, how, "classifiers"))
 			s.run()
@@ -94,7 +93,6 @@ func TestLinesPassAsWarnWithoutAWorkingClassifier(t *testing.T) {
 func TestFailedStartKeepsItsCauseWithoutAWorkingDoctor(t *testing.T) {
 	for _, how := range []string{"crash-at-start", "crash", "nonsense"} {
 		t.Run(how, func(t *testing.T) {
-			t.Parallel()
 			s := newSite(t, emulator("exit-at-once=3"))
 			s.writeConfig(withBad(s, how, "doctors"))
 			s.run()
