@@ -142,6 +142,9 @@ func (c *command) end(ctx context.Context) error {
 		}
 	}
 	b, err := shim.OpenBundle(c.bundle)
+	if errors.Is(err, shim.ErrNoBundle) {
+		return nil // somebody tidied up before us
+	}
 	if err != nil {
 		return err
 	}

@@ -238,3 +238,18 @@ func TestWhatACommandLeftIsForgottenOnceNobodyCanWantIt(t *testing.T) {
 		}
 	}
 }
+
+// Whoever tidies up too early, the command's result is known all the same.
+func TestACommandWhoseTracesAreRemovedTellsItsExit(t *testing.T) {
+	p := newPlace(t)
+	l := p.open(t)
+	r := ran{}
+	r.result, r.err = l.Exec(deadline(t), launcher.ExecRequest{Process: p.process("echo x; sleep 0.2; exit 3"), Timeout: patience},
+		func(line plugin.Line) error {
+			r.lines = append(r.lines, line)
+			return os.RemoveAll(filepath.Join(p.run(), ".exec"))
+		})
+	if r.err != nil || r.result.Exit.Code != 3 || !slices.Equal(r.texts(plugin.Stdout), []string{"x"}) {
+		t.Errorf("Exec = %+v, %v, %q", r.result, r.err, r.texts(plugin.Stdout))
+	}
+}

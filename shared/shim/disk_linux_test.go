@@ -87,6 +87,7 @@ func (p place) limitFiles(t *testing.T) {
 
 // The log does not fit: it lives in memory from the first byte.
 func testFullFromTheStart(t *testing.T, limit func(place)) {
+	t.Helper()
 	p := newPlace(t)
 	limit(p)
 	o := p.options("full", sh(`yes abcdefghijklmnop | head -n 100000; echo flooded > `+p.dir+`/flooded; trap 'echo bye; exit 9' TERM; while :; do sleep 0.05; done`)...)

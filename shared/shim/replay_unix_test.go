@@ -71,6 +71,7 @@ func TestAGatewayOfAnOldShimIsAdopted(t *testing.T) {
 }
 
 func adoptOld(t *testing.T, o shimreplay.Options) {
+	t.Helper()
 	p := newPlace(t)
 	dir := playOld(t, p, o)
 	b, err := shim.OpenBundle(dir)

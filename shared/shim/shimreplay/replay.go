@@ -50,7 +50,7 @@ func Command(o Options) (*exec.Cmd, error) {
 // Main plays what os.Args[2] says.
 func Main() int {
 	if err := play(); err != nil {
-		fmt.Println("cannot play:", err)
+		fmt.Fprintln(os.Stdout, "cannot play:", err)
 		return 1
 	}
 	return 0
@@ -89,7 +89,7 @@ func play() error {
 		return err
 	}
 	defer l.Close()
-	fmt.Println("ready")
+	fmt.Fprintln(os.Stdout, "ready")
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -251,7 +251,7 @@ func (p *player) end() {
 	_ = p.gateway.Process.Signal(syscall.SIGTERM)
 	_ = p.gateway.Wait()
 	if err := restoreBundle(filepath.Join(p.o.Recording, Ended), p.o.Bundle, p.identity); err != nil {
-		fmt.Println("cannot play the end:", err)
+		fmt.Fprintln(os.Stdout, "cannot play the end:", err)
 		return
 	}
 	p.at = Ended
