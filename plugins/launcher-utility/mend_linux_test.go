@@ -205,6 +205,9 @@ func TestWhatCannotBeReadAndDoesNotLiveIsToldAndSetAside(t *testing.T) {
 	if _, err := l.Recover(deadline(t), req.LaunchID); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("Recover = %v, want not found", err)
 	}
+	if g, err := process.FindGroup(shim.GroupName(req.LaunchID)); err == nil {
+		t.Errorf("its control group is left: %+v", g)
+	}
 	if err := l.Release(deadline(t), req.LaunchID); err != nil {
 		t.Errorf("Release = %v", err)
 	}
