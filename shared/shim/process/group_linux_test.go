@@ -3,6 +3,10 @@ package process_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -38,4 +42,34 @@ func TestWaitingForAnEndStopsWithItsContext(t *testing.T) {
 	if err := id.WaitGone(ctx); !errors.Is(err, cause) || !id.Alive() {
 		t.Errorf("WaitGone = %v, want its context's cause", err)
 	}
+}
+
+func TestOnlyEmptyOldGroupsAreSwept(t *testing.T) {
+	prefix := fmt.Sprintf("ghsweep%d-", os.Getpid())
+	groups := map[string]process.Group{}
+	for _, name := range []string{"empty", "used"} {
+		g, err := process.MakeGroup(prefix + name)
+		if err != nil {
+			return // there are none here
+		}
+		t.Cleanup(func() { _ = g.Remove() })
+		groups[name] = g
+	}
+	cmd, id := run(t, nil, "sleep", "600")
+	if err := os.WriteFile(filepath.Join(groups["used"].Path, "cgroup.procs"), []byte(strconv.Itoa(id.PID)), 0); err != nil {
+		t.Fatal(err)
+	}
+	process.SweepGroups(prefix, time.Hour)
+	if _, err := os.Stat(groups["empty"].Path); err != nil {
+		t.Errorf("a new one was swept: %v", err)
+	}
+	process.SweepGroups(prefix, 0)
+	if _, err := os.Stat(groups["empty"].Path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an empty one is there: %v", err)
+	}
+	if _, err := os.Stat(groups["used"].Path); err != nil || !id.Alive() {
+		t.Errorf("one that is used: %v, its process lives: %t", err, id.Alive())
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
 }
