@@ -142,6 +142,9 @@ func (c *command) end(ctx context.Context) error {
 		}
 	}
 	b, err := shim.OpenBundle(c.bundle)
+	if errors.Is(err, shim.ErrNoBundle) {
+		return nil // somebody tidied up before us
+	}
 	if err != nil {
 		return err
 	}
@@ -166,13 +169,17 @@ func abandon(ctx context.Context, dir string) {
 // ended, while we start to take its place.
 const leftoverAge = 2 * execCleanup
 
-// removeLeftovers forgets commands that are over; those that run end by themselves, for they are orphaned.
-func removeLeftovers(dir string) {
+// removeLeftovers forgets commands that are over; those that run end by themselves, for they are orphaned, but those whose shim is gone:
+// nobody else would end them.
+func removeLeftovers(ctx context.Context, dir string) {
 	bundles, err := shim.List(dir)
 	if err != nil {
 		return
 	}
 	for _, b := range bundles {
+		if b.Status == shim.StatusUnwatched {
+			_, _ = b.StopUnwatched(ctx, 0) // what survives is met again at the next start
+		}
 		if (b.Status == shim.StatusFailed || b.Status == shim.StatusEnded) && time.Since(overSince(b)) > leftoverAge {
 			_ = shim.Remove(b.Dir) // fails while its shim lives: the next start gets it
 		}

@@ -238,3 +238,46 @@ func TestWhatACommandLeftIsForgottenOnceNobodyCanWantIt(t *testing.T) {
 		}
 	}
 }
+
+// Whoever tidies up too early, the command's result is known all the same.
+func TestACommandWhoseTracesAreRemovedTellsItsExit(t *testing.T) {
+	p := newPlace(t)
+	l := p.open(t)
+	r := ran{}
+	r.result, r.err = l.Exec(deadline(t), launcher.ExecRequest{Process: p.process("echo x; sleep 0.2; exit 3"), Timeout: patience},
+		func(line plugin.Line) error {
+			r.lines = append(r.lines, line)
+			return os.RemoveAll(filepath.Join(p.run(), ".exec"))
+		})
+	if r.err != nil || r.result.Exit.Code != 3 || !slices.Equal(r.texts(plugin.Stdout), []string{"x"}) {
+		t.Errorf("Exec = %+v, %v, %q", r.result, r.err, r.texts(plugin.Stdout))
+	}
+}
+
+func TestACommandWhoseShimAndPluginDiedIsEnded(t *testing.T) {
+	p := newPlace(t)
+	p.open(t)
+	dir := filepath.Join(p.run(), ".exec", "left")
+	s, err := shim.Start(deadline(t), shim.StartOptions{ShimPath: shimPath, BundleDir: dir, Spec: shim.Spec{
+		LaunchID: "left", Argv: []string{"sleep", "600"}, Cwd: p.dir, Socket: shim.SocketPath(filepath.Join(p.dir, "s"), dir),
+		Env: []shim.EnvVar{{Name: "PATH", Value: "/usr/local/bin:/usr/bin:/bin"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Client.Close()
+	p.open(t)
+	if !s.State.Gateway.Alive() {
+		t.Fatal("a command that runs under its shim was ended")
+	}
+	if err := s.State.Shim.Signal(9); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.State.Shim.WaitGone(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	p.open(t)
+	if s.State.Gateway.Alive() {
+		t.Error("it lives, and nobody will end it")
+	}
+}

@@ -60,7 +60,7 @@ type settings struct {
 }
 
 // Configure takes the table and the directories. It removes what commands of Exec left behind in an earlier process.
-func (l *Launcher) Configure(_ context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error) {
+func (l *Launcher) Configure(ctx context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error) {
 	s, diagnostics := pluginkit.DecodeConfig(req.Config, settings{})
 	if len(diagnostics) > 0 {
 		return diagnostics, nil
@@ -83,7 +83,7 @@ func (l *Launcher) Configure(_ context.Context, req plugin.ConfigureRequest) ([]
 	l.mu.Lock()
 	l.shim, l.dirs = path, req.Directories
 	l.mu.Unlock()
-	removeLeftovers(filepath.Join(req.Directories.Run, execDir))
+	removeLeftovers(ctx, filepath.Join(req.Directories.Run, execDir))
 	return nil, nil
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 	"github.com/gatehost/gatehost/shared/shim"
 	"github.com/gatehost/gatehost/shared/shim/process"
+	"github.com/gatehost/gatehost/shared/shim/shimreplay"
 )
 
 // patience is how long a test waits for what must happen.
@@ -33,6 +34,9 @@ var shimPath string //nolint:gochecknoglobals // set once by TestMain
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
 func runTests(m *testing.M) int {
+	if len(os.Args) > 1 && os.Args[1] == shimreplay.Role {
+		return shimreplay.Main()
+	}
 	dir, err := os.MkdirTemp("", "gh")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -195,6 +199,15 @@ func follow(t *testing.T, l launcher.Launcher, id string, cursor uint64) seen {
 		t.Fatalf("Output: %v", err)
 	}
 	return s
+}
+
+func only(t *testing.T, l launcher.Launcher) launcher.Instance {
+	t.Helper()
+	listing, err := l.List(deadline(t), "main")
+	if err != nil || len(listing.Instances) != 1 || len(listing.Broken) != 0 {
+		t.Fatalf("List = %+v, %v, want one instance and nothing broken", listing, err)
+	}
+	return listing.Instances[0]
 }
 
 func TestAWholeLife(t *testing.T) {

@@ -60,15 +60,6 @@ func aside(t *testing.T, p place, id, name string) int {
 	return len(files)
 }
 
-func only(t *testing.T, l launcher.Launcher) launcher.Instance {
-	t.Helper()
-	listing, err := l.List(deadline(t), "main")
-	if err != nil || len(listing.Instances) != 1 || len(listing.Broken) != 0 {
-		t.Fatalf("List = %+v, %v, want one instance and nothing broken", listing, err)
-	}
-	return listing.Instances[0]
-}
-
 func TestALivingGatewayIsNotLostWithItsFiles(t *testing.T) {
 	for _, name := range []string{"truncated", "empty", "zeros", "not ours", "another's", "gone"} {
 		t.Run(name, func(t *testing.T) {
@@ -213,6 +204,9 @@ func TestWhatCannotBeReadAndDoesNotLiveIsToldAndSetAside(t *testing.T) {
 	}
 	if _, err := l.Recover(deadline(t), req.LaunchID); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("Recover = %v, want not found", err)
+	}
+	if g, err := process.FindGroup(shim.GroupName(req.LaunchID)); err == nil {
+		t.Errorf("its control group is left: %+v", g)
 	}
 	if err := l.Release(deadline(t), req.LaunchID); err != nil {
 		t.Errorf("Release = %v", err)

@@ -111,7 +111,7 @@ type Listing struct {
 	Broken    []BrokenBundle
 }
 
-// BrokenBundle is a trace that could not be read and was left alone.
+// BrokenBundle is a trace that could not be read and was not removed; Path is where it is now.
 type BrokenBundle struct{ Path, Reason string }
 
 // Inspection is the answer to Inspect; zero figures are unknown.

@@ -191,20 +191,24 @@ func (c *Client) Stop(ctx context.Context, grace time.Duration) (Stopped, error)
 	return *answer.Stopped, nil
 }
 
-// Release tells the shim of an ended gateway that its record was taken, and waits until the shim is gone. The bundle stays.
-// Errors: ErrRunning.
+// Release tells the shim of an ended gateway that its record was taken, and waits until the shim is gone. The bundle stays, and need not
+// be there any more. Errors: ErrRunning.
 func (c *Client) Release(ctx context.Context) error {
-	if _, err := c.call(ctx, "release", Request{Op: OpRelease}); err != nil && !errors.Is(err, ErrShimGone) {
+	conn, state, err := c.dial(ctx)
+	if err == nil {
+		defer conn.Close()
+		stop := context.AfterFunc(ctx, func() { conn.Close() })
+		defer stop()
+		if err = exchange(conn, Request{Op: OpRelease}, &Response{}); err != nil {
+			err = c.failed(ctx, "release", err)
+		}
+	} else if b, openErr := OpenBundle(c.dir); openErr == nil && b.State != nil {
+		state = *b.State // it no longer answers, and may be about to end
+	}
+	if err != nil && !errors.Is(err, ErrShimGone) {
 		return err
 	}
-	b, err := OpenBundle(c.dir)
-	if errors.Is(err, ErrNoBundle) { // somebody removed it: the shim goes all the same
-		return nil
-	}
-	if err != nil || b.State == nil {
-		return err
-	}
-	if err := b.State.Shim.WaitGone(ctx); err != nil {
+	if err := state.Shim.WaitGone(ctx); err != nil {
 		return fmt.Errorf("cannot release launch %s: %w", c.launchID, err)
 	}
 	return nil

@@ -307,3 +307,42 @@ func TestAnEndedLaunchWhoseTreeLivesIsUnwatched(t *testing.T) {
 		t.Errorf("bundle = %+v, %v, want it ended", b, err)
 	}
 }
+
+func TestALaterGroupOfTheSameNameIsAnotherOne(t *testing.T) {
+	p := newPlace(t)
+	s := start(t, p.options("samename", "sleep", "600"))
+	if needGroups(t, s).Path == "" {
+		return
+	}
+	b := killShim(t, s)
+	if _, err := b.StopUnwatched(deadline(t), 0); err != nil {
+		t.Fatal(err)
+	}
+	later, err := process.MakeGroup(shim.GroupName("samename"))
+	if err != nil || later.Path != s.State.Group.Path {
+		t.Fatalf("MakeGroup = %+v, %v", later, err)
+	}
+	stranger := p.stranger(t)
+	t.Cleanup(func() {
+		_ = stranger.Signal(syscall.SIGKILL)
+		waitGone(t, stranger)
+		if err := later.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(later.Path, "cgroup.procs"), []byte(strconv.Itoa(stranger.PID)), 0); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := process.Find(process.Query{Group: &later}); err != nil || !slices.Equal(found, []process.Identity{stranger}) {
+		t.Fatalf("in the later group: %v, %v", found, err)
+	}
+	if stopped, err := b.StopUnwatched(deadline(t), 0); err != nil || stopped.Swept != 0 || !stranger.Alive() {
+		t.Errorf("StopUnwatched = %+v, %v, stranger lives: %t", stopped, err, stranger.Alive())
+	}
+	if err := shim.Remove(b.Dir); err != nil {
+		t.Errorf("Remove: %v", err)
+	}
+	if _, err := os.Stat(later.Path); err != nil {
+		t.Errorf("the later group was removed: %v", err)
+	}
+}

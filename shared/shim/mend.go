@@ -165,7 +165,11 @@ func stateOfMarked(socket, dir string, spec SavedSpec) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	marked, err := process.Find(process.Query{Env: EnvLaunchID + "=" + id})
+	q := process.Query{Env: EnvLaunchID + "=" + id}
+	if g, err := process.FindGroup(GroupName(id)); err == nil {
+		q.Group = &g
+	}
+	marked, err := process.Find(q)
 	if err != nil {
 		return State{}, err
 	}
@@ -186,7 +190,7 @@ func stateOfMarked(socket, dir string, spec SavedSpec) (State, error) {
 		return state, nil
 	}
 	if len(marked) > 0 {
-		return State{}, fmt.Errorf("%v carries its launch id, but it cannot be proved that it is of this launch", marked[0])
+		return State{}, fmt.Errorf("%v carries its launch id or is in its control group, but it cannot be proved that it is of this launch", marked[0])
 	}
 	return State{}, errNothingLives
 }
@@ -335,6 +339,9 @@ func SetAside(ctx context.Context, runtimeDir, dir string) (Aside, error) {
 		return fail(err)
 	}
 	_ = os.Remove(SocketPath(runtimeDir, dir)) // nobody is behind it
+	if g, err := process.FindGroup(GroupName(filepath.Base(dir))); err == nil {
+		_ = g.Remove() // nobody is in it
+	}
 	return aside, nil
 }
 

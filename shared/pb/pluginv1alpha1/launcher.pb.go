@@ -710,7 +710,7 @@ func (x *ListRequest) GetGateway() string {
 // BrokenBundle is a trace that the launcher cannot read.
 type BrokenBundle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where it is.
+	// Where it is now.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	// Why it cannot be read.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -767,7 +767,8 @@ type ListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Instances, in order of their start.
 	Instances []*Instance `protobuf:"bytes,1,rep,name=instances,proto3" json:"instances,omitempty"`
-	// What was found and not understood; left alone.
+	// What was found and not understood. It is never removed; a launcher that is sure that nothing of it lives may move it out of the way, and
+	// tells of it for a day.
 	Broken        []*BrokenBundle `protobuf:"bytes,2,rep,name=broken,proto3" json:"broken,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -65,14 +65,15 @@ func newWriter(size int64, open func(i int, half int64) (Storage, error)) (*Writ
 func (w *Writer) begin(i int) {
 	s := &w.segs[i]
 	round := w.segs[1-i].round + 1
+	onDisk := true
 	if _, inMemory := s.store.(*memory); s.store == nil || inMemory {
 		if store, err := w.open(i); err == nil {
 			s.store, s.limit = store, w.half
 		} else {
-			w.fault = err
+			w.fault, onDisk = err, false
 		}
 	}
-	if s.store != nil && w.start(i, round) == nil {
+	if onDisk && w.start(i, round) == nil {
 		w.fault = nil
 		return
 	}

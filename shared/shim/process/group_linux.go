@@ -210,3 +210,22 @@ func groupAt(path string) (Group, error) {
 	}
 	return Group{Path: path, ID: st.Ino}, nil
 }
+
+// SweepGroups removes groups of a name with prefix, beside the one that MakeGroup would make, that nobody is in and that were made longer
+// than age ago: whoever made them was killed, and what told of them was removed. The kernel refuses those that somebody is in.
+func SweepGroups(prefix string, age time.Duration) {
+	parent, err := ownGroup()
+	if err != nil {
+		return
+	}
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		fi, err := e.Info()
+		if err == nil && e.IsDir() && strings.HasPrefix(e.Name(), prefix) && time.Since(fi.ModTime()) > age {
+			_ = unix.Rmdir(filepath.Join(parent, e.Name()))
+		}
+	}
+}

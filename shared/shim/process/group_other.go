@@ -5,6 +5,7 @@ package process
 import (
 	"fmt"
 	"os"
+	"time"
 )
 
 // MakeGroup is ErrUnsupported here.
@@ -17,6 +18,9 @@ func FindGroup(string) (Group, error) { return Group{}, ErrUnsupported }
 
 // GroupOf is ErrUnsupported here.
 func GroupOf(int, string) (Group, error) { return Group{}, ErrUnsupported }
+
+// SweepGroups has nothing to sweep here.
+func SweepGroups(string, time.Duration) {}
 
 // Open is ErrUnsupported here.
 func (g Group) Open() (*os.File, error) { return nil, ErrUnsupported }

@@ -117,12 +117,16 @@ func (s *supervisor) abandon() {
 	s.dropGroup()
 }
 
+// groupAge is far above the time between making a group and the gateway's being in it.
+const groupAge = 10 * time.Minute
+
 // makeGroup makes a control group for the gateway, in which its whole tree can be killed at once. Without one the tree is found by
 // descent and by its mark.
 func (s *supervisor) makeGroup() *process.Group {
 	if s.spec.NoGroup {
 		return nil
 	}
+	process.SweepGroups(shim.GroupName(""), groupAge)
 	g, err := process.MakeGroup(shim.GroupName(s.spec.LaunchID))
 	if err != nil {
 		s.log.printf("goes on without a control group: %v", err)
