@@ -67,7 +67,7 @@ test-unit: tools ## tests without built binaries or real gateways
 .PHONY: test-e2e
 test-e2e: tools build ## built binaries against the emulator
 	@mkdir -p $(RESULTS)
-	GATEHOST_BIN=$(BIN) $(GOTESTSUM) --jsonfile $(RESULTS)/e2e.json -- $$(build/race.sh) -shuffle=on -count=1 -timeout 20m -p 1 -parallel 4 \
+	GATEHOST_BIN=$(BIN) $(GOTESTSUM) --jsonfile $(RESULTS)/e2e.json -- $$(build/race.sh) -shuffle=on -count=1 -timeout 20m -p 1 -parallel 6 \
 	  $$(go list ./test/... | grep -v /test/chaos)
 
 .PHONY: test-real

@@ -31,6 +31,11 @@ func moments() []moment {
 			s.must("stop", "main")
 			stopped := s.roles()["utility"] // it cannot answer, so the start comes no further
 			s.kill(syscall.SIGSTOP, "utility")
+			s.eventually("it is stopped", func() (bool, string) { // a signal takes its time on a busy machine
+				stat, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(stopped[0]), "stat"))
+				_, rest, _ := strings.Cut(string(stat), ") ")
+				return strings.HasPrefix(rest, "T"), string(stat)
+			})
 			s.t.Cleanup(func() { _ = syscall.Kill(stopped[0], syscall.SIGCONT) })
 			s.must("start", "main", "--no-wait")
 			phase(s, "recovering")
@@ -117,12 +122,15 @@ func TestWhateverDiesDuringWhatever(t *testing.T) {
 func dies(t *testing.T, m moment, victim string, want fate) {
 	t.Helper()
 	s := newSite(t, emulator(m.misbehave))
+	var before gatewayStatus
 	if !m.begins {
 		s.run()
-		s.awaitState("running")
+		before = s.awaitState("running")
 	}
 	m.reach(s)
-	before := s.await("a status", func(gatewayStatus) bool { return true })
+	if m.begins {
+		before = s.await("a status", func(gatewayStatus) bool { return true })
+	}
 	pid := 0
 	if m.name != "repair" {
 		pid = before.PID
