@@ -203,6 +203,7 @@ func (t *turn) symptomSeen(in SymptomSeen) {
 	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin && (t.s.Phase != PhaseClearing || mutant.On(mutant.ZombieBeatsStop)): // what is being ended is not judged
 		t.s.Flow = FlowRevive
 		t.s.Attempt, t.s.Repaired = 1, false
+		t.arm(TimerStart, t.p.StartTimeout) // a repair of it begins a start, which is bounded like any other
 		t.bringDown(AfterFailed, Problem{Code: "restart_failed", Message: "the gateway could not restart: " + in.Text}, t.p.Grace)
 	default:
 		t.ignore("symptom %s is for the diagnosis", in.Symptom)
