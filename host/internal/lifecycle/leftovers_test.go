@@ -124,6 +124,18 @@ func TestWhatFollowsAFailedRestartInPlaceIsBounded(t *testing.T) {
 	t.Errorf("phase %s, pending = %v: no deadline", d.s.Phase, d.s.Pending)
 }
 
+// TestShimLostWhileRejoiningRevives: no start may be walked as a rejoin, whose deadline is gone: a gateway that talks and never becomes
+// ready would be waited for for ever.
+func TestShimLostWhileRejoiningRevives(t *testing.T) {
+	d := running(t)
+	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
+	d.feed(lc.WatchLost{Launch: "A", Problem: lc.Problem{Code: "unwatched"}})
+	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	if d.s.Phase != lc.PhaseBackoff || d.s.Flow != lc.FlowRevive {
+		t.Errorf("phase = %s, flow = %s", d.s.Phase, d.s.Flow)
+	}
+}
+
 // TestOutputOfALateLaunchIsRead: what nobody wants any more has written something all the same.
 func TestOutputOfALateLaunchIsRead(t *testing.T) {
 	d := running(t)

@@ -68,7 +68,7 @@ func (t *turn) watchLost(in WatchLost) {
 }
 
 func (t *turn) loseUnwatched(p Problem) {
-	if t.s.Public() == Running {
+	if t.s.Public() == Running || t.s.Flow == FlowRejoin { // it was up: what follows is a new flow, with its own deadline
 		t.lost(p)
 		return
 	}
