@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
@@ -129,7 +130,9 @@ func (t *turn) rejoin(within time.Duration) {
 
 func (t *turn) rejoinFailed() {
 	cause := Problem{Code: "session_lost", Message: "the gateway did not take a connection again in time"}
-	if t.s.Cause.Code != "" && t.s.Cause.Message != "" {
+	if strings.HasPrefix(t.s.Cause.Message, cause.Message) { // an attached gateway is rejoined again and again
+		cause = t.s.Cause
+	} else if t.s.Cause.Code != "" && t.s.Cause.Message != "" {
 		cause.Message += ": " + t.s.Cause.Message
 	}
 	if t.s.Attached {
