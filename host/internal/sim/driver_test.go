@@ -62,6 +62,8 @@ const (
 	cmdStart   = "start"
 	cmdStop    = "stop"
 	cmdStopNow = "stop --now"
+	cmdAuto    = "start by the host itself"
+	cmdAdopt   = "adoption by the host itself"
 	cmdDrain   = "stop --drain"
 	cmdRestart = "restart"
 	cmdReload  = "reload"
@@ -123,6 +125,8 @@ func (w *world) command(kind string) *command {
 		switch kind {
 		case cmdStart:
 			out, err = h.engine.Start(context.Background())
+		case cmdAuto, cmdAdopt:
+			out, err = h.engine.Autostart(context.Background(), kind == cmdAdopt)
 		case cmdRestart:
 			out, err = h.engine.Restart(context.Background(), 0)
 		case cmdChanged:
@@ -213,7 +217,7 @@ func (w *world) act() {
 		if w.host == nil {
 			w.startHost()
 			if w.percent(85) {
-				w.operate(cmdStart)
+				w.operate(pick(w, cmdStart, cmdAuto, cmdAdopt))
 			}
 		} else if n == 12 {
 			w.killHost()
@@ -221,7 +225,7 @@ func (w *world) act() {
 			if !w.failed() && w.percent(80) {
 				w.startHost()
 				if w.percent(85) {
-					w.operate(cmdStart)
+					w.operate(pick(w, cmdStart, cmdAuto, cmdAdopt))
 				}
 			}
 		}
@@ -290,7 +294,7 @@ func (w *world) life() {
 	w.inherit()
 	w.startHost()
 	if w.percent(95) {
-		w.operate(cmdStart)
+		w.operate(pick(w, cmdAuto, cmdAuto, cmdAdopt))
 	}
 	for range 10 + w.rng.IntN(30) {
 		var gap time.Duration
@@ -446,7 +450,7 @@ func (w *world) isAdopted() {
 		w.obey(cmdStop, func() bool { return w.state().Phase == lc.PhaseStopped })
 		return
 	}
-	w.obey(cmdStart, w.up)
+	w.obey(pick(w, cmdStart, cmdAuto, cmdAdopt), w.up)
 	if s := w.state(); !w.failed() && (s.Launch != before || !s.Adopted) {
 		w.fail("needless", "%s lived and was not adopted: %s", before, s.Launch)
 	}

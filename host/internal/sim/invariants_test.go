@@ -54,6 +54,12 @@ func (o observer) commands(c engine.Change) {
 	switch in := c.Input.(type) {
 	case lc.StartRequested:
 		id, kind = in.Command, cmdStart
+		switch {
+		case in.Adopt:
+			kind = cmdAdopt
+		case in.Auto:
+			kind = cmdAuto
+		}
 	case lc.RestartRequested:
 		id, kind = in.Command, cmdRestart
 		if in.Delay > 0 {
@@ -109,12 +115,12 @@ func (o observer) replies(c engine.Change) {
 		switch cmd.kind {
 		case cmdStop, cmdStopNow, cmdDrain:
 			o.stopped(cmd)
-		case cmdReload, cmdEdited:
+		case cmdReload, cmdEdited, cmdAdopt: // an adoption may have found nothing
 		case cmdChanged:
 			if c.After.Up {
 				o.newer(c, cmd, r.Outcome.Kind)
 			}
-		case cmdStart, cmdRestart:
+		case cmdStart, cmdAuto, cmdRestart:
 			_, opened := c.Input.(lc.SessionOpened)
 			if before := c.Before.Public(); !opened && before != lc.Running {
 				o.w.failLocked("4", "command %d (%s) is answered %s in %s", cmd.n, cmd.kind, r.Outcome.Kind, c.After.Phase)
