@@ -47,7 +47,7 @@ tools: $(TOOLS)/.complete ## build the pinned tools into the cache
 $(TOOLS)/.complete:
 	@build/tools.sh $(TOOLS)
 
-SUITES := unit e2e chaos real
+SUITES := unit sim e2e chaos real
 
 # One suite after the other, all of them also when one fails; the last line is the count of all tests.
 .PHONY: test
@@ -63,6 +63,19 @@ GOTESTSUM = $(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary=sk
 test-unit: tools ## tests without built binaries or real gateways
 	@mkdir -p $(RESULTS)
 	$(GOTESTSUM) --jsonfile $(RESULTS)/unit.json -- $$(build/race.sh) -shuffle=on -count=1 -timeout 15m $$(go list ./... | grep -v /test/)
+
+.PHONY: test-sim
+test-sim: tools ## 10,000 simulated schedules, and the planted bugs that they must find; without -race, which test-unit has
+	@mkdir -p $(RESULTS)
+	$(GOTESTSUM) --jsonfile $(RESULTS)/sim.json -- -tags mutants -count=1 -timeout 15m ./host/internal/sim
+
+.PHONY: sim
+sim: ## a million simulated schedules (SIM_SCHEDULES), from seed SIM_FROM on
+	SIM_SCHEDULES=$${SIM_SCHEDULES:-1000000} go test -count=1 -timeout 24h -v -run TestSchedules ./host/internal/sim
+
+.PHONY: mutants
+mutants: ## plant one bug after the other: the simulator must find each
+	go test -tags mutants -count=1 -timeout 30m -v -run Mutants ./host/internal/sim
 
 .PHONY: test-e2e
 test-e2e: tools build ## built binaries against the emulator
@@ -98,7 +111,7 @@ fmt: tools ## format the source: gofumpt, and the order of imports
 
 .PHONY: vet
 vet:
-	go vet -tags real ./...
+	go vet -tags real,mutants ./...
 
 .PHONY: arch
 arch: ## hold the arrows of docs/architecture.md

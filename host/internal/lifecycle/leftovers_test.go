@@ -108,6 +108,34 @@ func TestAGatewayThatCannotRestartDoesNotOverrideAStop(t *testing.T) {
 	}
 }
 
+// TestWhatFollowsAFailedRestartInPlaceIsBounded: a repair leads from there to a start, and each start has its deadline.
+func TestWhatFollowsAFailedRestartInPlaceIsBounded(t *testing.T) {
+	d := running(t)
+	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
+	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomZombie, Text: "port in use"})
+	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true})
+	d.feed(lc.Repaired{Op: last[lc.Repair](d).Op, Result: lc.OK})
+	for _, op := range d.s.Pending {
+		if op.Kind == lc.TimerStart {
+			return
+		}
+	}
+	t.Errorf("phase %s, pending = %v: no deadline", d.s.Phase, d.s.Pending)
+}
+
+// TestShimLostWhileRejoiningRevives: no start may be walked as a rejoin, whose deadline is gone: a gateway that talks and never becomes
+// ready would be waited for for ever.
+func TestShimLostWhileRejoiningRevives(t *testing.T) {
+	d := running(t)
+	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
+	d.feed(lc.WatchLost{Launch: "A", Problem: lc.Problem{Code: "unwatched"}})
+	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	if d.s.Phase != lc.PhaseBackoff || d.s.Flow != lc.FlowRevive {
+		t.Errorf("phase = %s, flow = %s", d.s.Phase, d.s.Flow)
+	}
+}
+
 // TestOutputOfALateLaunchIsRead: what nobody wants any more has written something all the same.
 func TestOutputOfALateLaunchIsRead(t *testing.T) {
 	d := running(t)

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
@@ -68,7 +69,7 @@ func (t *turn) watchLost(in WatchLost) {
 }
 
 func (t *turn) loseUnwatched(p Problem) {
-	if t.s.Public() == Running {
+	if t.s.Public() == Running || t.s.Flow == FlowRejoin { // it was up: what follows is a new flow, with its own deadline
 		t.lost(p)
 		return
 	}
@@ -129,7 +130,9 @@ func (t *turn) rejoin(within time.Duration) {
 
 func (t *turn) rejoinFailed() {
 	cause := Problem{Code: "session_lost", Message: "the gateway did not take a connection again in time"}
-	if t.s.Cause.Code != "" && t.s.Cause.Message != "" {
+	if strings.HasPrefix(t.s.Cause.Message, cause.Message) { // an attached gateway is rejoined again and again
+		cause = t.s.Cause
+	} else if t.s.Cause.Code != "" && t.s.Cause.Message != "" {
 		cause.Message += ": " + t.s.Cause.Message
 	}
 	if t.s.Attached {
@@ -203,6 +206,7 @@ func (t *turn) symptomSeen(in SymptomSeen) {
 	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin && (t.s.Phase != PhaseClearing || mutant.On(mutant.ZombieBeatsStop)): // what is being ended is not judged
 		t.s.Flow = FlowRevive
 		t.s.Attempt, t.s.Repaired = 1, false
+		t.arm(TimerStart, t.p.StartTimeout) // a repair of it begins a start, which is bounded like any other
 		t.bringDown(AfterFailed, Problem{Code: "restart_failed", Message: "the gateway could not restart: " + in.Text}, t.p.Grace)
 	default:
 		t.ignore("symptom %s is for the diagnosis", in.Symptom)

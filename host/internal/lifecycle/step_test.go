@@ -74,6 +74,7 @@ func TestExitOfReplacedChildIsIgnored(t *testing.T) { // B067, B191
 func TestAutostartThatComesAfterAStopIsNone(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StopRequested{Command: 1})
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK}) // what an earlier host left would be ended first
 	d.feed(lc.StartRequested{Command: 2, Auto: true})
 	if r := last[lc.Reply](d); r.Outcome.Kind != lc.OutcomeSuperseded || d.s.Phase != lc.PhaseStopped {
 		t.Errorf("reply = %+v, phase = %s", r, d.s.Phase)
