@@ -345,6 +345,11 @@ func (l *Launcher) Release(ctx context.Context, launchID string) error {
 		if err != nil && !errors.Is(err, shim.ErrShimGone) {
 			return faultOf(err)
 		}
+		if b.State != nil { // it takes no connection any more, and may not be quite gone
+			if err := b.State.Shim.WaitGone(ctx); err != nil {
+				return faultOf(fmt.Errorf("cannot release launch %s: its shim does not end: %w", launchID, err))
+			}
+		}
 	}
 	l.forget(launchID)
 	return faultOf(shim.Remove(b.Dir))
