@@ -124,6 +124,18 @@ func TestWhatFollowsAFailedRestartInPlaceIsBounded(t *testing.T) {
 	t.Errorf("phase %s, pending = %v: no deadline", d.s.Phase, d.s.Pending)
 }
 
+// TestFailedRestartsInPlaceCountAsAttempts: a gateway that comes up, restarts in place, fails and is repaired could go on like that for ever.
+func TestFailedRestartsInPlaceCountAsAttempts(t *testing.T) {
+	d := running(t)
+	d.p.ReconnectAttempts = 0
+	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
+	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomZombie, Text: "port in use"})
+	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	if d.s.Phase != lc.PhaseError {
+		t.Errorf("phase = %s: the cap of fast attempts is 0", d.s.Phase)
+	}
+}
+
 // TestShimLostWhileRejoiningRevives: no start may be walked as a rejoin, whose deadline is gone: a gateway that talks and never becomes
 // ready would be waited for for ever.
 func TestShimLostWhileRejoiningRevives(t *testing.T) {

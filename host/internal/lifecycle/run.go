@@ -204,10 +204,16 @@ func (t *turn) symptomSeen(in SymptomSeen) {
 	case in.Symptom == SymptomChannelsSuppressed:
 		t.suppressed(in.Text)
 	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin && (t.s.Phase != PhaseClearing || mutant.On(mutant.ZombieBeatsStop)): // what is being ended is not judged
+		p := Problem{Code: "restart_failed", Message: "the gateway could not restart: " + in.Text}
+		if t.s.Reconnects >= t.p.ReconnectAttempts { // what a repair leads to is an attempt like any other
+			t.lost(p)
+			return
+		}
+		t.s.Reconnects++
 		t.s.Flow = FlowRevive
 		t.s.Attempt, t.s.Repaired = 1, false
 		t.arm(TimerStart, t.p.StartTimeout) // a repair of it begins a start, which is bounded like any other
-		t.bringDown(AfterFailed, Problem{Code: "restart_failed", Message: "the gateway could not restart: " + in.Text}, t.p.Grace)
+		t.bringDown(AfterFailed, p, t.p.Grace)
 	default:
 		t.ignore("symptom %s is for the diagnosis", in.Symptom)
 	}

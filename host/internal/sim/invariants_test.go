@@ -236,6 +236,10 @@ func (o observer) attempts(c engine.Change) {
 	switch c.Input.(type) {
 	case lc.StartRequested:
 		b.fast, b.launches = 0, 0
+	case lc.SymptomSeen:
+		if c.After.Reconnects > c.Before.Reconnects { // a restart in place that failed: what its repair leads to
+			b.spent++
+		}
 	case lc.SessionOpened:
 		if c.After.Public() == lc.Running && c.Before.Public() != lc.Running {
 			b.upSince = c.At
