@@ -193,13 +193,17 @@ func (s *supervisor) explain(gen *generation, err error) error {
 		return err
 	}
 	why, hint := err.Error(), "start it by hand with --describe to see what it says"
+	closed := strings.Contains(why, "plugin exited before we could connect") || strings.Contains(why, "Failed to read any lines")
+	if closed && gen.proc != nil && gen.proc.pid() != 0 { // its pipe ends a moment before it does
+		_ = within(killBound, gen.proc.done)
+	}
 	lines := lastWords(gen)
 	curable := true
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), strings.Contains(why, "timeout while waiting for plugin to start"):
 		why = fmt.Sprintf("it said nothing for start_timeout (%v)", s.spec.StartTimeout)
 		hint = "look at its last lines; raise plugins." + s.spec.Name + ".start_timeout if it is only slow"
-	case strings.Contains(why, "plugin exited before we could connect"), strings.Contains(why, "Failed to read any lines"):
+	case closed:
 		why = "it ended before it began with a handshake"
 	case strings.Contains(why, "Unrecognized remote plugin message"), strings.Contains(why, "Incompatible API version") && len(lines) == 0:
 		why = "it is not a gatehost plugin: it did not begin with a handshake"
@@ -280,7 +284,7 @@ func (s *supervisor) unintroduced(ctx context.Context, gen *generation, what str
 	switch {
 	case errors.Is(err, fault.ErrPluginGone) && within(drainBound, gen.proc.done):
 		why = fmt.Sprintf("it ended (%s)", gen.proc.cmd.ProcessState)
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, due(ctx) && errors.Is(err, context.DeadlineExceeded): // gRPC may say so a moment before our own timer does
 		why = fmt.Sprintf("it did not answer within start_timeout (%v)", s.spec.StartTimeout)
 	}
 	return s.refuse(gen, fault.CodeOf(err), "it cannot "+what+": "+why+tail(lastWords(gen)), hint)
