@@ -89,10 +89,9 @@ var parallel sync.Map
 // atOnce lets a test run beside others, whose sites have nothing in common with its own. A test may have several sites.
 func atOnce(t *testing.T) {
 	t.Helper()
-	if _, already := parallel.LoadOrStore(t, true); already {
-		return
+	if _, already := parallel.LoadOrStore(t, true); !already {
+		t.Parallel()
 	}
-	defer func() { _ = recover() }() // it said so itself
 }
 
 // site is one host with its own home, port and state, in a directory that names all of its processes.
