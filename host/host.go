@@ -86,6 +86,8 @@ func (h *Host) Run(ctx context.Context) error {
 	if err := h.assemble(runtimeDir); err != nil {
 		return err
 	}
+	sweep := time.AfterFunc(sweepAfter, h.sweep)
+	defer sweep.Stop()
 	enginesDone := make(chan struct{})
 	var g run.Group
 	h.addLifetime(ctx, &g)
@@ -98,6 +100,20 @@ func (h *Host) Run(ctx context.Context) error {
 	err = g.Run()
 	h.hub.Close()
 	return errors.Join(err, h.journal.Close())
+}
+
+// sweepAfter is when nothing of an earlier host can be about to launch any more: its plugins have ended with it.
+const sweepAfter = 30 * time.Second
+
+// sweep forgets launches that a host prepared and was killed before it made them.
+func (h *Host) sweep() {
+	n, err := h.store.SweepLaunches(h.started)
+	switch {
+	case err != nil:
+		h.log.Warn("launches that never came are left", "error", err)
+	case n > 0:
+		h.log.Info("forgot launches that an earlier host had prepared and never made", "number", n)
+	}
 }
 
 // assemble plugs everything together; nothing runs yet.

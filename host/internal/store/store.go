@@ -127,6 +127,31 @@ func (s *Store) DiscardLaunch(id string) error {
 	return os.RemoveAll(filepath.Join(s.RunDir(), id))
 }
 
+// SweepLaunches removes identities that were prepared before a moment and came to no launch: their host was killed in between. Call it
+// only when nothing of that host can be about to launch any more. It answers how many there were.
+func (s *Store) SweepLaunches(before time.Time) (int, error) {
+	entries, err := os.ReadDir(s.RunDir())
+	if err != nil {
+		return 0, fmt.Errorf("cannot look for launches that never came: %w", err)
+	}
+	n := 0
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !e.IsDir() || !info.ModTime().Before(before) || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		files, err := os.ReadDir(filepath.Join(s.RunDir(), e.Name()))
+		if err != nil || len(files) != 1 || files[0].Name() != "launch.json" {
+			continue
+		}
+		if err := s.DiscardLaunch(e.Name()); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
 // Token is the token that the host made for a gateway: made once, kept with 0600 (B320). A file that holds no token is an
 // error, never replaced: a running gateway may still use it.
 func (s *Store) Token(gateway string) (string, error) {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehost/gatehost/host/internal/store"
 )
@@ -88,5 +89,33 @@ func TestLaunchIdentityIsOnDiskBeforeItIsUsed(t *testing.T) {
 		if err := s.DiscardLaunch(bad); err == nil {
 			t.Errorf("DiscardLaunch(%q) was accepted", bad)
 		}
+	}
+}
+
+// TestIdentityThatCameToNoLaunchIsSwept: its host was killed between preparing and launching. What was launched, or is younger, stays.
+func TestIdentityThatCameToNoLaunchIsSwept(t *testing.T) {
+	s := open(t, t.TempDir())
+	prepare := func() string {
+		id, err := s.PrepareLaunch("main")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	unused, used := prepare(), prepare()
+	if err := os.WriteFile(filepath.Join(s.RunDir(), used, "spec.json"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.SweepLaunches(time.Now().Add(-time.Hour)); n != 0 || err != nil {
+		t.Errorf("younger ones: %d, %v", n, err)
+	}
+	if n, err := s.SweepLaunches(time.Now().Add(time.Hour)); n != 1 || err != nil {
+		t.Errorf("swept %d, %v", n, err)
+	}
+	if _, err := os.Stat(filepath.Join(s.RunDir(), unused)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the unused one: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(s.RunDir(), used)); err != nil {
+		t.Errorf("the used one: %v", err)
 	}
 }
