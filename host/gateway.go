@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/health"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/output"
 	"github.com/gatehost/gatehost/host/internal/profile"
@@ -29,13 +30,19 @@ type gateway struct {
 	engine *engine.Engine
 	medic  *medic
 	watch  *observer
+	health *health.Monitor
 	lines  lineCounts
+	frames frameCounts
+	tries  reconnects
+	trace  startTrace
+	ends   ends
 }
 
 func newGateway(h *Host, cfg *config.Gateway) *gateway {
 	g := &gateway{name: cfg.Name, cfg: cfg, host: h, log: h.log.Named("gateway." + cfg.Name)}
 	g.medic = newMedic(g)
 	g.watch = newObserver(g)
+	g.health = newHealth(g)
 	g.engine = engine.New(cfg.Name, policyOf(cfg), engine.Ports{
 		Launcher: h.plugins.Launcher(cfg.Launcher), Services: services{g}, Probe: port{g}, Launches: launches{g},
 		Sessions: sessions{g}, Hooks: hooks{g}, Manners: manners{g}, Output: outputs{g}, Medic: g.medic, Observer: g.watch,

@@ -107,6 +107,8 @@ func sum(a, b output.Stats) output.Stats {
 	return output.Stats{
 		Read: a.Read + b.Read, Classified: a.Classified + b.Classified, Unclassified: a.Unclassified + b.Unclassified,
 		Gaps: a.Gaps + b.Gaps, GapBytes: a.GapBytes + b.GapBytes, GapLines: a.GapLines + b.GapLines,
+		Dropped: a.Dropped + b.Dropped, DroppedBy: sumRules(a.DroppedBy, b.DroppedBy), Repeated: a.Repeated + b.Repeated,
+		Truncated: a.Truncated + b.Truncated, Levels: a.Levels.Plus(b.Levels),
 	}
 }
 
@@ -136,6 +138,9 @@ func (g *gateway) line(launch string, c output.Classified) {
 	}
 	g.watch.publish(events.GatewayOutput, outputLine{out})
 	g.lines.published(launch, c.Cursor, c.Number)
+	if c.Stage != nil {
+		g.stage(launch, *c.Stage)
+	}
 	if !c.Hidden && c.Level >= classifier.LevelWarn {
 		g.log.Log(hclogLevel(c.Level), "[Gateway "+c.Stream.String()+"] "+c.Shown, "rule", c.RuleID)
 	}

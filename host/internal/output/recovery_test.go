@@ -86,8 +86,18 @@ func TestTailIsTheLastLinesInOrder(t *testing.T) {
 
 func TestDroppedLinesAreCountedByRule(t *testing.T) { // B295
 	_, p := run(t, &fake{}, nil, lines("noise", "fine", "noise too"))
-	if st := p.Stats(); st.Dropped != 2 || st.DroppedBy["r"] != 2 {
+	st := p.Stats()
+	if st.Dropped != 2 || st.DroppedBy["r"] != 2 {
 		t.Errorf("stats = %+v", st)
+	}
+	var byLevel [classifier.LevelError + 1]uint64
+	for _, levels := range st.Levels.Plus(st.Levels) {
+		for level, n := range levels {
+			byLevel[level] += n
+		}
+	}
+	if byLevel[classifier.LevelDrop] != 4 || byLevel[classifier.LevelInfo]+byLevel[classifier.LevelDebug]+byLevel[classifier.LevelWarn] != 2 {
+		t.Errorf("twice the lines by level = %v, want 4 dropped and 2 others", byLevel)
 	}
 }
 
