@@ -54,6 +54,9 @@ func (g *gateway) countStart(c engine.Change) {
 		start.Stages = append(start.Stages, metrics.Stage{Name: st.Name, Took: st.Took})
 	}
 	g.host.metrics.StartEnded(g.name, start)
+	if p := c.After.Err; w.Outcome == string(lifecycle.Error) && p != nil {
+		g.log.Info("the start failed", "code", p.Code, "port", g.cfg.Port, "attempt", c.After.Attempt, "launch", g.lastLaunch())
+	}
 	if spawn >= slowSpawn {
 		g.log.Warn("the gateway was slow to become ready", "took", spawn.Round(time.Millisecond))
 	}
