@@ -38,6 +38,8 @@ type gateway struct {
 	trace  startTrace
 	ends   ends
 
+	refused refusals
+
 	launched atomic.Pointer[string] // the newest launch in words
 }
 

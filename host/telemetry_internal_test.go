@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -348,5 +349,63 @@ func TestRulesOfLaunchesAddUpWithinTheirBound(t *testing.T) {
 	}
 	if all["blank"] != 20 || len(all) != maxRules {
 		t.Errorf("blank = %d in %d rules", all["blank"], len(all))
+	}
+}
+
+func TestSleepOfTheMachineIsVerifiedFirst(t *testing.T) { // B283
+	for name, jump := range map[string]time.Duration{"a night": 10 * time.Hour, "a clock set back": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, func(c engine.Change) {
+				for _, e := range c.Effects {
+					if _, ends := e.(lifecycle.Terminate); ends {
+						t.Errorf("a living gateway was ended by %T", c.Input)
+					}
+				}
+			})
+			m.give(lifecycle.StartRequested{Command: 1})
+			m.fire(lifecycle.TimerSilence, jump)
+			if jump < 0 { // nothing can be said of the silence: it is waited for anew
+				if m.state.Phase != lifecycle.PhaseRunning {
+					t.Errorf("phase = %s", m.state.Phase)
+				}
+				return
+			}
+			if m.state.Phase != lifecycle.PhaseVerifying || m.state.Public() != lifecycle.Running {
+				t.Fatalf("phase = %s, want one call to decide", m.state.Phase)
+			}
+			for id, op := range m.state.Pending {
+				if op.Kind == lifecycle.OpVerify {
+					m.give(lifecycle.Verified{Op: id, Session: m.state.Session, Alive: true})
+					break
+				}
+			}
+			if m.state.Phase != lifecycle.PhaseRunning || m.state.Restarts != 0 {
+				t.Errorf("after the answer: %s, %d restarts", m.state.Phase, m.state.Restarts)
+			}
+		})
+	}
+}
+
+func TestRefusedClientsAreShownForAWhile(t *testing.T) { // B295
+	var r refusals
+	at := time.Now()
+	if _, shown := r.condition("a", at); shown {
+		t.Error("a condition without a reason")
+	}
+	r.take("a", at)
+	r.take("a", at.Add(time.Minute))
+	c, shown := r.condition("a", at.Add(2*time.Minute))
+	if !shown || c.Code != "token-mismatch" || !c.Since.Equal(at) || !strings.Contains(c.Message, "2 times") || c.Hint == "" {
+		t.Errorf("condition = %+v, %t", c, shown)
+	}
+	if _, shown := r.condition("b", at.Add(2*time.Minute)); shown {
+		t.Error("another launch has the condition, too")
+	}
+	if _, shown := r.condition("a", at.Add(time.Hour)); shown {
+		t.Error("it is shown for ever")
+	}
+	r.take("a", at.Add(2*time.Hour))
+	if c, _ := r.condition("a", at.Add(2*time.Hour)); !c.Since.Equal(at.Add(2*time.Hour)) || !strings.Contains(c.Message, "1 time") {
+		t.Errorf("after a quiet time: %+v", c)
 	}
 }

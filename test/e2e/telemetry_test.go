@@ -9,10 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gorilla/websocket"
 )
 
 // scrape reads /metrics from the host's control socket.
@@ -283,5 +286,39 @@ hooks = [{command = ["sh", "-c", "echo ran >> ` + trace + `"], inputs = ["input"
 		t.Fatal(err)
 	}
 	checkNoToken(t, s)
+	s.shutdown()
+}
+
+// TestClientWithAWrongTokenIsShown: lines about it may be hidden, that it happens may not (B295).
+func TestClientWithAWrongTokenIsShown(t *testing.T) {
+	s := newSite(t, emulator(""))
+	s.run()
+	s.awaitState("running")
+	dialer := websocket.Dialer{HandshakeTimeout: patience}
+	conn, res, err := dialer.DialContext(t.Context(), "ws://127.0.0.1:"+itoa(s.port)+"/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	defer conn.Close()
+	if _, _, err := conn.ReadMessage(); err != nil { // the challenge
+		t.Fatal(err)
+	}
+	connect := `{"type":"req","id":"1","method":"connect","params":{"minProtocol":3,"maxProtocol":4,"client":{"id":"gateway-client","version":"1",` +
+		`"platform":"linux","mode":"backend"},"role":"operator","scopes":["operator.read"],"caps":[],"auth":{"token":"a-token-of-before"}}}`
+	if err := conn.WriteMessage(websocket.TextMessage, []byte(connect)); err != nil {
+		t.Fatal(err)
+	}
+	s.await("the condition token-mismatch", func(g gatewayStatus) bool {
+		return g.State == "running" && slices.ContainsFunc(g.Conditions, func(c struct {
+			Code string `json:"code"`
+		},
+		) bool {
+			return c.Code == "token-mismatch"
+		})
+	})
+	if _, text := s.scrape(); sum(text, "gatehost_gateway_condition", `code="token-mismatch"`) != 1 {
+		t.Error("the condition is not among the metrics")
+	}
 	s.shutdown()
 }
