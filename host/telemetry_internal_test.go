@@ -2,13 +2,19 @@ package host
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/metrics"
 	"github.com/gatehost/gatehost/shared/classifier"
 )
 
@@ -407,5 +413,35 @@ func TestRefusedClientsAreShownForAWhile(t *testing.T) { // B295
 	r.take("a", at.Add(2*time.Hour))
 	if c, _ := r.condition("a", at.Add(2*time.Hour)); !c.Since.Equal(at.Add(2*time.Hour)) || !strings.Contains(c.Message, "1 time") {
 		t.Errorf("after a quiet time: %+v", c)
+	}
+}
+
+func TestStepsAreCounted(t *testing.T) { // B351
+	h := &Host{metrics: metrics.New(func() metrics.Snapshot { return metrics.Snapshot{} })}
+	g := &gateway{name: "main", host: h, cfg: &config.Gateway{Name: "main"}, log: hclog.NewNullLogger()}
+	m := newMachine(t, g.count)
+	m.give(lifecycle.StartRequested{Command: 1})
+	m.give(lifecycle.SessionClosed{Session: 999, Code: 1006}) // of nobody
+	m.give(lifecycle.SessionClosed{Session: m.state.Session, Code: 1012, Announce: lifecycle.AnnounceRestart})
+	m.Refuse = &lifecycle.Problem{Code: "no", Message: "x"}
+	m.crash()
+	m.fire(lifecycle.TimerBackoff, time.Second)
+	m.fire(lifecycle.TimerBackoff, 2*time.Second)
+	if m.state.Public() != lifecycle.Error {
+		t.Fatalf("state = %s", m.state.Public())
+	}
+	w := httptest.NewRecorder()
+	h.metrics.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	for _, want := range []string{
+		`gatehost_gateway_sessions_lost_total{code="1012",gateway="main"} 1`,
+		`gatehost_gateway_restarts_total{cause="exited",gateway="main",outcome="executed"} 1`,
+		`gatehost_gateway_restarts_total{cause="no",gateway="main",outcome="suppressed"} 1`,
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("there is no %s in\n%s", want, w.Body)
+		}
+	}
+	if strings.Contains(w.Body.String(), `code="1006"`) {
+		t.Error("the close of a session that is not the present one is counted")
 	}
 }

@@ -162,8 +162,11 @@ func theTelemetry(t *testing.T, gw gateway, traced int) {
 	if n := strings.Count(s.must("events", "main", "--json"), `"type":"gateway.exit"`); n != 1 {
 		t.Errorf("the end was told %d times", n)
 	}
-	ended := ""
+	ended, started := "", ""
 	for line := range strings.Lines(s.must("events", "main", "--json")) {
+		if strings.Contains(line, `"type":"gateway.state"`) && strings.Contains(line, `"state":"running"`) {
+			started = line
+		}
 		if strings.Contains(line, `"type":"gateway.reconnect"`) && strings.Contains(line, `"outcome":"success"`) {
 			ended = line
 		}
@@ -171,6 +174,11 @@ func theTelemetry(t *testing.T, gw gateway, traced int) {
 	for _, want := range []string{`"attempt":`, `"delayMs":`, `"cause":"`, `"successRate":`, `"tookMs":`} {
 		if !strings.Contains(ended, want) {
 			t.Errorf("%s is not in the event of the attempt: %s", want, ended)
+		}
+	}
+	for _, want := range []string{`"start":{"totalMs":`, `"spawnToReadyMs":`, `"readyToConnectMs":`, `"trace":{"count":`} { // B351
+		if !strings.Contains(started, want) {
+			t.Errorf("%s is not in the event that ends a start: %s", want, started)
 		}
 	}
 
@@ -218,6 +226,9 @@ func theTelemetry(t *testing.T, gw gateway, traced int) {
 	s.must("stop", "main")
 	if _, text := s.scrape(); sum(text, "gatehost_gateway_state", `state="stopped"`) != 1 || sum(text, "gatehost_gateway_ready") != 0 {
 		t.Error("after the stop the scrape says otherwise")
+	}
+	if n := strings.Count(s.must("events", "main", "--json"), `"type":"gateway.exit"`); n != 2 {
+		t.Errorf("two ends were told %d times", n)
 	}
 	s.shutdown()
 }
@@ -319,6 +330,30 @@ func TestClientWithAWrongTokenIsShown(t *testing.T) {
 	})
 	if _, text := s.scrape(); sum(text, "gatehost_gateway_condition", `code="token-mismatch"`) != 1 {
 		t.Error("the condition is not among the metrics")
+	}
+	s.shutdown()
+}
+
+// TestLastExitKeepsTheLinesOfTheProcessThatEnded: the next process writes, too (B297).
+func TestLastExitKeepsTheLinesOfTheProcessThatEnded(t *testing.T) {
+	s := newSite(t, emulator("count-lines=20"))
+	s.run()
+	before := s.awaitState("running")
+	if err := syscall.Kill(before.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	after := s.await("another process runs", func(g gatewayStatus) bool { return g.State == "running" && g.PID != before.PID })
+	s.eventually("the new one has written more than a tail", func() (bool, string) {
+		out := s.must("logs", "main", "-n", "0", "--raw")
+		return strings.Count(out, "of "+after.LaunchID) > 40, ""
+	})
+	x := s.view().LastExit
+	if x == nil || len(x.Tail) == 0 {
+		t.Fatalf("last exit = %+v", x)
+	}
+	tail := strings.Join(x.Tail, "\n")
+	if !strings.Contains(tail, "of "+before.LaunchID) || strings.Contains(tail, after.LaunchID) {
+		t.Errorf("the tail is of another process than %s:\n%s", before.LaunchID, tail)
 	}
 	s.shutdown()
 }
