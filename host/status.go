@@ -112,6 +112,9 @@ func (g *gateway) conditionsNow(s lifecycle.State) []control.Condition {
 			})
 		}
 	}
+	if c, shown := g.refused.condition(string(s.Launch), time.Now()); shown {
+		out = append(out, c)
+	}
 	used := slices.Concat([]string{g.cfg.Launcher}, g.cfg.Unload, g.cfg.Doctors, g.cfg.Classifiers)
 	for _, p := range g.host.plugins.Plugins() {
 		if p.State == pluginhost.Running || !slices.Contains(used, p.Name) {

@@ -392,6 +392,30 @@ func TestSleepOfTheMachineIsVerifiedFirst(t *testing.T) { // B283
 	}
 }
 
+func TestRefusedClientsAreShownForAWhile(t *testing.T) { // B295
+	var r refusals
+	at := time.Now()
+	if _, shown := r.condition("a", at); shown {
+		t.Error("a condition without a reason")
+	}
+	r.take("a", at)
+	r.take("a", at.Add(time.Minute))
+	c, shown := r.condition("a", at.Add(2*time.Minute))
+	if !shown || c.Code != "token-mismatch" || !c.Since.Equal(at) || !strings.Contains(c.Message, "2 times") || c.Hint == "" {
+		t.Errorf("condition = %+v, %t", c, shown)
+	}
+	if _, shown := r.condition("b", at.Add(2*time.Minute)); shown {
+		t.Error("another launch has the condition, too")
+	}
+	if _, shown := r.condition("a", at.Add(time.Hour)); shown {
+		t.Error("it is shown for ever")
+	}
+	r.take("a", at.Add(2*time.Hour))
+	if c, _ := r.condition("a", at.Add(2*time.Hour)); !c.Since.Equal(at.Add(2*time.Hour)) || !strings.Contains(c.Message, "1 time") {
+		t.Errorf("after a quiet time: %+v", c)
+	}
+}
+
 func TestStepsAreCounted(t *testing.T) { // B351
 	h := &Host{metrics: metrics.New(func() metrics.Snapshot { return metrics.Snapshot{} })}
 	g := &gateway{name: "main", host: h, cfg: &config.Gateway{Name: "main"}, log: hclog.NewNullLogger()}

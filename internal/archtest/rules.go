@@ -73,6 +73,7 @@ func rules() []rule {
 		{from: "host/internal/repair", may: kinds(), mods: []string{hclog}, reason: "it reaches processes by a function that host.go gives it"},
 		{from: "host/internal/pluginhost", may: kinds("shared/pluginkit"), mods: []string{goPlugin, gopsutil, grpc, hclog}, reason: "host.go passes specs; it does not know config.toml"},
 		{from: "host/internal/profile", may: []string{"shared/plugin"}, reason: "words in, a process out"},
+		{from: "host/internal/prelaunch", may: []string{"host/internal/store"}, reason: "it knows files and a function, not what a hook is"},
 		{from: "host/internal/store", mods: []string{uuid, xSys}, reason: "files know nobody"},
 		{from: "host/internal/events", reason: views},
 		{from: "host/internal/httpapi", may: []string{"host/internal/events", "shared/control", "shared/fault"}, mods: []string{hclog, xSys}, reason: "it uses interfaces that it declares itself, not the engine"},

@@ -74,6 +74,9 @@ type Output struct {
 	LostLines uint64 `json:"lostLines"`
 	LostBytes uint64 `json:"lostBytes"`
 	Gaps      uint64 `json:"gaps"` // places where something was lost
+	// Not shown: repeats of an earlier line, and lines that a rule of a classifier drops, by that rule. They are stored all the same.
+	Repeated uint64            `json:"repeated,omitempty"`
+	HiddenBy map[string]uint64 `json:"hiddenBy,omitempty"`
 }
 
 // Condition is something that is not well while a gateway runs.

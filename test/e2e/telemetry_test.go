@@ -9,10 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gorilla/websocket"
 )
 
 // scrape reads /metrics from the host's control socket.
@@ -259,27 +262,75 @@ func TestGatewayThatAnswersNoCallRunsAndIsNotReady(t *testing.T) {
 	s.shutdown()
 }
 
-// TestLaunchIsToldWithoutSecrets is B082 and B089, and shows that the proxies reach the gateway's environment only.
-func TestLaunchIsToldWithoutSecrets(t *testing.T) {
+// TestLaunchIsToldWithoutSecretsAndHooksWithInputsRunOnce: what a log tells of a launch (B082, B089), and the cache of hooks (B330).
+func TestLaunchIsToldWithoutSecretsAndHooksWithInputsRunOnce(t *testing.T) {
 	s := newSite(t, emulator(""))
+	trace, input := filepath.Join(s.dir, "trace"), filepath.Join(s.dir, "input")
+	s.writeFile("input", "one")
 	launch := `proxy = "http://user:` + canary + `-of-the-proxy@127.0.0.1:9"
 no_proxy = ["localhost", "127.0.0.1"]
 skip_channels = true
+hooks = [{command = ["sh", "-c", "echo ran >> ` + trace + `"], inputs = ["input"]}]
 `
 	s.writeConfig(strings.Replace(s.config(), "[gateways.main.launch.env]\n", launch+"[gateways.main.launch.env]\n", 1))
 	s.run()
-	got := s.awaitState("running")
+	s.awaitState("running")
 	told := regexp.MustCompile(`launching the gateway: .*`).FindString(s.stderr.String())
 	for _, want := range []string{"port=" + itoa(s.port), "program=", "--port " + itoa(s.port), "channels=skipped", "http://redacted@127.0.0.1:9", "secrets="} {
 		if !strings.Contains(told, want) {
 			t.Errorf("%q is not in %q", want, told)
 		}
 	}
-	env, err := os.ReadFile(filepath.Join("/proc", itoa(got.PID), "environ"))
-	if err != nil || !strings.Contains(string(env), "https_proxy=http://user:"+canary) || !strings.Contains(string(env), "NO_PROXY=localhost,127.0.0.1\x00") {
-		t.Errorf("the gateway has not got its proxies: %v", err)
+	ran := func(want int) {
+		t.Helper()
+		data, _ := os.ReadFile(trace)
+		if got := strings.Count(string(data), "ran"); got != want {
+			t.Errorf("the hook ran %d times, want %d", got, want)
+		}
+	}
+	s.must("restart", "main")
+	ran(1)
+	s.writeFile("input", "two")
+	s.must("restart", "main")
+	ran(2)
+	if _, err := os.Stat(input); err != nil {
+		t.Fatal(err)
 	}
 	checkNoToken(t, s)
+	s.shutdown()
+}
+
+// TestClientWithAWrongTokenIsShown: lines about it may be hidden, that it happens may not (B295).
+func TestClientWithAWrongTokenIsShown(t *testing.T) {
+	s := newSite(t, emulator(""))
+	s.run()
+	s.awaitState("running")
+	dialer := websocket.Dialer{HandshakeTimeout: patience}
+	conn, res, err := dialer.DialContext(t.Context(), "ws://127.0.0.1:"+itoa(s.port)+"/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	defer conn.Close()
+	if _, _, err := conn.ReadMessage(); err != nil { // the challenge
+		t.Fatal(err)
+	}
+	connect := `{"type":"req","id":"1","method":"connect","params":{"minProtocol":3,"maxProtocol":4,"client":{"id":"gateway-client","version":"1",` +
+		`"platform":"linux","mode":"backend"},"role":"operator","scopes":["operator.read"],"caps":[],"auth":{"token":"a-token-of-before"}}}`
+	if err := conn.WriteMessage(websocket.TextMessage, []byte(connect)); err != nil {
+		t.Fatal(err)
+	}
+	s.await("the condition token-mismatch", func(g gatewayStatus) bool {
+		return g.State == "running" && slices.ContainsFunc(g.Conditions, func(c struct {
+			Code string `json:"code"`
+		},
+		) bool {
+			return c.Code == "token-mismatch"
+		})
+	})
+	if _, text := s.scrape(); sum(text, "gatehost_gateway_condition", `code="token-mismatch"`) != 1 {
+		t.Error("the condition is not among the metrics")
+	}
 	s.shutdown()
 }
 

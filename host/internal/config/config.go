@@ -137,6 +137,7 @@ type Hook struct {
 	Command  []string      `toml:"command" required:"true"`
 	Timeout  time.Duration `toml:"timeout" min:"100ms" max:"1h" default:"30s"`
 	Required bool          `toml:"required"` // its failure ends the start
+	Inputs   []string      `toml:"inputs"`   // files that it works on: unless one has changed since it succeeded, it is not run again
 }
 
 // Ready is [gateways.NAME.ready].

@@ -84,6 +84,17 @@ func TestTailIsTheLastLinesInOrder(t *testing.T) {
 	}
 }
 
+func TestSymptomSurvivesTheLinesAfterIt(t *testing.T) { // B297
+	all := []string{"bad one"}
+	for i := range 300 {
+		all = append(all, fmt.Sprint("line ", i))
+	}
+	_, p := run(t, &fake{}, nil, lines(all...))
+	if got := p.Symptoms(); len(got) != 1 || got[0] != plugin.SymptomConfigInvalid || p.Tail(120)[0].Text == "bad one" {
+		t.Errorf("symptoms = %v, the ring begins with %q", got, p.Tail(120)[0].Text)
+	}
+}
+
 func TestDroppedLinesAreCountedByRule(t *testing.T) { // B295
 	_, p := run(t, &fake{}, nil, lines("noise", "fine", "noise too"))
 	st := p.Stats()

@@ -20,6 +20,9 @@ func TestSearchPathIsPrependedUnderItsPlatformsName(t *testing.T) { // B078, T18
 			if row.env[row.key] != row.want {
 				t.Errorf("env = %v, want %s=%s", row.env, row.key, row.want)
 			}
+			if row.goos == "windows" && len(row.env) != 1 {
+				t.Errorf("env = %v, want one casing only", row.env)
+			}
 		})
 	}
 }

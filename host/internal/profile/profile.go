@@ -32,8 +32,7 @@ type Launch struct {
 	EnvFile      string
 	ClearEnv     bool
 	PathPrepend  []string
-	Proxy        string  // for everything that has none of its own
-	Proxies      Proxies // for one kind only
+	Proxies      Proxies
 	SkipChannels bool
 	StateDir     string
 	ConfigPath   string
@@ -87,7 +86,7 @@ func Build(l Launch) (Result, error) {
 		}
 	}
 	maps.Copy(env, l.Env)
-	maps.Copy(env, ProxyEnv(l.Proxy, l.Proxies))
+	maps.Copy(env, ProxyEnv(l.Proxies))
 	prependPath(env, l.PathPrepend)
 	r := Result{StateDir: l.StateDir, ConfigPath: l.ConfigPath}
 	fixed(&l, env, &r)

@@ -195,10 +195,7 @@ func privateDir(dir string) error {
 }
 
 // WriteFile replaces a file atomically: temporary file in the same directory, 0600, fsync, rename, fsync of the directory.
-func WriteFile(path string, data []byte) error { return ReplaceFile(path, data, 0o600) }
-
-// ReplaceFile is WriteFile with another mode.
-func ReplaceFile(path string, data []byte, mode fs.FileMode) (err error) {
+func WriteFile(path string, data []byte) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
@@ -212,11 +209,6 @@ func ReplaceFile(path string, data []byte, mode fs.FileMode) (err error) {
 	if _, err = tmp.Write(data); err != nil {
 		return errors.Join(err, tmp.Close())
 	}
-	if mode != 0o600 { // what it has from its birth
-		if err = tmp.Chmod(mode); err != nil {
-			return errors.Join(err, tmp.Close())
-		}
-	}
 	if err = tmp.Sync(); err != nil {
 		return errors.Join(err, tmp.Close())
 	}
@@ -227,6 +219,12 @@ func ReplaceFile(path string, data []byte, mode fs.FileMode) (err error) {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// HooksFile is where it is kept which work before launches of a gateway need not be done again; its directory is made.
+func (s *Store) HooksFile(gateway string) (string, error) {
+	dir := filepath.Join(s.dir, "gateways", gateway)
+	return filepath.Join(dir, "hooks.json"), privateDir(dir)
 }
 
 // KeepUndo stores how to bring back a platform service that was unloaded for a gateway; the newest record of a service counts.
