@@ -12,7 +12,7 @@ import (
 var unimplemented = []string{
 	"control.tcp", "control.token_file",
 	"metrics.enabled",
-	"plugins.*.sandbox", "plugins.*.user", "plugins.*.transport",
+	"plugins.*.user",
 	"gateways.*.repair.restore",
 }
 
