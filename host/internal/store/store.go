@@ -195,7 +195,10 @@ func privateDir(dir string) error {
 }
 
 // WriteFile replaces a file atomically: temporary file in the same directory, 0600, fsync, rename, fsync of the directory.
-func WriteFile(path string, data []byte) (err error) {
+func WriteFile(path string, data []byte) error { return ReplaceFile(path, data, 0o600) }
+
+// ReplaceFile is WriteFile with another mode.
+func ReplaceFile(path string, data []byte, mode fs.FileMode) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
@@ -208,6 +211,11 @@ func WriteFile(path string, data []byte) (err error) {
 	}()
 	if _, err = tmp.Write(data); err != nil {
 		return errors.Join(err, tmp.Close())
+	}
+	if mode != 0o600 { // what it has from its birth
+		if err = tmp.Chmod(mode); err != nil {
+			return errors.Join(err, tmp.Close())
+		}
 	}
 	if err = tmp.Sync(); err != nil {
 		return errors.Join(err, tmp.Close())
