@@ -184,6 +184,9 @@ func (x explanation) text(now time.Time) []string {
 		for _, st := range x.Start.Stages {
 			out = append(out, strings.TrimRight(fmt.Sprintf("  %-12s at %-7s took %-7s %s", st.Name, elapsedMs(&st.StartMs), elapsedMs(st.Ms), st.Detail), " "))
 		}
+		for _, line := range traceLines(x.Start.Trace) {
+			out = append(out, "  "+line)
+		}
 	}
 	return out
 }

@@ -55,6 +55,9 @@ func (f *fakeHost) handler() http.Handler {
 	mux.HandleFunc("GET /v1/gateways/{name}", known(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, 200, fakeGateway(r.PathValue("name")))
 	}))
+	mux.HandleFunc("GET /v1/gateways/{name}/health", known(func(w http.ResponseWriter, r *http.Request) {
+		answer(w, 200, fakeHealth(r.PathValue("name"), r.URL.Query().Get("probe")))
+	}))
 	mux.HandleFunc("POST /v1/gateways/{name}/{action}", known(f.command))
 	mux.HandleFunc("POST /v1/gateways/{name}/rpc", known(rpc))
 	mux.HandleFunc("POST /v1/gateways/{name}/doctor", known(doctor))
@@ -78,14 +81,34 @@ func fakeGateway(name string) control.Gateway {
 		Name: name, State: control.StateRunning, Phase: "running", Owner: "owned", PID: 4242, Port: 18789, Version: "2026.9.6",
 		UptimeMs: control.Ms(192 * time.Second), Launcher: "utility", Doctors: []string{"doctor"},
 	}
+	g.Health = fakeHealth(name, "").Health
 	if name == "broken" {
 		code := 78
+		rate := 0.5
+		g.Reconnect = &control.Reconnect{Attempts: 2, Successes: 1, Failures: 1, SuccessRate: &rate, LastCause: "exited"}
 		g.State, g.PID, g.UptimeMs, g.Version = control.StateError, 0, nil, ""
 		g.Error = &control.Failure{Code: "config_invalid", Message: "the configuration is invalid\x1b[31m", Hint: "run the doctor"}
 		g.LastExit = &control.Exit{Code: &code, Tail: []string{"Invalid config"}}
 		g.LastStart = &control.Start{Outcome: "error", TotalMs: control.Ms(2 * time.Second), Stages: []control.Stage{{Name: "launching", Ms: control.Ms(time.Second)}}}
+		g.LastStart.Trace = &control.Trace{Count: 70, TotalMs: 6558.5, Slowest: []control.TraceStage{{Name: "cli.config", Ms: 367.4}}}
 	}
 	return g
+}
+
+// fakeHealth is well for main; whoever probes sees the memory answer late.
+func fakeHealth(name, probe string) control.HealthCheck {
+	h := &control.GatewayHealth{
+		State: control.HealthHealthy, Core: control.Core{Process: "running", Transport: "connected", Router: "ready"},
+		Capabilities: map[string]control.Capability{"health": {State: control.HealthHealthy, Ms: control.Ms(1500 * time.Millisecond)}},
+	}
+	if probe == "1" {
+		h.State, h.Reasons = control.HealthDegraded, []string{"memory"}
+		h.Capabilities["memory"] = control.Capability{State: control.HealthDegraded, Error: "timeout"}
+	}
+	if name != "main" {
+		h.State, h.Reasons, h.Core.Transport = control.HealthUnresponsive, []string{"disconnected"}, "disconnected"
+	}
+	return control.HealthCheck{OK: name == "main", Ready: name == "main", Health: h}
 }
 
 func fakeStatus() control.Status {

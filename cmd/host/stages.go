@@ -59,7 +59,7 @@ func describe(e control.Event) (word, text, hint string) {
 		}
 	case control.EventGatewayReconnect:
 		r := data[control.ReconnectData](e)
-		if r.DelayMs != nil {
+		if r.DelayMs != nil && (r.Outcome == "" || r.Outcome == control.ReconnectScheduled) {
 			return "retry", fmt.Sprintf("attempt %d in %s", r.Attempt, elapsedMs(r.DelayMs)), ""
 		}
 	case control.EventGatewayDoctorFinding:

@@ -31,6 +31,7 @@ const (
 	grpc       = "google.golang.org/grpc"
 	hclog      = "github.com/hashicorp/go-hclog"
 	oklog      = "github.com/oklog/run"
+	prometheus = "github.com/prometheus/client_golang"
 	protobuf   = "google.golang.org/protobuf"
 	rapid      = "pgregory.net/rapid"
 	toml       = "github.com/BurntSushi/toml"
@@ -74,13 +75,14 @@ func rules() []rule {
 		{from: "host/internal/pluginhost", may: kinds("shared/pluginkit", "host/internal/sandbox"), mods: []string{goPlugin, gopsutil, grpc, hclog, xSys}, reason: "host.go passes specs; it does not know config.toml"},
 		{from: "host/internal/profile", may: []string{"shared/plugin"}, reason: "words in, a process out"},
 		{from: "host/internal/sandbox", mods: []string{goLandlock, xSys}, reason: "it takes rights away and knows nobody"},
+		{from: "host/internal/prelaunch", may: []string{"host/internal/store"}, reason: "it knows files and a function, not what a hook is"},
 		{from: "host/internal/store", mods: []string{uuid, xSys}, reason: "files know nobody"},
 		{from: "host/internal/events", reason: views},
 		{from: "host/internal/httpapi", may: []string{"host/internal/events", "shared/control", "shared/fault"}, mods: []string{hclog, xSys}, reason: "it uses interfaces that it declares itself, not the engine"},
 		{from: "host/internal/config", may: []string{"shared/fault"}, mods: []string{toml}, reason: "host.go turns words into policies"},
-		{from: "host/internal/health", may: []string{"host/internal/events"}, planned: true, reason: views},
+		{from: "host/internal/health", may: []string{"internal/frame"}, reason: "a view beside the session: it decides nothing"},
 		{from: "host/internal/journal", may: []string{"host/internal/events"}, reason: views},
-		{from: "host/internal/metrics", may: []string{"host/internal/events"}, planned: true, reason: views},
+		{from: "host/internal/metrics", mods: []string{gopsutil, prometheus}, reason: "host.go tells it facts and gives it snapshots; it shows them and changes nothing"},
 		{from: "host/internal/dashboard", planned: true, reason: "files that talk to the HTTP API only"},
 
 		{from: "shared/shim/...", may: []string{"shared/shim/..."}, mods: []string{xSys}, reason: oldShims},

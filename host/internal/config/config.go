@@ -138,6 +138,10 @@ type Launch struct {
 	ClearEnv      bool              `toml:"clear_env"`
 	PathPrepend   []string          `toml:"path_prepend"`
 	Proxy         string            `toml:"proxy"`
+	HTTPProxy     string            `toml:"http_proxy"` // this and the next two: "" falls back to proxy
+	HTTPSProxy    string            `toml:"https_proxy"`
+	AllProxy      string            `toml:"all_proxy"`
+	NoProxy       []string          `toml:"no_proxy"`
 	SkipChannels  bool              `toml:"skip_channels"`
 	User          string            `toml:"user"`
 	StateDir      string            `toml:"state_dir"`   // "": the profile's own place
@@ -152,6 +156,7 @@ type Hook struct {
 	Command  []string      `toml:"command" required:"true"`
 	Timeout  time.Duration `toml:"timeout" min:"100ms" max:"1h" default:"30s"`
 	Required bool          `toml:"required"` // its failure ends the start
+	Inputs   []string      `toml:"inputs"`   // files that it works on: unless one has changed since it succeeded, it is not run again
 }
 
 // Ready is [gateways.NAME.ready].

@@ -11,7 +11,6 @@ import (
 // a name. Remove a row with the change that gives the key its function.
 var unimplemented = []string{
 	"control.tcp", "control.token_file",
-	"metrics.enabled",
 	"plugins.*.user",
 	"gateways.*.repair.restore",
 }

@@ -26,6 +26,7 @@ const (
 	GatewayDoctorProgress Type = "gateway.doctor.progress"
 	GatewayDoctorFinished Type = "gateway.doctor.finished"
 	GatewayReconnect      Type = "gateway.reconnect"
+	GatewayReady          Type = "gateway.ready"
 	GatewayCommand        Type = "gateway.command"
 	PluginState           Type = "plugin.state"
 	ConfigReloaded        Type = "config.reloaded"

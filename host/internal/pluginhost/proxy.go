@@ -114,7 +114,9 @@ func call[T any](ctx context.Context, p proxy, m method, extra time.Duration, f 
 		if m.leaving == breaks {
 			p.s.slot.done(g) // nobody waits for a stream
 		}
+		began := time.Now()
 		got, err := once(ctx, p, g, m, extra, f)
+		p.s.opts.OnCall(Call{Plugin: p.name, Method: m.name, Took: time.Since(began), Stream: m.leaving == breaks, Err: err})
 		if m.leaving != breaks {
 			p.s.slot.done(g)
 		}

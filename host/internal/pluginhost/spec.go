@@ -20,7 +20,17 @@ type Options struct {
 	RuntimeDir string // short path for sockets
 	Wrapper    string // the host's binary, which understands sandbox.Verb; "": this one
 	OnState    func(State)
-	Timing     Timing
+	// OnCall is told of each call to a plugin that ended; it must not block. nil: nobody.
+	OnCall func(Call)
+	Timing Timing
+}
+
+// Call is a call to a plugin that ended.
+type Call struct {
+	Plugin, Method string // Method is one of the contract: Launcher.Launch
+	Took           time.Duration
+	Stream         bool // it lasts as long as something else does
+	Err            error
 }
 
 // Timing is how long things may take; the zero value of each means its default.

@@ -69,6 +69,9 @@ type Stats struct {
 	BadFrames      int
 	UnexpectedIDs  int // late or second answers (B159)
 	EventsReceived int64
+	FramesIn       uint64 // messages after the handshake; pings, pongs and close frames are none
+	FramesOut      uint64
+	LastMissAt     time.Time // of a pong that was overdue
 }
 
 func newSession(conn *websocket.Conn, hello Hello, o Options) *Session {
@@ -223,6 +226,7 @@ func (s *Session) receive() error {
 }
 
 func (s *Session) take(data []byte) {
+	s.count(func(st *Stats) { st.FramesIn++ })
 	f, err := frame.Parse(data)
 	if err != nil {
 		s.alive(func(st *Stats) { st.BadFrames++ })
@@ -278,6 +282,12 @@ func (s *Session) announce(payload json.RawMessage) {
 	}
 }
 
+func (s *Session) count(f func(*Stats)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.stats)
+}
+
 func (s *Session) alive(count func(*Stats)) {
 	s.mu.Lock()
 	s.stats.LastFrameAt = time.Now()
@@ -331,6 +341,9 @@ func (s *Session) write() {
 				_ = s.conn.NetConn().Close() // the reader sees it
 				return
 			}
+			if m.kind == websocket.TextMessage {
+				s.count(func(st *Stats) { st.FramesOut++ })
+			}
 		case <-overdue.C:
 			s.missed()
 		case <-ping.C:
@@ -352,6 +365,7 @@ func (s *Session) missed() {
 	if !s.pingAt.IsZero() {
 		s.stats.MissedPongs++
 		s.stats.Unanswered++
+		s.stats.LastMissAt = time.Now()
 	}
 }
 

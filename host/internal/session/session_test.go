@@ -90,6 +90,9 @@ func TestSecondAnswersAndAnswersToNobodyAreCounted(t *testing.T) { // B155
 			}
 		}
 		eventually(t, misbehave, func() bool { return s.Stats().UnexpectedIDs == want })
+		if st := s.Stats(); st.FramesOut != 3 || st.FramesIn < 6 {
+			t.Errorf("%s: frames out %d, in %d, want 3 calls, and two answers for each", misbehave, st.FramesOut, st.FramesIn)
+		}
 	}
 }
 
@@ -320,7 +323,7 @@ func TestMissedPongsAndTicksAreSignsOnly(t *testing.T) { // T071
 		time.Sleep(5*time.Minute + time.Second)
 		synctest.Wait()
 		st := s.Stats()
-		if st.MissedPongs != 9 || st.MissedTicks == 0 || time.Since(st.LastFrameAt) < 4*time.Minute {
+		if st.MissedPongs != 9 || st.MissedTicks == 0 || time.Since(st.LastFrameAt) < 4*time.Minute || time.Since(st.LastMissAt) > time.Minute {
 			t.Errorf("stats = %+v", st)
 		}
 		select {

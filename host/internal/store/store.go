@@ -229,6 +229,12 @@ func ReplaceFile(path string, data []byte, mode fs.FileMode) (err error) {
 	return syncDir(filepath.Dir(path))
 }
 
+// HooksFile is where it is kept which work before launches of a gateway need not be done again; its directory is made.
+func (s *Store) HooksFile(gateway string) (string, error) {
+	dir := filepath.Join(s.dir, "gateways", gateway)
+	return filepath.Join(dir, "hooks.json"), privateDir(dir)
+}
+
 // KeepUndo stores how to bring back a platform service that was unloaded for a gateway; the newest record of a service counts.
 func (s *Store) KeepUndo(gateway, service string, undo []byte) error {
 	dir := filepath.Join(s.dir, "gateways", gateway, "unloaded")
