@@ -70,6 +70,8 @@ func rules() []rule {
 		{from: "host/internal/probe", may: []string{"internal/frame"}, mods: []string{gorilla, gopsutil}, reason: "questions to a port have no opinion"},
 		{from: "host/internal/output", may: []string{"shared/classifier", "shared/launcher", "shared/plugin"}, mods: []string{hclog}, reason: "symptoms leave by a callback given at construction"},
 		{from: "host/internal/repair", may: kinds(), mods: []string{hclog}, reason: "it reaches processes by a function that host.go gives it"},
+		{from: "host/internal/json5", reason: "text and values, no meanings"},
+		{from: "host/internal/gatewayconfig", may: []string{"host/internal/json5", "host/internal/repair", "shared/fault"}, reason: "it reaches the gateway by an interface that host gives it; of repair it has the masks and the atomic replacement"},
 		{from: "host/internal/pluginhost", may: kinds("shared/pluginkit"), mods: []string{goPlugin, gopsutil, grpc, hclog}, reason: "host.go passes specs; it does not know config.toml"},
 		{from: "host/internal/profile", may: []string{"shared/plugin"}, reason: "words in, a process out"},
 		{from: "host/internal/store", mods: []string{uuid, xSys}, reason: "files know nobody"},
