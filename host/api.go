@@ -30,7 +30,7 @@ func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan 
 		return err
 	}
 	server := httpapi.New(httpapi.Options{
-		Gateways: api{h}, Output: api{h}, Doctors: api{h}, Plugins: apiPlugins{h}, Events: h.hub, At: h.at, Log: h.log.Named("control"),
+		Gateways: api{h}, Output: api{h}, Doctors: api{h}, Configs: api{h}, Plugins: apiPlugins{h}, Events: h.hub, At: h.at, Log: h.log.Named("control"),
 		Version: h.version, IsPlugin: func(pid, pgid int) bool { return h.peerIsPlugin(pid) || h.peerIsPlugin(pgid) },
 	})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -57,6 +57,7 @@ var (
 	_ httpapi.Gateways = api{}
 	_ httpapi.Output   = api{}
 	_ httpapi.Doctors  = api{}
+	_ httpapi.Configs  = api{}
 	_ httpapi.Plugins  = apiPlugins{}
 )
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/output"
 	"github.com/gatehost/gatehost/host/internal/profile"
@@ -28,6 +29,7 @@ type gateway struct {
 	log    hclog.Logger
 	engine *engine.Engine
 	medic  *medic
+	config *gatewayconfig.Editor
 	watch  *observer
 	lines  lineCounts
 }
@@ -35,6 +37,7 @@ type gateway struct {
 func newGateway(h *Host, cfg *config.Gateway) *gateway {
 	g := &gateway{name: cfg.Name, cfg: cfg, host: h, log: h.log.Named("gateway." + cfg.Name)}
 	g.medic = newMedic(g)
+	g.config = newConfigEditor(g)
 	g.watch = newObserver(g)
 	g.engine = engine.New(cfg.Name, policyOf(cfg), engine.Ports{
 		Launcher: h.plugins.Launcher(cfg.Launcher), Services: services{g}, Probe: port{g}, Launches: launches{g},

@@ -32,6 +32,7 @@ const (
 	EventGatewayDoctorFinished = "gateway.doctor.finished" // DoctorResult
 	EventGatewayReconnect      = "gateway.reconnect"       // ReconnectData
 	EventGatewayCommand        = "gateway.command"         // CommandData
+	EventGatewayConfig         = "gateway.config"          // ConfigData
 	EventPluginState           = "plugin.state"            // PluginData
 	EventConfigReloaded        = "config.reloaded"
 	EventHostStarted           = "host.started"

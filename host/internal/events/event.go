@@ -27,6 +27,7 @@ const (
 	GatewayDoctorFinished Type = "gateway.doctor.finished"
 	GatewayReconnect      Type = "gateway.reconnect"
 	GatewayCommand        Type = "gateway.command"
+	GatewayConfig         Type = "gateway.config"
 	PluginState           Type = "plugin.state"
 	ConfigReloaded        Type = "config.reloaded"
 	HostStarted           Type = "host.started"

@@ -23,6 +23,7 @@ type Options struct {
 	Log      hclog.Logger
 	Output   Output
 	Doctors  Doctors
+	Configs  Configs
 	Plugins  Plugins
 	Version  string // of the host
 	// At is the cursor after which the events of a moment begin; 0: not known, all that is kept in memory. nil: never known.
