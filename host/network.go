@@ -69,7 +69,7 @@ func (s sessions) Open(ctx context.Context, port int, events engine.SessionEvent
 	}
 	opened, err := session.Dial(ctx, session.Options{
 		URL: "ws://" + probe.Address(cmp.Or(port, s.g.cfg.Port)) + "/ws", Token: token, Device: s.g.host.device(), Version: s.g.host.version,
-		Ping: s.g.cfg.Liveness.Ping, PongTimeout: s.g.cfg.Liveness.PongTimeout, Log: s.g.log, OnAlive: events.Alive, OnEvent: s.g.watch.gatewayEvent,
+		Trace: s.g.trace(), Ping: s.g.cfg.Liveness.Ping, PongTimeout: s.g.cfg.Liveness.PongTimeout, Log: s.g.log, OnAlive: events.Alive, OnEvent: s.g.watch.gatewayEvent,
 	})
 	if err != nil {
 		return nil, lifecycle.Hello{}, refused(err)

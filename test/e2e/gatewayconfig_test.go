@@ -38,6 +38,7 @@ func aConfigurationIsEdited(t *testing.T, gw gateway) {
 		return string(data)
 	}
 	s.writeFile("oc/openclaw.json", annotated)
+	s.extra = "[log]\nframes = true\n"
 	s.writeConfig(strings.Replace(s.config(), "port = ", "autostart = false\nport = ", 1))
 	s.startHost()
 	s.awaitState("stopped")
@@ -104,6 +105,12 @@ func aConfigurationIsEdited(t *testing.T, gw gateway) {
 	s.must("stop", "main")
 	s.shutdown()
 	s.noTrace(hush, "edits")
+	s.noTrace(canary, "edits")
+	for _, want := range []string{"method=connect", "event connect.challenge", "method=config.set", "event shutdown", `"raw":"[redacted]"`, `"baseHash"`} { // B352
+		if !strings.Contains(strings.ReplaceAll(s.stderr.String(), `\"`, `"`), want) {
+			t.Errorf("the trace of frames lacks %s", want)
+		}
+	}
 }
 
 // noTrace checks that a secret is in nothing that the host wrote, but for one directory of its state.
