@@ -407,7 +407,8 @@ func (w *world) obey(kind string, done func() bool) *command {
 func (w *world) canBeStarted() {
 	if !w.up() && len(w.live()) > 0 { // what is left may hang: an attempt of this start may be needed to find that out
 		w.command(cmdStart)
-		w.pass(settleBound, func() bool { return w.answered() })
+		// It may come to running on a process that is silent from then on; a policy without slow attempts ends in error then.
+		w.pass(settleBound, func() bool { return w.answered() && (w.up() || w.state().Phase == lc.PhaseError) })
 	}
 	if !w.up() && !w.failed() {
 		w.obey(cmdStart, w.up)
