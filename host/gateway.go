@@ -142,11 +142,12 @@ func (l launches) Prepare(context.Context) (lifecycle.LaunchID, error) {
 	return lifecycle.LaunchID(id), err
 }
 
-func (l launches) Request(_ context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error) {
+func (l launches) Request(ctx context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error) {
 	r, err := l.g.build()
 	if err != nil {
 		return launcher.LaunchRequest{}, err
 	}
+	l.g.align(ctx, r)
 	orphan := l.g.cfg.OrphanGrace
 	return launcher.LaunchRequest{
 		LaunchID: string(id), Gateway: l.g.factsOf(r), Process: r.Process, Grace: l.g.cfg.Launch.Grace, OrphanGrace: &orphan,

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
 	"github.com/gatehost/gatehost/host/internal/json5"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/profile"
 	"github.com/gatehost/gatehost/internal/frame"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/fault"
@@ -33,6 +35,40 @@ func (g *gateway) configPath() (string, error) {
 			WithHint("set gateways." + g.name + ".launch.config_path")
 	}
 	return r.ConfigPath, nil
+}
+
+// align makes the file of a gateway that is about to be launched agree with the token that it is launched with (B321). A failure keeps
+// nothing from launching: the gateway says better what is wrong with its file.
+func (g *gateway) align(ctx context.Context, r profile.Result) {
+	token, err := g.token()
+	if err != nil || token == "" || g.cfg.Launch.Profile != "openclaw" || r.ConfigPath == "" {
+		return
+	}
+	if _, err := os.Stat(r.ConfigPath); err != nil {
+		return
+	}
+	done, err := g.config.Edit(ctx, gatewayconfig.How{Launching: true}, gatewayconfig.Align(token))
+	if err != nil {
+		g.log.Warn("cannot see to it that the gateway's file agrees with its token", "error", err)
+	}
+	g.tellEdit(control.ConfigEdit{Action: control.ConfigAlign, Reason: "the file had another way to authenticate than gateways." + g.name + ".token"}, done)
+}
+
+// tellEdit logs and publishes an edit: paths, never values.
+func (g *gateway) tellEdit(edit control.ConfigEdit, r gatewayconfig.Result) {
+	if len(r.Changes) == 0 {
+		return
+	}
+	data := control.ConfigData{Action: edit.Action, Source: r.By, RequiresRestart: r.RequiresRestart, Reason: edit.Reason}
+	for _, c := range r.Changes {
+		data.Paths = append(data.Paths, c.Path.String())
+	}
+	if r.RequiresRestart != nil && *r.RequiresRestart {
+		g.watch.because(events.GatewayConfig, data)
+	} else {
+		g.watch.publish(events.GatewayConfig, data)
+	}
+	g.log.Info("changed the gateway's configuration", "action", edit.Action, "by", r.By, "paths", strings.Join(data.Paths, " "), "reason", edit.Reason)
 }
 
 // configured is a gateway as the editor of its configuration sees it.
@@ -92,7 +128,7 @@ func (a api) Config(ctx context.Context, name, at string) (control.GatewayConfig
 	return out, err
 }
 
-// EditConfig changes a gateway's own configuration. What is logged and told as an event are paths, never values.
+// EditConfig changes a gateway's own configuration.
 func (a api) EditConfig(ctx context.Context, name string, edit control.ConfigEdit) (control.ConfigEdited, error) {
 	g, err := a.find(name)
 	if err != nil {
@@ -113,20 +149,8 @@ func (a api) EditConfig(ctx context.Context, name string, edit control.ConfigEdi
 	} else {
 		r, err = g.config.Edit(ctx, how, mutate)
 	}
-	out := editedOf(edit, r)
-	if len(out.Changes) > 0 { // also with an error: it was changed, and something else went wrong
-		data := control.ConfigData{Action: edit.Action, Source: r.By, RequiresRestart: r.RequiresRestart, Reason: edit.Reason}
-		for _, c := range out.Changes {
-			data.Paths = append(data.Paths, c.Path)
-		}
-		if r.RequiresRestart != nil && *r.RequiresRestart {
-			g.watch.because(events.GatewayConfig, data)
-		} else {
-			g.watch.publish(events.GatewayConfig, data)
-		}
-		g.log.Info("changed the gateway's configuration", "action", edit.Action, "by", r.By, "paths", strings.Join(data.Paths, " "), "reason", edit.Reason)
-	}
-	return out, err
+	g.tellEdit(edit, r) // also with an error: it was changed, and something else went wrong
+	return editedOf(edit, r), err
 }
 
 func editedOf(edit control.ConfigEdit, r gatewayconfig.Result) control.ConfigEdited {

@@ -37,6 +37,7 @@ const (
 	ConfigUnset = "unset"
 	ConfigPatch = "patch" // a JSON merge patch (RFC 7396)
 	ConfigUndo  = "undo"  // takes back the last edit of this host
+	ConfigAlign = "align" // in events only: the host made the file agree with the gateway's token before a launch
 )
 
 // ConfigEdit changes a gateway's configuration. Paths are like agents.list[0].id and channels["a.b"].

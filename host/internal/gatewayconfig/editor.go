@@ -88,6 +88,9 @@ type Mutator func(ctx context.Context, config map[string]any) error
 // How an edit is to be done.
 type How struct {
 	DropComments bool // a running gateway writes its file without comments: do it all the same
+	// Launching: the caller is about to launch the gateway and knows that nothing of it runs. The file is edited at once, without waiting
+	// for other edits: those may wait for the launch. Comparing before writing keeps them apart.
+	Launching bool
 }
 
 // Ways of an edit or a reading.
@@ -138,11 +141,13 @@ func (e *Editor) Edit(ctx context.Context, how How, m Mutator) (Result, error) {
 		}
 		return Result{Nested: true}, nil
 	}
-	leave, err := e.enter(ctx)
-	if err != nil {
-		return Result{}, err
+	if !how.Launching {
+		leave, err := e.enter(ctx)
+		if err != nil {
+			return Result{}, err
+		}
+		defer leave()
 	}
-	defer leave()
 	return e.edit(ctx, how, m, true)
 }
 
@@ -158,7 +163,10 @@ func (e *Editor) enter(ctx context.Context) (leave func(), err error) {
 func (e *Editor) edit(ctx context.Context, how How, m Mutator, keep bool) (Result, error) {
 	conflicts, switches := 0, 0
 	for {
-		where, err := e.settled(ctx)
+		where, err := Offline, error(nil)
+		if !how.Launching {
+			where, err = e.settled(ctx)
+		}
 		if err != nil {
 			return Result{}, err
 		}

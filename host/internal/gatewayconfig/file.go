@@ -125,13 +125,13 @@ func (e *Editor) editFile(ctx context.Context, how How, m Mutator, keep bool) (R
 	if err != nil {
 		return Result{}, err
 	}
-	rec, err := e.replace(ctx, before, []byte(text), keep)
+	rec, err := e.replace(ctx, how, before, []byte(text), keep)
 	r.Copy = rec.ID
 	return r, err
 }
 
 // replace puts new content in the place of what was read, if that is still there and the gateway still does not run.
-func (e *Editor) replace(ctx context.Context, before file, data []byte, keep bool) (record, error) {
+func (e *Editor) replace(ctx context.Context, how How, before file, data []byte, keep bool) (record, error) {
 	rec := record{By: ByFile, Path: before.path}
 	if keep {
 		var err error
@@ -140,7 +140,7 @@ func (e *Editor) replace(ctx context.Context, before file, data []byte, keep boo
 		}
 	}
 	err := func() error {
-		if e.o.Gateway.Presence() != Offline {
+		if !how.Launching && e.o.Gateway.Presence() != Offline {
 			return errSwitched
 		}
 		now, err := readFile(before.path)

@@ -184,7 +184,7 @@ func (e *Editor) restore(ctx context.Context, rec record) (Result, bool, error) 
 	no := false
 	r := Result{By: ByFile, Path: rec.Path, Changes: shown(diff(after, before)), RequiresRestart: &no}
 	if rec.Before.Exists {
-		_, err = e.replace(ctx, now, rec.Before.Data, false)
+		_, err = e.replace(ctx, How{}, now, rec.Before.Data, false)
 	} else {
 		err = os.Remove(now.path)
 	}
