@@ -42,6 +42,7 @@ type Host struct {
 type Log struct {
 	Level  string `toml:"level" oneof:"trace|debug|info|warn|error"`
 	Format string `toml:"format" oneof:"text|json"`
+	Frames bool   `toml:"frames"` // every frame of every session, redacted
 }
 
 // Control is [control].

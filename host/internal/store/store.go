@@ -8,6 +8,7 @@
 //	gateways/<name>/token   a token that the host made (token = {generate = true})
 //	plugins/<name>/         private data of plugins
 //	repairs/<name>/         backups of repairs
+//	edits/<name>/           copies of gateways' configurations, for undo (package gatewayconfig)
 //	journal/                what has happened (package journal)
 //	device.json             the host's identity towards gateways (package session)
 //	fingerprint.key         what fingerprints of a launch are made with
@@ -60,7 +61,7 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("cannot lock state directory %s: %w", dir, err)
 	}
 	s := &Store{dir: dir, lock: lock}
-	for _, sub := range []string{"run", "gateways", "plugins", "repairs"} {
+	for _, sub := range []string{"run", "gateways", "plugins", "repairs", "edits"} {
 		if err := privateDir(filepath.Join(dir, sub)); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -79,6 +80,9 @@ func (s *Store) PluginDir() string { return filepath.Join(s.dir, "plugins") }
 
 // RepairDir is where the backups of repairs are kept.
 func (s *Store) RepairDir() string { return filepath.Join(s.dir, "repairs") }
+
+// EditDir is where the copies of a gateway's configuration are kept.
+func (s *Store) EditDir(gateway string) string { return filepath.Join(s.dir, "edits", gateway) }
 
 // DeviceFile is the device identity of a gateway's sessions.
 func (s *Store) DeviceFile() string { return filepath.Join(s.dir, "device.json") }
