@@ -32,7 +32,7 @@ func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan 
 		return err
 	}
 	server := httpapi.New(httpapi.Options{
-		Gateways: api{h}, Output: api{h}, Doctors: api{h}, Health: api{h}, Plugins: apiPlugins{h}, Metrics: h.metricsHandler(), Events: h.hub, At: h.at,
+		Gateways: api{h}, Output: api{h}, Doctors: api{h}, Configs: api{h}, Health: api{h}, Plugins: apiPlugins{h}, Metrics: h.metricsHandler(), Events: h.hub, At: h.at,
 		Log:     h.log.Named("control"),
 		Version: h.version, IsPlugin: func(pid, pgid int) bool { return h.peerIsPlugin(pid) || h.peerIsPlugin(pgid) },
 	})
@@ -69,6 +69,7 @@ var (
 	_ httpapi.Output   = api{}
 	_ httpapi.Doctors  = api{}
 	_ httpapi.Health   = api{}
+	_ httpapi.Configs  = api{}
 	_ httpapi.Plugins  = apiPlugins{}
 )
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
 	"github.com/gatehost/gatehost/host/internal/health"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/output"
@@ -30,6 +31,7 @@ type gateway struct {
 	log    hclog.Logger
 	engine *engine.Engine
 	medic  *medic
+	config *gatewayconfig.Editor
 	watch  *observer
 	health *health.Monitor
 	lines  lineCounts
@@ -46,6 +48,7 @@ type gateway struct {
 func newGateway(h *Host, cfg *config.Gateway) *gateway {
 	g := &gateway{name: cfg.Name, cfg: cfg, host: h, log: h.log.Named("gateway." + cfg.Name)}
 	g.medic = newMedic(g)
+	g.config = newConfigEditor(g)
 	g.watch = newObserver(g)
 	g.health = newHealth(g)
 	g.engine = engine.New(cfg.Name, policyOf(cfg), engine.Ports{
@@ -164,12 +167,13 @@ func (l launches) Prepare(context.Context) (lifecycle.LaunchID, error) {
 	return lifecycle.LaunchID(id), err
 }
 
-func (l launches) Request(_ context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error) {
+func (l launches) Request(ctx context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error) {
 	r, err := l.g.build()
 	if err != nil {
 		return launcher.LaunchRequest{}, err
 	}
 	l.g.launching(r)
+	l.g.align(ctx, r)
 	orphan := l.g.cfg.OrphanGrace
 	return launcher.LaunchRequest{
 		LaunchID: string(id), Gateway: l.g.factsOf(r), Process: r.Process, Grace: l.g.cfg.Launch.Grace, OrphanGrace: &orphan,

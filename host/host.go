@@ -128,7 +128,12 @@ func (h *Host) assemble(runtimeDir string) error {
 	})
 	for _, name := range h.cfg.UsedPlugins() {
 		p := h.cfg.Plugins[name]
+		shut, _, err := shutIn(h.cfg, name)
+		if err != nil {
+			return err
+		}
 		if err := h.plugins.Add(pluginhost.Spec{
+			Sandbox: shut, Socket: p.Transport == "socket",
 			Name: name, Path: p.Path, Args: p.Args, Env: p.Env, SHA256: p.SHA256, Grants: p.Grant, StartTimeout: p.StartTimeout,
 			CallTimeout: p.CallTimeout, MemoryMax: uint64(max(p.MemoryMax, 0)), //nolint:gosec // not negative
 			Config: p.Config,

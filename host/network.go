@@ -69,7 +69,7 @@ func (s sessions) Open(ctx context.Context, port int, events engine.SessionEvent
 	}
 	opened, err := session.Dial(ctx, session.Options{
 		URL: "ws://" + probe.Address(cmp.Or(port, s.g.cfg.Port)) + "/ws", Token: token, Device: s.g.host.device(), Version: s.g.host.version,
-		Ping: s.g.cfg.Liveness.Ping, PongTimeout: s.g.cfg.Liveness.PongTimeout, Log: s.g.log, OnAlive: events.Alive,
+		Trace: s.g.traceFrames(), Ping: s.g.cfg.Liveness.Ping, PongTimeout: s.g.cfg.Liveness.PongTimeout, Log: s.g.log, OnAlive: events.Alive,
 		OnEvent: func(e session.Event) {
 			s.g.health.Event(e.Name)
 			s.g.watch.gatewayEvent(e)

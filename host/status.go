@@ -31,6 +31,9 @@ func (h *Host) pluginStatus() []control.Plugin {
 	var out []control.Plugin
 	for _, p := range h.plugins.Plugins() {
 		one := pluginOf(p, h.cfg.Plugins[p.Name].Path)
+		if _, told, err := shutIn(h.cfg, p.Name); err == nil {
+			one.Sandbox = &told
+		}
 		one.RSSBytes = h.plugins.RSS(p.Name)
 		out = append(out, one)
 	}

@@ -137,7 +137,7 @@ func (c *chapters) tells(e control.Event) bool {
 	switch e.Type {
 	case control.EventGatewayState, control.EventGatewayCommand, control.EventGatewayExit, control.EventGatewayCondition,
 		control.EventGatewaySessionLost, control.EventGatewayReconnect, control.EventGatewayDoctorFinding, control.EventGatewayDoctorPlan,
-		control.EventGatewayDoctorFinished, control.EventHostStarted, control.EventHostStopping, control.EventHostCondition:
+		control.EventGatewayDoctorFinished, control.EventGatewayConfig, control.EventHostStarted, control.EventHostStopping, control.EventHostCondition:
 		return true
 	case control.EventPluginState:
 		return data[control.PluginData](e).Error != nil

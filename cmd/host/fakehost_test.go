@@ -62,6 +62,8 @@ func (f *fakeHost) handler() http.Handler {
 	mux.HandleFunc("POST /v1/gateways/{name}/rpc", known(rpc))
 	mux.HandleFunc("POST /v1/gateways/{name}/doctor", known(doctor))
 	mux.HandleFunc("GET /v1/gateways/{name}/logs", known(logs))
+	mux.HandleFunc("GET /v1/gateways/{name}/config", known(config))
+	mux.HandleFunc("POST /v1/gateways/{name}/config", known(editConfig))
 	mux.HandleFunc("GET /v1/events", f.sse)
 	mux.HandleFunc("GET /v1/plugins", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 200, control.Plugins{Plugins: fakeStatus().Plugins})
@@ -191,6 +193,40 @@ func doctor(w http.ResponseWriter, r *http.Request) {
 		result = &control.DoctorResult{Outcome: "failed", Error: &control.Failure{Message: "nothing to undo"}}
 	}
 	_ = enc.Encode(control.DoctorMessage{Type: "result", Result: result})
+}
+
+func config(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Query().Get("path")
+	if path == "nothing" {
+		refuse(w, 404, control.CodeNotFound, "there is nothing at nothing", "")
+		return
+	}
+	answer(w, 200, control.GatewayConfig{
+		Source: control.SourceFile, File: "/oc/openclaw.json", Exists: true, Path: path, Value: json.RawMessage(`{"logging":{"level":"info"}}`),
+	})
+}
+
+func editConfig(w http.ResponseWriter, r *http.Request) {
+	var edit control.ConfigEdit
+	if err := json.NewDecoder(r.Body).Decode(&edit); err != nil {
+		refuse(w, 400, control.CodeBadRequest, err.Error(), "")
+		return
+	}
+	if edit.Reason == "refuse" {
+		refuse(w, 409, "failed_precondition", "a running gateway writes its file without its 2 comments", "add --drop-comments")
+		return
+	}
+	restarts := true
+	out := control.ConfigEdited{
+		Outcome: control.ConfigChanged, Source: control.SourceGateway, RequiresRestart: &restarts, Changes: []control.ConfigChange{{Path: edit.Path}},
+	}
+	if edit.Text != nil {
+		out.Changes[0].After, _ = json.Marshal(*edit.Text)
+	}
+	if edit.Action == control.ConfigUndo && edit.Force {
+		out.Outcome = control.ConfigUndone
+	}
+	answer(w, 200, out)
 }
 
 func logs(w http.ResponseWriter, r *http.Request) {

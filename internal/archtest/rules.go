@@ -25,6 +25,7 @@ const (
 const (
 	cobra      = "github.com/spf13/cobra"
 	gopsutil   = "github.com/shirou/gopsutil/v4"
+	goLandlock = "github.com/landlock-lsm/go-landlock"
 	gorilla    = "github.com/gorilla/websocket"
 	goPlugin   = "github.com/hashicorp/go-plugin"
 	grpc       = "google.golang.org/grpc"
@@ -71,8 +72,11 @@ func rules() []rule {
 		{from: "host/internal/probe", may: []string{"internal/frame"}, mods: []string{gorilla, gopsutil}, reason: "questions to a port have no opinion"},
 		{from: "host/internal/output", may: []string{"shared/classifier", "shared/launcher", "shared/plugin"}, mods: []string{hclog}, reason: "symptoms leave by a callback given at construction"},
 		{from: "host/internal/repair", may: kinds(), mods: []string{hclog}, reason: "it reaches processes by a function that host.go gives it"},
-		{from: "host/internal/pluginhost", may: kinds("shared/pluginkit"), mods: []string{goPlugin, gopsutil, grpc, hclog}, reason: "host.go passes specs; it does not know config.toml"},
+		{from: "host/internal/pluginhost", may: kinds("shared/pluginkit", "host/internal/sandbox"), mods: []string{goPlugin, gopsutil, grpc, hclog, xSys}, reason: "host.go passes specs; it does not know config.toml"},
+		{from: "host/internal/json5", reason: "text and values, no meanings"},
+		{from: "host/internal/gatewayconfig", may: []string{"host/internal/json5", "host/internal/repair", "shared/fault"}, reason: "it reaches the gateway by an interface that host gives it; of repair it has the masks and the atomic replacement"},
 		{from: "host/internal/profile", may: []string{"shared/plugin"}, reason: "words in, a process out"},
+		{from: "host/internal/sandbox", mods: []string{goLandlock, xSys}, reason: "it takes rights away and knows nobody"},
 		{from: "host/internal/prelaunch", may: []string{"host/internal/store"}, reason: "it knows files and a function, not what a hook is"},
 		{from: "host/internal/store", mods: []string{uuid, xSys}, reason: "files know nobody"},
 		{from: "host/internal/events", reason: views},

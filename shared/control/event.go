@@ -33,6 +33,7 @@ const (
 	EventGatewayReconnect      = "gateway.reconnect"       // ReconnectData
 	EventGatewayReady          = "gateway.ready"           // ReadyData
 	EventGatewayCommand        = "gateway.command"         // CommandData
+	EventGatewayConfig         = "gateway.config"          // ConfigData
 	EventPluginState           = "plugin.state"            // PluginData
 	EventConfigReloaded        = "config.reloaded"
 	EventHostStarted           = "host.started"

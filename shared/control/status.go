@@ -172,6 +172,25 @@ type Plugin struct {
 	RSSBytes uint64   `json:"rssBytes,omitempty"`
 	Path     string   `json:"path,omitempty"`
 	Error    *Failure `json:"error,omitempty"`
+	Sandbox  *Sandbox `json:"sandbox,omitempty"`
+}
+
+// The states of a sandbox: none is a platform that has no sandboxes.
+const (
+	SandboxOn   = "on"
+	SandboxOff  = "off"
+	SandboxNone = "none"
+)
+
+// Sandbox is how a plugin is shut in.
+type Sandbox struct {
+	State   string   `json:"state"`
+	Why     string   `json:"why,omitempty"` // it is not on
+	Level   string   `json:"level"`         // what the machine can do: "landlock ABI 7"
+	Read    []string `json:"read,omitempty"`
+	Write   []string `json:"write,omitempty"`
+	Network bool     `json:"network,omitempty"`
+	Gaps    []string `json:"gaps,omitempty"` // what the plugin can still do here
 }
 
 // MarshalJSON writes lists without entries as [].

@@ -18,4 +18,5 @@ func TestWholeStoryOnOpenClaw(t *testing.T) { theWholeStory(t, openclaw(t)) }
 
 func TestNewHostAdoptsOpenClaw(t *testing.T) { aNewHostAdopts(t, openclaw(t)) }
 
-func TestTelemetryOfOpenClaw(t *testing.T) { theTelemetry(t, openclaw(t), 50) }
+func TestTelemetryOfOpenClaw(t *testing.T)             { theTelemetry(t, openclaw(t), 50) }
+func TestConfigurationOfOpenClawIsEdited(t *testing.T) { aConfigurationIsEdited(t, openclaw(t)) }

@@ -28,6 +28,7 @@ const (
 	GatewayReconnect      Type = "gateway.reconnect"
 	GatewayReady          Type = "gateway.ready"
 	GatewayCommand        Type = "gateway.command"
+	GatewayConfig         Type = "gateway.config"
 	PluginState           Type = "plugin.state"
 	ConfigReloaded        Type = "config.reloaded"
 	HostStarted           Type = "host.started"

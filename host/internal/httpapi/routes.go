@@ -43,6 +43,8 @@ func (s *Server) table() []route {
 		{http.MethodPost, "/v1/gateways/{name}/reload", writes, s.command(control.ActionReload)},
 		{http.MethodPost, "/v1/gateways/{name}/rpc", writes, s.rpc},
 		{http.MethodPost, "/v1/gateways/{name}/doctor", writes, s.doctor},
+		{http.MethodGet, "/v1/gateways/{name}/config", reads, s.gatewayConfig},
+		{http.MethodPost, "/v1/gateways/{name}/config", writes, s.editConfig},
 		{http.MethodGet, "/v1/gateways/{name}/logs", reads, s.logs},
 		{http.MethodGet, "/v1/events", reads, s.events},
 		{http.MethodGet, "/v1/plugins", reads, s.plugins},

@@ -23,6 +23,7 @@ type Options struct {
 	Log      hclog.Logger
 	Output   Output
 	Doctors  Doctors
+	Configs  Configs
 	Plugins  Plugins
 	Health   Health
 	Metrics  http.Handler // nil: they are switched off

@@ -121,7 +121,7 @@ func call[T any](ctx context.Context, p proxy, m method, extra time.Duration, f 
 			p.s.slot.done(g)
 		}
 		if err == nil || !errors.Is(err, fault.ErrPluginGone) || !m.idempotent || try == 2 || ctx.Err() != nil {
-			return got, err
+			return got, p.boundary(m, err)
 		}
 		p.s.slot.awaitLeave(ctx, g)
 	}

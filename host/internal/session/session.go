@@ -221,6 +221,7 @@ func (s *Session) receive() error {
 		if err != nil {
 			return err
 		}
+		s.opts.Trace(false, data)
 		s.take(data)
 	}
 }
@@ -336,6 +337,9 @@ func (s *Session) write() {
 		case <-s.closed:
 			return
 		case m := <-s.out:
+			if m.kind == websocket.TextMessage {
+				s.opts.Trace(true, m.data)
+			}
 			_ = s.conn.SetWriteDeadline(time.Now().Add(writeLimit))
 			if err := s.conn.WriteMessage(m.kind, m.data); err != nil {
 				_ = s.conn.NetConn().Close() // the reader sees it

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -363,4 +364,30 @@ func TestGatewayCutsAPeerThatDoesNotPong(t *testing.T) { // what the emulator ow
 			t.Errorf("end = %+v", end)
 		}
 	})
+}
+
+func TestTraceIsToldOfEveryFrame(t *testing.T) { // B352
+	o := options(gateway(t, &gatewaytest.Server{}))
+	var mu sync.Mutex
+	var seen []string
+	o.Trace = func(sent bool, data []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		words := strings.Fields(frame.Summary(data))
+		line := map[bool]string{true: "out ", false: "in "}[sent] + words[0]
+		if len(words) > 2 {
+			line += " " + words[2] // the id differs each time
+		}
+		seen = append(seen, line)
+	}
+	s := dial(t, o)
+	if _, err := s.Call(t.Context(), "health", nil); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	got := slices.DeleteFunc(seen, func(line string) bool { return line == "in event" }) // how many come depends on time
+	if want := "out req method=connect, in res ok=true, out req method=health, in res ok=true"; strings.Join(got, ", ") != want {
+		t.Errorf("got %s, want %s", strings.Join(got, ", "), want)
+	}
 }
