@@ -30,6 +30,7 @@ type gateway struct {
 	medic  *medic
 	watch  *observer
 	lines  lineCounts
+	asked  asked
 }
 
 func newGateway(h *Host, cfg *config.Gateway) *gateway {

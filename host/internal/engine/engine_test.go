@@ -196,6 +196,33 @@ func TestForeignGatewayIsAttachedAndNeverSignalled(t *testing.T) {
 	})
 }
 
+// TestForeignGatewayIsShutDownOnlyWhenThatIsAskedFor is B211: within 5 s, and without a signal.
+func TestForeignGatewayIsShutDownOnlyWhenThatIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.Holder = lc.HolderGateway
+		asked := 0
+		s.ShutdownErr = func(ctx context.Context) error {
+			asked++
+			<-ctx.Done() // it says nothing
+			return ctx.Err()
+		}
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		external := func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, engine.How{External: true}) }
+		began := time.Now()
+		mustDo(t, external, lc.OutcomeFailed)
+		if took := time.Since(began); took != 5*time.Second || asked != 1 || e.Snapshot().State.Public() != lc.Running {
+			t.Errorf("asked %d times, %s after %v", asked, e.Snapshot().State.Public(), took)
+		}
+		s.ShutdownErr = func(context.Context) error { return nil }
+		mustDo(t, external, lc.OutcomeApplied)
+		if got := e.Snapshot().State.Public(); got != lc.Stopped || s.stops != 0 {
+			t.Errorf("%s, stops %d", got, s.stops)
+		}
+	})
+}
+
 func TestLostSocketRejoinsTheSameProcess(t *testing.T) { // B204
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()

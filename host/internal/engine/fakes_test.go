@@ -42,6 +42,7 @@ type scene struct {
 	Diagnosis    engine.Diagnosis
 	RepairErr    error
 	ReloadErr    error
+	ShutdownErr  func(context.Context) error // of a gateway that is not ours
 	PanicIn      string
 
 	live map[*session]engine.SessionEvents
@@ -82,6 +83,8 @@ func (m manners) Reload(_ context.Context, _ engine.Session, _ lc.LaunchID) erro
 }
 
 func (m manners) Drain(context.Context, engine.Session) error { return nil }
+
+func (m manners) Shutdown(ctx context.Context, _ engine.Session) error { return m.s.ShutdownErr(ctx) }
 
 type servicesOK struct{}
 
