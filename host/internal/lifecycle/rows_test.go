@@ -552,3 +552,29 @@ func TestReloadDuringAStartIsCoveredByItsProcessOrFollows(t *testing.T) {
 		t.Errorf("the late one: %s", d.s.Phase)
 	}
 }
+
+// TestExit78IsDiagnosedAndOnlyThenFatal is B194: a finding decides, not the number.
+func TestExit78IsDiagnosedAndOnlyThenFatal(t *testing.T) {
+	refused := func() *drive {
+		d := running(t).old()
+		d.feed(lc.RestartRequested{Command: 2})
+		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+		d.launched("B")
+		d.feed(lc.ProcessExited{Launch: "B", Exit: lc.Exit{Known: true, Code: 78}})
+		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "B", Result: lc.OK})
+		if got := last[lc.Diagnose](d); got.Exit == nil || got.Exit.Code != 78 || got.Launch != "B" {
+			t.Fatalf("diagnose %+v", got)
+		}
+		return d
+	}
+	d := refused()
+	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Problem: lc.Problem{Code: "refused", Message: "m", Hint: "h", Fatal: true}})
+	if d.s.Phase != lc.PhaseError || len(d.s.Pending) != 0 || replies(d)[2] != lc.OutcomeFailed || d.s.Err.Hint != "h" {
+		t.Errorf("fatal: %s, pending %v, replies %v", d.s.Phase, d.s.Pending, replies(d))
+	}
+	d = refused()
+	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op})
+	if d.s.Phase != lc.PhaseRetryWait || !slices.Equal(d.timers(), []time.Duration{time.Second}) {
+		t.Errorf("nothing was found: %s, timers %v", d.s.Phase, d.timers())
+	}
+}
