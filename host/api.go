@@ -156,7 +156,7 @@ func (g *gateway) call(ctx context.Context, req control.RPCRequest) (json.RawMes
 	}
 	s, ok := g.engine.Session()
 	if !ok {
-		return nil, notConnected(g)
+		return nil, notConnected(g, engine.ErrNotConnected)
 	}
 	got, err := s.Call(ctx, req.Method, req.Params)
 	switch refusal, refused := errors.AsType[*frame.Error](err); {
@@ -169,7 +169,7 @@ func (g *gateway) call(ctx context.Context, req control.RPCRequest) (json.RawMes
 		}
 		return nil, out
 	case errors.Is(err, engine.ErrNotConnected):
-		return nil, notConnected(g)
+		return nil, notConnected(g, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, fault.Wrap(fault.DeadlineExceeded, err.Error(), context.DeadlineExceeded)
 	default:
@@ -177,8 +177,8 @@ func (g *gateway) call(ctx context.Context, req control.RPCRequest) (json.RawMes
 	}
 }
 
-func notConnected(g *gateway) error {
-	f := fault.New(fault.Unavailable, engine.ErrNotConnected.Error()+": "+g.name+" is "+string(g.engine.Snapshot().State.Public()))
+func notConnected(g *gateway, err error) error {
+	f := fault.New(fault.Unavailable, err.Error()+": "+g.name+" is "+string(g.engine.Snapshot().State.Public()))
 	f.Retryable = true
 	return f.WithHint("run `gatehost status " + g.name + "`")
 }

@@ -14,8 +14,16 @@ import (
 type hooks struct{ g *gateway }
 
 func (h hooks) Run(ctx context.Context) error {
+	cache := hookCache{h.g.host.store.HookCache(h.g.name)}
 	for _, hook := range h.g.cfg.Launch.Hooks {
+		if cache.fresh(hook) {
+			h.g.log.Debug("hook is not run: its inputs are as they were after its last success", "hook", hook.Command[0])
+			continue
+		}
 		err := h.one(ctx, hook)
+		if kept := cache.ended(hook, err == nil); kept != nil {
+			h.g.log.Warn("hook will run again next time", "hook", hook.Command[0], "error", kept)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)

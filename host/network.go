@@ -114,7 +114,10 @@ type openSession struct {
 
 func (o *openSession) Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
 	got, err := o.s.Call(ctx, method, params)
-	if errors.Is(err, session.ErrNotConnected) {
+	switch {
+	case errors.Is(err, session.ErrServiceRestart):
+		return nil, fmt.Errorf("%w: %w", engine.ErrNotConnected, err)
+	case errors.Is(err, session.ErrNotConnected):
 		return nil, engine.ErrNotConnected
 	}
 	return got, err

@@ -68,6 +68,8 @@ type Output struct {
 	Unclassified uint64 `json:"unclassified"` // no classifier answered: they passed as warn
 	Stored       uint64 `json:"stored"`       // in the journal
 	Dropped      uint64 `json:"dropped"`      // not in the journal: the disk refused, or was too slow
+	// Silenced is lines that are kept and not shown, by the rule of the classifier that drops them; the first 64 rules.
+	Silenced map[string]uint64 `json:"silenced,omitempty"`
 	// Lost was written faster than it could be read, and overwritten in the shim's bounded log.
 	LostLines uint64 `json:"lostLines"`
 	LostBytes uint64 `json:"lostBytes"`

@@ -41,6 +41,7 @@ func TestHooksRunBeforeALaunchAndARequiredOneDecides(t *testing.T) {
 	config := func(second string) string {
 		hooks := `hooks = [
   {command = ["sh", "-c", "echo first >> ` + trace + `"]},
+  {command = ["sh", "-c", "echo slow >> ` + trace + `"], inputs = ["` + s.configPath() + `"]},
   {command = ["sh", "-c", "echo optional >> ` + trace + `; exit 3"]},
   {command = ["sh", "-c", "` + second + `"], required = true},
 ]
@@ -50,8 +51,12 @@ func TestHooksRunBeforeALaunchAndARequiredOneDecides(t *testing.T) {
 	s.writeConfig(config("test -n \\\"$OPENCLAW_STATE_DIR\\\" && echo second >> " + trace))
 	s.run()
 	s.awaitState("running")
-	if got, _ := os.ReadFile(trace); string(got) != "first\noptional\nsecond\n" {
+	if got, _ := os.ReadFile(trace); string(got) != "first\nslow\noptional\nsecond\n" {
 		t.Errorf("hooks left %q", got)
+	}
+	s.must("restart", "main") // its inputs are as they were (B330)
+	if got, _ := os.ReadFile(trace); string(got) != "first\nslow\noptional\nsecond\nfirst\noptional\nsecond\n" {
+		t.Errorf("after a restart hooks have left %q", got)
 	}
 	s.must("stop", "main")
 	s.killHost()

@@ -133,6 +133,7 @@ type Hook struct {
 	Command  []string      `toml:"command" required:"true"`
 	Timeout  time.Duration `toml:"timeout" min:"100ms" max:"1h" default:"30s"`
 	Required bool          `toml:"required"` // its failure ends the start
+	Inputs   []string      `toml:"inputs"`   // files and directories; unchanged since its last success, it is not run
 }
 
 // Ready is [gateways.NAME.ready].

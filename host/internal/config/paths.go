@@ -111,6 +111,9 @@ func (c *Config) resolve(file, base string) Faults {
 			if cmd := g.Launch.Hooks[i].Command; len(cmd) > 0 {
 				program(&cmd[0])
 			}
+			for j := range g.Launch.Hooks[i].Inputs {
+				abs(&g.Launch.Hooks[i].Inputs[j])
+			}
 		}
 	}
 	d.checkStateDirs(c)

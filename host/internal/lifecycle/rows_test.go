@@ -578,3 +578,14 @@ func TestExit78IsDiagnosedAndOnlyThenFatal(t *testing.T) {
 		t.Errorf("nothing was found: %s, timers %v", d.s.Phase, d.timers())
 	}
 }
+
+// TestTokenMismatchIsAConditionOnce is B295: the lines are dropped from view, what they mean is not.
+func TestTokenMismatchIsAConditionOnce(t *testing.T) {
+	d := running(t)
+	for range 2 {
+		d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomTokenMismatch, Text: "closed before connect"})
+	}
+	if len(d.s.Conditions) != 1 || d.s.Conditions[0].Code != "token-mismatch" || d.s.Conditions[0].Hint == "" || d.s.Phase != lc.PhaseRunning {
+		t.Errorf("%s, conditions %+v", d.s.Phase, d.s.Conditions)
+	}
+}

@@ -195,7 +195,7 @@ func (t *turn) verified(in Verified) {
 	t.lost(cause)
 }
 
-// symptomSeen acts on what the output of the own process says. Most meanings wait for the exit and the doctors; these two
+// symptomSeen acts on what the output of the own process says. Most meanings wait for the exit and the doctors; these
 // concern a process that lives on.
 func (t *turn) symptomSeen(in SymptomSeen) {
 	switch {
@@ -203,6 +203,11 @@ func (t *turn) symptomSeen(in SymptomSeen) {
 		t.ignore("symptom of launch %s, which is not ours now", in.Launch)
 	case in.Symptom == SymptomChannelsSuppressed:
 		t.suppressed(in.Text)
+	case in.Symptom == SymptomTokenMismatch: // its lines may be dropped from view, and somebody is locked out all the same (B295)
+		t.condition(Condition{
+			Code: "token-mismatch", Message: "a client was refused, since it has another token than the gateway: " + in.Text,
+			Hint: "give that client the gateway's present token; a page of the Control UI that was open before has to be opened anew",
+		})
 	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin && (t.s.Phase != PhaseClearing || mutant.On(mutant.ZombieBeatsStop)): // what is being ended is not judged
 		p := Problem{Code: "restart_failed", Message: "the gateway could not restart: " + in.Text}
 		if t.s.Reconnects >= t.p.ReconnectAttempts { // what a repair leads to is an attempt like any other

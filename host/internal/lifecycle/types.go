@@ -141,4 +141,5 @@ const (
 	SymptomChannelsSuppressed Symptom = "channels-suppressed"
 	SymptomZombie             Symptom = "zombie"
 	SymptomConfigMissing      Symptom = "config-missing"
+	SymptomTokenMismatch      Symptom = "token-mismatch"
 )

@@ -125,6 +125,35 @@ func TestLostConnectionRejectsAllCallsAtOnce(t *testing.T) { // B137
 	}
 }
 
+// TestCallsUnderWayAtARestartSayThatItRestarts is B205; a gateway that stops says the same code, and is only gone.
+func TestCallsUnderWayAtARestartSayThatItRestarts(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		end  func(g *gatewaytest.Server)
+		want error
+		text string
+	}{
+		{"it restarts", func(g *gatewaytest.Server) { _ = g.Restart(context.Background(), "") }, session.ErrServiceRestart, "Gateway service restart"},
+		{"it stops", func(g *gatewaytest.Server) { g.Stop() }, session.ErrNotConnected, "Gateway not connected"},
+	} {
+		g := gateway(t, &gatewaytest.Server{Misbehave: "no-answers"})
+		s := dial(t, options(g))
+		failed := make(chan error, 1)
+		go func() {
+			_, err := s.Call(t.Context(), "health", nil)
+			failed <- err
+		}()
+		eventually(t, "the call is there", func() bool { return g.Calls()["health"] == 1 })
+		row.end(g)
+		if err := <-failed; !errors.Is(err, row.want) || !errors.Is(err, session.ErrNotConnected) || err.Error() != row.text {
+			t.Errorf("%s: %v", row.name, err)
+		}
+		if _, err := s.Call(t.Context(), "health", nil); err == nil || errors.Is(err, session.ErrServiceRestart) {
+			t.Errorf("%s: a call after it: %v", row.name, err) // B152
+		}
+	}
+}
+
 func TestUnansweredCallsAreCapped(t *testing.T) { // B161
 	s := dial(t, options(gateway(t, &gatewaytest.Server{Misbehave: "no-answers"})))
 	ctx, cancel := context.WithCancel(t.Context())

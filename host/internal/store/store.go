@@ -6,6 +6,7 @@
 //	host.lock               held while a host lives; the kernel lets go of it with its holder
 //	run/<launch_id>/        launch bundles; launch.json is written here before Launch is called
 //	gateways/<name>/token   a token that the host made (token = {generate = true})
+//	gateways/<name>/hooks.json  what the inputs of hooks were when they succeeded; may be lost
 //	plugins/<name>/         private data of plugins
 //	repairs/<name>/         backups of repairs
 //	journal/                what has happened (package journal)
@@ -79,6 +80,11 @@ func (s *Store) PluginDir() string { return filepath.Join(s.dir, "plugins") }
 
 // RepairDir is where the backups of repairs are kept.
 func (s *Store) RepairDir() string { return filepath.Join(s.dir, "repairs") }
+
+// HookCache is where the host remembers which hooks of a gateway have nothing to do.
+func (s *Store) HookCache(gateway string) string {
+	return filepath.Join(s.dir, "gateways", gateway, "hooks.json")
+}
 
 // DeviceFile is the device identity of a gateway's sessions.
 func (s *Store) DeviceFile() string { return filepath.Join(s.dir, "device.json") }

@@ -1,0 +1,54 @@
+package host
+
+import (
+	"bytes"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/host/internal/output"
+	"github.com/gatehost/gatehost/shared/classifier"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// TestStderrIsLoggedAtItsLevel is B298: each line that is shown, and none that is not.
+func TestStderrIsLoggedAtItsLevel(t *testing.T) {
+	var log bytes.Buffer
+	h := &Host{hub: events.NewHub(events.Options{})}
+	defer h.hub.Close()
+	g := &gateway{name: "main", host: h, log: hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Debug, DisableTime: true})}
+	g.watch = newObserver(g)
+	for _, c := range []output.Classified{
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelDebug, Shown: "one"},
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelInfo, Shown: "two"},
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelWarn, Shown: "three"},
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelError, Shown: "four"},
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelWarn, Shown: "a repeat", Hidden: true},
+		{Line: plugin.Line{Stream: plugin.Stdout}, Level: classifier.LevelInfo, Shown: "its work"},
+		{Line: plugin.Line{Stream: plugin.Stdout}, Level: classifier.LevelWarn, Shown: "five"},
+	} {
+		g.line("A", c)
+	}
+	var got []string
+	for line := range strings.Lines(log.String()) {
+		level, rest, _ := strings.Cut(strings.TrimSpace(line), "]")
+		text, _, _ := strings.Cut(strings.TrimSpace(rest), ": ")
+		got = append(got, level+"] "+text)
+	}
+	want := "[DEBUG] [Gateway stderr] one,[INFO] [Gateway stderr] two,[WARN] [Gateway stderr] three,[ERROR] [Gateway stderr] four,[WARN] [Gateway stdout] five"
+	if strings.Join(got, ",") != want {
+		t.Errorf("logged %q\n%s", got, log.String())
+	}
+}
+
+// TestSilencedLinesAreCountedByRuleOverAllLaunches is B295.
+func TestSilencedLinesAreCountedByRuleOverAllLaunches(t *testing.T) {
+	first := output.Stats{Read: 3, DroppedBy: map[string]uint64{"a": 1, "b": 2}}
+	got := sum(sum(output.Stats{}, first), output.Stats{Read: 1, DroppedBy: map[string]uint64{"a": 5}})
+	if want := map[string]uint64{"a": 6, "b": 2}; got.Read != 4 || !maps.Equal(got.DroppedBy, want) || first.DroppedBy["a"] != 1 {
+		t.Errorf("%+v, and of the first %+v", got, first)
+	}
+}
