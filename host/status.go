@@ -144,7 +144,10 @@ func conditionOf(c lifecycle.Condition) control.Condition {
 }
 
 func exitOf(x *lifecycle.Exit, tail []string) control.Exit {
-	out := control.Exit{Signal: x.Signal, At: control.At(x.At), Tail: tail}
+	out := control.Exit{Signal: x.Signal, At: control.At(x.At), Core: x.Core, Tail: tail}
+	if x.Lasted > 0 {
+		out.LastedMs = control.Ms(x.Lasted)
+	}
 	if x.Known && x.Signal == "" {
 		out.Code = &x.Code
 	}

@@ -93,10 +93,12 @@ type Failure struct {
 
 // Exit is how a process ended; Code is nil when it was killed by Signal or nobody saw it.
 type Exit struct {
-	Code   *int     `json:"code,omitempty"`
-	Signal string   `json:"signal,omitempty"`
-	At     Time     `json:"at,omitzero"`
-	Tail   []string `json:"tail"`
+	Code     *int     `json:"code,omitempty"`
+	Signal   string   `json:"signal,omitempty"`
+	At       Time     `json:"at,omitzero"`
+	Core     bool     `json:"core,omitempty"`     // the kernel wrote a core file
+	LastedMs *int64   `json:"lastedMs,omitempty"` // since the process began
+	Tail     []string `json:"tail"`
 }
 
 // Session is the open WebSocket session.

@@ -589,3 +589,22 @@ func TestTokenMismatchIsAConditionOnce(t *testing.T) {
 		t.Errorf("%s, conditions %+v", d.s.Phase, d.s.Conditions)
 	}
 }
+
+// TestExitIsRememberedWithAllThatIsKnown is B190 and B193: code or signal, core, and how long it had lived.
+func TestExitIsRememberedWithAllThatIsKnown(t *testing.T) {
+	d := running(t)
+	d.s.Process.StartedAt = t0.Add(-time.Minute)
+	d.feed(lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Signal: "SIGSEGV", Core: true, At: t0.Add(5 * time.Second)}})
+	if x := d.s.LastExit; x == nil || x.Signal != "SIGSEGV" || !x.Core || x.Lasted != 65*time.Second || d.s.Cause.Message != "the gateway ended: signal=SIGSEGV, core dumped" {
+		t.Errorf("last exit %+v, cause %+v", x, d.s.Cause)
+	}
+	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	if d.s.Owner() != lc.OwnerNone || d.s.Process.PID != 0 || d.s.LastExit.Lasted != 65*time.Second {
+		t.Errorf("owner %s, process %+v, last exit %+v", d.s.Owner(), d.s.Process, d.s.LastExit)
+	}
+	d = running(t)
+	d.feed(lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Code: 1, At: t0}}) // nobody knows when it began
+	if d.s.LastExit.Lasted != 0 {
+		t.Errorf("last exit %+v", d.s.LastExit)
+	}
+}

@@ -14,7 +14,7 @@ func (t *turn) processExited(in ProcessExited) {
 		t.ignore("exit of launch %s, which is not ours now", in.Launch)
 		return
 	}
-	t.s.LastExit = &in.Exit
+	t.exited(in.Exit, t.s.Process)
 	switch t.s.Phase {
 	case PhaseClearing: // Terminated answers when the rest of the tree is gone, too
 	case PhaseError:
@@ -36,10 +36,20 @@ func (t *turn) processExited(in ProcessExited) {
 	}
 }
 
+// exited remembers how a process ended.
+func (t *turn) exited(e Exit, p Process) {
+	if !p.StartedAt.IsZero() && e.At.After(p.StartedAt) {
+		e.Lasted = e.At.Sub(p.StartedAt)
+	}
+	t.s.LastExit = &e
+}
+
 func describe(e Exit) string {
 	switch {
 	case !e.Known:
 		return "nobody saw how"
+	case e.Core:
+		return "signal=" + e.Signal + ", core dumped"
 	case e.Signal != "":
 		return "signal=" + e.Signal
 	default:

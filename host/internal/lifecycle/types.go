@@ -103,6 +103,8 @@ type Exit struct {
 	Signal string
 	Known  bool
 	At     time.Time
+	Core   bool
+	Lasted time.Duration // since the process began; 0: not known
 }
 
 // Process is what is known about the owned process.

@@ -47,7 +47,7 @@ func (t *turn) recovered(in Recovered) {
 			continue
 		}
 		if t.s.LastExit == nil && inst.Exit.Known {
-			t.s.LastExit = &inst.Exit
+			t.exited(inst.Exit, inst.Process)
 		}
 		t.emit(Release{Launch: inst.Launch})
 	}
