@@ -11,6 +11,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/output"
 	"github.com/gatehost/gatehost/shared/classifier"
+	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -50,5 +51,19 @@ func TestSilencedLinesAreCountedByRuleOverAllLaunches(t *testing.T) {
 	got := sum(sum(output.Stats{}, first), output.Stats{Read: 1, DroppedBy: map[string]uint64{"a": 5}})
 	if want := map[string]uint64{"a": 6, "b": 2}; got.Read != 4 || !maps.Equal(got.DroppedBy, want) || first.DroppedBy["a"] != 1 {
 		t.Errorf("%+v, and of the first %+v", got, first)
+	}
+}
+
+// TestCommandWhoseOutputWasCutIsSaid is T169.
+func TestCommandWhoseOutputWasCutIsSaid(t *testing.T) {
+	var log bytes.Buffer
+	m := &medic{g: &gateway{log: hclog.New(&hclog.LoggerOptions{Output: &log})}}
+	m.cut([]string{"node", "secret"}, launcher.ExecResult{})
+	if log.Len() != 0 {
+		t.Errorf("nothing was cut, and the log says %s", &log)
+	}
+	m.cut([]string{"node", "secret"}, launcher.ExecResult{DroppedBytes: 900})
+	if text := log.String(); !strings.Contains(text, "[WARN]") || !strings.Contains(text, "dropped_bytes=900") || strings.Contains(text, "secret") {
+		t.Errorf("log = %s", text)
 	}
 }
