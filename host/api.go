@@ -86,7 +86,7 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 	}
 	g.log.Info("command", "action", cmd.Action, "reason", cmd.Reason)
 	g.watch.command(control.CommandData{Action: string(cmd.Action), Reason: cmd.Reason, Now: cmd.Now})
-	began := time.Now()
+	began, before := time.Now(), g.engine.Snapshot().State.Process.PID
 	var got lifecycle.Outcome
 	switch cmd.Action {
 	case control.ActionStart:
@@ -104,6 +104,7 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 		return control.Outcome{}, hostGone(err)
 	}
 	st := g.status()
+	g.log.Info("command ended", "action", cmd.Action, "outcome", got.Kind, "pid_before", before, "pid_after", st.PID, "took", time.Since(began)) // B238
 	return control.Outcome{
 		Outcome: string(got.Kind), Error: failure(got.Problem), TookMs: time.Since(began).Milliseconds(), Gateway: &st,
 	}, nil

@@ -5,10 +5,12 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/output"
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/launcher"
@@ -65,5 +67,22 @@ func TestCommandWhoseOutputWasCutIsSaid(t *testing.T) {
 	m.cut([]string{"node", "secret"}, launcher.ExecResult{DroppedBytes: 900})
 	if text := log.String(); !strings.Contains(text, "[WARN]") || !strings.Contains(text, "dropped_bytes=900") || strings.Contains(text, "secret") {
 		t.Errorf("log = %s", text)
+	}
+}
+
+// TestLivenessIsInTheStatus is B275: the last sign of life, the deadline, and how the last question ended.
+func TestLivenessIsInTheStatus(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if got := livenessOf(lifecycle.State{}, time.Minute); got != nil {
+		t.Errorf("before a session: %+v", got)
+	}
+	s := lifecycle.State{Session: 1, LastAlive: at, LastVerify: &lifecycle.Verification{At: at.Add(-time.Hour), Why: lifecycle.VerifyTimeout}}
+	got := livenessOf(s, 3*time.Minute)
+	if !got.LastAliveAt.Equal(at) || !got.DeadlineAt.Equal(at.Add(3*time.Minute)) || !got.VerifiedAt.Equal(at.Add(-time.Hour)) || got.Result != "deadline-probe-timeout" {
+		t.Errorf("%+v", got)
+	}
+	s.Session, s.LastVerify.Alive = 0, true
+	if got := livenessOf(s, time.Minute); !got.DeadlineAt.IsZero() || got.Result != "alive" {
+		t.Errorf("without a session: %+v", got)
 	}
 }

@@ -84,8 +84,26 @@ func (g *gateway) status() control.Gateway {
 			out.Session.RTTMs = control.Ms(st.RTT)
 		}
 	}
+	out.Liveness = livenessOf(s, g.cfg.Liveness.Silence)
 	if w := snap.Waterfall; !w.StartedAt.IsZero() {
 		out.LastStart = startOf(w)
+	}
+	return out
+}
+
+func livenessOf(s lifecycle.State, silence time.Duration) *control.Liveness {
+	if s.LastAlive.IsZero() {
+		return nil
+	}
+	out := &control.Liveness{LastAliveAt: control.At(s.LastAlive)}
+	if s.Session != 0 {
+		out.DeadlineAt = control.At(s.LastAlive.Add(silence))
+	}
+	if v := s.LastVerify; v != nil {
+		out.VerifiedAt, out.Result = control.At(v.At), "alive"
+		if !v.Alive {
+			out.Result = string(v.Why)
+		}
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,7 +55,13 @@ func TestHooksRunBeforeALaunchAndARequiredOneDecides(t *testing.T) {
 	if got, _ := os.ReadFile(trace); string(got) != "first\nslow\noptional\nsecond\n" {
 		t.Errorf("hooks left %q", got)
 	}
+	before := s.awaitState("running")
 	s.must("restart", "main") // its inputs are as they were (B330)
+	after := s.awaitState("running")
+	s.eventually("the log tells of the restart", func() (bool, string) { // B238
+		want := fmt.Sprintf("command ended: action=restart outcome=applied pid_before=%d pid_after=%d", before.PID, after.PID)
+		return strings.Contains(s.stderr.String(), want), s.stderr.String()
+	})
 	if got, _ := os.ReadFile(trace); string(got) != "first\nslow\noptional\nsecond\nfirst\noptional\nsecond\n" {
 		t.Errorf("after a restart hooks have left %q", got)
 	}

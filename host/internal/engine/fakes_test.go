@@ -42,6 +42,7 @@ type scene struct {
 	Diagnosis    engine.Diagnosis
 	RepairErr    error
 	ReloadErr    error
+	CallErr      func(ctx context.Context, method string) error
 	ShutdownErr  func(context.Context) error // of a gateway that is not ours
 	PanicIn      string
 
@@ -391,7 +392,10 @@ func (x sessions) Open(_ context.Context, port int, events engine.SessionEvents)
 	return one, lc.Hello{Protocol: 4, Version: "2026.9.6"}, nil
 }
 
-func (o *session) Call(context.Context, string, json.RawMessage) (json.RawMessage, error) {
+func (o *session) Call(ctx context.Context, method string, _ json.RawMessage) (json.RawMessage, error) {
+	if o.s.CallErr != nil {
+		return nil, o.s.CallErr(ctx, method)
+	}
 	return json.RawMessage(`{"ok":true}`), nil
 }
 func (o *session) Stats() engine.SessionStats { return engine.SessionStats{Protocol: 4} }

@@ -136,6 +136,7 @@ type (
 		Op      OpID
 		Session SessionID
 		Alive   bool
+		Why     VerifyFailure // when not Alive
 	}
 	// Terminated answers Terminate: OK means that nothing of the launch is alive.
 	Terminated struct {

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -183,7 +184,12 @@ func (t *turn) verified(in Verified) {
 		t.ignore("answer to a verification that is over")
 		return
 	}
-	if in.Alive || mutant.On(mutant.SilentIsAlive) || t.s.LastAlive.After(t.s.PhaseSince) { // a sign of life during the call counts (B277)
+	v := Verification{At: t.now, Alive: in.Alive || t.s.LastAlive.After(t.s.PhaseSince)} // a sign of life during the call counts (B277)
+	if !v.Alive {
+		v.Why = cmp.Or(in.Why, VerifyFailed)
+	}
+	t.s.LastVerify = &v
+	if v.Alive || mutant.On(mutant.SilentIsAlive) {
 		if in.Alive {
 			t.s.LastAlive = t.now
 		}

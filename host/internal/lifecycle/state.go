@@ -103,6 +103,7 @@ type State struct {
 	Hello       *Hello
 	ConnectedAt time.Time
 	LastAlive   time.Time
+	LastVerify  *Verification
 	LastHello   *Hello // survives the session: version in status while reconnecting
 
 	Cause         Problem // why the way leads down

@@ -122,6 +122,22 @@ type Hello struct {
 	ConnID   string
 }
 
+// VerifyFailure is why a verification failed, as a category: the text of the error may hold secrets (B276).
+type VerifyFailure string
+
+// Categories; the words are the table's.
+const (
+	VerifyTimeout VerifyFailure = "deadline-probe-timeout"
+	VerifyFailed  VerifyFailure = "deadline-probe-failed"
+)
+
+// Verification is the last call that decided whether a silent gateway is alive.
+type Verification struct {
+	At    time.Time
+	Alive bool // also when a sign of life came during the call
+	Why   VerifyFailure
+}
+
 // Condition is something that is not well while the gateway runs.
 type Condition struct {
 	Code    string
