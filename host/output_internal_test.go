@@ -2,7 +2,9 @@ package host
 
 import (
 	"bytes"
+	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +14,9 @@ import (
 	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/output"
+	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/shared/classifier"
+	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -84,5 +88,26 @@ func TestLivenessIsInTheStatus(t *testing.T) {
 	s.Session, s.LastVerify.Alive = 0, true
 	if got := livenessOf(s, time.Minute); !got.DeadlineAt.IsZero() || got.Result != "alive" {
 		t.Errorf("without a session: %+v", got)
+	}
+}
+
+// TestEventsPassOnByTheirKindAndTicksAreLifeOnly is T118, T120, T125 and T126.
+func TestEventsPassOnByTheirKindAndTicksAreLifeOnly(t *testing.T) {
+	h := &Host{hub: events.NewHub(events.Options{})}
+	defer h.hub.Close()
+	g := &gateway{name: "main", host: h}
+	o := newObserver(g)
+	for _, name := range []string{"tick", "chat", "channel.status", "agent"} {
+		o.gatewayEvent(session.Event{Name: name, Payload: json.RawMessage(`{"text":"hi","token":"canary-value"}`)})
+	}
+	var got []string
+	sub := h.hub.Subscribe(0)
+	for e, ok := sub.TryNext(); ok; e, ok = sub.TryNext() {
+		data := e.Data.(control.GatewayEventData)
+		got = append(got, string(e.Type)+" "+data.Event+" "+string(data.Payload))
+	}
+	const payload = ` {"text":"hi","token":"[redacted]"}`
+	if want := []string{"gateway.chat.message chat" + payload, "gateway.channel.status channel.status" + payload, "gateway.notification agent" + payload}; !slices.Equal(got, want) {
+		t.Errorf("events %q, want %q", got, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	openclawdoctor "github.com/gatehost/gatehost/plugins/doctor"
 	"github.com/gatehost/gatehost/shared/doctor"
@@ -131,6 +132,9 @@ func TestPlanRunsTheVendorsDoctorInTheGatewaysContext(t *testing.T) {
 	}
 	if got := strings.Join(plan.Steps[0].Exec.Argv, " "); got != "node openclaw.mjs doctor --fix --yes --non-interactive" {
 		t.Errorf("argv = %s", got)
+	}
+	if plan.Steps[0].Exec.Timeout != 120*time.Second { // B313
+		t.Errorf("timeout = %v", plan.Steps[0].Exec.Timeout)
 	}
 	if !slices.Equal(plan.Touches, []string{"/s/openclaw.json"}) {
 		t.Errorf("touches = %v", plan.Touches)

@@ -295,6 +295,9 @@ func TestRestartsJoinTheOneWhoseOldProcessStillEnds(t *testing.T) {
 	if got := replies(d); got[2] != lc.OutcomeApplied || got[3] != lc.OutcomeJoined || d.s.Restarts != 1 {
 		t.Errorf("replies %v, restarts %d", got, d.s.Restarts)
 	}
+	if _, n := d.pending(lc.TimerSilence); n != 1 || len(d.s.Pending) != 1 { // T098: nothing else is scheduled
+		t.Errorf("pending %v", d.s.Pending)
+	}
 }
 
 // TestRestartWhoseStartFailsIsToldAndTriedAgain is B237, B242 and T097: the reference gave up without a word.
@@ -606,5 +609,24 @@ func TestExitIsRememberedWithAllThatIsKnown(t *testing.T) {
 	d.feed(lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Code: 1, At: t0}}) // nobody knows when it began
 	if d.s.LastExit.Lasted != 0 {
 		t.Errorf("last exit %+v", d.s.LastExit)
+	}
+}
+
+// TestRestartsOfAPersonAreNotRationed is B243, T106 and T108: ten in a row, each at once since the cooldown is over.
+func TestRestartsOfAPersonAreNotRationed(t *testing.T) {
+	d := running(t)
+	for id := lc.CommandID(10); id < 20; id++ {
+		d.feed(lc.RestartRequested{Command: id})
+		if d.s.Phase != lc.PhaseClearing {
+			t.Fatalf("restart %d: %s, timers %v", id, d.s.Phase, d.timers())
+		}
+		d.up("N", "")
+		if replies(d)[id] != lc.OutcomeApplied {
+			t.Fatalf("restart %d: %v", id, replies(d))
+		}
+		d.now = d.now.Add(d.p.RestartCooldown)
+	}
+	if d.p.RestartCooldown != 2500*time.Millisecond {
+		t.Errorf("cooldown %v", d.p.RestartCooldown)
 	}
 }

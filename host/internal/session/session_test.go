@@ -224,7 +224,10 @@ func TestEventsComeInOrderWithTheirKinds(t *testing.T) {
 		{"agent", session.KindNotification},
 		{"tick", session.KindTick},
 		{"gateway.ready", session.KindState},
+		{"ready", session.KindState},
 		{"health", session.KindState},
+		{"presence", session.KindState},
+		{"chat.message_received", session.KindChat},
 		{"shutdown", session.KindState},
 		{"sessions.changed", session.KindNotification},
 	} {
