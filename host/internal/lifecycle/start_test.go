@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -275,9 +276,7 @@ func TestStopSupersedesAStartInEachOfItsPhases(t *testing.T) {
 			d.feed(lc.StopRequested{Command: 2})
 			got := map[lc.CommandID]lc.OutcomeKind{}
 			for range 4 { // whatever the way down asks for
-				for id, kind := range replies(d) {
-					got[id] = kind
-				}
+				maps.Copy(got, replies(d))
 				switch {
 				case has[lc.Terminate](d):
 					kill := last[lc.Terminate](d)
