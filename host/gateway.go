@@ -28,12 +28,17 @@ type gateway struct {
 	log    hclog.Logger
 	engine *engine.Engine
 	medic  *medic
+	keeper *keeper
 	watch  *observer
 	lines  lineCounts
 }
 
-func newGateway(h *Host, cfg *config.Gateway) *gateway {
+func newGateway(h *Host, cfg *config.Gateway) (*gateway, error) {
 	g := &gateway{name: cfg.Name, cfg: cfg, host: h, log: h.log.Named("gateway." + cfg.Name)}
+	var err error
+	if g.keeper, err = newKeeper(g); err != nil {
+		return nil, err
+	}
 	g.medic = newMedic(g)
 	g.watch = newObserver(g)
 	g.engine = engine.New(cfg.Name, policyOf(cfg), engine.Ports{
@@ -41,7 +46,7 @@ func newGateway(h *Host, cfg *config.Gateway) *gateway {
 		Sessions: sessions{g}, Hooks: hooks{g}, Manners: manners{g}, Output: outputs{g}, Medic: g.medic, Observer: g.watch,
 		VerifyMethod: cfg.Liveness.VerifyMethod, VerifyTimeout: cfg.Liveness.VerifyTimeout,
 	}, g.log)
-	return g
+	return g, nil
 }
 
 // policyOf turns the operator's words into the lifecycle's policy.
@@ -144,6 +149,7 @@ func (l launches) Request(_ context.Context, id lifecycle.LaunchID) (launcher.La
 	if err != nil {
 		return launcher.LaunchRequest{}, err
 	}
+	l.g.keeper.launching(id, r.ConfigPath)
 	orphan := l.g.cfg.OrphanGrace
 	return launcher.LaunchRequest{
 		LaunchID: string(id), Gateway: l.g.factsOf(r), Process: r.Process, Grace: l.g.cfg.Launch.Grace, OrphanGrace: &orphan,

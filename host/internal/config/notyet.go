@@ -13,7 +13,6 @@ var unimplemented = []string{
 	"control.tcp", "control.token_file",
 	"metrics.enabled",
 	"plugins.*.sandbox", "plugins.*.user", "plugins.*.transport",
-	"gateways.*.repair.restore",
 }
 
 // notYet warns of such keys where they have another value than the default.
