@@ -17,3 +17,5 @@ func openclaw(t *testing.T) gateway {
 func TestWholeStoryOnOpenClaw(t *testing.T) { theWholeStory(t, openclaw(t)) }
 
 func TestNewHostAdoptsOpenClaw(t *testing.T) { aNewHostAdopts(t, openclaw(t)) }
+
+func TestOpenClawRunsAgainFromAnyBreakage(t *testing.T) { itRunsAgainFromAnyBreakage(t, openclaw(t)) }
