@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"time"
 
 	"github.com/oklog/run"
@@ -13,6 +14,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/httpapi"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/metrics"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/internal/frame"
 	"github.com/gatehost/gatehost/shared/control"
@@ -30,7 +32,8 @@ func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan 
 		return err
 	}
 	server := httpapi.New(httpapi.Options{
-		Gateways: api{h}, Output: api{h}, Doctors: api{h}, Plugins: apiPlugins{h}, Events: h.hub, At: h.at, Log: h.log.Named("control"),
+		Gateways: api{h}, Output: api{h}, Doctors: api{h}, Configs: api{h}, Health: api{h}, Plugins: apiPlugins{h}, Metrics: h.metricsHandler(), Events: h.hub, At: h.at,
+		Log:     h.log.Named("control"),
 		Version: h.version, IsPlugin: func(pid, pgid int) bool { return h.peerIsPlugin(pid) || h.peerIsPlugin(pgid) },
 	})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -50,6 +53,14 @@ func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan 
 	return nil
 }
 
+// metricsHandler is nil when metrics are switched off.
+func (h *Host) metricsHandler() http.Handler {
+	if !h.cfg.Metrics.Enabled {
+		return nil
+	}
+	return h.metrics.Handler()
+}
+
 // api is the control API's view of the host.
 type api struct{ h *Host }
 
@@ -57,6 +68,8 @@ var (
 	_ httpapi.Gateways = api{}
 	_ httpapi.Output   = api{}
 	_ httpapi.Doctors  = api{}
+	_ httpapi.Health   = api{}
+	_ httpapi.Configs  = api{}
 	_ httpapi.Plugins  = apiPlugins{}
 )
 
@@ -86,13 +99,13 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 	}
 	g.log.Info("command", "action", cmd.Action, "reason", cmd.Reason)
 	g.watch.command(control.CommandData{Action: string(cmd.Action), Reason: cmd.Reason, Now: cmd.Now})
-	began := time.Now()
+	began, before := time.Now(), g.engine.Snapshot().State.Process.PID
 	var got lifecycle.Outcome
 	switch cmd.Action {
 	case control.ActionStart:
 		got, err = g.engine.Start(ctx)
 	case control.ActionStop:
-		got, err = g.engine.Stop(ctx, engine.How{Now: cmd.Now, Drain: cmd.Drain})
+		got, err = g.engine.Stop(ctx, engine.How{Now: cmd.Now, Drain: cmd.Drain, External: cmd.External})
 	case control.ActionRestart:
 		got, err = g.engine.Restart(ctx, delayOf(cmd, g.cfg.Restart.Debounce))
 	case control.ActionReload:
@@ -103,7 +116,12 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 	if err != nil {
 		return control.Outcome{}, hostGone(err)
 	}
+	a.h.metrics.Command(name, string(cmd.Action), string(got.Kind))
+	if (cmd.Action == control.ActionRestart || cmd.Action == control.ActionReload) && got.Kind == lifecycle.OutcomeJoined {
+		a.h.metrics.Restart(name, "command", metrics.Suppressed) // another one does what it asked for
+	}
 	st := g.status()
+	g.log.Info("command ended", "action", cmd.Action, "outcome", got.Kind, "pid_before", before, "pid_after", st.PID, "took", time.Since(began)) // B238
 	return control.Outcome{
 		Outcome: string(got.Kind), Error: failure(got.Problem), TookMs: time.Since(began).Milliseconds(), Gateway: &st,
 	}, nil
@@ -156,7 +174,7 @@ func (g *gateway) call(ctx context.Context, req control.RPCRequest) (json.RawMes
 	}
 	s, ok := g.engine.Session()
 	if !ok {
-		return nil, notConnected(g)
+		return nil, notConnected(g, engine.ErrNotConnected)
 	}
 	got, err := s.Call(ctx, req.Method, req.Params)
 	switch refusal, refused := errors.AsType[*frame.Error](err); {
@@ -169,7 +187,7 @@ func (g *gateway) call(ctx context.Context, req control.RPCRequest) (json.RawMes
 		}
 		return nil, out
 	case errors.Is(err, engine.ErrNotConnected):
-		return nil, notConnected(g)
+		return nil, notConnected(g, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, fault.Wrap(fault.DeadlineExceeded, err.Error(), context.DeadlineExceeded)
 	default:
@@ -177,8 +195,8 @@ func (g *gateway) call(ctx context.Context, req control.RPCRequest) (json.RawMes
 	}
 }
 
-func notConnected(g *gateway) error {
-	f := fault.New(fault.Unavailable, engine.ErrNotConnected.Error()+": "+g.name+" is "+string(g.engine.Snapshot().State.Public()))
+func notConnected(g *gateway, err error) error {
+	f := fault.New(fault.Unavailable, err.Error()+": "+g.name+" is "+string(g.engine.Snapshot().State.Public()))
 	f.Retryable = true
 	return f.WithHint("run `gatehost status " + g.name + "`")
 }

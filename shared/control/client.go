@@ -92,6 +92,15 @@ func (c *Client) Gateway(ctx context.Context, name string) (Gateway, error) {
 	return call[Gateway](ctx, c, http.MethodGet, gatewayPath(name, ""), nil)
 }
 
+// GatewayHealth asks a gateway for its health now; with probe it is given more time, and the router is asked, too.
+func (c *Client) GatewayHealth(ctx context.Context, name string, probe bool) (HealthCheck, error) {
+	path := gatewayPath(name, "health")
+	if probe {
+		path += "?probe=1"
+	}
+	return call[HealthCheck](ctx, c, http.MethodGet, path, nil)
+}
+
 // Options of a command; the zero value waits as long as there is progress.
 type Options struct {
 	Reason string
@@ -99,6 +108,8 @@ type Options struct {
 	NoWait bool
 	Now    bool // stop only
 	Drain  bool // stop only
+	// External is for stop, see Command.
+	External bool
 	// Debounce and Delay are for restart and reload, see Command.
 	Debounce bool
 	Delay    time.Duration
@@ -126,7 +137,7 @@ func (c *Client) Reload(ctx context.Context, name string, o Options) (Outcome, e
 
 // Do gives any command and waits for its outcome. Cancelling ctx ends the wait, not the operation.
 func (c *Client) Do(ctx context.Context, name string, a Action, o Options) (Outcome, error) {
-	cmd := Command{Reason: o.Reason, Now: o.Now, Drain: o.Drain, Debounce: o.Debounce, DelayMs: o.Delay.Milliseconds()}
+	cmd := Command{Reason: o.Reason, Now: o.Now, Drain: o.Drain, External: o.External, Debounce: o.Debounce, DelayMs: o.Delay.Milliseconds()}
 	switch {
 	case o.NoWait:
 		cmd.WaitMs = new(int64)

@@ -230,8 +230,8 @@ func TestPositionsSurviveEveryFormOfTOML(t *testing.T) {
 }
 
 func TestKeysWithoutAFunctionYetWarnOnlyWhenTheyWouldChangeSomething(t *testing.T) {
-	c := parse(t, "[metrics]\nenabled = true\n[plugins.doctor]\npath = \"doctor\"\ntransport = \"socket\"\n[gateways.main.repair]\nrestore = \"last-good\"\n")
-	if len(c.Warnings) != 1 || c.Warnings[0].Key != "plugins.doctor.transport" || c.Warnings[0].Line != 5 {
+	c := parse(t, "[metrics]\nenabled = true\n[plugins.doctor]\npath = \"doctor\"\nuser = \"nobody\"\n[gateways.main.repair]\nrestore = \"last-good\"\n")
+	if len(c.Warnings) != 1 || c.Warnings[0].Key != "plugins.doctor.user" || c.Warnings[0].Line != 5 {
 		t.Errorf("warnings = %v", c.Warnings)
 	}
 }
@@ -245,6 +245,8 @@ api_key = "canary"
 [gateways.main.launch]
 env = {MY_TOKEN = "canary", PLAIN = "x"}
 proxy = "http://user:canary@proxy:1"
+https_proxy = "user:canary@proxy:2"
+no_proxy = ["localhost"]
 [[gateways.main.launch.hooks]]
 command = ["a"]
 `)
@@ -261,6 +263,7 @@ command = ["a"]
 	}
 	c.Gateways["main"].Launch.Env["MY_TOKEN"] = "[redacted]"
 	c.Gateways["main"].Launch.Proxy = "http://redacted@proxy:1"
+	c.Gateways["main"].Launch.HTTPSProxy = "http://redacted@proxy:2"
 	c.Plugins["doctor"].Config = again.Plugins["doctor"].Config
 	for name := range c.Plugins {
 		if !reflect.DeepEqual(again.Plugins[name], c.Plugins[name]) {

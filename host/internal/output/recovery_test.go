@@ -84,10 +84,31 @@ func TestTailIsTheLastLinesInOrder(t *testing.T) {
 	}
 }
 
+func TestSymptomSurvivesTheLinesAfterIt(t *testing.T) { // B297
+	all := []string{"bad one"}
+	for i := range 300 {
+		all = append(all, fmt.Sprint("line ", i))
+	}
+	_, p := run(t, &fake{}, nil, lines(all...))
+	if got := p.Symptoms(); len(got) != 1 || got[0] != plugin.SymptomConfigInvalid || p.Tail(120)[0].Text == "bad one" {
+		t.Errorf("symptoms = %v, the ring begins with %q", got, p.Tail(120)[0].Text)
+	}
+}
+
 func TestDroppedLinesAreCountedByRule(t *testing.T) { // B295
 	_, p := run(t, &fake{}, nil, lines("noise", "fine", "noise too"))
-	if st := p.Stats(); st.Dropped != 2 || st.DroppedBy["r"] != 2 {
+	st := p.Stats()
+	if st.Dropped != 2 || st.DroppedBy["r"] != 2 {
 		t.Errorf("stats = %+v", st)
+	}
+	var byLevel [classifier.LevelError + 1]uint64
+	for _, levels := range st.Levels.Plus(st.Levels) {
+		for level, n := range levels {
+			byLevel[level] += n
+		}
+	}
+	if byLevel[classifier.LevelDrop] != 4 || byLevel[classifier.LevelInfo]+byLevel[classifier.LevelDebug]+byLevel[classifier.LevelWarn] != 2 {
+		t.Errorf("twice the lines by level = %v, want 4 dropped and 2 others", byLevel)
 	}
 }
 
@@ -142,5 +163,37 @@ func TestGapMovesTheCursorAndIsCounted(t *testing.T) {
 	_, p := run(t, nil, nil, &launcher.Gap{From: 10, To: 500, Bytes: 490}, &launcher.Heartbeat{Cursor: 500}, &launcher.End{})
 	if st := p.Stats(); st.Gaps != 1 || st.GapBytes != 490 || p.Cursor() != 500 {
 		t.Errorf("stats = %+v, cursor %d", st, p.Cursor())
+	}
+}
+
+// TestSymptomOutlivesTheTail is B297: each line is tested as it comes, and 120 later ones do not wash away what one has shown.
+func TestSymptomOutlivesTheTail(t *testing.T) {
+	all := []string{"bad"}
+	for i := range 500 {
+		all = append(all, fmt.Sprint("line ", i))
+	}
+	all = append(all, "noise") // dropped from view, and in the tail all the same
+	s, p := run(t, &fake{}, nil, lines(all...))
+	tail := p.Tail(120)
+	if len(s.symptoms) != 1 || len(p.Symptoms()) != 1 || len(tail) != 120 || tail[0].Text == "bad" || tail[119].Text != "noise" {
+		t.Errorf("symptoms %v and %v, tail of %d from %q to %q", s.symptoms, p.Symptoms(), len(tail), tail[0].Text, tail[len(tail)-1].Text)
+	}
+}
+
+// TestRepeatSaysHowManyWereSuppressedAndItsTableIsBounded is B300.
+func TestRepeatSaysHowManyWereSuppressedAndItsTableIsBounded(t *testing.T) {
+	s, _ := run(t, &fake{}, nil, lines(slices.Repeat([]string{"again"}, 51)...))
+	if got := s.lines[50]; got.Hidden || got.Level != classifier.LevelDebug || got.Shown != "again (suppressed 49 repeats)" || got.Repeats != 50 {
+		t.Errorf("the 50th repeat: %+v", got)
+	}
+	var all []string
+	for range 2 {
+		for i := range 5000 {
+			all = append(all, fmt.Sprint("text ", i))
+		}
+	}
+	s, p := run(t, &fake{}, nil, lines(all...))
+	if st := p.Stats(); st.Repeated != 4096 || !s.lines[5000].Hidden || s.lines[9999].Hidden {
+		t.Errorf("repeated %d, the first %t, the last %t", st.Repeated, s.lines[5000].Hidden, s.lines[9999].Hidden)
 	}
 }

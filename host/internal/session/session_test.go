@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -89,7 +90,11 @@ func TestSecondAnswersAndAnswersToNobodyAreCounted(t *testing.T) { // B155
 				t.Error(err)
 			}
 		}
-		eventually(t, misbehave, func() bool { return s.Stats().UnexpectedIDs == want })
+		// An answer may be here before the writer has counted what it wrote.
+		eventually(t, misbehave, func() bool { st := s.Stats(); return st.UnexpectedIDs == want && st.FramesOut == 3 })
+		if st := s.Stats(); st.FramesIn < 6 {
+			t.Errorf("%s: frames in %d, want two answers for each of 3 calls", misbehave, st.FramesIn)
+		}
 	}
 }
 
@@ -122,6 +127,35 @@ func TestLostConnectionRejectsAllCallsAtOnce(t *testing.T) { // B137
 	}
 	if _, err := s.Call(t.Context(), "health", nil); !errors.Is(err, session.ErrNotConnected) {
 		t.Errorf("a call after the end: %v", err) // B152
+	}
+}
+
+// TestCallsUnderWayAtARestartSayThatItRestarts is B205; a gateway that stops says the same code, and is only gone.
+func TestCallsUnderWayAtARestartSayThatItRestarts(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		end  func(g *gatewaytest.Server)
+		want error
+		text string
+	}{
+		{"it restarts", func(g *gatewaytest.Server) { _ = g.Restart(context.Background(), "") }, session.ErrServiceRestart, "Gateway service restart"},
+		{"it stops", func(g *gatewaytest.Server) { g.Stop() }, session.ErrNotConnected, "Gateway not connected"},
+	} {
+		g := gateway(t, &gatewaytest.Server{Misbehave: "no-answers"})
+		s := dial(t, options(g))
+		failed := make(chan error, 1)
+		go func() {
+			_, err := s.Call(t.Context(), "health", nil)
+			failed <- err
+		}()
+		eventually(t, "the call is there", func() bool { return g.Calls()["health"] == 1 })
+		row.end(g)
+		if err := <-failed; !errors.Is(err, row.want) || !errors.Is(err, session.ErrNotConnected) || err.Error() != row.text {
+			t.Errorf("%s: %v", row.name, err)
+		}
+		if _, err := s.Call(t.Context(), "health", nil); err == nil || errors.Is(err, session.ErrServiceRestart) {
+			t.Errorf("%s: a call after it: %v", row.name, err) // B152
+		}
 	}
 }
 
@@ -195,7 +229,10 @@ func TestEventsComeInOrderWithTheirKinds(t *testing.T) {
 		{"agent", session.KindNotification},
 		{"tick", session.KindTick},
 		{"gateway.ready", session.KindState},
+		{"ready", session.KindState},
 		{"health", session.KindState},
+		{"presence", session.KindState},
+		{"chat.message_received", session.KindChat},
 		{"shutdown", session.KindState},
 		{"sessions.changed", session.KindNotification},
 	} {
@@ -320,7 +357,7 @@ func TestMissedPongsAndTicksAreSignsOnly(t *testing.T) { // T071
 		time.Sleep(5*time.Minute + time.Second)
 		synctest.Wait()
 		st := s.Stats()
-		if st.MissedPongs != 9 || st.MissedTicks == 0 || time.Since(st.LastFrameAt) < 4*time.Minute {
+		if st.MissedPongs != 9 || st.MissedTicks == 0 || time.Since(st.LastFrameAt) < 4*time.Minute || time.Since(st.LastMissAt) > time.Minute {
 			t.Errorf("stats = %+v", st)
 		}
 		select {
@@ -360,4 +397,30 @@ func TestGatewayCutsAPeerThatDoesNotPong(t *testing.T) { // what the emulator ow
 			t.Errorf("end = %+v", end)
 		}
 	})
+}
+
+func TestTraceIsToldOfEveryFrame(t *testing.T) { // B352
+	o := options(gateway(t, &gatewaytest.Server{}))
+	var mu sync.Mutex
+	var seen []string
+	o.Trace = func(sent bool, data []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		words := strings.Fields(frame.Summary(data))
+		line := map[bool]string{true: "out ", false: "in "}[sent] + words[0]
+		if len(words) > 2 {
+			line += " " + words[2] // the id differs each time
+		}
+		seen = append(seen, line)
+	}
+	s := dial(t, o)
+	if _, err := s.Call(t.Context(), "health", nil); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	got := slices.DeleteFunc(seen, func(line string) bool { return line == "in event" }) // how many come depends on time
+	if want := "out req method=connect, in res ok=true, out req method=health, in res ok=true"; strings.Join(got, ", ") != want {
+		t.Errorf("got %s, want %s", strings.Join(got, ", "), want)
+	}
 }

@@ -9,6 +9,7 @@
 //	plugins/<name>/         private data of plugins
 //	repairs/<name>/         backups of repairs
 //	last-good/<name>/       configurations with which a gateway came to run (package repair)
+//	edits/<name>/           copies of gateways' configurations, for undo (package gatewayconfig)
 //	journal/                what has happened (package journal)
 //	device.json             the host's identity towards gateways (package session)
 //	fingerprint.key         what fingerprints of a launch are made with
@@ -62,7 +63,7 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("cannot lock state directory %s: %w", dir, err)
 	}
 	s := &Store{dir: dir, lock: lock}
-	for _, sub := range []string{"run", "gateways", "plugins", "repairs", "last-good"} {
+	for _, sub := range []string{"run", "gateways", "plugins", "repairs", "last-good", "edits"} {
 		if err := privateDir(filepath.Join(dir, sub)); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -84,6 +85,9 @@ func (s *Store) RepairDir() string { return filepath.Join(s.dir, "repairs") }
 
 // GoodDir is where the configurations are kept with which gateways came to run.
 func (s *Store) GoodDir() string { return filepath.Join(s.dir, "last-good") }
+
+// EditDir is where the copies of a gateway's configuration are kept.
+func (s *Store) EditDir(gateway string) string { return filepath.Join(s.dir, "edits", gateway) }
 
 // DeviceFile is the device identity of a gateway's sessions.
 func (s *Store) DeviceFile() string { return filepath.Join(s.dir, "device.json") }
@@ -200,7 +204,10 @@ func privateDir(dir string) error {
 }
 
 // WriteFile replaces a file atomically: temporary file in the same directory, 0600, fsync, rename, fsync of the directory.
-func WriteFile(path string, data []byte) (err error) {
+func WriteFile(path string, data []byte) error { return ReplaceFile(path, data, 0o600) }
+
+// ReplaceFile is WriteFile with another mode.
+func ReplaceFile(path string, data []byte, mode fs.FileMode) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
@@ -214,6 +221,11 @@ func WriteFile(path string, data []byte) (err error) {
 	if _, err = tmp.Write(data); err != nil {
 		return errors.Join(err, tmp.Close())
 	}
+	if mode != 0o600 { // what it has from its birth
+		if err = tmp.Chmod(mode); err != nil {
+			return errors.Join(err, tmp.Close())
+		}
+	}
 	if err = tmp.Sync(); err != nil {
 		return errors.Join(err, tmp.Close())
 	}
@@ -224,6 +236,12 @@ func WriteFile(path string, data []byte) (err error) {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// HooksFile is where it is kept which work before launches of a gateway need not be done again; its directory is made.
+func (s *Store) HooksFile(gateway string) (string, error) {
+	dir := filepath.Join(s.dir, "gateways", gateway)
+	return filepath.Join(dir, "hooks.json"), privateDir(dir)
 }
 
 // KeepUndo stores how to bring back a platform service that was unloaded for a gateway; the newest record of a service counts.
