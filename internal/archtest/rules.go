@@ -50,7 +50,7 @@ func kinds(more ...string) []string {
 
 // testMay is what every test may import besides: the helpers that are there for it.
 func testMay() []string {
-	return []string{"shared/gatewaytest", "shared/pluginkit/plugintest", "shared/internal/wiretest", "internal/testreal"}
+	return []string{"shared/gatewaytest", "shared/pluginkit/plugintest", "shared/internal/wiretest", "internal/testreal", "host/internal/release"}
 }
 
 // rules is the table; docs/architecture.md shows it. The first rule that matches a package is its rule.
@@ -70,6 +70,7 @@ func rules() []rule {
 		{from: "host/internal/repair", may: kinds(), mods: []string{hclog}, reason: "it reaches processes by a function that host.go gives it"},
 		{from: "host/internal/pluginhost", may: kinds("shared/pluginkit"), mods: []string{goPlugin, gopsutil, grpc, hclog}, reason: "host.go passes specs; it does not know config.toml"},
 		{from: "host/internal/profile", may: []string{"shared/plugin"}, reason: "words in, a process out"},
+		{from: "host/internal/release", std: []string{"slices", "strings"}, reason: "a table decides nothing by itself and asks nobody"},
 		{from: "host/internal/store", mods: []string{uuid, xSys}, reason: "files know nobody"},
 		{from: "host/internal/events", reason: views},
 		{from: "host/internal/httpapi", may: []string{"host/internal/events", "shared/control", "shared/fault"}, mods: []string{hclog, xSys}, reason: "it uses interfaces that it declares itself, not the engine"},

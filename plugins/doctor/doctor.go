@@ -261,7 +261,7 @@ func invalid(gw plugin.GatewayFacts, v verdict) doctor.Finding {
 		if f.ConfigPath == "" {
 			f.ConfigPath = issue.Path
 		}
-		f.Repairable = f.Repairable && strings.Contains(fold(issue.Message), "unrecognized key")
+		f.Repairable = f.Repairable && (strings.Contains(fold(issue.Message), "unrecognized key") || maybeKeys(issue.Path, issue.Message))
 	}
 	f.Text = "the gateway's configuration is invalid"
 	if len(issues) > 0 {
@@ -274,6 +274,13 @@ func invalid(gw plugin.GatewayFacts, v verdict) doctor.Finding {
 	f.Fatal = !f.Repairable
 	f.Hint = "correct " + orFile(gw.ConfigPath) + ", then run `gatehost start`"
 	return f
+}
+
+// maybeKeys reports whether 2026.5.27 may mean unknown keys: there the validator says no more than "Invalid input", about the root or a
+// section of it, where later and earlier releases name the keys. Its doctor drops them, and changes nothing where it can't help
+// (docs/compatibility.md). Deeper down the same words are said of a wrong value, which nobody mends.
+func maybeKeys(path, message string) bool {
+	return fold(strings.TrimSpace(message)) == "invalid input" && !strings.Contains(path, ".")
 }
 
 func orFile(path string) string {

@@ -55,7 +55,7 @@ func Misbehaviours() []Misbehaviour {
 		{"sidecars-forever", "", "refuse connects with startup-sidecars for ever", false},
 		{"refuse-token", "", "refuse each token", false},
 		{"pairing-required", "", "want a pairing", false},
-		{"protocol", "N", "speak that protocol only; 3 is played with the shapes of 2026.3.13", false},
+		{"protocol", "N", "speak that protocol only; 3 is played as 2026.3.13, see EMULATOR_RELEASE", false},
 		{"never-answer-connect", "", "take connect and never answer", false},
 		{"slow-connect", "MS", "answer connect so late", false},
 		{"huge-hello", "BYTES", "pad the answer to connect", false},

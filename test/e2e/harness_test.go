@@ -72,6 +72,7 @@ type gateway struct {
 	command []string
 	env     map[string]string // of the gateway, in config.toml
 	path    string            // put in front of PATH
+	line    string            // that it prints once per start; "": "loading configuration"
 }
 
 func emulator(misbehave string) gateway {
