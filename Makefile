@@ -34,6 +34,7 @@ build: ## build everything into bin/
 	@$(GO_BUILD) -o $(BIN)/gatehost-shim ./cmd/gatehost-shim
 	@$(GO_BUILD) -o $(BIN)/gateway-emulator ./cmd/gateway-emulator
 	@$(GO_BUILD) -o $(BIN)/protocol-only ./test/e2e/testdata/protocol-only
+	@$(GO_BUILD) -o $(BIN)/bad-plugin ./test/e2e/testdata/bad-plugin
 	@for p in plugins/*/cmd/*; do $(GO_BUILD) -o $(BIN)/plugins/$$(basename $$p) ./$$p; done
 	@$(GO_BUILD) -o /dev/null ./examples/doctor-minimal
 
@@ -52,7 +53,7 @@ tools: $(TOOLS)/.complete ## build the pinned tools into the cache
 $(TOOLS)/.complete:
 	@build/tools.sh $(TOOLS)
 
-SUITES := unit e2e real
+SUITES := unit sim e2e chaos real
 
 # One suite after the other, all of them also when one fails; the last line is the count of all tests.
 .PHONY: test
@@ -69,10 +70,24 @@ test-unit: tools ## tests without built binaries or real gateways
 	@mkdir -p $(RESULTS)
 	$(GOTESTSUM) --jsonfile $(RESULTS)/unit.json -- $$(build/race.sh) -shuffle=on -count=1 -timeout 15m $$(go list ./... | grep -v /test/)
 
+.PHONY: test-sim
+test-sim: tools ## 10,000 simulated schedules, and the planted bugs that they must find; without -race, which test-unit has
+	@mkdir -p $(RESULTS)
+	$(GOTESTSUM) --jsonfile $(RESULTS)/sim.json -- -tags mutants -count=1 -timeout 15m ./host/internal/sim
+
+.PHONY: sim
+sim: ## a million simulated schedules (SIM_SCHEDULES), from seed SIM_FROM on
+	SIM_SCHEDULES=$${SIM_SCHEDULES:-1000000} go test -count=1 -timeout 24h -v -run TestSchedules ./host/internal/sim
+
+.PHONY: mutants
+mutants: ## plant one bug after the other: the simulator must find each
+	go test -tags mutants -count=1 -timeout 30m -v -run Mutants ./host/internal/sim
+
 .PHONY: test-e2e
 test-e2e: tools build ## built binaries against the emulator
 	@mkdir -p $(RESULTS)
-	GATEHOST_BIN=$(BIN) $(GOTESTSUM) --jsonfile $(RESULTS)/e2e.json -- $$(build/race.sh) -shuffle=on -count=1 -timeout 15m -p 1 ./test/...
+	GATEHOST_BIN=$(BIN) $(GOTESTSUM) --jsonfile $(RESULTS)/e2e.json -- $$(build/race.sh) -shuffle=on -count=1 -timeout 20m -p 1 -parallel 6 \
+	  $$(go list ./test/... | grep -v /test/chaos)
 
 .PHONY: test-real
 test-real: tools build openclaw ## built binaries against the real OpenClaw, one gateway at a time
@@ -93,6 +108,18 @@ test-releases: tools build openclaw-releases ## test-real on all supported relea
 	go run ./test/releases $(RELEASES:%=$(RESULTS)/releases/%.json) > $(RESULTS)/releases.md || status=1; \
 	cat $(RESULTS)/releases.md; exit $$status
 
+.PHONY: test-chaos
+test-chaos: tools build ## CHAOS_DURATION (default 60s) of random kills; CHAOS_SEED replays
+	@mkdir -p $(RESULTS)
+	GATEHOST_BIN=$(BIN) CHAOS_REPORT=$(RESULTS)/chaos.md $(GOTESTSUM) --jsonfile $(RESULTS)/chaos.json -- \
+	  $$(build/race.sh) -count=1 -timeout 15m ./test/chaos
+
+.PHONY: chaos
+chaos: build openclaw ## ten minutes of random kills, a real gateway among the killed; see docs/reliability.md
+	@mkdir -p $(RESULTS)
+	GATEHOST_BIN=$(BIN) GATEHOST_OPENCLAW=$(OPENCLAW) CHAOS_DURATION=$${CHAOS_DURATION:-10m} CHAOS_REPORT=$(RESULTS)/chaos.md \
+	  go test $$(build/race.sh) -v -count=1 -timeout 40m ./test/chaos
+
 .PHONY: check
 check: golangci vet arch proto-check ## the quick round: what lint reads, and the tests without real gateways
 	go test ./host/... ./shared/... ./internal/... ./plugins/... ./cmd/... ./examples/...
@@ -103,7 +130,7 @@ fmt: tools ## format the source: gofumpt, and the order of imports
 
 .PHONY: vet
 vet:
-	go vet -tags real ./...
+	go vet -tags real,mutants ./...
 
 .PHONY: arch
 arch: ## hold the arrows of docs/architecture.md

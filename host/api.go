@@ -92,14 +92,11 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 	case control.ActionStart:
 		got, err = g.engine.Start(ctx)
 	case control.ActionStop:
-		if cmd.Drain {
-			return control.Outcome{}, fault.New(fault.Unsupported, "cannot drain: not implemented yet")
-		}
-		got, err = g.engine.Stop(ctx, cmd.Now)
+		got, err = g.engine.Stop(ctx, engine.How{Now: cmd.Now, Drain: cmd.Drain})
 	case control.ActionRestart:
-		got, err = g.engine.Restart(ctx)
+		got, err = g.engine.Restart(ctx, delayOf(cmd, g.cfg.Restart.Debounce))
 	case control.ActionReload:
-		return control.Outcome{}, fault.New(fault.Unsupported, "cannot reload: not implemented yet").WithHint("use restart")
+		got, err = g.engine.Reload(ctx, delayOf(cmd, g.cfg.Restart.ReloadDebounce))
 	default:
 		return control.Outcome{}, fault.New(fault.InvalidArgument, fmt.Sprintf("there is no command %q", cmd.Action))
 	}
@@ -110,6 +107,18 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 	return control.Outcome{
 		Outcome: string(got.Kind), Error: failure(got.Problem), TookMs: time.Since(began).Milliseconds(), Gateway: &st,
 	}, nil
+}
+
+// delayOf is how long a command waits for more of its kind.
+func delayOf(cmd control.Command, debounce time.Duration) time.Duration {
+	switch {
+	case cmd.DelayMs > 0:
+		return min(time.Duration(cmd.DelayMs)*time.Millisecond, time.Hour)
+	case cmd.Debounce:
+		return debounce
+	default:
+		return 0
+	}
 }
 
 // hostGone gives the end of the host its meaning: the call may be made to the next one.
@@ -195,7 +204,9 @@ type apiPlugins struct{ h *Host }
 
 func (p apiPlugins) Plugins() []control.Plugin { return p.h.pluginStatus() }
 
-func (p apiPlugins) Restart(_ context.Context, name string) error { return p.h.plugins.Restart(name) }
+func (p apiPlugins) Restart(ctx context.Context, name string) error {
+	return p.h.plugins.Restart(ctx, name)
+}
 
 func pluginData(s pluginhost.State) control.PluginData {
 	d := control.PluginData{State: s.State, PID: s.PID, Version: s.Version, Restarts: s.Restarts}

@@ -25,7 +25,10 @@ const (
 // labels are what is kept about a launch.
 func (g *gateway) labels(r profile.Result) map[string]string {
 	out := map[string]string{labelHost: g.host.version, labelPort: strconv.Itoa(g.cfg.Port)}
-	key, err := g.host.store.FingerprintKey()
+	key, remark, err := g.host.store.FingerprintKey()
+	if remark != nil {
+		g.log.Warn("drift of gateways that were launched before is not seen", "reason", remark)
+	}
 	if err != nil {
 		g.log.Warn("cannot keep what the gateway is launched with; a later host will not see whether its configuration has changed", "error", err)
 		return out

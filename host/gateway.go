@@ -38,7 +38,7 @@ func newGateway(h *Host, cfg *config.Gateway) *gateway {
 	g.watch = newObserver(g)
 	g.engine = engine.New(cfg.Name, policyOf(cfg), engine.Ports{
 		Launcher: h.plugins.Launcher(cfg.Launcher), Services: services{g}, Probe: port{g}, Launches: launches{g},
-		Sessions: sessions{g}, Output: outputs{g}, Medic: g.medic, Observer: g.watch,
+		Sessions: sessions{g}, Hooks: hooks{g}, Manners: manners{g}, Output: outputs{g}, Medic: g.medic, Observer: g.watch,
 		VerifyMethod: cfg.Liveness.VerifyMethod, VerifyTimeout: cfg.Liveness.VerifyTimeout,
 	}, g.log)
 	return g
@@ -54,6 +54,8 @@ func policyOf(c *config.Gateway) lifecycle.Policy {
 		p.SlowRetry = 0
 	}
 	p.Grace, p.Silence = c.Launch.Grace, c.Liveness.Silence
+	p.Jitter = c.Reconnect.Jitter
+	p.RestartCooldown, p.ReloadSettle, p.ReloadMinAge = c.Restart.Cooldown, c.Restart.ReloadSettle, c.Restart.ReloadMinAge
 	p.Repair, p.OnConflict = lifecycle.RepairMode(c.Repair.Mode), lifecycle.ConflictMode(c.OnConflict)
 	p.OnShimLoss = lifecycle.ShimLossMode(c.OnShimLoss)
 	return p

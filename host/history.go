@@ -36,6 +36,9 @@ func (h *Host) openJournal() {
 	})
 	h.journal = j
 	h.hub.Persist(j)
+	if err := h.store.Reserve(); err != nil {
+		h.log.Warn("no room is set aside for a full disk", "error", err)
+	}
 }
 
 // journalFault is told when the journal cannot be written, and with nil when it can again.
@@ -47,6 +50,9 @@ func (h *Host) journalFault(err error) {
 		h.log.Error("cannot keep what happens; supervision goes on", "error", err)
 	} else {
 		h.log.Info("what happens is kept on disk again")
+		if err := h.store.Reserve(); err != nil { // given up by a launch while the disk was full
+			h.log.Warn("no room is set aside for a full disk", "error", err)
+		}
 	}
 	if now, changed := h.conditions.set(c, err != nil); changed {
 		h.hub.Publish(events.Event{Type: events.HostCondition, Data: control.ConditionData{Condition: now, Active: err != nil}})

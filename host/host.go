@@ -13,6 +13,7 @@ import (
 	"github.com/oklog/run"
 
 	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/journal"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
@@ -85,6 +86,8 @@ func (h *Host) Run(ctx context.Context) error {
 	if err := h.assemble(runtimeDir); err != nil {
 		return err
 	}
+	sweep := time.AfterFunc(sweepAfter, h.sweep)
+	defer sweep.Stop()
 	enginesDone := make(chan struct{})
 	var g run.Group
 	h.addLifetime(ctx, &g)
@@ -99,6 +102,20 @@ func (h *Host) Run(ctx context.Context) error {
 	return errors.Join(err, h.journal.Close())
 }
 
+// sweepAfter is when nothing of an earlier host can be about to launch any more: its plugins have ended with it.
+const sweepAfter = 30 * time.Second
+
+// sweep forgets launches that a host prepared and was killed before it made them.
+func (h *Host) sweep() {
+	n, err := h.store.SweepLaunches(h.started)
+	switch {
+	case err != nil:
+		h.log.Warn("launches that never came are left", "error", err)
+	case n > 0:
+		h.log.Info("forgot launches that an earlier host had prepared and never made", "number", n)
+	}
+}
+
 // assemble plugs everything together; nothing runs yet.
 func (h *Host) assemble(runtimeDir string) error {
 	h.plugins = pluginhost.New(pluginhost.Options{
@@ -109,6 +126,7 @@ func (h *Host) assemble(runtimeDir string) error {
 		p := h.cfg.Plugins[name]
 		if err := h.plugins.Add(pluginhost.Spec{
 			Name: name, Path: p.Path, Args: p.Args, Env: p.Env, SHA256: p.SHA256, Grants: p.Grant, StartTimeout: p.StartTimeout,
+			CallTimeout: p.CallTimeout, MemoryMax: uint64(max(p.MemoryMax, 0)), //nolint:gosec // not negative
 			Config: p.Config,
 			Where: func(path string) string {
 				if line := h.cfg.PluginLine(name, path); line > 0 {
@@ -176,13 +194,11 @@ func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- 
 	}, func(error) { close(stopping) })
 }
 
-// autostart starts what is to be started, a few at a time.
+// autostart starts what is to be started, a few at a time. Of what is not, it takes up what runs: an operator started it before the host
+// was replaced.
 func (h *Host) autostart(ctx context.Context) {
 	slots := make(chan struct{}, max(h.cfg.Host.StartParallel, 1)) // so many at once
 	for _, gw := range h.ordered() {
-		if !gw.cfg.Autostart {
-			continue
-		}
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
@@ -195,9 +211,15 @@ func (h *Host) autostart(ctx context.Context) {
 	}
 }
 
+// start is the autostart: nothing when an operator, or the end of the host, was first.
 func (g *gateway) start(ctx context.Context) {
-	g.watch.command(control.CommandData{Action: string(control.ActionStart), By: "host", Reason: "autostart"})
-	o, err := g.engine.Start(ctx)
+	if g.engine.Snapshot().State.Epoch > 0 {
+		return
+	}
+	if g.cfg.Autostart {
+		g.watch.command(control.CommandData{Action: string(control.ActionStart), By: "host", Reason: "autostart"})
+	}
+	o, err := g.engine.Autostart(ctx, !g.cfg.Autostart)
 	if err != nil || o.Problem != nil && o.Kind == lifecycle.OutcomeFailed {
 		g.log.Error("gateway did not start", "outcome", o.Kind, "error", errorOf(o, err))
 	}
@@ -231,7 +253,7 @@ func (h *Host) stopOne(ctx context.Context, gw *gateway) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		o, err := gw.engine.Stop(ctx, false)
+		o, err := gw.engine.Stop(ctx, engine.How{})
 		if err != nil || o.Kind == lifecycle.OutcomeFailed {
 			gw.log.Error("gateway could not be stopped", "error", errorOf(o, err))
 		}
@@ -241,7 +263,7 @@ func (h *Host) stopOne(ctx context.Context, gw *gateway) {
 		return
 	case <-h.kill:
 	}
-	if _, err := gw.engine.Stop(ctx, true); err != nil {
+	if _, err := gw.engine.Stop(ctx, engine.How{Now: true}); err != nil {
 		gw.log.Error("gateway could not be killed", "error", err)
 	}
 	<-done

@@ -306,7 +306,7 @@ func (m *medic) quiet(ctx context.Context, stop bool) (wasUp bool, err error) {
 		return false, fault.New(fault.FailedPrecondition, "cannot repair while the gateway is "+string(s.Public())).
 			WithHint("add --stop: it stops the gateway, repairs, and starts it again")
 	}
-	o, err := m.g.engine.Stop(ctx, false)
+	o, err := m.g.engine.Stop(ctx, engine.How{})
 	if err == nil && o.Problem != nil {
 		err = fault.New(fault.Internal, o.Problem.Message)
 	}

@@ -69,7 +69,7 @@ func (s sessions) Open(ctx context.Context, port int, events engine.SessionEvent
 	}
 	opened, err := session.Dial(ctx, session.Options{
 		URL: "ws://" + probe.Address(cmp.Or(port, s.g.cfg.Port)) + "/ws", Token: token, Device: s.g.host.device(), Version: s.g.host.version,
-		Ping: s.g.cfg.Liveness.Ping, Log: s.g.log, OnAlive: events.Alive, OnEvent: s.g.watch.gatewayEvent,
+		Ping: s.g.cfg.Liveness.Ping, PongTimeout: s.g.cfg.Liveness.PongTimeout, Log: s.g.log, OnAlive: events.Alive, OnEvent: s.g.watch.gatewayEvent,
 	})
 	if err != nil {
 		return nil, lifecycle.Hello{}, refused(err)
@@ -123,7 +123,8 @@ func (o *openSession) Call(ctx context.Context, method string, params json.RawMe
 func (o *openSession) Stats() engine.SessionStats {
 	h, st := o.s.Hello(), o.s.Stats()
 	return engine.SessionStats{
-		Protocol: h.Protocol, ConnID: h.ConnID, Scopes: h.Scopes, LastFrameAt: st.LastFrameAt, RTT: st.RTT,
+		Protocol: h.Protocol, ConnID: h.ConnID, Scopes: h.Scopes, Methods: h.Methods, LastFrameAt: st.LastFrameAt, RTT: st.RTT,
+		MissedPongs: st.MissedPongs, Unanswered: st.Unanswered, MissedTicks: st.MissedTicks, BadFrames: st.BadFrames,
 	}
 }
 

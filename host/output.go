@@ -12,7 +12,6 @@ import (
 	"github.com/gatehost/gatehost/host/internal/output"
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/control"
-	"github.com/gatehost/gatehost/shared/launcher"
 )
 
 // outputs opens the line pipeline of a launch.
@@ -24,11 +23,15 @@ func (o outputs) Open(id lifecycle.LaunchID, told engine.OutputEvents) engine.Ou
 		chain = append(chain, output.Named{Name: name, Classifier: o.g.host.plugins.Classifier(name)})
 	}
 	launch := string(id)
+	cursor, line := o.g.host.journal.Output(launch)
+	if c, n := o.g.lines.place(launch); c > cursor { // the journal may not have all of it yet
+		cursor, line = c, n
+	}
 	p := output.New(output.Options{
 		Gateway: o.g.facts(), LaunchID: launch, Classifiers: chain, Redactor: o.g.redactor(), Log: o.g.log,
-		Cursor:    max(o.g.host.journal.Output(launch), o.g.lines.place(launch)),
+		Cursor: cursor, Lines: line,
 		OnLine:    func(c output.Classified) { o.g.line(launch, c) },
-		OnGap:     func(gap launcher.Gap) { o.g.gap(launch, gap) },
+		OnGap:     func(gap output.Gap) { o.g.gap(launch, gap) },
 		OnSymptom: told.Symptom, OnActivity: told.Activity,
 	})
 	o.g.lines.opened(p)
@@ -53,6 +56,7 @@ type lineCounts struct {
 	open   []*output.Pipeline
 	launch string
 	cursor uint64 // everything up to here was published
+	line   uint64 // and so many lines ended up to there
 }
 
 func (l *lineCounts) opened(p *output.Pipeline) {
@@ -73,20 +77,20 @@ func (l *lineCounts) closed(p *output.Pipeline) {
 	}
 }
 
-func (l *lineCounts) published(launch string, cursor uint64) {
+func (l *lineCounts) published(launch string, cursor, line uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.launch, l.cursor = launch, cursor
+	l.launch, l.cursor, l.line = launch, cursor, line
 }
 
-// place is where a launch's output goes on that this host has read before; the journal may not have all of it yet.
-func (l *lineCounts) place(launch string) uint64 {
+// place is where a launch's output goes on that this host has read before, and how many lines ended up to there.
+func (l *lineCounts) place(launch string) (cursor, line uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.launch != launch {
-		return 0
+		return 0, 0
 	}
-	return l.cursor
+	return l.cursor, l.line
 }
 
 func (l *lineCounts) total() output.Stats {
@@ -125,24 +129,25 @@ func (g *gateway) line(launch string, c output.Classified) {
 	out := control.LogLine{
 		Cursor: c.Cursor, Time: control.At(c.Time), LaunchID: launch, Stream: c.Stream.String(), Level: c.Level.String(),
 		Text: c.Shown, RuleID: c.RuleID, Tags: c.Tags, Truncated: c.Truncated, Hidden: c.Hidden,
+		Line: c.Number,
 	}
 	if c.Symptom != 0 {
 		out.Symptom = c.Symptom.String()
 	}
 	g.watch.publish(events.GatewayOutput, outputLine{out})
-	g.lines.published(launch, c.Cursor)
+	g.lines.published(launch, c.Cursor, c.Number)
 	if !c.Hidden && c.Level >= classifier.LevelWarn {
 		g.log.Log(hclogLevel(c.Level), "[Gateway "+c.Stream.String()+"] "+c.Shown, "rule", c.RuleID)
 	}
 }
 
 // gap is output that was overwritten before anybody could read it.
-func (g *gateway) gap(launch string, gap launcher.Gap) {
+func (g *gateway) gap(launch string, gap output.Gap) {
 	g.log.Warn("output of the gateway was lost: it came faster than it could be read", "lines", gap.Lines, "bytes", gap.Bytes)
 	g.watch.publish(events.GatewayOutput, outputLine{control.LogLine{
-		Cursor: gap.To, LaunchID: launch, LostBytes: gap.Bytes, LostLines: gap.Lines,
+		Cursor: gap.To, LaunchID: launch, LostBytes: gap.Bytes, LostLines: gap.Lines, Line: gap.Line,
 	}})
-	g.lines.published(launch, gap.To)
+	g.lines.published(launch, gap.To, gap.Line)
 }
 
 func hclogLevel(l classifier.Level) hclog.Level {
@@ -159,7 +164,10 @@ type outputLine struct{ control.LogLine }
 func (l outputLine) EventSize() int { return len(l.Text) + 256 }
 
 // OutputPlace implements events.Line. A gap has no line, but it moves the place.
-func (l outputLine) OutputPlace() (string, uint64) { return l.LaunchID, l.Cursor }
+func (l outputLine) OutputPlace() (string, uint64, uint64) { return l.LaunchID, l.Cursor, l.Line }
+
+// IsGap implements events.Line.
+func (l outputLine) IsGap() bool { return l.LostBytes > 0 }
 
 // logLineOf is the line of an event, fresh or read from the journal.
 func logLineOf(e events.Event) (control.LogLine, bool) {

@@ -76,7 +76,10 @@ func (g *gateway) status() control.Gateway {
 	}
 	if open, ok := g.engine.Session(); ok {
 		st := open.Stats()
-		out.Session = &control.Session{Protocol: st.Protocol, ConnID: st.ConnID, Scopes: st.Scopes, LastFrameAt: control.At(st.LastFrameAt)}
+		out.Session = &control.Session{
+			Protocol: st.Protocol, ConnID: st.ConnID, Scopes: st.Scopes, LastFrameAt: control.At(st.LastFrameAt),
+			MissedPongs: st.MissedPongs, MissedTicks: st.MissedTicks, BadFrames: st.BadFrames,
+		}
 		if st.RTT > 0 {
 			out.Session.RTTMs = control.Ms(st.RTT)
 		}
@@ -94,6 +97,15 @@ func (g *gateway) conditionsNow(s lifecycle.State) []control.Condition {
 		out = append(out, control.Condition{
 			Code: "silent", Since: control.At(s.LastAlive), Message: "nothing has come from the gateway; one call decides whether it is alive",
 		})
+	}
+	if open, ok := g.engine.Session(); ok {
+		if st := open.Stats(); st.Unanswered >= 2 {
+			out = append(out, control.Condition{
+				Code: "unresponsive", Since: control.At(st.LastFrameAt),
+				Message: fmt.Sprintf("%d pings in a row had no answer within %v", st.Unanswered, g.cfg.Liveness.PongTimeout),
+				Hint:    fmt.Sprintf("a busy gateway answers later; after %v without a sign of life one call decides", g.cfg.Liveness.Silence),
+			})
+		}
 	}
 	used := slices.Concat([]string{g.cfg.Launcher}, g.cfg.Unload, g.cfg.Doctors, g.cfg.Classifiers)
 	for _, p := range g.host.plugins.Plugins() {

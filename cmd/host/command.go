@@ -24,6 +24,9 @@ type command struct {
 	json    bool
 	now     bool
 	drain   bool
+
+	debounce bool
+	delay    time.Duration
 }
 
 func (a *app) commandVerb(action control.Action, short string) (*cobra.Command, *command) {
@@ -46,6 +49,10 @@ func (a *app) commandVerb(action control.Action, short string) (*cobra.Command, 
 	f.BoolVar(&c.noWait, "no-wait", false, "do not wait for the outcome")
 	f.StringVar(&c.reason, "reason", "", "`text` for events and logs")
 	f.BoolVar(&c.json, "json", false, "print the outcome as JSON")
+	if action == control.ActionRestart || action == control.ActionReload {
+		f.BoolVar(&c.debounce, "debounce", false, "wait for more of the kind first, as configured; starts nothing that is stopped")
+		f.DurationVar(&c.delay, "delay", 0, "the same, for this `time`")
+	}
 	v.MarkFlagsMutuallyExclusive("timeout", "no-wait")
 	return v, c
 }
@@ -58,8 +65,8 @@ type result struct {
 }
 
 func (c *command) run(ctx context.Context, args []string) error {
-	if c.timeout < 0 {
-		return usage("--timeout must not be negative")
+	if c.timeout < 0 || c.delay < 0 {
+		return usage("--timeout and --delay must not be negative")
 	}
 	client := c.app.client()
 	defer client.Close()
@@ -95,7 +102,7 @@ func (c *command) one(ctx context.Context, client *control.Client, name string) 
 		talk.Go(func() { c.app.narrate(talking, client, name) })
 	}
 	out, err := client.Do(ctx, name, c.action, control.Options{
-		Reason: c.reason, Wait: c.timeout, NoWait: c.noWait, Now: c.now, Drain: c.drain,
+		Reason: c.reason, Wait: c.timeout, NoWait: c.noWait, Now: c.now, Drain: c.drain, Debounce: c.debounce, Delay: c.delay,
 	})
 	quiet()
 	talk.Wait()

@@ -191,16 +191,16 @@ func detail(g control.Gateway) string {
 	row("restarts", "%d", g.Restarts)
 	row("plugins", "launcher %s, doctors %s, classifiers %s", g.Launcher, names(g.Doctors), names(g.Classifiers))
 	if o := g.Output; o != nil {
-		text := fmt.Sprintf("%d lines", o.Read)
+		parts := []string{fmt.Sprintf("%d lines", o.Read)}
 		for _, part := range []struct {
 			n    uint64
 			what string
 		}{{o.Unclassified, "not classified"}, {o.Dropped, "not written down"}, {o.LostLines, "lost before they could be read"}} {
 			if part.n > 0 {
-				text += fmt.Sprintf(", %d %s", part.n, part.what)
+				parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
 			}
 		}
-		row("output", "%s", text)
+		row("output", "%s", strings.Join(parts, ", "))
 	}
 	if s := g.Session; s != nil {
 		row("session", "protocol %d, %s", s.Protocol, dash(s.ConnID))

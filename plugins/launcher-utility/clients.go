@@ -2,15 +2,20 @@ package launcherutility
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/shim"
 )
 
-func (l *Launcher) bundle(launchID string) (shim.Bundle, error) {
+// bundle opens a launch, mended if its files cannot be read but something of it lives. What cannot be read and does not live is set aside: to
+// all who ask for it there is no such launch any more, rather than one that nobody can ever be done with.
+func (l *Launcher) bundle(ctx context.Context, launchID string) (shim.Bundle, error) {
 	_, dirs, err := l.place()
 	if err != nil {
 		return shim.Bundle{}, err
@@ -18,8 +23,64 @@ func (l *Launcher) bundle(launchID string) (shim.Bundle, error) {
 	if launchID == "" || launchID[0] == '.' || filepath.Base(launchID) != launchID {
 		return shim.Bundle{}, fault.New(fault.NotFound, fmt.Sprintf("no launch %.80q", launchID))
 	}
-	b, err := shim.OpenBundle(filepath.Join(dirs.Run, launchID))
+	b, err := shim.Mend(ctx, dirs.Runtime, filepath.Join(dirs.Run, launchID))
+	if errors.Is(err, shim.ErrNoBundle) {
+		if held, ok := l.held(ctx, launchID); ok {
+			return held, nil
+		}
+	}
+	if errors.Is(err, shim.ErrBroken) {
+		if aside, asideErr := shim.SetAside(ctx, dirs.Runtime, b.Dir); asideErr == nil {
+			return b, fault.New(fault.NotFound, fmt.Sprintf("no launch %s any more: nothing of it lives, and what is left was set aside: %s",
+				launchID, aside.Reason)).WithHint("what is left is in " + aside.Dir)
+		}
+	}
 	return b, faultOf(err)
+}
+
+// heldTimeout bounds the question to a shim whose bundle somebody removed.
+const heldTimeout = 5 * time.Second
+
+// held is a launch whose files are gone while its shim, to which we hold a connection, lives: that it cannot be read any more does not
+// make its gateway a thing of the past.
+func (l *Launcher) held(ctx context.Context, launchID string) (shim.Bundle, bool) {
+	l.mu.Lock()
+	c := l.clients[launchID]
+	l.mu.Unlock()
+	if c == nil {
+		return shim.Bundle{}, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, heldTimeout)
+	defer cancel()
+	state, err := c.State(ctx)
+	if err != nil {
+		return shim.Bundle{}, false
+	}
+	b := shim.Bundle{
+		Dir: c.Dir(), LaunchID: launchID, Status: shim.StatusRunning, State: &state, Exit: state.Exit, ShimAlive: true,
+		Detail: "its files in the run directory were removed",
+	}
+	if state.Exit != nil {
+		b.Status = shim.StatusEnded
+	}
+	return b, true
+}
+
+// heldBeyond are the launches that are held and not among those that were read.
+func (l *Launcher) heldBeyond(ctx context.Context, read []shim.Bundle) []shim.Bundle {
+	l.mu.Lock()
+	ids := slices.Sorted(maps.Keys(l.clients))
+	l.mu.Unlock()
+	var out []shim.Bundle
+	for _, id := range ids {
+		if slices.ContainsFunc(read, func(b shim.Bundle) bool { return b.LaunchID == id }) {
+			continue
+		}
+		if b, ok := l.held(ctx, id); ok {
+			out = append(out, b)
+		}
+	}
+	return out
 }
 
 // client is the held connection to a launch's shim, made when there is none.

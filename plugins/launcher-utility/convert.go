@@ -2,8 +2,11 @@ package launcherutility
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -37,6 +40,9 @@ func instance(b shim.Bundle, s shim.State) launcher.Instance {
 		StartedAt: s.StartedAt, OutputEnd: s.OutputEnd, Detail: b.Detail, Labels: maps.Clone(s.Labels),
 	}
 	delete(i.Labels, labelGateway)
+	if i.Gateway == "" {
+		i.Gateway = recordedGateway(b.Dir)
+	}
 	if b.ShimAlive {
 		i.ShimPID = s.Shim.PID
 	}
@@ -45,10 +51,10 @@ func instance(b shim.Bundle, s shim.State) launcher.Instance {
 		i.Phase, i.Detail = launcher.PhaseFailed, "recorded, but no shim has begun with it"
 	case b.Status == shim.StatusFailed:
 		i.Phase = launcher.PhaseFailed
+	case b.Status == shim.StatusUnwatched: // also when the gateway has ended and what it started has not
+		i.Phase = launcher.PhaseUnwatched
 	case s.Exit != nil || b.Status == shim.StatusEnded:
 		i.Phase = launcher.PhaseEnded
-	case b.Status == shim.StatusUnwatched:
-		i.Phase = launcher.PhaseUnwatched
 	case s.Phase == shim.PhaseStarting:
 		i.Phase = launcher.PhaseStarting
 	default:
@@ -59,6 +65,21 @@ func instance(b shim.Bundle, s shim.State) launcher.Instance {
 		i.Exit = &e
 	}
 	return i
+}
+
+// launchFile is what a host writes into a bundle before it calls Launch.
+const launchFile = "launch.json"
+
+// recordedGateway is the gateway that the host's record of a launch names; "" when there is none.
+func recordedGateway(dir string) string {
+	var record struct {
+		Gateway string `json:"gateway"`
+	}
+	b, err := os.ReadFile(filepath.Join(dir, launchFile))
+	if err != nil || json.Unmarshal(b, &record) != nil {
+		return ""
+	}
+	return record.Gateway
 }
 
 // exit of nil is an end that nobody saw.

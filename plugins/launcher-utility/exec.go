@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 const (
 	// execDir holds the bundles of one-shot commands, out of List's sight.
 	execDir = ".exec"
-	// execOrphan ends a command whose plugin died.
+	// execOrphan ends a command whose plugin died, and then its shim: no other plugin asks for the outcome.
 	execOrphan = 10 * time.Second
 	// execCleanup bounds the end of a command whose caller is gone.
 	execCleanup = 30 * time.Second
@@ -45,8 +46,8 @@ func (l *Launcher) Exec(ctx context.Context, req launcher.ExecRequest, sink func
 	if err != nil {
 		return launcher.ExecResult{}, err
 	}
-	orphan := execOrphan
-	spec.Socket, spec.Stdin, spec.OrphanGrace = shim.SocketPath(dirs.Runtime, dir), req.Stdin, &orphan
+	orphan, linger := execOrphan, execOrphan
+	spec.Socket, spec.Stdin, spec.OrphanGrace, spec.Linger = shim.SocketPath(dirs.Runtime, dir), req.Stdin, &orphan, &linger
 	started, err := shim.Start(ctx, shim.StartOptions{ShimPath: path, BundleDir: dir, Spec: spec})
 	if err != nil {
 		abandon(ctx, dir)
@@ -141,6 +142,9 @@ func (c *command) end(ctx context.Context) error {
 		}
 	}
 	b, err := shim.OpenBundle(c.bundle)
+	if errors.Is(err, shim.ErrNoBundle) {
+		return nil // somebody tidied up before us
+	}
 	if err != nil {
 		return err
 	}
@@ -161,15 +165,35 @@ func abandon(ctx context.Context, dir string) {
 	_ = shim.Remove(dir) // refused while anything lives: the next start of the plugin gets it
 }
 
-// removeLeftovers forgets commands that are over; those that run end by themselves, for they are orphaned.
-func removeLeftovers(dir string) {
+// leftoverAge is how long a command that is over belongs to the process that ran it: that may be alive, and be about to tell how it
+// ended, while we start to take its place.
+const leftoverAge = 2 * execCleanup
+
+// removeLeftovers forgets commands that are over; those that run end by themselves, for they are orphaned, but those whose shim is gone:
+// nobody else would end them.
+func removeLeftovers(ctx context.Context, dir string) {
 	bundles, err := shim.List(dir)
 	if err != nil {
 		return
 	}
 	for _, b := range bundles {
-		if b.Status == shim.StatusFailed || b.Status == shim.StatusEnded {
+		if b.Status == shim.StatusUnwatched {
+			_, _ = b.StopUnwatched(ctx, 0) // what survives is met again at the next start
+		}
+		if (b.Status == shim.StatusFailed || b.Status == shim.StatusEnded) && time.Since(overSince(b)) > leftoverAge {
 			_ = shim.Remove(b.Dir) // fails while its shim lives: the next start gets it
 		}
 	}
+}
+
+// overSince is when a command ended, or was last written about.
+func overSince(b shim.Bundle) time.Time {
+	var at time.Time
+	if fi, err := os.Stat(b.Dir); err == nil {
+		at = fi.ModTime()
+	}
+	if b.Exit != nil && b.Exit.At.After(at) {
+		at = b.Exit.At
+	}
+	return at
 }

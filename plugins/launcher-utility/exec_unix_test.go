@@ -10,12 +10,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
+	"github.com/gatehost/gatehost/shared/shim"
 	"github.com/gatehost/gatehost/shared/shim/process"
 )
 
@@ -179,4 +181,103 @@ func TestManyCommandsAtOnce(t *testing.T) {
 		}
 	}
 	noTrace(t, p)
+}
+
+// While one process of the plugin takes another's place both are there: the new one tidies up what commands left, and must not
+// spoil the end of those that the former one still runs.
+func TestCommandsEndWellWhileAnotherProcessOfThePluginTidiesUp(t *testing.T) {
+	p := newPlace(t)
+	l := p.open(t)
+	done := make(chan struct{})
+	var tidying sync.WaitGroup
+	tidying.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				p.open(t).Close()
+			}
+		}
+	})
+	for range 30 {
+		if r := execute(deadline(t), l, launcher.ExecRequest{Process: p.process("exit 3")}); r.err != nil || r.result.Exit.Code != 3 {
+			t.Errorf("Exec = %+v, %v", r.result, r.err)
+		}
+	}
+	close(done)
+	tidying.Wait()
+	noTrace(t, p)
+}
+
+func TestWhatACommandLeftIsForgottenOnceNobodyCanWantIt(t *testing.T) {
+	p := newPlace(t)
+	p.open(t)
+	dir := filepath.Join(p.run(), ".exec", "left")
+	_, err := shim.Start(deadline(t), shim.StartOptions{ShimPath: shimPath, BundleDir: dir, Spec: shim.Spec{
+		LaunchID: "left", Argv: []string{"/no/such/program"}, Cwd: p.dir, Socket: shim.SocketPath(filepath.Join(p.dir, "s"), dir),
+	}})
+	if err == nil {
+		t.Fatal("a program that is not there was started")
+	}
+	p.open(t)
+	if _, err := os.Stat(dir); err != nil {
+		t.Errorf("what has just failed: %v", err)
+	}
+	for until := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) { // its shim ends first
+		old := time.Now().Add(-time.Hour)
+		if err := os.Chtimes(dir, old, old); err != nil {
+			t.Fatal(err)
+		}
+		p.open(t)
+		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+			return
+		}
+		if time.Now().After(until) {
+			t.Fatal("it is still there")
+		}
+	}
+}
+
+// Whoever tidies up too early, the command's result is known all the same.
+func TestACommandWhoseTracesAreRemovedTellsItsExit(t *testing.T) {
+	p := newPlace(t)
+	l := p.open(t)
+	r := ran{}
+	r.result, r.err = l.Exec(deadline(t), launcher.ExecRequest{Process: p.process("echo x; sleep 0.2; exit 3"), Timeout: patience},
+		func(line plugin.Line) error {
+			r.lines = append(r.lines, line)
+			return os.RemoveAll(filepath.Join(p.run(), ".exec"))
+		})
+	if r.err != nil || r.result.Exit.Code != 3 || !slices.Equal(r.texts(plugin.Stdout), []string{"x"}) {
+		t.Errorf("Exec = %+v, %v, %q", r.result, r.err, r.texts(plugin.Stdout))
+	}
+}
+
+func TestACommandWhoseShimAndPluginDiedIsEnded(t *testing.T) {
+	p := newPlace(t)
+	p.open(t)
+	dir := filepath.Join(p.run(), ".exec", "left")
+	s, err := shim.Start(deadline(t), shim.StartOptions{ShimPath: shimPath, BundleDir: dir, Spec: shim.Spec{
+		LaunchID: "left", Argv: []string{"sleep", "600"}, Cwd: p.dir, Socket: shim.SocketPath(filepath.Join(p.dir, "s"), dir),
+		Env: []shim.EnvVar{{Name: "PATH", Value: "/usr/local/bin:/usr/bin:/bin"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Client.Close()
+	p.open(t)
+	if !s.State.Gateway.Alive() {
+		t.Fatal("a command that runs under its shim was ended")
+	}
+	if err := s.State.Shim.Signal(9); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.State.Shim.WaitGone(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	p.open(t)
+	if s.State.Gateway.Alive() {
+		t.Error("it lives, and nobody will end it")
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -59,7 +60,7 @@ type settings struct {
 }
 
 // Configure takes the table and the directories. It removes what commands of Exec left behind in an earlier process.
-func (l *Launcher) Configure(_ context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error) {
+func (l *Launcher) Configure(ctx context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error) {
 	s, diagnostics := pluginkit.DecodeConfig(req.Config, settings{})
 	if len(diagnostics) > 0 {
 		return diagnostics, nil
@@ -82,7 +83,7 @@ func (l *Launcher) Configure(_ context.Context, req plugin.ConfigureRequest) ([]
 	l.mu.Lock()
 	l.shim, l.dirs = path, req.Directories
 	l.mu.Unlock()
-	removeLeftovers(filepath.Join(req.Directories.Run, execDir))
+	removeLeftovers(ctx, filepath.Join(req.Directories.Run, execDir))
 	return nil, nil
 }
 
@@ -152,6 +153,7 @@ func (l *Launcher) Launch(ctx context.Context, req launcher.LaunchRequest) (laun
 	spec.Labels = map[string]string{labelGateway: req.Gateway.Name}
 	maps.Copy(spec.Labels, req.Labels)
 
+	_, _ = shim.Mend(ctx, dirs.Runtime, dir) // so that a launch that lives is joined; what cannot be mended Start tells
 	started, err := shim.Start(ctx, shim.StartOptions{ShimPath: path, BundleDir: dir, Spec: spec})
 	if err != nil {
 		return launcher.Launched{}, faultOf(err)
@@ -177,8 +179,9 @@ func specOf(id string, p plugin.ProcessSpec) (shim.Spec, error) {
 	return shim.Spec{LaunchID: id, Argv: p.Argv, Env: env, Cwd: p.Cwd}, nil
 }
 
-// List reads all bundles. It connects to none: Recover does.
-func (l *Launcher) List(_ context.Context, gateway string) (launcher.Listing, error) {
+// List reads all bundles. It connects to none: Recover does. Only for one that cannot be read it looks for what lives; when nothing does,
+// the bundle is told of as broken and set aside, and told of for a day.
+func (l *Launcher) List(ctx context.Context, gateway string) (launcher.Listing, error) {
 	_, dirs, err := l.place()
 	if err != nil {
 		return launcher.Listing{}, err
@@ -188,10 +191,18 @@ func (l *Launcher) List(_ context.Context, gateway string) (launcher.Listing, er
 		return launcher.Listing{}, faultOf(err)
 	}
 	var listing launcher.Listing
-	for _, b := range bundles {
+	for i, b := range bundles {
+		if bundles[i], err = shim.Mend(ctx, dirs.Runtime, b.Dir); errors.Is(err, shim.ErrNoBundle) {
+			bundles[i].LaunchID = "" // released, or set aside, meanwhile
+		}
+	}
+	bundles = slices.DeleteFunc(bundles, func(b shim.Bundle) bool { return b.LaunchID == "" })
+	for _, b := range append(bundles, l.heldBeyond(ctx, bundles)...) {
 		switch {
 		case b.Status == shim.StatusBroken:
-			listing.Broken = append(listing.Broken, launcher.BrokenBundle{Path: b.Dir, Reason: b.Problem.Error()})
+			if _, err := shim.SetAside(ctx, dirs.Runtime, b.Dir); err != nil { // left alone
+				listing.Broken = append(listing.Broken, launcher.BrokenBundle{Path: b.Dir, Reason: b.Problem.Error()})
+			}
 		case b.Status == shim.StatusNew && b.Spec == nil:
 			// Made ahead by the host; no call of Launch came for it yet.
 		default:
@@ -200,6 +211,9 @@ func (l *Launcher) List(_ context.Context, gateway string) (launcher.Listing, er
 				listing.Instances = append(listing.Instances, i)
 			}
 		}
+	}
+	for _, a := range shim.ListAside(dirs.Run) {
+		listing.Broken = append(listing.Broken, launcher.BrokenBundle{Path: a.Dir, Reason: a.Reason})
 	}
 	sortByStart(listing.Instances)
 	return listing, nil
@@ -210,8 +224,8 @@ const settle = 2 * time.Second
 
 // Recover takes up a launch of an earlier process and holds on to its shim.
 func (l *Launcher) Recover(ctx context.Context, launchID string) (launcher.Instance, error) {
-	b, err := l.bundle(launchID)
-	for until := time.Now().Add(settle); err == nil && undecided(b) && time.Now().Before(until); b, err = l.bundle(launchID) {
+	b, err := l.bundle(ctx, launchID)
+	for until := time.Now().Add(settle); err == nil && undecided(b) && time.Now().Before(until); b, err = l.bundle(ctx, launchID) {
 		if err := pause(ctx); err != nil {
 			return launcher.Instance{}, err
 		}
@@ -231,7 +245,7 @@ func undecided(b shim.Bundle) bool {
 
 // Inspect answers the present facts.
 func (l *Launcher) Inspect(ctx context.Context, launchID string) (launcher.Inspection, error) {
-	b, err := l.bundle(launchID)
+	b, err := l.bundle(ctx, launchID)
 	if err != nil {
 		return launcher.Inspection{}, err
 	}
@@ -259,7 +273,7 @@ func (l *Launcher) look(ctx context.Context, b shim.Bundle) (launcher.Instance, 
 		if !errors.Is(err, shim.ErrShimGone) {
 			return launcher.Instance{}, faultOf(err)
 		}
-		if b, err = l.bundle(b.LaunchID); err != nil { // it went meanwhile
+		if b, err = l.bundle(ctx, b.LaunchID); err != nil { // it went meanwhile
 			return launcher.Instance{}, err
 		}
 	}
@@ -268,7 +282,7 @@ func (l *Launcher) look(ctx context.Context, b shim.Bundle) (launcher.Instance, 
 
 // Signal sends one signal to the gateway's own process.
 func (l *Launcher) Signal(ctx context.Context, launchID, signal string) error {
-	b, err := l.bundle(launchID)
+	b, err := l.bundle(ctx, launchID)
 	if err != nil {
 		return err
 	}
@@ -288,7 +302,7 @@ func (l *Launcher) Signal(ctx context.Context, launchID, signal string) error {
 // Stop ends an instance, with the help of its shim if there is one.
 func (l *Launcher) Stop(ctx context.Context, launchID string, grace time.Duration) (launcher.Stopped, error) {
 	for {
-		b, err := l.bundle(launchID)
+		b, err := l.bundle(ctx, launchID)
 		if err != nil {
 			return launcher.Stopped{}, err
 		}
@@ -313,7 +327,7 @@ func (l *Launcher) Stop(ctx context.Context, launchID string, grace time.Duratio
 
 // Release lets the shim go and removes the bundle.
 func (l *Launcher) Release(ctx context.Context, launchID string) error {
-	b, err := l.bundle(launchID)
+	b, err := l.bundle(ctx, launchID)
 	if fault.CodeOf(err) == fault.NotFound {
 		return nil
 	}
@@ -330,6 +344,11 @@ func (l *Launcher) Release(ctx context.Context, launchID string) error {
 		}
 		if err != nil && !errors.Is(err, shim.ErrShimGone) {
 			return faultOf(err)
+		}
+		if b.State != nil { // it takes no connection any more, and may not be quite gone
+			if err := b.State.Shim.WaitGone(ctx); err != nil {
+				return faultOf(fmt.Errorf("cannot release launch %s: its shim does not end: %w", launchID, err))
+			}
 		}
 	}
 	l.forget(launchID)

@@ -23,6 +23,7 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 	"github.com/gatehost/gatehost/shared/shim"
 	"github.com/gatehost/gatehost/shared/shim/process"
+	"github.com/gatehost/gatehost/shared/shim/shimreplay"
 )
 
 // patience is how long a test waits for what must happen.
@@ -33,6 +34,9 @@ var shimPath string //nolint:gochecknoglobals // set once by TestMain
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
 func runTests(m *testing.M) int {
+	if len(os.Args) > 1 && os.Args[1] == shimreplay.Role {
+		return shimreplay.Main()
+	}
 	dir, err := os.MkdirTemp("", "gh")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -195,6 +199,15 @@ func follow(t *testing.T, l launcher.Launcher, id string, cursor uint64) seen {
 		t.Fatalf("Output: %v", err)
 	}
 	return s
+}
+
+func only(t *testing.T, l launcher.Launcher) launcher.Instance {
+	t.Helper()
+	listing, err := l.List(deadline(t), "main")
+	if err != nil || len(listing.Instances) != 1 || len(listing.Broken) != 0 {
+		t.Fatalf("List = %+v, %v, want one instance and nothing broken", listing, err)
+	}
+	return listing.Instances[0]
 }
 
 func TestAWholeLife(t *testing.T) {
@@ -484,7 +497,7 @@ func TestErrorsHaveTheirCodes(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeReadIsListedAsBrokenAndLeftAlone(t *testing.T) {
+func TestWhatCannotBeReadIsListedAsBrokenAndNotRemoved(t *testing.T) {
 	p := newPlace(t)
 	l := p.open(t)
 	dir := filepath.Join(p.run(), "broken")
@@ -494,17 +507,24 @@ func TestWhatCannotBeReadIsListedAsBrokenAndLeftAlone(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "state.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(p.run(), "foreign"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Mkdir(filepath.Join(p.run(), "ahead"), 0o700); err != nil { // the host made it durable, Launch never came
 		t.Fatal(err)
 	}
 	listing, err := l.List(deadline(t), "")
-	if err != nil || len(listing.Instances) != 0 || len(listing.Broken) != 1 || listing.Broken[0].Path != dir || listing.Broken[0].Reason == "" {
-		t.Errorf("List = %+v, %v", listing, err)
+	if err != nil || len(listing.Instances) != 0 || len(listing.Broken) != 2 ||
+		listing.Broken[0].Path != filepath.Join(p.run(), "foreign") || listing.Broken[0].Reason == "" || listing.Broken[1].Reason == "" {
+		t.Fatalf("List = %+v, %v", listing, err)
 	}
-	if err := l.Release(deadline(t), "broken"); !errors.Is(err, fault.ErrInternal) || fault.HintOf(err) == "" {
-		t.Errorf("Release = %v, want a refusal with a hint", err)
+	if err := l.Release(deadline(t), "foreign"); !errors.Is(err, fault.ErrInternal) || fault.HintOf(err) == "" {
+		t.Errorf("Release of what is none of ours = %v, want a refusal with a hint", err)
 	}
-	if _, err := os.Stat(dir); err != nil {
+	if err := l.Release(deadline(t), "broken"); err != nil {
+		t.Errorf("Release of what was set aside = %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(listing.Broken[1].Path, "state.json")); err != nil {
 		t.Errorf("it was removed: %v", err)
 	}
 	if _, err := l.Recover(deadline(t), "ahead"); !errors.Is(err, fault.ErrNotFound) {

@@ -21,7 +21,7 @@ const (
 func (l *Launcher) Output(ctx context.Context, req launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
 	out := &batcher{sink: func(item launcher.OutputItem) error { return sinkErr(sink(item)) }, cursor: req.Cursor}
 	for {
-		b, err := l.bundle(req.LaunchID)
+		b, err := l.bundle(ctx, req.LaunchID)
 		if err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func (o *batcher) take(item shim.Item) error {
 	switch item := item.(type) {
 	case shim.Gap:
 		o.cursor = item.To
-		return o.sink(&launcher.Gap{From: item.From, To: item.To, Bytes: item.Bytes()})
+		return o.sink(&launcher.Gap{From: item.From, To: item.To, Bytes: item.Bytes(), ToLine: item.ToLine})
 	case shim.Heartbeat:
 		return o.sink(&launcher.Heartbeat{Cursor: max(item.EndOffset, o.cursor)})
 	case shim.End:

@@ -99,6 +99,9 @@ type Options struct {
 	NoWait bool
 	Now    bool // stop only
 	Drain  bool // stop only
+	// Debounce and Delay are for restart and reload, see Command.
+	Debounce bool
+	Delay    time.Duration
 }
 
 // Start brings a gateway up.
@@ -123,7 +126,7 @@ func (c *Client) Reload(ctx context.Context, name string, o Options) (Outcome, e
 
 // Do gives any command and waits for its outcome. Cancelling ctx ends the wait, not the operation.
 func (c *Client) Do(ctx context.Context, name string, a Action, o Options) (Outcome, error) {
-	cmd := Command{Reason: o.Reason, Now: o.Now, Drain: o.Drain}
+	cmd := Command{Reason: o.Reason, Now: o.Now, Drain: o.Drain, Debounce: o.Debounce, DelayMs: o.Delay.Milliseconds()}
 	switch {
 	case o.NoWait:
 		cmd.WaitMs = new(int64)

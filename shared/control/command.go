@@ -25,6 +25,10 @@ type Command struct {
 	WaitMs *int64 `json:"waitMs,omitempty"`
 	Now    bool   `json:"now,omitempty"`   // stop: without the grace
 	Drain  bool   `json:"drain,omitempty"` // stop: let work in flight end first
+	// Debounce, of restart and reload: wait for further wishes of the kind as long as the gateway's configuration says, or DelayMs;
+	// such a wish never starts a gateway that is stopped.
+	Debounce bool  `json:"debounce,omitempty"`
+	DelayMs  int64 `json:"delayMs,omitempty"`
 }
 
 // Outcomes of a command.
@@ -81,6 +85,7 @@ type LogsQuery struct {
 // LogLine is one line of NDJSON of a gateway's output.
 type LogLine struct {
 	Cursor    uint64   `json:"cursor,omitempty"`
+	Line      uint64   `json:"line,omitempty"` // which line of its launch, of both streams together
 	Time      Time     `json:"time,omitzero"`
 	LaunchID  string   `json:"launchId,omitempty"`
 	Stream    string   `json:"stream,omitempty"` // stdout, stderr

@@ -104,6 +104,10 @@ type Session struct {
 	Scopes      []string `json:"scopes"`
 	LastFrameAt Time     `json:"lastFrameAt,omitzero"`
 	RTTMs       *int64   `json:"rttMs,omitempty"`
+	// What is missing or odd, counted over the session: signs, no verdicts.
+	MissedPongs int `json:"missedPongs,omitempty"`
+	MissedTicks int `json:"missedTicks,omitempty"`
+	BadFrames   int `json:"badFrames,omitempty"`
 }
 
 // Start is the waterfall of the last start; TotalMs is nil while it lasts.

@@ -41,6 +41,9 @@ func (p *program) doctorCommand(args []string) int {
 
 func (p *program) fix() int {
 	p.print(p.stdout, "┌  OpenClaw doctor")
+	if script, err := parseScript(p.env["EMULATOR_MISBEHAVE"]); err == nil {
+		time.Sleep(time.Duration(script.number("slow-doctor")) * time.Millisecond)
+	}
 	path := p.configPath()
 	if owned(p.stateDir()) {
 		p.print(p.stderr, contention)

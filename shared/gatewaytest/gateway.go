@@ -71,6 +71,7 @@ func (r *run) life() int {
 	r.say("gateway", "starting...")
 	stopSignals := r.signals()
 	defer stopSignals()
+	defer r.count()()
 	r.pause(r.ctx, 220*time.Millisecond)
 	r.say("gateway", "shutdown budget at startup: "+budget)
 	if boots.unclean() >= 3 {
@@ -396,8 +397,8 @@ func (r *run) afterReady() {
 	case <-r.ctx.Done():
 		return
 	}
-	for i := range r.script.number("flood-stderr") {
-		r.warn("flood", "line "+strconv.Itoa(i)+" of a flood that somebody must read")
+	if r.script.has("flood-stderr") {
+		r.flood(r.script.number("flood-stderr"))
 	}
 	if r.script.has("binary-output") {
 		r.print(r.stdout, "\xff\xfe\x00\x01 not UTF-8\r\n\x1b[31mred\x1b[0m\r\nan end without")

@@ -87,8 +87,9 @@ type program struct {
 	release release
 	lost    chan struct{} // closed when nobody reads an output pipe any more
 
-	mu   sync.Mutex // guards writing, and once per lost
-	gone bool
+	mu      sync.Mutex // guards writing, once per lost, and the rest
+	gone    bool
+	printed int // lines
 }
 
 func newProgram(env []string, stdout, stderr io.Writer) *program {
@@ -148,6 +149,7 @@ func (p *program) log(r Record) {
 func (p *program) print(out io.Writer, text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.printed += 1 + strings.Count(text, "\n")
 	if _, err := io.WriteString(out, text+"\n"); err != nil && !p.gone {
 		p.gone = true
 		close(p.lost)

@@ -55,6 +55,7 @@ type program struct {
 	cmd         *exec.Cmd
 	out, errOut *buffer
 	port        int
+	state       string
 	done        chan struct{}
 }
 
@@ -84,7 +85,7 @@ func command(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 
 func launch(t *testing.T, dir string, env ...string) *program {
 	t.Helper()
-	p := &program{t: t, port: freePort(t), out: &buffer{}, errOut: &buffer{}, done: make(chan struct{})}
+	p := &program{t: t, port: freePort(t), state: filepath.Join(dir, "state"), out: &buffer{}, errOut: &buffer{}, done: make(chan struct{})}
 	p.cmd = command(t, dir, env, "gateway", "--port", strconv.Itoa(p.port), "--bind", "loopback", "--allow-unconfigured")
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.errOut
 	p.cmd.WaitDelay = 100 * time.Millisecond // for those that leave a grandchild with the pipe
@@ -378,7 +379,25 @@ func TestMisbehavioursOfTheProcess(t *testing.T) {
 			eventually(t, "the port is closed", func() bool { return p.probe() == 0 })
 		}},
 		{"flood-stderr=2000", func(t *testing.T, p *program) {
-			eventually(t, "the flood", func() bool { return strings.Count(p.errOut.String(), "[flood]") == 2000 })
+			eventually(t, "the flood", func() bool { return strings.Contains(p.errOut.String(), "flood: ended after 2000 lines") })
+			n := 0
+			for line := range strings.Lines(p.errOut.String()) {
+				if strings.HasPrefix(line, "flood: line ") {
+					n++
+					if want := "flood: line " + strconv.Itoa(n) + " of 2000 "; len(line) != gatewaytest.FloodLine || !strings.HasPrefix(line, want) {
+						t.Fatalf("line of %d bytes: %q, want %q", len(line), line, want)
+					}
+				}
+			}
+			if n != 2000 {
+				t.Errorf("lines = %d", n)
+			}
+			var kept string
+			eventually(t, "the count of all lines", func() bool {
+				data, _ := os.ReadFile(gatewaytest.CountFile(p.state, ""))
+				kept = string(data)
+				return kept == strconv.Itoa(strings.Count(p.out.String()+p.errOut.String(), "\n"))
+			})
 		}},
 		{"print-token", func(t *testing.T, p *program) {
 			eventually(t, "the token", func() bool { return strings.Contains(p.errOut.String(), "auth token is tok") })
@@ -410,6 +429,43 @@ func TestFirstLaunchesCrashAndThenOneSucceeds(t *testing.T) {
 		}
 	}
 	launch(t, dir, "EMULATOR_MISBEHAVE=crash-first=2").ready()
+}
+
+// TestCountedLinesAreContiguousToTheEnd: each number once, on stdout and stderr by turns, and the file knows the last one.
+func TestCountedLinesAreContiguousToTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	p := launch(t, dir, "EMULATOR_MISBEHAVE=count-lines=2,slow-stop=50", "GATEHOST_LAUNCH_ID=L1").ready()
+	eventually(t, "some lines", func() bool { return strings.Contains(p.out.String(), "count 20 of L1") })
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	if code := p.exit(); code != 0 {
+		t.Fatalf("exit %d", code)
+	}
+	kept, err := os.ReadFile(gatewaytest.CountFile(filepath.Join(dir, "state"), "L1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := strconv.Atoi(string(kept))
+	if err != nil || last < 20 {
+		t.Fatalf("kept %q: %v", kept, err)
+	}
+	for n := 1; n <= last+1; n++ {
+		odd, even := strings.Count(p.errOut.String(), "count "+strconv.Itoa(n)+" of L1\n"), strings.Count(p.out.String(), "count "+strconv.Itoa(n)+" of L1\n")
+		want := [2]int{(n + 1) % 2, n % 2}
+		if n > last {
+			want = [2]int{}
+		}
+		if got := [2]int{even, odd}; got != want {
+			t.Errorf("line %d of %d is %v times on stdout and stderr, want %v", n, last, got, want)
+		}
+	}
+}
+
+func TestSlowDoctorTakesItsTime(t *testing.T) {
+	began := time.Now()
+	out, err := command(t, t.TempDir(), []string{"EMULATOR_MISBEHAVE=slow-doctor=300"}, "doctor", "--fix", "--yes", "--non-interactive").CombinedOutput()
+	if took := time.Since(began); err != nil || took < 300*time.Millisecond || !strings.Contains(string(out), "Doctor complete") {
+		t.Errorf("%v after %v\n%s", err, took, out)
+	}
 }
 
 func TestUsage(t *testing.T) {

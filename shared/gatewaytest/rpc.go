@@ -203,9 +203,15 @@ func (s *Server) suspension(g *generation) string {
 func (s *Server) suspend(c *conn, call Call) (any, error) {
 	var p struct {
 		RequestID string `json:"requestId"`
+		Drain     bool   `json:"drain"`
 	}
 	if json.Unmarshal(call.Params, &p) != nil || p.RequestID == "" {
 		return nil, invalid("invalid gateway.suspend.prepare params")
+	}
+	busy, has := s.script.after("busy")
+	active := has && time.Since(c.g.began) < busy
+	if active && !p.Drain {
+		return map[string]any{"status": "busy", "reason": "active work", "retryAfterMs": 500, "activeCount": 1, "blockers": blockers()}, nil
 	}
 	s.mu.Lock()
 	if c.g.suspended == "" {
@@ -213,12 +219,23 @@ func (s *Server) suspend(c *conn, call Call) (any, error) {
 	}
 	id := c.g.suspended
 	s.mu.Unlock()
+	if active {
+		s.Broadcast("gateway.suspension", map[string]any{"phase": "draining"})
+		return map[string]any{
+			"status": "draining", "suspensionId": id, "expiresAtMs": time.Now().Add(2 * time.Minute).UnixMilli(), "retryAfterMs": 500,
+			"activeCount": 1, "blockers": blockers(),
+		}, nil
+	}
 	s.Broadcast("gateway.suspension", map[string]any{"phase": "preparing"})
 	s.Broadcast("gateway.suspension", map[string]any{"phase": "prepared"})
 	return map[string]any{
 		"status": "ready", "suspensionId": id, "expiresAtMs": time.Now().Add(2 * time.Minute).UnixMilli(), "activeCount": 0, "blockers": []string{},
 		"writeCustody": []string{},
 	}, nil
+}
+
+func blockers() []map[string]any {
+	return []map[string]any{{"kind": "root-request", "count": 1, "message": "1 active request"}}
 }
 
 func (s *Server) suspendStatus(c *conn, call Call) (any, error) {

@@ -111,7 +111,7 @@ type Listing struct {
 	Broken    []BrokenBundle
 }
 
-// BrokenBundle is a trace that could not be read and was left alone.
+// BrokenBundle is a trace that could not be read and was not removed; Path is where it is now.
 type BrokenBundle struct{ Path, Reason string }
 
 // Inspection is the answer to Inspect; zero figures are unknown.
@@ -136,9 +136,9 @@ type OutputItem interface{ outputItem() }
 // LineBatch is lines in order of arrival, at most 256.
 type LineBatch struct{ Lines []plugin.Line }
 
-// Gap says that output was lost before it could be read; go on from To. Lines are those whose end lies in the gap, of both streams;
-// 0 when nobody counted.
-type Gap struct{ From, To, Bytes, Lines uint64 }
+// Gap says that output was lost before it could be read; go on from To. ToLine is how many lines, of both streams
+// together, ended before To since the launch began: whoever counts what was read knows how many are lost. 0 when nobody counted.
+type Gap struct{ From, To, Bytes, ToLine uint64 }
 
 // Heartbeat says that the stream lives and has nothing new.
 type Heartbeat struct{ Cursor uint64 }

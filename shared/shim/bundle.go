@@ -24,7 +24,7 @@ const (
 	StatusNew       Status = "new"       // no shim ever wrote to it
 	StatusStarting  Status = "starting"  // a shim is at work, the gateway does not run yet
 	StatusRunning   Status = "running"   // under its shim
-	StatusUnwatched Status = "unwatched" // the gateway lives, its shim does not
+	StatusUnwatched Status = "unwatched" // the gateway, or what it left behind when it ended, lives, its shim does not
 	StatusEnded     Status = "ended"     // Exit is nil when nobody saw how
 	StatusFailed    Status = "failed"    // it never came to a gateway
 	StatusBroken    Status = "broken"    // Problem says why; nothing else is set
@@ -95,8 +95,7 @@ func (b *Bundle) read() error {
 	if err := checkLaunchID(b.LaunchID); err != nil {
 		return err
 	}
-	var spec SavedSpec
-	if err := readJSON(filepath.Join(b.Dir, specFile), &spec); err == nil {
+	if spec, err := readSpec(b.Dir); err == nil {
 		b.Spec = &spec
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -139,7 +138,7 @@ func (b *Bundle) judge() error {
 	sameBoot := boot == b.State.BootID
 	b.ShimAlive = sameBoot && b.State.Shim.Alive()
 	gateway := sameBoot && b.State.Gateway.Alive()
-	if b.Exit, err = readExit(b.Dir); err != nil {
+	if b.Exit, err = readExit(b.Dir); err != nil && !b.ShimAlive { // a living shim tells its exit itself
 		return err
 	}
 	switch {
@@ -148,8 +147,8 @@ func (b *Bundle) judge() error {
 		if b.State.Failure != nil {
 			b.Detail = b.State.Failure.Message
 		}
-	case b.Exit != nil:
-		b.Status = StatusEnded
+	case b.Exit != nil && b.ShimAlive:
+		b.Status = StatusEnded // it ends what is left
 	case b.ShimAlive && b.State.Phase == PhaseStarting:
 		b.Status = StatusStarting
 	case b.ShimAlive:
@@ -158,6 +157,10 @@ func (b *Bundle) judge() error {
 		b.Status, b.Detail = StatusUnwatched, fmt.Sprintf("its shim (pid %d) is gone", b.State.Shim.PID)
 	case b.State.Gateway.PID == 0:
 		b.Status, b.Detail = StatusFailed, "its shim ended before there was a gateway"
+	case sameBoot && !b.State.Cleared && b.leftBehind():
+		b.Status = StatusUnwatched
+	case b.Exit != nil:
+		b.Status = StatusEnded
 	case !sameBoot:
 		b.Status, b.Detail = StatusEnded, "ended unseen: the machine was started anew"
 	default:
@@ -166,7 +169,18 @@ func (b *Bundle) judge() error {
 	return nil
 }
 
-// Live reports whether the gateway, or a shim that is about to start it, is believed to exist.
+// leftBehind looks for what a gateway that has ended left alive, and its shim died before it could end that.
+func (b *Bundle) leftBehind() bool {
+	left, err := process.Find(b.State.Tree())
+	if err != nil || len(left) == 0 {
+		return false
+	}
+	b.Detail = fmt.Sprintf("the gateway has ended, but its shim (pid %d) is gone and %d of its processes live, the first is %v",
+		b.State.Shim.PID, len(left), left[0])
+	return true
+}
+
+// Live reports whether the gateway, or what it left behind, or a shim that is about to start it, is believed to exist.
 func (b Bundle) Live() bool {
 	return b.Status == StatusStarting || b.Status == StatusRunning || b.Status == StatusUnwatched
 }
@@ -222,7 +236,7 @@ func (b Bundle) Usage() (process.Usage, error) {
 	return process.Measure(b.State.Tree())
 }
 
-// Signal sends a signal to a gateway whose shim is gone. Errors: ErrEnded, ErrBadSignal.
+// Signal sends a signal to a gateway whose shim is gone, and to its own process only. Errors: ErrEnded, ErrBadSignal.
 func (b Bundle) Signal(name string) error {
 	sig, err := process.ParseSignal(name)
 	if err != nil {
@@ -239,7 +253,7 @@ func (b Bundle) Signal(name string) error {
 }
 
 // StopUnwatched ends a launch whose shim is gone: SIGTERM to the gateway, up to grace of waiting, then the whole tree is killed,
-// found by descent and by EnvMark. It is also the sweep after an end that nobody saw, and idempotent. How the gateway ended
+// found by descent, by EnvMark, by its control group, and by listening sockets that it shares. It is also the sweep after an end that nobody saw, and idempotent. How the gateway ended
 // is not known then. Errors: ErrRunning while the shim lives, ErrSurvived.
 func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped, error) {
 	if b.State == nil {
@@ -253,6 +267,10 @@ func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped
 	}
 	var stopped Stopped
 	gateway, q := b.State.Gateway, b.State.Tree()
+	q.Sockets = &process.Sockets{}
+	if _, err := process.Find(q); err != nil { // notes the sockets while the gateway holds them
+		return Stopped{}, err
+	}
 	if grace > 0 && gateway.Signal(syscall.SIGTERM) == nil {
 		wait, cancel := context.WithTimeout(ctx, grace)
 		err := gateway.WaitGone(wait)
@@ -274,6 +292,7 @@ func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped
 	if err != nil {
 		return stopped, fmt.Errorf("%w: %w", ErrSurvived, err)
 	}
+	_ = b.State.removeGroup() // Remove tries again
 	return stopped, nil
 }
 
@@ -295,6 +314,11 @@ func Remove(dir string) error {
 	}
 	if b.State != nil && filepath.IsAbs(b.State.Socket) && strings.HasSuffix(b.State.Socket, socketSuffix) {
 		os.Remove(b.State.Socket)
+	}
+	if b.State != nil {
+		if err := b.State.removeGroup(); err != nil {
+			return fmt.Errorf("cannot remove launch %s: %w", b.LaunchID, err)
+		}
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("cannot remove launch %s: %w", b.LaunchID, err)

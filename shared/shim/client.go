@@ -72,6 +72,17 @@ func (c *Client) Done() <-chan struct{} { return c.done }
 // Dir is the bundle.
 func (c *Client) Dir() string { return c.dir }
 
+// askHello asks whoever listens at a launch's socket for its state. Errors: ErrShimGone, ErrVersion.
+func askHello(ctx context.Context, launchID, socket string) (State, error) {
+	c := &Client{launchID: launchID, socket: socket}
+	conn, state, err := c.dial(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	conn.Close()
+	return state, nil
+}
+
 // dial opens a connection and shakes hands.
 func (c *Client) dial(ctx context.Context) (net.Conn, State, error) {
 	var d net.Dialer
@@ -180,17 +191,24 @@ func (c *Client) Stop(ctx context.Context, grace time.Duration) (Stopped, error)
 	return *answer.Stopped, nil
 }
 
-// Release tells the shim of an ended gateway that its record was taken, and waits until the shim is gone. The bundle stays.
-// Errors: ErrRunning.
+// Release tells the shim of an ended gateway that its record was taken, and waits until the shim is gone. The bundle stays, and need not
+// be there any more. Errors: ErrRunning.
 func (c *Client) Release(ctx context.Context) error {
-	if _, err := c.call(ctx, "release", Request{Op: OpRelease}); err != nil && !errors.Is(err, ErrShimGone) {
+	conn, state, err := c.dial(ctx)
+	if err == nil {
+		defer conn.Close()
+		stop := context.AfterFunc(ctx, func() { conn.Close() })
+		defer stop()
+		if err = exchange(conn, Request{Op: OpRelease}, &Response{}); err != nil {
+			err = c.failed(ctx, "release", err)
+		}
+	} else if b, openErr := OpenBundle(c.dir); openErr == nil && b.State != nil {
+		state = *b.State // it no longer answers, and may be about to end
+	}
+	if err != nil && !errors.Is(err, ErrShimGone) {
 		return err
 	}
-	b, err := OpenBundle(c.dir)
-	if err != nil || b.State == nil {
-		return err
-	}
-	if err := b.State.Shim.WaitGone(ctx); err != nil {
+	if err := state.Shim.WaitGone(ctx); err != nil {
 		return fmt.Errorf("cannot release launch %s: %w", c.launchID, err)
 	}
 	return nil
@@ -235,7 +253,7 @@ func (w WireItem) item(data []byte) Item {
 	case ItemRecord:
 		return Record{outlog.Record{Offset: w.Offset, Time: time.Unix(0, w.At), Stream: w.Stream, Flags: w.Flags, Data: data}}
 	case ItemGap:
-		return Gap{outlog.Gap{From: w.Offset, To: max(w.To, w.Offset)}}
+		return Gap{outlog.Gap{From: w.Offset, To: max(w.To, w.Offset), ToLine: w.ToLine}}
 	case ItemHeartbeat:
 		return Heartbeat{EndOffset: w.Offset}
 	case ItemEnd:

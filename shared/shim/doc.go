@@ -9,6 +9,13 @@
 //	output-N.log    the bounded log of both pipes (package outlog)
 //	lock            held by the shim for its life
 //	shim.log        the shim's own words, bounded
+//	NAME.broken-T   a file that could not be read at Unix time T, and was written anew from what lives (Mend)
+//
+// A bundle that cannot be read and of which nothing lives is moved to <run_dir>/.broken (SetAside) and never removed.
+//
+// Who belongs to a launch is proved by descent from a process with the recorded pid and start time, by EnvMark in its environment, by
+// being in the control group that the shim made (cgroup v2, known by its inode), and, only when a launch is ended, by a listening socket that it
+// inherited. Where the system has no control groups the shim goes on without and says so in shim.log.
 //
 // The order at a start is what makes it crash-safe: bundle and spec, shim's identity, gateway's identity, and only then is the
 // gateway's program executed. Whatever dies in between leaves a bundle that tells what there is.

@@ -9,4 +9,6 @@ func syncDir(string) error { return nil }
 // Lock is ErrUnsupported here.
 func Lock(string) (*os.File, error) { return nil, ErrUnsupported }
 
+func lockFolder(string) (*os.File, error) { return nil, ErrUnsupported }
+
 func private(string) error { return nil }

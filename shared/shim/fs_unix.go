@@ -26,7 +26,21 @@ func Lock(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock bundle: %w", err)
 	}
+	return flock(f)
+}
+
+// lockFolder is the lock of those who mend a bundle: it lies on the folder itself, since the other one is the shim's.
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock bundle: %w", err)
+	}
+	return flock(f)
+}
+
+func flock(f *os.File) (*os.File, error) {
 	for {
+		var err error
 		switch err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
 		case err == nil:
 			return f, nil

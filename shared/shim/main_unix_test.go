@@ -24,6 +24,9 @@ const patience = 30 * time.Second
 
 var shimPath string //nolint:gochecknoglobals // set once by TestMain
 
+// roles are programs that this test binary can be, chosen by its first argument.
+var roles = map[string]func() int{} //nolint:gochecknoglobals // filled before TestMain runs
+
 func TestMain(m *testing.M) {
 	os.Exit(runTests(m))
 }
@@ -31,6 +34,9 @@ func TestMain(m *testing.M) {
 func runTests(m *testing.M) int {
 	if os.Getenv("SHIM_TEST_STARTER") != "" {
 		return starter()
+	}
+	if len(os.Args) > 1 && roles[os.Args[1]] != nil {
+		return roles[os.Args[1]]()
 	}
 	dir, err := os.MkdirTemp("", "gh")
 	if err != nil {

@@ -283,12 +283,25 @@ func TestAGatewayThatIgnoresTermIsKilledAfterTheGrace(t *testing.T) {
 	}
 }
 
+// stoppedNow reports whether a process has stopped: by /proc where there is one, else by ps.
+func stoppedNow(pid int) bool {
+	if stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat")); err == nil {
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		return strings.HasPrefix(rest, "T")
+	}
+	state, err := exec.Command("ps", "-o", "state=", "-p", strconv.Itoa(pid)).Output()
+	return err == nil && strings.HasPrefix(strings.TrimSpace(string(state)), "T")
+}
+
 func TestAStoppedProcessIsKilled(t *testing.T) {
 	p := newPlace(t)
 	s := start(t, p.options("frozen", "sleep", "600"))
 	if err := s.Client.Signal(deadline(t), "STOP"); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "it is stopped", func() bool { // of two signals at once the kernel delivers the other first
+		return stoppedNow(s.State.Gateway.PID)
+	})
 	stopped, err := s.Client.Stop(deadline(t), 100*time.Millisecond)
 	if err != nil || stopped.Exit.Signal != "SIGKILL" {
 		t.Errorf("Stop = %+v, %v", stopped, err)

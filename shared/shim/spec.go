@@ -58,6 +58,8 @@ type Spec struct {
 	OutputMaxBytes int64 `json:"output_max_bytes,omitempty"`
 	// Labels are the launcher's and given back; no secrets. At most 72.
 	Labels map[string]string `json:"labels,omitempty"`
+	// NoGroup says not to make a control group: the launcher has one for the gateway, as a systemd unit is.
+	NoGroup bool `json:"no_cgroup,omitempty"`
 }
 
 // Validate names all that is wrong with s.
@@ -179,4 +181,16 @@ func (s Spec) saved(now time.Time) SavedSpec {
 	return SavedSpec{
 		LaunchID: s.LaunchID, Hash: s.Hash(), Argv: s.Argv, Cwd: s.Cwd, EnvNames: names, Labels: s.Labels, Created: now,
 	}
+}
+
+// readSpec reads what a bundle keeps of its Spec.
+func readSpec(dir string) (SavedSpec, error) {
+	var s SavedSpec
+	if err := readJSON(filepath.Join(dir, specFile), &s); err != nil {
+		return SavedSpec{}, err
+	}
+	if id := filepath.Base(dir); s.LaunchID != id {
+		return SavedSpec{}, fmt.Errorf("%s is of launch %.80q", specFile, s.LaunchID)
+	}
+	return s, nil
 }

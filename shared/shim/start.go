@@ -101,8 +101,7 @@ func prepare(o StartOptions) error {
 		return fmt.Errorf("cannot create launch bundle: %w", err)
 	}
 	path := filepath.Join(o.BundleDir, specFile)
-	var old SavedSpec
-	switch err := readJSON(path, &old); {
+	switch old, err := readSpec(o.BundleDir); {
 	case err == nil && old.Hash == o.Spec.Hash():
 		return nil
 	case err == nil:

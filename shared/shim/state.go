@@ -41,6 +41,10 @@ type State struct {
 	StartedAt time.Time         `json:"started_at"`
 	Failure   *Failure          `json:"failure,omitempty"`
 	Labels    map[string]string `json:"labels,omitempty"`
+	// Group is the control group of the gateway; nil where there is none, and with an older shim.
+	Group *process.Group `json:"cgroup,omitempty"`
+	// Cleared says that after the end nothing of the tree was left. An older shim never says it.
+	Cleared bool `json:"cleared,omitempty"`
 
 	// What follows changes too often for the disk: it is complete in answers over the socket only.
 	Exit      *Exit  `json:"exit,omitempty"`
@@ -57,9 +61,30 @@ func (s State) Mark() string {
 	return fmt.Sprintf("%s:%d:%s", s.LaunchID, s.Shim.PID, s.Shim.StartTime)
 }
 
-// Tree is every process of the launch, the gateway too: found by descent, and by EnvMark what left it.
+// Tree is every process of the launch, the gateway too: found by descent, and by EnvMark and its control group what left it.
 func (s State) Tree() process.Query {
-	return process.Query{Roots: []process.Identity{s.Gateway}, WithRoots: true, Env: EnvMark + "=" + s.Mark()}
+	return process.Query{
+		Roots: []process.Identity{s.Gateway}, WithRoots: true, Env: EnvMark + "=" + s.Mark(), Group: s.ownGroup(),
+	}
+}
+
+// GroupName is the name of a launch's control group.
+func GroupName(launchID string) string { return "gatehost-" + launchID }
+
+// ownGroup is Group if it can be the launch's: a file must not be able to name another one.
+func (s State) ownGroup() *process.Group {
+	if s.Group == nil || !filepath.IsAbs(s.Group.Path) || filepath.Base(s.Group.Path) != GroupName(s.LaunchID) {
+		return nil
+	}
+	return s.Group
+}
+
+// removeGroup forgets the control group of a launch of which nothing lives.
+func (s State) removeGroup() error {
+	if g := s.ownGroup(); g != nil {
+		return g.Remove()
+	}
+	return nil
 }
 
 // Exit is how the gateway's process ended.

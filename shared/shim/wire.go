@@ -64,6 +64,7 @@ type WireItem struct {
 	Kind   string        `json:"k"`
 	Offset uint64        `json:"o,omitempty"` // rec: of its first byte; gap: from; end, hb: of the end of the output
 	To     uint64        `json:"to,omitempty"`
+	ToLine uint64        `json:"tl,omitempty"` // gap: lines that ended before To; added after the first release of version 1
 	At     int64         `json:"at,omitempty"` // Unix nanoseconds
 	Stream outlog.Stream `json:"s,omitempty"`
 	Flags  uint8         `json:"f,omitempty"`

@@ -49,7 +49,6 @@ func TestGatewayThatMisbehavesEndsInOneClearError(t *testing.T) {
 		{"refuses the token", "refuse-token", "token"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
 			s := newSite(t, emulator(row.misbehave))
 			s.extra = quick
 			s.run()

@@ -58,6 +58,7 @@ func build(dir string) error {
 		"plugins/launcher-launchd": "plugins/launcher-launchd/cmd/launcher-launchd",
 		"plugins/doctor":           "plugins/doctor/cmd/doctor",
 		"protocol-only":            "test/e2e/testdata/protocol-only",
+		"bad-plugin":               "test/e2e/testdata/bad-plugin",
 	} {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, out), "../../"+pkg)
 		if text, err := cmd.CombinedOutput(); err != nil {
@@ -83,6 +84,17 @@ func emulator(misbehave string) gateway {
 	return gateway{command: []string{filepath.Join(bin, "gateway-emulator")}, env: env}
 }
 
+// parallel are the tests that run beside others: most of them wait most of the time.
+var parallel sync.Map
+
+// atOnce lets a test run beside others, whose sites have nothing in common with its own. A test may have several sites.
+func atOnce(t *testing.T) {
+	t.Helper()
+	if _, already := parallel.LoadOrStore(t, true); !already {
+		t.Parallel()
+	}
+}
+
 // site is one host with its own home, port and state, in a directory that names all of its processes.
 type site struct {
 	t      *testing.T
@@ -97,6 +109,7 @@ type site struct {
 
 func newSite(t *testing.T, gw gateway) *site {
 	t.Helper()
+	atOnce(t)
 	dir, err := os.MkdirTemp("", "ghe2e") // short: sockets live under it
 	if err != nil {
 		t.Fatal(err)
@@ -296,6 +309,7 @@ type gatewayStatus struct {
 	Restarts int      `json:"restarts"`
 	LaunchID string   `json:"launchId"`
 	Port     int      `json:"port"`
+	BootID   string   `json:"bootId"`
 	Drift    []string `json:"drift"`
 	UptimeMs *int64   `json:"uptimeMs"`
 	Error    *struct {
@@ -303,6 +317,9 @@ type gatewayStatus struct {
 		Message string `json:"message"`
 		Hint    string `json:"hint"`
 	} `json:"error"`
+	Conditions []struct {
+		Code string `json:"code"`
+	} `json:"conditions"`
 	LastExit *struct {
 		Code   *int   `json:"code"`
 		Signal string `json:"signal"`

@@ -74,8 +74,9 @@ type Plugin struct {
 	User         string            `toml:"user"`
 	Transport    string            `toml:"transport" oneof:"auto_mtls|socket"`
 	StartTimeout time.Duration     `toml:"start_timeout" min:"100ms" max:"10m"`
-	CallTimeout  time.Duration     `toml:"call_timeout" min:"100ms" max:"10m"`
-	Config       json.RawMessage   `toml:"config"` // a JSON object; nil: none
+	CallTimeout  time.Duration     `toml:"call_timeout" min:"100ms" max:"10m"` // 0: the contract's, by method
+	MemoryMax    Size              `toml:"memory_max" min:"16MiB" max:"1TiB"`  // 0: no limit
+	Config       json.RawMessage   `toml:"config"`                             // a JSON object; nil: none
 }
 
 // Gateway is [gateways.NAME].
@@ -148,6 +149,7 @@ type Reconnect struct {
 	Attempts     int           `toml:"attempts" min:"1" max:"10000"`
 	StableAfter  time.Duration `toml:"stable_after" min:"100ms" max:"24h"`
 	AfterCap     string        `toml:"after_cap" oneof:"slow|stop"`
+	Jitter       float64       `toml:"jitter" min:"0" max:"0.9"` // of the delay, to either side
 	SlowInterval time.Duration `toml:"slow_interval" min:"1s" max:"24h"`
 }
 

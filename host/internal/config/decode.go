@@ -82,6 +82,8 @@ func (d *decoder) field(into reflect.Value, tag reflect.StructTag, raw any, key 
 		}
 	case *int:
 		d.integer(v, tag, raw, key)
+	case *float64:
+		d.fraction(v, tag, raw, key)
 	case *Size:
 		d.size(v, tag, raw, key)
 	case *time.Duration:
@@ -137,6 +139,24 @@ func (d *decoder) integer(v *int, tag reflect.StructTag, raw any, key []string) 
 		return
 	}
 	*v = int(n)
+}
+
+// fraction takes whole numbers, too: 0 needs no point.
+func (d *decoder) fraction(v *float64, tag reflect.StructTag, raw any, key []string) {
+	x, ok := raw.(float64)
+	if n, whole := raw.(int64); whole {
+		x, ok = float64(n), true
+	}
+	if !ok {
+		d.wrongType(key, "a number", raw)
+		return
+	}
+	low, high := must(strconv.ParseFloat(tag.Get("min"), 64)), must(strconv.ParseFloat(tag.Get("max"), 64))
+	if !(x >= low && x <= high) { // also NaN
+		d.fault(key, "", "%v is not between %v and %v", x, low, high)
+		return
+	}
+	*v = x
 }
 
 func (d *decoder) size(v *Size, tag reflect.StructTag, raw any, key []string) {

@@ -44,7 +44,7 @@ func (c *Config) fill() {
 }
 
 func newPlugin(name string) *Plugin {
-	return &Plugin{Name: name, Transport: "auto_mtls", StartTimeout: 20 * time.Second, CallTimeout: 10 * time.Second}
+	return &Plugin{Name: name, Transport: "auto_mtls", StartTimeout: 20 * time.Second}
 }
 
 func newGateway(name string) *Gateway {
@@ -54,7 +54,7 @@ func newGateway(name string) *Gateway {
 		Launch: Launch{Profile: "openclaw", Command: []string{"openclaw"}, Grace: 30 * time.Second, OutputMaxSize: 8 << 20},
 		Ready:  Ready{NoProgress: 90 * time.Second, Timeout: 8 * time.Minute, Interval: 200 * time.Millisecond},
 		Reconnect: Reconnect{
-			Base: time.Second, Max: 30 * time.Second, Attempts: 10, StableAfter: time.Minute, AfterCap: "slow", SlowInterval: 5 * time.Minute,
+			Base: time.Second, Max: 30 * time.Second, Attempts: 10, StableAfter: time.Minute, AfterCap: "slow", SlowInterval: 5 * time.Minute, Jitter: 0.1,
 		},
 		Liveness: Liveness{
 			Ping: 30 * time.Second, PongTimeout: 15 * time.Second, Silence: 180 * time.Second,
@@ -62,7 +62,7 @@ func newGateway(name string) *Gateway {
 		},
 		Restart: Restart{
 			Cooldown: 2500 * time.Millisecond, Debounce: 2 * time.Second, ReloadDebounce: 1200 * time.Millisecond,
-			ReloadSettle: 1500 * time.Millisecond, ReloadMinAge: 8 * time.Second,
+			ReloadSettle: 5 * time.Second, ReloadMinAge: 8 * time.Second,
 		},
 		Repair: Repair{Mode: "auto", Restore: "none"},
 	}

@@ -12,11 +12,7 @@ import (
 var unimplemented = []string{
 	"control.tcp", "control.token_file",
 	"metrics.enabled",
-	"plugins.*.sandbox", "plugins.*.user", "plugins.*.transport", "plugins.*.call_timeout",
-	"gateways.*.launch.hooks",
-	"gateways.*.liveness.pong_timeout",
-	"gateways.*.restart.cooldown", "gateways.*.restart.debounce", "gateways.*.restart.reload_debounce",
-	"gateways.*.restart.reload_settle", "gateways.*.restart.reload_min_age",
+	"plugins.*.sandbox", "plugins.*.user", "plugins.*.transport",
 	"gateways.*.repair.restore",
 }
 

@@ -136,15 +136,27 @@ func (d *decoder) checkStateDirs(c *Config) {
 		if dir == "" {
 			continue
 		}
-		if real, err := filepath.EvalSymlinks(dir); err == nil {
-			dir = real
-		}
+		dir = realPath(dir)
 		if other, taken := owner[filepath.Clean(dir)]; taken {
 			d.fault([]string{"gateways", name, "launch", "state_dir"}, "give each gateway a state_dir of its own",
 				"%s is the state directory of gateway %q, too", dir, other)
 			continue
 		}
 		owner[filepath.Clean(dir)] = name
+	}
+}
+
+// realPath is where a path leads, as far as it exists: the directory itself may be made by the first start.
+func realPath(path string) string {
+	rest := ""
+	for at := filepath.Clean(path); ; at = filepath.Dir(at) {
+		if real, err := filepath.EvalSymlinks(at); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if at == filepath.Dir(at) {
+			return path
+		}
+		rest = filepath.Join(filepath.Base(at), rest)
 	}
 }
 

@@ -31,7 +31,7 @@ func toTree(v reflect.Value) map[string]any {
 	out := map[string]any{}
 	for name, f := range tagged(v.Type()) {
 		field := v.FieldByIndex(f.Index)
-		if field.IsZero() && field.Kind() != reflect.Bool {
+		if field.IsZero() && field.Kind() != reflect.Bool && field.Kind() != reflect.Float64 {
 			continue
 		}
 		if value, ok := treeValue(field); ok {

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // ErrStopped is returned by Do and Call when the engine no longer runs.
@@ -37,7 +38,9 @@ type Engine struct {
 	waterfall Waterfall
 	ops       map[lifecycle.OpID]context.CancelFunc
 	watches   map[lifecycle.LaunchID]*watch
-	last      *watch // the newest watch, kept for diagnosis and last exit after its launch is over
+	last      *watch                      // the newest watch, kept for diagnosis and last exit after its launch is over
+	read      map[lifecycle.LaunchID]bool // launches whose output was opened here
+	rests     chan struct{}               // holds one token while a rest is read: one that was cancelled may still be at it
 	sessions  map[lifecycle.SessionID]Session
 	replies   map[lifecycle.CommandID]chan lifecycle.Outcome
 	commands  lifecycle.CommandID
@@ -74,6 +77,8 @@ func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *E
 		state:    lifecycle.New(),
 		ops:      map[lifecycle.OpID]context.CancelFunc{},
 		watches:  map[lifecycle.LaunchID]*watch{},
+		read:     map[lifecycle.LaunchID]bool{},
+		rests:    make(chan struct{}, mutant.Or(mutant.RestsAtOnce, 9, 1)), // one reader of rests at a time
 		sessions: map[lifecycle.SessionID]Session{},
 		replies:  map[lifecycle.CommandID]chan lifecycle.Outcome{},
 	}
@@ -158,22 +163,46 @@ func (e *Engine) publish(now time.Time) {
 // Snapshot is the state after the last step. Safe from any goroutine.
 func (e *Engine) Snapshot() Snapshot { return *e.snap.Load() }
 
+// Autostart is Start by the host itself. It does nothing when a command was given before, and its outcome is superseded then.
+// With adopt it only takes up what runs already.
+func (e *Engine) Autostart(ctx context.Context, adopt bool) (lifecycle.Outcome, error) {
+	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
+		return lifecycle.StartRequested{Command: id, Auto: true, Adopt: adopt}
+	})
+}
+
 // Start gives the command to start and waits for its outcome. Like Stop and Restart it fails with ErrStopped after Run
 // returned, or with the cause of ctx; the command goes on all the same.
 func (e *Engine) Start(ctx context.Context) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.StartRequested{Command: id} })
 }
 
-// Stop ends the gateway; now kills it without the grace.
-func (e *Engine) Stop(ctx context.Context, now bool) (lifecycle.Outcome, error) {
+// How is how a gateway is stopped.
+type How struct {
+	Now   bool // kill it without the grace
+	Drain bool // let work in flight end first
+}
+
+// Stop ends the gateway.
+func (e *Engine) Stop(ctx context.Context, how How) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
-		return lifecycle.StopRequested{Command: id, Now: now}
+		return lifecycle.StopRequested{Command: id, Now: how.Now, Drain: how.Drain}
 	})
 }
 
-// Restart ends the gateway and starts it again.
-func (e *Engine) Restart(ctx context.Context) (lifecycle.Outcome, error) {
-	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.RestartRequested{Command: id} })
+// Restart ends the gateway and starts it again. With a delay it waits so long for further wishes of the kind first, and starts nothing that
+// is down.
+func (e *Engine) Restart(ctx context.Context, delay time.Duration) (lifecycle.Outcome, error) {
+	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
+		return lifecycle.RestartRequested{Command: id, Delay: delay}
+	})
+}
+
+// Reload makes the gateway read its configuration again, within its process where its release can, by a restart where not.
+func (e *Engine) Reload(ctx context.Context, delay time.Duration) (lifecycle.Outcome, error) {
+	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
+		return lifecycle.ReloadRequested{Command: id, Delay: delay}
+	})
 }
 
 func (e *Engine) do(ctx context.Context, input func(lifecycle.CommandID) lifecycle.Input) (lifecycle.Outcome, error) {
@@ -210,6 +239,9 @@ func (e *Engine) Session() (Session, bool) {
 func (e *Engine) send(ctx context.Context, in lifecycle.Input) { e.deliver(ctx, message{in: in}) }
 
 func (e *Engine) deliver(ctx context.Context, m message) bool {
+	if ctx.Err() != nil { // select would toss a coin
+		return false
+	}
 	select {
 	case e.inbox <- m:
 		return true

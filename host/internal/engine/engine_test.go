@@ -24,7 +24,11 @@ func mustDo(t *testing.T, do func(context.Context) (lc.Outcome, error), want lc.
 }
 
 func stopIt(e *engine.Engine) func(context.Context) (lc.Outcome, error) {
-	return func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, false) }
+	return func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, engine.How{}) }
+}
+
+func restartIt(e *engine.Engine) func(context.Context) (lc.Outcome, error) {
+	return func(ctx context.Context) (lc.Outcome, error) { return e.Restart(ctx, 0) }
 }
 
 func TestStartRunsAndStopLeavesNothing(t *testing.T) {
@@ -106,7 +110,7 @@ func TestStopDuringLaunchEndsTheLateProcess(t *testing.T) { // B034
 		synctest.Wait()
 		stopped := make(chan lc.Outcome, 1)
 		go func() {
-			o, _ := e.Stop(t.Context(), false)
+			o, _ := e.Stop(t.Context(), engine.How{})
 			stopped <- o
 		}()
 		synctest.Wait()
@@ -184,7 +188,7 @@ func TestForeignGatewayIsAttachedAndNeverSignalled(t *testing.T) {
 		if got := e.Snapshot().State.Owner(); got != lc.OwnerAttached {
 			t.Fatalf("owner = %s", got)
 		}
-		mustDo(t, e.Restart, lc.OutcomeFailed)
+		mustDo(t, restartIt(e), lc.OutcomeFailed)
 		mustDo(t, stopIt(e), lc.OutcomeApplied)
 		if s.launches != 0 || s.stops != 0 {
 			t.Errorf("launches = %d, stops = %d, want none", s.launches, s.stops)
@@ -244,7 +248,7 @@ func TestRestartDuringLaunchIsDeferredThenApplied(t *testing.T) { // B231, B233
 		go func() { _, _ = e.Start(t.Context()) }()
 		synctest.Wait()
 		restarted := make(chan lc.Outcome, 1)
-		go func() { o, _ := e.Restart(t.Context()); restarted <- o }()
+		go func() { o, _ := e.Restart(t.Context(), 0); restarted <- o }()
 		synctest.Wait()
 		close(s.LaunchBlocks)
 		if o := <-restarted; o.Kind != lc.OutcomeDeferred || s.count(&s.launches) != 2 || s.alive() != 1 {
@@ -316,7 +320,7 @@ func TestAdoptedGatewayKeepsItsPortAndItsDriftIsShown(t *testing.T) {
 			t.Errorf("state = %+v, dialled %d", got, s.dialled)
 		}
 		s.labels = nil
-		mustDo(t, e.Restart, lc.OutcomeApplied)
+		mustDo(t, restartIt(e), lc.OutcomeApplied)
 		if got := e.Snapshot().State; got.Adopted || s.dialled != 0 || got.Drift != nil || len(got.Conditions) != 0 {
 			t.Errorf("after a restart: %+v, dialled %d", got, s.dialled)
 		}
@@ -372,6 +376,61 @@ func TestEndOfAnUnwatchedGatewayIsSeen(t *testing.T) {
 		synctest.Wait()
 		if got := e.Snapshot().State; got.Public() != lc.Running || s.launches != 2 || got.Restarts != 1 {
 			t.Errorf("%s, launches %d, restarts %d", got.Public(), s.launches, got.Restarts)
+		}
+	})
+}
+
+// TestLastLinesOfAGatewayThatEndedWithoutAHostAreRead: the next host reads them before it forgets the launch, and once.
+func TestLastLinesOfAGatewayThatEndedWithoutAHostAreRead(t *testing.T) {
+	for _, phase := range []launcher.Phase{launcher.PhaseEnded, launcher.PhaseUnwatched} {
+		t.Run(phase.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScene()
+				old := &proc{items: make(chan launcher.OutputItem, 16), exited: make(chan struct{}), lost: make(chan struct{}, 1), offline: true}
+				old.items <- &launcher.LineBatch{Lines: []plugin.Line{{Text: "its last words"}}}
+				s.procs["of an earlier host"] = old
+				if phase == launcher.PhaseEnded {
+					old.end(plugin.Exit{Signal: "SIGKILL", Known: true})
+				} else {
+					old.unwatched = true
+				}
+				e := begin(t, s, lc.DefaultPolicy())
+				mustDo(t, e.Start, lc.OutcomeApplied)
+				synctest.Wait() // a launch is released beside everything else
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if len(s.feeds) != 1 || s.feeds[0] != "its last words" || s.launches != 1 {
+					t.Errorf("lines = %q, launches = %d", s.feeds, s.launches)
+				}
+				if _, kept := s.procs["of an earlier host"]; kept {
+					t.Error("the launch that is over is kept")
+				}
+			})
+		})
+	}
+}
+
+func TestReloadAsksTheGatewayAndFallsBackToARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		time.Sleep(time.Minute)
+		done := make(chan lc.Outcome, 1)
+		go func() {
+			o, _ := e.Reload(t.Context(), 0)
+			done <- o
+		}()
+		synctest.Wait()
+		s.closeSessions(engine.SessionEnd{Code: 1012, Announce: lc.AnnounceRestart, Expected: time.Second})
+		if o := <-done; o.Kind != lc.OutcomeApplied || s.launches != 1 || s.reloads != 1 {
+			t.Errorf("outcome %+v, launches %d, reloads %d", o, s.launches, s.reloads)
+		}
+		s.ReloadErr = fault.New(fault.Unsupported, "no way")
+		time.Sleep(time.Minute)
+		o, err := e.Reload(t.Context(), 0)
+		if err != nil || o.Kind != lc.OutcomeApplied || s.launches != 2 {
+			t.Errorf("outcome %+v, %v, launches %d", o, err, s.launches)
 		}
 	})
 }

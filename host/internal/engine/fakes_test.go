@@ -25,6 +25,7 @@ type scene struct {
 	stops    int
 	opens    int
 	repairs  int
+	reloads  int
 	discards []lc.LaunchID
 	changes  []engine.Change
 	dialled  int               // port of the newest session
@@ -40,6 +41,7 @@ type scene struct {
 	Holder       lc.Holder
 	Diagnosis    engine.Diagnosis
 	RepairErr    error
+	ReloadErr    error
 	PanicIn      string
 
 	live map[*session]engine.SessionEvents
@@ -52,6 +54,8 @@ type proc struct {
 	lost   chan struct{} // the shim dies
 	exit   plugin.Exit
 	dead   bool
+
+	offline, unwatched bool // its output is what is there; its shim is gone
 }
 
 func newScene() *scene {
@@ -60,9 +64,24 @@ func newScene() *scene {
 
 func (s *scene) ports() engine.Ports {
 	return engine.Ports{
-		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Output: s, Medic: medic{s}, Observer: s,
+		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Hooks: nothing{}, Manners: manners{s}, Output: s, Medic: medic{s}, Observer: s,
 	}
 }
+
+type nothing struct{}
+
+func (nothing) Run(context.Context) error { return nil }
+
+type manners struct{ s *scene }
+
+func (m manners) Reload(_ context.Context, _ engine.Session, _ lc.LaunchID) error {
+	m.s.mu.Lock()
+	defer m.s.mu.Unlock()
+	m.s.reloads++
+	return m.s.ReloadErr
+}
+
+func (m manners) Drain(context.Context, engine.Session) error { return nil }
 
 type servicesOK struct{}
 
@@ -153,6 +172,9 @@ func (s *scene) instance(id string) launcher.Instance {
 	if s.phase != 0 {
 		i.Phase = s.phase
 	}
+	if p.unwatched {
+		i.Phase = launcher.PhaseUnwatched
+	}
 	if p.dead {
 		i.Phase, i.Exit = launcher.PhaseEnded, &p.exit
 	}
@@ -204,6 +226,9 @@ func (s *scene) Output(ctx context.Context, req launcher.OutputRequest, sink fun
 			}
 			continue
 		default:
+		}
+		if p.offline && !p.dead {
+			return nil
 		}
 		select {
 		case item := <-p.items:

@@ -11,6 +11,12 @@ func opOf(in lifecycle.Input) (lifecycle.OpID, bool) {
 		return in.Op, true
 	case lifecycle.PortProbed:
 		return in.Op, true
+	case lifecycle.HooksDone:
+		return in.Op, true
+	case lifecycle.Reloaded:
+		return in.Op, true
+	case lifecycle.Drained:
+		return in.Op, true
 	case lifecycle.LaunchPrepared:
 		return in.Op, true
 	case lifecycle.Launched:
@@ -33,7 +39,7 @@ func opOf(in lifecycle.Input) (lifecycle.OpID, bool) {
 		return in.Op, true
 	case lifecycle.TimerFired:
 		return in.Op, true
-	case lifecycle.StartRequested, lifecycle.StopRequested, lifecycle.RestartRequested, lifecycle.ProcessExited, lifecycle.WatchLost,
+	case lifecycle.StartRequested, lifecycle.StopRequested, lifecycle.RestartRequested, lifecycle.ReloadRequested, lifecycle.ProcessExited, lifecycle.WatchLost,
 		lifecycle.OutputSeen, lifecycle.SymptomSeen, lifecycle.SessionClosed, lifecycle.SessionAlive:
 		return 0, false
 	default:
@@ -51,6 +57,15 @@ func withOp(in lifecycle.Input, op lifecycle.OpID) lifecycle.Input {
 		in.Op = op
 		return in
 	case lifecycle.PortProbed:
+		in.Op = op
+		return in
+	case lifecycle.HooksDone:
+		in.Op = op
+		return in
+	case lifecycle.Reloaded:
+		in.Op = op
+		return in
+	case lifecycle.Drained:
 		in.Op = op
 		return in
 	case lifecycle.LaunchPrepared:
@@ -77,7 +92,7 @@ func withOp(in lifecycle.Input, op lifecycle.OpID) lifecycle.Input {
 	case lifecycle.Repaired:
 		in.Op = op
 		return in
-	case lifecycle.StartRequested, lifecycle.StopRequested, lifecycle.RestartRequested, lifecycle.ProcessExited, lifecycle.WatchLost,
+	case lifecycle.StartRequested, lifecycle.StopRequested, lifecycle.RestartRequested, lifecycle.ReloadRequested, lifecycle.ProcessExited, lifecycle.WatchLost,
 		lifecycle.OutputSeen, lifecycle.SymptomSeen, lifecycle.SessionClosed, lifecycle.SessionAlive, lifecycle.SessionOpened,
 		lifecycle.SessionRefused, lifecycle.TimerFired: // made with their operation, or without one
 		return in

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 )
@@ -21,13 +24,16 @@ const (
 	sessionDeadline  = 45 * time.Second
 	diagnoseDeadline = 5 * time.Minute
 	repairDeadline   = 15 * time.Minute
+	hooksDeadline    = 2 * time.Hour   // each hook has its own
+	drainDeadline    = 6 * time.Minute // OpenClaw's own drain takes up to 325 s (gateway-facts.md §4)
 )
 
 // perform starts one effect. Operations run beside the loop and answer by an input.
 func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	switch eff := eff.(type) {
 	case lifecycle.Recover:
-		e.run(ctx, eff.Op, shortDeadline, eff, e.recoverOwn)
+		read := maps.Clone(e.read) // the owner's, and this runs beside it
+		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input { return e.recoverOwn(ctx, read) })
 	case lifecycle.ClearServices:
 		e.run(ctx, eff.Op, servicesDeadline, eff, func(ctx context.Context) lifecycle.Input {
 			err := e.ports.Services.Clear(ctx)
@@ -35,6 +41,29 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 		})
 	case lifecycle.ProbePort:
 		e.run(ctx, eff.Op, shortDeadline, eff, e.probePort)
+	case lifecycle.RunHooks:
+		e.run(ctx, eff.Op, hooksDeadline, eff, func(ctx context.Context) lifecycle.Input {
+			err := e.ports.Hooks.Run(ctx)
+			return lifecycle.HooksDone{Result: resultOf(err), Problem: ProblemOf(err)}
+		})
+	case lifecycle.Reload:
+		s := e.sessions[eff.Session]
+		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input {
+			err := ErrNotConnected
+			if s != nil {
+				err = e.ports.Manners.Reload(ctx, s, eff.Launch)
+			}
+			return lifecycle.Reloaded{Result: resultOf(err), Problem: ProblemOf(err)}
+		})
+	case lifecycle.Drain:
+		s := e.sessions[eff.Session]
+		e.run(ctx, eff.Op, drainDeadline, eff, func(ctx context.Context) lifecycle.Input {
+			err := ErrNotConnected
+			if s != nil {
+				err = e.ports.Manners.Drain(ctx, s)
+			}
+			return lifecycle.Drained{Problem: ProblemOf(err)}
+		})
 	case lifecycle.PrepareLaunch:
 		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input {
 			id, err := e.ports.Launches.Prepare(ctx)
@@ -75,7 +104,7 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	case lifecycle.CloseSession:
 		e.closeSession(eff.Session)
 	case lifecycle.Release:
-		e.release(ctx, eff.Launch)
+		e.release(ctx, mutant.Or(mutant.NotReleased, "", eff.Launch))
 	case lifecycle.Reply: // see step: answered after everything else
 	case lifecycle.Ignored:
 		e.log.Debug("input ignored", "reason", eff.Reason)
@@ -84,8 +113,13 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	}
 }
 
-// settle forgets an operation that has answered.
+// settle forgets an operation that has answered, and with Recovered the launches of which there is no trace any more.
 func (e *Engine) settle(in lifecycle.Input) {
+	if r, ok := in.(lifecycle.Recovered); ok && r.Result == lifecycle.OK {
+		maps.DeleteFunc(e.read, func(id lifecycle.LaunchID, _ bool) bool {
+			return e.watches[id] == nil && !slices.ContainsFunc(r.Instances, func(i lifecycle.Instance) bool { return i.Launch == id })
+		})
+	}
 	op, ok := opOf(in)
 	if !ok {
 		return
@@ -98,12 +132,14 @@ func (e *Engine) settle(in lifecycle.Input) {
 
 // run performs an operation beside the loop. It answers exactly once, also when the port panics.
 func (e *Engine) run(ctx context.Context, op lifecycle.OpID, limit time.Duration, eff lifecycle.Effect, f func(context.Context) lifecycle.Input) {
-	opCtx, cancel := context.WithTimeout(ctx, limit)
+	opCtx, cancel := context.WithTimeout(ctx, mutant.Or(mutant.NoDeadline, 1<<62, limit))
 	e.ops[op] = cancel
 	e.tasks.Go(func() {
 		defer cancel()
 		in := e.guarded(opCtx, eff, f)
-		e.send(ctx, withOp(in, op))
+		for range mutant.Or(mutant.AnsweredTwice, 2, 1) {
+			e.send(ctx, withOp(in, op))
+		}
 	})
 }
 
@@ -126,6 +162,12 @@ func failed(eff lifecycle.Effect, p lifecycle.Problem) lifecycle.Input {
 		return lifecycle.ServicesCleared{Result: lifecycle.Failed, Problem: p}
 	case lifecycle.ProbePort:
 		return lifecycle.PortProbed{Holder: lifecycle.HolderStranger, Problem: p}
+	case lifecycle.RunHooks:
+		return lifecycle.HooksDone{Result: lifecycle.Failed, Problem: p}
+	case lifecycle.Reload:
+		return lifecycle.Reloaded{Result: lifecycle.Unknown, Problem: p}
+	case lifecycle.Drain:
+		return lifecycle.Drained{Problem: p}
 	case lifecycle.PrepareLaunch:
 		return lifecycle.LaunchPrepared{Result: lifecycle.Failed, Problem: p}
 	case lifecycle.Launch:
@@ -174,7 +216,8 @@ func (e *Engine) probePort(ctx context.Context) lifecycle.Input {
 	return lifecycle.PortProbed{Holder: holder, Problem: problem}
 }
 
-func (e *Engine) recoverOwn(ctx context.Context) lifecycle.Input {
+// recoverOwn finds the launches of this gateway. What one of them wrote last, and no host has read, is read now: it is forgotten next.
+func (e *Engine) recoverOwn(ctx context.Context, read map[lifecycle.LaunchID]bool) lifecycle.Input {
 	listing, err := e.ports.Launcher.List(ctx, e.name)
 	if err != nil {
 		return lifecycle.Recovered{Result: lifecycle.Failed, Problem: ProblemOf(err)}
@@ -184,7 +227,7 @@ func (e *Engine) recoverOwn(ctx context.Context) lifecycle.Input {
 	}
 	r := lifecycle.Recovered{Result: lifecycle.OK}
 	for _, inst := range listing.Instances {
-		if inst.Gateway != e.name {
+		if inst.Gateway != e.name && !mutant.On(mutant.StrangerTaken) {
 			continue
 		}
 		if inst.Live() {
@@ -194,6 +237,9 @@ func (e *Engine) recoverOwn(ctx context.Context) lifecycle.Input {
 			} else if !errors.Is(err, fault.ErrNotFound) {
 				return lifecycle.Recovered{Result: lifecycle.Failed, Problem: ProblemOf(err)}
 			}
+		}
+		if (inst.Phase == launcher.PhaseEnded || inst.Phase == launcher.PhaseUnwatched) && !read[lifecycle.LaunchID(inst.LaunchID)] {
+			e.rest(ctx, inst.LaunchID)
 		}
 		found := instanceOf(inst)
 		if found.Live {

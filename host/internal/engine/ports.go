@@ -19,6 +19,8 @@ type Ports struct {
 	Probe    Probe
 	Launches Launches
 	Sessions Sessions
+	Hooks    Hooks
+	Manners  Manners
 	Output   OutputOpener
 	Medic    Medic
 	Observer Observer
@@ -41,6 +43,21 @@ type Probe interface {
 	// Ready says whether a connect would have a chance.
 	// Port 0 is the configured one.
 	Ready(ctx context.Context, port int) lifecycle.Readiness
+}
+
+// Hooks runs the operator's programs before a launch.
+type Hooks interface {
+	// Run fails when one that is required does; when it returns, nothing of them runs any more.
+	Run(ctx context.Context) error
+}
+
+// Manners are what can be asked of a gateway politely, depending on its release.
+type Manners interface {
+	// Reload asks it to restart within its process. Launch is "" for a gateway that is not ours: nothing but a call may be used then.
+	// fault.Unsupported: this release knows no way.
+	Reload(ctx context.Context, s Session, launch lifecycle.LaunchID) error
+	// Drain asks it to take no more work and waits until what is in flight has ended.
+	Drain(ctx context.Context, s Session) error
 }
 
 // Launches makes launch identities durable and builds what is to be launched under them.
@@ -93,8 +110,13 @@ type SessionStats struct {
 	Protocol    int
 	ConnID      string
 	Scopes      []string
+	Methods     []string // that the gateway advertised
 	LastFrameAt time.Time
 	RTT         time.Duration
+	MissedPongs int // pings without an answer in time
+	Unanswered  int // of them, in a row up to now
+	MissedTicks int // tick intervals without any frame
+	BadFrames   int // frames that made no sense
 }
 
 // Refused is why a session could not be opened.

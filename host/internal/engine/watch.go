@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -63,7 +64,7 @@ func (e *Engine) watch(ctx context.Context, eff lifecycle.Watch) {
 	before := e.last
 	watchCtx, cancel := context.WithCancel(ctx)
 	w := &watch{launch: eff.Launch, cancel: cancel, closed: make(chan struct{})}
-	e.watches[eff.Launch], e.last = w, w
+	e.watches[eff.Launch], e.last, e.read[eff.Launch] = w, w, true
 	e.tasks.Go(func() {
 		defer close(w.closed)
 		defer cancel()
@@ -131,7 +132,7 @@ func (e *Engine) follow(ctx context.Context, w *watch) {
 	for ctx.Err() == nil {
 		var end *launcher.End
 		err := e.ports.Launcher.Output(ctx, launcher.OutputRequest{
-			LaunchID: string(w.launch), Cursor: out.Cursor(), Follow: true,
+			LaunchID: string(w.launch), Cursor: mutant.Or(mutant.CursorIgnored, 0, out.Cursor()), Follow: true,
 		}, func(item launcher.OutputItem) error {
 			if x, ok := item.(*launcher.End); ok {
 				end = x
@@ -150,6 +151,31 @@ func (e *Engine) follow(ctx context.Context, w *watch) {
 			return
 		}
 		pause(ctx, rewatchDelay)
+	}
+}
+
+// rest reads what is left of the output of a launch that nobody will follow any more: it ended, or lost its shim, while there was no
+// host. It comes before anything of the next launch, and takes no longer than finishBound.
+func (e *Engine) rest(ctx context.Context, launch string) {
+	ctx, cancel := context.WithTimeout(ctx, finishBound)
+	defer cancel()
+	if ctx.Err() != nil {
+		return
+	}
+	select {
+	case e.rests <- struct{}{}: // two readers of one output would tell its lines twice
+		defer func() { <-e.rests }()
+	case <-ctx.Done():
+		return
+	}
+	out := e.openOutput(ctx, lifecycle.LaunchID(launch))
+	defer out.Close()
+	err := e.ports.Launcher.Output(ctx, launcher.OutputRequest{LaunchID: launch, Cursor: out.Cursor()}, func(item launcher.OutputItem) error {
+		return out.Feed(ctx, item)
+	})
+	out.Drained(ctx)
+	if err != nil || ctx.Err() != nil {
+		e.log.Warn("cannot read the last lines of a gateway that ended without a host", "launch", launch, "error", errors.Join(err, ctx.Err()))
 	}
 }
 

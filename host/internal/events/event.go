@@ -51,7 +51,19 @@ type Sized interface{ EventSize() int }
 
 // Line is Data about a line of output that knows its place, so that a log knows how far each launch was read.
 type Line interface {
-	OutputPlace() (launch string, cursor uint64)
+	// OutputPlace is the launch, the place after the line, and how many lines of the launch ended up to there; 0: not known.
+	OutputPlace() (launch string, cursor, line uint64)
+	// IsGap reports whether there is no line, only a place where some are lost.
+	IsGap() bool
+}
+
+// IsLine reports whether an event is a line of output, as opposed to a gap in it.
+func (e Event) IsLine() bool {
+	if e.Type != GatewayOutput {
+		return false
+	}
+	l, ok := e.Data.(Line)
+	return !ok || !l.IsGap()
 }
 
 // base is what an event takes in memory besides its Data, and what is assumed of Data that does not tell.

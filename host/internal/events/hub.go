@@ -124,7 +124,9 @@ func (h *Hub) keep(e Event) {
 	}
 	size := e.size()
 	if h.waiting+size > limit {
-		h.unstored[e.Gateway]++
+		if e.IsLine() {
+			h.unstored[e.Gateway]++
+		}
 		return
 	}
 	h.unsaved = append(h.unsaved, e)
@@ -153,7 +155,7 @@ func (h *Hub) Complete() uint64 {
 	return h.evicted()
 }
 
-// Unstored counts, by gateway, the events that the log never got since it was too far behind.
+// Unstored counts, by gateway, the lines of output that the log never got since it was too far behind.
 func (h *Hub) Unstored() map[string]uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()

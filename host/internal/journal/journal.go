@@ -150,10 +150,11 @@ func (j *Journal) learn(line []byte) {
 		Data    struct {
 			LaunchID string `json:"launchId"`
 			Cursor   uint64 `json:"cursor"`
+			Line     uint64 `json:"line"`
 		} `json:"data"`
 	}
-	if json.Unmarshal(line, &l) == nil && l.Data.LaunchID != "" {
-		j.outputs[l.Data.LaunchID] = place{l.Gateway, max(l.Data.Cursor, j.outputs[l.Data.LaunchID].Cursor)}
+	if json.Unmarshal(line, &l) == nil && l.Data.LaunchID != "" && l.Data.Cursor >= j.outputs[l.Data.LaunchID].Cursor {
+		j.outputs[l.Data.LaunchID] = place{l.Gateway, l.Data.Cursor, l.Data.Line}
 	}
 }
 
@@ -249,16 +250,18 @@ func (j *Journal) store(e events.Event) {
 	if e.Type != events.GatewayOutput {
 		return
 	}
-	j.stored[e.Gateway]++
+	if e.IsLine() {
+		j.stored[e.Gateway]++
+	}
 	if l, ok := e.Data.(events.Line); ok {
-		launch, cursor := l.OutputPlace()
-		j.outputs[launch] = place{e.Gateway, cursor}
+		launch, cursor, line := l.OutputPlace()
+		j.outputs[launch] = place{e.Gateway, cursor, line}
 	}
 }
 
 func (j *Journal) drop(batch []events.Event) {
 	for _, e := range batch {
-		if e.Type == events.GatewayOutput {
+		if e.IsLine() {
 			j.dropped[e.Gateway]++
 		}
 	}
@@ -370,11 +373,12 @@ func (j *Journal) Last() uint64 {
 	return j.last
 }
 
-// Output is the place up to which the output of a launch is stored; 0 when none of it is.
-func (j *Journal) Output(launch string) uint64 {
+// Output is the place up to which the output of a launch is stored, 0 when none of it is, and how many lines ended up to there.
+func (j *Journal) Output(launch string) (cursor, line uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.outputs[launch].Cursor
+	p := j.outputs[launch]
+	return p.Cursor, p.Line
 }
 
 // Forget lets go of a launch whose output is over.

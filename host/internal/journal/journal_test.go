@@ -24,10 +24,12 @@ type line struct {
 	text   string
 }
 
-func (l line) OutputPlace() (string, uint64) { return l.launch, l.cursor }
+func (l line) OutputPlace() (string, uint64, uint64) { return l.launch, l.cursor, l.cursor / 10 }
+
+func (l line) IsGap() bool { return l.text == "" }
 
 func (l line) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]any{"launchId": l.launch, "cursor": l.cursor, "text": l.text})
+	return json.Marshal(map[string]any{"launchId": l.launch, "cursor": l.cursor, "line": l.cursor / 10, "text": l.text})
 }
 
 var epoch = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -53,6 +55,14 @@ func open(t *testing.T, dir string, o journal.Options) *journal.Journal {
 	return j
 }
 
+func outputOf(j *journal.Journal, launch string) uint64 {
+	cursor, line := j.Output(launch)
+	if line != cursor/10 {
+		return 1<<63 + line // not the line of the place
+	}
+	return cursor
+}
+
 func cursors(t *testing.T, r journal.Reader, after uint64) []uint64 {
 	t.Helper()
 	var out []uint64
@@ -68,7 +78,7 @@ func cursors(t *testing.T, r journal.Reader, after uint64) []uint64 {
 func TestWhatWasWrittenIsReadAgainByTheNextHost(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	j := open(t, dir, journal.Options{Host: "1.0.0"})
-	if j.Last() != 0 || j.Oldest() != 0 || j.Output("a") != 0 {
+	if j.Last() != 0 || j.Oldest() != 0 || outputOf(j, "a") != 0 {
 		t.Error("an empty journal is not empty")
 	}
 	e := fact(10)
@@ -76,8 +86,8 @@ func TestWhatWasWrittenIsReadAgainByTheNextHost(t *testing.T) {
 	j.Append([]events.Event{e, output(11, "a", 100), output(12, "a", 200), output(13, "b", 7)})
 	// no Close: the host was killed
 	next := open(t, dir, journal.Options{})
-	if next.Last() != 13 || next.Output("a") != 200 || next.Output("b") != 7 || next.Oldest() != 10 {
-		t.Errorf("last %d, a %d, b %d, oldest %d", next.Last(), next.Output("a"), next.Output("b"), next.Oldest())
+	if next.Last() != 13 || outputOf(next, "a") != 200 || outputOf(next, "b") != 7 || next.Oldest() != 10 {
+		t.Errorf("last %d, a %d, b %d, oldest %d", next.Last(), outputOf(next, "a"), outputOf(next, "b"), next.Oldest())
 	}
 	next.Append([]events.Event{fact(20)})
 	if got := cursors(t, next.Reader, 0); !slices.Equal(got, []uint64{10, 11, 12, 13, 20}) {
@@ -112,14 +122,25 @@ func TestHalfALineAtTheEndCostsThatLineOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		next := open(t, dir, journal.Options{})
-		if next.Last() != 2 || next.Output("a") != 5 {
-			t.Fatalf("cut at %d: last %d, output %d", cut, next.Last(), next.Output("a"))
+		if next.Last() != 2 || outputOf(next, "a") != 5 {
+			t.Fatalf("cut at %d: last %d, output %d", cut, next.Last(), outputOf(next, "a"))
 		}
 		next.Append([]events.Event{output(3, "a", 6)})
 		if got := cursors(t, next.Reader, 0); !slices.Equal(got, []uint64{1, 2, 3}) {
 			t.Fatalf("cut at %d: %v", cut, got)
 		}
 		_ = next.Close()
+	}
+}
+
+// TestGapsAreNoLines: a gap moves the place and is no line that was stored.
+func TestGapsAreNoLines(t *testing.T) {
+	j := open(t, t.TempDir(), journal.Options{})
+	gap := output(2, "a", 900)
+	gap.Data = line{launch: "a", cursor: 900}
+	j.Append([]events.Event{output(1, "a", 10), gap})
+	if s := j.Stats(); s.Stored["main"] != 1 || outputOf(j, "a") != 900 {
+		t.Errorf("stored %d, place %d", s.Stored["main"], outputOf(j, "a"))
 	}
 }
 
@@ -147,11 +168,11 @@ func TestSegmentsRotateAndTheOldestGo(t *testing.T) {
 		t.Errorf("oldest %d, got %v", oldest, got)
 	}
 	next := open(t, dir, journal.Options{})
-	if next.Output("quiet") != 42 {
-		t.Errorf("place of the quiet launch = %d", next.Output("quiet"))
+	if outputOf(next, "quiet") != 42 {
+		t.Errorf("place of the quiet launch = %d", outputOf(next, "quiet"))
 	}
 	next.Forget("quiet")
-	if next.Output("quiet") != 0 {
+	if outputOf(next, "quiet") != 0 {
 		t.Error("a launch that is over is not forgotten")
 	}
 }
@@ -245,8 +266,8 @@ func TestSegmentThatCannotBeUnderstoodIsSetAside(t *testing.T) {
 			if aside, _ := filepath.Glob(bad + ".broken-*"); len(aside) != 1 {
 				t.Errorf("set aside: %v", aside)
 			}
-			if next.Last() < 7 || next.Output("a") != 3 {
-				t.Errorf("last %d, output %d", next.Last(), next.Output("a"))
+			if next.Last() < 7 || outputOf(next, "a") != 3 {
+				t.Errorf("last %d, output %d", next.Last(), outputOf(next, "a"))
 			}
 			next.Append([]events.Event{fact(next.Last() + 1)})
 			if got := cursors(t, next.Reader, 0); len(got) != 3 {

@@ -31,6 +31,7 @@ type header struct {
 type place struct {
 	Gateway string `json:"gateway"`
 	Cursor  uint64 `json:"cursor"`
+	Line    uint64 `json:"line,omitempty"` // so many lines ended up to Cursor; 0: not known
 }
 
 // record is an event as a line has it.

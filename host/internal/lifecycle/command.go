@@ -1,9 +1,19 @@
 package lifecycle
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
+)
 
 // start is the operator's wish that the gateway be up (B020..B026).
 func (t *turn) start(in StartRequested) {
+	if in.Auto && t.s.Epoch > 0 {
+		t.emit(Reply{in.Command, Outcome{Kind: OutcomeSuperseded, Problem: &Problem{
+			Code: "superseded", Message: "superseded: an operator was first",
+		}}})
+		return
+	}
 	w := Waiter{Command: in.Command, kind: waitStart, outcome: OutcomeApplied}
 	switch t.s.Phase {
 	case PhaseStopped, PhaseError:
@@ -12,17 +22,18 @@ func (t *turn) start(in StartRequested) {
 		t.fresh()
 		t.wait(w)
 		t.begin(FlowStart)
-	case PhaseRunning, PhaseVerifying:
+		t.s.adopting = in.Adopt
+	case PhaseRunning, PhaseVerifying, PhaseReloading:
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
 	case PhaseBackoff:
 		t.fresh()
 		t.wait(w)
 		t.hurry()
-	case PhaseClearing:
+	case PhaseClearing, PhaseDraining:
 		t.s.Up = true
 		if t.s.After == AfterRest { // stopping: its turn comes after the stop
 			t.s.Epoch++
-			w.held, w.outcome = true, OutcomeDeferred
+			w.held, w.due, w.outcome = true, t.now, OutcomeDeferred
 		} else {
 			w.outcome = OutcomeJoined
 		}
@@ -37,21 +48,23 @@ func (t *turn) join(w Waiter) {
 	if t.s.Flow == FlowRevive {
 		t.s.Flow, t.s.Attempt = FlowStart, 1
 	}
+	t.s.adopting = false
 	w.outcome = OutcomeJoined
 	t.wait(w)
 }
 
 // stop is the operator's wish that the gateway be down (B034..B038, B210..B219). It works in every state.
 func (t *turn) stop(in StopRequested) {
-	if t.s.Phase == PhaseStopped {
+	t.s.Epoch++
+	if t.s.Phase == PhaseStopped && t.s.swept {
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
 		return
 	}
-	t.s.Epoch++
 	t.s.Up = false
 	t.supersede("a stop was requested")
+	t.disarm(TimerRefresh)
 	w := Waiter{Command: in.Command, kind: waitStop, outcome: OutcomeApplied}
-	joining := t.s.Phase == PhaseClearing && t.s.After == AfterRest
+	joining := (t.s.Phase == PhaseClearing || t.s.Phase == PhaseDraining) && t.s.After == AfterRest
 	if joining {
 		w.outcome = OutcomeJoined
 	}
@@ -61,9 +74,11 @@ func (t *turn) stop(in StopRequested) {
 		grace = 0
 	}
 	switch {
-	case joining && !in.Now: // the stop under way does it
-	case joining:
+	case joining && !in.Now && (in.Drain || t.s.Phase == PhaseClearing): // the stop under way does it
+	case joining && t.s.Phase == PhaseClearing:
 		t.terminate(0)
+	case in.Drain && !in.Now && t.s.Session != 0 && !t.s.Attached:
+		t.drain()
 	default:
 		t.bringDown(AfterRest, Problem{}, grace)
 	}
@@ -78,38 +93,54 @@ func (t *turn) restart(in RestartRequested) {
 			Code: "not_owned", Message: "cannot restart the gateway: it was started by somebody else",
 			Hint: "restart it where it was started, or stop it there and run `gatehost start`",
 		}}})
+	case in.Delay > 0 && !t.s.Up:
+		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}}) // a change is read by the next start; it is no wish to start (B245)
 	case t.s.Phase == PhaseStopped, t.s.Phase == PhaseError && t.s.Launch == "":
 		t.s.Epoch++
 		t.s.Up = true
 		t.fresh()
 		t.wait(w)
 		t.begin(FlowStart)
-	case t.s.Phase == PhaseBackoff:
+	case t.s.Phase == PhaseBackoff && in.Delay == 0:
 		t.fresh()
 		t.wait(w)
 		t.hurry()
-	case t.s.Phase == PhaseClearing && t.s.After == AfterRest:
+	case (t.s.Phase == PhaseClearing || t.s.Phase == PhaseDraining) && t.s.After == AfterRest:
 		t.s.Epoch++
 		t.s.Up = true
-		w.held, w.outcome = true, OutcomeDeferred
+		w.held, w.due, w.outcome = true, t.now, OutcomeDeferred
 		t.wait(w)
-	case t.s.Phase == PhaseClearing:
+	case t.s.Phase == PhaseClearing && in.Delay == 0:
 		w.outcome = OutcomeJoined // the process that comes is newer than the wish
 		t.wait(w)
-	case t.s.Phase == PhaseRunning, t.s.Phase == PhaseVerifying, t.s.Flow == FlowRejoin, t.s.Phase == PhaseError:
-		t.s.Epoch++
-		t.s.Up = true
-		t.fresh()
-		t.s.Restarts++
-		t.s.Flow = FlowStart
+	case t.s.Phase == PhaseError, in.Delay == 0 && (t.s.Flow == FlowRejoin || t.s.Phase == PhaseReloading):
+		t.s.reload = nil
 		t.wait(w)
-		t.bringDown(AfterRestart, Problem{}, t.p.Grace)
+		t.restartNow(Problem{})
+	case t.canRefresh() || in.Delay > 0:
+		t.ask(w, in.Delay)
 	case t.s.Launch == "": // no process yet: the one that comes covers the wish (B233)
 		t.join(w)
 	default:
-		w.held, w.outcome = true, OutcomeDeferred
-		t.wait(w)
+		w.outcome = OutcomeDeferred
+		t.ask(w, 0)
 	}
+}
+
+// drain begins a stop that lets work in flight end; a second stop without it goes on at once.
+func (t *turn) drain() {
+	t.s.reload = nil
+	t.cancelAll()
+	t.s.After = AfterRest
+	t.enter(PhaseDraining)
+	t.emit(Drain{Op: t.open(Op{Kind: OpDrain, Session: t.s.Session}), Session: t.s.Session})
+}
+
+func (t *turn) drained(in Drained) {
+	if in.Problem.Message != "" {
+		t.condition(Condition{Code: "not-drained", Message: "work in flight was not waited for: " + in.Problem.Message, Hint: in.Problem.Hint})
+	}
+	t.bringDown(AfterRest, Problem{}, t.p.Grace)
 }
 
 // hurry turns a waiting automatic attempt into the operator's start.
@@ -133,13 +164,13 @@ func (t *turn) replyWhere(match func(Waiter) bool, outcome func(Waiter) Outcome)
 			return false
 		}
 		t.emit(Reply{w.Command, outcome(w)})
-		return true
+		return !mutant.On(mutant.WaiterAnsweredTwice)
 	})
 }
 
 func (t *turn) supersede(why string) {
 	t.replyWhere(
-		func(w Waiter) bool { return w.kind != waitStop },
+		func(w Waiter) bool { return w.kind != waitStop && !mutant.On(mutant.WaiterForgotten) },
 		func(Waiter) Outcome {
 			return Outcome{Kind: OutcomeSuperseded, Problem: &Problem{Code: "superseded", Message: "superseded: " + why}}
 		})

@@ -3,6 +3,8 @@ package lifecycle
 import (
 	"fmt"
 	"time"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // killAttempts is how often a stop that failed or whose outcome is unknown is asked for again.
@@ -15,6 +17,7 @@ func (t *turn) bringDown(after After, cause Problem, grace time.Duration) {
 	if cause.Code != "" {
 		t.s.Cause = cause
 	}
+	t.s.reload = nil
 	t.cancelAllBut(TimerStart, after == AfterFailed || after == AfterBegin)
 	t.enter(PhaseClearing)
 	t.dropSession()
@@ -29,7 +32,7 @@ func (t *turn) bringDown(after After, cause Problem, grace time.Duration) {
 
 func (t *turn) cancelAllBut(kind OpKind, keep bool) {
 	for _, id := range t.pendingIDs() {
-		if keep && t.s.Pending[id].Kind == kind {
+		if have := t.s.Pending[id].Kind; have == TimerRefresh || keep && have == kind {
 			continue
 		}
 		t.cancel(id)
@@ -47,7 +50,7 @@ func (t *turn) dropSession() {
 // ended when its answer comes.
 func (t *turn) terminate(grace time.Duration) {
 	for _, op := range t.s.Pending {
-		if op.Kind == OpLaunch || op.Kind == OpInspect {
+		if (op.Kind == OpLaunch || op.Kind == OpInspect) && !mutant.On(mutant.LateLaunchForgotten) {
 			return
 		}
 	}
@@ -67,7 +70,7 @@ func (t *turn) terminated(op Op, in Terminated) {
 			if in.Exit.Known {
 				t.s.LastExit = &in.Exit
 			}
-			t.emit(Unwatch{Launch: op.Launch, Ended: true})
+			t.emit(Unwatch{Launch: op.Launch, Ended: !mutant.On(mutant.LastLinesThrownAway)})
 			t.emit(Release{Launch: op.Launch})
 			t.disown()
 		}
@@ -79,13 +82,17 @@ func (t *turn) terminated(op Op, in Terminated) {
 		t.cleared()
 		return
 	}
+	t.endAgain("cannot end the gateway's process: ", in.Problem)
+}
+
+// endAgain tries once more to end what is ours, a little later, a few times.
+func (t *turn) endAgain(what string, p Problem) {
 	t.s.killTries++
 	if t.s.killTries < killAttempts {
 		t.arm(TimerTerminate, time.Second)
 		return
 	}
-	p := in.Problem
-	p.Message = "cannot end the gateway's process: " + p.Message
+	p.Message = what + p.Message
 	t.toError(p)
 }
 
@@ -95,6 +102,12 @@ func (t *turn) cleared() {
 		return
 	}
 	after := t.s.After
+	if after == AfterRest && !t.s.swept && !mutant.On(mutant.LeftoversIgnored) { // what an earlier host left is ours, too: a stop ends it (invariant 2)
+		if _, asked := t.s.pendingOf(OpRecover); !asked {
+			t.emit(Recover{Op: t.open(Op{Kind: OpRecover})})
+		}
+		return
+	}
 	t.s.After = AfterNothing
 	switch after {
 	case AfterNothing:
@@ -145,6 +158,9 @@ func (t *turn) diagnose() {
 func (t *turn) diagnosed(in Diagnosed) {
 	afterUnknownRepair := t.s.repairUnknown
 	t.s.repairUnknown = false
+	if afterUnknownRepair && in.Found && in.Repairable && !in.OtherOwner && !t.s.repairLost {
+		t.s.repairLost, t.s.Repaired = true, false // it did not happen: once more, and no more than that
+	}
 	switch {
 	case !in.Found && afterUnknownRepair:
 		t.again()
@@ -152,7 +168,7 @@ func (t *turn) diagnosed(in Diagnosed) {
 		t.retryOrFail()
 	case in.OtherOwner:
 		t.toError(in.Problem)
-	case in.Repairable && t.s.Repaired: // once is enough (B053, invariant 7)
+	case in.Repairable && t.s.Repaired && !mutant.On(mutant.RepairedTwice): // once is enough (B053, invariant 7)
 		p := in.Problem
 		p.Fatal = true
 		p.Message += " (a repair was already done and did not help)"
@@ -183,9 +199,9 @@ func (t *turn) repaired(op Op, in Repaired) {
 	switch in.Result {
 	case OK:
 		t.again()
-	case Unknown: // find out what it did before going on (R21)
+	case Unknown: // find out what it did before going on (R21), once it can do no more
 		t.s.repairUnknown = true
-		t.diagnose()
+		t.arm(TimerRepair, t.p.RepairSettle)
 	case Failed:
 		p := t.s.Cause
 		p.Fatal = true
@@ -221,12 +237,17 @@ func (t *turn) retryOrFail() {
 // toError is the end of a road: it is answered, shown, and left alone or tried slowly.
 func (t *turn) toError(p Problem) {
 	t.cancelAll()
+	t.disarm(TimerRefresh) // whoever waits for it is answered now
 	t.dropSession()
+	t.s.reload = nil
+	if t.s.adopting { // it was only to be looked for: no slow try starts it
+		t.s.Up = false
+	}
 	t.enter(PhaseError)
 	t.s.Flow, t.s.After, t.s.Err = FlowNone, AfterNothing, &p
 	t.s.slow = true // what comes by itself now is slow (invariant 5)
 	t.fail(p)
-	if !p.Fatal && t.s.Up && t.p.SlowRetry > 0 {
+	if (!p.Fatal || mutant.On(mutant.FatalRetried)) && t.s.Up && t.p.SlowRetry > 0 {
 		t.arm(TimerSlow, t.p.SlowRetry)
 	}
 }
@@ -241,14 +262,15 @@ func (t *turn) backOff() {
 		t.toError(t.s.Cause)
 		return
 	}
-	if t.s.Reconnects >= t.p.ReconnectAttempts {
+	if t.s.Reconnects >= t.p.ReconnectAttempts && !mutant.On(mutant.CapIgnored) {
 		p := t.s.Cause
 		p.Message = fmt.Sprintf("gave up fast attempts after %d: %s", t.p.ReconnectAttempts, p.Message)
 		t.toError(p)
 		return
 	}
 	t.cancelAll()
-	delay := t.p.backoff(t.s.Reconnects)
+	delay := t.p.backoff(t.s.Reconnects, t.s.Epoch<<32+uint64(t.s.nextOp))
+	delay = max(delay, t.s.RestartedAt.Add(t.p.RestartCooldown).Sub(t.now)) // B198
 	t.s.Reconnects++
 	t.s.Flow = FlowRevive
 	t.enter(PhaseBackoff)

@@ -16,6 +16,19 @@ type (
 	ClearServices struct{ Op OpID }
 	// ProbePort asks who has the port.
 	ProbePort struct{ Op OpID }
+	// RunHooks runs the operator's programs before a launch, in their order.
+	RunHooks struct{ Op OpID }
+	// Reload asks the gateway to restart within its process, by what it is known to handle; Launch is "" for one that is not ours.
+	Reload struct {
+		Op      OpID
+		Session SessionID
+		Launch  LaunchID
+	}
+	// Drain asks the gateway to take no more work and waits until what is in flight has ended.
+	Drain struct {
+		Op      OpID
+		Session SessionID
+	}
 	// PrepareLaunch makes a new launch identity durable.
 	PrepareLaunch struct{ Op OpID }
 	// Launch starts the process.
@@ -114,6 +127,9 @@ type Outcome struct {
 }
 
 func (Recover) effect()       {}
+func (RunHooks) effect()      {}
+func (Reload) effect()        {}
+func (Drain) effect()         {}
 func (ClearServices) effect() {}
 func (ProbePort) effect()     {}
 func (PrepareLaunch) effect() {}

@@ -21,14 +21,27 @@ const (
 // The operator's wishes; each is answered by exactly one Reply.
 type (
 	// StartRequested wants the gateway up.
-	StartRequested struct{ Command CommandID }
+	StartRequested struct {
+		Command CommandID
+		Auto    bool // by the host when it begins: it counts for nothing once an operator has asked for anything
+		Adopt   bool // only take up what runs already; where nothing does, nothing is started
+	}
 	// StopRequested wants it down.
 	StopRequested struct {
 		Command CommandID
 		Now     bool // kill at once instead of waiting the grace
+		Drain   bool // let work in flight end first
 	}
-	// RestartRequested wants a new process.
-	RestartRequested struct{ Command CommandID }
+	// RestartRequested wants a new process. A Delay is a debounce: such a wish never starts a gateway that is down (B245).
+	RestartRequested struct {
+		Command CommandID
+		Delay   time.Duration
+	}
+	// ReloadRequested wants the gateway to read its configuration again.
+	ReloadRequested struct {
+		Command CommandID
+		Delay   time.Duration
+	}
 )
 
 // Answers to effects; Op is that of the effect.
@@ -51,6 +64,23 @@ type (
 		Op      OpID
 		Holder  Holder
 		Problem Problem // says who, with HolderStranger and HolderGateway
+	}
+	// HooksDone answers RunHooks. Failed: one that is required did.
+	HooksDone struct {
+		Op      OpID
+		Result  Result
+		Problem Problem
+	}
+	// Reloaded answers Reload: whether the gateway took the wish. Failed: it cannot, or refused.
+	Reloaded struct {
+		Op      OpID
+		Result  Result
+		Problem Problem
+	}
+	// Drained answers Drain: nothing is in flight any more, or it cannot be waited for.
+	Drained struct {
+		Op      OpID
+		Problem Problem // why it was not waited for; zero when it was
 	}
 	// LaunchPrepared answers PrepareLaunch: the identity is durable now.
 	LaunchPrepared struct {
@@ -200,6 +230,10 @@ const (
 func (StartRequested) input()   {}
 func (StopRequested) input()    {}
 func (RestartRequested) input() {}
+func (ReloadRequested) input()  {}
+func (HooksDone) input()        {}
+func (Reloaded) input()         {}
+func (Drained) input()          {}
 func (Recovered) input()        {}
 func (ServicesCleared) input()  {}
 func (PortProbed) input()       {}

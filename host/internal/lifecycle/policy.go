@@ -44,10 +44,17 @@ type Policy struct {
 	StableAfter       time.Duration // running this long sets the attempts back to 0 (B026)
 	SlowRetry         time.Duration // after the cap; 0 means stop trying
 
+	RepairSettle time.Duration // after this a repair whose launcher died can do no more: its command was ended as an orphan
+
 	Grace        time.Duration // SIGTERM to SIGKILL
 	Silence      time.Duration // without any frame, then verify (B274)
 	RejoinWithin time.Duration // a lost connection to a live process is tried this long
 	RestartSlack time.Duration // added to an announced restart (B205)
+
+	RestartCooldown time.Duration // between two restarts of a process (B235)
+	ReloadSettle    time.Duration // within this a gateway that took a reload announces it (B254)
+	ReloadMinAge    time.Duration // a younger process may still be reading its configuration (B253)
+	Jitter          float64       // of the back-off: 0.1 is 10 % to either side (B197)
 
 	Repair     RepairMode
 	OnConflict ConflictMode
@@ -61,20 +68,29 @@ func DefaultPolicy() Policy {
 		NoProgress: 90 * time.Second, StartTimeout: 8 * time.Minute, ProbeInterval: 200 * time.Millisecond,
 		BackoffBase: time.Second, BackoffMax: 30 * time.Second, ReconnectAttempts: 10,
 		StableAfter: time.Minute, SlowRetry: 5 * time.Minute,
-		Grace: 30 * time.Second, Silence: 180 * time.Second,
+		RepairSettle: 15 * time.Second,
+		Grace:        30 * time.Second, Silence: 180 * time.Second,
 		RejoinWithin: 30 * time.Second, RestartSlack: time.Minute,
+		RestartCooldown: 2500 * time.Millisecond, ReloadSettle: 5 * time.Second, ReloadMinAge: 8 * time.Second,
 		Repair: RepairAuto, OnConflict: ConflictAttach, OnShimLoss: ShimLossRestart,
 	}
 }
 
-// backoff is the delay before automatic attempt n, counted from 0: base * 2^n, at most max.
-func (p Policy) backoff(n int) time.Duration {
+// backoff is the delay before automatic attempt n, counted from 0: base * 2^n, at most max. Dice are anything that differs from gateway
+// to gateway and time to time: where many fall at once, jitter keeps them from coming back at once.
+func (p Policy) backoff(n int, dice uint64) time.Duration {
 	d := p.BackoffBase
 	for range n {
-		d *= 2
-		if d >= p.BackoffMax {
-			return p.BackoffMax
+		if d *= 2; d >= p.BackoffMax {
+			break
 		}
 	}
-	return min(d, p.BackoffMax)
+	d = min(d, p.BackoffMax)
+	if p.Jitter <= 0 {
+		return d
+	}
+	dice = (dice + 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9 // splitmix64's mixing: neighbours must not be neighbours
+	dice = (dice ^ dice>>27) * 0x94d049bb133111eb
+	side := float64(dice>>11)/(1<<52) - 1 // -1 to 1
+	return max(time.Duration(float64(d)*(1+min(p.Jitter, 0.9)*side)), time.Millisecond)
 }

@@ -13,13 +13,18 @@ import (
 
 // shake does one random thing to the machine.
 func (w *world) shake() {
-	switch rapid.IntRange(0, 39).Draw(w.t, "what") {
+	switch rapid.IntRange(0, 42).Draw(w.t, "what") {
 	case 0:
-		w.feed(lc.StartRequested{Command: w.command("start")})
+		w.feed(lc.StartRequested{
+			Command: w.command("start"), Auto: rapid.IntRange(0, 3).Draw(w.t, "auto") == 0,
+			Adopt: rapid.IntRange(0, 3).Draw(w.t, "adopt") == 0,
+		})
 	case 1:
-		w.feed(lc.StopRequested{Command: w.command("stop"), Now: rapid.Bool().Draw(w.t, "now")})
-	case 2:
-		w.feed(lc.RestartRequested{Command: w.command("restart")})
+		w.feed(lc.StopRequested{Command: w.command("stop"), Now: rapid.Bool().Draw(w.t, "now"), Drain: rapid.Bool().Draw(w.t, "drain")})
+	case 2, 40:
+		w.feed(lc.RestartRequested{Command: w.command("restart"), Delay: w.delay()})
+	case 41, 42:
+		w.feed(lc.ReloadRequested{Command: w.command("reload"), Delay: w.delay()})
 	case 3:
 		w.fireNext()
 	case 4, 11, 12, 13:
@@ -58,6 +63,11 @@ func (w *world) shake() {
 			w.fireNext()
 		}
 	}
+}
+
+// delay is a debounce, mostly none.
+func (w *world) delay() time.Duration {
+	return rapid.SampledFrom([]time.Duration{0, 0, 2 * time.Second, 8 * time.Second}).Draw(w.t, "delay")
 }
 
 func (w *world) anyLaunch() lc.LaunchID {

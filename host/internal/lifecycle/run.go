@@ -2,12 +2,15 @@ package lifecycle
 
 import (
 	"fmt"
+	"strings"
 	"time"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // processExited is the end of an owned process. It matches by LaunchID alone, also after a stop was asked (R1).
 func (t *turn) processExited(in ProcessExited) {
-	if in.Launch != t.s.Launch {
+	if in.Launch != t.s.Launch && !mutant.On(mutant.ExitOfAnyLaunch) {
 		t.ignore("exit of launch %s, which is not ours now", in.Launch)
 		return
 	}
@@ -16,7 +19,9 @@ func (t *turn) processExited(in ProcessExited) {
 	case PhaseClearing: // Terminated answers when the rest of the tree is gone, too
 	case PhaseError:
 		t.bringDown(AfterGiveUp, *t.s.Err, t.p.Grace)
-	case PhaseRunning, PhaseVerifying:
+	case PhaseDraining:
+		t.bringDown(AfterRest, Problem{}, t.p.Grace)
+	case PhaseRunning, PhaseVerifying, PhaseReloading:
 		t.lost(Problem{Code: "exited", Message: "the gateway ended: " + describe(in.Exit)})
 	default:
 		if t.s.Flow == FlowRejoin {
@@ -50,9 +55,9 @@ func (t *turn) watchLost(in WatchLost) {
 		return
 	}
 	switch t.s.Phase {
-	case PhaseClearing, PhaseError:
+	case PhaseClearing, PhaseError, PhaseDraining:
 		t.ignore("lost watch while ending the launch")
-	case PhaseRunning, PhaseVerifying, PhaseReady, PhaseConnecting:
+	case PhaseRunning, PhaseVerifying, PhaseReloading, PhaseReady, PhaseConnecting:
 		if t.p.OnShimLoss == ShimLossKeep {
 			t.unwatched(in.Problem.Message)
 			return
@@ -64,7 +69,7 @@ func (t *turn) watchLost(in WatchLost) {
 }
 
 func (t *turn) loseUnwatched(p Problem) {
-	if t.s.Phase == PhaseRunning || t.s.Phase == PhaseVerifying {
+	if t.s.Public() == Running || t.s.Flow == FlowRejoin { // it was up: what follows is a new flow, with its own deadline
 		t.lost(p)
 		return
 	}
@@ -88,7 +93,7 @@ func (t *turn) lost(cause Problem) {
 
 // stable forgets earlier attempts when the gateway has been healthy for long enough (B026, B203).
 func (t *turn) stable() {
-	if !t.s.RunningSince.IsZero() && t.now.Sub(t.s.RunningSince) >= t.p.StableAfter {
+	if !t.s.RunningSince.IsZero() && t.now.Sub(t.s.RunningSince) >= mutant.Or(mutant.AttemptsAlwaysReset, 0, mutant.Or(mutant.AttemptsNeverReset, 1<<62, t.p.StableAfter)) {
 		t.s.Reconnects, t.s.slow = 0, false
 	}
 	t.s.RunningSince = time.Time{}
@@ -96,13 +101,17 @@ func (t *turn) stable() {
 
 // sessionClosed: the connection is gone; what that means depends on what the gateway said and whose process it is.
 func (t *turn) sessionClosed(in SessionClosed) {
-	if in.Session != t.s.Session || in.Session == 0 {
+	if (in.Session != t.s.Session || in.Session == 0) && !mutant.On(mutant.OldSessionActs) {
 		t.ignore("close of session %d, which is not the present one", in.Session)
 		return
 	}
 	t.s.Cause = Problem{Code: "session_lost", Message: fmt.Sprintf("the session was lost (close code %d)", in.Code)}
 	t.s.Session, t.s.Hello, t.s.ConnectedAt = 0, nil, time.Time{}
-	t.disarm(TimerSilence, OpVerify)
+	t.disarm(TimerSilence, TimerReload, OpVerify, OpReload)
+	if t.s.Phase == PhaseDraining { // it ended before its work did
+		t.bringDown(AfterRest, Problem{}, t.p.Grace)
+		return
+	}
 	within := t.p.RejoinWithin
 	if in.Announce == AnnounceRestart { // expected: costs no attempt, has its own deadline (B205)
 		within = max(in.Expected, 0) + t.p.RestartSlack
@@ -121,7 +130,9 @@ func (t *turn) rejoin(within time.Duration) {
 
 func (t *turn) rejoinFailed() {
 	cause := Problem{Code: "session_lost", Message: "the gateway did not take a connection again in time"}
-	if t.s.Cause.Code != "" && t.s.Cause.Message != "" {
+	if strings.HasPrefix(t.s.Cause.Message, cause.Message) { // an attached gateway is rejoined again and again
+		cause = t.s.Cause
+	} else if t.s.Cause.Code != "" && t.s.Cause.Message != "" {
 		cause.Message += ": " + t.s.Cause.Message
 	}
 	if t.s.Attached {
@@ -144,6 +155,10 @@ func (t *turn) sessionAlive(in SessionAlive) {
 // silence is the deadline since the last sign of life; only then one call decides (B274). The timer is not moved by every
 // frame: when it fires early it is set for the rest.
 func (t *turn) silence() {
+	if t.s.Phase != PhaseRunning { // a reload has its own deadline
+		t.arm(TimerSilence, t.p.Silence)
+		return
+	}
 	silent := t.now.Sub(t.s.LastAlive)
 	if silent < t.p.Silence {
 		t.arm(TimerSilence, t.p.Silence-max(silent, 0))
@@ -154,12 +169,17 @@ func (t *turn) silence() {
 }
 
 func (t *turn) verified(in Verified) {
-	if in.Alive || t.s.LastAlive.After(t.s.PhaseSince) { // a sign of life during the call counts (B277)
+	if t.s.Phase != PhaseVerifying {
+		t.ignore("answer to a verification that is over")
+		return
+	}
+	if in.Alive || mutant.On(mutant.SilentIsAlive) || t.s.LastAlive.After(t.s.PhaseSince) { // a sign of life during the call counts (B277)
 		if in.Alive {
 			t.s.LastAlive = t.now
 		}
 		t.enter(PhaseRunning)
 		t.arm(TimerSilence, t.p.Silence)
+		t.refresh()
 		return
 	}
 	cause := Problem{
@@ -182,15 +202,18 @@ func (t *turn) symptomSeen(in SymptomSeen) {
 	case in.Launch != t.s.Launch:
 		t.ignore("symptom of launch %s, which is not ours now", in.Launch)
 	case in.Symptom == SymptomChannelsSuppressed:
-		t.condition(Condition{
-			Code: "channels-suppressed", Message: in.Text,
-			Hint: "the gateway's crash-loop breaker holds its channels back after three unclean ends in 5 minutes; " +
-				"restart it once that window has passed",
-		})
-	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin:
+		t.suppressed(in.Text)
+	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin && (t.s.Phase != PhaseClearing || mutant.On(mutant.ZombieBeatsStop)): // what is being ended is not judged
+		p := Problem{Code: "restart_failed", Message: "the gateway could not restart: " + in.Text}
+		if t.s.Reconnects >= t.p.ReconnectAttempts { // what a repair leads to is an attempt like any other
+			t.lost(p)
+			return
+		}
+		t.s.Reconnects++
 		t.s.Flow = FlowRevive
 		t.s.Attempt, t.s.Repaired = 1, false
-		t.bringDown(AfterFailed, Problem{Code: "restart_failed", Message: "the gateway could not restart: " + in.Text}, t.p.Grace)
+		t.arm(TimerStart, t.p.StartTimeout) // a repair of it begins a start, which is bounded like any other
+		t.bringDown(AfterFailed, p, t.p.Grace)
 	default:
 		t.ignore("symptom %s is for the diagnosis", in.Symptom)
 	}
@@ -204,4 +227,28 @@ func (t *turn) condition(c Condition) {
 	}
 	c.Since = t.now
 	t.s.Conditions = append(t.s.Conditions, c)
+}
+
+// breakerWindow is how far back OpenClaw's crash-loop breaker looks for unclean ends, with a margin (gateway-facts.md §4).
+const breakerWindow = 310 * time.Second
+
+// suppressed: the gateway came up healthy with its channels off, since it ended uncleanly three times within its window. That clears
+// only by a start after the window, so one graceful restart is made then.
+func (t *turn) suppressed(text string) {
+	at := t.now.Add(breakerWindow)
+	t.condition(Condition{
+		Code: "channels-suppressed", Message: text,
+		Hint: "the gateway's crash-loop breaker holds its channels back after three unclean ends in 5 minutes; it is restarted at " +
+			at.UTC().Format("15:04:05") + " UTC, when that window has passed, or by `gatehost restart` after it",
+	})
+	if _, armed := t.s.pendingOf(TimerBreaker); !armed {
+		t.arm(TimerBreaker, breakerWindow)
+	}
+}
+
+func (t *turn) breakerOver() {
+	if t.s.Attached || !t.canRefresh() { // busy, or not ours: a start from now on has its channels anyway
+		return
+	}
+	t.restartNow(Problem{Code: "channels_suppressed", Message: "the gateway's crash-loop breaker had switched its channels off; its window has passed"})
 }

@@ -23,16 +23,23 @@ const (
 	OpTerminate OpKind = "terminate"
 	OpDiagnose  OpKind = "diagnose"
 	OpRepair    OpKind = "repair"
+	OpHooks     OpKind = "hooks"
+	OpReload    OpKind = "reload"
+	OpDrain     OpKind = "drain"
 
 	TimerProbe      OpKind = "timer-probe"
 	TimerNoProgress OpKind = "timer-no-progress"
 	TimerStart      OpKind = "timer-start"
+	TimerRepair     OpKind = "timer-repair"
 	TimerRetry      OpKind = "timer-retry"
 	TimerBackoff    OpKind = "timer-backoff"
 	TimerRejoin     OpKind = "timer-rejoin"
 	TimerSilence    OpKind = "timer-silence"
 	TimerSlow       OpKind = "timer-slow"
 	TimerTerminate  OpKind = "timer-terminate"
+	TimerRefresh    OpKind = "timer-refresh"
+	TimerReload     OpKind = "timer-reload"
+	TimerBreaker    OpKind = "timer-breaker"
 )
 
 // Op is a pending operation or timer.
@@ -47,7 +54,7 @@ type Op struct {
 // mustSettle says that the machine may not go on before the answer is there, since the effect may have created or may still
 // be changing something.
 func (o Op) mustSettle() bool {
-	return o.Kind == OpLaunch || o.Kind == OpInspect || o.Kind == OpTerminate || o.Kind == OpRepair
+	return o.Kind == OpLaunch || o.Kind == OpInspect || o.Kind == OpTerminate || o.Kind == OpRepair || o.Kind == OpHooks
 }
 
 // waiterKind is which command waits.
@@ -57,6 +64,7 @@ const (
 	waitStart waiterKind = iota + 1
 	waitStop
 	waitRestart
+	waitReload
 )
 
 // Waiter is a command that has not been answered.
@@ -64,7 +72,12 @@ type Waiter struct {
 	Command CommandID
 	kind    waiterKind
 	outcome OutcomeKind // given on success
-	held    bool        // its turn comes when the present flow has ended
+	held    bool        // its turn comes when it is due and the gateway is up
+
+	// Of a refresh.
+	delay time.Duration
+	first time.Time // when the debounce that it is part of began
+	due   time.Time
 }
 
 // State is all that is known about one gateway. It is a value: Step never changes the one it was given.
@@ -79,6 +92,7 @@ type State struct {
 	Launch   LaunchID // the launch we own; set before it exists, cleared when nothing of it is alive
 	Process  Process
 	Adopted  bool
+	adopting bool     // this flow only takes up what runs already
 	Drift    []string // of an adopted one: shown, applied by the next restart, never cured by killing (R26)
 	Attached bool
 	Failed   LaunchID // the launch of the attempt that just failed, for the diagnosis
@@ -96,11 +110,16 @@ type State struct {
 	Attempt       int // in this flow, from 1
 	Repaired      bool
 	repairUnknown bool
+	repairLost    bool // a repair was cut off and had done nothing
 	killTries     int
+	swept         bool // what earlier hosts left is known: nothing of ours can be alive but Launch
 	Reconnects    int  // automatic attempts since the last stable period (invariant 5)
 	slow          bool // an error ended the fast attempts: what comes by itself now is slow
 	Restarts      int  // processes lost or restarted since the host began
 	RunningSince  time.Time
+	RestartedAt   time.Time // begin of the last restart that was asked for
+	SpawnedAt     time.Time // of the present process; when it was adopted, since then
+	reload        *reload
 	Conditions    []Condition
 
 	Pending map[OpID]Op
@@ -118,10 +137,16 @@ func (s State) Public() Public {
 	switch s.Phase {
 	case PhaseStopped:
 		return Stopped
-	case PhaseRunning, PhaseVerifying:
+	case PhaseRunning, PhaseVerifying, PhaseReloading:
 		return Running
+	case PhaseDraining:
+		return Stopping
 	case PhaseError:
 		return Error
+	case PhaseRecovering:
+		if s.adopting {
+			return Stopped
+		}
 	case PhaseClearing:
 		if s.After == AfterRest {
 			return Stopping

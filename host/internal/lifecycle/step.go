@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // Step is total and pure: the same arguments give the same answer. An input that means nothing here returns the state
@@ -17,6 +19,14 @@ func Step(p Policy, s State, in Input, now time.Time) (State, []Effect) {
 		t.stop(in)
 	case RestartRequested:
 		t.restart(in)
+	case ReloadRequested:
+		t.reloadRequested(in)
+	case HooksDone:
+		answer(t, in.Op, func(op Op) { t.hooksDone(op, in) })
+	case Reloaded:
+		answer(t, in.Op, func(Op) { t.reloaded(in) })
+	case Drained:
+		answer(t, in.Op, func(Op) { t.drained(in) })
 	case Recovered:
 		answer(t, in.Op, func(Op) { t.recovered(in) })
 	case ServicesCleared:
@@ -126,7 +136,7 @@ func (t *turn) pendingIDs() []OpID {
 // cancel ends an operation. One that may have created something stays pending, abandoned, until its answer says what.
 func (t *turn) cancel(id OpID) {
 	op := t.s.Pending[id]
-	if op.Abandoned {
+	if op.Abandoned || mutant.On(mutant.OldTimerActs) && (op.Kind == TimerBackoff || op.Kind == TimerRetry || op.Kind == TimerSlow) {
 		return
 	}
 	if op.mustSettle() {
@@ -143,7 +153,9 @@ func (t *turn) cancel(id OpID) {
 // cancelAll ends everything that the present flow has under way.
 func (t *turn) cancelAll() {
 	for _, id := range t.pendingIDs() {
-		t.cancel(id)
+		if t.s.Pending[id].Kind != TimerRefresh { // wishes outlive flows
+			t.cancel(id)
+		}
 	}
 }
 

@@ -43,6 +43,7 @@ func (d *drive) launched(id lc.LaunchID) {
 	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
 	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
 	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
+	d.feed(lc.HooksDone{Op: last[lc.RunHooks](d).Op, Result: lc.OK})
 	d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: id})
 	d.feed(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: id, Live: true, Watched: true}})
 }
@@ -67,6 +68,20 @@ func TestExitOfReplacedChildIsIgnored(t *testing.T) { // B067, B191
 	d.feed(lc.ProcessExited{Launch: "an older one", Exit: lc.Exit{Known: true, Code: 1}})
 	if d.s.Phase != before || d.s.LastExit != nil {
 		t.Errorf("phase = %s, last exit = %v", d.s.Phase, d.s.LastExit)
+	}
+}
+
+func TestAutostartThatComesAfterAStopIsNone(t *testing.T) {
+	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
+	d.feed(lc.StopRequested{Command: 1})
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK}) // what an earlier host left would be ended first
+	d.feed(lc.StartRequested{Command: 2, Auto: true})
+	if r := last[lc.Reply](d); r.Outcome.Kind != lc.OutcomeSuperseded || d.s.Phase != lc.PhaseStopped {
+		t.Errorf("reply = %+v, phase = %s", r, d.s.Phase)
+	}
+	d.feed(lc.StartRequested{Command: 3})
+	if d.s.Phase != lc.PhaseRecovering {
+		t.Errorf("phase = %s after an operator's start", d.s.Phase)
 	}
 }
 
@@ -140,7 +155,9 @@ func TestSessionThatOpensTooLateIsClosed(t *testing.T) {
 	}
 }
 
-func TestUnknownRepairIsDiagnosedAgainBeforeAnythingElse(t *testing.T) { // R21
+// repairing drives a gateway whose configuration is broken to its first repair.
+func repairing(t *testing.T) *drive {
+	t.Helper()
 	d := running(t)
 	d.feed(lc.RestartRequested{Command: 2})
 	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
@@ -148,10 +165,37 @@ func TestUnknownRepairIsDiagnosedAgainBeforeAnythingElse(t *testing.T) { // R21
 	d.feed(lc.ProcessExited{Launch: "B", Exit: lc.Exit{Known: true, Code: 78}})
 	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "B", Result: lc.OK})
 	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true})
+	return d
+}
+
+// cutOff is the death of the launcher in the middle of a repair; the diagnosis waits until the command can do no more.
+func (d *drive) cutOff() {
+	d.t.Helper()
 	d.feed(lc.Repaired{Op: last[lc.Repair](d).Op, Result: lc.Unknown})
+	timer := last[lc.SetTimer](d)
+	if timer.After != d.p.RepairSettle {
+		d.t.Errorf("waits %v, want %v", timer.After, d.p.RepairSettle)
+	}
+	d.feed(lc.TimerFired{Op: timer.Op})
+}
+
+func TestUnknownRepairIsDiagnosedAgainBeforeAnythingElse(t *testing.T) { // R21
+	d := repairing(t)
+	d.cutOff()
 	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op})
 	if d.s.Phase != lc.PhaseRecovering || !d.s.Repaired {
 		t.Errorf("phase = %s, repaired = %v: want one more attempt", d.s.Phase, d.s.Repaired)
+	}
+}
+
+func TestRepairThatWasCutOffAndDidNothingIsDoneAgainOnce(t *testing.T) {
+	d := repairing(t)
+	d.cutOff()
+	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true})
+	d.cutOff() // the second one, too
+	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true, Problem: lc.Problem{Message: "bad key"}})
+	if d.s.Phase != lc.PhaseError || d.s.Err == nil || len(d.s.Pending) != 0 {
+		t.Errorf("phase = %s, error = %+v: want an end", d.s.Phase, d.s.Err)
 	}
 }
 
@@ -173,5 +217,34 @@ func TestBackoffDoublesUpToItsMaximum(t *testing.T) { // B197, T016, T017
 		if delays[i] != want[i]*time.Second {
 			t.Fatalf("delays = %v, want %v s", delays, want)
 		}
+	}
+}
+
+// TestGatewayThatIsNotAutostartedIsStillAdopted: what an operator started before the host died is the host's again.
+func TestGatewayThatIsNotAutostartedIsStillAdopted(t *testing.T) {
+	look := func() *drive {
+		d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
+		return d.feed(lc.StartRequested{Command: 1, Auto: true, Adopt: true})
+	}
+	d := look()
+	if d.s.Public() != lc.Stopped {
+		t.Errorf("while it looks: %s", d.s.Public())
+	}
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+	if d.s.Phase != lc.PhaseStopped || replies(d)[1] != lc.OutcomeApplied || d.s.Up || len(d.s.Pending) != 0 {
+		t.Errorf("nothing runs: %s, replies %v, up %t, pending %v", d.s.Phase, replies(d), d.s.Up, d.s.Pending)
+	}
+	d = look()
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}}})
+	d.opened("")
+	if d.s.Phase != lc.PhaseRunning || !d.s.Adopted || !d.s.Up {
+		t.Errorf("one runs: %s, adopted %t, up %t", d.s.Phase, d.s.Adopted, d.s.Up)
+	}
+	d = look()
+	recover := last[lc.Recover](d)
+	d.feed(lc.StartRequested{Command: 2})
+	d.feed(lc.Recovered{Op: recover.Op, Result: lc.OK})
+	if d.s.Phase != lc.PhaseServices {
+		t.Errorf("an operator's start meanwhile: %s", d.s.Phase)
 	}
 }

@@ -36,12 +36,15 @@ const (
 	PhaseRecovering Phase = "recovering"
 	PhaseServices   Phase = "services"
 	PhaseProbing    Phase = "probing"
+	PhaseHooks      Phase = "hooks" // the operator's programs before a launch
 	PhasePreparing  Phase = "preparing"
 	PhaseLaunching  Phase = "launching"
 	PhaseReady      Phase = "ready" // waiting until the gateway would accept a connect
 	PhaseConnecting Phase = "connecting"
 	PhaseRunning    Phase = "running"
 	PhaseVerifying  Phase = "verifying" // running, but silent: one call decides
+	PhaseReloading  Phase = "reloading" // running, and asked to restart within its process
+	PhaseDraining   Phase = "draining"  // on its way down: work in flight may end first
 	PhaseClearing   Phase = "clearing"  // ending what is owned; After says what for
 	PhaseDiagnosing Phase = "diagnosing"
 	PhaseRepairing  Phase = "repairing"

@@ -6,13 +6,15 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // begin walks the road up from its first phase, as a new flow.
 func (t *turn) begin(f Flow) {
 	t.cancelAll()
-	t.s.Flow, t.s.Attempt, t.s.Repaired, t.s.repairUnknown = f, 1, false, false
-	t.s.Err = nil
+	t.s.Flow, t.s.Attempt, t.s.Repaired, t.s.repairUnknown, t.s.repairLost = f, 1, false, false, false
+	t.s.Err, t.s.adopting = nil, false
 	t.arm(TimerStart, t.p.StartTimeout)
 	t.attempt()
 }
@@ -29,13 +31,18 @@ func (t *turn) attempt() {
 // recovered looks at the traces of earlier launches: a live and watched one is adopted, any other live one is ended first,
 // one after the other, since two gateways of ours must never live at once (invariant 1).
 func (t *turn) recovered(in Recovered) {
+	stopping := t.s.Phase == PhaseClearing
+	if in.Result != OK && stopping {
+		t.endAgain("cannot find out whether a process of the gateway lives: ", in.Problem)
+		return
+	}
 	if in.Result != OK {
 		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
 		return
 	}
 	var live []Instance
 	for _, inst := range in.Instances {
-		if inst.Live {
+		if inst.Live && !mutant.On(mutant.DoubleLaunch) {
 			live = append(live, inst)
 			continue
 		}
@@ -45,11 +52,22 @@ func (t *turn) recovered(in Recovered) {
 		t.emit(Release{Launch: inst.Launch})
 	}
 	t.forget()
+	t.s.swept = len(live) <= 1
+	if len(live) > 0 {
+		t.s.adopting = false
+	}
 	switch {
+	case len(live) == 0 && stopping:
+		t.cleared()
+	case t.s.adopting: // nothing to take up
+		t.s.Up, t.s.adopting = false, false
+		t.replyWhere(func(Waiter) bool { return true }, func(Waiter) Outcome { return Outcome{Kind: OutcomeApplied} })
+		t.disarm(TimerRefresh)
+		t.rest()
 	case len(live) == 0:
 		t.enter(PhaseServices)
 		t.emit(ClearServices{Op: t.open(Op{Kind: OpServices})})
-	case len(live) == 1 && (live[0].Watched || t.p.OnShimLoss == ShimLossKeep):
+	case len(live) == 1 && (live[0].Watched || t.p.OnShimLoss == ShimLossKeep) && !stopping && !t.wantsNew() && !mutant.On(mutant.AdoptedRestarted):
 		t.adopt(live[0])
 	default:
 		// The newest watched one is kept for last; its turn to be adopted comes when it is alone.
@@ -60,8 +78,22 @@ func (t *turn) recovered(in Recovered) {
 			return a.Process.StartedAt.Compare(b.Process.StartedAt)
 		})
 		t.s.Launch, t.s.Process = doomed.Launch, doomed.Process
+		if doomed.Watched { // its last lines are read before it is forgotten
+			t.emit(Watch{Launch: doomed.Launch, Adopted: true})
+		}
+		if stopping {
+			t.terminate(t.p.Grace)
+			return
+		}
 		t.bringDown(AfterBegin, Problem{}, t.p.Grace)
 	}
+}
+
+// wantsNew: a restart was asked for, and what an earlier host left is older than that wish.
+func (t *turn) wantsNew() bool {
+	return slices.ContainsFunc(t.s.Waiters, func(w Waiter) bool {
+		return w.kind == waitRestart && !w.due.After(t.now) && !mutant.On(mutant.RestartAdopts)
+	})
 }
 
 // forget drops a launch that an earlier error left owned: what the launcher found is the truth now.
@@ -83,6 +115,7 @@ func btoi(b bool) int {
 
 func (t *turn) adopt(inst Instance) {
 	t.s.Launch, t.s.Process, t.s.Adopted, t.s.Drift = inst.Launch, inst.Process, true, inst.Drift
+	t.s.SpawnedAt = inst.Process.StartedAt
 	if len(inst.Drift) > 0 {
 		t.condition(Condition{
 			Code: "drift", Message: "the gateway was launched with another configuration than the present one: " + strings.Join(inst.Drift, ", "),
@@ -108,8 +141,8 @@ func (t *turn) servicesCleared(in ServicesCleared) {
 func (t *turn) portProbed(in PortProbed) {
 	switch {
 	case in.Holder == HolderNobody:
-		t.enter(PhasePreparing)
-		t.emit(PrepareLaunch{Op: t.open(Op{Kind: OpPrepare})})
+		t.enter(PhaseHooks)
+		t.emit(RunHooks{Op: t.open(Op{Kind: OpHooks})})
 	case in.Holder == HolderGateway && t.p.OnConflict == ConflictAttach:
 		t.s.Attached = true
 		t.waitReady()
@@ -118,9 +151,22 @@ func (t *turn) portProbed(in PortProbed) {
 	}
 }
 
+// hooksDone: what the hooks changed is known to be done, whether anybody still wants the launch or not.
+func (t *turn) hooksDone(op Op, in HooksDone) {
+	switch {
+	case op.Abandoned:
+		t.cleared()
+	case in.Result != OK:
+		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
+	default:
+		t.enter(PhasePreparing)
+		t.emit(PrepareLaunch{Op: t.open(Op{Kind: OpPrepare})})
+	}
+}
+
 func (t *turn) launchPrepared(in LaunchPrepared) {
 	if _, ok := t.s.Pending[in.Op]; !ok {
-		if in.Result == OK {
+		if in.Result == OK && in.Launch != t.s.Launch { // an answer may come twice
 			t.emit(Release{Launch: in.Launch}) // an identity that nobody will use
 		}
 		t.ignore("launch identity for an attempt that is over")
@@ -132,13 +178,14 @@ func (t *turn) launchPrepared(in LaunchPrepared) {
 		return
 	}
 	t.disown()
-	t.s.Launch = in.Launch
+	t.s.Launch, t.s.SpawnedAt = in.Launch, t.now
+	t.cover(waitStart, waitRestart, waitReload)
 	t.enter(PhaseLaunching)
 	t.emit(Launch{Op: t.open(Op{Kind: OpLaunch, Launch: in.Launch}), Launch: in.Launch})
 }
 
 func (t *turn) launched(op Op, in Launched) {
-	switch in.Result {
+	switch mutant.Or(mutant.UnknownLaunchFailed, min(in.Result, Failed), in.Result) {
 	case OK:
 		t.arrived(op, in.Instance)
 	case Failed:
@@ -180,11 +227,11 @@ func (t *turn) inspected(op Op, in Inspected) {
 // arrived is the moment when an owned process is known to exist, wanted or not.
 func (t *turn) arrived(op Op, inst Instance) {
 	t.s.Process = inst.Process
-	if op.Abandoned { // it came too late: nobody wants it any more (B034)
+	t.emit(Watch{Launch: op.Launch}) // also of one that goes at once: what it writes is not thrown away
+	if op.Abandoned {                // it came too late: nobody wants it any more (B034)
 		t.terminate(t.p.Grace)
 		return
 	}
-	t.emit(Watch{Launch: op.Launch})
 	t.waitReady()
 }
 
@@ -225,7 +272,7 @@ func (t *turn) progress() {
 
 func (t *turn) sessionOpened(in SessionOpened) {
 	if _, ok := t.s.Pending[in.Op]; !ok {
-		t.emit(CloseSession{Session: in.Session}) // it came too late
+		t.emit(CloseSession{Session: mutant.Or(mutant.LateSessionKept, 0, in.Session)}) // it came too late
 		t.ignore("session %d opened for an attempt that is over", in.Session)
 		return
 	}
@@ -237,12 +284,11 @@ func (t *turn) sessionOpened(in SessionOpened) {
 	t.s.Flow, t.s.Err, t.s.Cause = FlowNone, nil, Problem{}
 	t.enter(PhaseRunning)
 	t.arm(TimerSilence, t.p.Silence)
-	t.succeed(waitStart, waitRestart)
-	if t.releaseHeld() {
-		t.s.Epoch++
-		t.s.Flow = FlowStart
-		t.bringDown(AfterRestart, Problem{}, t.p.Grace)
+	if t.reloadProven(in.Hello) {
+		return
 	}
+	t.succeed(waitStart, waitRestart, waitReload)
+	t.refresh()
 }
 
 func (t *turn) sessionRefused(in SessionRefused) {
@@ -307,6 +353,8 @@ func (t *turn) timerFired(kind OpKind) {
 			Message: fmt.Sprintf("the gateway did not become ready within %v", t.p.StartTimeout),
 			Hint:    "look at its output with `gatehost logs`; raise ready.timeout if it is only slow",
 		}, t.p.Grace)
+	case TimerRepair:
+		t.diagnose()
 	case TimerRetry:
 		t.attempt()
 	case TimerBackoff:
@@ -323,6 +371,12 @@ func (t *turn) timerFired(kind OpKind) {
 		t.silence()
 	case TimerTerminate:
 		t.terminate(t.p.Grace)
+	case TimerRefresh:
+		t.refresh()
+	case TimerReload:
+		t.reloadFailed(fmt.Sprintf("the gateway took the reload, and did not restart within %v", t.p.ReloadSettle))
+	case TimerBreaker:
+		t.breakerOver()
 	default:
 		t.ignore("timer of kind %s", kind)
 	}

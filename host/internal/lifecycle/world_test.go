@@ -24,6 +24,7 @@ type world struct {
 	timers map[lc.OpID]time.Time
 
 	nextLaunch   int
+	generation   int
 	nextCommand  lc.CommandID
 	procs        map[lc.LaunchID]bool // alive
 	known        map[lc.LaunchID]bool // has a trace
@@ -32,6 +33,7 @@ type world struct {
 	asked        map[lc.CommandID]string
 	replies      map[lc.CommandID]int
 	repairs      int // in this start flow
+	cutOff       int // repairs of this start flow whose outcome is unknown
 	backoffs     int // fast automatic attempts since the last stable period or command
 	runningSince time.Time
 	history      []string
@@ -108,7 +110,7 @@ func (w *world) perform(e lc.Effect) {
 	case lc.SetTimer:
 		w.timers[e.Op] = w.now.Add(e.After)
 		if e.After == w.p.StartTimeout {
-			w.repairs = 0 // a new start flow
+			w.repairs, w.cutOff = 0, 0 // a new start flow
 		}
 	case lc.Cancel:
 		if _, ok := w.timers[e.Op]; ok && rapid.Bool().Draw(w.t, "cancel wins") {
@@ -135,8 +137,8 @@ func (w *world) perform(e lc.Effect) {
 		w.queue = append(w.queue, e)
 	case lc.Repair:
 		w.repairs++
-		if w.repairs > 1 {
-			w.failf("a second repair in one start flow")
+		if w.repairs > 1+min(w.cutOff, 1) { // one that was cut off and had done nothing is made up for, once
+			w.failf("repair %d in one start flow, %d of them cut off", w.repairs, w.cutOff)
 		}
 		w.queue = append(w.queue, e)
 	case lc.Watch, lc.Unwatch, lc.Ignored:
@@ -234,6 +236,12 @@ func (w *world) answerOne(i int) {
 			}
 		}
 		w.feed(lc.PortProbed{Op: e.Op, Holder: h, Problem: w.problem()})
+	case lc.RunHooks:
+		w.feed(lc.HooksDone{Op: e.Op, Result: w.result(), Problem: w.problem()})
+	case lc.Reload:
+		w.feed(lc.Reloaded{Op: e.Op, Result: w.result(), Problem: w.problem()})
+	case lc.Drain:
+		w.feed(lc.Drained{Op: e.Op, Problem: w.problem()})
 	case lc.PrepareLaunch:
 		w.nextLaunch++
 		id := lc.LaunchID(fmt.Sprintf("L%d", w.nextLaunch))
@@ -253,7 +261,10 @@ func (w *world) answerOne(i int) {
 	case lc.OpenSession:
 		if w.result() == lc.OK {
 			w.sessions[e.Session] = true
-			w.feed(lc.SessionOpened{Op: e.Op, Session: e.Session})
+			if rapid.Bool().Draw(w.t, "new generation") {
+				w.generation++
+			}
+			w.feed(lc.SessionOpened{Op: e.Op, Session: e.Session, Hello: lc.Hello{BootID: fmt.Sprint(w.generation)}})
 			return
 		}
 		w.feed(lc.SessionRefused{Op: e.Op, Session: e.Session, Retryable: rapid.Bool().Draw(w.t, "retryable"), Problem: w.problem()})
@@ -274,7 +285,11 @@ func (w *world) answerOne(i int) {
 		}
 		w.feed(d)
 	case lc.Repair:
-		w.feed(lc.Repaired{Op: e.Op, Result: w.result(), Problem: w.problem()})
+		r := w.result()
+		if r == lc.Unknown {
+			w.cutOff++
+		}
+		w.feed(lc.Repaired{Op: e.Op, Result: r, Problem: w.problem()})
 	default:
 		w.failf("the world does not know %T", e)
 	}

@@ -26,7 +26,7 @@ func (l *link) close() {
 }
 
 // judge asks the chain and hands the lines on. The first classifier that claims a line decides it: by a rule, a symptom or a stage.
-func (p *Pipeline) judge(ctx context.Context, batch []classifier.NumberedLine) {
+func (p *Pipeline) judge(ctx context.Context, batch []classifier.NumberedLine, numbers []uint64) {
 	verdicts := make([]*classifier.Verdict, len(batch))
 	open := batch // lines that nobody has claimed
 	for _, l := range p.chain {
@@ -48,7 +48,7 @@ func (p *Pipeline) judge(ctx context.Context, batch []classifier.NumberedLine) {
 		open = rest
 	}
 	for i, line := range batch {
-		p.deliver(line.Line, verdicts[i])
+		p.deliver(line.Line, numbers[i], verdicts[i])
 	}
 }
 
@@ -116,8 +116,8 @@ func (p *Pipeline) try(ctx context.Context, l *link, lines []classifier.Numbered
 }
 
 // deliver hands one line on.
-func (p *Pipeline) deliver(l plugin.Line, v *classifier.Verdict) {
-	c := Classified{Line: l, Level: classifier.LevelWarn, Shown: l.Text}
+func (p *Pipeline) deliver(l plugin.Line, number uint64, v *classifier.Verdict) {
+	c := Classified{Line: l, Number: number, Level: classifier.LevelWarn, Shown: l.Text}
 	if v != nil {
 		c.Level, c.RuleID, c.Symptom, c.Tags, c.Stage = v.Level, v.RuleID, v.Symptom, v.Tags, v.Stage
 		if v.Text != "" {

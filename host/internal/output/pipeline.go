@@ -38,11 +38,12 @@ type Options struct {
 	Gateway     plugin.GatewayFacts
 	LaunchID    string
 	Cursor      uint64 // lines up to here were processed by an earlier host
+	Lines       uint64 // so many lines of the launch ended up to Cursor; 0 with a Cursor: not known
 	Classifiers []Named
 	Redactor    *Redactor
 	Log         hclog.Logger
 	OnLine      func(Classified)
-	OnGap       func(launcher.Gap) // output that was lost before it could be read, in its place among the lines
+	OnGap       func(Gap) // output that was lost before it could be read, in its place among the lines
 	OnSymptom   func(plugin.Symptom, plugin.Line)
 	OnActivity  func()
 }
@@ -50,6 +51,7 @@ type Options struct {
 // Classified is a line and what it means. Its text is redacted.
 type Classified struct {
 	plugin.Line
+	Number  uint64 // which line of the launch it is, of both streams together; 0: not known, or it has no end
 	Level   classifier.Level
 	Shown   string // text to show; the line's own, or the classifier's words
 	RuleID  string
@@ -58,6 +60,13 @@ type Classified struct {
 	Stage   *classifier.Stage
 	Repeats int  // of this very text before; every 50th is shown
 	Hidden  bool // a repeat, or level drop: kept, not shown
+}
+
+// Gap is output that was lost.
+type Gap struct {
+	launcher.Gap
+	Lines uint64 // how many; 0 when that cannot be told
+	Line  uint64 // lines of the launch that ended up to its end; 0: not known
 }
 
 // Stats count lines; Read = Classified + Unclassified once the queue is empty.
@@ -85,15 +94,18 @@ type Pipeline struct {
 	stats    Stats
 	cursor   uint64
 	seq      uint64
+	line     uint64         // lines of the launch that ended up to cursor
+	counted  bool           // line is known
 	repeats  map[uint64]int // by hash: a flood of long lines must not be kept for being counted
 	seed     maphash.Seed
 }
 
 // entry is a line, a gap, or a mark in the queue that is closed when everything before it was processed.
 type entry struct {
-	line plugin.Line
-	gap  *launcher.Gap
-	mark chan struct{}
+	line   plugin.Line
+	number uint64 // of the line in its launch; 0: not known
+	gap    *Gap
+	mark   chan struct{}
 }
 
 // New starts a pipeline; Close ends it.
@@ -106,7 +118,7 @@ func New(o Options) *Pipeline {
 		o.OnLine = func(Classified) {}
 	}
 	if o.OnGap == nil {
-		o.OnGap = func(launcher.Gap) {}
+		o.OnGap = func(Gap) {}
 	}
 	if o.OnSymptom == nil {
 		o.OnSymptom = func(plugin.Symptom, plugin.Line) {}
@@ -115,7 +127,8 @@ func New(o Options) *Pipeline {
 		o.OnActivity = func() {}
 	}
 	p := &Pipeline{
-		o: o, queue: make(chan entry, queueLines), cancel: cancel, done: make(chan struct{}), cursor: o.Cursor, repeats: map[uint64]int{}, seed: maphash.MakeSeed(),
+		o: o, queue: make(chan entry, queueLines), cancel: cancel, done: make(chan struct{}), cursor: o.Cursor,
+		line: o.Lines, counted: o.Lines > 0 || o.Cursor == 0, repeats: map[uint64]int{}, seed: maphash.MakeSeed(),
 	}
 	for _, n := range o.Classifiers {
 		p.chain = append(p.chain, &link{named: n})
@@ -137,19 +150,23 @@ func (p *Pipeline) Feed(ctx context.Context, item launcher.OutputItem) error {
 		for _, l := range item.Lines {
 			// Only what the queue has counts as read: the rest of a batch that was cut off comes again, from Cursor.
 			l.Text = p.o.Redactor.Text(l.Text)
-			if err := p.put(ctx, entry{line: l}); err != nil {
+			if err := p.put(ctx, entry{line: l, number: p.number(l)}); err != nil {
 				return err
 			}
 			p.accept(l)
 		}
 	case *launcher.Gap:
-		if err := p.put(ctx, entry{gap: item}); err != nil {
+		lost := p.lost(item)
+		if err := p.put(ctx, entry{gap: &Gap{Gap: *item, Lines: lost, Line: item.ToLine}}); err != nil {
 			return err
 		}
 		p.mu.Lock()
+		if item.ToLine > 0 {
+			p.line, p.counted = item.ToLine, true
+		}
 		p.stats.Gaps++
 		p.stats.GapBytes += item.Bytes
-		p.stats.GapLines += item.Lines
+		p.stats.GapLines += lost
 		p.cursor = max(p.cursor, item.To)
 		p.mu.Unlock()
 	case *launcher.Heartbeat, *launcher.End:
@@ -157,11 +174,34 @@ func (p *Pipeline) Feed(ctx context.Context, item launcher.OutputItem) error {
 	return nil
 }
 
+// number is which line of the launch comes next; 0 when that is not known.
+func (p *Pipeline) number(l plugin.Line) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.counted || l.Partial {
+		return 0
+	}
+	return p.line + 1
+}
+
+// lost is how many lines of a gap were not read before; 0 when that cannot be told.
+func (p *Pipeline) lost(g *launcher.Gap) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.counted || g.ToLine < p.line {
+		return 0
+	}
+	return g.ToLine - p.line
+}
+
 // accept counts a line and keeps it for the tail at once: a crash report must not wait for a classifier.
 func (p *Pipeline) accept(l plugin.Line) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cursor = max(p.cursor, l.Cursor)
+	if !l.Partial {
+		p.line++
+	}
 	p.stats.Read++
 	if l.Truncated {
 		p.stats.Truncated++
@@ -244,10 +284,10 @@ func (p *Pipeline) work(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		batch, gap, marks := p.collect(first)
+		batch, numbers, gap, marks := p.collect(first)
 		if len(batch) > 0 {
 			p.o.OnActivity()
-			p.judge(ctx, batch)
+			p.judge(ctx, batch, numbers)
 		}
 		if gap != nil {
 			p.o.OnGap(*gap)
@@ -259,7 +299,7 @@ func (p *Pipeline) work(ctx context.Context) {
 }
 
 // collect takes lines up to a gap, and the gap.
-func (p *Pipeline) collect(first entry) (batch []classifier.NumberedLine, gap *launcher.Gap, marks []chan struct{}) {
+func (p *Pipeline) collect(first entry) (batch []classifier.NumberedLine, numbers []uint64, gap *Gap, marks []chan struct{}) {
 	take := func(e entry) {
 		switch {
 		case e.mark != nil:
@@ -270,7 +310,7 @@ func (p *Pipeline) collect(first entry) (batch []classifier.NumberedLine, gap *l
 			return
 		}
 		p.seq++ // only the worker counts
-		batch = append(batch, classifier.NumberedLine{Seq: p.seq, Line: e.line})
+		batch, numbers = append(batch, classifier.NumberedLine{Seq: p.seq, Line: e.line}), append(numbers, e.number)
 	}
 	take(first)
 	for len(batch) < maxBatch && gap == nil {
@@ -278,8 +318,8 @@ func (p *Pipeline) collect(first entry) (batch []classifier.NumberedLine, gap *l
 		case e := <-p.queue:
 			take(e)
 		default:
-			return batch, gap, marks
+			return batch, numbers, gap, marks
 		}
 	}
-	return batch, gap, marks
+	return batch, numbers, gap, marks
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,6 +108,34 @@ func TestBatchThatIsCutOffComesAgainFromItsCursor(t *testing.T) {
 			t.Errorf("cursor %d, read %d", p.Cursor(), st.Read)
 		}
 	})
+}
+
+// TestLostLinesAreCountedFromWhatWasRead: a gap says how many lines ended before its end; an earlier host may have read some of them.
+func TestLostLinesAreCountedFromWhatWasRead(t *testing.T) {
+	var gaps []output.Gap
+	var numbers []uint64
+	p := output.New(output.Options{
+		Cursor: 100, Lines: 10, OnGap: func(g output.Gap) { gaps = append(gaps, g) },
+		OnLine: func(c output.Classified) { numbers = append(numbers, c.Number) },
+	})
+	for _, item := range []launcher.OutputItem{
+		&launcher.LineBatch{Lines: []plugin.Line{{Text: "eleven", Cursor: 110}}},
+		&launcher.Gap{From: 110, To: 500, Bytes: 390, ToLine: 50},
+		&launcher.LineBatch{Lines: []plugin.Line{{Text: "fifty-one", Cursor: 510}, {Text: "no end", Cursor: 520, Partial: true}}},
+		&launcher.Gap{From: 520, To: 600, Bytes: 80}, // nobody counted
+	} {
+		if err := p.Feed(t.Context(), item); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.Drained(t.Context())
+	p.Close()
+	if st := p.Stats(); st.GapLines != 39 || st.Gaps != 2 || len(gaps) != 2 || gaps[0].Lines != 39 || gaps[0].Line != 50 || gaps[1].Lines != 0 {
+		t.Errorf("stats %+v, gaps %+v", st, gaps)
+	}
+	if !slices.Equal(numbers, []uint64{11, 51, 0}) {
+		t.Errorf("numbers = %v", numbers)
+	}
 }
 
 func TestGapMovesTheCursorAndIsCounted(t *testing.T) {

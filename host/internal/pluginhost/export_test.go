@@ -1,6 +1,10 @@
 package pluginhost
 
-import "time"
+import (
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
 
 // MethodRow is a row of the table of deadlines as this package has it.
 type MethodRow struct {
@@ -20,3 +24,6 @@ func MethodTable() []MethodRow {
 	}
 	return out
 }
+
+// NewLogs takes lines as those of a plugin.
+func NewLogs(out hclog.Logger) func(line string) { return newLogs(out).take }

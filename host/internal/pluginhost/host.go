@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"sync"
 
-	gops "github.com/shirou/gopsutil/v4/process"
-
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -84,23 +82,30 @@ func (h *Host) Plugins() []State {
 	return out
 }
 
-// Restart ends a plugin's process; its supervisor starts another. Errors: fault.NotFound.
-func (h *Host) Restart(name string) error {
+// Restart lets another process take the place of a plugin's, and waits until that serves or has failed to; ctx ends only the wait.
+// Calls under way may end where they began. Whoever asks while this is under way joins. A plugin that is down is started now.
+// Errors: fault.NotFound; fault.FailedPrecondition, when somebody has to change something first, and fault.Unavailable, both with the
+// reason: the former process, if there is one, goes on untouched.
+func (h *Host) Restart(ctx context.Context, name string) error {
 	s, ok := h.plugins[name]
 	if !ok {
 		return fault.New(fault.NotFound, fmt.Sprintf("there is no plugin %q", name))
 	}
-	s.requestRestart()
-	return nil
+	w := s.wishes.add()
+	select {
+	case <-w.done:
+		return w.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
-// Pids are the processes that are plugins now, for the control socket's peer check.
+// Pids are the processes that are plugins now, for the control socket's peer check: also those that are being started, and those
+// that have been replaced and end what was begun in them.
 func (h *Host) Pids() []int {
 	var out []int
-	for _, s := range h.Plugins() {
-		if s.PID != 0 {
-			out = append(out, s.PID)
-		}
+	for _, name := range h.order {
+		out = append(out, h.plugins[name].live.pids()...)
 	}
 	return out
 }
@@ -111,13 +116,5 @@ func (h *Host) RSS(name string) uint64 {
 	if !ok {
 		return 0
 	}
-	pid := s.slot.snapshot().PID
-	if pid == 0 {
-		return 0
-	}
-	info, err := (&gops.Process{Pid: int32(pid)}).MemoryInfo() //nolint:gosec // a pid
-	if err != nil {
-		return 0
-	}
-	return info.RSS
+	return rssOf(s.slot.snapshot().PID)
 }

@@ -5,12 +5,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -21,6 +23,7 @@ const (
 	maxHandshake = 32 << 10 // go-plugin's scanner gives up at 64 KiB and then blocks the plugin (R39)
 	linesPerSec  = 200      // forwarded; a flood is counted instead
 	lineBurst    = 1000
+	saysDropped  = time.Second // after the first that was
 )
 
 // logs forwards a plugin's stderr to the host's log and keeps its last raw lines.
@@ -40,13 +43,13 @@ func newLogs(out hclog.Logger) *logs {
 
 func (l *logs) read(r io.Reader) {
 	_ = eachLine(r, maxLogLine, l.take)
-	l.report()
+	l.report() // at once: its end is told next
 }
 
 func (l *logs) take(line string) {
+	line = printable(line)
 	l.keep(line)
 	if l.allowed() {
-		l.report()
 		l.forward(line)
 	}
 }
@@ -75,7 +78,9 @@ func (l *logs) allowed() bool {
 	l.tokens = min(lineBurst, l.tokens+now.Sub(l.filled).Seconds()*linesPerSec)
 	l.filled = now
 	if l.tokens < 1 {
-		l.dropped++
+		if l.dropped++; l.dropped == 1 { // not with the next line that passes: that may never come, or come 200 times a second
+			time.AfterFunc(saysDropped, l.report)
+		}
 		return false
 	}
 	l.tokens--
@@ -94,26 +99,71 @@ func (l *logs) report() {
 
 // forward reads hclog's JSON; anything else is shown as it is, at warn: a traceback must not vanish (R39).
 func (l *logs) forward(line string) {
+	e, ok := parseEntry(line)
+	switch {
+	case ok:
+		l.out.Log(e.level, e.message, e.fields...)
+	case strings.TrimSpace(line) != "":
+		l.out.Warn("plugin output", "line", line)
+	}
+}
+
+// entry is a line of hclog's JSON.
+type entry struct {
+	level   hclog.Level
+	message string
+	fields  []any // key, value
+}
+
+func parseEntry(line string) (entry, bool) {
 	var fields map[string]any
 	if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &fields) != nil || fields["@message"] == nil {
-		if strings.TrimSpace(line) != "" {
-			l.out.Warn("plugin output", "line", line)
-		}
-		return
+		return entry{}, false
 	}
-	message, _ := fields["@message"].(string)
+	text, _ := fields["@message"].(string)
 	word, _ := fields["@level"].(string)
-	level := hclog.LevelFromString(word)
-	if level == hclog.NoLevel {
-		level = hclog.Warn
+	e := entry{level: hclog.LevelFromString(word), message: printable(text)} // what JSON had escaped
+	if e.level == hclog.NoLevel {
+		e.level = hclog.Warn
 	}
-	var args []any
 	for _, k := range slices.Sorted(maps.Keys(fields)) {
-		if !strings.HasPrefix(k, "@") {
-			args = append(args, k, fields[k])
+		if strings.HasPrefix(k, "@") {
+			continue
 		}
+		v := fields[k]
+		if text, ok := v.(string); ok {
+			v = printable(text)
+		}
+		e.fields = append(e.fields, printable(k), v)
 	}
-	l.out.Log(level, message, args...)
+	return e, true
+}
+
+// brief is a line for an error; "" for what only a developer of the plugin wants to see.
+func brief(line string) string {
+	e, ok := parseEntry(line)
+	switch {
+	case !ok:
+		return strings.TrimSpace(line)
+	case e.level <= hclog.Debug:
+		return ""
+	}
+	var out strings.Builder
+	out.WriteString(e.message)
+	for i := 0; i+1 < len(e.fields); i += 2 {
+		fmt.Fprintf(&out, " %v=%v", e.fields[i], e.fields[i+1])
+	}
+	return out.String()
+}
+
+// printable takes away what could move the cursor or rename the window of the terminal on which the host logs.
+func printable(line string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\t' && r != '\n' && unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, line)
 }
 
 // lineWriter cuts what is written into lines. Used by one goroutine.

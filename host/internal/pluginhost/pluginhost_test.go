@@ -287,37 +287,42 @@ func TestFailedStartsNameThePluginThePathAndWhatToDo(t *testing.T) {
 		return path
 	}
 	for _, row := range []struct {
-		name string
-		spec pluginhost.Spec
-		want string
+		name  string
+		spec  pluginhost.Spec
+		want  string
+		state string // after the first try: failed when another would not help
 	}{
-		{"missing", pluginhost.Spec{Path: "no-such-plugin"}, "there is no such file"},
-		{"a directory", pluginhost.Spec{Path: dir}, "it is a directory"},
-		{"not executable", pluginhost.Spec{Path: write("plain", "text", 0o644)}, "it is not executable"},
-		{"writable by everybody", pluginhost.Spec{Path: write("open", "text", 0o777)}, "everybody may write"},
-		{"not a program", pluginhost.Spec{Path: write("noprog", "\x7fELFnonsense", 0o755)}, "not a program of this platform"},
-		{"ends at once", pluginhost.Spec{Path: "test-plugin", Args: []string{"exits"}}, "I cannot go on"},
-		{"not a plugin", pluginhost.Spec{Path: "test-plugin", Args: []string{"garbage"}}, "it is not a gatehost plugin"},
-		{"a long line first", pluginhost.Spec{Path: "test-plugin", Args: []string{"long-stdout"}}, "it is not a gatehost plugin"},
-		{"another protocol", pluginhost.Spec{Path: "test-plugin", Args: []string{"old-protocol"}}, "another version"},
-		{"silent", pluginhost.Spec{Path: "test-plugin", Args: []string{"silent"}, StartTimeout: time.Second}, "it said nothing for start_timeout"},
-		{"listening and deaf", pluginhost.Spec{Path: "test-plugin", Args: []string{"deaf"}, StartTimeout: time.Second}, "it said nothing for start_timeout"},
-		{"stopped at its start", pluginhost.Spec{Path: "test-plugin", Args: []string{"stops"}, StartTimeout: time.Second}, "it said nothing for start_timeout"},
-		{"on another machine", pluginhost.Spec{Path: "test-plugin", Args: []string{"elsewhere"}}, "not on loopback"},
-		{"of the future", pluginhost.Spec{Path: "test-plugin", Args: []string{"future"}}, "it speaks the doctor service in versions 2 to 3, this host speaks 1"},
-		{"a named pipe", pluginhost.Spec{Path: fifo(t)}, "it is not a regular file"},
-		{"in an open directory", pluginhost.Spec{Path: inOpenDir(t)}, "everybody may write to its directory"},
-		{"wrong checksum", pluginhost.Spec{Path: "test-plugin", SHA256: strings.Repeat("0", 64)}, "config.toml wants 0000"},
+		{"missing", pluginhost.Spec{Path: "no-such-plugin"}, "there is no such file", pluginhost.Failed},
+		{"a directory", pluginhost.Spec{Path: dir}, "it is a directory", pluginhost.Failed},
+		{"not executable", pluginhost.Spec{Path: write("plain", "text", 0o644)}, "it is not executable", pluginhost.Failed},
+		{"writable by everybody", pluginhost.Spec{Path: write("open", "text", 0o777)}, "everybody may write", pluginhost.Failed},
+		{"not a program", pluginhost.Spec{Path: write("noprog", "\x7fELFnonsense", 0o755)}, "not a program of this platform", pluginhost.Failed},
+		{"ends at once", pluginhost.Spec{Path: "test-plugin", Args: []string{"exits"}}, "I cannot go on", pluginhost.BackingOff},
+		{"not a plugin", pluginhost.Spec{Path: "test-plugin", Args: []string{"garbage"}}, "it is not a gatehost plugin", pluginhost.Failed},
+		{"a long line first", pluginhost.Spec{Path: "test-plugin", Args: []string{"long-stdout"}}, "it is not a gatehost plugin", pluginhost.Failed},
+		{"another protocol", pluginhost.Spec{Path: "test-plugin", Args: []string{"old-protocol"}}, "another version", pluginhost.Failed},
+		{"silent", pluginhost.Spec{Path: "test-plugin", Args: []string{"silent"}, StartTimeout: time.Second}, "it said nothing for start_timeout", pluginhost.BackingOff},
+		{"listening and deaf", pluginhost.Spec{Path: "test-plugin", Args: []string{"deaf"}, StartTimeout: time.Second}, "it said nothing for start_timeout", pluginhost.BackingOff},
+		{"stopped at its start", pluginhost.Spec{Path: "test-plugin", Args: []string{"stops"}, StartTimeout: time.Second}, "it said nothing for start_timeout", pluginhost.BackingOff},
+		{"on another machine", pluginhost.Spec{Path: "test-plugin", Args: []string{"elsewhere"}}, "not on loopback", pluginhost.BackingOff},
+		{"of the future", pluginhost.Spec{Path: "test-plugin", Args: []string{"future"}}, "it speaks the doctor service in versions 2 to 3, this host speaks 1", pluginhost.Failed},
+		{"a named pipe", pluginhost.Spec{Path: fifo(t)}, "it is not a regular file", pluginhost.Failed},
+		{"in an open directory", pluginhost.Spec{Path: inOpenDir(t)}, "everybody may write to its directory", pluginhost.Failed},
+		{"wrong checksum", pluginhost.Spec{Path: "test-plugin", SHA256: strings.Repeat("0", 64)}, "config.toml wants 0000", pluginhost.Failed},
 		{"a faulty table", pluginhost.Spec{
 			Path: "test-plugin", Config: []byte(`{"levle": 1}`), Where: func(p string) string { return "config.toml:7" },
-		}, `config.toml:7: plugins.p.config.levle: is not a key`},
+		}, `config.toml:7: plugins.p.config.levle: is not a key`, pluginhost.Failed},
+		{"dead in Configure", pluginhost.Spec{Path: "test-plugin", Args: []string{"dies-in-configure"}}, "it ended (exit status 4); its last lines: no configuration for me why=none", pluginhost.BackingOff},
+		{"hung in Configure", pluginhost.Spec{Path: "test-plugin", Args: []string{"hangs-in-configure"}, StartTimeout: time.Second}, "it cannot be configured: it did not answer within start_timeout", pluginhost.BackingOff},
+		{"without what it needs", pluginhost.Spec{Path: "test-plugin", Args: []string{"fails-in-configure"}}, "the database is away", pluginhost.BackingOff},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			row.spec.Name = "p"
 			timing := quick()
-			timing.CircuitAfter, timing.CloseGrace = 1, 100*time.Millisecond
+			timing.BackoffBase, timing.BackoffMax, timing.CloseGrace = time.Hour, time.Hour, 100*time.Millisecond
+			timing.CallWait = 100 * time.Millisecond
 			h, _ := newHost(t, timing, row.spec)
-			s := awaitState(t, h, pluginhost.Failed)
+			s := awaitState(t, h, row.state)
 			text := s.Err.Error()
 			if !strings.Contains(text, row.want) || !strings.Contains(text, `plugin "p"`) || fault.HintOf(s.Err) == "" {
 				t.Errorf("error = %s\nhint = %s\nwant %q, the name and a hint", text, fault.HintOf(s.Err), row.want)
@@ -399,7 +404,7 @@ func TestPluginsEndWithAKilledHost(t *testing.T) {
 	_ = host.Process.Kill()
 	_ = host.Wait()
 	poll(t, "the end of the plugin", func() bool { return errors.Is(syscall.Kill(plugin, 0), syscall.ESRCH) || zombie(plugin) })
-	if left, _ := filepath.Glob(filepath.Join(dir, "rt", "*", "*")); len(left) != 0 {
+	if left, _ := filepath.Glob(filepath.Join(dir, "rt", "*", "*", "*")); len(left) != 0 {
 		t.Errorf("sockets are left: %v", left)
 	}
 }

@@ -71,6 +71,9 @@ func (p launcherProxy) Output(ctx context.Context, req launcher.OutputRequest, s
 		if !isGone(err) || ctx.Err() != nil {
 			return err
 		}
+		if errors.Is(err, errMoved) { // the next one is there already
+			continue
+		}
 		timer := time.NewTimer(p.s.opts.Timing.BackoffBase / 4) // a plugin that lives and refuses must not make us spin
 		select {
 		case <-timer.C:
@@ -176,12 +179,14 @@ func (p doctorProxy) Repair(ctx context.Context, req doctor.RepairRequest, progr
 	})
 }
 
-// Open begins a stream on the present process. It breaks when that ends; the pipeline then opens another (classifier.proto).
+// Open begins a stream on the present process. It breaks when that ends or is replaced; the pipeline then opens another, with the
+// lines that had no verdict (classifier.proto).
 func (p classifierProxy) Open(ctx context.Context, gw plugin.GatewayFacts, launchID string) (classifier.Stream, error) {
 	g, err := p.generation(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer p.s.slot.done(g)
 	ctx, cancel := context.WithCancel(ctx)
 	inner, err := classifier.NewClient(g.conn).Open(ctx, gw, launchID)
 	if err != nil {
@@ -196,6 +201,8 @@ func (p classifierProxy) Open(ctx context.Context, gw plugin.GatewayFacts, launc
 		case <-g.proc.done:
 			cancel()
 		case <-g.gone:
+			cancel()
+		case <-g.moved:
 			cancel()
 		case <-ctx.Done():
 		}

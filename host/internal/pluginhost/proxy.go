@@ -21,25 +21,35 @@ type method struct {
 	name       string
 	deadline   time.Duration // 0: the caller's own
 	idempotent bool
+	leaving    leaving
 }
 
+// leaving is what happens to a call on a process that is being replaced.
+type leaving int
+
+const (
+	asksAgain leaving = iota // it has Timing.Drain to end, then the next process is asked
+	finishes                 // it changes something: it may end where it began, within its own deadline
+	breaks                   // a stream, which the next process goes on with
+)
+
 var (
-	launch        = method{"Launcher.Launch", 60 * time.Second, false} // idempotent by launch_id, but the engine asks Recover first
-	list          = method{"Launcher.List", 10 * time.Second, true}
-	recoverLaunch = method{"Launcher.Recover", 10 * time.Second, true}
-	inspectLaunch = method{"Launcher.Inspect", 10 * time.Second, true}
-	signal        = method{"Launcher.Signal", 10 * time.Second, false}
-	stop          = method{"Launcher.Stop", 30 * time.Second, true} // added to the grace
-	release       = method{"Launcher.Release", 10 * time.Second, true}
-	execute       = method{"Launcher.Exec", 15 * time.Second, false} // added to the timeout
-	inspectUnits  = method{"Unloader.Inspect", 15 * time.Second, true}
-	unload        = method{"Unloader.Unload", 30 * time.Second, true}
-	restore       = method{"Unloader.Restore", 30 * time.Second, true}
-	diagnose      = method{"Doctor.Diagnose", 30 * time.Second, true}
-	plan          = method{"Doctor.Plan", 30 * time.Second, true}
-	repair        = method{"Doctor.Repair", 0, false}
-	output        = method{"Launcher.Output", 0, false} // reopened at its cursor, see launcherProxy.Output
-	classify      = method{"Classifier.Classify", 2 * time.Second, false}
+	launch        = method{"Launcher.Launch", 60 * time.Second, false, finishes} // idempotent by launch_id, but the engine asks Recover first
+	list          = method{"Launcher.List", 10 * time.Second, true, asksAgain}
+	recoverLaunch = method{"Launcher.Recover", 10 * time.Second, true, asksAgain}
+	inspectLaunch = method{"Launcher.Inspect", 10 * time.Second, true, asksAgain}
+	signal        = method{"Launcher.Signal", 10 * time.Second, false, finishes}
+	stop          = method{"Launcher.Stop", 30 * time.Second, true, finishes} // added to the grace
+	release       = method{"Launcher.Release", 10 * time.Second, true, finishes}
+	execute       = method{"Launcher.Exec", 15 * time.Second, false, finishes} // added to the timeout
+	inspectUnits  = method{"Unloader.Inspect", 15 * time.Second, true, asksAgain}
+	unload        = method{"Unloader.Unload", 30 * time.Second, true, finishes}
+	restore       = method{"Unloader.Restore", 30 * time.Second, true, finishes}
+	diagnose      = method{"Doctor.Diagnose", 30 * time.Second, true, asksAgain}
+	plan          = method{"Doctor.Plan", 30 * time.Second, true, asksAgain}
+	repair        = method{"Doctor.Repair", 0, false, finishes}
+	output        = method{"Launcher.Output", 0, false, breaks} // reopened at its cursor, see launcherProxy.Output
+	classify      = method{"Classifier.Classify", 2 * time.Second, false, breaks}
 )
 
 // Launcher is a proxy of the named plugin that survives its death. A plugin that is not configured gives a proxy whose calls
@@ -73,7 +83,8 @@ func (h *Host) proxy(name string, kind plugin.Kind) proxy {
 	return proxy{name: name, kind: kind, s: h.plugins[name]}
 }
 
-// generation is a process that serves the proxy's kind.
+// generation is a process that serves the proxy's kind. It is not ended in order to be replaced before the call is given back with
+// slot.done, so no call is made to a process that is leaving.
 func (p proxy) generation(ctx context.Context) (*generation, error) {
 	if p.s == nil {
 		return nil, fault.New(fault.PluginDown, fmt.Sprintf("there is no plugin %q", p.name)).
@@ -84,6 +95,7 @@ func (p proxy) generation(ctx context.Context) (*generation, error) {
 		return nil, err
 	}
 	if !g.info.Serves(p.kind) {
+		p.s.slot.done(g)
 		return nil, fault.New(fault.Unsupported, fmt.Sprintf("plugin %q (%s) does not serve as %s", p.name, g.exe.path, p.kind)).
 			WithHint("name another plugin there; `gatehost plugin list` shows what each serves")
 	}
@@ -99,7 +111,13 @@ func call[T any](ctx context.Context, p proxy, m method, extra time.Duration, f 
 		if err != nil {
 			return none, err
 		}
+		if m.leaving == breaks {
+			p.s.slot.done(g) // nobody waits for a stream
+		}
 		got, err := once(ctx, p, g, m, extra, f)
+		if m.leaving != breaks {
+			p.s.slot.done(g)
+		}
 		if err == nil || !errors.Is(err, fault.ErrPluginGone) || !m.idempotent || try == 2 || ctx.Err() != nil {
 			return got, err
 		}
@@ -119,12 +137,8 @@ func once[T any](ctx context.Context, p proxy, g *generation, m method, extra ti
 	finished := make(chan struct{})
 	defer close(finished)
 	go func() { // a call never outlives the process that it was made to
-		select {
-		case <-g.proc.done:
-			cancel(fault.ErrPluginGone)
-		case <-g.gone:
-			cancel(fault.ErrPluginGone)
-		case <-finished:
+		if cause := p.cut(callCtx, g, m, finished); cause != nil {
+			cancel(cause)
 		}
 	}()
 	got, err := f(callCtx, g.conn)
@@ -134,6 +148,8 @@ func once[T any](ctx context.Context, p proxy, g *generation, m method, extra ti
 	switch {
 	case ctx.Err() != nil:
 		return got, context.Cause(ctx)
+	case errors.Is(context.Cause(callCtx), errMoved):
+		return got, moved(p, m)
 	case errors.Is(context.Cause(callCtx), fault.ErrPluginGone), g.closedUnder(err):
 		return got, gone(p, m)
 	case errors.Is(err, fault.ErrPluginGone):
@@ -144,6 +160,39 @@ func once[T any](ctx context.Context, p proxy, g *generation, m method, extra ti
 		return got, fault.Wrap(fault.DeadlineExceeded, fmt.Sprintf("plugin %q did not answer %s in %v", p.name, m.name, limit), context.DeadlineExceeded)
 	default:
 		return got, err
+	}
+}
+
+// cut waits for a reason to end a call before it ends by itself.
+func (p proxy) cut(ctx context.Context, g *generation, m method, finished <-chan struct{}) error {
+	select {
+	case <-g.proc.done:
+		return fault.ErrPluginGone
+	case <-g.gone:
+		return fault.ErrPluginGone
+	case <-finished:
+		return nil
+	case <-g.moved:
+	}
+	var late <-chan time.Time // never: it ends by its own deadline
+	_, bounded := ctx.Deadline()
+	switch {
+	case m.leaving == breaks:
+		return errMoved
+	case m.leaving == asksAgain:
+		late = time.After(p.s.opts.Timing.Drain)
+	case !bounded:
+		late = time.After(p.s.opts.Timing.DrainLong)
+	}
+	select {
+	case <-g.proc.done:
+		return fault.ErrPluginGone
+	case <-g.gone:
+		return fault.ErrPluginGone
+	case <-finished:
+		return nil
+	case <-late:
+		return errMoved
 	}
 }
 
@@ -170,16 +219,30 @@ func (g *generation) closedUnder(err error) bool {
 	}
 }
 
-// limit is the contract's deadline, or the operator's in its place.
+// limit is the contract's deadline, or the operator's in its place. What the contract adds to a grace or a timeout of the call's own
+// is never shortened: it is the time to kill, to sweep and to tell, and a call that is cut before knows nothing of how it ended.
 func (p proxy) limit(m method) time.Duration {
-	if m.deadline > 0 && p.s.spec.CallTimeout > 0 {
+	switch {
+	case m.deadline == 0 || p.s.spec.CallTimeout <= 0:
+		return m.deadline
+	case m.name == stop.name || m.name == execute.name:
+		return max(m.deadline, p.s.spec.CallTimeout)
+	default:
 		return p.s.spec.CallTimeout
 	}
-	return m.deadline
 }
 
 func gone(p proxy, m method) error {
 	f := fault.New(fault.PluginGone, fmt.Sprintf("plugin %q ended during %s", p.name, m.name))
+	f.Retryable = true
+	return f
+}
+
+// errMoved ends what a process that was replaced has not ended in time.
+var errMoved = errors.New("another process took its place")
+
+func moved(p proxy, m method) error {
+	f := fault.Wrap(fault.PluginGone, fmt.Sprintf("plugin %q was replaced during %s", p.name, m.name), errMoved)
 	f.Retryable = true
 	return f
 }

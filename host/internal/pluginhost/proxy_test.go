@@ -203,7 +203,7 @@ func TestCloseLeavesNoGoroutineAndNoProcess(t *testing.T) {
 	killed := pid(t, h)
 	_ = syscall.Kill(killed, syscall.SIGKILL)
 	_ = pid(t, h)
-	if err := h.Restart("p"); err != nil {
+	if err := h.Restart(t.Context(), "p"); err != nil {
 		t.Fatal(err)
 	}
 	poll(t, "the restart", func() bool { return h.Plugins()[0].Restarts == 2 })
@@ -239,7 +239,7 @@ func TestCallsMeetAReplacementAtAnyMoment(t *testing.T) {
 	}
 	for range 15 {
 		before := h.Plugins()[0].Restarts
-		if err := h.Restart("p"); err != nil {
+		if err := h.Restart(t.Context(), "p"); err != nil {
 			t.Error(err)
 		}
 		poll(t, "the replacement", func() bool { return h.Plugins()[0].Restarts > before })
@@ -294,9 +294,7 @@ func TestStateTellsMemoryAndVersionAndChangesAreReported(t *testing.T) {
 
 func TestTooLongRuntimeDirectoryIsSaidBeforeTheStart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("x", 100))
-	timing := quick()
-	timing.CircuitAfter = 1
-	h := pluginhost.New(pluginhost.Options{Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: t.TempDir(), RuntimeDir: dir, Timing: timing})
+	h := pluginhost.New(pluginhost.Options{Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: t.TempDir(), RuntimeDir: dir, Timing: quick()})
 	if err := h.Add(testPlugin()); err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ type process struct {
 	logs  *logs
 
 	done    chan struct{} // closed when the pid has been waited for
+	read    chan struct{} // closed when its stderr has been read to the end
 	mu      sync.Mutex    // guards the three below
 	started bool
 	doomed  bool // killed before it was started
@@ -46,7 +47,7 @@ func newProcess(s Spec, exe *executable, dir string, env []string, l *logs) (*pr
 	cmd.Dir = dir
 	execOpened(cmd, exe, s.SHA256 != "")
 	ownGroup(cmd)
-	p := &process{cmd: cmd, logs: l, done: make(chan struct{})}
+	p := &process{cmd: cmd, logs: l, done: make(chan struct{}), read: make(chan struct{})}
 	p.toHost, p.fromOut = io.Pipe()
 	return p, nil
 }
@@ -72,10 +73,14 @@ func (p *process) Start(context.Context) error {
 	if err != nil {
 		p.closePipes()
 		close(p.done)
+		close(p.read)
 		return err
 	}
 	go p.copyHandshake()
-	go p.logs.read(errR)
+	go func() {
+		defer close(p.read)
+		p.logs.read(errR)
+	}()
 	go func() {
 		_ = p.cmd.Wait()
 		close(p.done)
@@ -99,7 +104,7 @@ func (p *process) begin() error {
 func (p *process) copyHandshake() {
 	_ = eachLine(p.outR, maxHandshake, func(line string) {
 		if !isHandshake(line) { // its certificate says nothing to people
-			p.logs.keep("stdout: " + line)
+			p.logs.keep("stdout: " + printable(line))
 		}
 		_, _ = p.fromOut.Write([]byte(line + "\n")) // go-plugin reads until it is closed
 	})

@@ -56,15 +56,36 @@ func (s *slot) starting() {
 	})
 }
 
+// running makes g the present process. The one before, if it still serves, is left to those who call it now.
 func (s *slot) running(g *generation) {
 	s.update(func() {
 		if s.started {
 			s.state.Restarts++
 		}
+		if old := s.current; old != nil {
+			close(old.moved)
+			if old.calls == 0 {
+				close(old.idle)
+			}
+		}
 		s.started, s.current = true, g
 		s.state.State, s.state.PID, s.state.Version, s.state.Services = Running, g.proc.pid(), g.info.Version, g.info.Services
 		s.state.Err, s.state.Lines = nil, nil
 	})
+}
+
+// done gives back a generation from get.
+func (s *slot) done(g *generation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g.calls--; g.calls > 0 {
+		return
+	}
+	select {
+	case <-g.moved: // so no call comes after this one
+		close(g.idle)
+	default:
+	}
 }
 
 // leave ends the calls to a generation; a second time does nothing.
@@ -91,14 +112,17 @@ func (s *slot) stop() {
 	s.update(func() { s.state.State, s.state.PID = Stopped, 0 })
 }
 
-// get waits for a running process: as long as one is being started or restarted, and not longer than the bound. It fails with
-// fault.PluginDown, which says why; nothing was called then.
+// get waits for a running process: as long as one is being started or restarted, and not longer than the bound. The caller gives
+// it back with done. It fails with fault.PluginDown, which says why; nothing was called then.
 func (s *slot) get(ctx context.Context) (*generation, error) {
 	bound, cancel := context.WithTimeout(ctx, s.wait)
 	defer cancel()
 	for {
 		s.mu.Lock()
 		g, state, changed := s.current, s.state, s.changed
+		if g != nil {
+			g.calls++
+		}
 		s.mu.Unlock()
 		switch {
 		case g != nil:
@@ -123,6 +147,7 @@ func (s *slot) awaitLeave(ctx context.Context, g *generation) {
 	defer timer.Stop()
 	select {
 	case <-g.gone:
+	case <-g.moved:
 	case <-timer.C:
 	case <-ctx.Done():
 	}

@@ -33,6 +33,8 @@ type Timing struct {
 	CloseGrace    time.Duration // default 3 s between the closed death pipe and the kill
 	CallWait      time.Duration // default 10 s: how long a call waits for a plugin that is being restarted
 	OutputSilence time.Duration // default 30 s, two heartbeats: then an output stream is opened again
+	Drain         time.Duration // default 5 s: how long a call that can be asked again may go on in a process that was replaced
+	DrainLong     time.Duration // default 10 min, the longest step of a repair: the same for one that cannot, and has no deadline of its own
 }
 
 func (t Timing) withDefaults() Timing {
@@ -50,6 +52,8 @@ func (t Timing) withDefaults() Timing {
 	set(&t.CloseGrace, 3*time.Second)
 	set(&t.CallWait, 10*time.Second)
 	set(&t.OutputSilence, 30*time.Second)
+	set(&t.Drain, 5*time.Second)
+	set(&t.DrainLong, 10*time.Minute)
 	if t.CircuitAfter <= 0 {
 		t.CircuitAfter = 5
 	}
@@ -65,10 +69,13 @@ type Spec struct {
 	SHA256       string // lower-case hex; "" does not check
 	Grants       []string
 	StartTimeout time.Duration // default 30 s: from the start of the process to the end of Configure
-	// CallTimeout takes the place of the contract's deadline of each call that has one; a call's own grace or timeout is still
-	// added. Default: the contract's.
+	// CallTimeout takes the place of the contract's deadline of each call that has one. Stop and Exec get their own grace or
+	// timeout and at least what the contract adds to it; Repair and Output have no deadline. Default: the contract's.
 	CallTimeout time.Duration
-	Config      json.RawMessage
+	// MemoryMax is the resident memory of the process in bytes above which, at two looks in a row (Timing.HealthEvery), the plugin is
+	// replaced as by Restart; above twice as much it is killed and started again. 0: no limit.
+	MemoryMax uint64
+	Config    json.RawMessage
 	// Where says where in config.toml a key of the plugin's table stands, for diagnostics: "config.toml:12".
 	Where func(path string) string
 }

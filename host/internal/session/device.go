@@ -36,7 +36,7 @@ type deviceFile struct {
 // LoadDevice reads the identity at path, or makes one. A file that is no identity is set aside beside itself, never
 // overwritten, and an error says so: a new identity would have to be paired again (B147). The next call makes one.
 func LoadDevice(path string) (*Device, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // our own state directory
+	data, err := readDevice(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return newDevice(path)
 	}
@@ -44,6 +44,9 @@ func LoadDevice(path string) (*Device, error) {
 		return nil, fmt.Errorf("cannot read device identity: %w", err)
 	}
 	d, file, err := parseDevice(data)
+	if errors.Is(err, errNewer) {
+		return nil, fmt.Errorf("cannot use device identity %s: %w: it is left alone; use that gatehost, or move the file away", path, err)
+	}
 	if err != nil {
 		aside := path + ".broken-" + strconv.FormatInt(time.Now().UnixMilli(), 10)
 		if moveErr := os.Rename(path, aside); moveErr != nil {
@@ -58,6 +61,24 @@ func LoadDevice(path string) (*Device, error) {
 	return d, nil
 }
 
+// readDevice reads a regular file. A FIFO in its place would hang us, a huge file fill us.
+func readDevice(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file; move it away", path)
+	case info.Size() > maxDevice:
+		return make([]byte, maxDevice+1), nil // parseDevice says what is wrong with it
+	}
+	return os.ReadFile(path)
+}
+
+const maxDevice = 64 << 10
+
+var errNewer = errors.New("it was made by a newer gatehost")
+
 func readableByOthers(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0
@@ -65,11 +86,14 @@ func readableByOthers(path string) bool {
 
 func parseDevice(data []byte) (*Device, deviceFile, error) {
 	var file deviceFile
-	if len(data) > 64<<10 {
+	if len(data) > maxDevice {
 		return nil, file, errors.New("it is too large")
 	}
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, file, errors.New("it is not JSON")
+	}
+	if file.Version > 1 {
+		return nil, file, fmt.Errorf("%w (version %d, this one reads 1)", errNewer, file.Version)
 	}
 	if file.Version != 1 {
 		return nil, file, fmt.Errorf("its version is %d, want 1", file.Version)

@@ -71,7 +71,7 @@ func TestWrongDeviceIDIsCorrected(t *testing.T) { // B146
 func TestBrokenIdentityIsSetAsideAndSaid(t *testing.T) { // B147, B148
 	for _, row := range []struct{ name, old, to string }{
 		{"no JSON", "{", "["},
-		{"another version", `"version": 1`, `"version": 2`},
+		{"another version", `"version": 1`, `"version": 0`},
 		{"no private key", "BEGIN PRIVATE KEY", "BEGIN NOTHING"},
 		{"a public key of somebody else", "MCowBQYDK2VwAyEA", "MCowBQYDK2VwAyEB"},
 	} {
@@ -94,6 +94,22 @@ func TestBrokenIdentityIsSetAsideAndSaid(t *testing.T) { // B147, B148
 				t.Errorf("the next call makes a new one: %v", err)
 			}
 		})
+	}
+}
+
+// TestIdentityOfANewerHostIsLeftAlone: after a downgrade it must still be there for the upgrade.
+func TestIdentityOfANewerHostIsLeftAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "device.json")
+	if _, err := session.LoadDevice(path); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, path, `"version": 1`, `"version": 2`)
+	before, _ := os.ReadFile(path)
+	if _, err := session.LoadDevice(path); err == nil || !strings.Contains(err.Error(), "newer gatehost") {
+		t.Errorf("error = %v", err)
+	}
+	if after, _ := os.ReadFile(path); string(after) != string(before) {
+		t.Error("it was changed")
 	}
 }
 

@@ -57,6 +57,7 @@ type Options struct {
 	ConnectTimeout   time.Duration // default 20 s: refusals are slowed down by up to 5 s (B129)
 	CallTimeout      time.Duration // default 30 s (B151)
 	Ping             time.Duration // default 30 s
+	PongTimeout      time.Duration // default 15 s, at most Ping
 
 	// OnEvent is called by the reader for each event after the handshake; it must not block for long.
 	OnEvent func(Event)
@@ -76,6 +77,8 @@ func (o *Options) defaults() {
 	set(&o.ConnectTimeout, 20*time.Second)
 	set(&o.CallTimeout, 30*time.Second)
 	set(&o.Ping, 30*time.Second)
+	set(&o.PongTimeout, 15*time.Second)
+	o.PongTimeout = min(o.PongTimeout, o.Ping)
 	if len(o.Scopes) == 0 {
 		o.Scopes = []string{"operator.read", "operator.write", "operator.admin"}
 	}

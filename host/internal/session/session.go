@@ -64,7 +64,8 @@ type Stats struct {
 	LastPongAt     time.Time
 	RTT            time.Duration
 	MissedTicks    int // tick intervals without any frame
-	MissedPongs    int // pings without a pong in time: a sign, never a verdict (T071)
+	MissedPongs    int // pings without a pong in PongTimeout: a sign, never a verdict (T071)
+	Unanswered     int // of them, in a row up to now
 	BadFrames      int
 	UnexpectedIDs  int // late or second answers (B159)
 	EventsReceived int64
@@ -287,7 +288,7 @@ func (s *Session) alive(count func(*Stats)) {
 
 func (s *Session) pong() {
 	s.alive(func(st *Stats) {
-		st.LastPongAt = time.Now()
+		st.LastPongAt, st.Unanswered = time.Now(), 0
 		if !s.pingAt.IsZero() {
 			st.RTT = time.Since(s.pingAt)
 			s.pingAt = time.Time{}
@@ -317,6 +318,9 @@ func (s *Session) finish(err error) {
 func (s *Session) write() {
 	ping := time.NewTicker(s.opts.Ping)
 	defer ping.Stop()
+	overdue := time.NewTimer(s.opts.Ping)
+	overdue.Stop()
+	defer overdue.Stop()
 	for {
 		select {
 		case <-s.closed:
@@ -327,8 +331,11 @@ func (s *Session) write() {
 				_ = s.conn.NetConn().Close() // the reader sees it
 				return
 			}
+		case <-overdue.C:
+			s.missed()
 		case <-ping.C:
 			s.look()
+			overdue.Reset(s.opts.PongTimeout)
 			_ = s.conn.SetWriteDeadline(time.Now().Add(writeLimit))
 			if err := s.conn.WriteMessage(websocket.PingMessage, nil); err != nil {
 				_ = s.conn.NetConn().Close()
@@ -338,14 +345,21 @@ func (s *Session) write() {
 	}
 }
 
+// missed counts a ping whose pong is overdue.
+func (s *Session) missed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.pingAt.IsZero() {
+		s.stats.MissedPongs++
+		s.stats.Unanswered++
+	}
+}
+
 // look is the watchdog: it counts what is missing and decides nothing.
 func (s *Session) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if !s.pingAt.IsZero() {
-		s.stats.MissedPongs++
-	}
 	if tick := s.hello.TickInterval; tick > 0 && now.Sub(s.stats.LastFrameAt) > 2*tick {
 		s.stats.MissedTicks++
 	}

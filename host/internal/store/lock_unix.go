@@ -11,24 +11,42 @@ import (
 )
 
 // lockFile takes an advisory lock that dies with its holder. The file itself stays: removing it would let two hosts lock two
-// different files of one name.
+// different files of one name; one that somebody else removed or replaced meanwhile is not the lock.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // our own state directory
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // descriptors are small
-		pid := make([]byte, 20)
-		n, _ := f.ReadAt(pid, 0)
-		_ = f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w (pid %s)", ErrLocked, trim(pid[:n]))
+	for range 10 {
+		// Not blocking: a FIFO in its place would hang us.
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0o600) //nolint:gosec // our own state directory
+		if err != nil {
+			return nil, err
 		}
-		return nil, err
+		open, err := f.Stat()
+		if err == nil && !open.Mode().IsRegular() {
+			err = fmt.Errorf("%s is no regular file; remove it", path)
+		}
+		if err == nil {
+			err = flock(f)
+		}
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		if named, err := os.Lstat(path); err == nil && os.SameFile(open, named) {
+			_ = f.Truncate(0)
+			_, _ = fmt.Fprintf(f, "%d\n", os.Getpid()) // for people; the lock is the truth
+			return f, nil
+		}
+		_ = f.Close()
 	}
-	_ = f.Truncate(0)
-	_, _ = fmt.Fprintf(f, "%d\n", os.Getpid()) // for people; the lock is the truth
-	return f, nil
+	return nil, fmt.Errorf("%s is being replaced again and again by somebody", path)
+}
+
+func flock(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // descriptors are small
+	if !errors.Is(err, unix.EWOULDBLOCK) {
+		return err
+	}
+	pid := make([]byte, 20)
+	n, _ := f.ReadAt(pid, 0)
+	return fmt.Errorf("%w (pid %s)", ErrLocked, trim(pid[:n]))
 }
 
 func trim(b []byte) string {

@@ -8,6 +8,19 @@
 //	gateways/<name>/token   a token that the host made (token = {generate = true})
 //	plugins/<name>/         private data of plugins
 //	repairs/<name>/         backups of repairs
+//	journal/                what has happened (package journal)
+//	device.json             the host's identity towards gateways (package session)
+//	fingerprint.key         what fingerprints of a launch are made with
+//	reserve                 room that is given up when the disk is full
+//
+// What is read back is checked. A file that cannot be used is set aside under another name and said, never removed and never
+// overwritten, where a new one does no harm; where it would, it is left where it is and is an error:
+//
+//	device.json      set aside, a new identity is made (it may have to be paired again); of a newer version: left alone
+//	fingerprint.key  set aside, a new key is made (drift is not seen for gateways of before)
+//	token            left alone: a running gateway may use it
+//	journal segment  set aside, the journal goes on behind it
+//	manifest of a repair, bundle of a launch: left alone; the repair cannot be undone, the launch is reported
 package store
 
 import (
@@ -22,7 +35,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -81,8 +93,17 @@ type launchRecord struct {
 	CreatedAt time.Time `json:"createdAt"`
 }
 
-// PrepareLaunch makes a new launch identity durable: when it returns, the directory and its record are on disk.
+// PrepareLaunch makes a new launch identity durable: when it returns, the directory and its record are on disk. On a full disk it gives
+// up the reserve, so that a gateway that ended can still be launched again.
 func (s *Store) PrepareLaunch(gateway string) (string, error) {
+	id, err := s.prepareLaunch(gateway)
+	if isFull(err) && s.release() {
+		id, err = s.prepareLaunch(gateway)
+	}
+	return id, err
+}
+
+func (s *Store) prepareLaunch(gateway string) (string, error) {
 	id := uuid.NewString()
 	dir := filepath.Join(s.RunDir(), id)
 	if err := privateDir(dir); err != nil {
@@ -106,6 +127,31 @@ func (s *Store) DiscardLaunch(id string) error {
 	return os.RemoveAll(filepath.Join(s.RunDir(), id))
 }
 
+// SweepLaunches removes identities that were prepared before a moment and came to no launch: their host was killed in between. Call it
+// only when nothing of that host can be about to launch any more. It answers how many there were.
+func (s *Store) SweepLaunches(before time.Time) (int, error) {
+	entries, err := os.ReadDir(s.RunDir())
+	if err != nil {
+		return 0, fmt.Errorf("cannot look for launches that never came: %w", err)
+	}
+	n := 0
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !e.IsDir() || !info.ModTime().Before(before) || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		files, err := os.ReadDir(filepath.Join(s.RunDir(), e.Name()))
+		if err != nil || len(files) != 1 || files[0].Name() != "launch.json" {
+			continue
+		}
+		if err := s.DiscardLaunch(e.Name()); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
 // Token is the token that the host made for a gateway: made once, kept with 0600 (B320). A file that holds no token is an
 // error, never replaced: a running gateway may still use it.
 func (s *Store) Token(gateway string) (string, error) {
@@ -114,7 +160,7 @@ func (s *Store) Token(gateway string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "token")
-	data, err := os.ReadFile(path)
+	data, err := readRegular(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		raw := make([]byte, 16)
@@ -194,47 +240,68 @@ func (s *Store) KeepUndo(gateway, service string, undo []byte) error {
 	return WriteFile(filepath.Join(dir, hex.EncodeToString(sum[:8])+".json"), data)
 }
 
-// Cursor is the place in a launch's output up to which an earlier host has read; 0 when nothing readable says so.
-func (s *Store) Cursor(launch string) uint64 {
-	if !launchID.MatchString(launch) {
-		return 0
-	}
-	data, err := os.ReadFile(filepath.Join(s.RunDir(), launch, "host-cursor"))
-	if err != nil {
-		return 0
-	}
-	n, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-// SaveCursor stores it. A launch that has been released is no error: there is nothing left to go on with. The file is replaced,
-// not synced: what a power failure loses is a gateway that is gone, too.
-func (s *Store) SaveCursor(launch string, cursor uint64) error {
-	dir := filepath.Join(s.RunDir(), launch)
-	tmp := filepath.Join(dir, ".host-cursor")
-	err := os.WriteFile(tmp, []byte(strconv.FormatUint(cursor, 10)+"\n"), 0o600)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return errors.Join(err, os.Rename(tmp, filepath.Join(dir, "host-cursor")))
-}
-
 // FingerprintKey is a random key of this state directory: fingerprints made with it tell whether a value has changed, and nothing
-// else. A key that was lost or damaged is replaced: fingerprints then all differ, which is said and harms nobody.
-func (s *Store) FingerprintKey() ([]byte, error) {
+// else. One that cannot be used is set aside and replaced; remark says so then. What was fingerprinted with it cannot be compared any more.
+func (s *Store) FingerprintKey() (key []byte, remark, err error) {
 	path := filepath.Join(s.dir, "fingerprint.key")
-	data, err := os.ReadFile(path)
+	data, err := readRegular(path)
 	if err == nil {
 		if key, err := hex.DecodeString(strings.TrimSpace(string(data))); err == nil && len(key) == sha256.Size {
-			return key, nil
+			return key, nil, nil
 		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot read fingerprint key: %w", err)
+		err = errors.New("it does not hold a key")
 	}
-	key := make([]byte, sha256.Size)
+	if !errors.Is(err, fs.ErrNotExist) {
+		if remark = setAside(path, err); errors.Is(remark, errNotMoved) {
+			return nil, nil, remark
+		}
+	}
+	key = make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // never fails
-	return key, WriteFile(path, []byte(hex.EncodeToString(key)+"\n"))
+	return key, remark, WriteFile(path, []byte(hex.EncodeToString(key)+"\n"))
 }
+
+var errNotMoved = errors.New("it could not be set aside")
+
+// setAside moves what cannot be used out of the way and says so.
+func setAside(path string, why error) error {
+	aside := path + ".broken-" + time.Now().UTC().Format("20060102T150405.000000000")
+	if err := os.Rename(path, aside); err != nil {
+		return fmt.Errorf("cannot use %s: %w; %w: %w", path, why, errNotMoved, err)
+	}
+	return fmt.Errorf("cannot use %s: %w; it was set aside as %s", path, why, filepath.Base(aside))
+}
+
+// maxSmall bounds every file of this package.
+const maxSmall = 64 << 10
+
+// readRegular reads a small file. What is no regular file is refused without waiting for it: a FIFO in its place would hang us.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file", path)
+	case info.Size() > maxSmall:
+		return nil, fmt.Errorf("%s has %d bytes, which is too large", path, info.Size())
+	}
+	return os.ReadFile(path)
+}
+
+// reserveSize is room for some launches: each takes a directory and a few small files.
+const reserveSize = 256 << 10
+
+// Reserve makes sure of the reserve. It is for a time when the disk has room; an error means that it has none.
+func (s *Store) Reserve() error {
+	path := filepath.Join(s.dir, "reserve")
+	if info, err := os.Stat(path); err == nil && info.Size() == reserveSize {
+		return nil
+	}
+	room := make([]byte, reserveSize)
+	_, _ = rand.Read(room) // never fails; a file system may store zeros in no room at all
+	return WriteFile(path, room)
+}
+
+// release gives the reserve up; false when there was none.
+func (s *Store) release() bool { return os.Remove(filepath.Join(s.dir, "reserve")) == nil }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehost/gatehost/host/internal/store"
 )
@@ -91,30 +92,30 @@ func TestLaunchIdentityIsOnDiskBeforeItIsUsed(t *testing.T) {
 	}
 }
 
-func TestPlaceInTheOutputOutlivesTheHost(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir)
-	id, err := s.PrepareLaunch("main")
-	if err != nil {
+// TestIdentityThatCameToNoLaunchIsSwept: its host was killed between preparing and launching. What was launched, or is younger, stays.
+func TestIdentityThatCameToNoLaunchIsSwept(t *testing.T) {
+	s := open(t, t.TempDir())
+	prepare := func() string {
+		id, err := s.PrepareLaunch("main")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	unused, used := prepare(), prepare()
+	if err := os.WriteFile(filepath.Join(s.RunDir(), used, "spec.json"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Cursor(id); got != 0 {
-		t.Errorf("cursor of a new launch = %d", got)
+	if n, err := s.SweepLaunches(time.Now().Add(-time.Hour)); n != 0 || err != nil {
+		t.Errorf("younger ones: %d, %v", n, err)
 	}
-	if err := s.SaveCursor(id, 4711); err != nil {
-		t.Fatal(err)
+	if n, err := s.SweepLaunches(time.Now().Add(time.Hour)); n != 1 || err != nil {
+		t.Errorf("swept %d, %v", n, err)
 	}
-	_ = s.Close()
-	if got := open(t, dir).Cursor(id); got != 4711 {
-		t.Errorf("cursor = %d", got)
+	if _, err := os.Stat(filepath.Join(s.RunDir(), unused)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the unused one: %v", err)
 	}
-	if err := s.SaveCursor("released", 1); err != nil {
-		t.Errorf("a released launch: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "run", id, "host-cursor"), []byte("nonsense"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := s.Cursor(id); got != 0 {
-		t.Errorf("cursor of a damaged file = %d", got)
+	if _, err := os.Stat(filepath.Join(s.RunDir(), used)); err != nil {
+		t.Errorf("the used one: %v", err)
 	}
 }

@@ -710,7 +710,7 @@ func (x *ListRequest) GetGateway() string {
 // BrokenBundle is a trace that the launcher cannot read.
 type BrokenBundle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where it is.
+	// Where it is now.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	// Why it cannot be read.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -767,7 +767,8 @@ type ListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Instances, in order of their start.
 	Instances []*Instance `protobuf:"bytes,1,rep,name=instances,proto3" json:"instances,omitempty"`
-	// What was found and not understood; left alone.
+	// What was found and not understood. It is never removed; a launcher that is sure that nothing of it lives may move it out of the way, and
+	// tells of it for a day.
 	Broken        []*BrokenBundle `protobuf:"bytes,2,rep,name=broken,proto3" json:"broken,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1164,7 +1165,10 @@ type Gap struct {
 	// Where it ends: the cursor to go on from.
 	To uint64 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
 	// Bytes lost.
-	Bytes         uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Bytes uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// How many lines, of both streams together, ended before to since the launch began: whoever counts the lines that came knows how many
+	// are lost. 0: not known.
+	ToLine        uint64 `protobuf:"varint,4,opt,name=to_line,json=toLine,proto3" json:"to_line,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1216,6 +1220,13 @@ func (x *Gap) GetTo() uint64 {
 func (x *Gap) GetBytes() uint64 {
 	if x != nil {
 		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Gap) GetToLine() uint64 {
+	if x != nil {
+		return x.ToLine
 	}
 	return 0
 }
@@ -2122,11 +2133,12 @@ const file_gatehost_plugin_v1alpha1_launcher_proto_rawDesc = "" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12\x18\n" +
 	"\apartial\x18\x06 \x01(\bR\apartial\"A\n" +
 	"\tLineBatch\x124\n" +
-	"\x05lines\x18\x01 \x03(\v2\x1e.gatehost.plugin.v1alpha1.LineR\x05lines\"?\n" +
+	"\x05lines\x18\x01 \x03(\v2\x1e.gatehost.plugin.v1alpha1.LineR\x05lines\"X\n" +
 	"\x03Gap\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x04R\x02to\x12\x14\n" +
-	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\"v\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x17\n" +
+	"\ato_line\x18\x04 \x01(\x04R\x06toLine\"v\n" +
 	"\x03End\x122\n" +
 	"\x04exit\x18\x01 \x01(\v2\x1e.gatehost.plugin.v1alpha1.ExitR\x04exit\x12\x1d\n" +
 	"\n" +

@@ -50,7 +50,7 @@ func (c *Cursor) Next() (Batch, error) {
 		n = 0
 	}
 	if c.scan(c.buf[:n], &b) == 0 { // the disk gave back something else than was written: skip this half
-		c.skip(&b, s.end)
+		c.skip(&b, s.end, s.after)
 		c.pos, c.at = s.pos, s.end
 	}
 	return b, nil
@@ -74,19 +74,19 @@ func (c *Cursor) locate(b *Batch) *segment {
 		return nil
 	}
 	c.round, c.pos, c.at = best.round, headerSize, best.base
-	c.skip(b, best.base)
+	c.skip(b, best.base, best.lines)
 	return best
 }
 
 // skip goes on from offset and records what is left out.
-func (c *Cursor) skip(b *Batch, offset uint64) {
+func (c *Cursor) skip(b *Batch, offset uint64, lines count) {
 	if offset <= c.next {
 		return
 	}
 	if b.Gap == nil {
 		b.Gap = &Gap{From: c.next}
 	}
-	b.Gap.To, c.next = offset, offset
+	b.Gap.To, b.Gap.ToLine, c.next = offset, lines.orZero(), offset
 }
 
 // scan takes whole frames from b and answers how many bytes it took.
@@ -151,6 +151,8 @@ func load(f *os.File) segment {
 		return s
 	}
 	s.round, s.base, s.end = round, base, base
+	s.lines.n, s.lines.known = parseLines(header)
+	s.after = s.lines
 	buf := make([]byte, 2*maxFrame)
 	for s.pos < MaxSize {
 		n, err := f.ReadAt(buf, s.pos)
@@ -161,7 +163,7 @@ func load(f *os.File) segment {
 				break
 			}
 			taken += size
-			s.end = r.End()
+			s.end, s.after = r.End(), s.after.plus(r.Data)
 		}
 		s.pos += int64(taken)
 		if taken == 0 || (err != nil && err != io.EOF) {

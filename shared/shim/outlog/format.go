@@ -49,7 +49,12 @@ func (r Record) From(offset uint64) Record {
 }
 
 // Gap says that the bytes from From to To are lost.
-type Gap struct{ From, To uint64 }
+type Gap struct {
+	From, To uint64
+	// ToLine is how many lines ended before To since the log began, of both streams together: whoever counts those that were read knows
+	// how many are lost. 0 when that is not known.
+	ToLine uint64
+}
 
 // Bytes is how many bytes are lost.
 func (g Gap) Bytes() uint64 { return g.To - g.From }
@@ -63,13 +68,24 @@ const (
 
 var table = crc32.MakeTable(crc32.Castagnoli)
 
-// putHeader writes the first bytes of a segment: magic, round, logical offset of its first byte, checksum.
-func putHeader(b []byte, round, base uint64) {
+// putHeader writes the first bytes of a segment: magic, round, logical offset of its first byte, checksum; then, for newer readers only, the
+// lines that ended before it, with a checksum of their own.
+func putHeader(b []byte, round, base, lines uint64) {
 	clear(b[:headerSize])
 	copy(b, magic)
 	binary.BigEndian.PutUint64(b[8:], round)
 	binary.BigEndian.PutUint64(b[16:], base)
 	binary.BigEndian.PutUint32(b[24:], crc32.Checksum(b[:24], table))
+	binary.BigEndian.PutUint64(b[32:], lines)
+	binary.BigEndian.PutUint32(b[40:], crc32.Checksum(b[:40], table))
+}
+
+// parseLines is the lines that ended before a segment; not known in one that an older shim wrote.
+func parseLines(b []byte) (lines uint64, known bool) {
+	if len(b) < headerSize || binary.BigEndian.Uint32(b[40:]) != crc32.Checksum(b[:40], table) {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(b[32:]), true
 }
 
 func parseHeader(b []byte) (round, base uint64, ok bool) {

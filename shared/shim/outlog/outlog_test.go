@@ -257,6 +257,9 @@ func TestAFullDiskLosesNoLiveOutputAndIsCounted(t *testing.T) {
 	if got, _, end := all(t, w, 0); len(got) == 0 || end != w.End() {
 		t.Errorf("nothing is kept while the disk is full")
 	}
+	if lost, reason := w.Degraded(); lost != 7+20*outlog.MaxData || reason != errNoSpace.Error() {
+		t.Errorf("Degraded after the log turned in memory = %d, %q, want the cause as long as it lasts", lost, reason)
+	}
 	full.Store(false)
 	for range 20 {
 		w.Append(outlog.Stdout, t0, bytes.Repeat([]byte("z"), outlog.MaxData))

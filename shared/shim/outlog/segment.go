@@ -1,6 +1,7 @@
 package outlog
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -21,7 +22,28 @@ type segment struct {
 	round uint64 // counts up each time a segment is begun; 0 means unused
 	base  uint64 // logical offset of its first record
 	end   uint64 // logical offset after its last record
+	lines count  // that ended before base
+	after count  // and before end
 	pos   int64  // where the next frame goes
+}
+
+// count is a number of lines, if it is known.
+type count struct {
+	n     uint64
+	known bool
+}
+
+func (c count) plus(data []byte) count {
+	c.n += uint64(bytes.Count(data, []byte{'\n'}))
+	return c
+}
+
+// orZero is what a Gap says.
+func (c count) orZero() uint64 {
+	if !c.known {
+		return 0
+	}
+	return c.n
 }
 
 func segmentPath(dir string, i int) string {

@@ -25,6 +25,7 @@ type Writer struct {
 	segs    [2]segment
 	current int
 	end     uint64
+	lines   count // that ended before end
 	ended   bool
 	midline [3]bool // by stream: its last byte was not a line feed
 	lost    uint64  // bytes that are in memory only, because the disk failed
@@ -46,7 +47,7 @@ func newWriter(size int64, open func(i int, half int64) (Storage, error)) (*Writ
 	if size < MinSize || size > MaxSize {
 		return nil, fmt.Errorf("cannot create output log: size is %d bytes, must be between %d and %d", size, MinSize, MaxSize)
 	}
-	w := &Writer{half: size / 2, changed: make(chan struct{}), frame: make([]byte, 0, maxFrame)}
+	w := &Writer{half: size / 2, lines: count{known: true}, changed: make(chan struct{}), frame: make([]byte, 0, maxFrame)}
 	w.open = func(i int) (Storage, error) { return open(i, w.half) }
 	// Both halves are reserved at once; a half that cannot be is tried again when its turn comes.
 	for i := range w.segs {
@@ -64,14 +65,15 @@ func newWriter(size int64, open func(i int, half int64) (Storage, error)) (*Writ
 func (w *Writer) begin(i int) {
 	s := &w.segs[i]
 	round := w.segs[1-i].round + 1
+	onDisk := true
 	if _, inMemory := s.store.(*memory); s.store == nil || inMemory {
 		if store, err := w.open(i); err == nil {
 			s.store, s.limit = store, w.half
 		} else {
-			w.fault = err
+			w.fault, onDisk = err, false
 		}
 	}
-	if s.store != nil && w.start(i, round) == nil {
+	if onDisk && w.start(i, round) == nil {
 		w.fault = nil
 		return
 	}
@@ -82,12 +84,13 @@ func (w *Writer) begin(i int) {
 func (w *Writer) start(i int, round uint64) error {
 	s := &w.segs[i]
 	header := make([]byte, headerSize)
-	putHeader(header, round, w.end)
+	putHeader(header, round, w.end, w.lines.n)
 	if _, err := s.store.WriteAt(header, 0); err != nil {
 		w.fault = err
 		return err
 	}
 	s.round, s.base, s.end, s.pos = round, w.end, w.end, headerSize
+	s.lines, s.after = w.lines, w.lines
 	w.current = i
 	return nil
 }
@@ -134,7 +137,8 @@ func (w *Writer) append(stream Stream, at time.Time, data []byte) {
 	s := &w.segs[w.current]
 	s.pos += int64(len(w.frame))
 	w.end = r.End()
-	s.end = w.end
+	w.lines = w.lines.plus(r.Data)
+	s.end, s.after = w.end, w.lines
 	if _, inMemory := s.store.(*memory); inMemory {
 		w.lost += uint64(len(data))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -61,8 +62,13 @@ func (id Identity) Signal(sig syscall.Signal) error {
 	return id.signal(sig)
 }
 
-// WaitGone waits until the process named by id is gone. It fails with the cause of ctx.
+// WaitGone waits until the process named by id is gone, asleep where the system can wake us (pidfd on Linux). It fails with the
+// cause of ctx.
 func (id Identity) WaitGone(ctx context.Context) error {
+	if !id.Alive() {
+		return nil
+	}
+	id.sleepUntilGone(ctx)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for id.Alive() {
@@ -73,6 +79,33 @@ func (id Identity) WaitGone(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Began is when the process named by id was started, to about a second. Errors: ErrGone, ErrUnsupported.
+func (id Identity) Began() (time.Time, error) {
+	if !id.Alive() {
+		return time.Time{}, fmt.Errorf("cannot tell when %v began: %w", id, ErrGone)
+	}
+	return began(id.StartTime)
+}
+
+// Parent is the pid of the process's parent at this moment. Errors: ErrGone, ErrUnsupported.
+func (id Identity) Parent() (int, error) {
+	info, err := lookup(id.PID)
+	if err == nil && info.StartTime != id.StartTime {
+		err = ErrGone
+	}
+	return info.ppid, err
+}
+
+// Env is a variable of the environment that the process was started with; false when there is none, or it may not be read.
+func (id Identity) Env(name string) (string, bool) {
+	for _, pair := range environ(id.PID) {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok && id.Alive() {
+			return value, true
+		}
+	}
+	return "", false
 }
 
 // entry is one row of the process table.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -81,4 +82,23 @@ func hasEnv(pid int, pair string) bool {
 		return false
 	}
 	return strings.Contains("\x00"+string(b[4:])+"\x00", "\x00"+pair+"\x00")
+}
+
+// environ takes what follows the arguments for the environment, too: a variable is known by its name.
+func environ(pid int) []string {
+	b, err := unix.SysctlRaw("kern.procargs2", pid)
+	if err != nil || len(b) < 4 {
+		return nil
+	}
+	return strings.Split(string(b[4:]), "\x00")
+}
+
+func began(start string) (time.Time, error) {
+	seconds, micros, _ := strings.Cut(start, ".")
+	s, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("cannot read start time %q: %w", start, err)
+	}
+	us, _ := strconv.ParseInt(micros, 10, 64) // less than a second
+	return time.Unix(s, us*1000), nil
 }

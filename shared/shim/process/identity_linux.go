@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -122,6 +123,38 @@ func hasEnv(pid int, pair string) bool {
 		}
 	}
 	return false
+}
+
+// environ is the environment that a process was started with; nothing when it may not be read.
+func environ(pid int) []string {
+	b, err := readEnviron("/proc/" + strconv.Itoa(pid) + "/environ")
+	if err != nil {
+		return nil
+	}
+	return strings.Split(string(b), "\x00")
+}
+
+// ticksPerSecond is USER_HZ, 100 on every platform that Go runs on.
+const ticksPerSecond = 100
+
+// began turns a start time, which counts from the boot, into a time of day.
+func began(start string) (time.Time, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return time.Time{}, fmt.Errorf("cannot read time of boot: %w", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		text, ok := strings.CutPrefix(line, "btime ")
+		if !ok {
+			continue
+		}
+		boot, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("cannot read time of boot: %w", err)
+		}
+		return time.Unix(boot, 0).Add(time.Duration(ticks(start)) * time.Second / ticksPerSecond), nil
+	}
+	return time.Time{}, errors.New("cannot read time of boot: no btime in /proc/stat")
 }
 
 // readEnviron is bounded: an environment is at most a few stack pages in practice, and 4 MiB is above every limit.

@@ -2,7 +2,10 @@
 
 package process
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // BootID is the identity of this boot of the machine; here it is ErrUnsupported.
 func BootID() (string, error) { return "", ErrUnsupported }
@@ -14,3 +17,7 @@ func (id Identity) signal(syscall.Signal) error { return ErrUnsupported }
 func table() ([]entry, error) { return nil, ErrUnsupported }
 
 func hasEnv(int, string) bool { return false }
+
+func environ(int) []string { return nil }
+
+func began(string) (time.Time, error) { return time.Time{}, ErrUnsupported }

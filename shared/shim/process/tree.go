@@ -19,6 +19,11 @@ type Query struct {
 	WithRoots bool
 	// Env is a NAME=value that marks members which left the tree; "" marks none.
 	Env string
+	// Group is the control group of the tree: whoever is in it is a member. nil: there is none.
+	Group *Group
+	// Sockets finds by a listening socket that it shares with a member who cannot be found otherwise. It looks at the descriptors of all
+	// processes, so it is for the end of a tree only. nil: not looked at.
+	Sockets *Sockets
 }
 
 // Find lists the living processes that q means, without the caller's own, in order of pid.
@@ -89,6 +94,20 @@ func find(q Query) ([]entry, error) {
 			}
 		}
 	}
+	if q.Group != nil {
+		for _, pid := range q.Group.pids() {
+			if e, ok := byPID[pid]; ok {
+				members[pid] = e
+				walk(pid)
+			}
+		}
+	}
+	if q.Sockets != nil {
+		for _, e := range q.Sockets.sharers(q.Roots, members, all) {
+			members[e.PID] = e
+			walk(e.PID)
+		}
+	}
 	delete(members, os.Getpid())
 	found := make([]entry, 0, len(members))
 	for _, e := range members {
@@ -108,17 +127,12 @@ func End(done context.Context, q Query, grace time.Duration) (int, error) {
 	seen := make(map[Identity]bool)
 	if grace > 0 {
 		left, err := signalAll(q, syscall.SIGTERM, seen)
-		if err != nil || left == 0 {
-			return len(seen), err
-		}
 		deadline := time.Now().Add(grace)
-		for left > 0 && time.Now().Before(deadline) && pause(done) {
-			if left, err = signalAll(q, 0, seen); err != nil {
-				return len(seen), err
-			}
+		for err == nil && len(left) > 0 && time.Until(deadline) > 0 && await(done, left, time.Until(deadline)) {
+			left, err = signalAll(q, 0, seen)
 		}
-		if left == 0 {
-			return len(seen), nil
+		if err != nil || len(left) == 0 {
+			return len(seen), err
 		}
 	}
 	return kill(q, seen)
@@ -127,26 +141,28 @@ func End(done context.Context, q Query, grace time.Duration) (int, error) {
 func kill(q Query, seen map[Identity]bool) (int, error) {
 	for deadline := time.Now().Add(killBound); ; {
 		left, err := signalAll(q, syscall.SIGKILL, seen)
-		if err != nil || left == 0 {
+		if err != nil || len(left) == 0 {
 			return len(seen), err
 		}
 		if time.Now().After(deadline) {
-			ids, _ := Find(q)
-			names := make([]string, len(ids))
-			for i, id := range ids {
+			names := make([]string, len(left))
+			for i, id := range left {
 				names[i] = id.String()
 			}
 			return len(seen), fmt.Errorf("cannot end process tree: %s survived SIGKILL", strings.Join(names, ", "))
 		}
-		pause(context.Background())
+		await(context.Background(), left, time.Until(deadline))
 	}
 }
 
-// signalAll signals each living member, or only counts them when sig is 0. Whoever cannot be signalled counts as left.
-func signalAll(q Query, sig syscall.Signal, seen map[Identity]bool) (int, error) {
+// signalAll signals each living member and answers them all; sig 0 signals nobody.
+func signalAll(q Query, sig syscall.Signal, seen map[Identity]bool) ([]Identity, error) {
 	ids, err := Find(q)
 	if err != nil {
-		return 0, err
+		return nil, err
+	}
+	if sig == syscall.SIGKILL && q.Group != nil && len(ids) > 0 {
+		q.Group.kill() // at once, so that none can start another meanwhile
 	}
 	for _, id := range ids {
 		seen[id] = true
@@ -154,19 +170,22 @@ func signalAll(q Query, sig syscall.Signal, seen map[Identity]bool) (int, error)
 			_ = id.Signal(sig) // gone meanwhile, or not ours to kill: the next look tells
 		}
 	}
-	return len(ids), nil
+	return ids, nil
 }
 
-// pause waits one beat of the watch on a dying tree; false when done ended it.
-func pause(done context.Context) bool {
-	t := time.NewTimer(20 * time.Millisecond)
-	defer t.Stop()
-	select {
-	case <-done.Done():
-		return false
-	case <-t.C:
-		return true
+// look is how long a dying tree is left alone at most: who is new in it has to be seen.
+const look = 100 * time.Millisecond
+
+// await sleeps until all of ids are gone, a look is due, or most is over; false when done ended it.
+func await(done context.Context, ids []Identity, most time.Duration) bool {
+	ctx, cancel := context.WithTimeout(done, min(look, most))
+	defer cancel()
+	for _, id := range ids {
+		if id.WaitGone(ctx) != nil {
+			break
+		}
 	}
+	return done.Err() == nil
 }
 
 func readBounded(r io.Reader, limit int64) ([]byte, error) {

@@ -63,6 +63,7 @@ func (s *supervisor) prepare() error {
 	s.state = shim.State{
 		Version: shim.ProtocolVersion, LaunchID: s.spec.LaunchID, Phase: shim.PhaseStarting, BootID: boot, Shim: self,
 		Socket: s.spec.Socket, Argv: s.spec.Argv, SpecHash: s.spec.Hash(), StartedAt: time.Now().UTC(), Labels: s.spec.Labels,
+		Group: s.makeGroup(),
 	}
 	if err := shim.WriteState(s.dir, s.state); err != nil {
 		return err
@@ -113,6 +114,59 @@ func (s *supervisor) abandon() {
 	if s.out != nil {
 		s.out.Close()
 	}
+	s.dropGroup()
+}
+
+// groupAge is far above the time between making a group and the gateway's being in it.
+const groupAge = 10 * time.Minute
+
+// makeGroup makes a control group for the gateway, in which its whole tree can be killed at once. Without one the tree is found by
+// descent and by its mark.
+func (s *supervisor) makeGroup() *process.Group {
+	if s.spec.NoGroup {
+		return nil
+	}
+	process.SweepGroups(shim.GroupName(""), groupAge)
+	g, err := process.MakeGroup(shim.GroupName(s.spec.LaunchID))
+	if err != nil {
+		s.log.printf("goes on without a control group: %v", err)
+		return nil
+	}
+	return &g
+}
+
+func (s *supervisor) dropGroup() {
+	s.mu.Lock()
+	g := s.state.Group
+	s.mu.Unlock()
+	if g == nil {
+		return
+	}
+	if err := g.Remove(); err != nil {
+		s.log.printf("%v", err)
+	}
+}
+
+// fork starts the process that will be the gateway, in its control group if there is one; mu is held.
+func (s *supervisor) fork(path string, argv []string, attr *syscall.ProcAttr) (int, error) {
+	attr.Sys = &syscall.SysProcAttr{Setpgid: true}
+	if s.state.Group != nil {
+		dir, err := s.state.Group.Open()
+		if err == nil {
+			enterGroup(attr.Sys, dir)
+			var pid int
+			pid, err = syscall.ForkExec(path, argv, attr)
+			dir.Close()
+			if err == nil {
+				return pid, nil
+			}
+		}
+		s.log.printf("goes on without a control group: cannot start a process in it: %v", err)
+		_ = s.state.Group.Remove()
+		s.state.Group = nil
+		attr.Sys = &syscall.SysProcAttr{Setpgid: true}
+	}
+	return syscall.ForkExec(path, argv, attr)
 }
 
 // resolve finds the program as execvp would, in the gateway's own PATH and not in ours.
@@ -225,9 +279,7 @@ func (s *supervisor) hold(program string) (*held, error) {
 
 	s.mu.Lock() // so that the reaper cannot see it before we know its pid
 	defer s.mu.Unlock()
-	pid, err := syscall.ForkExec(self, argv, &syscall.ProcAttr{
-		Dir: cwd, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true},
-	})
+	pid, err := s.fork(self, argv, &syscall.ProcAttr{Dir: cwd, Env: env, Files: files})
 	if err != nil {
 		return nil, err
 	}

@@ -4,12 +4,18 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // becomeSubreaper makes us the parent of every descendant whose own parent dies, whatever its session.
 func becomeSubreaper() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
+
+// enterGroup lets a process begin in a control group (Linux 5.7): it has no moment outside of it.
+func enterGroup(sys *syscall.SysProcAttr, dir *os.File) {
+	sys.UseCgroupFD, sys.CgroupFD = true, int(dir.Fd())
+}
 
 func replace(from, to int) error { return unix.Dup3(from, to, 0) }
 

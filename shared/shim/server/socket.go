@@ -216,7 +216,7 @@ func (s *supervisor) follow(
 			_ = flush()
 			return
 		}
-		if g := batch.Gap; g != nil && send(shim.WireItem{Kind: shim.ItemGap, Offset: g.From, To: g.To}, nil) != nil {
+		if g := batch.Gap; g != nil && send(shim.WireItem{Kind: shim.ItemGap, Offset: g.From, To: g.To, ToLine: g.ToLine}, nil) != nil {
 			return
 		}
 		for _, r := range batch.Records {

@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -44,8 +45,7 @@ func (s *supervisor) begin(grace time.Duration) {
 	s.state.StopAsked = true
 	s.killAt = at
 	if grace > 0 {
-		// Not reaped yet, as we hold the lock: the pid is still the gateway's.
-		_ = syscall.Kill(s.state.Gateway.PID, syscall.SIGTERM)
+		_ = s.state.Gateway.Signal(syscall.SIGTERM) // gone already: then it needs none
 	}
 	s.killer = time.AfterFunc(grace, s.kill)
 	s.log.printf("stopping, grace %v", grace)
@@ -91,7 +91,10 @@ func (s *supervisor) signal(name string) error {
 	if s.exit != nil {
 		return shim.Failf(shim.CodeEnded, "cannot signal gateway: it has ended")
 	}
-	if err := syscall.Kill(s.state.Gateway.PID, sig); err != nil {
+	switch err := s.state.Gateway.Signal(sig); {
+	case errors.Is(err, process.ErrGone): // and not reaped yet
+		return shim.Failf(shim.CodeEnded, "cannot signal gateway: it has ended")
+	case err != nil:
 		return shim.Failf(shim.CodeInternal, "cannot signal gateway: %v", err)
 	}
 	return nil

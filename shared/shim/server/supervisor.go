@@ -50,10 +50,11 @@ type supervisor struct {
 	orphan   *time.Timer
 	closing  bool
 
-	tree     sync.Mutex    // held while the tree is being ended
-	ended    chan struct{} // the gateway's process was reaped
-	final    chan struct{} // and its output was read
-	cleared  chan struct{} // and nothing of its tree is left
+	tree     sync.Mutex      // held while the tree is being ended
+	sockets  process.Sockets // of the tree; guarded by tree
+	ended    chan struct{}   // the gateway's process was reaped
+	final    chan struct{}   // and its output was read
+	cleared  chan struct{}   // and nothing of its tree is left
 	released chan struct{}
 	release  func()
 	handlers sync.WaitGroup
@@ -174,6 +175,13 @@ func (s *supervisor) finish() {
 	close(s.final)
 	s.save(func(st *shim.State) { st.Phase = shim.PhaseEnded })
 	<-swept
+	s.mu.Lock()
+	clear := s.survived == nil
+	s.mu.Unlock()
+	if clear {
+		s.dropGroup()
+		s.save(func(st *shim.State) { st.Cleared = true })
+	}
 	close(s.cleared)
 }
 
@@ -205,12 +213,13 @@ func (s *supervisor) drain(since time.Time) bool {
 	return complete
 }
 
-// whole is every process of the launch; as subreaper we have them all below us, apart from what the mark finds.
+// whole is every process of the launch, to end it; as subreaper we have them all below us, apart from what else the query finds. It is
+// used with tree held.
 func (s *supervisor) whole() process.Query {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.state.Tree()
-	q.Roots = append(q.Roots, s.state.Shim)
+	q.Roots, q.Sockets = append(q.Roots, s.state.Shim), &s.sockets
 	return q
 }
 

@@ -1,4 +1,5 @@
-// Command plugin is a plugin for tests of the plugin host; its first argument says how it misbehaves.
+// Command plugin is a plugin for tests of the plugin host; its first argument, or the file "mode" in its directory, says how it
+// misbehaves.
 package main
 
 import (
@@ -30,6 +31,10 @@ func main() {
 	if len(os.Args) > 1 {
 		mode = os.Args[1]
 	}
+	if text, err := os.ReadFile("mode"); err == nil {
+		mode = string(text)
+	}
+	_ = first("starts")
 	switch mode {
 	case "silent":
 		time.Sleep(time.Hour)
@@ -73,16 +78,18 @@ func main() {
 				Level int `json:"level"`
 			}
 			_, diagnostics := pluginkit.DecodeConfig(req.Config, table{})
-			return diagnostics, nil
+			return diagnostics, configure(mode)
 		},
 	}
-	switch mode {
-	case "launches":
-		p.Launcher = &counter{}
-	case "classifies":
-		p.Classifier = &classifier.Fake{Judge: func(classifier.NumberedLine) classifier.Verdict {
-			return classifier.Verdict{Level: classifier.LevelInfo, Text: fmt.Sprint(os.Getpid())}
-		}}
+	if !misbehave(mode, &p) {
+		switch mode {
+		case "launches":
+			p.Launcher = &counter{}
+		case "classifies":
+			p.Classifier = &classifier.Fake{Judge: func(classifier.NumberedLine) classifier.Verdict {
+				return classifier.Verdict{Level: classifier.LevelInfo, Text: fmt.Sprint(os.Getpid())}
+			}}
+		}
 	}
 	pluginkit.Serve(p)
 }
@@ -188,6 +195,23 @@ func (patient) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (doctor
 		}
 		_ = os.WriteFile("grandchild", []byte(fmt.Sprint(cmd.Process.Pid)), 0o600)
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "slow": // the first time only, until it may go on
+		if first("slow") {
+			await(ctx, "go")
+		}
+	case "late": // whatever its caller has decided meanwhile
+		time.Sleep(time.Second)
+		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "late", Text: "late"}}}, nil
+	case "grow":
+		grow(150 << 20)
+	case "grow-much":
+		grow(600 << 20)
+	case "bad-code":
+		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "Not A Code\x1b[2J", Text: "x"}}}, nil
+	case "too-many":
+		return doctor.Diagnosis{Findings: make([]doctor.Finding, 5000)}, nil
+	case "control-characters":
+		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "odd", Text: "a\x1b]0;title\x07b\xff", Severity: 99}}}, nil
 	case "talks":
 		pluginkit.Logger("deep").Error("a planted log line", "answer", 42)
 		fmt.Fprintln(os.Stderr, "planted words on stderr")
@@ -207,6 +231,8 @@ func (patient) Plan(context.Context, plugin.GatewayFacts, doctor.Finding) (*doct
 	return nil, nil
 }
 
+// Repair takes a while, as the contract lets it.
 func (patient) Repair(context.Context, doctor.RepairRequest, func(doctor.Progress)) (doctor.RepairResult, error) {
-	return doctor.RepairResult{}, fault.New(fault.Unsupported, "no delegated steps")
+	time.Sleep(600 * time.Millisecond)
+	return doctor.RepairResult{Changed: true}, nil
 }

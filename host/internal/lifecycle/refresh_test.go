@@ -1,0 +1,364 @@
+package lifecycle_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
+)
+
+// old lets a running gateway grow old enough for every wish.
+func (d *drive) old() *drive {
+	d.now = d.now.Add(time.Hour)
+	return d
+}
+
+// timers are the waits that were armed by the last input.
+func (d *drive) timers() []time.Duration {
+	var out []time.Duration
+	for _, e := range d.out {
+		if s, ok := e.(lc.SetTimer); ok {
+			out = append(out, s.After)
+		}
+	}
+	return out
+}
+
+// later lets time pass and fires a timer that the last input armed.
+func (d *drive) later() *drive {
+	d.t.Helper()
+	s := last[lc.SetTimer](d)
+	d.now = d.now.Add(s.After)
+	return d.feed(lc.TimerFired{Op: s.Op})
+}
+
+func replies(d *drive) map[lc.CommandID]lc.OutcomeKind {
+	out := map[lc.CommandID]lc.OutcomeKind{}
+	for _, e := range d.out {
+		if r, ok := e.(lc.Reply); ok {
+			out[r.Command] = r.Outcome.Kind
+		}
+	}
+	return out
+}
+
+// up walks from a way down to running again, under another launch.
+func (d *drive) up(id lc.LaunchID, boot string) {
+	d.t.Helper()
+	if d.s.Launch != "" {
+		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.OK, Launch: d.s.Launch})
+	}
+	d.launched(id)
+	d.opened(boot)
+}
+
+func (d *drive) opened(boot string) {
+	d.t.Helper()
+	d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
+	open := last[lc.OpenSession](d)
+	d.feed(lc.SessionOpened{Op: open.Op, Session: open.Session, Hello: lc.Hello{BootID: boot}})
+}
+
+// TestRestartWithinTheCooldownIsPutOffNotDropped is B235.
+func TestRestartWithinTheCooldownIsPutOffNotDropped(t *testing.T) {
+	d := running(t).old()
+	d.feed(lc.RestartRequested{Command: 10})
+	d.up("B", "")
+	if got := replies(d)[10]; got != lc.OutcomeApplied {
+		t.Fatalf("first restart: %v", got)
+	}
+	d.now = d.now.Add(time.Second)
+	d.feed(lc.RestartRequested{Command: 11})
+	d.feed(lc.RestartRequested{Command: 12})
+	if want := []time.Duration{1500 * time.Millisecond}; d.s.Phase != lc.PhaseRunning || !slices.Equal(d.timers(), want) {
+		t.Fatalf("phase %s, timers %v, want %v", d.s.Phase, d.timers(), want)
+	}
+	d.later()
+	d.up("C", "")
+	if got := replies(d); got[11] != lc.OutcomeDeferred || got[12] != lc.OutcomeDeferred {
+		t.Errorf("replies = %v", got)
+	}
+}
+
+// TestRestartDuringAStartRunsOnlyWhenTheProcessIsOlderThanTheWish is B231 and B233.
+func TestRestartDuringAStartRunsOnlyWhenTheProcessIsOlderThanTheWish(t *testing.T) {
+	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
+	d.feed(lc.StartRequested{Command: 1})
+	recover := last[lc.Recover](d)
+	d.feed(lc.RestartRequested{Command: 2}) // before the spawn: covered
+	d.out = []lc.Effect{recover}
+	d.launched("A")
+	starting := d.out
+	d.feed(lc.RestartRequested{Command: 3}) // after it: not
+	d.out = starting
+	d.opened("")
+	got := replies(d)
+	if got[1] != lc.OutcomeApplied || got[2] != lc.OutcomeJoined || got[3] != "" || d.s.Phase != lc.PhaseClearing {
+		t.Fatalf("replies %v in %s", got, d.s.Phase)
+	}
+	d.up("B", "")
+	if got := replies(d)[3]; got != lc.OutcomeDeferred {
+		t.Errorf("the late restart: %v", got)
+	}
+}
+
+// TestDebounceWaitsForTheLastWishWithinABound is B239: each wish begins the wait anew, at most five times its length.
+func TestDebounceWaitsForTheLastWishWithinABound(t *testing.T) {
+	d := running(t).old()
+	began := d.now
+	for id := lc.CommandID(10); d.s.Phase == lc.PhaseRunning; id++ {
+		d.feed(lc.RestartRequested{Command: id, Delay: 2 * time.Second})
+		wait := d.timers()
+		if len(wait) != 1 {
+			t.Fatalf("timers = %v", wait)
+		}
+		if wait[0] > time.Second {
+			d.now = d.now.Add(time.Second) // another wish before it is due
+			continue
+		}
+		d.later()
+	}
+	if took := d.now.Sub(began); took != 10*time.Second {
+		t.Errorf("put off for %v, want 10 s", took)
+	}
+	d.up("B", "")
+	if n := len(replies(d)); n < 9 {
+		t.Errorf("%d wishes were answered by the one restart", n)
+	}
+}
+
+// TestRestartCoversOnlyWhatWasDueBeforeItsSpawn is B241: a change that is still being written keeps its own restart.
+func TestRestartCoversOnlyWhatWasDueBeforeItsSpawn(t *testing.T) {
+	d := running(t).old()
+	d.feed(lc.RestartRequested{Command: 10, Delay: 8 * time.Second})
+	timer := last[lc.SetTimer](d)
+	d.now = d.now.Add(time.Second)
+	d.feed(lc.RestartRequested{Command: 11})
+	d.up("B", "")
+	if got := replies(d); got[11] != lc.OutcomeApplied || got[10] != "" {
+		t.Fatalf("replies = %v", got)
+	}
+	if _, open := d.s.Pending[timer.Op]; open {
+		t.Error("the old timer is still there beside the new one")
+	}
+	d.later()
+	if d.s.Phase != lc.PhaseClearing {
+		t.Errorf("the later restart does not come: %s", d.s.Phase)
+	}
+}
+
+// TestDebouncedWishNeverStartsWhatIsDown is B245.
+func TestDebouncedWishNeverStartsWhatIsDown(t *testing.T) {
+	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
+	d.feed(lc.RestartRequested{Command: 1, Delay: time.Second})
+	first := replies(d)
+	d.feed(lc.ReloadRequested{Command: 2})
+	if d.s.Phase != lc.PhaseStopped || first[1] != lc.OutcomeApplied || replies(d)[2] != lc.OutcomeApplied {
+		t.Errorf("phase %s, replies %v %v", d.s.Phase, first, replies(d))
+	}
+	d = running(t).old()
+	d.feed(lc.RestartRequested{Command: 10, Delay: time.Second})
+	timer := last[lc.SetTimer](d)
+	d.feed(lc.StopRequested{Command: 11})
+	if got := replies(d)[10]; got != lc.OutcomeSuperseded {
+		t.Errorf("a stop leaves the wish: %v", got)
+	}
+	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.OK, Launch: "A"})
+	d.feed(lc.TimerFired{Op: timer.Op})
+	if d.s.Phase != lc.PhaseStopped {
+		t.Errorf("revived: %s", d.s.Phase)
+	}
+}
+
+// reloading drives an old gateway, whose session says boot "1", into a reload that it took.
+func reloading(t *testing.T) *drive {
+	t.Helper()
+	d := running(t)
+	d.s.Hello = &lc.Hello{BootID: "1"}
+	d.old()
+	d.feed(lc.ReloadRequested{Command: 10})
+	if d.s.Phase != lc.PhaseReloading || d.s.Public() != lc.Running {
+		t.Fatalf("phase %s", d.s.Phase)
+	}
+	d.feed(lc.ReloadRequested{Command: 11}) // joins (B257)
+	return d
+}
+
+func TestReloadIsProvenByANewGeneration(t *testing.T) {
+	d := reloading(t)
+	for id := range d.s.Pending {
+		if d.s.Pending[id].Kind == lc.OpReload {
+			d.feed(lc.Reloaded{Op: id, Result: lc.OK})
+		}
+	}
+	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond})
+	d.opened("2")
+	if got := replies(d); got[10] != lc.OutcomeApplied || got[11] != lc.OutcomeJoined || d.s.Phase != lc.PhaseRunning || d.s.Launch != "A" {
+		t.Errorf("replies %v in %s, launch %s", got, d.s.Phase, d.s.Launch)
+	}
+}
+
+// TestReloadThatIsNotProvenBecomesARestart is B254 and B255: silence is no proof.
+func TestReloadThatIsNotProvenBecomesARestart(t *testing.T) {
+	op := func(d *drive) lc.OpID {
+		for id := range d.s.Pending {
+			if d.s.Pending[id].Kind == lc.OpReload {
+				return id
+			}
+		}
+		d.t.Fatal("no reload is pending")
+		return 0
+	}
+	for name, fail := range map[string]func(d *drive){
+		"no way to ask": func(d *drive) {
+			d.feed(lc.Reloaded{Op: op(d), Result: lc.Failed, Problem: lc.Problem{Message: "no way"}})
+		},
+		"nothing happens": func(d *drive) {
+			d.feed(lc.Reloaded{Op: op(d), Result: lc.OK})
+			d.later()
+		},
+		"same generation": func(d *drive) {
+			d.feed(lc.Reloaded{Op: op(d), Result: lc.Unknown})
+			d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
+			d.opened("1")
+		},
+		"it dies": func(d *drive) {
+			d.feed(lc.ProcessExited{Launch: "A"})
+			d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.OK, Launch: "A"})
+			d.later()
+		},
+	} {
+		d := reloading(t)
+		fail(d)
+		if name != "it dies" && d.s.Phase != lc.PhaseClearing {
+			t.Errorf("%s: %s", name, d.s.Phase)
+			continue
+		}
+		d.up("B", "3")
+		if got := replies(d); got[10] == "" || got[11] == "" || d.s.Phase != lc.PhaseRunning {
+			t.Errorf("%s: replies %v in %s", name, got, d.s.Phase)
+		}
+	}
+}
+
+// TestReloadOfAYoungProcessWaits is B253: it may be reading its configuration just now.
+func TestReloadOfAYoungProcessWaits(t *testing.T) {
+	d := running(t)
+	d.now = d.now.Add(3 * time.Second)
+	d.feed(lc.ReloadRequested{Command: 10})
+	if want := []time.Duration{5 * time.Second}; d.s.Phase != lc.PhaseRunning || !slices.Equal(d.timers(), want) {
+		t.Fatalf("phase %s, timers %v", d.s.Phase, d.timers())
+	}
+	if d.later(); d.s.Phase != lc.PhaseReloading {
+		t.Errorf("phase %s", d.s.Phase)
+	}
+}
+
+// TestStopDuringAReloadEndsIt is B256: nothing brings the gateway back.
+func TestStopDuringAReloadEndsIt(t *testing.T) {
+	d := reloading(t)
+	d.feed(lc.StopRequested{Command: 20})
+	if got := replies(d); got[10] != lc.OutcomeSuperseded || got[11] != lc.OutcomeSuperseded {
+		t.Errorf("replies = %v", got)
+	}
+	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.OK, Launch: "A"})
+	if d.s.Phase != lc.PhaseStopped || len(d.s.Pending) != 0 {
+		t.Errorf("phase %s, pending %v", d.s.Phase, d.s.Pending)
+	}
+}
+
+// TestAttachedGatewayIsNeverRestartedForAReload is B251.
+func TestAttachedGatewayIsNeverRestartedForAReload(t *testing.T) {
+	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
+	d.feed(lc.StartRequested{Command: 1})
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
+	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderGateway})
+	d.opened("1")
+	d.feed(lc.ReloadRequested{Command: 2})
+	ask := last[lc.Reload](d)
+	if ask.Launch != "" {
+		t.Errorf("a launch %q is named to a gateway that is not ours", ask.Launch)
+	}
+	d.feed(lc.Reloaded{Op: ask.Op, Result: lc.Failed, Problem: lc.Problem{Message: "no way"}})
+	if got := replies(d)[2]; got != lc.OutcomeFailed || d.s.Phase != lc.PhaseRunning {
+		t.Errorf("reply %v in %s", got, d.s.Phase)
+	}
+}
+
+func TestDrainLetsWorkEndFirstAndNowCutsIt(t *testing.T) {
+	d := running(t)
+	d.feed(lc.StopRequested{Command: 10, Drain: true})
+	drain := last[lc.Drain](d)
+	if d.s.Public() != lc.Stopping || d.s.Session == 0 {
+		t.Fatalf("phase %s, session %d", d.s.Phase, d.s.Session)
+	}
+	d.feed(lc.StopRequested{Command: 11, Drain: true})
+	if len(d.out) != 0 {
+		t.Errorf("a second drain does %v", d.out)
+	}
+	d.feed(lc.Drained{Op: drain.Op})
+	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.OK, Launch: "A"})
+	if got := replies(d); got[10] != lc.OutcomeApplied || got[11] != lc.OutcomeJoined || d.s.Phase != lc.PhaseStopped {
+		t.Errorf("replies %v in %s", got, d.s.Phase)
+	}
+	d = running(t)
+	d.feed(lc.StopRequested{Command: 10, Drain: true})
+	d.feed(lc.StopRequested{Command: 11, Now: true})
+	if got := last[lc.Terminate](d); got.Grace != 0 {
+		t.Errorf("grace = %v", got.Grace)
+	}
+}
+
+// TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow: the breaker's window must have passed (gateway-facts.md §4).
+func TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow(t *testing.T) {
+	d := running(t)
+	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomChannelsSuppressed, Text: "breaker tripped"})
+	timer := last[lc.SetTimer](d)
+	if timer.After < 300*time.Second || len(d.s.Conditions) != 1 {
+		t.Fatalf("timer %v, conditions %v", timer.After, d.s.Conditions)
+	}
+	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomChannelsSuppressed, Text: "breaker tripped"})
+	if len(d.timers()) != 0 {
+		t.Error("a second line puts it off")
+	}
+	d.now = d.now.Add(timer.After)
+	d.feed(lc.TimerFired{Op: timer.Op})
+	d.up("B", "")
+	if d.s.Phase != lc.PhaseRunning || len(d.s.Conditions) != 0 {
+		t.Errorf("phase %s, conditions %v", d.s.Phase, d.s.Conditions)
+	}
+}
+
+// TestRequiredHookThatFailsEndsTheAttempt is B088.
+func TestRequiredHookThatFailsEndsTheAttempt(t *testing.T) {
+	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
+	d.feed(lc.StartRequested{Command: 1})
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
+	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
+	d.feed(lc.HooksDone{Op: last[lc.RunHooks](d).Op, Result: lc.Failed, Problem: lc.Problem{Code: "hook_failed", Message: "hook x failed", Fatal: true}})
+	if d.s.Phase != lc.PhaseError || replies(d)[1] != lc.OutcomeFailed || d.s.Launch != "" {
+		t.Errorf("phase %s, replies %v", d.s.Phase, replies(d))
+	}
+}
+
+func TestBackoffJitterStaysWithinItsSides(t *testing.T) {
+	delays := map[time.Duration]bool{}
+	for i := range 50 {
+		d := running(t)
+		d.p.Jitter = 0.1
+		d.s.Epoch += uint64(i)
+		d.feed(lc.ProcessExited{Launch: "A"})
+		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.OK, Launch: "A"})
+		wait := d.timers()
+		if len(wait) != 1 || wait[0] < 900*time.Millisecond || wait[0] > 1100*time.Millisecond {
+			t.Fatalf("delay %v", wait)
+		}
+		delays[wait[0]] = true
+	}
+	if len(delays) < 40 {
+		t.Errorf("only %d different delays of 50", len(delays))
+	}
+}

@@ -1,0 +1,223 @@
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/launcher"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// wishes are those for another process of a plugin. All who wish before the next one serves, or has failed, are told the same.
+type wishes struct {
+	wanted chan struct{} // holds one
+
+	mu     sync.Mutex // guards the two below
+	open   *wish
+	closed bool
+}
+
+type wish struct {
+	done chan struct{}
+	err  error // once done is closed
+}
+
+func (w *wishes) add() *wish {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.closed:
+		late := &wish{done: make(chan struct{})}
+		late.tell(errClosed())
+		return late
+	case w.open == nil:
+		w.open = &wish{done: make(chan struct{})}
+		poke(w.wanted)
+	}
+	return w.open
+}
+
+// take takes what was wished until now; nil when nothing was. Whoever takes it tells how it went, once all can see that: who has seen
+// the new process and wishes for another means another.
+func (w *wishes) take() *wish {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	taken := w.open
+	w.open = nil
+	select {
+	case <-w.wanted:
+	default:
+	}
+	return taken
+}
+
+func (w *wish) tell(err error) {
+	if w != nil {
+		w.err = err
+		close(w.done)
+	}
+}
+
+func (w *wishes) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.take().tell(errClosed())
+}
+
+func errClosed() error {
+	f := fault.New(fault.Unavailable, "cannot restart the plugin: the host is ending").WithHint("start the host; its plugins are started with it")
+	f.Retryable = true
+	return f
+}
+
+// notRestarted says what did not happen before it says why. What concerns the request is a matter of the caller; this is not.
+func notRestarted(what string, err error) error {
+	code := fault.Unavailable
+	if isPermanent(err) {
+		code = fault.FailedPrecondition
+	}
+	return fault.Wrap(code, what, err).WithHint(fault.HintOf(err))
+}
+
+// attempt is the start of a process beside the present one.
+type attempt struct {
+	done chan struct{}
+	gen  *generation // once done is closed: it can take over, or err says why not and nothing of it is left
+	err  error
+}
+
+// replacement begins an attempt. It ends with ctx, within bounds; whoever began it waits for its end.
+func (s *supervisor) replacement(ctx context.Context, old *generation) *attempt {
+	a := &attempt{done: make(chan struct{})}
+	s.log.Info("another process of the plugin is started to take its place", "pid", old.proc.pid())
+	go func() {
+		defer close(a.done)
+		gen, err := s.start(ctx)
+		if err == nil {
+			if err = s.takeOver(ctx, old, gen); err != nil {
+				s.end(gen)
+				gen = nil
+			}
+		}
+		a.gen, a.err = gen, err
+	}()
+	return a
+}
+
+// takeOver finds out whether gen can do what old does (R40). Once old has ended there is nothing to compare with, nor to keep.
+func (s *supervisor) takeOver(ctx context.Context, old, gen *generation) error {
+	ctx, cancel := context.WithTimeout(ctx, s.spec.StartTimeout)
+	defer cancel()
+	for _, svc := range old.info.Services {
+		if !gen.info.Serves(svc.Kind) {
+			return permanent{s.refuse(gen, fault.Unsupported, fmt.Sprintf("it does not serve as %s any more, which the present process does", svc.Kind),
+				"install a version that does, or end its use in config.toml and start the host again")}
+		}
+	}
+	if old.info.Serves(plugin.KindLauncher) {
+		if err := s.recoverAll(ctx, old, gen); err != nil && !old.dead() {
+			return s.refuse(gen, fault.FailedPrecondition, "it cannot take over what runs: "+err.Error()+tail(lastWords(gen)), "tell its author")
+		}
+	}
+	if gen.dead() {
+		return s.ended(gen)
+	}
+	return s.health(ctx, gen)
+}
+
+// recoverAll lets gen take up every live instance that old knows.
+func (s *supervisor) recoverAll(ctx context.Context, old, gen *generation) error {
+	theirs, ours := launcher.NewClient(old.conn), launcher.NewClient(gen.conn)
+	listing, err := bounded(ctx, list, func(ctx context.Context) (launcher.Listing, error) { return theirs.List(ctx, "") })
+	if err != nil {
+		return fmt.Errorf("the present process does not say what runs: %w", err)
+	}
+	for _, i := range listing.Instances {
+		if !i.Live() || gen.recovered[i.LaunchID] {
+			continue
+		}
+		if err := recoverOne(ctx, theirs, ours, i); err != nil {
+			return fmt.Errorf("launch %s of gateway %s: %w", i.LaunchID, i.Gateway, err)
+		}
+		gen.recovered[i.LaunchID] = true
+	}
+	return nil
+}
+
+// recoverOne: a process may end, and be released, while we look; then both say so.
+func recoverOne(ctx context.Context, theirs, ours launcher.Launcher, listed launcher.Instance) error {
+	id := listed.LaunchID
+	got, err := bounded(ctx, recoverLaunch, func(ctx context.Context) (launcher.Instance, error) { return ours.Recover(ctx, id) })
+	if err == nil && got.Live() && sameProcess(listed, got) {
+		return nil
+	}
+	now, theirErr := bounded(ctx, inspectLaunch, func(ctx context.Context) (launcher.Inspection, error) { return theirs.Inspect(ctx, id) })
+	switch {
+	case errors.Is(theirErr, fault.ErrNotFound) && (errors.Is(err, fault.ErrNotFound) || err == nil && !got.Live()):
+		return nil // ended, and released
+	case err != nil:
+		return err
+	case theirErr != nil:
+		return fmt.Errorf("the present process does not say how it is: %w", theirErr)
+	case got.Live() != now.Instance.Live() || got.Live() && !sameProcess(now.Instance, got):
+		return fmt.Errorf("it says %s, pid %d; the present process says %s, pid %d", got.Phase, got.PID, now.Instance.Phase, now.Instance.PID)
+	default:
+		return nil
+	}
+}
+
+// sameProcess reports whether nothing speaks against a and b being one process; while it starts not all is known.
+func sameProcess(a, b launcher.Instance) bool {
+	return (a.PID == 0 || b.PID == 0 || a.PID == b.PID) && (a.StartTime == "" || b.StartTime == "" || a.StartTime == b.StartTime)
+}
+
+// bounded makes one call with the deadline of the contract.
+func bounded[T any](ctx context.Context, m method, f func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.deadline)
+	defer cancel()
+	return f(ctx)
+}
+
+// retire lets a process end what was begun in it, and then ends it.
+func (s *supervisor) retire(ctx context.Context, old, next *generation) {
+	s.drain(ctx, old)
+	if old.info.Serves(plugin.KindLauncher) && !old.dead() && ctx.Err() == nil {
+		// What it launched while the other was already looking around.
+		if err := s.recoverAll(ctx, old, next); err != nil && !old.dead() && !next.dead() && ctx.Err() == nil {
+			s.log.Warn("cannot take over all from the process that was replaced; what is missing is taken up when it is asked for",
+				"pid", old.proc.pid(), "error", err)
+		}
+	}
+	s.end(old)
+	s.log.Info("the plugin's former process has ended", "pid", old.proc.pid())
+}
+
+// drain waits for the calls that are under way; each has its bound, see proxy.cut. A process that hangs or grows is not waited for.
+func (s *supervisor) drain(ctx context.Context, old *generation) {
+	ticker := time.NewTicker(s.opts.Timing.HealthEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-old.idle:
+			return
+		case <-old.proc.done:
+			return
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		err := s.health(ctx, old)
+		if err == nil {
+			_, err = s.excess(old)
+		}
+		if err != nil {
+			s.log.Error("the plugin's former process is killed, with the calls that are under way in it", "pid", old.proc.pid(), "error", err)
+			old.proc.kill()
+		}
+	}
+}

@@ -1,0 +1,353 @@
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
+	"github.com/gatehost/gatehost/shared/pluginkit"
+)
+
+// generation is one process of a plugin and the connection to it.
+type generation struct {
+	proc   *process
+	client *goplugin.Client
+	conn   *grpc.ClientConn
+	info   plugin.Info
+	logs   *logs
+	exe    *executable
+	dir    string        // of its socket, its own
+	moved  chan struct{} // closed when another took its place: streams go there, calls under way may end here
+	idle   chan struct{} // closed when it was moved and no call is under way
+	gone   chan struct{} // closed when calls to it make no sense any more
+	calls  int           // under way; guarded by the slot
+
+	recovered map[string]bool // launches taken over from the process before; of whoever replaces that
+}
+
+func newGeneration(exe *executable, l *logs) *generation {
+	return &generation{
+		exe: exe, logs: l, moved: make(chan struct{}), idle: make(chan struct{}), gone: make(chan struct{}), recovered: map[string]bool{},
+	}
+}
+
+// dead reports whether its process has ended.
+func (g *generation) dead() bool {
+	select {
+	case <-g.proc.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// permanent is a fault that another try does not cure: somebody has to change a file or the configuration.
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error { return p.error }
+
+func isPermanent(err error) bool {
+	_, ok := errors.AsType[permanent](err)
+	return ok
+}
+
+// start makes a process and brings it to the point where it can be called. It is bounded by StartTimeout, whatever the plugin
+// does, and by ctx.
+func (s *supervisor) start(ctx context.Context) (*generation, error) {
+	exe, err := resolve(s.spec, s.opts.PluginDir)
+	if err != nil {
+		if fault.CodeOf(err) != fault.Internal { // a disk that fails may work again
+			err = permanent{err}
+		}
+		return nil, err
+	}
+	gen := newGeneration(exe, newLogs(s.log))
+	ctx, cancel := context.WithTimeout(ctx, s.spec.StartTimeout)
+	defer cancel()
+	if err := s.connect(ctx, gen); err != nil {
+		err = s.explain(gen, err)
+		s.end(gen)
+		return nil, err
+	}
+	if err := s.introduce(ctx, gen); err != nil {
+		s.end(gen)
+		return nil, err
+	}
+	return gen, nil
+}
+
+// connect starts the process and shakes hands.
+func (s *supervisor) connect(ctx context.Context, gen *generation) error {
+	dataDir := filepath.Join(s.opts.DataDir, s.spec.Name)
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return err
+	}
+	var err error
+	if gen.dir, err = newSocketDir(s.socketDir); err != nil {
+		return err
+	}
+	made := make(chan *process, 1) // 1: RunnerFunc is called once
+	gen.client = goplugin.NewClient(&goplugin.ClientConfig{
+		HandshakeConfig: pluginkit.Handshake(), Plugins: pluginkit.ClientPlugins(),
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
+		AutoMTLS:         true, SkipHostEnv: true, StartTimeout: s.spec.StartTimeout,
+		Logger:           hclog.NewNullLogger(), // what matters is said by us
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: gen.dir},
+		// What a plugin prints after the handshake comes by a stream of go-plugin's own; without these it is lost (R39).
+		SyncStdout: &lineWriter{take: gen.logs.take}, SyncStderr: &lineWriter{take: gen.logs.take},
+		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage),
+		)},
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+			p, err := newProcess(s.spec, gen.exe, dataDir, cmd.Env, gen.logs)
+			if err == nil {
+				s.live.add(p)
+				made <- p
+			}
+			return p, err
+		},
+	})
+	defer func() { // whatever the way out: the process, if there is one, is known to end()
+		select {
+		case gen.proc = <-made:
+		default:
+		}
+	}()
+	// go-plugin waits for a silent plugin with its lock held, and for the connection without a bound; both end early only when the
+	// process does (R4).
+	shaken := make(chan error, 1)
+	go func() {
+		conn, err := shakeHands(gen.client)
+		gen.conn = conn
+		shaken <- err
+	}()
+	select {
+	case err := <-shaken:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case p := <-made: // maybe only now
+		p.kill()
+		made <- p                        // for end()
+		if err := <-shaken; err != nil { // of our kill
+			s.log.Trace("the handshake was given up", "error", err)
+		}
+	case err := <-shaken:
+		s.log.Trace("the handshake was given up", "error", err)
+	}
+	return context.Cause(ctx)
+}
+
+// newSocketDir makes a directory inside parent that no other generation has. Its name is one character as long as fewer than 36 live,
+// and two do.
+func newSocketDir(parent string) (string, error) {
+	if err := checkSocketDir(filepath.Join(parent, "0")); err != nil {
+		return "", permanent{err}
+	}
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		return "", err
+	}
+	for n := int64(0); ; n++ {
+		dir := filepath.Join(parent, strconv.FormatInt(n, 36))
+		if err := os.Mkdir(dir, 0o700); !errors.Is(err, fs.ErrExist) {
+			return dir, err
+		}
+	}
+}
+
+func shakeHands(client *goplugin.Client) (*grpc.ClientConn, error) {
+	protocol, err := client.Client()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := protocol.Dispense(pluginkit.PluginName)
+	if err != nil {
+		return nil, err
+	}
+	conn, ok := raw.(*grpc.ClientConn)
+	if !ok {
+		return nil, errors.New("go-plugin gave no gRPC connection")
+	}
+	return conn, nil
+}
+
+// explain turns go-plugin's errors into one that names the plugin, its file and what to do.
+func (s *supervisor) explain(gen *generation, err error) error {
+	if _, ours := errors.AsType[*fault.Error](err); ours {
+		return err
+	}
+	why, hint := err.Error(), "start it by hand with --describe to see what it says"
+	closed := strings.Contains(why, "plugin exited before we could connect") || strings.Contains(why, "Failed to read any lines")
+	if closed && gen.proc != nil && gen.proc.pid() != 0 { // its pipe ends a moment before it does
+		_ = within(killBound, gen.proc.done)
+	}
+	lines := lastWords(gen)
+	curable := true
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), strings.Contains(why, "timeout while waiting for plugin to start"):
+		why = fmt.Sprintf("it said nothing for start_timeout (%v)", s.spec.StartTimeout)
+		hint = "look at its last lines; raise plugins." + s.spec.Name + ".start_timeout if it is only slow"
+	case closed:
+		why = "it ended before it began with a handshake"
+	case strings.Contains(why, "Unrecognized remote plugin message"), strings.Contains(why, "Incompatible API version") && len(lines) == 0:
+		why = "it is not a gatehost plugin: it did not begin with a handshake"
+		hint, curable = "name a plugin in plugins."+s.spec.Name+".path", false
+	case strings.Contains(why, "ncompatible"):
+		why = "it speaks another version of the plugin protocol: " + why
+		hint, curable = fmt.Sprintf("upgrade the plugin, or gatehost (it speaks %d)", pluginkit.ProtocolVersion), false
+	case strings.Contains(why, "exec format error"):
+		why = "it is not a program of this platform (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
+		hint, curable = "install the build for this platform", false
+	}
+	err = refuse(fault.Unavailable, s.spec, gen.exe.path, why+tail(lines), hint)
+	if !curable {
+		return permanent{err}
+	}
+	return err
+}
+
+// lastWords are the last lines of a plugin, all of them when it has ended: what it wrote may still be on its way to us.
+func lastWords(gen *generation) []string {
+	if gen.proc != nil && gen.proc.pid() != 0 && gen.dead() {
+		_ = within(drainBound, gen.proc.read)
+	}
+	return gen.logs.last()
+}
+
+// tail shows the last lines of a plugin in its error.
+func tail(lines []string) string {
+	var words []string
+	for _, line := range lines {
+		if text := brief(line); text != "" {
+			words = append(words, text)
+		}
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return "; its last lines: " + strings.Join(words[max(0, len(words)-5):], " | ")
+}
+
+// introduce asks who it is and hands over its table.
+func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
+	client := pluginkit.NewClient(gen.conn)
+	info, err := client.Describe(ctx, plugin.HostInfo{Version: s.opts.Version, OS: runtime.GOOS, Arch: runtime.GOARCH})
+	if err != nil {
+		return s.unintroduced(ctx, gen, "describe itself", err)
+	}
+	if err := s.negotiate(gen, info); err != nil {
+		return err
+	}
+	gen.info = info
+	req := plugin.ConfigureRequest{
+		Config: s.spec.Config, Name: s.spec.Name, Grants: s.granted(info),
+		Directories: plugin.Directories{Data: filepath.Join(s.opts.DataDir, s.spec.Name)},
+	}
+	if info.Serves(plugin.KindLauncher) {
+		req.Directories.Run, req.Directories.Runtime = s.opts.RunDir, s.opts.RuntimeDir
+		if err := os.MkdirAll(s.opts.RunDir, 0o700); err != nil { // the contract: all of them exist
+			return s.refuse(gen, fault.Internal, err.Error(), "make the directory writable for the host's user")
+		}
+	}
+	if len(req.Config) == 0 {
+		req.Config = []byte("{}")
+	}
+	diagnostics, err := client.Configure(ctx, req)
+	if err != nil {
+		return s.unintroduced(ctx, gen, "be configured", err)
+	}
+	return s.judge(gen, diagnostics)
+}
+
+// unintroduced explains a Describe or a Configure that failed.
+func (s *supervisor) unintroduced(ctx context.Context, gen *generation, what string, err error) error {
+	why, hint := err.Error(), fault.HintOf(err)
+	if hint == "" {
+		hint = "look at its last lines; tell its author"
+	}
+	switch {
+	case errors.Is(err, fault.ErrPluginGone) && within(drainBound, gen.proc.done):
+		why = fmt.Sprintf("it ended (%s)", gen.proc.cmd.ProcessState)
+	case ctx.Err() != nil, due(ctx) && errors.Is(err, context.DeadlineExceeded): // gRPC may say so a moment before our own timer does
+		why = fmt.Sprintf("it did not answer within start_timeout (%v)", s.spec.StartTimeout)
+	}
+	return s.refuse(gen, fault.CodeOf(err), "it cannot "+what+": "+why+tail(lastWords(gen)), hint)
+}
+
+func (s *supervisor) refuse(gen *generation, code fault.Code, why, hint string) error {
+	return refuse(code, s.spec, gen.exe.path, why, hint)
+}
+
+// negotiate checks that host and plugin have a version of each service in common, in words (needs.md 13).
+func (s *supervisor) negotiate(gen *generation, info plugin.Info) error {
+	if len(info.Services) == 0 {
+		return permanent{s.refuse(gen, fault.Unsupported, "it serves nothing that this host knows", "upgrade gatehost, or the plugin")}
+	}
+	for _, svc := range info.Services {
+		side := ""
+		switch {
+		case svc.MinVersion > pluginkit.ServiceVersion:
+			side = "gatehost"
+		case svc.MaxVersion < pluginkit.ServiceVersion:
+			side = "the plugin"
+		default:
+			continue
+		}
+		return permanent{s.refuse(gen, fault.Unsupported, fmt.Sprintf("it speaks the %s service in versions %d to %d, this host speaks %d",
+			svc.Kind, svc.MinVersion, svc.MaxVersion, pluginkit.ServiceVersion), "upgrade "+side)}
+	}
+	return nil
+}
+
+// granted is what the operator gives, of what the plugin wants.
+func (s *supervisor) granted(info plugin.Info) []string {
+	var out []string
+	for _, g := range s.spec.Grants {
+		if slices.Contains(info.WantedGrants, g) {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// judge logs remarks and refuses the table when one is an error; all are told at once, with their place in config.toml.
+func (s *supervisor) judge(gen *generation, diagnostics []plugin.Diagnostic) error {
+	var faults []string
+	for _, d := range diagnostics {
+		text := d.Message
+		if d.Path != "" {
+			text = "plugins." + s.spec.Name + ".config." + d.Path + ": " + text
+		}
+		if where := s.spec.Where(d.Path); where != "" {
+			text = where + ": " + text
+		}
+		if d.Hint != "" {
+			text += " (" + d.Hint + ")"
+		}
+		if d.Severity == plugin.SeverityError {
+			faults = append(faults, text)
+		} else {
+			s.log.Warn("remark about the plugin's configuration", "remark", text)
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return permanent{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+strings.Join(faults, "; "), "correct config.toml")}
+}

@@ -1,0 +1,378 @@
+package sim_test
+
+import (
+	"strings"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/engine"
+	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
+)
+
+// books are what the simulator counts for itself, beside the state.
+type books struct {
+	upSince  time.Time
+	fast     int  // fast automatic attempts since the last stable period or command
+	spent    int  // the same, whatever was commanded
+	launches int  // of this flow of automatic attempts
+	repairs  int  // in this start flow
+	unknown  bool // what one of them did
+}
+
+// observer checks the invariants after every step of one host. It runs in the owner's goroutine, while the driver waits.
+type observer struct {
+	w *world
+	h *host
+}
+
+// Stepped is part of engine.Observer.
+func (o observer) Stepped(c engine.Change) {
+	w, h := o.w, o.h
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h.state = c.After
+	h.steps++
+	w.noteLocked("STEP %s", step{c})
+	if h.steps > maxSteps {
+		w.failLocked("8", "%d steps: it runs in circles", h.steps)
+		h.cancel()
+	}
+	o.commands(c)
+	o.replies(c)
+	o.intents(c)
+	o.late(c)
+	o.attempts(c)
+	o.repairs(c)
+	o.pending(c)
+	o.sessions(c)
+	o.adoption(c)
+}
+
+// commands learns the ids of commands.
+func (o observer) commands(c engine.Change) {
+	var id lc.CommandID
+	var kind string
+	switch in := c.Input.(type) {
+	case lc.StartRequested:
+		id, kind = in.Command, cmdStart
+		switch {
+		case in.Adopt:
+			kind = cmdAdopt
+		case in.Auto:
+			kind = cmdAuto
+		}
+	case lc.RestartRequested:
+		id, kind = in.Command, cmdRestart
+		if in.Delay > 0 {
+			kind = cmdChanged
+		}
+	case lc.ReloadRequested:
+		id, kind = in.Command, cmdReload
+		if in.Delay > 0 {
+			kind = cmdEdited
+		}
+	case lc.StopRequested:
+		id, kind = in.Command, cmdStop
+		switch {
+		case in.Now:
+			kind = cmdStopNow
+		case in.Drain:
+			kind = cmdDrain
+		}
+	default:
+		return
+	}
+	for _, cmd := range o.w.commands {
+		if cmd.gen == o.h.gen && cmd.kind == kind && cmd.id == 0 {
+			cmd.id = id
+			o.h.asked[id] = cmd
+			return
+		}
+	}
+	o.w.failLocked("4", "command %d (%s) was never given", id, kind)
+}
+
+// replies is invariants 2 and 4.
+func (o observer) replies(c engine.Change) {
+	for _, eff := range c.Effects {
+		r, ok := eff.(lc.Reply)
+		if !ok {
+			continue
+		}
+		cmd := o.h.asked[r.Command]
+		if cmd == nil {
+			o.w.failLocked("4", "command %d is answered, and was never given", r.Command)
+			continue
+		}
+		if cmd.replies++; cmd.replies > 1 {
+			o.w.failLocked("4", "command %d (%s) is answered again", cmd.n, cmd.kind)
+		}
+		if r.Outcome.Kind == lc.OutcomeFailed || r.Outcome.Kind == lc.OutcomeSuperseded {
+			if r.Outcome.Problem == nil {
+				o.w.failLocked("4", "command %d (%s) is answered %s without a reason", cmd.n, cmd.kind, r.Outcome.Kind)
+			}
+			continue
+		}
+		switch cmd.kind {
+		case cmdStop, cmdStopNow, cmdDrain:
+			o.stopped(cmd)
+		case cmdReload, cmdEdited, cmdAdopt: // an adoption may have found nothing
+		case cmdChanged:
+			if c.After.Up {
+				o.newer(c, cmd, r.Outcome.Kind)
+			}
+		case cmdStart, cmdAuto, cmdRestart:
+			_, opened := c.Input.(lc.SessionOpened)
+			if before := c.Before.Public(); !opened && before != lc.Running {
+				o.w.failLocked("4", "command %d (%s) is answered %s in %s", cmd.n, cmd.kind, r.Outcome.Kind, c.After.Phase)
+			}
+			if cmd.kind == cmdRestart {
+				o.newer(c, cmd, r.Outcome.Kind)
+			}
+		}
+	}
+	if len(c.After.Waiters) > 0 && c.After.Final() {
+		o.w.failLocked("4", "commands wait in %s: %+v", c.After.Phase, c.After.Waiters)
+	}
+}
+
+// newer: a restart is answered when there is a process that is younger than the wish.
+func (o observer) newer(c engine.Change, cmd *command, kind lc.OutcomeKind) {
+	launch := c.After.Launch
+	if p := o.w.procs[string(launch)]; !c.After.Attached && p != nil && p.started.Before(cmd.at) {
+		o.w.failLocked("4", "command %d (%s) is answered %s, and %s is older", cmd.n, cmd.kind, kind, launch)
+	}
+}
+
+// stopped is invariant 2: nothing of ours is alive, and nothing is under way that could bring something to life or write its files.
+func (o observer) stopped(cmd *command) {
+	for _, p := range o.w.live() {
+		o.w.failLocked("2", "command %d (%s) is answered while %s lives", cmd.n, cmd.kind, p.id)
+	}
+	for _, c := range o.w.running {
+		if !c.closed && (c.kind == callLaunch && !c.did || c.kind == callRepair || c.kind == callHooks) {
+			o.w.failLocked("2", "command %d (%s) is answered while %s %s is under way", cmd.n, cmd.kind, c.kind, c.id)
+		}
+	}
+}
+
+// intents is invariant 6, one half: what nobody wants is not begun.
+func (o observer) intents(c engine.Change) {
+	if c.After.Up {
+		return
+	}
+	for _, eff := range c.Effects {
+		switch eff.(type) {
+		case lc.PrepareLaunch, lc.Launch, lc.OpenSession, lc.Diagnose, lc.Repair, lc.ClearServices, lc.RunHooks, lc.Reload:
+			o.w.failLocked("6", "%T after a stop", eff)
+		}
+	}
+}
+
+// late is the other half: an answer or timer that nobody waits for changes nothing; what it created is cleaned up.
+func (o observer) late(c engine.Change) {
+	op, ok := opOf(c.Input)
+	if !ok {
+		return
+	}
+	if _, pending := c.Before.Pending[op]; pending {
+		return
+	}
+	if c.After.Phase != c.Before.Phase || c.After.Launch != c.Before.Launch || c.After.Session != c.Before.Session {
+		o.w.failLocked("6", "%T acts, and nobody waits for it", c.Input)
+	}
+	for _, eff := range c.Effects {
+		switch eff.(type) {
+		case lc.Ignored, lc.Release, lc.CloseSession:
+		default:
+			o.w.failLocked("6", "%T has the effect %T, and nobody waits for it", c.Input, eff)
+		}
+	}
+}
+
+func opOf(in lc.Input) (lc.OpID, bool) {
+	switch in := in.(type) {
+	case lc.Recovered:
+		return in.Op, true
+	case lc.ServicesCleared:
+		return in.Op, true
+	case lc.PortProbed:
+		return in.Op, true
+	case lc.HooksDone:
+		return in.Op, true
+	case lc.Reloaded:
+		return in.Op, true
+	case lc.Drained:
+		return in.Op, true
+	case lc.LaunchPrepared:
+		return in.Op, true
+	case lc.Launched:
+		return in.Op, true
+	case lc.Inspected:
+		return in.Op, true
+	case lc.ReadyProbed:
+		return in.Op, true
+	case lc.SessionOpened:
+		return in.Op, true
+	case lc.SessionRefused:
+		return in.Op, true
+	case lc.Verified:
+		return in.Op, true
+	case lc.Terminated:
+		return in.Op, true
+	case lc.Diagnosed:
+		return in.Op, true
+	case lc.Repaired:
+		return in.Op, true
+	case lc.TimerFired:
+		return in.Op, true
+	default:
+		return 0, false
+	}
+}
+
+// attempts is invariant 5.
+func (o observer) attempts(c engine.Change) {
+	w, b := o.w, &o.h.books
+	switch c.Input.(type) {
+	case lc.StartRequested:
+		b.fast, b.launches = 0, 0
+	case lc.SymptomSeen:
+		if c.After.Reconnects > c.Before.Reconnects { // a restart in place that failed: what its repair leads to
+			b.spent++
+		}
+	case lc.SessionOpened:
+		if c.After.Public() == lc.Running && c.Before.Public() != lc.Running {
+			b.upSince = c.At
+		}
+	}
+	if c.After.Epoch != c.Before.Epoch { // an operator's wish, maybe an earlier one
+		b.fast, b.launches = 0, 0
+	}
+	if c.Before.Public() == lc.Running && c.After.Public() != lc.Running {
+		if c.At.Sub(b.upSince) >= w.policy.StableAfter {
+			b.fast, b.spent, b.launches = 0, 0, 0
+		}
+	}
+	if c.After.Phase == lc.PhaseBackoff && c.Before.Phase != lc.PhaseBackoff {
+		b.spent++
+		if b.fast++; b.fast > w.policy.ReconnectAttempts {
+			w.failLocked("5", "fast automatic attempt %d; the cap is %d", b.fast, w.policy.ReconnectAttempts)
+		}
+	}
+	for _, eff := range c.Effects {
+		if _, ok := eff.(lc.Launch); ok {
+			// Each attempt has one launch, and one more after a repair; an operator's has StartAttempts.
+			b.launches++
+			slow := 0
+			if w.policy.SlowRetry > 0 {
+				slow = 2 * int(c.At.Sub(w.t0)/w.policy.SlowRetry)
+			}
+			if most := w.policy.StartAttempts + 1 + 2*w.policy.ReconnectAttempts + slow; b.launches > most {
+				w.failLocked("5", "launch %d since the last command or stable period; %d are allowed", b.launches, most)
+			}
+		}
+	}
+	if c.After.Phase != lc.PhaseError || c.Before.Phase == lc.PhaseError {
+		if c.Before.Phase == lc.PhaseError && c.After.Phase != lc.PhaseError && c.Before.Err.Fatal {
+			if _, timer := c.Input.(lc.TimerFired); timer {
+				w.failLocked("5", "a fatal error is tried again")
+			}
+		}
+		return
+	}
+	if e := c.After.Err; strings.HasPrefix(e.Message, "gave up fast attempts") && b.spent < w.policy.ReconnectAttempts {
+		w.failLocked("5", "gave up after %d fast attempts; the cap is %d", b.spent, w.policy.ReconnectAttempts)
+	}
+}
+
+// repairs is invariant 7.
+func (o observer) repairs(c engine.Change) {
+	if in, ok := c.Input.(lc.Repaired); ok && in.Result == lc.Unknown {
+		o.h.books.unknown = true
+	}
+	for _, eff := range c.Effects {
+		switch eff := eff.(type) {
+		case lc.SetTimer:
+			if eff.After == o.w.policy.StartTimeout { // a new start flow
+				o.h.books.repairs, o.h.books.unknown = 0, false
+			}
+		case lc.Repair:
+			most := 1
+			if o.h.books.unknown { // it may have done nothing
+				most = 2
+			}
+			if o.h.books.repairs++; o.h.books.repairs > most {
+				o.w.failLocked("7", "repair %d in one start flow", o.h.books.repairs)
+			}
+			if o.w.policy.Repair != lc.RepairAuto {
+				o.w.failLocked("7", "a repair, and repair.mode is %s", o.w.policy.Repair)
+			}
+		}
+	}
+}
+
+// pending is invariant 8.
+func (o observer) pending(c engine.Change) {
+	if s := c.After; !s.Final() && len(s.Pending) == 0 {
+		o.w.failLocked("8", "phase %s has nothing pending", s.Phase)
+	}
+	if m := c.After.Cause.Message; len(m) > 40 && strings.Count(m, m[:40]) > 1 {
+		o.w.failLocked("words", "a cause holds itself: %s", m)
+	}
+	if s := c.After; s.Phase == lc.PhaseRunning && s.Owner() == lc.OwnerNone {
+		o.w.failLocked("8", "running without an owner")
+	}
+}
+
+// sessions: the engine has one session, that of its state, and forgets none.
+func (o observer) sessions(c engine.Change) {
+	open := 0
+	for _, s := range o.w.sessions {
+		if s.h.gen == o.h.gen && s.handed && !s.over && !s.closed {
+			open++
+		}
+	}
+	most := 0
+	if c.After.Session != 0 {
+		most = 1
+	}
+	if open > most {
+		o.w.failLocked("6", "%d sessions are open, the state has %d", open, most)
+	}
+}
+
+// adoption: what lives, watched and alone, is adopted and not ended.
+func (o observer) adoption(c engine.Change) {
+	in, ok := c.Input.(lc.Recovered)
+	if !ok || in.Result != lc.OK || c.Before.Phase != lc.PhaseRecovering {
+		return
+	}
+	for _, cmd := range o.h.asked {
+		if (cmd.kind == cmdRestart || cmd.kind == cmdChanged) && cmd.replies == 0 {
+			return // a new process is wanted
+		}
+	}
+	var live []lc.Instance
+	for _, i := range in.Instances {
+		if i.Live {
+			live = append(live, i)
+		}
+	}
+	if len(live) != 1 || !live[0].Watched {
+		return
+	}
+	for _, eff := range c.Effects {
+		if e, ok := eff.(lc.Terminate); ok {
+			o.w.failLocked("needless", "%s lives alone and watched, and is ended instead of adopted", e.Launch)
+		}
+	}
+}
+
+// checkRead: in the calm no line of a gateway is lost when its launch is released.
+func (w *world) checkRead(p *proc) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.calm && p.watched && w.journal[p.id] < p.end {
+		w.failLocked("output", "%s is released; its output was read to %d of %d", p.id, w.journal[p.id], p.end)
+	}
+}

@@ -1,0 +1,89 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// aReloadKeepsTheProcess: the gateway restarts within its process, which a new generation proves.
+func aReloadKeepsTheProcess(t *testing.T, gw gateway) {
+	t.Helper()
+	s := newSite(t, gw)
+	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\n"
+	s.run()
+	before := s.awaitState("running")
+	if before.BootID == "" {
+		t.Fatalf("no boot id in %+v", before)
+	}
+	s.must("reload", "main", "--reason", "e2e")
+	after := s.awaitState("running")
+	if after.PID != before.PID || after.BootID == before.BootID || after.Restarts != 0 {
+		t.Errorf("before: %+v\nafter: %+v", before, after)
+	}
+	s.must("rpc", "main", "health")
+	s.must("stop", "main")
+	s.must("reload", "main") // of what is down: nothing to do, and nothing is started (B245)
+	if got := s.awaitState("stopped"); got.PID != 0 {
+		t.Errorf("a reload has started the gateway: %+v", got)
+	}
+	s.shutdown()
+}
+
+func TestReloadKeepsTheProcessOfTheEmulator(t *testing.T) { aReloadKeepsTheProcess(t, emulator("")) }
+
+// TestHooksRunBeforeALaunchAndARequiredOneDecides is B088.
+func TestHooksRunBeforeALaunchAndARequiredOneDecides(t *testing.T) {
+	s := newSite(t, emulator(""))
+	trace := filepath.Join(s.dir, "trace")
+	config := func(second string) string {
+		hooks := `hooks = [
+  {command = ["sh", "-c", "echo first >> ` + trace + `"]},
+  {command = ["sh", "-c", "echo optional >> ` + trace + `; exit 3"]},
+  {command = ["sh", "-c", "` + second + `"], required = true},
+]
+`
+		return strings.Replace(s.config(), "[gateways.main.launch.env]\n", hooks+"[gateways.main.launch.env]\n", 1)
+	}
+	s.writeConfig(config("test -n \\\"$OPENCLAW_STATE_DIR\\\" && echo second >> " + trace))
+	s.run()
+	s.awaitState("running")
+	if got, _ := os.ReadFile(trace); string(got) != "first\noptional\nsecond\n" {
+		t.Errorf("hooks left %q", got)
+	}
+	s.must("stop", "main")
+	s.killHost()
+	s.writeConfig(config("echo the disk is not there; exit 4"))
+	s.startHost()
+	got := s.awaitState("error")
+	if got.Error == nil || !strings.Contains(got.Error.Message, "the disk is not there") || !strings.Contains(got.Error.Message, "exit code 4") || got.Error.Hint == "" {
+		t.Errorf("error = %+v", got.Error)
+	}
+	s.shutdown()
+}
+
+// TestDrainWaitsForWorkInFlight asks the gateway to suspend before it is stopped.
+func TestDrainWaitsForWorkInFlight(t *testing.T) {
+	s := newSite(t, emulator("busy=5000"))
+	s.run()
+	s.awaitState("running")
+	s.must("stop", "main", "--drain")
+	out := s.must("events", "main", "--json")
+	drained := false
+	for line := range strings.Lines(out) {
+		var e struct {
+			Data struct {
+				Phase string `json:"phase"`
+			} `json:"data"`
+		}
+		if json.Unmarshal([]byte(line), &e) == nil && e.Data.Phase == "draining" {
+			drained = true
+		}
+	}
+	if !drained || !strings.Contains(s.stderr.String(), "waiting for work in flight") {
+		t.Errorf("draining was seen: %t; the host said:\n%s", drained, s.stderr)
+	}
+	s.shutdown()
+}
