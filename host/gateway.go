@@ -38,7 +38,7 @@ func newGateway(h *Host, cfg *config.Gateway) *gateway {
 	g.watch = newObserver(g)
 	g.engine = engine.New(cfg.Name, policyOf(cfg), engine.Ports{
 		Launcher: h.plugins.Launcher(cfg.Launcher), Services: services{g}, Probe: port{g}, Launches: launches{g},
-		Sessions: sessions{g}, Hooks: hooks{g}, Manners: manners{g}, Output: outputs{g}, Medic: g.medic, Observer: g.watch,
+		Sessions: sessions{g}, Hooks: hooks{g}, Manners: newManners(g), Output: outputs{g}, Medic: g.medic, Observer: g.watch,
 		VerifyMethod: cfg.Liveness.VerifyMethod, VerifyTimeout: cfg.Liveness.VerifyTimeout,
 	}, g.log)
 	return g

@@ -3,6 +3,7 @@ package gatewaytest
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -172,7 +173,7 @@ func (c *conn) credentials(p connectRequest) *Error {
 	}
 	ok := c.s.NoAuth || secret == c.s.AuthToken() && !c.s.script.has("refuse-token")
 	switch {
-	case p.Device == nil && (!ok && secret == "" || p.Role == "node"):
+	case p.Device == nil && (!ok && p.Auth.Token == "" && p.Auth.Password == "" || p.Role == "node"):
 		return &Error{Code: "NOT_PAIRED", Message: "device identity required", Details: map[string]any{"code": "DEVICE_IDENTITY_REQUIRED"}}
 	case p.Device != nil:
 		if reason, message := p.Device.verify(p, c.nonce, time.Now()); reason != "" {
@@ -267,6 +268,10 @@ func (c *conn) welcome(id, params json.RawMessage) {
 func (s *Server) hello(c *conn, p connectRequest, scopes []string) map[string]any {
 	h := s.fill(s.release.document("hello"))
 	h["protocol"] = s.protocol()
+	features := asObject(h["features"])
+	if list, ok := features["methods"].([]any); ok {
+		features["methods"] = slices.DeleteFunc(list, func(m any) bool { name, _ := m.(string); return s.lacks(name) })
+	}
 	server := asObject(h["server"])
 	server["version"], server["connId"] = s.Version, c.id
 	if server["bootId"] != nil {

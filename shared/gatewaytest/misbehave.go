@@ -59,6 +59,7 @@ func Misbehaviours() []Misbehaviour {
 		{"refuse-token", "", "refuse each token", false},
 		{"pairing-required", "", "want a pairing", false},
 		{"protocol", "N", "speak that protocol only; 3 is played as 2026.3.13, see EMULATOR_RELEASE", false},
+		{"no-restart-request", "", "neither advertise nor know gateway.restart.request", false},
 		{"never-answer-connect", "", "take connect and never answer", false},
 		{"slow-connect", "MS", "answer connect so late", false},
 		{"huge-hello", "BYTES", "pad the answer to connect", false},

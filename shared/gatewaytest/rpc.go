@@ -14,6 +14,8 @@ const (
 	scopePairing = "operator.pairing"
 )
 
+const restartRequest = "gateway.restart.request"
+
 // method is one RPC that is played.
 type method struct {
 	scope string
@@ -28,7 +30,7 @@ func methods() map[string]method {
 		"system.info":               {scopeRead, (*Server).systemInfo},
 		"status":                    {scopeRead, (*Server).status},
 		"last-heartbeat":            {scopeRead, func(*Server, *conn, Call) (any, error) { return nil, nil }}, //nolint:nilnil // null is the answer
-		"gateway.restart.request":   {scopeAdmin, (*Server).restartRequest},
+		restartRequest:              {scopeAdmin, (*Server).restartRequest},
 		"gateway.suspend.prepare":   {scopeAdmin, (*Server).suspend},
 		"gateway.suspend.status":    {scopeRead, (*Server).suspendStatus},
 		"gateway.suspend.resume":    {scopeAdmin, (*Server).resume},
@@ -67,8 +69,8 @@ func (s *Server) dispatch(c *conn, call Call) (any, error) {
 		return h(s.life, call)
 	}
 	m, known := methods()[call.Method]
-	if known && s.release.data != "" {
-		known = s.release.advertises(call.Method)
+	if known && s.release.data != "" || s.lacks(call.Method) {
+		known = s.advertised(call.Method)
 	}
 	if !known {
 		m = method{scope: scopeAdmin} // so that nobody else learns which methods there are
@@ -107,7 +109,7 @@ func (s *Server) dispatch(c *conn, call Call) (any, error) {
 // limited says how long a device has to wait that wrote too often; 0 lets it.
 func (s *Server) limited(c *conn, name string) time.Duration {
 	switch name {
-	case "gateway.restart.request", "config.set", "config.patch", "config.apply":
+	case restartRequest, "config.set", "config.patch", "config.apply":
 	default:
 		return 0
 	}
@@ -127,7 +129,12 @@ func allowed(scopes []string, want string) bool {
 }
 
 func (s *Server) advertised(name string) bool {
-	return s.release.advertises(name)
+	return s.release.advertises(name) && !s.lacks(name)
+}
+
+// lacks reports whether a script took the method away.
+func (s *Server) lacks(name string) bool {
+	return name == restartRequest && s.script.has("no-restart-request")
 }
 
 func (s *Server) sampled(_ *conn, call Call) (any, error) {
@@ -185,12 +192,15 @@ func (s *Server) restartRequest(c *conn, call Call) (any, error) {
 			_ = s.Restart(s.life, p.Reason)
 		})
 	}
+	restart := map[string]any{
+		"ok": true, "pid": pid(), "signal": s.release.restartSignal, "reason": p.Reason, "mode": "emit", "cooldownMsApplied": 0, "delayMs": 0,
+		"coalesced": again,
+	}
+	if s.release.data == "" {
+		restart["emitHooksQueued"] = false
+	}
 	return map[string]any{
-		"ok": true, "status": status, "preflight": s.release.sample("gateway.restart.preflight"),
-		"restart": map[string]any{
-			"ok": true, "pid": pid(), "signal": s.release.restartSignal, "reason": p.Reason, "mode": "emit", "cooldownMsApplied": 0, "delayMs": 0,
-			"coalesced": again, "emitHooksQueued": false,
-		},
+		"ok": true, "status": status, "preflight": s.release.sample("gateway.restart.preflight"), "restart": restart,
 	}, nil
 }
 

@@ -16,13 +16,8 @@ type object struct {
 	nested   map[string]object
 }
 
-// validate says all that is wrong with raw in the gateway's words, as far as they were seen: the first missing property, then
-// unexpected properties, then wrong values.
-func (o object) validate(raw json.RawMessage, path string) string {
-	return o.judge(raw, path, release{})
-}
-
-// judge is validate in the words of a release.
+// judge says all that is wrong with raw in the words of a release, as far as they were seen: missing properties (the newest one names the
+// first), then unexpected properties, then wrong values.
 func (o object) judge(raw json.RawMessage, path string, in release) string {
 	var m map[string]json.RawMessage
 	if json.Unmarshal(raw, &m) != nil || m == nil {

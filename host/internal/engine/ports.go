@@ -108,6 +108,7 @@ type Session interface {
 // SessionStats are facts about an open session.
 type SessionStats struct {
 	Protocol    int
+	Version     string // that the gateway says it is
 	ConnID      string
 	Scopes      []string
 	Methods     []string // that the gateway advertised

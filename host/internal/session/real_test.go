@@ -8,14 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/gatehost/gatehost/host/internal/release"
 	"github.com/gatehost/gatehost/host/internal/session"
+	"github.com/gatehost/gatehost/internal/release"
 	"github.com/gatehost/gatehost/internal/testreal"
 )
 
@@ -29,7 +30,7 @@ func TestSessionWithOpenClaw(t *testing.T) {
 	if !q.Known || h.Version != want.Release || h.Protocol != q.Protocol || (h.BootID != "") != q.BootID || h.TickInterval != 30*time.Second {
 		t.Errorf("hello = %+v, want that of %+v", h, want)
 	}
-	if q.RestartRequest != want.RestartRequest || q.Suspend != want.Suspend || q.SystemInfo != want.SystemInfo || q.Reload != want.Reload {
+	if q.RestartRequest != want.RestartRequest || q.Suspend != want.Suspend || q.SystemInfo != want.SystemInfo || !slices.Equal(q.Reload, want.Reload) {
 		t.Errorf("it advertises %+v, the table says %+v", q, want)
 	}
 	methods := []string{"health", "status", "system-presence", "config.get"}
@@ -69,15 +70,16 @@ func TestSessionWithOpenClaw(t *testing.T) {
 func restart(t *testing.T, s *session.Session, cmd *exec.Cmd, q release.Quirks) {
 	t.Helper()
 	var err error
-	switch q.Reload {
+	if len(q.Reload) == 0 {
+		t.Fatalf("no way to restart %+v", q)
+	}
+	switch q.Reload[0] {
 	case release.RPC:
 		_, err = s.Call(t.Context(), release.MethodRestart, []byte(`{"reason":"test"}`))
 	case release.SIGUSR1:
 		err = cmd.Process.Signal(syscall.SIGUSR1)
 	case release.SIGUSR2:
 		err = cmd.Process.Signal(syscall.SIGUSR2)
-	case release.None:
-		t.Fatalf("no way to restart %+v", q)
 	}
 	if err != nil {
 		t.Fatal(err)

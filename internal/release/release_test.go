@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/gatehost/gatehost/host/internal/release"
+	"github.com/gatehost/gatehost/internal/release"
 	"github.com/gatehost/gatehost/shared/gatewaytest"
 )
 
@@ -14,28 +14,27 @@ func TestReloadIsAskedForInAWayThatTheReleaseIsKnownToHandle(t *testing.T) {
 		name, version string
 		methods       []string
 		known         bool
-		reload        release.Method
-		fallbacks     []release.Method
+		want          []release.Method
 	}{
-		{"protocol 3 has no rpc", "2026.3.13", []string{"health"}, true, release.SIGUSR1, []release.Method{release.None}},
-		{"the middle one", "2026.5.27", rpc, true, release.RPC, []release.Method{release.SIGUSR1, release.None}},
-		{"the newest one", "2026.9.6", rpc, true, release.RPC, []release.Method{release.SIGUSR2, release.None}},
-		{"a leading v is no other release", "v2026.9.6", rpc, true, release.RPC, []release.Method{release.SIGUSR2, release.None}},
-		{"the table where no methods came", "2026.9.6", nil, true, release.RPC, []release.Method{release.SIGUSR2, release.None}},
-		{"what it advertises beats the table", "2026.9.6", []string{"health"}, true, release.SIGUSR2, []release.Method{release.None}},
-		{"newer, advertised", "2026.10.1", rpc, false, release.RPC, []release.Method{release.None}},
-		{"newer, not advertised", "2026.10.1", []string{"health"}, false, release.None, nil},
-		{"between two rows", "2026.6.1", []string{"health"}, false, release.None, nil},
-		{"a patch of a known one", "2026.9.7", rpc, false, release.RPC, []release.Method{release.None}},
-		{"a pre-release of a known one", "2026.9.6-beta.1", nil, false, release.None, nil},
-		{"older", "2026.1.1", nil, false, release.None, nil},
-		{"no version", "", nil, false, release.None, nil},
-		{"no OpenClaw", "banana", nil, false, release.None, nil},
+		{"protocol 3 has no rpc", "2026.3.13", []string{"health"}, true, []release.Method{release.SIGUSR1}},
+		{"the middle one", "2026.5.27", rpc, true, []release.Method{release.RPC, release.SIGUSR1}},
+		{"the newest one", "2026.9.6", rpc, true, []release.Method{release.RPC, release.SIGUSR2}},
+		{"a leading v is no other release", "v2026.9.6", rpc, true, []release.Method{release.RPC, release.SIGUSR2}},
+		{"the table where no methods came", "2026.9.6", nil, true, []release.Method{release.RPC, release.SIGUSR2}},
+		{"what it advertises beats the table", "2026.9.6", []string{"health"}, true, []release.Method{release.SIGUSR2}},
+		{"newer, advertised", "2026.10.1", rpc, false, []release.Method{release.RPC}},
+		{"newer, not advertised", "2026.10.1", []string{"health"}, false, nil},
+		{"between two rows", "2026.6.1", []string{"health"}, false, nil},
+		{"a patch of a known one", "2026.9.7", rpc, false, []release.Method{release.RPC}},
+		{"a pre-release of a known one", "2026.9.6-beta.1", nil, false, nil},
+		{"older", "2026.1.1", nil, false, nil},
+		{"no version", "", nil, false, nil},
+		{"no OpenClaw", "banana", nil, false, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			q := release.Of(row.version, row.methods)
-			if q.Known != row.known || q.Reload != row.reload || !slices.Equal(q.Fallbacks, row.fallbacks) {
-				t.Errorf("Of(%q) = known %v, reload %s, then %v; want %v, %s, %v", row.version, q.Known, q.Reload, q.Fallbacks, row.known, row.reload, row.fallbacks)
+			if q.Known != row.known || !slices.Equal(q.Reload, row.want) {
+				t.Errorf("Of(%q) = known %v, reload by %v; want %v, %v", row.version, q.Known, q.Reload, row.known, row.want)
 			}
 		})
 	}
@@ -60,12 +59,12 @@ func TestNoSignalIsSentThatKillsOrOpensAPort(t *testing.T) {
 			if q.MaySignal(release.SIGUSR1) != row.usr1 || q.MaySignal(release.SIGUSR2) != row.usr2 {
 				t.Errorf("%q: SIGUSR1 %v, SIGUSR2 %v; want %v, %v", row.version, q.MaySignal(release.SIGUSR1), q.MaySignal(release.SIGUSR2), row.usr1, row.usr2)
 			}
-			for _, m := range append([]release.Method{q.Reload}, q.Fallbacks...) {
+			for _, m := range q.Reload {
 				if (m == release.SIGUSR1 || m == release.SIGUSR2) && !q.MaySignal(m) {
 					t.Errorf("%q would be sent %s", row.version, m)
 				}
 			}
-			if q.MaySignal(release.RPC) || q.MaySignal(release.None) || q.MaySignal("SIGKILL") {
+			if q.MaySignal(release.RPC) || q.MaySignal("SIGKILL") {
 				t.Errorf("%q: what is no such signal may be sent", row.version)
 			}
 		}

@@ -18,13 +18,11 @@ const (
 // Method is how a gateway may be asked to read its configuration again by a restart inside its process.
 type Method string
 
-// Methods. RPC is MethodRestart on the session. A signal may only be sent to a process that is ours. None means that nothing is safe:
-// stop by SIGTERM and launch again, which is the same on every release.
+// Methods. RPC is MethodRestart on the session. A signal may only be sent to a process that is ours.
 const (
 	RPC     Method = "rpc"
 	SIGUSR2 Method = "SIGUSR2"
 	SIGUSR1 Method = "SIGUSR1"
-	None    Method = "none"
 )
 
 // Effect is what a signal does to a gateway.
@@ -55,9 +53,9 @@ type Quirks struct {
 	QuietStart     bool // it prints nothing before its port is open: output is no sign of progress
 
 	SIGUSR1, SIGUSR2 Effect
-	// Reload is how a restart in process may be asked for. Later ones of Fallbacks are tried when it is refused; each is safe.
-	Reload    Method
-	Fallbacks []Method
+	// Reload is how a restart in process may be asked for, best first: the next one is for when the one before is refused. Without any,
+	// stop by SIGTERM and launch again, which is the same on every release.
+	Reload []Method
 
 	// ConfigExit is the exit code of a start with an invalid configuration; 0 is unknown: 1 or 78. It proves nothing: other troubles
 	// end with the same code.
@@ -127,7 +125,7 @@ func Of(version string, methods []string) Quirks {
 		q.Suspend = slices.Contains(methods, MethodSuspend)
 		q.SystemInfo = slices.Contains(methods, MethodInfo)
 	}
-	q.Reload, q.Fallbacks = q.reload()
+	q.Reload = q.reload()
 	return q
 }
 
@@ -140,7 +138,7 @@ func careful() Quirks {
 }
 
 // reload prefers the RPC: the gateway says itself what it does, and nothing can be hit by mistake.
-func (q Quirks) reload() (Method, []Method) {
+func (q Quirks) reload() []Method {
 	var ways []Method
 	if q.RestartRequest {
 		ways = append(ways, RPC)
@@ -150,6 +148,5 @@ func (q Quirks) reload() (Method, []Method) {
 			ways = append(ways, m)
 		}
 	}
-	ways = append(ways, None)
-	return ways[0], ways[1:]
+	return ways
 }
