@@ -11,11 +11,7 @@ import (
 func openclaw(t *testing.T) gateway {
 	t.Helper()
 	command, path := testreal.OpenClaw(t)
-	gw := gateway{command: command, path: path[0]}
-	if testreal.Release(t) == "2026.3.13" {
-		gw.line = "[gateway] agent model" // it says nothing before it listens
-	}
-	return gw
+	return gateway{command: command, path: path[0], release: testreal.Release(t)}
 }
 
 func TestWholeStoryOnOpenClaw(t *testing.T) { theWholeStory(t, openclaw(t)) }
