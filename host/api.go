@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"time"
 
 	"github.com/oklog/run"
@@ -13,6 +14,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/httpapi"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/metrics"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/internal/frame"
 	"github.com/gatehost/gatehost/shared/control"
@@ -30,7 +32,8 @@ func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan 
 		return err
 	}
 	server := httpapi.New(httpapi.Options{
-		Gateways: api{h}, Output: api{h}, Doctors: api{h}, Plugins: apiPlugins{h}, Events: h.hub, At: h.at, Log: h.log.Named("control"),
+		Gateways: api{h}, Output: api{h}, Doctors: api{h}, Configs: api{h}, Health: api{h}, Plugins: apiPlugins{h}, Metrics: h.metricsHandler(), Events: h.hub, At: h.at,
+		Log:     h.log.Named("control"),
 		Version: h.version, IsPlugin: func(pid, pgid int) bool { return h.peerIsPlugin(pid) || h.peerIsPlugin(pgid) },
 	})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -50,6 +53,14 @@ func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan 
 	return nil
 }
 
+// metricsHandler is nil when metrics are switched off.
+func (h *Host) metricsHandler() http.Handler {
+	if !h.cfg.Metrics.Enabled {
+		return nil
+	}
+	return h.metrics.Handler()
+}
+
 // api is the control API's view of the host.
 type api struct{ h *Host }
 
@@ -57,6 +68,8 @@ var (
 	_ httpapi.Gateways = api{}
 	_ httpapi.Output   = api{}
 	_ httpapi.Doctors  = api{}
+	_ httpapi.Health   = api{}
+	_ httpapi.Configs  = api{}
 	_ httpapi.Plugins  = apiPlugins{}
 )
 
@@ -102,6 +115,10 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 	}
 	if err != nil {
 		return control.Outcome{}, hostGone(err)
+	}
+	a.h.metrics.Command(name, string(cmd.Action), string(got.Kind))
+	if (cmd.Action == control.ActionRestart || cmd.Action == control.ActionReload) && got.Kind == lifecycle.OutcomeJoined {
+		a.h.metrics.Restart(name, "command", metrics.Suppressed) // another one does what it asked for
 	}
 	st := g.status()
 	return control.Outcome{

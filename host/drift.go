@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +37,7 @@ func (g *gateway) labels(r profile.Result) map[string]string {
 	out[labelKey] = fingerprint(key, "key", nil)
 	token, _ := g.token() // a token that cannot be read has failed the launch already
 	l := g.cfg.Launch
-	for name, value := range map[string]any{
+	kept := map[string]any{
 		"launcher": g.cfg.Launcher,
 		"port":     g.cfg.Port,
 		"command":  r.Process.Argv,
@@ -44,7 +45,11 @@ func (g *gateway) labels(r profile.Result) map[string]string {
 		"token":    token,
 		// Not the whole environment: that of the host differs from shell to shell.
 		"env": []any{l.Env, l.EnvFile, l.ClearEnv, l.PathPrepend, l.Proxy, l.SkipChannels, r.StateDir, r.ConfigPath, l.User},
-	} {
+	}
+	if proxies := []any{l.HTTPProxy, l.HTTPSProxy, l.AllProxy, l.NoProxy}; !reflect.DeepEqual(proxies, []any{"", "", "", []string(nil)}) {
+		kept["proxy"] = proxies // a label of its own: launches of before have another env
+	}
+	for name, value := range kept {
 		out[driftLabel+name] = fingerprint(key, name, value)
 	}
 	return out

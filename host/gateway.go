@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
+	"github.com/gatehost/gatehost/host/internal/health"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/output"
 	"github.com/gatehost/gatehost/host/internal/profile"
@@ -28,14 +31,26 @@ type gateway struct {
 	log    hclog.Logger
 	engine *engine.Engine
 	medic  *medic
+	config *gatewayconfig.Editor
 	watch  *observer
+	health *health.Monitor
 	lines  lineCounts
+	frames frameCounts
+	tries  reconnects
+	trace  startTrace
+	ends   ends
+
+	refused refusals
+
+	launched atomic.Pointer[string] // the newest launch in words
 }
 
 func newGateway(h *Host, cfg *config.Gateway) *gateway {
 	g := &gateway{name: cfg.Name, cfg: cfg, host: h, log: h.log.Named("gateway." + cfg.Name)}
 	g.medic = newMedic(g)
+	g.config = newConfigEditor(g)
 	g.watch = newObserver(g)
+	g.health = newHealth(g)
 	g.engine = engine.New(cfg.Name, policyOf(cfg), engine.Ports{
 		Launcher: h.plugins.Launcher(cfg.Launcher), Services: services{g}, Probe: port{g}, Launches: launches{g},
 		Sessions: sessions{g}, Hooks: hooks{g}, Manners: newManners(g), Output: outputs{g}, Medic: g.medic, Observer: g.watch,
@@ -79,9 +94,22 @@ func (g *gateway) build() (profile.Result, error) {
 	l := g.cfg.Launch
 	return profile.Build(profile.Launch{
 		Profile: l.Profile, Command: l.Command, Args: l.Args, Port: g.cfg.Port, Token: token, Cwd: l.Cwd, Env: l.Env,
-		EnvFile: l.EnvFile, ClearEnv: l.ClearEnv, PathPrepend: l.PathPrepend, Proxy: l.Proxy, SkipChannels: l.SkipChannels,
+		EnvFile: l.EnvFile, ClearEnv: l.ClearEnv, PathPrepend: l.PathPrepend, SkipChannels: l.SkipChannels,
+		Proxy: l.Proxy, Proxies: profile.Proxies{HTTP: l.HTTPProxy, HTTPS: l.HTTPSProxy, All: l.AllProxy, No: l.NoProxy},
 		StateDir: l.StateDir, ConfigPath: l.ConfigPath, User: l.User, Home: home, Inherited: os.Environ(),
+		Foreign: g.host.tokensOfOthers(g),
 	})
+}
+
+// tokensOfOthers names the variables of the host that hold the tokens of other gateways.
+func (h *Host) tokensOfOthers(g *gateway) []string {
+	var out []string
+	for name, other := range h.cfg.Gateways {
+		if env := other.Token.Env; name != g.name && env != "" && env != g.cfg.Token.Env {
+			out = append(out, env)
+		}
+	}
+	return out
 }
 
 // facts is what plugins may know about the gateway now.
@@ -139,11 +167,13 @@ func (l launches) Prepare(context.Context) (lifecycle.LaunchID, error) {
 	return lifecycle.LaunchID(id), err
 }
 
-func (l launches) Request(_ context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error) {
+func (l launches) Request(ctx context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error) {
 	r, err := l.g.build()
 	if err != nil {
 		return launcher.LaunchRequest{}, err
 	}
+	l.g.launching(r)
+	l.g.align(ctx, r)
 	orphan := l.g.cfg.OrphanGrace
 	return launcher.LaunchRequest{
 		LaunchID: string(id), Gateway: l.g.factsOf(r), Process: r.Process, Grace: l.g.cfg.Launch.Grace, OrphanGrace: &orphan,

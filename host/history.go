@@ -48,6 +48,7 @@ func (h *Host) journalFault(err error) {
 		c.Message = err.Error()
 		c.Hint = "events and output are kept in memory only; make room in, or give back, " + journalDir(h.cfg)
 		h.log.Error("cannot keep what happens; supervision goes on", "error", err)
+		h.metrics.JournalFault()
 	} else {
 		h.log.Info("what happens is kept on disk again")
 		if err := h.store.Reserve(); err != nil { // given up by a launch while the disk was full

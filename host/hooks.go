@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/prelaunch"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -15,7 +16,7 @@ type hooks struct{ g *gateway }
 
 func (h hooks) Run(ctx context.Context) error {
 	for _, hook := range h.g.cfg.Launch.Hooks {
-		err := h.one(ctx, hook)
+		err := h.due(ctx, hook)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -27,6 +28,28 @@ func (h hooks) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// due runs a hook, unless it names its inputs and none has changed since it succeeded (B330).
+func (h hooks) due(ctx context.Context, hook config.Hook) error {
+	if len(hook.Inputs) == 0 {
+		return h.one(ctx, hook)
+	}
+	path, err := h.g.host.store.HooksFile(h.g.name)
+	if err != nil {
+		h.g.log.Warn("cannot know whether a hook is due, so it is run", "hook", hook.Command[0], "error", err)
+		return h.one(ctx, hook)
+	}
+	ran, remark, err := prelaunch.New(path).Do(prelaunch.Task{
+		Name: fmt.Sprintf("%q for %q", hook.Command, hook.Inputs), Words: hook.Command, Inputs: hook.Inputs, Run: func() error { return h.one(ctx, hook) },
+	})
+	if remark != nil {
+		h.g.log.Warn("hook will run again at the next launch", "hook", hook.Command[0], "reason", remark)
+	}
+	if !ran {
+		h.g.log.Debug("hook has nothing to do: its inputs are as it left them", "hook", hook.Command[0])
+	}
+	return err
 }
 
 func (h hooks) one(ctx context.Context, hook config.Hook) error {

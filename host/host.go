@@ -17,6 +17,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/journal"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/metrics"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/host/internal/store"
@@ -40,6 +41,7 @@ type Host struct {
 	log     hclog.Logger
 	version string
 	hub     *events.Hub
+	metrics *metrics.Recorder
 	started time.Time
 
 	// Set by Run before anything uses them, and not changed after.
@@ -60,10 +62,12 @@ type Host struct {
 
 // New makes a host that does nothing until Run.
 func New(cfg *Config, log hclog.Logger) *Host {
-	return &Host{
+	h := &Host{
 		cfg: cfg, log: log, version: version.Version(), hub: events.NewHub(events.Options{}), started: time.Now(),
 		gateways: map[string]*gateway{}, kill: make(chan struct{}),
 	}
+	h.metrics = metrics.New(h.scrape)
+	return h
 }
 
 // Run supervises until ctx is done, then stops everything in order: gateways, plugins, the control socket. Kill makes
@@ -120,11 +124,16 @@ func (h *Host) sweep() {
 func (h *Host) assemble(runtimeDir string) error {
 	h.plugins = pluginhost.New(pluginhost.Options{
 		Log: h.log, Version: h.version, PluginDir: h.cfg.PluginDir, DataDir: h.store.PluginDir(), RunDir: h.store.RunDir(),
-		RuntimeDir: runtimeDir, OnState: h.pluginState,
+		RuntimeDir: runtimeDir, OnState: h.pluginState, OnCall: h.pluginCalled,
 	})
 	for _, name := range h.cfg.UsedPlugins() {
 		p := h.cfg.Plugins[name]
+		shut, _, err := shutIn(h.cfg, name)
+		if err != nil {
+			return err
+		}
 		if err := h.plugins.Add(pluginhost.Spec{
+			Sandbox: shut, Socket: p.Transport == "socket",
 			Name: name, Path: p.Path, Args: p.Args, Env: p.Env, SHA256: p.SHA256, Grants: p.Grant, StartTimeout: p.StartTimeout,
 			CallTimeout: p.CallTimeout, MemoryMax: uint64(max(p.MemoryMax, 0)), //nolint:gosec // not negative
 			Config: p.Config,
@@ -178,6 +187,7 @@ func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- 
 		var engines sync.WaitGroup
 		for _, gw := range h.ordered() {
 			engines.Go(func() {
+				defer gw.health.Close()
 				if err := gw.engine.Run(ctx); err != nil {
 					gw.log.Error("engine ended", "error", err)
 				}

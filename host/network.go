@@ -69,14 +69,20 @@ func (s sessions) Open(ctx context.Context, port int, events engine.SessionEvent
 	}
 	opened, err := session.Dial(ctx, session.Options{
 		URL: "ws://" + probe.Address(cmp.Or(port, s.g.cfg.Port)) + "/ws", Token: token, Device: s.g.host.device(), Version: s.g.host.version,
-		Ping: s.g.cfg.Liveness.Ping, PongTimeout: s.g.cfg.Liveness.PongTimeout, Log: s.g.log, OnAlive: events.Alive, OnEvent: s.g.watch.gatewayEvent,
+		Trace: s.g.traceFrames(), Ping: s.g.cfg.Liveness.Ping, PongTimeout: s.g.cfg.Liveness.PongTimeout, Log: s.g.log, OnAlive: events.Alive,
+		OnEvent: func(e session.Event) {
+			s.g.health.Event(e.Name)
+			s.g.watch.gatewayEvent(e)
+		},
 	})
 	if err != nil {
 		return nil, lifecycle.Hello{}, refused(err)
 	}
-	open := &openSession{s: opened}
+	open := &openSession{g: s.g, s: opened}
+	s.g.frames.opened(open)
 	go func() { // ends with the session, which the engine closes
 		<-opened.Done()
+		s.g.frames.closed(open)
 		end := opened.End()
 		events.Closed(engine.SessionEnd{Code: end.Code, Announce: announced(end), Expected: end.Expected})
 	}()
@@ -108,12 +114,15 @@ func announced(end session.End) lifecycle.Announce {
 
 // openSession is a session as the engine sees it.
 type openSession struct {
+	g    *gateway
 	s    *session.Session
 	once sync.Once
 }
 
 func (o *openSession) Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
+	began, number := time.Now(), o.g.health.Session()
 	got, err := o.s.Call(ctx, method, params)
+	o.g.called(number, method, time.Since(began), err)
 	if errors.Is(err, session.ErrNotConnected) {
 		return nil, engine.ErrNotConnected
 	}
@@ -125,6 +134,7 @@ func (o *openSession) Stats() engine.SessionStats {
 	return engine.SessionStats{
 		Protocol: h.Protocol, Version: h.Version, ConnID: h.ConnID, Scopes: h.Scopes, Methods: h.Methods, LastFrameAt: st.LastFrameAt, RTT: st.RTT,
 		MissedPongs: st.MissedPongs, Unanswered: st.Unanswered, MissedTicks: st.MissedTicks, BadFrames: st.BadFrames,
+		LateAnswers: st.UnexpectedIDs, FramesIn: st.FramesIn, FramesOut: st.FramesOut, LastMissAt: st.LastMissAt,
 	}
 }
 

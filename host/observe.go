@@ -18,14 +18,28 @@ import (
 type observer struct {
 	g *gateway
 
-	mu    sync.Mutex // guards since
+	mu    sync.Mutex // guards all below
 	since time.Time  // of the present start or stop, for elapsed times
 	cause uint64     // cursor of the newest event about the state; what follows is caused by it
+	ended lastEnd
 }
+
+// lastEnd is the last exit that was told, with the lines that came last before it: those of the next launch are others (B297).
+type lastEnd struct {
+	launch lifecycle.LaunchID
+	exit   *lifecycle.Exit
+	tail   []string
+}
+
+// crashLines is how many lines are kept of a process that ended.
+const crashLines = 20
 
 func newObserver(g *gateway) *observer { return &observer{g: g} }
 
 func (o *observer) publish(t events.Type, data any) uint64 {
+	if done, ok := data.(*control.DoctorResult); ok && t == events.GatewayDoctorFinished {
+		o.g.host.metrics.Repair(o.g.name, done.Outcome)
+	}
 	o.mu.Lock()
 	cause := o.cause
 	o.mu.Unlock()
@@ -46,18 +60,18 @@ func (o *observer) command(c control.CommandData) { o.because(events.GatewayComm
 // Stepped implements engine.Observer.
 func (o *observer) Stepped(c engine.Change) {
 	before, after := c.Before, c.After
+	o.g.trace.follow(c)
+	o.g.count(c)
 	if after.LastExit != nil && after.LastExit != before.LastExit {
-		o.exit(before, after)
+		o.exit(before, after, c.At)
 	}
 	o.sessionChange(c)
 	o.conditions(before, after)
-	if before.Phase == after.Phase && before.Public() == after.Public() {
-		return
+	o.reconnect(c)
+	if before.Phase != after.Phase || before.Public() != after.Public() {
+		o.state(c)
 	}
-	if after.Phase == lifecycle.PhaseBackoff {
-		o.reconnect(c)
-	}
-	o.state(c)
+	o.g.attend(c)
 }
 
 func (o *observer) state(c engine.Change) {
@@ -79,7 +93,7 @@ func (o *observer) state(c engine.Change) {
 		LaunchID: string(after.Launch),
 	}
 	if c.Waterfall.Outcome != "" && c.Ended {
-		data.Start = startOf(c.Waterfall)
+		data.Start = o.g.startOf(c.Waterfall, after)
 	}
 	if before.Public() != after.Public() {
 		data.From = string(before.Public())
@@ -94,12 +108,35 @@ func (o *observer) state(c engine.Change) {
 	o.because(events.GatewayState, data)
 }
 
-func (o *observer) exit(before, after lifecycle.State) {
+func (o *observer) exit(before, after lifecycle.State, now time.Time) {
+	o.mu.Lock()
+	same := before.Launch != "" && before.Launch == o.ended.launch // the watch tells of it, and so does the stop
+	known := same && o.ended.exit.Known
+	if !same {
+		o.ended.tail = o.g.engine.Snapshot().Tail(crashLines)
+	}
+	o.ended.launch, o.ended.exit = before.Launch, after.LastExit
+	tail := o.ended.tail
+	o.mu.Unlock()
+	if same && (known || !after.LastExit.Known) {
+		return
+	}
 	data := control.ExitData{
-		Exit: exitOf(after.LastExit, o.g.engine.Snapshot().Tail(20)), LaunchID: string(before.Launch), PID: before.Process.PID,
-		Expected: before.Phase == lifecycle.PhaseClearing,
+		Exit: exitOf(after.LastExit, tail), LaunchID: string(before.Launch), PID: before.Process.PID,
+		Expected: before.Phase == lifecycle.PhaseClearing || before.Phase == lifecycle.PhaseDraining,
+	}
+	if before.Launch != "" && !same { // one that an earlier host left is not of our time
+		o.g.host.metrics.Exit(o.g.name, data.Code, data.Signal, data.Expected)
+		o.g.ends.take(after.LastExit, now)
 	}
 	o.because(events.GatewayExit, data)
+}
+
+// tailOf is the last lines of the process that ended so; nil when it was not told yet.
+func (o *observer) tailOf(x *lifecycle.Exit) ([]string, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ended.tail, o.ended.exit == x
 }
 
 func (o *observer) sessionChange(c engine.Change) {
@@ -135,12 +172,17 @@ func hasCondition(s lifecycle.State, code string) bool {
 	return false
 }
 
+// reconnect tells of automatic attempts: when one is scheduled, and how it ended.
 func (o *observer) reconnect(c engine.Change) {
-	for _, e := range c.Effects {
-		if t, ok := e.(lifecycle.SetTimer); ok {
-			o.g.log.Warn("the gateway is down; trying again", "attempt", c.After.Reconnects, "delay", t.After, "reason", c.After.Cause.Message)
-			o.publish(events.GatewayReconnect, control.ReconnectData{Attempt: c.After.Reconnects, DelayMs: control.Ms(t.After)})
+	for _, d := range o.g.tries.follow(c, o.g.cfg.Reconnect.Attempts) {
+		if d.Outcome == control.ReconnectScheduled {
+			delay := time.Duration(*d.DelayMs) * time.Millisecond
+			o.g.log.Warn("the gateway is down; trying again", "attempt", d.Attempt, "delay", delay, "reason", c.After.Cause.Message)
+			o.g.host.metrics.ReconnectDelay(o.g.name, delay)
+		} else {
+			o.g.host.metrics.Reconnect(o.g.name, d.Kind, d.Cause, d.Outcome)
 		}
+		o.publish(events.GatewayReconnect, d)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/output"
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // outputs opens the line pipeline of a launch.
@@ -107,6 +108,8 @@ func sum(a, b output.Stats) output.Stats {
 	return output.Stats{
 		Read: a.Read + b.Read, Classified: a.Classified + b.Classified, Unclassified: a.Unclassified + b.Unclassified,
 		Gaps: a.Gaps + b.Gaps, GapBytes: a.GapBytes + b.GapBytes, GapLines: a.GapLines + b.GapLines,
+		Dropped: a.Dropped + b.Dropped, DroppedBy: sumRules(a.DroppedBy, b.DroppedBy), Repeated: a.Repeated + b.Repeated,
+		Truncated: a.Truncated + b.Truncated, Levels: a.Levels.Plus(b.Levels),
 	}
 }
 
@@ -120,7 +123,7 @@ func (g *gateway) outputStatus() *control.Output {
 	return &control.Output{
 		Read: got.Read, Classified: got.Classified, Unclassified: got.Unclassified,
 		Stored: stats.Stored[g.name], Dropped: stats.Dropped[g.name] + g.host.hub.Unstored()[g.name],
-		LostLines: got.GapLines, LostBytes: got.GapBytes, Gaps: got.Gaps,
+		LostLines: got.GapLines, LostBytes: got.GapBytes, Gaps: got.Gaps, Repeated: got.Repeated, HiddenBy: got.DroppedBy,
 	}
 }
 
@@ -136,6 +139,12 @@ func (g *gateway) line(launch string, c output.Classified) {
 	}
 	g.watch.publish(events.GatewayOutput, outputLine{out})
 	g.lines.published(launch, c.Cursor, c.Number)
+	if c.Stage != nil {
+		g.stage(launch, *c.Stage)
+	}
+	if c.Symptom == plugin.SymptomTokenMismatch {
+		g.refused.take(launch, c.Time)
+	}
 	if !c.Hidden && c.Level >= classifier.LevelWarn {
 		g.log.Log(hclogLevel(c.Level), "[Gateway "+c.Stream.String()+"] "+c.Shown, "rule", c.RuleID)
 	}

@@ -31,6 +31,9 @@ func (h *Host) pluginStatus() []control.Plugin {
 	var out []control.Plugin
 	for _, p := range h.plugins.Plugins() {
 		one := pluginOf(p, h.cfg.Plugins[p.Name].Path)
+		if _, told, err := shutIn(h.cfg, p.Name); err == nil {
+			one.Sandbox = &told
+		}
 		one.RSSBytes = h.plugins.RSS(p.Name)
 		out = append(out, one)
 	}
@@ -55,7 +58,7 @@ func (g *gateway) status() control.Gateway {
 	snap := g.engine.Snapshot()
 	s := snap.State
 	out := control.Gateway{
-		Name: g.name, State: string(s.Public()), Phase: string(s.Phase), Ready: s.Public() == lifecycle.Running, Owner: string(s.Owner()),
+		Name: g.name, State: string(s.Public()), Phase: string(s.Phase), Ready: g.ready(s), Owner: string(s.Owner()),
 		LaunchID: string(s.Launch), PID: s.Process.PID, Port: cmp.Or(s.Process.Port, g.cfg.Port), ConnectedAt: control.At(s.ConnectedAt),
 		ReconnectAttempts: s.Reconnects, Restarts: s.Restarts, Adopted: s.Adopted, Drift: s.Drift, Error: failure(s.Err),
 		Output: g.outputStatus(), Launcher: g.cfg.Launcher, Doctors: g.cfg.Doctors, Classifiers: g.cfg.Classifiers, Unload: g.cfg.Unload,
@@ -71,7 +74,11 @@ func (g *gateway) status() control.Gateway {
 	}
 	out.Conditions = append(out.Conditions, g.conditionsNow(s)...)
 	if s.LastExit != nil {
-		x := exitOf(s.LastExit, snap.Tail(20))
+		tail, told := g.watch.tailOf(s.LastExit)
+		if !told {
+			tail = snap.Tail(crashLines)
+		}
+		x := exitOf(s.LastExit, tail)
 		out.LastExit = &x
 	}
 	if open, ok := g.engine.Session(); ok {
@@ -85,8 +92,9 @@ func (g *gateway) status() control.Gateway {
 		}
 	}
 	if w := snap.Waterfall; !w.StartedAt.IsZero() {
-		out.LastStart = startOf(w)
+		out.LastStart = g.startOf(w, s)
 	}
+	out.Reconnect, out.Health = g.tries.status(), g.healthStatus(s)
 	return out
 }
 
@@ -107,6 +115,9 @@ func (g *gateway) conditionsNow(s lifecycle.State) []control.Condition {
 			})
 		}
 	}
+	if c, shown := g.refused.condition(string(s.Launch), time.Now()); shown {
+		out = append(out, c)
+	}
 	used := slices.Concat([]string{g.cfg.Launcher}, g.cfg.Unload, g.cfg.Doctors, g.cfg.Classifiers)
 	for _, p := range g.host.plugins.Plugins() {
 		if p.State == pluginhost.Running || !slices.Contains(used, p.Name) {
@@ -124,8 +135,12 @@ func (g *gateway) conditionsNow(s lifecycle.State) []control.Condition {
 	return out
 }
 
-func startOf(w engine.Waterfall) *control.Start {
-	start := &control.Start{Outcome: w.Outcome}
+// startOf is a start in the API's words, with what the gateway itself told of it.
+func (g *gateway) startOf(w engine.Waterfall, s lifecycle.State) *control.Start {
+	start := &control.Start{Outcome: w.Outcome, Trace: g.trace.summary()}
+	if spawn, connect := milestones(w, s); spawn > 0 {
+		start.SpawnToReadyMs, start.ReadyToConnectMs = control.Ms(spawn), control.Ms(connect)
+	}
 	if w.Outcome != "" {
 		start.TotalMs = control.Ms(w.Total)
 	}
@@ -135,6 +150,14 @@ func startOf(w engine.Waterfall) *control.Start {
 			stage.Ms = control.Ms(st.Took)
 		}
 		start.Stages = append(start.Stages, stage)
+	}
+	if t := start.Trace; t != nil { // it speaks of the time until it was ready
+		for i := len(start.Stages) - 1; i >= 0; i-- {
+			if st := &start.Stages[i]; st.Name == string(lifecycle.PhaseReady) {
+				st.Detail = fmt.Sprintf("%d stages of its own, the slowest %s with %.0f ms", t.Count, t.Slowest[0].Name, t.Slowest[0].Ms)
+				break
+			}
+		}
 	}
 	return start
 }

@@ -99,8 +99,8 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.socket, "host", a.getenv("GATEHOST_SOCKET"), "control `socket` of the host (GATEHOST_SOCKET)")
 	root.PersistentFlags().StringVar(&a.config, "config", a.getenv("GATEHOST_CONFIG"), "configuration `file` (GATEHOST_CONFIG)")
 	root.AddCommand(
-		a.runVerb(), a.statusVerb(), a.startVerb(), a.stopVerb(), a.restartVerb(), a.reloadVerb(), a.rpcVerb(), a.eventsVerb(),
-		a.logsVerb(), a.explainVerb(), a.doctorVerb(), a.pluginVerb(), a.configVerb(), a.versionVerb(),
+		a.runVerb(), a.statusVerb(), a.startVerb(), a.stopVerb(), a.restartVerb(), a.reloadVerb(), a.rpcVerb(), a.healthVerb(), a.eventsVerb(),
+		a.logsVerb(), a.explainVerb(), a.doctorVerb(), a.gatewayConfigVerb(), a.pluginVerb(), a.configVerb(), a.versionVerb(), sandboxVerb(),
 	)
 	return root
 }

@@ -137,7 +137,7 @@ func (c *chapters) tells(e control.Event) bool {
 	switch e.Type {
 	case control.EventGatewayState, control.EventGatewayCommand, control.EventGatewayExit, control.EventGatewayCondition,
 		control.EventGatewaySessionLost, control.EventGatewayReconnect, control.EventGatewayDoctorFinding, control.EventGatewayDoctorPlan,
-		control.EventGatewayDoctorFinished, control.EventHostStarted, control.EventHostStopping, control.EventHostCondition:
+		control.EventGatewayDoctorFinished, control.EventGatewayConfig, control.EventHostStarted, control.EventHostStopping, control.EventHostCondition:
 		return true
 	case control.EventPluginState:
 		return data[control.PluginData](e).Error != nil
@@ -183,6 +183,9 @@ func (x explanation) text(now time.Time) []string {
 		out = append(out, "", "The last start: "+orUnknown(x.Start.Outcome)+" in "+elapsedMs(x.Start.TotalMs))
 		for _, st := range x.Start.Stages {
 			out = append(out, strings.TrimRight(fmt.Sprintf("  %-12s at %-7s took %-7s %s", st.Name, elapsedMs(&st.StartMs), elapsedMs(st.Ms), st.Detail), " "))
+		}
+		for _, line := range traceLines(x.Start.Trace) {
+			out = append(out, "  "+line)
 		}
 	}
 	return out

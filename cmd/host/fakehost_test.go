@@ -55,10 +55,15 @@ func (f *fakeHost) handler() http.Handler {
 	mux.HandleFunc("GET /v1/gateways/{name}", known(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, 200, fakeGateway(r.PathValue("name")))
 	}))
+	mux.HandleFunc("GET /v1/gateways/{name}/health", known(func(w http.ResponseWriter, r *http.Request) {
+		answer(w, 200, fakeHealth(r.PathValue("name"), r.URL.Query().Get("probe")))
+	}))
 	mux.HandleFunc("POST /v1/gateways/{name}/{action}", known(f.command))
 	mux.HandleFunc("POST /v1/gateways/{name}/rpc", known(rpc))
 	mux.HandleFunc("POST /v1/gateways/{name}/doctor", known(doctor))
 	mux.HandleFunc("GET /v1/gateways/{name}/logs", known(logs))
+	mux.HandleFunc("GET /v1/gateways/{name}/config", known(config))
+	mux.HandleFunc("POST /v1/gateways/{name}/config", known(editConfig))
 	mux.HandleFunc("GET /v1/events", f.sse)
 	mux.HandleFunc("GET /v1/plugins", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 200, control.Plugins{Plugins: fakeStatus().Plugins})
@@ -78,14 +83,34 @@ func fakeGateway(name string) control.Gateway {
 		Name: name, State: control.StateRunning, Phase: "running", Owner: "owned", PID: 4242, Port: 18789, Version: "2026.9.6",
 		UptimeMs: control.Ms(192 * time.Second), Launcher: "utility", Doctors: []string{"doctor"},
 	}
+	g.Health = fakeHealth(name, "").Health
 	if name == "broken" {
 		code := 78
+		rate := 0.5
+		g.Reconnect = &control.Reconnect{Attempts: 2, Successes: 1, Failures: 1, SuccessRate: &rate, LastCause: "exited"}
 		g.State, g.PID, g.UptimeMs, g.Version = control.StateError, 0, nil, ""
 		g.Error = &control.Failure{Code: "config_invalid", Message: "the configuration is invalid\x1b[31m", Hint: "run the doctor"}
 		g.LastExit = &control.Exit{Code: &code, Tail: []string{"Invalid config"}}
 		g.LastStart = &control.Start{Outcome: "error", TotalMs: control.Ms(2 * time.Second), Stages: []control.Stage{{Name: "launching", Ms: control.Ms(time.Second)}}}
+		g.LastStart.Trace = &control.Trace{Count: 70, TotalMs: 6558.5, Slowest: []control.TraceStage{{Name: "cli.config", Ms: 367.4}}}
 	}
 	return g
+}
+
+// fakeHealth is well for main; whoever probes sees the memory answer late.
+func fakeHealth(name, probe string) control.HealthCheck {
+	h := &control.GatewayHealth{
+		State: control.HealthHealthy, Core: control.Core{Process: "running", Transport: "connected", Router: "ready"},
+		Capabilities: map[string]control.Capability{"health": {State: control.HealthHealthy, Ms: control.Ms(1500 * time.Millisecond)}},
+	}
+	if probe == "1" {
+		h.State, h.Reasons = control.HealthDegraded, []string{"memory"}
+		h.Capabilities["memory"] = control.Capability{State: control.HealthDegraded, Error: "timeout"}
+	}
+	if name != "main" {
+		h.State, h.Reasons, h.Core.Transport = control.HealthUnresponsive, []string{"disconnected"}, "disconnected"
+	}
+	return control.HealthCheck{OK: name == "main", Ready: name == "main", Health: h}
 }
 
 func fakeStatus() control.Status {
@@ -168,6 +193,40 @@ func doctor(w http.ResponseWriter, r *http.Request) {
 		result = &control.DoctorResult{Outcome: "failed", Error: &control.Failure{Message: "nothing to undo"}}
 	}
 	_ = enc.Encode(control.DoctorMessage{Type: "result", Result: result})
+}
+
+func config(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Query().Get("path")
+	if path == "nothing" {
+		refuse(w, 404, control.CodeNotFound, "there is nothing at nothing", "")
+		return
+	}
+	answer(w, 200, control.GatewayConfig{
+		Source: control.SourceFile, File: "/oc/openclaw.json", Exists: true, Path: path, Value: json.RawMessage(`{"logging":{"level":"info"}}`),
+	})
+}
+
+func editConfig(w http.ResponseWriter, r *http.Request) {
+	var edit control.ConfigEdit
+	if err := json.NewDecoder(r.Body).Decode(&edit); err != nil {
+		refuse(w, 400, control.CodeBadRequest, err.Error(), "")
+		return
+	}
+	if edit.Reason == "refuse" {
+		refuse(w, 409, "failed_precondition", "a running gateway writes its file without its 2 comments", "add --drop-comments")
+		return
+	}
+	restarts := true
+	out := control.ConfigEdited{
+		Outcome: control.ConfigChanged, Source: control.SourceGateway, RequiresRestart: &restarts, Changes: []control.ConfigChange{{Path: edit.Path}},
+	}
+	if edit.Text != nil {
+		out.Changes[0].After, _ = json.Marshal(*edit.Text)
+	}
+	if edit.Action == control.ConfigUndo && edit.Force {
+		out.Outcome = control.ConfigUndone
+	}
+	answer(w, 200, out)
 }
 
 func logs(w http.ResponseWriter, r *http.Request) {

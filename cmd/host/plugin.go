@@ -18,7 +18,7 @@ func (a *app) pluginVerb() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	v.AddCommand(a.pluginListVerb(), a.pluginInfoVerb(), a.pluginRestartVerb())
+	v.AddCommand(a.pluginListVerb(), a.pluginInfoVerb(), a.pluginRestartVerb(), a.pluginPinVerb())
 	return v
 }
 
@@ -86,11 +86,39 @@ func (a *app) pluginInfoVerb() *cobra.Command {
 			if asJSON {
 				return a.printJSON(p)
 			}
-			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path))
+			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + sandboxText(p.Sandbox))
 		}),
 	}
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return v
+}
+
+// sandboxText says how a plugin is shut in, and what it can do all the same.
+func sandboxText(s *control.Sandbox) string {
+	if s == nil {
+		return ""
+	}
+	lines := []string{"", "sandbox: " + s.State + " (" + s.Level + ")"}
+	if s.Why != "" {
+		lines[1] += ", " + s.Why
+	}
+	if s.State == control.SandboxOn {
+		network := "no"
+		if s.Network {
+			network = "yes"
+		}
+		lines = append(lines,
+			"  may read: "+strings.Join(append([]string{"the system's programs and libraries"}, s.Read...), ", "),
+			"  may write: "+strings.Join(append([]string{"its data directory"}, s.Write...), ", "),
+			"  network: "+network)
+	}
+	for _, gap := range s.Gaps {
+		lines = append(lines, "  not stopped: "+gap)
+	}
+	for i := range lines {
+		lines[i] = clean(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 func (a *app) pluginRestartVerb() *cobra.Command {

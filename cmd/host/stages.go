@@ -59,7 +59,7 @@ func describe(e control.Event) (word, text, hint string) {
 		}
 	case control.EventGatewayReconnect:
 		r := data[control.ReconnectData](e)
-		if r.DelayMs != nil {
+		if r.DelayMs != nil && (r.Outcome == "" || r.Outcome == control.ReconnectScheduled) {
 			return "retry", fmt.Sprintf("attempt %d in %s", r.Attempt, elapsedMs(r.DelayMs)), ""
 		}
 	case control.EventGatewayDoctorFinding:
@@ -91,6 +91,16 @@ func describe(e control.Event) (word, text, hint string) {
 			text += ": " + c.Reason
 		}
 		return c.Action, text, ""
+	case control.EventGatewayConfig:
+		c := data[control.ConfigData](e)
+		text := strings.Join(c.Paths, " ")
+		if c.RequiresRestart != nil && *c.RequiresRestart {
+			text += "; the gateway restarts itself for it"
+		}
+		if c.Reason != "" {
+			text += ": " + c.Reason
+		}
+		return "config", c.Action + " " + text, ""
 	case control.EventHostCondition:
 		if c := data[control.ConditionData](e); c.Active {
 			return "condition", c.Code + ": " + c.Message, c.Hint

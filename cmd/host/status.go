@@ -189,6 +189,12 @@ func detail(g control.Gateway) string {
 	row("version", "%s", dash(g.Version))
 	row("uptime", "%s", uptime(g))
 	row("restarts", "%d", g.Restarts)
+	if h := g.Health; h != nil {
+		row("health", "%s", healthWord(h))
+	}
+	if r := g.Reconnect; r != nil {
+		row("reconnects", "%s", reconnectText(r))
+	}
 	row("plugins", "launcher %s, doctors %s, classifiers %s", g.Launcher, names(g.Doctors), names(g.Classifiers))
 	if o := g.Output; o != nil {
 		parts := []string{fmt.Sprintf("%d lines", o.Read)}
@@ -216,10 +222,36 @@ func detail(g control.Gateway) string {
 		for _, st := range s.Stages {
 			row("", "%s at %s for %s %s", st.Name, elapsedMs(&st.StartMs), elapsedMs(st.Ms), st.Detail)
 		}
+		for _, line := range traceLines(s.Trace) {
+			row("", "%s", line)
+		}
 	}
 	_ = w.Flush()
 	b.WriteString(troubles(g, ""))
 	return strings.TrimRight(b.String(), "\n")
+}
+
+func reconnectText(r *control.Reconnect) string {
+	text := fmt.Sprintf("%d of %d attempts succeeded", r.Successes, r.Attempts)
+	if r.LastCause != "" {
+		text += ", last for " + r.LastCause
+	}
+	if !r.NextAt.IsZero() {
+		text += ", next at " + r.NextAt.Local().Format(time.TimeOnly)
+	}
+	return text
+}
+
+// traceLines are the slowest stages that the gateway told of.
+func traceLines(t *control.Trace) []string {
+	if t == nil {
+		return nil
+	}
+	out := []string{fmt.Sprintf("%d stages of its own in %.1fs, the slowest:", t.Count, t.TotalMs/1000)}
+	for _, s := range t.Slowest[:min(len(t.Slowest), 5)] {
+		out = append(out, fmt.Sprintf("  %s took %.0f ms", s.Name, s.Ms))
+	}
+	return out
 }
 
 func names(l []string) string {

@@ -23,24 +23,26 @@ const (
 )
 
 const (
-	cobra     = "github.com/spf13/cobra"
-	gopsutil  = "github.com/shirou/gopsutil/v4"
-	gorilla   = "github.com/gorilla/websocket"
-	goPlugin  = "github.com/hashicorp/go-plugin"
-	grpc      = "google.golang.org/grpc"
-	hclog     = "github.com/hashicorp/go-hclog"
-	oklog     = "github.com/oklog/run"
-	protobuf  = "google.golang.org/protobuf"
-	rapid     = "pgregory.net/rapid"
-	toml      = "github.com/BurntSushi/toml"
-	uuid      = "github.com/google/uuid"
-	xSys      = "golang.org/x/sys"
-	pb        = "shared/pb/..."
-	wire      = "shared/internal/wire"
-	noMeaning = "the session reports facts, it does not know what they mean"
-	stranger  = "strangers compile this, and a kind does not know the others"
-	oldShims  = "standard library and x/sys only: it must stay small, and old shims outlive hosts"
-	views     = "views are folds over events and change nothing"
+	cobra      = "github.com/spf13/cobra"
+	gopsutil   = "github.com/shirou/gopsutil/v4"
+	goLandlock = "github.com/landlock-lsm/go-landlock"
+	gorilla    = "github.com/gorilla/websocket"
+	goPlugin   = "github.com/hashicorp/go-plugin"
+	grpc       = "google.golang.org/grpc"
+	hclog      = "github.com/hashicorp/go-hclog"
+	oklog      = "github.com/oklog/run"
+	prometheus = "github.com/prometheus/client_golang"
+	protobuf   = "google.golang.org/protobuf"
+	rapid      = "pgregory.net/rapid"
+	toml       = "github.com/BurntSushi/toml"
+	uuid       = "github.com/google/uuid"
+	xSys       = "golang.org/x/sys"
+	pb         = "shared/pb/..."
+	wire       = "shared/internal/wire"
+	noMeaning  = "the session reports facts, it does not know what they mean"
+	stranger   = "strangers compile this, and a kind does not know the others"
+	oldShims   = "standard library and x/sys only: it must stay small, and old shims outlive hosts"
+	views      = "views are folds over events and change nothing"
 )
 
 // kinds is the vocabulary of the boundary between host and plugins.
@@ -70,15 +72,19 @@ func rules() []rule {
 		{from: "host/internal/probe", may: []string{"internal/frame"}, mods: []string{gorilla, gopsutil}, reason: "questions to a port have no opinion"},
 		{from: "host/internal/output", may: []string{"shared/classifier", "shared/launcher", "shared/plugin"}, mods: []string{hclog}, reason: "symptoms leave by a callback given at construction"},
 		{from: "host/internal/repair", may: kinds(), mods: []string{hclog}, reason: "it reaches processes by a function that host.go gives it"},
-		{from: "host/internal/pluginhost", may: kinds("shared/pluginkit"), mods: []string{goPlugin, gopsutil, grpc, hclog}, reason: "host.go passes specs; it does not know config.toml"},
+		{from: "host/internal/pluginhost", may: kinds("shared/pluginkit", "host/internal/sandbox"), mods: []string{goPlugin, gopsutil, grpc, hclog, xSys}, reason: "host.go passes specs; it does not know config.toml"},
+		{from: "host/internal/json5", reason: "text and values, no meanings"},
+		{from: "host/internal/gatewayconfig", may: []string{"host/internal/json5", "host/internal/repair", "shared/fault"}, reason: "it reaches the gateway by an interface that host gives it; of repair it has the masks and the atomic replacement"},
 		{from: "host/internal/profile", may: []string{"shared/plugin"}, reason: "words in, a process out"},
+		{from: "host/internal/sandbox", mods: []string{goLandlock, xSys}, reason: "it takes rights away and knows nobody"},
+		{from: "host/internal/prelaunch", may: []string{"host/internal/store"}, reason: "it knows files and a function, not what a hook is"},
 		{from: "host/internal/store", mods: []string{uuid, xSys}, reason: "files know nobody"},
 		{from: "host/internal/events", reason: views},
 		{from: "host/internal/httpapi", may: []string{"host/internal/events", "shared/control", "shared/fault"}, mods: []string{hclog, xSys}, reason: "it uses interfaces that it declares itself, not the engine"},
 		{from: "host/internal/config", may: []string{"shared/fault"}, mods: []string{toml}, reason: "host.go turns words into policies"},
-		{from: "host/internal/health", may: []string{"host/internal/events"}, planned: true, reason: views},
+		{from: "host/internal/health", may: []string{"internal/frame"}, reason: "a view beside the session: it decides nothing"},
 		{from: "host/internal/journal", may: []string{"host/internal/events"}, reason: views},
-		{from: "host/internal/metrics", may: []string{"host/internal/events"}, planned: true, reason: views},
+		{from: "host/internal/metrics", mods: []string{gopsutil, prometheus}, reason: "host.go tells it facts and gives it snapshots; it shows them and changes nothing"},
 		{from: "host/internal/dashboard", planned: true, reason: "files that talk to the HTTP API only"},
 
 		{from: "shared/shim/...", may: []string{"shared/shim/..."}, mods: []string{xSys}, reason: oldShims},

@@ -111,6 +111,24 @@ func TestRedactionHidesSecretsAndKeepsTheRest(t *testing.T) { // T068, T069
 	if strings.Contains(out, "s3cret") || !strings.Contains(out, `"h"`) {
 		t.Error(out)
 	}
+	for _, method := range []string{"config.set", "config.patch", "config.apply"} {
+		out = string(frame.Redact([]byte(`{"type":"req","method":"` + method + `","params":{"raw":"{s3cret}","baseHash":"h"}}`)))
+		if want := `{"method":"` + method + `","params":{"baseHash":"h","raw":"[redacted]"},"type":"req"}`; out != want {
+			t.Errorf("got %s, want %s", out, want)
+		}
+	}
+	out = string(frame.Redact([]byte(`{"type":"res","ok":true,"payload":{"raw":"{s3cret}","hash":"h","config":{"token":"s3cret"}}}`)))
+	if strings.Contains(out, "s3cret") || !strings.Contains(out, `"hash":"h"`) {
+		t.Error(out)
+	}
+	for _, key := range []string{
+		"token", "authorization", "apikey", "api_key", "signature", "cookie", "set-cookie", "accesstoken", "refreshtoken", "Token", "AUTHORIZATION", "apiKey",
+		"Set-Cookie", "accessToken", "refreshToken",
+	} { // B352
+		if out := string(frame.Redact([]byte(`{"a":[{"` + key + `":"s3cret"}]}`))); out != `{"a":[{"`+key+`":"[redacted]"}]}` {
+			t.Errorf("%s: %s", key, out)
+		}
+	}
 	if out := string(frame.Redact([]byte("s3cret"))); strings.Contains(out, "s3cret") {
 		t.Error(out)
 	}

@@ -13,7 +13,7 @@ const Redacted = "[redacted]"
 // secretKeys are hidden wherever they stand, in any case (B352), besides a few that today's frames carry.
 var secretKeys = map[string]bool{
 	"token": true, "authorization": true, "apikey": true, "api_key": true, "signature": true, "cookie": true, "set-cookie": true,
-	"accesstoken": true, "refreshtoken": true, "devicetoken": true, "password": true, "secret": true, "privatekey": true,
+	"accesstoken": true, "refreshtoken": true, "devicetoken": true, "password": true, "secret": true, "privatekey": true, "nonce": true,
 }
 
 // writesConfig are the methods whose params.raw is a whole configuration, secrets included.
@@ -31,6 +31,11 @@ func Redact(data []byte) []byte {
 		method, _ := m["method"].(string)
 		if params, ok := m["params"].(map[string]any); ok && writesConfig[method] && params["raw"] != nil {
 			params["raw"] = Redacted
+		}
+	}
+	if m, ok := v.(map[string]any); ok { // the answer to config.get: raw is the same
+		if payload, ok := m["payload"].(map[string]any); ok && payload["hash"] != nil && tells(payload["raw"]) {
+			payload["raw"] = Redacted
 		}
 	}
 	out, err := json.Marshal(redact(v))

@@ -92,6 +92,15 @@ func (c *Client) Gateway(ctx context.Context, name string) (Gateway, error) {
 	return call[Gateway](ctx, c, http.MethodGet, gatewayPath(name, ""), nil)
 }
 
+// GatewayHealth asks a gateway for its health now; with probe it is given more time, and the router is asked, too.
+func (c *Client) GatewayHealth(ctx context.Context, name string, probe bool) (HealthCheck, error) {
+	path := gatewayPath(name, "health")
+	if probe {
+		path += "?probe=1"
+	}
+	return call[HealthCheck](ctx, c, http.MethodGet, path, nil)
+}
+
 // Options of a command; the zero value waits as long as there is progress.
 type Options struct {
 	Reason string

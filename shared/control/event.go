@@ -31,7 +31,9 @@ const (
 	EventGatewayDoctorProgress = "gateway.doctor.progress"
 	EventGatewayDoctorFinished = "gateway.doctor.finished" // DoctorResult
 	EventGatewayReconnect      = "gateway.reconnect"       // ReconnectData
+	EventGatewayReady          = "gateway.ready"           // ReadyData
 	EventGatewayCommand        = "gateway.command"         // CommandData
+	EventGatewayConfig         = "gateway.config"          // ConfigData
 	EventPluginState           = "plugin.state"            // PluginData
 	EventConfigReloaded        = "config.reloaded"
 	EventHostStarted           = "host.started"
@@ -111,12 +113,34 @@ type GatewayEventData struct {
 	Payload json.RawMessage `json:"payload,omitempty"`
 }
 
-// ReconnectData is an automatic attempt.
+// Outcomes of an automatic attempt.
+const (
+	ReconnectScheduled  = "scheduled"
+	ReconnectSuccess    = "success"
+	ReconnectFailure    = "failure"
+	ReconnectSuperseded = "superseded" // by an operator; it counts as neither
+)
+
+// ReconnectData is an automatic attempt to have a gateway back: when it is scheduled, and when it has ended. One that only renews the
+// session is not scheduled but begins at once.
 type ReconnectData struct {
-	Attempt     int      `json:"attempt"`
+	Attempt     int      `json:"attempt"` // fast ones since the last stable period; 0: it costs none
+	MaxAttempts int      `json:"maxAttempts,omitempty"`
+	Kind        string   `json:"kind,omitempty"`  // process: a new one; transport: a new session with the same
+	Cause       string   `json:"cause,omitempty"` // a code, as of an error: why the gateway was lost
 	DelayMs     *int64   `json:"delayMs,omitempty"`
 	Outcome     string   `json:"outcome,omitempty"`
+	TookMs      *int64   `json:"tookMs,omitempty"` // without the delay
+	Error       string   `json:"error,omitempty"`  // a code, of a failure
+	Attempts    uint64   `json:"attempts"`         // that have ended since the host began, this one included
+	Successes   uint64   `json:"successes"`        // of them
 	SuccessRate *float64 `json:"successRate,omitempty"`
+}
+
+// ReadyData is a change of a gateway's readiness.
+type ReadyData struct {
+	Ready bool   `json:"ready"`
+	By    string `json:"by,omitempty"` // what showed it: event, probe
 }
 
 // PluginData is a change of a plugin's process.

@@ -32,32 +32,34 @@ const (
 
 // Gateway is one gateway's status.
 type Gateway struct {
-	Name              string      `json:"name"`
-	State             string      `json:"state"`
-	Phase             string      `json:"phase,omitempty"`
-	Ready             bool        `json:"ready"`
-	Conditions        []Condition `json:"conditions"`
-	Owner             string      `json:"owner"` // none, owned, attached
-	LaunchID          string      `json:"launchId,omitempty"`
-	PID               int         `json:"pid,omitempty"`
-	Port              int         `json:"port"`
-	UptimeMs          *int64      `json:"uptimeMs,omitempty"` // while running: since its process began, or since we attached; now (B008)
-	ConnectedAt       Time        `json:"connectedAt,omitzero"`
-	Version           string      `json:"version,omitempty"`
-	BootID            string      `json:"bootId,omitempty"`
-	ReconnectAttempts int         `json:"reconnectAttempts"`
-	Restarts          int         `json:"restarts"`
-	Adopted           bool        `json:"adopted"`
-	Drift             []string    `json:"drift"`
-	Error             *Failure    `json:"error"`
-	LastExit          *Exit       `json:"lastExit"`
-	Session           *Session    `json:"session"`
-	LastStart         *Start      `json:"lastStart,omitempty"`
-	Output            *Output     `json:"output,omitempty"` // absent before there was any
-	Launcher          string      `json:"launcher"`
-	Doctors           []string    `json:"doctors"`
-	Classifiers       []string    `json:"classifiers"`
-	Unload            []string    `json:"unload"`
+	Name              string         `json:"name"`
+	State             string         `json:"state"`
+	Phase             string         `json:"phase,omitempty"`
+	Ready             bool           `json:"ready"` // it does its work, as far as can be seen; no condition for running
+	Conditions        []Condition    `json:"conditions"`
+	Owner             string         `json:"owner"` // none, owned, attached
+	LaunchID          string         `json:"launchId,omitempty"`
+	PID               int            `json:"pid,omitempty"`
+	Port              int            `json:"port"`
+	UptimeMs          *int64         `json:"uptimeMs,omitempty"` // while running: since its process began, or since we attached; now (B008)
+	ConnectedAt       Time           `json:"connectedAt,omitzero"`
+	Version           string         `json:"version,omitempty"`
+	BootID            string         `json:"bootId,omitempty"`
+	ReconnectAttempts int            `json:"reconnectAttempts"`
+	Restarts          int            `json:"restarts"`
+	Adopted           bool           `json:"adopted"`
+	Drift             []string       `json:"drift"`
+	Error             *Failure       `json:"error"`
+	LastExit          *Exit          `json:"lastExit"`
+	Session           *Session       `json:"session"`
+	LastStart         *Start         `json:"lastStart,omitempty"`
+	Reconnect         *Reconnect     `json:"reconnect,omitempty"` // absent before there was any
+	Health            *GatewayHealth `json:"health,omitempty"`
+	Output            *Output        `json:"output,omitempty"` // absent before there was any
+	Launcher          string         `json:"launcher"`
+	Doctors           []string       `json:"doctors"`
+	Classifiers       []string       `json:"classifiers"`
+	Unload            []string       `json:"unload"`
 }
 
 // Output counts what a gateway wrote, in lines, since this host began; over restarts of the gateway. When all is still, Read is
@@ -72,6 +74,9 @@ type Output struct {
 	LostLines uint64 `json:"lostLines"`
 	LostBytes uint64 `json:"lostBytes"`
 	Gaps      uint64 `json:"gaps"` // places where something was lost
+	// Not shown: repeats of an earlier line, and lines that a rule of a classifier drops, by that rule. They are stored all the same.
+	Repeated uint64            `json:"repeated,omitempty"`
+	HiddenBy map[string]uint64 `json:"hiddenBy,omitempty"`
 }
 
 // Condition is something that is not well while a gateway runs.
@@ -115,6 +120,37 @@ type Start struct {
 	TotalMs *int64  `json:"totalMs,omitempty"`
 	Outcome string  `json:"outcome,omitempty"` // absent while it lasts; then running, error, stopped, failed
 	Stages  []Stage `json:"stages"`
+	// Of a start that launched a process and came to running: until it took a connect, and from there to the open session.
+	SpawnToReadyMs   *int64 `json:"spawnToReadyMs,omitempty"`
+	ReadyToConnectMs *int64 `json:"readyToConnectMs,omitempty"`
+	Trace            *Trace `json:"trace,omitempty"` // absent when the gateway told of no stages
+}
+
+// Trace is what a gateway told of the stages of its own start. Its times are its own, in milliseconds with fractions.
+type Trace struct {
+	Count   int          `json:"count"`
+	TotalMs float64      `json:"totalMs,omitempty"` // the greatest that it named
+	Last    TraceStage   `json:"last"`
+	Slowest []TraceStage `json:"slowest"` // at most 10, slowest first
+}
+
+// TraceStage is one of them.
+type TraceStage struct {
+	Name    string   `json:"name"`
+	Ms      float64  `json:"ms"`
+	TotalMs *float64 `json:"totalMs,omitempty"` // since the gateway's process began
+}
+
+// Reconnect sums up the automatic attempts to have a gateway back since the host began.
+type Reconnect struct {
+	Attempts    uint64   `json:"attempts"` // that came to an end
+	Successes   uint64   `json:"successes"`
+	Failures    uint64   `json:"failures"`
+	SuccessRate *float64 `json:"successRate,omitempty"` // to 4 decimals; absent before the first end
+	LastCause   string   `json:"lastCause,omitempty"`   // a code, as of an error
+	LastOutcome string   `json:"lastOutcome,omitempty"`
+	LastDelayMs *int64   `json:"lastDelayMs,omitempty"`
+	NextAt      Time     `json:"nextAt,omitzero"` // while one is waited for
 }
 
 // Stage is one step of a start; Ms is nil while it lasts.
@@ -136,6 +172,25 @@ type Plugin struct {
 	RSSBytes uint64   `json:"rssBytes,omitempty"`
 	Path     string   `json:"path,omitempty"`
 	Error    *Failure `json:"error,omitempty"`
+	Sandbox  *Sandbox `json:"sandbox,omitempty"`
+}
+
+// The states of a sandbox: none is a platform that has no sandboxes.
+const (
+	SandboxOn   = "on"
+	SandboxOff  = "off"
+	SandboxNone = "none"
+)
+
+// Sandbox is how a plugin is shut in.
+type Sandbox struct {
+	State   string   `json:"state"`
+	Why     string   `json:"why,omitempty"` // it is not on
+	Level   string   `json:"level"`         // what the machine can do: "landlock ABI 7"
+	Read    []string `json:"read,omitempty"`
+	Write   []string `json:"write,omitempty"`
+	Network bool     `json:"network,omitempty"`
+	Gaps    []string `json:"gaps,omitempty"` // what the plugin can still do here
 }
 
 // MarshalJSON writes lists without entries as [].
@@ -173,6 +228,13 @@ func (s Start) MarshalJSON() ([]byte, error) {
 	type plain Start
 	s.Stages = list(s.Stages)
 	return json.Marshal(plain(s))
+}
+
+// MarshalJSON writes lists without entries as [].
+func (t Trace) MarshalJSON() ([]byte, error) {
+	type plain Trace
+	t.Slowest = list(t.Slowest)
+	return json.Marshal(plain(t))
 }
 
 // MarshalJSON writes lists without entries as [].

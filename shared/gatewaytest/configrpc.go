@@ -2,6 +2,7 @@ package gatewaytest
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -54,19 +55,15 @@ func (s *Server) configGet(*conn, Call) (any, error) {
 	}
 	var raw any
 	if c.exists {
-		raw = c.raw
+		raw = c.hiddenRaw()
 	}
-	source, _ := merge(c.value, map[string]any{"agents": map[string]any{"entries": map[string]any{"main": map[string]any{}}}}).(map[string]any)
-	running, _ := merge(map[string]any{
-		"agents":   map[string]any{"defaults": map[string]any{"maxConcurrent": 8}},
-		"messages": map[string]any{"ackReactionScope": "group-mentions"},
-	}, source).(map[string]any)
+	source, running := hidden(c.source()), hidden(c.running())
 	issues := []any{}
 	for _, i := range c.issues {
 		issues = append(issues, map[string]any{"path": i.path, "message": i.message})
 	}
 	out := map[string]any{
-		"path": s.configPath(), "includedPaths": []string{}, "exists": c.exists, "raw": raw, "parsed": c.value, "sourceConfig": source,
+		"path": s.configPath(), "includedPaths": []string{}, "exists": c.exists, "raw": raw, "parsed": hidden(c.value), "sourceConfig": source,
 		"resolved": source, "valid": c.valid(), "runtimeConfig": running, "config": running, "hash": c.hash(), "issues": issues, "warnings": []string{},
 		"legacyIssues": []string{}, "configRevisionHash": c.hash(), "appliedConfigHash": s.config.get().hash(),
 	}
@@ -79,7 +76,7 @@ func (s *Server) configGet(*conn, Call) (any, error) {
 	return out, nil
 }
 
-// configWrite is config.set, .patch and .apply (gateway-facts §10).
+// configWrite is config.set, .patch and .apply (gateway-facts §10). set and apply take the shape of config.get's config.
 func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 	var p struct {
 		Raw      *string `json:"raw"`
@@ -108,9 +105,16 @@ func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 	case now.exists && p.BaseHash != now.hash():
 		return nil, invalid("config changed since last load; re-run config.get and retry")
 	}
-	next := asObject(patch)
 	if call.Method == "config.patch" {
-		next = asObject(merge(now.value, patch))
+		patch = merge(now.value, patch)
+	}
+	given, refusal := restored(patch, now.running(), "")
+	if refusal != nil {
+		return nil, refusal
+	}
+	next := asObject(given)
+	if call.Method != "config.patch" {
+		next = asObject(project(now.value, now.running(), given))
 	}
 	next["meta"] = map[string]any{"migrations": map[string]any{"modelPolicyAllowlist": true, "utilityModelSeparation": true}, "lastTouchedVersion": s.Version}
 	written := parseConfig(render(next))
@@ -135,16 +139,19 @@ func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 			s.applyConfig(written, paths)
 		}
 	})
-	return map[string]any{
-		"ok": true, "path": s.configPath(), "hash": written.hash(),
-		"config":       merge(written.value, map[string]any{"agents": map[string]any{"entries": map[string]any{"main": map[string]any{}}}}),
+	answer := map[string]any{"ok": true, "path": s.configPath(), "hash": written.hash(), "config": hidden(written.source())}
+	if call.Method == "config.set" { // it acknowledges that it is written, and nothing more
+		return answer, nil
+	}
+	maps.Copy(answer, map[string]any{
 		"changedPaths": paths,
 		"sentinel": map[string]any{"persisted": true, "payload": map[string]any{
 			"kind": "config-patch", "status": "ok", "ts": time.Now().UnixMilli(), "message": p.Note,
 			"doctorHint": "Recommended follow-up: run openclaw doctor --non-interactive in a terminal or approvals-capable OpenClaw surface.",
 			"stats":      map[string]any{"mode": call.Method, "root": s.configPath(), "requiresRestart": restart != ""},
 		}},
-	}, nil
+	})
+	return answer, nil
 }
 
 func invalidConfig(c snapshot) *Error {

@@ -35,6 +35,7 @@ func methods() map[string]method {
 		"gateway.suspend.status":    {scopeRead, (*Server).suspendStatus},
 		"gateway.suspend.resume":    {scopeAdmin, (*Server).resume},
 		"config.get":                {scopeRead, (*Server).configGet},
+		"config.schema.lookup":      {scopeRead, (*Server).configLookup},
 		"config.set":                {scopeAdmin, (*Server).configWrite},
 		"config.patch":              {scopeAdmin, (*Server).configWrite},
 		"config.apply":              {scopeAdmin, (*Server).configWrite},

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -374,4 +375,51 @@ func TestPeerThatNeverConnectsIsClosedAfter15Seconds(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 	})
+}
+
+// Measured on 2026.9.6: config.get hides secrets and shows defaults; config.set takes that shape, writes neither the defaults nor the
+// placeholders, and answers without a word about restarts; config.schema.lookup has those.
+func TestConfigGoesRoundInTheShapeItIsShownIn(t *testing.T) {
+	path := t.TempDir() + "/openclaw.json"
+	text := "{\n  // mine\n  gateway: { mode: 'local', auth: { mode: 'token', token: 'sesame-12345678' } },\n}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, &gatewaytest.Server{ConfigPath: path, Token: "sesame-12345678"})
+	<-s.Ready()
+	c := connect(t, s)
+	c.challenge()
+	p := params(s.AuthToken())
+	p["scopes"] = []string{"operator.admin"}
+	c.call("connect", p)
+	got := c.call("config.get", map[string]any{})["payload"].(map[string]any)
+	if shown, _ := json.Marshal(got); strings.Contains(string(shown), "sesame") || !strings.Contains(got["raw"].(string), "// mine") {
+		t.Errorf("config.get shows %s", shown)
+	}
+	config := got["config"].(map[string]any)
+	config["logging"] = map[string]any{"level": "debug"}
+	raw, _ := json.Marshal(config)
+	m := c.call("config.set", map[string]any{"raw": string(raw), "baseHash": got["hash"]})
+	payload, _ := m["payload"].(map[string]any)
+	if m["ok"] != true || payload["sentinel"] != nil || payload["hash"] == got["hash"] {
+		t.Fatalf("config.set = %v", m)
+	}
+	data, err := os.ReadFile(path)
+	want := "{\n  \"gateway\": {\n    \"auth\": {\n      \"mode\": \"token\",\n      \"token\": \"sesame-12345678\"\n    },\n    \"mode\": \"local\"\n  },\n  \"logging\": {\n    \"level\": \"debug\"\n  },\n  \"meta\""
+	if err != nil || !strings.HasPrefix(string(data), want) || strings.Contains(string(data), "ackReaction") {
+		t.Errorf("%v: the file is\n%s", err, data)
+	}
+	config["hooks"] = map[string]any{"token": "__OPENCLAW_REDACTED__"}
+	raw, _ = json.Marshal(config)
+	if m := c.call("config.set", map[string]any{"raw": string(raw), "baseHash": payload["hash"]}); !strings.Contains(message(m), "not valid as real data") {
+		t.Errorf("a placeholder for nothing: %v", m)
+	}
+	for at, kind := range map[string]string{"logging.level": "none", "gateway.bind": "restart", "gateway.controlUi.enabled": "hot"} {
+		if m := c.call("config.schema.lookup", map[string]any{"path": at}); m["payload"].(map[string]any)["reloadKind"] != kind {
+			t.Errorf("%s: %v, want %s", at, m, kind)
+		}
+	}
+	if m := c.call("config.schema.lookup", map[string]any{"path": "nope.nope"}); message(m) != "config schema path not found" {
+		t.Errorf("an unknown path: %v", m)
+	}
 }

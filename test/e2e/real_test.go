@@ -17,3 +17,6 @@ func openclaw(t *testing.T) gateway {
 func TestWholeStoryOnOpenClaw(t *testing.T) { theWholeStory(t, openclaw(t)) }
 
 func TestNewHostAdoptsOpenClaw(t *testing.T) { aNewHostAdopts(t, openclaw(t)) }
+
+func TestTelemetryOfOpenClaw(t *testing.T)             { theTelemetry(t, openclaw(t), 50) }
+func TestConfigurationOfOpenClawIsEdited(t *testing.T) { aConfigurationIsEdited(t, openclaw(t)) }

@@ -22,6 +22,12 @@ func (d *decoder) check(c *Config) {
 		d.checkLaunch(g)
 		d.checkTimes(g)
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
+		if p := c.Plugins[name]; p.Sandbox.Mode == SandboxOn && c.StartsProcesses(name) {
+			d.fault([]string{"plugins", name, "sandbox", "mode"}, `write "off", or leave it out`,
+				"a plugin that launches or unloads cannot be shut in: what it starts would be, too")
+		}
+	}
 	d.checkPorts(c)
 	if c.Control.TCP != "" {
 		if host, port, err := net.SplitHostPort(c.Control.TCP); err != nil {
@@ -41,6 +47,13 @@ func (d *decoder) checkPlugin(p *Plugin) {
 	}
 	if raw, err := hex.DecodeString(p.SHA256); p.SHA256 != "" && (err != nil || len(raw) != 32) {
 		d.fault(under(key, "sha256"), "run `sha256sum` on the plugin", "is not 64 hexadecimal digits")
+	}
+	for list, paths := range map[string][]string{"read": p.Sandbox.Read, "write": p.Sandbox.Write} {
+		for i, path := range paths {
+			if path == "" || strings.HasPrefix(path, "~") {
+				d.fault(append(slices.Clip(key), "sandbox", list, strconv.Itoa(i)), "write the whole path", "%q is not a path", path)
+			}
+		}
 	}
 	d.checkSecrets(under(key, "args"), p.Args, "give the plugin a file or a variable instead")
 }

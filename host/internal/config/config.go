@@ -42,6 +42,7 @@ type Host struct {
 type Log struct {
 	Level  string `toml:"level" oneof:"trace|debug|info|warn|error"`
 	Format string `toml:"format" oneof:"text|json"`
+	Frames bool   `toml:"frames"` // every frame of every session, redacted
 }
 
 // Control is [control].
@@ -70,13 +71,32 @@ type Plugin struct {
 	Env          map[string]string `toml:"env"`
 	SHA256       string            `toml:"sha256"`
 	Grant        []string          `toml:"grant" oneof:"gateway-token|gateway-config"`
-	Sandbox      json.RawMessage   `toml:"sandbox"` // a JSON object; nil: none
+	Sandbox      Sandbox           `toml:"sandbox"`
 	User         string            `toml:"user"`
 	Transport    string            `toml:"transport" oneof:"auto_mtls|socket"`
 	StartTimeout time.Duration     `toml:"start_timeout" min:"100ms" max:"10m"`
 	CallTimeout  time.Duration     `toml:"call_timeout" min:"100ms" max:"10m"` // 0: the contract's, by method
 	MemoryMax    Size              `toml:"memory_max" min:"16MiB" max:"1TiB"`  // 0: no limit
 	Config       json.RawMessage   `toml:"config"`                             // a JSON object; nil: none
+}
+
+// The modes of a sandbox.
+const (
+	SandboxAuto = "auto"
+	SandboxOn   = "on"
+	SandboxOff  = "off"
+)
+
+// Sandbox is [plugins.NAME.sandbox]: what the plugin may do besides what every plugin may.
+type Sandbox struct {
+	// Mode: auto shuts a plugin in that only diagnoses and classifies, where the platform can; on refuses to start it where the platform
+	// can't; off does not. A launcher or an unloader is never shut in: the gateway would be, too.
+	Mode      string   `toml:"mode" oneof:"auto|on|off"`
+	Read      []string `toml:"read"`  // files and directories; relative ones from the file's directory
+	Write     []string `toml:"write"` // the same, to change as well
+	Network   bool     `toml:"network"`
+	OpenFiles int      `toml:"open_files" min:"64" max:"1000000"`
+	FileSize  Size     `toml:"file_size" min:"1MiB" max:"1TiB"`
 }
 
 // Gateway is [gateways.NAME].
@@ -119,6 +139,10 @@ type Launch struct {
 	ClearEnv      bool              `toml:"clear_env"`
 	PathPrepend   []string          `toml:"path_prepend"`
 	Proxy         string            `toml:"proxy"`
+	HTTPProxy     string            `toml:"http_proxy"` // this and the next two: "" falls back to proxy
+	HTTPSProxy    string            `toml:"https_proxy"`
+	AllProxy      string            `toml:"all_proxy"`
+	NoProxy       []string          `toml:"no_proxy"`
 	SkipChannels  bool              `toml:"skip_channels"`
 	User          string            `toml:"user"`
 	StateDir      string            `toml:"state_dir"`   // "": the profile's own place
@@ -133,6 +157,7 @@ type Hook struct {
 	Command  []string      `toml:"command" required:"true"`
 	Timeout  time.Duration `toml:"timeout" min:"100ms" max:"1h" default:"30s"`
 	Required bool          `toml:"required"` // its failure ends the start
+	Inputs   []string      `toml:"inputs"`   // files that it works on: unless one has changed since it succeeded, it is not run again
 }
 
 // Ready is [gateways.NAME.ready].
@@ -189,6 +214,16 @@ func (c *Config) UsedPlugins() []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(used))
+}
+
+// StartsProcesses reports whether a gateway uses the plugin as its launcher or as an unloader: what it starts would be shut in with it.
+func (c *Config) StartsProcesses(name string) bool {
+	for _, g := range c.Gateways {
+		if g.Launcher == name || slices.Contains(g.Unload, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // plugins lists every plugin that g names, repetitions included.

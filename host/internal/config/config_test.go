@@ -245,6 +245,8 @@ api_key = "canary"
 [gateways.main.launch]
 env = {MY_TOKEN = "canary", PLAIN = "x"}
 proxy = "http://user:canary@proxy:1"
+https_proxy = "user:canary@proxy:2"
+no_proxy = ["localhost"]
 [[gateways.main.launch.hooks]]
 command = ["a"]
 `)
@@ -261,6 +263,7 @@ command = ["a"]
 	}
 	c.Gateways["main"].Launch.Env["MY_TOKEN"] = "[redacted]"
 	c.Gateways["main"].Launch.Proxy = "http://redacted@proxy:1"
+	c.Gateways["main"].Launch.HTTPSProxy = "http://redacted@proxy:2"
 	c.Plugins["doctor"].Config = again.Plugins["doctor"].Config
 	for name := range c.Plugins {
 		if !reflect.DeepEqual(again.Plugins[name], c.Plugins[name]) {

@@ -44,7 +44,10 @@ func (c *Config) fill() {
 }
 
 func newPlugin(name string) *Plugin {
-	return &Plugin{Name: name, Transport: "auto_mtls", StartTimeout: 20 * time.Second}
+	return &Plugin{
+		Name: name, Transport: "auto_mtls", StartTimeout: 20 * time.Second,
+		Sandbox: Sandbox{Mode: SandboxAuto, OpenFiles: 1024, FileSize: 1 << 30},
+	}
 }
 
 func newGateway(name string) *Gateway {

@@ -11,8 +11,7 @@ import (
 // a name. Remove a row with the change that gives the key its function.
 var unimplemented = []string{
 	"control.tcp", "control.token_file",
-	"metrics.enabled",
-	"plugins.*.sandbox", "plugins.*.user", "plugins.*.transport",
+	"plugins.*.user",
 	"gateways.*.repair.restore",
 }
 

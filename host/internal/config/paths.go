@@ -96,6 +96,11 @@ func (c *Config) resolve(file, base string) Faults {
 	abs(&c.Control.TokenFile)
 	for _, p := range c.Plugins {
 		program(&p.Path)
+		for _, list := range [][]string{p.Sandbox.Read, p.Sandbox.Write} {
+			for i := range list {
+				abs(&list[i])
+			}
+		}
 	}
 	for _, g := range c.Gateways {
 		for _, path := range []*string{&g.Token.File, &g.Launch.Cwd, &g.Launch.EnvFile, &g.Launch.StateDir, &g.Launch.ConfigPath} {
@@ -110,6 +115,9 @@ func (c *Config) resolve(file, base string) Faults {
 		for i := range g.Launch.Hooks {
 			if cmd := g.Launch.Hooks[i].Command; len(cmd) > 0 {
 				program(&cmd[0])
+			}
+			for j := range g.Launch.Hooks[i].Inputs {
+				abs(&g.Launch.Hooks[i].Inputs[j])
 			}
 		}
 	}

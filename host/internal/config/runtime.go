@@ -78,7 +78,7 @@ func makePrivate(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a directory", dir)
 	}
-	if !ours(info) {
+	if !Ours(info) {
 		return fmt.Errorf("%s belongs to another user", dir)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
@@ -121,7 +121,7 @@ func Sockets(path string) []string {
 	}
 	var out []string
 	for _, dir := range RuntimeDirs(stateDir) {
-		if info, err := os.Lstat(dir); err == nil && (!info.IsDir() || !ours(info)) {
+		if info, err := os.Lstat(dir); err == nil && (!info.IsDir() || !Ours(info)) {
 			continue // a socket that somebody else put there
 		}
 		out = append(out, filepath.Join(dir, socketName))

@@ -145,7 +145,7 @@ func redact(tree map[string]any) map[string]any {
 		case string:
 			if secretName(k) {
 				tree[k] = redacted
-			} else if strings.Contains(x, "://") && strings.Contains(x, "@") {
+			} else if strings.Contains(x, "@") && (strings.Contains(x, "://") || strings.HasSuffix(k, "proxy")) {
 				tree[k] = withoutUser(x)
 			}
 		}
@@ -168,7 +168,10 @@ func secretName(key string) bool {
 
 // withoutUser hides user and password of a URL.
 func withoutUser(u string) string {
-	scheme, rest, _ := strings.Cut(u, "://")
+	scheme, rest, found := strings.Cut(u, "://")
+	if !found {
+		scheme, rest = "http", u
+	}
 	host := rest[strings.LastIndex(rest, "@")+1:]
 	return scheme + "://redacted@" + host
 }

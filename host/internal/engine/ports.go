@@ -118,6 +118,10 @@ type SessionStats struct {
 	Unanswered  int // of them, in a row up to now
 	MissedTicks int // tick intervals without any frame
 	BadFrames   int // frames that made no sense
+	LateAnswers int // answers that nobody waits for
+	FramesIn    uint64
+	FramesOut   uint64
+	LastMissAt  time.Time // of a ping whose answer was overdue
 }
 
 // Refused is why a session could not be opened.

@@ -60,6 +60,7 @@ type Hub struct {
 	stored   uint64        // everything up to here was given to the log
 	finished chan struct{} // closed when the log got everything
 	unstored map[string]uint64
+	missed   uint64 // events that the log's queue had no room for
 }
 
 // NewHub makes an empty hub.
@@ -124,6 +125,7 @@ func (h *Hub) keep(e Event) {
 	}
 	size := e.size()
 	if h.waiting+size > limit {
+		h.missed++
 		if e.IsLine() {
 			h.unstored[e.Gateway]++
 		}
@@ -160,6 +162,13 @@ func (h *Hub) Unstored() map[string]uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return maps.Clone(h.unstored)
+}
+
+// Counts is how many events were published in this life of the host, and how many of them the log never got.
+func (h *Hub) Counts() (published, missed uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.next - h.first, h.missed
 }
 
 func (h *Hub) signal() {

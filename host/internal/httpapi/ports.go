@@ -32,6 +32,12 @@ type Doctors interface {
 	Doctor(ctx context.Context, name string, req control.DoctorRequest) iter.Seq2[control.DoctorMessage, error]
 }
 
+// Health asks gateways how they are.
+type Health interface {
+	// Health asks now, within a bound; with probe it gives more time, and asks the router, too.
+	Health(ctx context.Context, name string, probe bool) (control.HealthCheck, error)
+}
+
 // Plugins are the plugin processes.
 type Plugins interface {
 	Plugins() []control.Plugin

@@ -33,14 +33,18 @@ type route struct {
 func (s *Server) table() []route {
 	return []route{
 		{http.MethodGet, "/healthz", reads, s.health},
+		{http.MethodGet, "/metrics", reads, s.metrics},
 		{http.MethodGet, "/v1/status", reads, s.status},
 		{http.MethodGet, "/v1/gateways/{name}", reads, s.gateway},
+		{http.MethodGet, "/v1/gateways/{name}/health", reads, s.gatewayHealth},
 		{http.MethodPost, "/v1/gateways/{name}/start", writes, s.command(control.ActionStart)},
 		{http.MethodPost, "/v1/gateways/{name}/stop", writes, s.command(control.ActionStop)},
 		{http.MethodPost, "/v1/gateways/{name}/restart", writes, s.command(control.ActionRestart)},
 		{http.MethodPost, "/v1/gateways/{name}/reload", writes, s.command(control.ActionReload)},
 		{http.MethodPost, "/v1/gateways/{name}/rpc", writes, s.rpc},
 		{http.MethodPost, "/v1/gateways/{name}/doctor", writes, s.doctor},
+		{http.MethodGet, "/v1/gateways/{name}/config", reads, s.gatewayConfig},
+		{http.MethodPost, "/v1/gateways/{name}/config", writes, s.editConfig},
 		{http.MethodGet, "/v1/gateways/{name}/logs", reads, s.logs},
 		{http.MethodGet, "/v1/events", reads, s.events},
 		{http.MethodGet, "/v1/plugins", reads, s.plugins},
@@ -157,6 +161,38 @@ func (s *Server) gateway(w http.ResponseWriter, r *http.Request) error {
 	}
 	g, _ := s.o.Gateways.Gateway(name)
 	writeJSON(w, http.StatusOK, g)
+	return nil
+}
+
+// gatewayHealth asks the gateway; it may take some seconds.
+func (s *Server) gatewayHealth(w http.ResponseWriter, r *http.Request) error {
+	name, err := s.known(r)
+	if err != nil {
+		return err
+	}
+	if s.o.Health == nil {
+		return notImplemented("asking for health", "look at the gateway's status")(w, r)
+	}
+	probe := r.URL.Query().Get("probe")
+	if probe != "" && probe != "0" && probe != "1" {
+		return problem(http.StatusBadRequest, control.CodeBadRequest, "probe is not 0 or 1")
+	}
+	got, err := s.o.Health.Health(r.Context(), name, probe == "1")
+	if err != nil {
+		return ended(r, err)
+	}
+	writeJSON(w, http.StatusOK, got)
+	return nil
+}
+
+// metrics are in Prometheus' text format.
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) error {
+	if s.o.Metrics == nil {
+		p := problem(http.StatusNotFound, control.CodeNotFound, "metrics are switched off")
+		p.Hint = "set enabled = true in [metrics] of config.toml, and restart the host"
+		return p
+	}
+	s.o.Metrics.ServeHTTP(w, r)
 	return nil
 }
 

@@ -23,8 +23,11 @@ type Options struct {
 	Log      hclog.Logger
 	Output   Output
 	Doctors  Doctors
+	Configs  Configs
 	Plugins  Plugins
-	Version  string // of the host
+	Health   Health
+	Metrics  http.Handler // nil: they are switched off
+	Version  string       // of the host
 	// At is the cursor after which the events of a moment begin; 0: not known, all that is kept in memory. nil: never known.
 	At func(time.Time) uint64
 	// IsPlugin reports whether a process, or its process group, is a plugin: those are refused. nil: there are none.

@@ -381,3 +381,43 @@ func TestClosedListenerLeavesASuccessorAlone(t *testing.T) {
 		t.Errorf("the successor's socket: %v", err)
 	}
 }
+
+type healthy struct{ probed []bool }
+
+func (h *healthy) Health(_ context.Context, _ string, probe bool) (control.HealthCheck, error) {
+	h.probed = append(h.probed, probe)
+	return control.HealthCheck{OK: true, Health: &control.GatewayHealth{State: control.HealthDegraded}}, nil
+}
+
+func TestMetricsAreServedOnlyWhenTheyAreSwitchedOn(t *testing.T) {
+	off := serve(t, &gateways{}, nil)
+	res, body := raw(t, off, "GET", "/metrics", "")
+	if res.StatusCode != http.StatusNotFound || !strings.Contains(body, "[metrics]") {
+		t.Errorf("switched off: %d %s", res.StatusCode, body)
+	}
+	on := serve(t, &gateways{}, func(o *httpapi.Options) {
+		o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "gatehost_x 1\n") })
+	})
+	if res, body := raw(t, on, "GET", "/metrics", ""); res.StatusCode != http.StatusOK || body != "gatehost_x 1\n" {
+		t.Errorf("switched on: %d %q", res.StatusCode, body)
+	}
+	if res, _ := raw(t, on, "POST", "/metrics", ""); res.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d", res.StatusCode)
+	}
+}
+
+func TestHealthIsAskedForOnDemand(t *testing.T) {
+	h := &healthy{}
+	s := serve(t, &gateways{}, func(o *httpapi.Options) { o.Health = h })
+	for _, probe := range []bool{false, true} {
+		got, err := s.client.GatewayHealth(timeout(t), "main", probe)
+		if err != nil || !got.OK || got.Health.State != control.HealthDegraded || h.probed[len(h.probed)-1] != probe {
+			t.Errorf("probe %t: %+v, %v, asked with %v", probe, got, err, h.probed)
+		}
+	}
+	_, err := s.client.GatewayHealth(timeout(t), "nobody", false)
+	wantProblem(t, err, http.StatusNotFound, control.CodeNoSuchGateway)
+	if res, _ := raw(t, s, "GET", "/v1/gateways/main/health?probe=maybe", ""); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("a probe that is neither: %d", res.StatusCode)
+	}
+}

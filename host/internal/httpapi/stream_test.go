@@ -266,6 +266,7 @@ func TestNamesOfEventsAreTheSameOnBothSides(t *testing.T) {
 		events.GatewayOutput: control.EventGatewayOutput, events.GatewayDoctorFinding: control.EventGatewayDoctorFinding,
 		events.GatewayDoctorPlan: control.EventGatewayDoctorPlan, events.GatewayDoctorProgress: control.EventGatewayDoctorProgress,
 		events.GatewayDoctorFinished: control.EventGatewayDoctorFinished, events.GatewayReconnect: control.EventGatewayReconnect,
+		events.GatewayReady: control.EventGatewayReady, events.GatewayCommand: control.EventGatewayCommand, events.HostCondition: control.EventHostCondition,
 		events.PluginState: control.EventPluginState, events.ConfigReloaded: control.EventConfigReloaded,
 		events.HostStarted: control.EventHostStarted, events.HostStopping: control.EventHostStopping,
 	} {

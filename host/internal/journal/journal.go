@@ -48,6 +48,7 @@ type Journal struct {
 	outputs map[string]place
 	stored  map[string]uint64 // lines of output, by gateway
 	dropped map[string]uint64
+	lost    uint64 // events of any kind
 	fault   error
 	retry   time.Time
 	syncing *time.Timer // armed while there is something unsynced
@@ -260,6 +261,7 @@ func (j *Journal) store(e events.Event) {
 }
 
 func (j *Journal) drop(batch []events.Event) {
+	j.lost += uint64(len(batch))
 	for _, e := range batch {
 		if e.IsLine() {
 			j.dropped[e.Gateway]++
@@ -392,13 +394,14 @@ func (j *Journal) Forget(launch string) {
 type Stats struct {
 	Stored, Dropped map[string]uint64 // lines of output
 	Fault           error             // why the disk takes nothing now; nil when it does
+	Lost            uint64            // events of any kind that the disk refused
 }
 
 // Stats answers the counts so far.
 func (j *Journal) Stats() Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return Stats{Stored: maps.Clone(j.stored), Dropped: maps.Clone(j.dropped), Fault: j.fault}
+	return Stats{Stored: maps.Clone(j.stored), Dropped: maps.Clone(j.dropped), Fault: j.fault, Lost: j.lost}
 }
 
 // Close syncs and ends it.

@@ -140,9 +140,10 @@ func (p *Pipeline) book(c *Classified, classified bool) bool {
 	} else {
 		p.stats.Unclassified++
 	}
+	p.stats.Levels.count(c.Stream, c.Level)
 	if c.Level == classifier.LevelDrop {
 		p.stats.Dropped++
-		p.dropped(c.RuleID)
+		p.dropped(p.o.Redactor.Text(c.RuleID))
 		c.Hidden = true
 	}
 	p.repeat(c)

@@ -76,7 +76,31 @@ type Stats struct {
 	DroppedBy                      map[string]uint64 // the same by rule (B295); the first 64 rules
 	Repeated                       uint64
 	Truncated                      uint64
+	Levels                         Levels
 	Gaps, GapBytes, GapLines       uint64
+}
+
+// Levels counts lines by stream and level, both as their numbers. Lines of a stream or a level that does not exist count as the zero one.
+type Levels [plugin.Stderr + 1][classifier.LevelError + 1]uint64
+
+func (l *Levels) count(s plugin.Stream, level classifier.Level) {
+	if s < 0 || int(s) >= len(l) {
+		s = 0
+	}
+	if level < 0 || int(level) >= len(l[0]) {
+		level = 0
+	}
+	l[s][level]++
+}
+
+// Plus is the sum of both.
+func (l Levels) Plus(other Levels) Levels {
+	for s := range l {
+		for level := range l[s] {
+			l[s][level] += other[s][level]
+		}
+	}
+	return l
 }
 
 // Pipeline processes the output of one launch. Feed is called by one goroutine; everything else is safe for concurrent use.

@@ -84,10 +84,31 @@ func TestTailIsTheLastLinesInOrder(t *testing.T) {
 	}
 }
 
+func TestSymptomSurvivesTheLinesAfterIt(t *testing.T) { // B297
+	all := []string{"bad one"}
+	for i := range 300 {
+		all = append(all, fmt.Sprint("line ", i))
+	}
+	_, p := run(t, &fake{}, nil, lines(all...))
+	if got := p.Symptoms(); len(got) != 1 || got[0] != plugin.SymptomConfigInvalid || p.Tail(120)[0].Text == "bad one" {
+		t.Errorf("symptoms = %v, the ring begins with %q", got, p.Tail(120)[0].Text)
+	}
+}
+
 func TestDroppedLinesAreCountedByRule(t *testing.T) { // B295
 	_, p := run(t, &fake{}, nil, lines("noise", "fine", "noise too"))
-	if st := p.Stats(); st.Dropped != 2 || st.DroppedBy["r"] != 2 {
+	st := p.Stats()
+	if st.Dropped != 2 || st.DroppedBy["r"] != 2 {
 		t.Errorf("stats = %+v", st)
+	}
+	var byLevel [classifier.LevelError + 1]uint64
+	for _, levels := range st.Levels.Plus(st.Levels) {
+		for level, n := range levels {
+			byLevel[level] += n
+		}
+	}
+	if byLevel[classifier.LevelDrop] != 4 || byLevel[classifier.LevelInfo]+byLevel[classifier.LevelDebug]+byLevel[classifier.LevelWarn] != 2 {
+		t.Errorf("twice the lines by level = %v, want 4 dropped and 2 others", byLevel)
 	}
 }
 

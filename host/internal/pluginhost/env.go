@@ -15,7 +15,7 @@ var passed = []string{"HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME
 const fixedPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // environment is a plugin's whole environment, besides what go-plugin's handshake adds.
-func environment(s Spec) []string {
+func environment(s Spec, data string) []string {
 	env := map[string]string{"PATH": fixedPath}
 	if runtime.GOOS == "windows" {
 		env["PATH"] = filepath.Join(os.Getenv("SYSTEMROOT"), "System32")
@@ -24,6 +24,9 @@ func environment(s Spec) []string {
 		if v, ok := os.LookupEnv(k); ok {
 			env[k] = v
 		}
+	}
+	if s.Sandbox != nil { // the common one is not its to write
+		env["TMPDIR"] = data
 	}
 	maps.Copy(env, s.Env)
 	env["GATEHOST_PLUGIN_NAME"] = s.Name

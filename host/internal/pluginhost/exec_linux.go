@@ -8,9 +8,11 @@ import (
 // execOpened makes cmd run the file that was checked, not whatever stands at its path by then (R31). The plugin sees its real
 // path as argv[0] and keeps the descriptor, which scripts need.
 func execOpened(cmd *exec.Cmd, exe *executable, checked bool) {
-	if !checked {
-		return
+	if checked {
+		handOver(cmd, exe)
+		cmd.Path = "/proc/self/fd/3"
 	}
-	cmd.ExtraFiles = []*os.File{exe.file}
-	cmd.Path = "/proc/self/fd/3"
 }
+
+// handOver gives the opened file to the process, as its descriptor 3.
+func handOver(cmd *exec.Cmd, exe *executable) { cmd.ExtraFiles = []*os.File{exe.file} }

@@ -28,6 +28,9 @@ func New(opts Options) *Host {
 	if opts.OnState == nil {
 		opts.OnState = func(State) {}
 	}
+	if opts.OnCall == nil {
+		opts.OnCall = func(Call) {}
+	}
 	return &Host{opts: opts, plugins: map[string]*supervisor{}}
 }
 

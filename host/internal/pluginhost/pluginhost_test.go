@@ -21,6 +21,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -31,6 +32,10 @@ const patience = 60 * time.Second
 var pluginDir string // holds the built test plugin; set once by TestMain
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == sandbox.Verb { // this process is the wrapper of a plugin that is shut in
+		fmt.Fprintln(os.Stderr, sandbox.Exec(os.Args[2:]))
+		os.Exit(1)
+	}
 	if dir := os.Getenv("PLUGINHOST_TEST_HOST"); dir != "" {
 		hostUntilKilled(dir) // this process is the host of TestPluginsEndWithAKilledHost
 	}
@@ -346,15 +351,20 @@ func TestKindThatIsNotServedIsSaid(t *testing.T) {
 	}
 }
 
-func TestCheckedFileIsTheOneThatRuns(t *testing.T) {
-	path := filepath.Join(pluginDir, "test-plugin")
+func checksum(t *testing.T, path string) string {
+	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+func TestCheckedFileIsTheOneThatRuns(t *testing.T) {
+	path := filepath.Join(pluginDir, "test-plugin")
 	spec := testPlugin()
-	spec.SHA256 = hex.EncodeToString(sum[:])
+	spec.SHA256 = checksum(t, path)
 	h, _ := newHost(t, quick(), spec)
 	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid(t, h))); err != nil || exe != path {
 		t.Errorf("runs %s, %v, want %s", exe, err, path)

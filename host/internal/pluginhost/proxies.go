@@ -220,7 +220,9 @@ type boundStream struct {
 func (b *boundStream) Classify(ctx context.Context, lines []classifier.NumberedLine) ([]classifier.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.p.limit(classify))
 	defer cancel()
+	began := time.Now()
 	got, err := b.Stream.Classify(ctx, lines)
+	b.p.s.opts.OnCall(Call{Plugin: b.p.name, Method: classify.name, Took: time.Since(began), Err: err})
 	if err != nil {
 		poke(b.p.s.suspect)
 	}

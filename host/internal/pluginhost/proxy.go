@@ -114,12 +114,14 @@ func call[T any](ctx context.Context, p proxy, m method, extra time.Duration, f 
 		if m.leaving == breaks {
 			p.s.slot.done(g) // nobody waits for a stream
 		}
+		began := time.Now()
 		got, err := once(ctx, p, g, m, extra, f)
+		p.s.opts.OnCall(Call{Plugin: p.name, Method: m.name, Took: time.Since(began), Stream: m.leaving == breaks, Err: err})
 		if m.leaving != breaks {
 			p.s.slot.done(g)
 		}
 		if err == nil || !errors.Is(err, fault.ErrPluginGone) || !m.idempotent || try == 2 || ctx.Err() != nil {
-			return got, err
+			return got, p.boundary(m, err)
 		}
 		p.s.slot.awaitLeave(ctx, g)
 	}

@@ -90,6 +90,42 @@ func TestFaultOfAPluginKeepsItsHintWhateverItsCode(t *testing.T) {
 	}
 }
 
+func TestCallsAreToldWithTheirOutcome(t *testing.T) {
+	var mu sync.Mutex
+	told := map[string]error{}
+	dir, err := os.MkdirTemp("", "gh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	h := pluginhost.New(pluginhost.Options{
+		Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: filepath.Join(dir, "d"), RunDir: filepath.Join(dir, "run"), RuntimeDir: filepath.Join(dir, "r"), Timing: quick(),
+		OnCall: func(c pluginhost.Call) {
+			mu.Lock()
+			defer mu.Unlock()
+			if c.Plugin != "p" || c.Took <= 0 || c.Stream != (c.Method == "Launcher.Output") {
+				t.Errorf("call = %+v", c)
+			}
+			told[c.Method] = c.Err
+		},
+	})
+	if err := h.Add(testPlugin("launches")); err != nil {
+		t.Fatal(err)
+	}
+	h.Start(t.Context())
+	defer h.Close()
+	pid(t, h)
+	_, _ = h.Launcher("p").List(t.Context(), "main")
+	_, failed := h.Launcher("p").Inspect(t.Context(), "x")
+	full := errors.New("full")
+	_ = h.Launcher("p").Output(t.Context(), launcher.OutputRequest{LaunchID: "x"}, func(launcher.OutputItem) error { return full })
+	mu.Lock()
+	defer mu.Unlock()
+	if _, ok := told["Launcher.List"]; !ok || failed == nil || told["Launcher.Inspect"] == nil || len(told) != 4 { // and the one that told the pid
+		t.Errorf("told = %v", told)
+	}
+}
+
 func TestOperatorsCallTimeoutIsKept(t *testing.T) {
 	spec := testPlugin()
 	spec.CallTimeout = 300 * time.Millisecond

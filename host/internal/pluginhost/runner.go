@@ -25,6 +25,7 @@ type process struct {
 	cmd   *exec.Cmd
 	death *os.File // our end of its stdin: closed, it knows that the host is gone
 	logs  *logs
+	at    address
 
 	done    chan struct{} // closed when the pid has been waited for
 	read    chan struct{} // closed when its stderr has been read to the end
@@ -41,11 +42,14 @@ type process struct {
 var _ runner.Runner = (*process)(nil)
 
 // newProcess prepares a process; Start begins it. env is go-plugin's part of the environment.
-func newProcess(s Spec, exe *executable, dir string, env []string, l *logs) (*process, error) {
-	cmd := exec.Command(exe.path, s.Args...) //nolint:gosec,noctx // its life is longer than any call's
-	cmd.Env = append(environment(s), env...)
+// sockets is where it may listen, o what is common to all.
+func newProcess(s Spec, exe *executable, dir, sockets string, env []string, l *logs, o Options) (*process, error) {
+	cmd, err := command(s, exe, dir, sockets, o)
+	if err != nil {
+		return nil, err
+	}
+	cmd.Env = append(environment(s, dir), env...)
 	cmd.Dir = dir
-	execOpened(cmd, exe, s.SHA256 != "")
 	ownGroup(cmd)
 	p := &process{cmd: cmd, logs: l, done: make(chan struct{}), read: make(chan struct{})}
 	p.toHost, p.fromOut = io.Pipe()
@@ -105,6 +109,8 @@ func (p *process) copyHandshake() {
 	_ = eachLine(p.outR, maxHandshake, func(line string) {
 		if !isHandshake(line) { // its certificate says nothing to people
 			p.logs.keep("stdout: " + printable(line))
+		} else {
+			p.at.heard(line)
 		}
 		_, _ = p.fromOut.Write([]byte(line + "\n")) // go-plugin reads until it is closed
 	})

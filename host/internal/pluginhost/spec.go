@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -17,8 +18,19 @@ type Options struct {
 	DataDir    string // parent of the plugins' private directories
 	RunDir     string // launch bundles, for launchers
 	RuntimeDir string // short path for sockets
+	Wrapper    string // the host's binary, which understands sandbox.Verb; "": this one
 	OnState    func(State)
-	Timing     Timing
+	// OnCall is told of each call to a plugin that ended; it must not block. nil: nobody.
+	OnCall func(Call)
+	Timing Timing
+}
+
+// Call is a call to a plugin that ended.
+type Call struct {
+	Plugin, Method string // Method is one of the contract: Launcher.Launch
+	Took           time.Duration
+	Stream         bool // it lasts as long as something else does
+	Err            error
 }
 
 // Timing is how long things may take; the zero value of each means its default.
@@ -75,7 +87,11 @@ type Spec struct {
 	// MemoryMax is the resident memory of the process in bytes above which, at two looks in a row (Timing.HealthEvery), the plugin is
 	// replaced as by Restart; above twice as much it is killed and started again. 0: no limit.
 	MemoryMax uint64
-	Config    json.RawMessage
+	// Sandbox is what the plugin may do; nil: it is not shut in. It is refused where Options.Sandbox has no wrapper.
+	Sandbox *sandbox.Spec
+	// Socket: the plugin speaks without mutual TLS, on a unix socket in a directory of 0700; who answers there is proved by its pid.
+	Socket bool
+	Config json.RawMessage
 	// Where says where in config.toml a key of the plugin's table stands, for diagnostics: "config.toml:12".
 	Where func(path string) string
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
@@ -102,21 +104,29 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		return err
 	}
 	made := make(chan *process, 1) // 1: RunnerFunc is called once
+	options := []grpc.DialOption{grpc.WithDefaultCallOptions(
+		grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage),
+	)}
+	var begun atomic.Pointer[process]
+	if s.spec.Socket { // the last dialer counts: it takes the place of go-plugin's
+		options = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return begun.Load().dial(ctx, gen.dir)
+		}))
+	}
 	gen.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig: pluginkit.Handshake(), Plugins: pluginkit.ClientPlugins(),
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		AutoMTLS:         true, SkipHostEnv: true, StartTimeout: s.spec.StartTimeout,
+		AutoMTLS:         !s.spec.Socket, SkipHostEnv: true, StartTimeout: s.spec.StartTimeout,
 		Logger:           hclog.NewNullLogger(), // what matters is said by us
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: gen.dir},
 		// What a plugin prints after the handshake comes by a stream of go-plugin's own; without these it is lost (R39).
 		SyncStdout: &lineWriter{take: gen.logs.take}, SyncStderr: &lineWriter{take: gen.logs.take},
-		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
-			grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage),
-		)},
+		GRPCDialOptions: options,
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
-			p, err := newProcess(s.spec, gen.exe, dataDir, cmd.Env, gen.logs)
+			p, err := newProcess(s.spec, gen.exe, dataDir, gen.dir, cmd.Env, gen.logs, s.opts)
 			if err == nil {
 				s.live.add(p)
+				begun.Store(p)
 				made <- p
 			}
 			return p, err
@@ -193,6 +203,9 @@ func (s *supervisor) explain(gen *generation, err error) error {
 		return err
 	}
 	why, hint := err.Error(), "start it by hand with --describe to see what it says"
+	if refused := s.unanswered(gen); refused != nil {
+		return refused
+	}
 	closed := strings.Contains(why, "plugin exited before we could connect") || strings.Contains(why, "Failed to read any lines")
 	if closed && gen.proc != nil && gen.proc.pid() != 0 { // its pipe ends a moment before it does
 		_ = within(killBound, gen.proc.done)
@@ -275,8 +288,23 @@ func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 	return s.judge(gen, diagnostics)
 }
 
+// unanswered is why whoever listens where the plugin said was not talked to; nil when that isn't so.
+func (s *supervisor) unanswered(gen *generation) error {
+	if gen.proc == nil {
+		return nil
+	}
+	err := gen.proc.at.refusal()
+	if err == nil {
+		return nil
+	}
+	return permanent{s.refuse(gen, fault.CodeOf(err), err.Error(), fault.HintOf(err))}
+}
+
 // unintroduced explains a Describe or a Configure that failed.
 func (s *supervisor) unintroduced(ctx context.Context, gen *generation, what string, err error) error {
+	if refused := s.unanswered(gen); refused != nil {
+		return refused
+	}
 	why, hint := err.Error(), fault.HintOf(err)
 	if hint == "" {
 		hint = "look at its last lines; tell its author"

@@ -95,6 +95,12 @@ func prependPathFor(env map[string]string, dirs []string, goos string) {
 
 var scheme = regexp.MustCompile(`^(?i)[a-z][a-z0-9+.-]*://`)
 
+// Proxies are an operator's words about proxies; empty ones fall back (B081).
+type Proxies struct {
+	HTTP, HTTPS, All string
+	No               []string // hosts that are reached without one
+}
+
 // NormalizeProxy gives a bare host:port the scheme http (B081).
 func NormalizeProxy(v string) string {
 	v = strings.TrimSpace(v)
@@ -104,25 +110,75 @@ func NormalizeProxy(v string) string {
 	return "http://" + v
 }
 
-// ProxyEnv is the proxy variables in both cases; none when there is no proxy, so that the user's own stay (B080).
-func ProxyEnv(proxy string) map[string]string {
-	p := NormalizeProxy(proxy)
-	if p == "" {
-		return nil
-	}
+// ProxyEnv is the proxy variables in both cases; what has no value is left out, so that the user's own stays (B080). HTTP and HTTPS fall
+// back to the base, then to ALL; ALL falls back to the base.
+func ProxyEnv(base string, p Proxies) map[string]string {
 	env := map[string]string{}
-	for _, k := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
-		env[k], env[strings.ToLower(k)] = p, p
+	set := func(name string, values ...string) {
+		for _, v := range values {
+			if v != "" {
+				env[name], env[strings.ToLower(name)] = v, v
+				return
+			}
+		}
 	}
+	base, all := NormalizeProxy(base), NormalizeProxy(p.All)
+	set("HTTP_PROXY", NormalizeProxy(p.HTTP), base, all)
+	set("HTTPS_PROXY", NormalizeProxy(p.HTTPS), base, all)
+	set("ALL_PROXY", all, base)
+	set("NO_PROXY", bypass(p.No))
 	return env
 }
 
-// RedactURL hides the credentials of a URL (B082).
-func RedactURL(v string) string {
-	u, err := url.Parse(v)
-	if err != nil || u.User == nil {
-		return v
+// bypass is the rules in one word; a rule may hold several, with commas, semicolons or lines between them.
+func bypass(rules []string) string {
+	var out []string
+	for _, r := range rules {
+		for _, one := range strings.FieldsFunc(r, func(c rune) bool { return c == ',' || c == ';' || c == '\n' }) {
+			if one = strings.TrimSpace(one); one != "" {
+				out = append(out, one)
+			}
+		}
 	}
-	u.User = url.User("redacted")
-	return u.String()
+	return strings.Join(out, ",")
+}
+
+// userinfo finds the credentials in a URL: v[from:to]. ok is false when there are none. It reads what url.Parse would refuse as well, since
+// what is not understood must not be shown.
+func userinfo(v string) (from, to int, ok bool) {
+	loc := scheme.FindStringIndex(v)
+	if loc == nil {
+		return 0, 0, false
+	}
+	at := strings.LastIndex(v[loc[1]:], "@") // a password may hold anything that ends an authority
+	if at < 0 {
+		return 0, 0, false
+	}
+	return loc[1], loc[1] + at, true
+}
+
+// RedactURL hides the credentials of a URL (B082); a bare user:password@host:port is one, too.
+func RedactURL(v string) string {
+	v = NormalizeProxy(v)
+	if from, to, ok := userinfo(v); ok {
+		return v[:from] + "redacted" + v[to:]
+	}
+	return v
+}
+
+// password is the secret part of a URL, as it stands there and as it is meant; none when there is none.
+func password(v string) []string {
+	v = NormalizeProxy(v)
+	from, to, ok := userinfo(v)
+	if !ok {
+		return nil
+	}
+	_, secret, _ := strings.Cut(v[from:to], ":")
+	if secret == "" {
+		return nil
+	}
+	if meant, err := url.PathUnescape(secret); err == nil && meant != secret {
+		return []string{secret, meant}
+	}
+	return []string{secret}
 }

@@ -11,6 +11,7 @@ func TestSearchPathIsPrependedUnderItsPlatformsName(t *testing.T) { // B078, T18
 		{"windows prefers Path", "windows", map[string]string{"Path": "a", "PATH": "b"}, "Path", "x;a"},
 		{"windows takes any casing", "windows", map[string]string{"pAtH": "a"}, "pAtH", "x;a"},
 		{"windows without any", "windows", map[string]string{}, "Path", "x"},
+		{"windows keeps one casing of several", "windows", map[string]string{"PATH": "b", "pAtH": "c"}, "PATH", "x;b"},
 		{"elsewhere PATH", "linux", map[string]string{"PATH": "a", "Path": "b"}, "PATH", "x:a"},
 		{"elsewhere a lone Path is left alone", "linux", map[string]string{"Path": "b"}, "PATH", "x"},
 	} {
@@ -18,6 +19,9 @@ func TestSearchPathIsPrependedUnderItsPlatformsName(t *testing.T) { // B078, T18
 			prependPathFor(row.env, []string{"x"}, row.goos)
 			if row.env[row.key] != row.want {
 				t.Errorf("env = %v, want %s=%s", row.env, row.key, row.want)
+			}
+			if row.goos == "windows" && len(row.env) != 1 {
+				t.Errorf("env = %v, want one casing only", row.env)
 			}
 		})
 	}

@@ -32,13 +32,15 @@ type Launch struct {
 	EnvFile      string
 	ClearEnv     bool
 	PathPrepend  []string
-	Proxy        string
+	Proxy        string  // for everything that has none of its own
+	Proxies      Proxies // for one kind only
 	SkipChannels bool
 	StateDir     string
 	ConfigPath   string
 	User         string
 	Home         string   // of the user that runs it; for default places
 	Inherited    []string // environment of the host, as os.Environ
+	Foreign      []string // variables of it that hold secrets of others: they are not inherited (B077)
 }
 
 // Result is what is run and what is known about it.
@@ -85,10 +87,15 @@ func Build(l Launch) (Result, error) {
 		}
 	}
 	maps.Copy(env, l.Env)
-	maps.Copy(env, ProxyEnv(l.Proxy))
+	maps.Copy(env, ProxyEnv(l.Proxy, l.Proxies))
 	prependPath(env, l.PathPrepend)
 	r := Result{StateDir: l.StateDir, ConfigPath: l.ConfigPath}
 	fixed(&l, env, &r)
+	for k, v := range env {
+		if isProxy(k) {
+			secrets = append(secrets, password(v)...)
+		}
+	}
 	r.Process = plugin.ProcessSpec{Argv: argv(l), Env: list(env, l), Cwd: l.Cwd, User: l.User}
 	r.Secrets = append(secrets, l.Token)
 	r.Secrets = slices.DeleteFunc(r.Secrets, func(s string) bool { return len(s) < 8 }) // shorter ones would redact words
@@ -99,7 +106,7 @@ func inherit(l Launch) map[string]string {
 	env := map[string]string{}
 	for _, kv := range l.Inherited {
 		k, v, ok := strings.Cut(kv, "=")
-		if !ok || k == "" || slices.Contains(removed, k) || strings.HasPrefix(k, "GATEHOST_") {
+		if !ok || k == "" || slices.Contains(removed, k) || slices.Contains(l.Foreign, k) || strings.HasPrefix(k, "GATEHOST_") {
 			continue
 		}
 		if l.ClearEnv && !slices.Contains(kept, strings.ToUpper(k)) {
@@ -161,10 +168,12 @@ func list(env map[string]string, l Launch) []plugin.EnvVar {
 	out := make([]plugin.EnvVar, 0, len(env))
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		v := env[k]
-		out = append(out, plugin.EnvVar{Name: k, Value: v, Secret: v != "" && v == l.Token || secretName(k)})
+		out = append(out, plugin.EnvVar{Name: k, Value: v, Secret: v != "" && v == l.Token || secretName(k) || isProxy(k) && password(v) != nil})
 	}
 	return out
 }
+
+func isProxy(k string) bool { return strings.HasSuffix(strings.ToUpper(k), "_PROXY") }
 
 func secretName(k string) bool {
 	k = strings.ToUpper(k)

@@ -1,6 +1,7 @@
 package profile_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,9 +115,6 @@ func TestProxyIsNormalisedAndItsCredentialsAreRedacted(t *testing.T) { // B080..
 	if env["HTTPS_PROXY"] != "http://mine" {
 		t.Error("the user's own proxy was hidden")
 	}
-	if got := profile.RedactURL("http://user:pass@h:1/"); strings.Contains(got, "pass@") || strings.Contains(got, "user:") {
-		t.Errorf("redacted = %s", got)
-	}
 }
 
 func TestStateAndConfigPlacesAreKnown(t *testing.T) {
@@ -127,5 +125,116 @@ func TestStateAndConfigPlacesAreKnown(t *testing.T) {
 	r, env = build(t, profile.Launch{Home: "/home/u", StateDir: "/s"})
 	if r.ConfigPath != filepath.Join("/s", "openclaw.json") || env["OPENCLAW_STATE_DIR"] != "/s" {
 		t.Errorf("config = %s env = %v", r.ConfigPath, env["OPENCLAW_STATE_DIR"])
+	}
+}
+
+func TestProxiesFallBackAndAreSetInBothCases(t *testing.T) { // B081, T187, T188
+	for _, row := range []struct {
+		name string
+		base string
+		in   profile.Proxies
+		want map[string]string
+	}{
+		{"the base for all", "h:1", profile.Proxies{}, map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"}},
+		{"one of its own for each", "h:1", profile.Proxies{HTTP: "a:1", HTTPS: "https://b:2", All: "SOCKS5://c:3"}, map[string]string{"HTTP_PROXY": "http://a:1", "HTTPS_PROXY": "https://b:2", "ALL_PROXY": "SOCKS5://c:3"}},
+		{"blanks count as nothing", "h:1", profile.Proxies{HTTP: "  ", HTTPS: "\t"}, map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"}},
+		{"to ALL without a base", "", profile.Proxies{All: "socks5://c:3"}, map[string]string{"HTTP_PROXY": "socks5://c:3", "HTTPS_PROXY": "socks5://c:3", "ALL_PROXY": "socks5://c:3"}},
+		{"one alone", "", profile.Proxies{HTTPS: "b:2"}, map[string]string{"HTTPS_PROXY": "http://b:2"}},
+		{"bypass rules", "", profile.Proxies{No: []string{"a, b;c\n d ", "", "e"}}, map[string]string{"NO_PROXY": "a,b,c,d,e"}},
+		{"none", "", profile.Proxies{}, map[string]string{}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			want := map[string]string{}
+			for k, v := range row.want {
+				want[k], want[strings.ToLower(k)] = v, v
+			}
+			if got := profile.ProxyEnv(row.base, row.in); !maps.Equal(got, want) {
+				t.Errorf("env = %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestCredentialsOfAProxyAreHidden(t *testing.T) { // B082
+	for in, want := range map[string]string{
+		"http://user:pass@h:1/":        "http://redacted@h:1/",
+		"user:pass@h:1":                "http://redacted@h:1",
+		"socks5://u:p@ss/w?rd#x@h:1":   "socks5://redacted@h:1",
+		"http://only-user@h":           "http://redacted@h",
+		"http://h:1/a@b":               "http://redacted@b", // rather too much than too little
+		"h:1":                          "http://h:1",
+		"http://u:%zz-not-escaped@h:1": "http://redacted@h:1",
+	} {
+		if got := profile.RedactURL(in); got != want {
+			t.Errorf("RedactURL(%q) = %q, want %q", in, got, want)
+		}
+	}
+	for name, l := range map[string]profile.Launch{
+		"configured":      {Proxy: "http://user:canary%2Fpassword@h:1"},
+		"without scheme":  {Proxies: profile.Proxies{HTTPS: "user:canary%2Fpassword@h:1"}},
+		"of the host":     {Inherited: []string{"https_proxy=http://user:canary%2Fpassword@h:1"}},
+		"of the env_file": {Env: map[string]string{"ALL_PROXY": "user:canary%2Fpassword@h:1"}},
+	} {
+		r, _ := build(t, l)
+		for _, secret := range []string{"canary%2Fpassword", "canary/password"} {
+			if !slices.Contains(r.Secrets, secret) {
+				t.Errorf("%s: %q is not among the secrets", name, secret)
+			}
+		}
+		for _, v := range r.Process.Env {
+			if strings.Contains(v.Value, "canary") && !v.Secret {
+				t.Errorf("%s: %s is not marked as a secret", name, v.Name)
+			}
+		}
+	}
+}
+
+func TestLaterWinsInTheEnvironment(t *testing.T) { // B083
+	path := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(path, []byte("A=file\nB=file\nHTTP_PROXY=http://file\nOPENCLAW_NO_RESPAWN=0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, env := build(t, profile.Launch{
+		Inherited: []string{"A=inherited", "B=inherited", "C=inherited"}, EnvFile: path, Port: 5,
+		Env:   map[string]string{"B": "env", "HTTP_PROXY": "http://env", "OPENCLAW_GATEWAY_PORT": "1", "OPENCLAW_GATEWAY_TOKEN": "of somebody"},
+		Proxy: "h:1", Token: "the-right-token",
+	})
+	for k, want := range map[string]string{
+		"A": "file", "B": "env", "C": "inherited", "HTTP_PROXY": "http://h:1", "OPENCLAW_NO_RESPAWN": "1", "OPENCLAW_GATEWAY_PORT": "5",
+		"OPENCLAW_GATEWAY_TOKEN": "the-right-token",
+	} {
+		if env[k] != want {
+			t.Errorf("%s = %q, want %q", k, env[k], want)
+		}
+	}
+}
+
+func TestProfileOfOpenClawIsFixed(t *testing.T) { // B074, B075, B092, T112
+	inherited := []string{"OPENCLAW_GATEWAY_STARTUP_TRACE=0", "OPENCLAW_EXEC_SHELL_SNAPSHOT=1", "OPENCLAW_NO_RESPAWN=0", "OPENCLAW_DISABLE_BONJOUR=0"}
+	_, env := build(t, profile.Launch{Inherited: inherited})
+	for k, want := range map[string]string{
+		"OPENCLAW_NO_RESPAWN": "1", "OPENCLAW_DISABLE_BONJOUR": "1", "OPENCLAW_GATEWAY_STARTUP_TRACE": "1", "OPENCLAW_EXEC_SHELL_SNAPSHOT": "0",
+	} {
+		if env[k] != want {
+			t.Errorf("%s = %q, want %q", k, env[k], want)
+		}
+	}
+	for _, k := range []string{"OPENCLAW_SKIP_CHANNELS", "CLAWDBOT_SKIP_CHANNELS", "OPENCLAW_GATEWAY_TOKEN"} {
+		if v, set := env[k]; set {
+			t.Errorf("%s = %q, want it unset rather than empty", k, v)
+		}
+	}
+	if _, env = build(t, profile.Launch{SkipChannels: true}); env["OPENCLAW_SKIP_CHANNELS"] != "1" {
+		t.Errorf("OPENCLAW_SKIP_CHANNELS = %q, want 1", env["OPENCLAW_SKIP_CHANNELS"])
+	}
+	if _, has := env["CLAWDBOT_SKIP_CHANNELS"]; has {
+		t.Error("the name of before is set, too")
+	}
+}
+
+func TestTokensOfOtherGatewaysAreNotInherited(t *testing.T) { // B077
+	_, env := build(t, profile.Launch{Inherited: []string{"TOKEN_OF_MINE=a", "TOKEN_OF_ANOTHER=b"}, Foreign: []string{"TOKEN_OF_ANOTHER"}})
+	if _, has := env["TOKEN_OF_ANOTHER"]; has || env["TOKEN_OF_MINE"] != "a" {
+		t.Errorf("env = %v", env)
 	}
 }

@@ -63,6 +63,9 @@ type Options struct {
 	OnEvent func(Event)
 	// OnAlive is called by the reader for whatever comes.
 	OnAlive func()
+	// Trace is told of every frame, as it is sent or was received, by whoever sends or reads; it must hide the secrets in it, must not keep
+	// it, and must not block. nil: none is told.
+	Trace func(sent bool, data []byte)
 	// NetDial replaces the TCP dialler, for tests.
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -90,6 +93,9 @@ func (o *Options) defaults() {
 	}
 	if o.OnAlive == nil {
 		o.OnAlive = func() {}
+	}
+	if o.Trace == nil {
+		o.Trace = func(bool, []byte) {}
 	}
 	if o.Version == "" {
 		o.Version = "0.0.0"
@@ -188,7 +194,7 @@ func handshake(ctx, challenge context.Context, conn *websocket.Conn, o Options) 
 	defer stop()
 	deadline, _ := challenge.Deadline()
 	_ = conn.SetReadDeadline(deadline)
-	nonce, ts, err := awaitChallenge(conn)
+	nonce, ts, err := awaitChallenge(conn, o)
 	if err != nil {
 		return Hello{}, explain(ctx, err, "challenge", "challenge_timeout", "Timed out waiting for connect.challenge from Gateway")
 	}
@@ -197,7 +203,7 @@ func handshake(ctx, challenge context.Context, conn *websocket.Conn, o Options) 
 		return Hello{}, explain(ctx, err, "connect", "connect_failed", "cannot send connect")
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(o.ConnectTimeout))
-	hello, err := awaitHello(conn, id)
+	hello, err := awaitHello(conn, id, o)
 	if err != nil {
 		return Hello{}, explain(ctx, err, "connect", "connect_timeout", "Connect handshake timeout")
 	}
@@ -237,11 +243,12 @@ func orUnknown(s string) string {
 
 // next reads one frame during the handshake. Text and binary are the same to us; what is no frame is an error, since a peer that
 // speaks something else will not begin to speak this.
-func next(conn *websocket.Conn) (frame.Frame, error) {
+func next(conn *websocket.Conn, o Options) (frame.Frame, error) {
 	_, data, err := conn.ReadMessage()
 	if err != nil {
 		return frame.Frame{}, err
 	}
+	o.Trace(false, data)
 	f, err := frame.Parse(data)
 	if err != nil {
 		return frame.Frame{}, &ConnectError{
@@ -252,9 +259,9 @@ func next(conn *websocket.Conn) (frame.Frame, error) {
 	return f, nil
 }
 
-func awaitChallenge(conn *websocket.Conn) (nonce string, ts int64, err error) {
+func awaitChallenge(conn *websocket.Conn, o Options) (nonce string, ts int64, err error) {
 	for range maxHandshakeFrames {
-		f, err := next(conn)
+		f, err := next(conn, o)
 		if err != nil {
 			return "", 0, err
 		}
@@ -305,13 +312,14 @@ func sendConnect(conn *websocket.Conn, id, nonce string, ts int64, o Options) er
 	if err != nil {
 		return err
 	}
+	o.Trace(true, data)
 	_ = conn.SetWriteDeadline(time.Now().Add(o.ConnectTimeout))
 	return conn.WriteMessage(websocket.TextMessage, data)
 }
 
-func awaitHello(conn *websocket.Conn, id string) (Hello, error) {
+func awaitHello(conn *websocket.Conn, id string, o Options) (Hello, error) {
 	for range maxHandshakeFrames {
-		f, err := next(conn)
+		f, err := next(conn, o)
 		if err != nil {
 			return Hello{}, err
 		}

@@ -69,6 +69,9 @@ type Stats struct {
 	BadFrames      int
 	UnexpectedIDs  int // late or second answers (B159)
 	EventsReceived int64
+	FramesIn       uint64 // messages after the handshake; pings, pongs and close frames are none
+	FramesOut      uint64
+	LastMissAt     time.Time // of a pong that was overdue
 }
 
 func newSession(conn *websocket.Conn, hello Hello, o Options) *Session {
@@ -218,11 +221,13 @@ func (s *Session) receive() error {
 		if err != nil {
 			return err
 		}
+		s.opts.Trace(false, data)
 		s.take(data)
 	}
 }
 
 func (s *Session) take(data []byte) {
+	s.count(func(st *Stats) { st.FramesIn++ })
 	f, err := frame.Parse(data)
 	if err != nil {
 		s.alive(func(st *Stats) { st.BadFrames++ })
@@ -278,6 +283,12 @@ func (s *Session) announce(payload json.RawMessage) {
 	}
 }
 
+func (s *Session) count(f func(*Stats)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.stats)
+}
+
 func (s *Session) alive(count func(*Stats)) {
 	s.mu.Lock()
 	s.stats.LastFrameAt = time.Now()
@@ -326,10 +337,16 @@ func (s *Session) write() {
 		case <-s.closed:
 			return
 		case m := <-s.out:
+			if m.kind == websocket.TextMessage {
+				s.opts.Trace(true, m.data)
+			}
 			_ = s.conn.SetWriteDeadline(time.Now().Add(writeLimit))
 			if err := s.conn.WriteMessage(m.kind, m.data); err != nil {
 				_ = s.conn.NetConn().Close() // the reader sees it
 				return
+			}
+			if m.kind == websocket.TextMessage {
+				s.count(func(st *Stats) { st.FramesOut++ })
 			}
 		case <-overdue.C:
 			s.missed()
@@ -352,6 +369,7 @@ func (s *Session) missed() {
 	if !s.pingAt.IsZero() {
 		s.stats.MissedPongs++
 		s.stats.Unanswered++
+		s.stats.LastMissAt = time.Now()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -90,6 +91,9 @@ func TestSecondAnswersAndAnswersToNobodyAreCounted(t *testing.T) { // B155
 			}
 		}
 		eventually(t, misbehave, func() bool { return s.Stats().UnexpectedIDs == want })
+		if st := s.Stats(); st.FramesOut != 3 || st.FramesIn < 6 {
+			t.Errorf("%s: frames out %d, in %d, want 3 calls, and two answers for each", misbehave, st.FramesOut, st.FramesIn)
+		}
 	}
 }
 
@@ -320,7 +324,7 @@ func TestMissedPongsAndTicksAreSignsOnly(t *testing.T) { // T071
 		time.Sleep(5*time.Minute + time.Second)
 		synctest.Wait()
 		st := s.Stats()
-		if st.MissedPongs != 9 || st.MissedTicks == 0 || time.Since(st.LastFrameAt) < 4*time.Minute {
+		if st.MissedPongs != 9 || st.MissedTicks == 0 || time.Since(st.LastFrameAt) < 4*time.Minute || time.Since(st.LastMissAt) > time.Minute {
 			t.Errorf("stats = %+v", st)
 		}
 		select {
@@ -360,4 +364,30 @@ func TestGatewayCutsAPeerThatDoesNotPong(t *testing.T) { // what the emulator ow
 			t.Errorf("end = %+v", end)
 		}
 	})
+}
+
+func TestTraceIsToldOfEveryFrame(t *testing.T) { // B352
+	o := options(gateway(t, &gatewaytest.Server{}))
+	var mu sync.Mutex
+	var seen []string
+	o.Trace = func(sent bool, data []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		words := strings.Fields(frame.Summary(data))
+		line := map[bool]string{true: "out ", false: "in "}[sent] + words[0]
+		if len(words) > 2 {
+			line += " " + words[2] // the id differs each time
+		}
+		seen = append(seen, line)
+	}
+	s := dial(t, o)
+	if _, err := s.Call(t.Context(), "health", nil); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	got := slices.DeleteFunc(seen, func(line string) bool { return line == "in event" }) // how many come depends on time
+	if want := "out req method=connect, in res ok=true, out req method=health, in res ok=true"; strings.Join(got, ", ") != want {
+		t.Errorf("got %s, want %s", strings.Join(got, ", "), want)
+	}
 }

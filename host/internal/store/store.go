@@ -8,6 +8,7 @@
 //	gateways/<name>/token   a token that the host made (token = {generate = true})
 //	plugins/<name>/         private data of plugins
 //	repairs/<name>/         backups of repairs
+//	edits/<name>/           copies of gateways' configurations, for undo (package gatewayconfig)
 //	journal/                what has happened (package journal)
 //	device.json             the host's identity towards gateways (package session)
 //	fingerprint.key         what fingerprints of a launch are made with
@@ -60,7 +61,7 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("cannot lock state directory %s: %w", dir, err)
 	}
 	s := &Store{dir: dir, lock: lock}
-	for _, sub := range []string{"run", "gateways", "plugins", "repairs"} {
+	for _, sub := range []string{"run", "gateways", "plugins", "repairs", "edits"} {
 		if err := privateDir(filepath.Join(dir, sub)); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -79,6 +80,9 @@ func (s *Store) PluginDir() string { return filepath.Join(s.dir, "plugins") }
 
 // RepairDir is where the backups of repairs are kept.
 func (s *Store) RepairDir() string { return filepath.Join(s.dir, "repairs") }
+
+// EditDir is where the copies of a gateway's configuration are kept.
+func (s *Store) EditDir(gateway string) string { return filepath.Join(s.dir, "edits", gateway) }
 
 // DeviceFile is the device identity of a gateway's sessions.
 func (s *Store) DeviceFile() string { return filepath.Join(s.dir, "device.json") }
@@ -195,7 +199,10 @@ func privateDir(dir string) error {
 }
 
 // WriteFile replaces a file atomically: temporary file in the same directory, 0600, fsync, rename, fsync of the directory.
-func WriteFile(path string, data []byte) (err error) {
+func WriteFile(path string, data []byte) error { return ReplaceFile(path, data, 0o600) }
+
+// ReplaceFile is WriteFile with another mode.
+func ReplaceFile(path string, data []byte, mode fs.FileMode) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
@@ -209,6 +216,11 @@ func WriteFile(path string, data []byte) (err error) {
 	if _, err = tmp.Write(data); err != nil {
 		return errors.Join(err, tmp.Close())
 	}
+	if mode != 0o600 { // what it has from its birth
+		if err = tmp.Chmod(mode); err != nil {
+			return errors.Join(err, tmp.Close())
+		}
+	}
 	if err = tmp.Sync(); err != nil {
 		return errors.Join(err, tmp.Close())
 	}
@@ -219,6 +231,12 @@ func WriteFile(path string, data []byte) (err error) {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// HooksFile is where it is kept which work before launches of a gateway need not be done again; its directory is made.
+func (s *Store) HooksFile(gateway string) (string, error) {
+	dir := filepath.Join(s.dir, "gateways", gateway)
+	return filepath.Join(dir, "hooks.json"), privateDir(dir)
 }
 
 // KeepUndo stores how to bring back a platform service that was unloaded for a gateway; the newest record of a service counts.

@@ -57,6 +57,15 @@ func main() {
 		}
 		fmt.Println("1|1|unix|" + path + "|grpc|")
 		time.Sleep(time.Hour)
+	case "script-of-another", "impostor": // a child listens, in the same group or not
+		another(mode == "impostor")
+	case "old-socket": // where an author would put it who does not know the contract
+		path := filepath.Join(os.Getenv("GATEHOST_TEST_DIR"), "own.sock")
+		if _, err := net.Listen("unix", path); err != nil {
+			panic(err)
+		}
+		fmt.Println("1|1|unix|" + path + "|grpc|")
+		time.Sleep(time.Hour)
 	case "elsewhere":
 		fmt.Println("1|1|tcp|192.0.2.1:443|grpc|")
 		time.Sleep(time.Hour)
@@ -175,6 +184,9 @@ func (patient) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (doctor
 	what := ""
 	if req.Incident != nil {
 		what = req.Incident.ErrorCode
+	}
+	if does, arg, ok := strings.Cut(what, " "); ok && does == "try" {
+		return try(arg)
 	}
 	switch what {
 	case "panic":

@@ -1,0 +1,15 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/gatehost/gatehost/host"
+)
+
+// sandboxVerb is for the host itself: it starts its own binary by this verb, which shuts itself in and becomes a plugin.
+func sandboxVerb() *cobra.Command {
+	return &cobra.Command{
+		Use: host.SandboxVerb, Hidden: true, DisableFlagParsing: true,
+		RunE: func(_ *cobra.Command, args []string) error { return failed{host.SandboxExec(args)} },
+	}
+}

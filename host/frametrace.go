@@ -1,0 +1,29 @@
+package host
+
+import (
+	"strings"
+
+	"github.com/gatehost/gatehost/internal/frame"
+)
+
+// maxTrace is how much of a frame is shown, in bytes; a hello has 20 kB.
+const maxTrace = 4 << 10
+
+// traceFrames logs the frames of the gateway's sessions when [log] frames says so, with their secrets hidden by name and by value (B352).
+func (g *gateway) traceFrames() func(sent bool, data []byte) {
+	if !g.host.cfg.Log.Frames {
+		return nil
+	}
+	log, redactor := g.log.Named("frames"), g.redactor()
+	return func(sent bool, data []byte) {
+		direction := "in"
+		if sent {
+			direction = "out"
+		}
+		text := redactor.Text(string(frame.Redact(data)))
+		if len(text) > maxTrace {
+			text = strings.ToValidUTF8(text[:maxTrace], "") + "…"
+		}
+		log.Info(frame.Summary(data), "direction", direction, "bytes", len(data), "frame", text)
+	}
+}

@@ -1,0 +1,74 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+var pinned = regexp.MustCompile(`^(\s*sha256\s*=\s*)("[^"]*"|'[^']*')`)
+
+// Pin writes a checksum into the table of a plugin, in the text of a configuration file: everything else, comments too, stays as it is.
+// A shipped plugin without a table gets one. The error says what to write by hand where the text has a form that is not edited.
+func Pin(name string, data []byte, plugin, sum string) ([]byte, error) {
+	before, err := Parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	p := before.Plugins[plugin]
+	if p == nil {
+		return nil, fmt.Errorf("there is no plugin %q in %s", plugin, name)
+	}
+	line := fmt.Sprintf("sha256 = %q", sum)
+	byHand := fmt.Errorf("cannot edit [plugins.%s] of %s; write this into it: %s", plugin, name, line)
+	lines := strings.SplitAfter(string(data), "\n")
+	key := []string{"plugins", plugin}
+	at, there := before.where[join(key)]
+	has, pinnedBefore := before.where[join(under(key, "sha256"))]
+	switch {
+	case pinnedBefore:
+		text := lines[has.line-1]
+		m := pinned.FindStringSubmatchIndex(text)
+		if m == nil {
+			return nil, byHand
+		}
+		lines[has.line-1] = text[:m[4]] + fmt.Sprintf("%q", sum) + text[m[5]:]
+	case !there:
+		if last := len(lines) - 1; lines[last] != "" {
+			lines[last] += "\n"
+		}
+		lines = append(lines, fmt.Sprintf("\n[plugins.%s]\npath = %q\n%s\n", plugin, shownPath(p.Path), line))
+	case strings.HasPrefix(strings.TrimSpace(lines[at.line-1]), "["):
+		head := lines[at.line-1]
+		if !strings.HasSuffix(head, "\n") {
+			head += "\n"
+		}
+		lines[at.line-1] = head + line + "\n"
+	default:
+		return nil, byHand
+	}
+	text := []byte(strings.Join(lines, ""))
+	// What was edited is read again: it must say the same but for this one value.
+	after, err := Parse(name, text)
+	if err != nil || after.Plugins[plugin] == nil || after.Plugins[plugin].SHA256 != sum {
+		return nil, byHand
+	}
+	p.SHA256 = sum
+	want, err := before.TOML()
+	if err != nil {
+		return nil, err
+	}
+	if got, err := after.TOML(); err != nil || got != want {
+		return nil, byHand
+	}
+	return text, nil
+}
+
+// shownPath is a path as an operator would write it.
+func shownPath(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.ToSlash(path)
+}

@@ -1,0 +1,280 @@
+package gatewayconfig
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/gatehost/gatehost/host/internal/json5"
+	"github.com/gatehost/gatehost/host/internal/repair"
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+// maxFile is the largest configuration that is edited; they have a few kilobytes.
+const maxFile = 4 << 20
+
+// file is a file as it was read.
+type file struct {
+	path   string // links followed
+	exists bool
+	data   []byte
+}
+
+func (f file) sum() [sha256.Size]byte {
+	if !f.exists {
+		return [sha256.Size]byte{}
+	}
+	return sha256.Sum256(f.data)
+}
+
+// readFile reads a regular file, or the one that a link leads to. What is not there is no error.
+func readFile(path string) (file, error) {
+	out := file{path: filepath.Clean(path)}
+	switch real, err := filepath.EvalSymlinks(path); {
+	case err == nil:
+		out.path = real
+	case !errors.Is(err, fs.ErrNotExist):
+		return out, cannotRead(path, err)
+	default:
+		if _, err := os.Lstat(path); err == nil {
+			return out, cannotRead(path, errors.New("it is a link to nothing"))
+		}
+		return out, nil
+	}
+	if info, err := os.Stat(out.path); err != nil || !info.Mode().IsRegular() { // opening a pipe would hang
+		return out, cannotRead(path, orElse(err, errors.New("it is not a regular file")))
+	}
+	f, err := os.Open(out.path) //nolint:gosec // the gateway's configuration
+	if err != nil {
+		return out, cannotRead(path, err)
+	}
+	defer f.Close()
+	out.data, err = io.ReadAll(io.LimitReader(f, maxFile+1))
+	switch {
+	case err != nil:
+		return out, cannotRead(path, err)
+	case len(out.data) > maxFile:
+		return out, cannotRead(path, fmt.Errorf("it is larger than %d bytes", maxFile))
+	}
+	out.exists = true
+	return out, nil
+}
+
+func orElse(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}
+
+func cannotRead(path string, err error) error {
+	return fault.Wrap(fault.FailedPrecondition, "cannot read "+path, err).WithHint("the host must be able to read it: run it as the gateway's user")
+}
+
+// parse reads the configuration in a file; one that is not there, or is empty, is empty.
+func (f file) parse() (*json5.Document, map[string]any, error) {
+	text := string(f.data)
+	if !f.exists || text == "" {
+		text = "{}\n"
+	}
+	doc, err := json5.Parse(text)
+	if err == nil {
+		if config, ok := doc.Value().(map[string]any); ok {
+			return doc, config, nil
+		}
+		err = errors.New("it is not an object")
+	}
+	return nil, nil, fault.Wrap(fault.FailedPrecondition, "cannot understand "+f.path, err).
+		WithHint("mend it by hand, or run `gatehost doctor NAME --repair`; nothing was changed")
+}
+
+// editFile is one attempt on the file of a gateway that does not run.
+func (e *Editor) editFile(ctx context.Context, how How, m Mutator, keep bool) (Result, error) {
+	path, err := e.o.Path()
+	if err != nil {
+		return Result{}, err
+	}
+	before, err := readFile(path)
+	if err != nil {
+		return Result{}, err
+	}
+	doc, config, err := before.parse()
+	if err != nil {
+		return Result{}, err
+	}
+	no := false
+	r := Result{By: ByFile, Path: before.path, RequiresRestart: &no}
+	after, err := e.apply(ctx, &how, m, config)
+	if err != nil {
+		return Result{}, err
+	}
+	if _, err := reveal(after, config, nil); err != nil {
+		return Result{}, fault.Wrap(fault.InvalidArgument, "", err)
+	}
+	if r.Changes = shown(diff(config, after)); len(r.Changes) == 0 {
+		return r, nil
+	}
+	text, err := rewrite(doc, config, after, how)
+	if err != nil {
+		return Result{}, err
+	}
+	rec, err := e.replace(ctx, how, before, []byte(text), keep)
+	r.Copy = rec.ID
+	return r, err
+}
+
+// replace puts new content in the place of what was read, if that is still there and the gateway still does not run.
+func (e *Editor) replace(ctx context.Context, how How, before file, data []byte, keep bool) (record, error) {
+	rec := record{By: ByFile, Path: before.path}
+	if keep {
+		var err error
+		if rec, err = e.begin(rec, before); err != nil {
+			return record{}, err
+		}
+	}
+	err := func() error {
+		if !how.Launching && e.o.Gateway.Presence() != Offline {
+			return errSwitched
+		}
+		now, err := readFile(before.path)
+		switch {
+		case err != nil:
+			return err
+		case now.exists != before.exists || now.sum() != before.sum():
+			return errConflict
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+		return repair.ReplaceFile(before.path, data)
+	}()
+	if err != nil {
+		e.drop(rec)
+		return record{}, err
+	}
+	if rec.ID != "" {
+		err = e.finish(rec)
+	}
+	return rec, err
+}
+
+// rewrite edits the text until it means what is wanted. Comments survive, or it is refused.
+func rewrite(doc *json5.Document, before, after map[string]any, how How) (string, error) {
+	ed := textEdit{doc: doc}
+	if err := ed.object(nil, before, after); err != nil {
+		return "", fmt.Errorf("cannot change the configuration: %w", err)
+	}
+	if !equal(ed.doc.Value(), any(after)) {
+		return "", fault.New(fault.Internal, "bug: the edited text does not mean what it should; nothing was changed")
+	}
+	if lost := missing(doc.Comments(), ed.doc.Comments()); lost > 0 && !how.DropComments {
+		return "", fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot change the configuration: %d comments stand inside of what would be replaced", lost)).
+			WithHint("change a smaller part, or add --drop-comments")
+	}
+	return ed.doc.Text(), nil
+}
+
+// missing counts what is in before and not in after.
+func missing(before, after []string) int {
+	count := map[string]int{}
+	for _, c := range after {
+		count[c]++
+	}
+	lost := 0
+	for _, c := range before {
+		if count[c]--; count[c] < 0 {
+			lost++
+		}
+	}
+	return lost
+}
+
+// textEdit makes the smallest changes of a text that turn one value into another.
+type textEdit struct{ doc *json5.Document }
+
+func (t *textEdit) take(text string, err error) error {
+	if err != nil {
+		return err
+	}
+	doc, err := json5.Parse(text)
+	if err != nil {
+		return fmt.Errorf("bug: the edited text cannot be read: %w", err)
+	}
+	t.doc = doc
+	return nil
+}
+
+func (t *textEdit) value(at json5.Path, before, after any) error {
+	if equal(before, after) {
+		return nil
+	}
+	if b, ok := before.(map[string]any); ok {
+		if a, ok := after.(map[string]any); ok {
+			return t.object(at, b, a)
+		}
+	}
+	if b, ok := before.([]any); ok {
+		if a, ok := after.([]any); ok {
+			return t.list(at, b, a)
+		}
+	}
+	return t.take(t.doc.Set(at, after))
+}
+
+func (t *textEdit) object(at json5.Path, before, after map[string]any) error {
+	for _, k := range sorted(before) {
+		path := append(slices.Clone(at), k)
+		var err error
+		if a, ok := after[k]; ok {
+			err = t.value(path, before[k], a)
+		} else {
+			err = t.take(t.doc.Delete(path))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, k := range sorted(after) {
+		if _, ok := before[k]; !ok {
+			if err := t.take(t.doc.Set(append(slices.Clone(at), k), after[k])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// list leaves equal heads and tails alone, changes what is between in place, and takes out or puts in the rest.
+func (t *textEdit) list(at json5.Path, before, after []any) error {
+	head, tail := 0, 0
+	for head < min(len(before), len(after)) && equal(before[head], after[head]) {
+		head++
+	}
+	for tail < min(len(before), len(after))-head && equal(before[len(before)-1-tail], after[len(after)-1-tail]) {
+		tail++
+	}
+	b, a := before[head:len(before)-tail], after[head:len(after)-tail]
+	both := min(len(a), len(b))
+	for i := range both {
+		if err := t.value(append(slices.Clone(at), strconv.Itoa(head+i)), b[i], a[i]); err != nil {
+			return err
+		}
+	}
+	for i := len(b) - 1; i >= both; i-- {
+		if err := t.take(t.doc.Delete(append(slices.Clone(at), strconv.Itoa(head+i)))); err != nil {
+			return err
+		}
+	}
+	for i := both; i < len(a); i++ {
+		if err := t.take(t.doc.Insert(at, head+i, a[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package gatewayconfig
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gatehost/gatehost/host/internal/json5"
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+// View is a configuration as it is shown.
+type View struct {
+	By     string
+	Path   string // of the file
+	Exists bool
+	Valid  *bool // nil: only the gateway knows
+	Issues []Issue
+	Value  any // masked
+}
+
+// Get reads the configuration, or the value at a path: as the gateway runs by it, defaults included, while it can be asked; else as it
+// stands in the file. Secrets are hidden. Errors: fault.NotFound when nothing is at the path, else as Edit.
+func (e *Editor) Get(ctx context.Context, path json5.Path) (View, error) {
+	if e.o.Gateway.Presence() == Online {
+		s, err := e.ask(ctx)
+		if err == nil {
+			return e.view(View{By: ByGateway, Path: s.Path, Exists: s.Exists, Valid: s.Valid, Issues: s.Issues}, s.config, path)
+		}
+		if !e.gone(err) {
+			return View{}, err
+		}
+	}
+	file, err := e.o.Path()
+	if err != nil {
+		return View{}, err
+	}
+	f, err := readFile(file)
+	if err != nil {
+		return View{}, err
+	}
+	_, config, err := f.parse()
+	if err != nil {
+		return View{}, err
+	}
+	return e.view(View{By: ByFile, Path: f.path, Exists: f.exists}, config, path)
+}
+
+func (e *Editor) view(v View, config map[string]any, path json5.Path) (View, error) {
+	value, ok := Lookup(config, path)
+	if !ok {
+		return View{}, fault.New(fault.NotFound, fmt.Sprintf("there is nothing at %s", path)).
+			WithHint("look at all of it with `gatehost gateway-config NAME get`")
+	}
+	v.Value = Mask(path, value)
+	return v, nil
+}
+
+// Set is a mutator that puts a value at a path; missing objects are made.
+func Set(path json5.Path, value any) Mutator {
+	return func(_ context.Context, config map[string]any) error {
+		return asArgument(put(config, path, value, false))
+	}
+}
+
+// Align is a mutator for a file whose way to authenticate is not what the gateway is launched with, since the file beats the environment
+// (measured on 2026.9.6, B321): it sets another mode than token to token, and another token to ours. What is not there, or refers to a
+// variable or another store of secrets, is left alone.
+func Align(token string) Mutator {
+	return func(_ context.Context, config map[string]any) error {
+		gateway, _ := config["gateway"].(map[string]any)
+		auth, _ := gateway["auth"].(map[string]any)
+		if mode, ok := auth["mode"].(string); ok && mode != "token" {
+			auth["mode"] = "token"
+		}
+		if theirs, ok := auth["token"].(string); ok && theirs != token && !reference.MatchString(theirs) {
+			auth["token"] = token
+		}
+		return nil
+	}
+}
+
+// Unset is a mutator that removes what is at a path; nothing there is no error.
+func Unset(path json5.Path) Mutator {
+	return func(_ context.Context, config map[string]any) error {
+		return asArgument(put(config, path, nil, true))
+	}
+}
+
+// Merge is a mutator that applies a JSON merge patch (RFC 7396): objects merge, null removes, anything else replaces.
+func Merge(patch map[string]any) Mutator {
+	return func(_ context.Context, config map[string]any) error {
+		merge(config, patch)
+		return nil
+	}
+}
+
+func merge(into, patch map[string]any) {
+	for k, v := range patch {
+		switch p := v.(type) {
+		case nil:
+			delete(into, k)
+		case map[string]any:
+			inner, ok := into[k].(map[string]any)
+			if !ok {
+				inner = map[string]any{}
+				into[k] = inner
+			}
+			merge(inner, p)
+		default:
+			into[k] = v
+		}
+	}
+}
+
+func asArgument(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault.Wrap(fault.InvalidArgument, "", err)
+}

@@ -1,0 +1,243 @@
+package gatewayconfig
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/json5"
+	"github.com/gatehost/gatehost/host/internal/repair"
+	"github.com/gatehost/gatehost/shared/fault"
+)
+
+// record is what undo goes by: the file before and after an edit. It holds secrets.
+type record struct {
+	Version int       `json:"version"`
+	ID      string    `json:"id"`
+	Time    time.Time `json:"time"`
+	By      string    `json:"by"`
+	Path    string    `json:"path"`
+	Before  *content  `json:"before"`
+	After   *content  `json:"after,omitempty"` // absent: the edit was cut off
+	Undone  bool      `json:"undone,omitempty"`
+}
+
+type content struct {
+	Exists bool   `json:"exists"`
+	Data   []byte `json:"data,omitempty"`
+}
+
+const (
+	recordVersion = 1
+	idLayout      = "20060102T150405.000000000Z"
+)
+
+var recordName = regexp.MustCompile(`^([0-9]{8}T[0-9]{6}\.[0-9]{9}Z-[0-9a-z]{4})\.json$`)
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// begin keeps what is there; it is on disk when it returns. The oldest records are forgotten.
+func (e *Editor) begin(rec record, before file) (record, error) {
+	rec.Version, rec.Time, rec.Path = recordVersion, e.o.Now().UTC(), before.path
+	rec.ID = rec.Time.Format(idLayout) + "-" + strings.ToLower(rand.Text()[:4])
+	rec.Before = &content{Exists: before.exists, Data: before.data}
+	if err := os.MkdirAll(e.o.Dir, 0o700); err != nil {
+		return record{}, fmt.Errorf("cannot keep a copy of %s: %w", before.path, err)
+	}
+	if err := e.save(rec); err != nil {
+		return record{}, fmt.Errorf("cannot keep a copy of %s: %w", before.path, err)
+	}
+	ids, err := e.ids()
+	for err == nil && len(ids) > e.o.Keep {
+		_ = os.Remove(e.file(ids[0])) // it costs disk space only
+		ids = ids[1:]
+	}
+	return rec, nil
+}
+
+// finish notes what the edit left.
+func (e *Editor) finish(rec record) error {
+	after, err := readFile(rec.Path)
+	if err == nil {
+		rec.After = &content{Exists: after.exists, Data: after.data}
+		err = e.save(rec)
+	}
+	if err != nil {
+		return fmt.Errorf("the configuration was changed, but it cannot be noted for undo: %w", err)
+	}
+	return nil
+}
+
+// drop forgets the record of an edit that changed nothing.
+func (e *Editor) drop(rec record) {
+	if rec.ID != "" {
+		_ = os.Remove(e.file(rec.ID))
+	}
+}
+
+func (e *Editor) file(id string) string { return filepath.Join(e.o.Dir, id+".json") }
+
+func (e *Editor) save(rec record) error {
+	data, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	return repair.ReplaceFile(e.file(rec.ID), data)
+}
+
+// ids of the records, oldest first.
+func (e *Editor) ids() ([]string, error) {
+	entries, err := os.ReadDir(e.o.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var out []string
+	for _, entry := range entries {
+		if m := recordName.FindStringSubmatch(entry.Name()); m != nil {
+			out = append(out, m[1])
+		}
+	}
+	slices.Sort(out)
+	return out, err
+}
+
+// last is the newest edit that can be undone.
+func (e *Editor) last() (record, error) {
+	ids, err := e.ids()
+	if err != nil {
+		return record{}, fmt.Errorf("cannot look for edits: %w", err)
+	}
+	for _, id := range slices.Backward(ids) {
+		data, err := os.ReadFile(e.file(id))
+		var rec record
+		if err == nil {
+			err = json.Unmarshal(data, &rec)
+		}
+		switch {
+		case err != nil || rec.Version != recordVersion || rec.Before == nil:
+			return rec, fault.Wrap(fault.FailedPrecondition, "cannot read the record of the last edit "+e.file(id), err).
+				WithHint("look at it; when it is moved away, the edit before it can be undone")
+		case rec.After != nil && !rec.Undone:
+			return rec, nil
+		}
+	}
+	return record{}, fault.New(fault.NotFound, "there is no edit to undo")
+}
+
+// Undo takes back the last edit that was made by this host and not undone. A gateway that does not run, with a file that nobody has
+// touched since, gets it back byte for byte; else the values that the edit changed are set back, and others stay. A value that was
+// changed since is a fault.Conflict, unless forced. Errors: as Edit, and fault.NotFound.
+func (e *Editor) Undo(ctx context.Context, how How, force bool) (Result, error) {
+	leave, err := e.enter(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer leave()
+	rec, err := e.last()
+	if err != nil {
+		return Result{}, err
+	}
+	r, done, err := e.restore(ctx, rec)
+	if err == nil && !done {
+		var back Mutator
+		if back, err = e.wayBack(rec, force); err == nil {
+			r, err = e.edit(ctx, how, back, false)
+		}
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	r.Copy, rec.Undone = rec.ID, true
+	if err := e.save(rec); err != nil {
+		return r, fmt.Errorf("undone, but it cannot be noted: %w", err)
+	}
+	return r, nil
+}
+
+// restore puts the file back as it was, when nothing else has happened to it.
+func (e *Editor) restore(ctx context.Context, rec record) (Result, bool, error) {
+	where, err := e.settled(ctx)
+	if err != nil || where != Offline {
+		return Result{}, false, err
+	}
+	now, err := readFile(rec.Path)
+	if err != nil {
+		return Result{}, false, err
+	}
+	if now.sum() != (file{exists: rec.After.Exists, data: rec.After.Data}).sum() {
+		return Result{}, false, nil
+	}
+	before, after, err := rec.values()
+	if err != nil {
+		return Result{}, false, err
+	}
+	no := false
+	r := Result{By: ByFile, Path: rec.Path, Changes: shown(diff(after, before)), RequiresRestart: &no}
+	if rec.Before.Exists {
+		_, err = e.replace(ctx, How{}, now, rec.Before.Data, false)
+	} else {
+		err = os.Remove(now.path)
+	}
+	if errors.Is(err, errSwitched) || errors.Is(err, errConflict) {
+		return Result{}, false, nil // the other way copes with both
+	}
+	return r, true, err
+}
+
+func (r record) values() (before, after map[string]any, err error) {
+	_, before, err = file{path: "the copy", exists: r.Before.Exists, data: r.Before.Data}.parse()
+	if err == nil {
+		_, after, err = file{path: "the copy", exists: r.After.Exists, data: r.After.Data}.parse()
+	}
+	return before, after, err
+}
+
+// wayBack sets the values back that an edit changed, after a look whether they are still what it made of them. The look is at the file: a
+// running gateway hides its secrets.
+func (e *Editor) wayBack(rec record, force bool) (Mutator, error) {
+	before, after, err := rec.values()
+	if err != nil {
+		return nil, err
+	}
+	deltas := diff(after, before)
+	deltas = slices.DeleteFunc(deltas, func(c delta) bool { return c.Path[0] == "meta" }) // the gateway's own notes
+	return func(_ context.Context, config map[string]any) error {
+		now, err := readFile(rec.Path)
+		if err != nil {
+			return err
+		}
+		_, current, err := now.parse()
+		if err != nil {
+			return err
+		}
+		for _, c := range deltas {
+			if err := untouched(c.Path, after, current); err != nil && !force {
+				return err
+			}
+			if err := put(config, c.Path, c.wanted, c.Removed); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
+func untouched(path json5.Path, left, now map[string]any) error {
+	a, was := Lookup(left, path)
+	b, is := Lookup(now, path)
+	if was == is && equal(a, b) {
+		return nil
+	}
+	return fault.New(fault.Conflict, fmt.Sprintf("cannot undo: %s was changed since", path)).
+		WithHint("look with `gatehost gateway-config NAME get`, then add --force")
+}

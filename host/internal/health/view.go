@@ -1,0 +1,115 @@
+package health
+
+import (
+	"slices"
+	"time"
+)
+
+// State is how a capability, or the whole, does.
+type State string
+
+// The states.
+const (
+	Unknown  State = "unknown"
+	Healthy  State = "healthy"
+	Degraded State = "degraded"
+	// Unresponsive is for the whole only: the router does not answer, or no session is open though there should be one.
+	Unresponsive State = "unresponsive"
+)
+
+// Router is whether the gateway answers calls.
+type Router string
+
+// The states of a router.
+const (
+	RouterUnknown Router = "unknown"
+	RouterReady   Router = "ready"
+	RouterBlocked Router = "blocked"
+)
+
+// Capability is one thing that a gateway does.
+type Capability struct {
+	State    State
+	At       time.Time     // of what was seen last
+	Duration time.Duration // of the call that showed it; 0: an event did
+	Error    Category
+}
+
+// Names are the capabilities, in the order in which they are shown.
+var names = []string{"health", "status", "presence", "channels", "memory"}
+
+// Names lists the capabilities in the order in which they are shown.
+func Names() []string { return slices.Clone(names) }
+
+// byMethod says which capability a call shows.
+var byMethod = map[string]string{
+	"health": "health", "status": "status", "system-presence": "presence", "channels.status": "channels", "doctor.memory.status": "memory",
+}
+
+// byEvent says which capability an event of the gateway shows (T119).
+var byEvent = map[string]string{
+	"health": "health", "presence": "presence", "channel.status": "channels", "channel.status_changed": "channels",
+}
+
+// View is what is known now. It is a copy.
+type View struct {
+	Ready      bool
+	ReadySince time.Time
+
+	Connected    bool
+	Router       Router
+	ProbedAt     time.Time // of the last call that decides about the router
+	ProbeTook    time.Duration
+	ProbeError   Category
+	Capabilities map[string]Capability
+
+	// Diagnostics (B282); zero times: never.
+	LastCallOK          time.Time
+	LastCallFailed      time.Time
+	LastFailedMethod    string
+	ConsecutiveFailures int // calls that failed for the transport's sake, in a row
+	LastClose           time.Time
+	LastCloseCode       int
+}
+
+// Signs are what the session's own watch has seen.
+type Signs struct {
+	MissedPongs int // in a row up to now
+	Up          bool
+}
+
+// Overall is the whole in one word, with the reasons for anything but healthy (T096): missed pongs are a sign that something is slow and
+// never a verdict.
+func (v View) Overall(s Signs) (State, []string) {
+	var reasons []string
+	state := Healthy
+	worse := func(to State, why string) {
+		reasons = append(reasons, why)
+		if state != Unresponsive {
+			state = to
+		}
+	}
+	switch {
+	case !s.Up:
+		return Unknown, []string{"not-running"}
+	case !v.Connected:
+		worse(Unresponsive, "disconnected")
+	case v.Router == RouterBlocked:
+		worse(Unresponsive, "router-blocked")
+	}
+	if v.Connected && s.MissedPongs > 0 {
+		worse(Degraded, "missed-pongs")
+	}
+	if v.ConsecutiveFailures > 0 && v.Router != RouterBlocked {
+		worse(Degraded, "call-failures")
+	}
+	for _, name := range names {
+		if v.Capabilities[name].State == Degraded {
+			worse(Degraded, name)
+		}
+	}
+	if state == Healthy && !v.Ready {
+		return Unknown, []string{"not-ready"}
+	}
+	return state, reasons
+}

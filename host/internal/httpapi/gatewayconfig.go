@@ -1,0 +1,73 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+// Configs are the gateways' own configurations.
+type Configs interface {
+	// Config reads all, or the value at a path.
+	Config(ctx context.Context, name, path string) (control.GatewayConfig, error)
+	// EditConfig changes it. Cancelling ctx ends it as long as nothing was written.
+	EditConfig(ctx context.Context, name string, edit control.ConfigEdit) (control.ConfigEdited, error)
+}
+
+func (s *Server) gatewayConfig(w http.ResponseWriter, r *http.Request) error {
+	name, err := s.configOf(r)
+	if err != nil {
+		return err
+	}
+	got, err := s.o.Configs.Config(r.Context(), name, r.URL.Query().Get("path"))
+	if err != nil {
+		return ended(r, err)
+	}
+	writeJSON(w, http.StatusOK, got)
+	return nil
+}
+
+func (s *Server) editConfig(w http.ResponseWriter, r *http.Request) error {
+	name, err := s.configOf(r)
+	if err != nil {
+		return err
+	}
+	var edit control.ConfigEdit
+	if err := readBody(w, r, &edit); err != nil {
+		return err
+	}
+	hasValue := edit.Value != nil || edit.Text != nil
+	wants := map[string]struct{ path, value bool }{
+		control.ConfigSet: {true, true}, control.ConfigUnset: {true, false}, control.ConfigPatch: {false, true}, control.ConfigUndo: {},
+	}
+	want, ok := wants[edit.Action]
+	bad := func(format string, args ...any) error {
+		return problem(http.StatusBadRequest, control.CodeBadRequest, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case !ok:
+		return bad("there is no action %.64q: it is set, unset, patch or undo", edit.Action)
+	case want.path != (edit.Path != ""):
+		return bad("a path is for set and unset, and they need one")
+	case want.value != hasValue || edit.Value != nil && edit.Text != nil:
+		return bad("value, or text, is for set and patch, and they need one of both")
+	case edit.Force && edit.Action != control.ConfigUndo:
+		return bad("force is for undo")
+	}
+	got, err := s.o.Configs.EditConfig(r.Context(), name, edit)
+	if err != nil {
+		return ended(r, err)
+	}
+	writeJSON(w, http.StatusOK, got)
+	return nil
+}
+
+func (s *Server) configOf(r *http.Request) (string, error) {
+	name, err := s.known(r)
+	if err == nil && s.o.Configs == nil {
+		err = problem(http.StatusNotImplemented, control.CodeNotImplemented, "this host does not edit configurations of gateways")
+	}
+	return name, err
+}

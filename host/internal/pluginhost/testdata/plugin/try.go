@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// try does what a plugin should not, or should, be able to do: "read PATH", "write PATH", "connect ADDRESS", "signal PID", "run ARGV",
+// "files N". The error is the kernel's.
+func try(what string) (doctor.Diagnosis, error) {
+	verb, arg, _ := strings.Cut(what, " ")
+	text, err := "done", error(nil)
+	switch verb {
+	case "read":
+		var data []byte
+		if data, err = os.ReadFile(arg); err == nil {
+			text = string(data)
+		}
+	case "list":
+		_, err = os.ReadDir(arg)
+	case "write":
+		err = os.WriteFile(arg, []byte("written"), 0o600)
+	case "grow":
+		err = fill(arg)
+	case "connect":
+		var conn net.Conn
+		if conn, err = net.DialTimeout("tcp", arg, 10*time.Second); err == nil {
+			err = conn.Close()
+		}
+	case "signal":
+		var pid int
+		if pid, err = strconv.Atoi(arg); err == nil {
+			err = syscall.Kill(pid, 0)
+		}
+	case "run":
+		var out []byte
+		out, err = exec.Command("/bin/sh", "-c", arg).CombinedOutput()
+		text = string(out)
+	case "files":
+		text, err = openMany(arg)
+	case "env":
+		text = os.Getenv(arg)
+	case "dir":
+		text, err = os.Getwd()
+	}
+	return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "tried", Severity: plugin.SeverityInfo, Text: text}}}, err
+}
+
+func fill(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	piece := make([]byte, 1<<20)
+	for range 4 {
+		if _, err := f.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func openMany(count string) (string, error) {
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return "", err
+	}
+	for range n {
+		f, err := os.Open("/dev/null")
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = f.Close() }()
+	}
+	return fmt.Sprint(n), nil
+}
+
+// another lets a child be the plugin and passes its handshake on.
+func another(stranger bool) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: stranger}
+	if err := cmd.Start(); err != nil {
+		panic(err)
+	}
+	_ = cmd.Wait()
+	os.Exit(0)
+}

@@ -1,0 +1,119 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Verb is the hidden verb of the host's binary that becomes a plugin.
+const Verb = "sandbox-exec"
+
+// Spec is what one plugin may do.
+type Spec struct {
+	Read      []string `json:"read,omitempty"`      // files and directories, absolute; to read and to execute; what is missing is left out
+	Write     []string `json:"write,omitempty"`     // the same, to change as well
+	Network   bool     `json:"network,omitempty"`   // TCP
+	OpenFiles uint64   `json:"openFiles,omitempty"` // most open files; 0: 1024
+	FileSize  uint64   `json:"fileSize,omitempty"`  // most bytes of a file that it writes; 0: 1 GiB
+}
+
+// Defaults of the limits.
+const (
+	DefaultOpenFiles = 1024
+	DefaultFileSize  = 1 << 30
+)
+
+// System is what every program needs to begin and to tell the time: libraries, interpreters, certificates, and devices that hold nothing.
+// None of it is of a user, and none of it is a secret.
+func System() (read, write []string) {
+	read = []string{
+		"/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/etc/timezone",
+		"/etc/ssl", "/etc/ca-certificates", "/etc/pki/tls", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf",
+		"/etc/alternatives", "/etc/os-release", "/dev/random", "/dev/urandom", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
+		"/proc/version", "/proc/filesystems", "/proc/sys/kernel", "/proc/sys/vm", "/sys/devices/system/cpu", "/sys/fs/cgroup",
+		"/sys/kernel/mm/transparent_hugepage",
+	}
+	return read, []string{"/dev/null", "/dev/zero", "/dev/full"}
+}
+
+// Args is the command line of the host's binary that becomes the plugin. The file to be run is descriptor 3 of the new process; path is
+// what it sees as its own name.
+func (s Spec) Args(path string, args []string) ([]string, error) {
+	for _, p := range slices.Concat(s.Read, s.Write) {
+		if !filepath.IsAbs(p) {
+			return nil, fmt.Errorf("cannot shut the plugin in: %q is not an absolute path", p)
+		}
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("cannot shut the plugin in: %w", err)
+	}
+	return append([]string{Verb, string(text), "--", path}, args...), nil
+}
+
+// parse is the other side of Args: what follows the verb.
+func parse(args []string) (Spec, []string, error) {
+	var s Spec
+	if len(args) < 3 || args[1] != "--" {
+		return s, nil, errors.New("this verb is for the host itself: it becomes a plugin")
+	}
+	dec := json.NewDecoder(strings.NewReader(args[0]))
+	dec.DisallowUnknownFields() // a rule that is not understood is a hole
+	if err := dec.Decode(&s); err != nil {
+		return s, nil, fmt.Errorf("cannot shut the plugin in: %w", err)
+	}
+	if s.OpenFiles == 0 {
+		s.OpenFiles = DefaultOpenFiles
+	}
+	if s.FileSize == 0 {
+		s.FileSize = DefaultFileSize
+	}
+	return s, args[2:], nil
+}
+
+// Support is what this machine can do.
+type Support struct {
+	Level int // landlock's ABI version; 0: there is no sandbox here
+}
+
+// OK reports whether there is a sandbox at all.
+func (s Support) OK() bool { return s.Level > 0 }
+
+// String names the level.
+func (s Support) String() string {
+	if !s.OK() {
+		return "none on this platform"
+	}
+	return fmt.Sprintf("landlock ABI %d", s.Level)
+}
+
+// Gaps are, in words, what a plugin can still do here although it is shut in (the kernel's userspace-api/landlock).
+func (s Support) Gaps() []string {
+	if !s.OK() {
+		return []string{"nothing is stopped: it can do all that the host's user can"}
+	}
+	gaps := []string{"it can use processor and memory without a limit, but for memory_max", "it can see which processes run"}
+	if s.Level < 3 {
+		gaps = append(gaps, "it can cut files short that it may not write")
+	}
+	if s.Level < 4 {
+		gaps = append(gaps, "it can use TCP")
+	}
+	if s.Level < 6 {
+		gaps = append(gaps, "it can signal processes of its user, and connect to abstract unix sockets")
+	}
+	if s.Level < 9 {
+		gaps = append(gaps, "it can connect to unix sockets that have a path (the host's own refuses plugins)")
+	}
+	if s.Level < 10 {
+		gaps = append(gaps, "it can use UDP")
+	}
+	return gaps
+}
+
+// Self is the host's own binary, also after another has taken its place on the disk.
+const Self = "/proc/self/exe"

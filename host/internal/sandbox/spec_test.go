@@ -1,0 +1,51 @@
+package sandbox
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestSpecComesThroughTheCommandLine(t *testing.T) {
+	want := Spec{Read: []string{"/a b", "/c\"d"}, Write: []string{"/e"}, Network: true, OpenFiles: 77, FileSize: 88}
+	args, err := want.Args("/bin/plugin", []string{"--flag", "--", "x"})
+	if err != nil || args[0] != Verb {
+		t.Fatalf("args = %q, %v", args, err)
+	}
+	got, argv, err := parse(args[1:])
+	if err != nil || !reflect.DeepEqual(got, want) || strings.Join(argv, " ") != "/bin/plugin --flag -- x" {
+		t.Errorf("spec = %+v, argv %q, %v", got, argv, err)
+	}
+	got, _, err = parse([]string{"{}", "--", "p"})
+	if err != nil || got.OpenFiles != DefaultOpenFiles || got.FileSize != DefaultFileSize {
+		t.Errorf("defaults = %+v, %v", got, err)
+	}
+}
+
+func TestWhatIsNotUnderstoodShutsNothingIn(t *testing.T) {
+	for _, args := range [][]string{nil, {"{}"}, {"{}", "p", "--"}, {"{", "--", "p"}, {`{"later":true}`, "--", "p"}, {`{"read":"x"}`, "--", "p"}} {
+		if _, _, err := parse(args); err == nil {
+			t.Errorf("%q is taken", args)
+		}
+		if err := Exec(args); err == nil {
+			t.Errorf("%q is executed", args)
+		}
+	}
+	if _, err := (Spec{Write: []string{"here"}}).Args("p", nil); err == nil {
+		t.Error("a relative path is taken")
+	}
+}
+
+func TestGapsBecomeFewerWithTheLevel(t *testing.T) {
+	before := len(Support{Level: 1}.Gaps())
+	for level := 2; level < 12; level++ {
+		now := len(Support{Level: level}.Gaps())
+		if now > before {
+			t.Errorf("level %d has more gaps than the one before", level)
+		}
+		before = now
+	}
+	if s := (Support{}); s.OK() || len(s.Gaps()) != 1 || !strings.Contains(s.String(), "none") {
+		t.Errorf("none = %v, %q", s, s.Gaps())
+	}
+}

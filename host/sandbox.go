@@ -1,0 +1,46 @@
+package host
+
+import (
+	"fmt"
+
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/sandbox"
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+// SandboxVerb is the hidden verb of the host's binary by which a plugin is shut in; SandboxExec is what it does: it becomes the plugin, and
+// returns only when it can't.
+const SandboxVerb = sandbox.Verb
+
+// SandboxExec takes what follows SandboxVerb.
+func SandboxExec(args []string) error { return sandbox.Exec(args) }
+
+// shutIn decides whether a plugin is shut in, as the operator said it, and what is told of it.
+func shutIn(c *Config, name string) (*sandbox.Spec, control.Sandbox, error) {
+	return shutInHere(c, name, sandbox.Supported())
+}
+
+func shutInHere(c *Config, name string, here sandbox.Support) (*sandbox.Spec, control.Sandbox, error) {
+	p := c.Plugins[name].Sandbox
+	told := control.Sandbox{State: control.SandboxOff, Level: here.String()}
+	switch {
+	case p.Mode == config.SandboxOff:
+		told.Why = "plugins." + name + ".sandbox.mode is off"
+		return nil, told, nil
+	case c.StartsProcesses(name):
+		told.Why = "it launches or unloads: what it starts would be shut in with it"
+		return nil, told, nil
+	case !here.OK() && p.Mode == config.SandboxOn:
+		return nil, told, fmt.Errorf("cannot shut plugin %q in: this platform has no landlock; it is in plugins.%s.sandbox.mode to do without",
+			name, name)
+	case !here.OK():
+		told.State, told.Why = control.SandboxNone, "this platform has no landlock"
+		return nil, told, nil
+	}
+	told.State = control.SandboxOn
+	told.Read, told.Write, told.Network, told.Gaps = p.Read, p.Write, p.Network, here.Gaps()
+	return &sandbox.Spec{
+		Read: p.Read, Write: p.Write, Network: p.Network,
+		OpenFiles: uint64(p.OpenFiles), FileSize: uint64(p.FileSize), //nolint:gosec // checked when they were read
+	}, told, nil
+}
