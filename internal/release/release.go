@@ -53,7 +53,9 @@ type Quirks struct {
 	QuietStart     bool // it prints nothing before its port is open: output is no sign of progress
 	StartupTrace   bool // OPENCLAW_GATEWAY_STARTUP_TRACE has it tell its stages
 	ReloadKind     bool // config.schema.lookup tells what a change does: nothing, a reload, a restart
-	WritesLimited  bool // a client may make three calls a minute of MethodRestart and config.set, .patch and .apply, each and all together
+
+	// Limited are methods of which a client may make three calls a minute, all of them together. config.set is in none.
+	Limited []string
 
 	SIGUSR1, SIGUSR2 Effect
 	// Reload is how a restart in process may be asked for, best first: the next one is for when the one before is refused. Without any,
@@ -88,18 +90,20 @@ func rows() []Quirks {
 	return []Quirks{
 		{
 			Release: "2026.3.13", Protocol: 3,
-			NeedsDevice: true,                     // §12: connects without one, with empty scopes
+			NeedsDevice: true, // §12: connects without one, with empty scopes
+			Limited:     []string{"config.apply", "config.patch"},
 			QuietStart:  true,                     // docs/compatibility.md: nothing before "listening"
 			SIGUSR1:     Restarts, SIGUSR2: Kills, // §12
 			ConfigExit: 1, DoctorExitLies: true, // §12: exit 0, nothing fixed
 		},
 		{
 			Release: "2026.5.27", Protocol: 4,
-			RestartRequest: true,     // §12
+			RestartRequest: true, // §12
+			Limited:        []string{"config.apply", "config.patch", MethodRestart},
 			SIGUSR1:        Restarts, // §12
 			SIGUSR2:        Kills,    // §12
 			ConfigExit:     1,
-			StartupTrace:   true, ReloadKind: true, WritesLimited: true, // docs/compatibility.md
+			StartupTrace:   true, ReloadKind: true, // docs/compatibility.md
 			DoctorReplaces: true, VagueIssues: true, // docs/compatibility.md
 		},
 		{
@@ -138,7 +142,7 @@ func Of(version string, methods []string) Quirks {
 // careful is for a version that nobody measured: it may do all that any other does.
 func careful() Quirks {
 	return Quirks{
-		SIGUSR1: Unknown, SIGUSR2: Unknown, WritesLimited: true, NeedsDevice: true, Sidecars: true, Children: true, QuietStart: true, DoctorReplaces: true,
+		SIGUSR1: Unknown, SIGUSR2: Unknown, NeedsDevice: true, Sidecars: true, Children: true, QuietStart: true, DoctorReplaces: true,
 		DoctorExitLies: true, VagueIssues: true,
 	}
 }

@@ -15,40 +15,40 @@ type release struct {
 	protocol int
 	data     string // suffix of its captured answers
 
-	noCapabilities  bool          // the challenge names none
-	deviceForAll    bool          // no scopes without a device identity
-	openSnapshot    bool          // the hello shows places also to those who are not admin
-	strictProtocol  bool          // no probe may be a version behind
-	bareMismatch    bool          // a protocol refusal names the expected version only
-	plainForbidden  bool          // a missing scope is an INVALID_REQUEST without details
-	startedLine     bool          // it says that a shutdown started, and why
-	manyMissing     bool          // a frame's fault names all properties that are missing, not the first
-	anyOf           bool          // how a value that is none of a list is refused
-	lateConnect     bool          // a second connect is a call like any other
-	noPasswordAuth  bool          // the token may not be in the password's field
-	configLacks     []string      // members of config.get that came later
-	writesPerMinute int           // calls of config.* and gateway.restart.request that a device may make; 0 is any number
-	deviceForCLI    bool          // a cli has no scopes without a device identity
-	noTraces        bool          // it tells no stages of its start
-	noReloadKind    bool          // config.schema.lookup does not say what a change does
-	lateHash        bool          // config.patch misses the base hash only where a file is there
-	oldSchemas      bool          // how faults of a frame are worded
-	pages           bool          // what is no probe is a page, also below and beside them
-	noSidecars      bool          // connects are taken from the first moment on
-	nullExpected    bool          // the shutdown event of a stop has restartExpectedMs: null
-	configExit      int           // of a start that the configuration prevents
-	sharedState     bool          // the state directory has no owner
-	usr1            signalEffect  // of SIGUSR1
-	usr2            signalEffect  // of SIGUSR2
-	lines           []lineRule    // how it says what the newest one says
-	restartSignal   string        // that it says it restarts by
-	portTries       int           // how often it tries a port that is taken, each 500 ms
-	portExit        int           // when it is still taken then
-	taken           string        // how it goes on about that
-	zombieExit      int           // after a restart in process onto an invalid configuration; 0: it stays alive with its port closed
-	doctor          doctorManners // of `doctor --fix`
-	vague           bool          // the validator's words for a fault are "Invalid input"
-	refuse          func(r *run, config snapshot)
+	noCapabilities bool          // the challenge names none
+	deviceForAll   bool          // no scopes without a device identity
+	openSnapshot   bool          // the hello shows places also to those who are not admin
+	strictProtocol bool          // no probe may be a version behind
+	bareMismatch   bool          // a protocol refusal names the expected version only
+	plainForbidden bool          // a missing scope is an INVALID_REQUEST without details
+	startedLine    bool          // it says that a shutdown started, and why
+	manyMissing    bool          // a frame's fault names all properties that are missing, not the first
+	anyOf          bool          // how a value that is none of a list is refused
+	lateConnect    bool          // a second connect is a call like any other
+	noPasswordAuth bool          // the token may not be in the password's field
+	configLacks    []string      // members of config.get that came later
+	limited        []string      // methods of which a device may make three calls a minute, all together
+	deviceForCLI   bool          // a cli has no scopes without a device identity
+	noTraces       bool          // it tells no stages of its start
+	noReloadKind   bool          // config.schema.lookup does not say what a change does
+	lateHash       bool          // config.patch misses the base hash only where a file is there
+	oldSchemas     bool          // how faults of a frame are worded
+	pages          bool          // what is no probe is a page, also below and beside them
+	noSidecars     bool          // connects are taken from the first moment on
+	nullExpected   bool          // the shutdown event of a stop has restartExpectedMs: null
+	configExit     int           // of a start that the configuration prevents
+	sharedState    bool          // the state directory has no owner
+	usr1           signalEffect  // of SIGUSR1
+	usr2           signalEffect  // of SIGUSR2
+	lines          []lineRule    // how it says what the newest one says
+	restartSignal  string        // that it says it restarts by
+	portTries      int           // how often it tries a port that is taken, each 500 ms
+	portExit       int           // when it is still taken then
+	taken          string        // how it goes on about that
+	zombieExit     int           // after a restart in process onto an invalid configuration; 0: it stays alive with its port closed
+	doctor         doctorManners // of `doctor --fix`
+	vague          bool          // the validator's words for a fault are "Invalid input"
+	refuse         func(r *run, config snapshot)
 }
 
 type signalEffect int
@@ -101,7 +101,7 @@ func releases() []release {
 			version: "2026.3.13", protocol: 3, data: "-2026.3.13", noCapabilities: true, deviceForAll: true, openSnapshot: true, strictProtocol: true,
 			bareMismatch: true, plainForbidden: true, oldSchemas: true, manyMissing: true, anyOf: true, lateConnect: true, noPasswordAuth: true,
 			configLacks: []string{"includedPaths", "sourceConfig", "runtimeConfig", "configRevisionHash", "appliedConfigHash"}, lateHash: true, pages: true, noSidecars: true, nullExpected: true, configExit: 1, sharedState: true,
-			noTraces: true, noReloadKind: true, portTries: 4, portExit: 1, usr1: restarts, usr2: kills, restartSignal: "SIGUSR1", doctor: leaves, refuse: refuseOldest,
+			noTraces: true, noReloadKind: true, limited: []string{"config.apply", "config.patch"}, portTries: 4, portExit: 1, usr1: restarts, usr2: kills, restartSignal: "SIGUSR1", doctor: leaves, refuse: refuseOldest,
 			lines: append(append(silent("gateway", "loading configuration", "resolving authentication", "starting", "ready"),
 				lineRule{"gateway", "agent model", said("gateway", "agent model: anthropic/claude-opus-4-6")},
 				lineRule{"gateway", "http server listening", said("gateway", "listening on ws://127.0.0.1:{port}, ws://[::1]:{port} (PID {pid})")},
@@ -110,7 +110,7 @@ func releases() []release {
 		},
 		{
 			version: "2026.5.27", protocol: 4, data: "-2026.5.27", noCapabilities: true, strictProtocol: true, plainForbidden: true,
-			startedLine: true, configLacks: []string{"includedPaths", "configRevisionHash", "appliedConfigHash"}, writesPerMinute: 3,
+			startedLine: true, configLacks: []string{"includedPaths", "configRevisionHash", "appliedConfigHash"}, limited: []string{"config.apply", "config.patch", restartRequest},
 			noPasswordAuth: true, deviceForCLI: true, lateHash: true, pages: true, noSidecars: true, nullExpected: true, configExit: 1, sharedState: true, usr1: restarts, usr2: kills,
 			portTries: 20, portExit: 0, taken: " | listen EADDRINUSE: address already in use 127.0.0.1:{port}", zombieExit: 13,
 			restartSignal: "SIGUSR1", doctor: replaces, vague: true, refuse: refuseMiddle,

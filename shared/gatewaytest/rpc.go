@@ -95,7 +95,7 @@ func (s *Server) dispatch(c *conn, call Call) (any, error) {
 	if wait := s.limited(c, call.Method); wait > 0 {
 		return nil, &Error{
 			Code: "UNAVAILABLE", Message: fmt.Sprintf("rate limit exceeded for %s; retry after %ds", call.Method, (wait+time.Second-1)/time.Second), Retryable: true,
-			RetryAfterMs: int(wait.Milliseconds()), Details: map[string]any{"method": call.Method, "limit": fmt.Sprintf("%d per 60s", s.release.writesPerMinute)},
+			RetryAfterMs: int(wait.Milliseconds()), Details: map[string]any{"method": call.Method, "limit": fmt.Sprintf("%d per 60s", writesPerMinute)},
 		}
 	}
 	if (call.Method == "health" || call.Method == "status") && s.suspension(c.g) != "" {
@@ -107,17 +107,18 @@ func (s *Server) dispatch(c *conn, call Call) (any, error) {
 	return m.play(s, c, call)
 }
 
+// writesPerMinute is how often a device may make calls of a release's limited methods.
+const writesPerMinute = 3
+
 // limited says how long a device has to wait that wrote too often; 0 lets it.
 func (s *Server) limited(c *conn, name string) time.Duration {
-	switch name {
-	case restartRequest, "config.set", "config.patch", "config.apply":
-	default:
+	if !slices.Contains(s.release.limited, name) {
 		return 0
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	recent := slices.DeleteFunc(s.writes[c.who], func(at time.Time) bool { return time.Since(at) >= time.Minute })
-	if n := s.release.writesPerMinute; n > 0 && len(recent) >= n {
+	if len(recent) >= writesPerMinute {
 		return time.Minute - time.Since(recent[0])
 	}
 	s.writes[c.who] = append(recent, time.Now())
