@@ -43,6 +43,7 @@ type gateway struct {
 	refused refusals
 
 	launched atomic.Pointer[string] // the newest launch in words
+	asked    asked
 }
 
 func newGateway(h *Host, cfg *config.Gateway) *gateway {

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -22,13 +24,40 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
+// methodShutdown is not OpenClaw's, up to 2026.9.6; the table of behaviours knows gateways that have it (B211).
+const methodShutdown = "shutdown"
+
 // drainPoll is between two looks at work in flight.
 const drainPoll = time.Second
+
+// unknownShutdown is how a gateway says that it has no such call (B212).
+var unknownShutdown = regexp.MustCompile(`(?i)unknown method:\s*shutdown`)
+
+// asked remembers what a gateway answered to the wish to end itself, until another one answers in its place (B212).
+type asked struct {
+	mu   sync.Mutex // guards all below
+	peer string
+	err  error
+}
+
+// answer is the remembered one of a peer.
+func (a *asked) answer(peer string) (error, bool) { //nolint:staticcheck // the error is the value
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err, peer != "" && a.peer == peer
+}
+
+func (a *asked) keep(peer string, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.peer, a.err = peer, err
+}
 
 // manners is what a gateway can be asked politely, by what it says that it knows. A signal is sent only to a release that is known to
 // handle it: the one that restarts a gateway in its process kills another release, and opens a debugger in a third.
 type manners struct {
-	log hclog.Logger
+	log   hclog.Logger
+	asked *asked
 	// answers reports whether the process of that launch is itself the gateway that the session is with; the error says why not.
 	answers func(context.Context, lifecycle.LaunchID) error
 	// signal sends a signal by its name to the process of that launch, once its identity is checked.
@@ -37,7 +66,7 @@ type manners struct {
 
 func newManners(g *gateway) manners {
 	return manners{
-		log: g.log,
+		log: g.log, asked: &g.asked,
 		answers: func(ctx context.Context, launch lifecycle.LaunchID) error {
 			return answers(ctx, g.cfg, g.engine.Snapshot().State, launch, held)
 		},
@@ -114,6 +143,38 @@ func held(ctx context.Context, port int) ([]int, error) {
 		pids = append(pids, h.PID)
 	}
 	return pids, err
+}
+
+// Shutdown asks a gateway that is not ours to end itself. What it answers is remembered, so that a gateway without the call is not asked
+// again.
+func (m manners) Shutdown(ctx context.Context, s engine.Session) error {
+	st := s.Stats()
+	peer := cmp.Or(st.BootID, st.ConnID)
+	if err, known := m.asked.answer(peer); known {
+		m.log.Info("the gateway is not asked again to shut down", "answered", cmp.Or(errorText(err), "that it does"))
+		return err
+	}
+	_, err := s.Call(ctx, methodShutdown, nil)
+	switch {
+	case err == nil, errors.Is(err, engine.ErrNotConnected): // it goes, or has gone
+		m.asked.keep(peer, nil)
+		return nil
+	case unknownShutdown.MatchString(err.Error()):
+		err = fault.New(fault.Unsupported, "the gateway runs on: it knows no call to shut down").
+			WithHint("end it where it was started; `gatehost stop` without --external lets go of it")
+		m.asked.keep(peer, err)
+		return err
+	default:
+		m.log.Warn("the gateway was asked to shut down and did not agree", "error", err)
+		return fmt.Errorf("cannot shut down the gateway: %w", err)
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // suspension is the answer to suspend.prepare: ready, draining (the gateway takes no more work and lets what there is end), or busy.
