@@ -289,9 +289,10 @@ func invalid(gw plugin.GatewayFacts, v verdict) doctor.Finding {
 	return f
 }
 
-// maybeKeys reports whether 2026.5.27 may mean unknown keys: there the validator says no more than "Invalid input", about the root or a
-// section of it, where later and earlier releases name the keys. Its doctor drops them, and changes nothing where it can't help
-// (docs/compatibility.md). Deeper down the same words are said of a wrong value, which nobody mends.
+// maybeKeys reports whether a release whose issues are vague (2026.5.27; internal/release has the table) may mean unknown keys: there the
+// validator says no more than "Invalid input", about the root or a section of it, where later and earlier releases name the keys. Its
+// doctor drops them, and changes nothing where it can't help (docs/compatibility.md). Deeper down the same words are said of a wrong
+// value, which nobody mends.
 func maybeKeys(path, message string) bool {
 	return fold(strings.TrimSpace(message)) == "invalid input" && !strings.Contains(path, ".")
 }
