@@ -136,8 +136,12 @@ vet:
 arch: ## hold the arrows of docs/architecture.md
 	go test -count=1 ./internal/archtest
 
+.PHONY: behaviour
+behaviour: ## hold docs/behaviour.md: each row of the table is answered by tests that exist
+	go test -count=1 ./internal/behaviour
+
 .PHONY: lint
-lint: golangci vet arch proto-check cross ## everything that reads the source
+lint: golangci vet arch behaviour proto-check cross ## everything that reads the source
 
 .PHONY: golangci
 golangci: tools

@@ -112,6 +112,7 @@ func rules() []rule {
 		{from: "internal/testreal", reason: "it finds an installation"},
 		{from: "internal/archtest", reason: "it reads the others"},
 		{from: "test/...", may: []string{own, "internal/testreal", "internal/frame", "internal/release", "shared/gatewaytest"}, mods: []string{anything}, reason: "black box: no imports of host"},
+		{from: "internal/behaviour", reason: "it reads the others"},
 	}
 }
 

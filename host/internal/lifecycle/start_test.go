@@ -412,3 +412,24 @@ func TestLaunchWithoutAnAnswerIsBounded(t *testing.T) {
 		})
 	}
 }
+
+// TestStopClosesTheSessionBeforeTheProcessIsEnded is B130, B156 and B213: who waits for an answer is told at once, not when the process has gone.
+func TestStopClosesTheSessionBeforeTheProcessIsEnded(t *testing.T) {
+	d := running(t)
+	session := d.s.Session
+	d.feed(lc.StopRequested{Command: 2})
+	closed, ended := -1, -1
+	for i, e := range d.out {
+		switch e := e.(type) {
+		case lc.CloseSession:
+			if e.Session == session {
+				closed = i
+			}
+		case lc.Terminate:
+			ended = i
+		}
+	}
+	if closed < 0 || ended < 0 || closed > ended || has[lc.Reply](d) {
+		t.Errorf("effects %v", d.out)
+	}
+}

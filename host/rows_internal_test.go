@@ -1,0 +1,60 @@
+package host
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+// TestStateIsToldOnlyWhenItChanges is B006, B007 and B017: a step that changes nothing that can be seen is no event; a change is one, has a
+// number, and is logged at debug.
+func TestStateIsToldOnlyWhenItChanges(t *testing.T) {
+	var log bytes.Buffer
+	h := &Host{hub: events.NewHub(events.Options{})}
+	defer h.hub.Close()
+	g := &gateway{name: "main", cfg: &config.Gateway{Name: "main", Port: 1}, host: h, log: hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Debug})}
+	o := newObserver(g)
+	step := func(before, after lifecycle.State) {
+		o.Stepped(engine.Change{Before: before, After: after, At: time.Now()})
+	}
+	stopped, start := lifecycle.State{Phase: lifecycle.PhaseStopped}, lifecycle.State{Phase: lifecycle.PhaseRecovering, Flow: lifecycle.FlowStart}
+	step(stopped, stopped)
+	step(stopped, start)
+	step(start, start)
+	var told []events.Event
+	sub := h.hub.Subscribe(0)
+	for e, ok := sub.TryNext(); ok; e, ok = sub.TryNext() {
+		told = append(told, e)
+	}
+	if len(told) != 1 || told[0].Type != events.GatewayState || told[0].Cursor == 0 || told[0].Data.(control.StateData).From != "stopped" {
+		t.Errorf("told %+v", told)
+	}
+	if text := log.String(); strings.Count(text, "state changed") != 1 || !strings.Contains(text, "[DEBUG]") || !strings.Contains(text, "from=stopped to=starting") {
+		t.Errorf("logged %s", text)
+	}
+}
+
+// TestUptimeIsCountedWhenItIsRead is B008 and B009: since the process began, or since the host attached, in milliseconds.
+func TestUptimeIsCountedWhenItIsRead(t *testing.T) {
+	began := time.Now().Add(-time.Hour)
+	owned := lifecycle.State{Phase: lifecycle.PhaseRunning, Launch: "A", Process: lifecycle.Process{PID: 7, StartedAt: began}, ConnectedAt: time.Now()}
+	if got := uptimeFrom(owned); !got.Equal(began) {
+		t.Errorf("since %v, want the process's begin", got)
+	}
+	attached := lifecycle.State{Phase: lifecycle.PhaseRunning, Attached: true, RunningSince: began}
+	if got := uptimeFrom(attached); !got.Equal(began) {
+		t.Errorf("attached since %v", got)
+	}
+	if ms := control.Ms(time.Since(began)); *ms < 3_600_000 || *ms > 3_700_000 {
+		t.Errorf("an hour is %d ms", *ms)
+	}
+}
