@@ -23,6 +23,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/store"
 	"github.com/gatehost/gatehost/internal/version"
 	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/fault"
 )
 
 // Config is a loaded configuration.
@@ -315,6 +316,28 @@ func (h *Host) device() *session.Device {
 // pluginState is told of every change of a plugin.
 func (h *Host) pluginState(s pluginhost.State) {
 	h.hub.Publish(events.Event{Plugin: s.Name, Type: events.PluginState, Data: pluginData(s)})
+	if s.State == pluginhost.Running {
+		for _, g := range h.gateways {
+			if g.cfg.Launcher == s.Name && launcherFailed(g.engine.Snapshot().State) {
+				go g.again()
+			}
+		}
+	}
+}
+
+// launcherFailed: the gateway is wanted and in error for no other reason than that its launcher could not be asked.
+func launcherFailed(s lifecycle.State) bool {
+	return s.Phase == lifecycle.PhaseError && s.Up && s.Err != nil &&
+		slices.Contains([]string{string(fault.PluginDown), string(fault.PluginGone)}, s.Err.Code)
+}
+
+// again starts a gateway whose launcher is back, as an operator would, instead of letting it wait for its next slow attempt.
+func (g *gateway) again() {
+	g.watch.command(control.CommandData{Action: string(control.ActionStart), By: "host", Reason: "its launcher is back"})
+	o, err := g.engine.Start(context.Background()) // it ends with the engine
+	if err != nil || o.Kind == lifecycle.OutcomeFailed {
+		g.log.Error("gateway did not start after its launcher came back", "outcome", o.Kind, "error", errorOf(o, err))
+	}
 }
 
 // peerIsPlugin reports whether a process is one of our plugins, for the control socket.

@@ -237,6 +237,36 @@ func TestPluginRestartThatFailsIsToldAndChangesNothing(t *testing.T) {
 	s.shutdown()
 }
 
+// TestGatewayGoesOnWhenItsLauncherIsBack: a restart that fell into an outage of the launcher does not wait for the next slow attempt.
+func TestGatewayGoesOnWhenItsLauncherIsBack(t *testing.T) {
+	s := newSite(t, emulator(""))
+	path := filepath.Join(s.dir, "launcher")
+	link(t, filepath.Join(bin, "plugins", "launcher-utility"), path)
+	s.writeConfig(strings.Replace(s.config(), `path = "launcher-utility"`, fmt.Sprintf("path = %q\nconfig = {shim = %q}", path, filepath.Join(bin, "gatehost-shim")), 1))
+	s.run()
+	before := s.awaitState("running")
+	if err := os.Remove(path); err != nil { // nobody can start it any more
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pluginOf(t, s, "utility").PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if _, errOut, code := s.cli("restart", "main"); code == 0 {
+		t.Errorf("a restart without a launcher: %s", errOut)
+	}
+	if broken := s.awaitState("error"); broken.Error == nil || broken.Error.Code != "plugin_down" {
+		t.Errorf("error %+v", broken.Error)
+	}
+	if err := syscall.Kill(before.PID, 0); err != nil {
+		t.Errorf("the process was ended by nobody, and is gone: %v", err)
+	}
+	link(t, filepath.Join(bin, "plugins", "launcher-utility"), path)
+	s.must("plugin", "restart", "utility")
+	s.awaitState("running")
+	s.must("stop", "main")
+	s.shutdown()
+}
+
 // link puts a program at a path, in the place of what is there.
 func link(t *testing.T, from, to string) {
 	t.Helper()
