@@ -99,13 +99,13 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 	}
 	g.log.Info("command", "action", cmd.Action, "reason", cmd.Reason)
 	g.watch.command(control.CommandData{Action: string(cmd.Action), Reason: cmd.Reason, Now: cmd.Now})
-	began := time.Now()
+	began, before := time.Now(), g.engine.Snapshot().State.Process.PID
 	var got lifecycle.Outcome
 	switch cmd.Action {
 	case control.ActionStart:
 		got, err = g.engine.Start(ctx)
 	case control.ActionStop:
-		got, err = g.engine.Stop(ctx, engine.How{Now: cmd.Now, Drain: cmd.Drain})
+		got, err = g.engine.Stop(ctx, engine.How{Now: cmd.Now, Drain: cmd.Drain, External: cmd.External})
 	case control.ActionRestart:
 		got, err = g.engine.Restart(ctx, delayOf(cmd, g.cfg.Restart.Debounce))
 	case control.ActionReload:
@@ -121,6 +121,7 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 		a.h.metrics.Restart(name, "command", metrics.Suppressed) // another one does what it asked for
 	}
 	st := g.status()
+	g.log.Info("command ended", "action", cmd.Action, "outcome", got.Kind, "pid_before", before, "pid_after", st.PID, "took", time.Since(began)) // B238
 	return control.Outcome{
 		Outcome: string(got.Kind), Error: failure(got.Problem), TookMs: time.Since(began).Milliseconds(), Gateway: &st,
 	}, nil
@@ -173,7 +174,7 @@ func (g *gateway) call(ctx context.Context, req control.RPCRequest) (json.RawMes
 	}
 	s, ok := g.engine.Session()
 	if !ok {
-		return nil, notConnected(g)
+		return nil, notConnected(g, engine.ErrNotConnected)
 	}
 	got, err := s.Call(ctx, req.Method, req.Params)
 	switch refusal, refused := errors.AsType[*frame.Error](err); {
@@ -186,7 +187,7 @@ func (g *gateway) call(ctx context.Context, req control.RPCRequest) (json.RawMes
 		}
 		return nil, out
 	case errors.Is(err, engine.ErrNotConnected):
-		return nil, notConnected(g)
+		return nil, notConnected(g, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, fault.Wrap(fault.DeadlineExceeded, err.Error(), context.DeadlineExceeded)
 	default:
@@ -194,8 +195,8 @@ func (g *gateway) call(ctx context.Context, req control.RPCRequest) (json.RawMes
 	}
 }
 
-func notConnected(g *gateway) error {
-	f := fault.New(fault.Unavailable, engine.ErrNotConnected.Error()+": "+g.name+" is "+string(g.engine.Snapshot().State.Public()))
+func notConnected(g *gateway, err error) error {
+	f := fault.New(fault.Unavailable, err.Error()+": "+g.name+" is "+string(g.engine.Snapshot().State.Public()))
 	f.Retryable = true
 	return f.WithHint("run `gatehost status " + g.name + "`")
 }

@@ -43,6 +43,7 @@ type gateway struct {
 	refused refusals
 
 	launched atomic.Pointer[string] // the newest launch in words
+	asked    asked
 }
 
 func newGateway(h *Host, cfg *config.Gateway) *gateway {
@@ -95,7 +96,7 @@ func (g *gateway) build() (profile.Result, error) {
 	return profile.Build(profile.Launch{
 		Profile: l.Profile, Command: l.Command, Args: l.Args, Port: g.cfg.Port, Token: token, Cwd: l.Cwd, Env: l.Env,
 		EnvFile: l.EnvFile, ClearEnv: l.ClearEnv, PathPrepend: l.PathPrepend, SkipChannels: l.SkipChannels,
-		Proxies:  profile.Proxies{Base: l.Proxy, HTTP: l.HTTPProxy, HTTPS: l.HTTPSProxy, All: l.AllProxy, No: l.NoProxy},
+		Proxy: l.Proxy, Proxies: profile.Proxies{HTTP: l.HTTPProxy, HTTPS: l.HTTPSProxy, All: l.AllProxy, No: l.NoProxy},
 		StateDir: l.StateDir, ConfigPath: l.ConfigPath, User: l.User, Home: home, Inherited: os.Environ(),
 		Foreign: g.host.tokensOfOthers(g),
 	})

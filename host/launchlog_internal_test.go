@@ -19,7 +19,7 @@ func TestLaunchIsLoggedWithoutItsSecrets(t *testing.T) { // B073, B082, B089
 	}
 	r, err := profile.Build(profile.Launch{
 		Profile: cfg.Profile, Command: cfg.Command, Args: cfg.Args, Port: 4711, Token: token, Cwd: "/srv", PathPrepend: cfg.PathPrepend,
-		Proxies: profile.Proxies{Base: "user:" + password + "@proxy:3128", HTTPS: "other:1"}, SkipChannels: true,
+		Proxy: "user:" + password + "@proxy:3128", Proxies: profile.Proxies{HTTPS: "other:1"}, SkipChannels: true,
 	})
 	if err != nil {
 		t.Fatal(err)

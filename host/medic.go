@@ -40,13 +40,22 @@ func (m *medic) exec(ctx context.Context, argv []string, timeout time.Duration, 
 	spec := r.Process
 	spec.Argv = argv
 	redactor := redactorOf(r)
-	return m.g.host.plugins.Launcher(m.g.cfg.Launcher).Exec(ctx, launcher.ExecRequest{
+	res, err := m.g.host.plugins.Launcher(m.g.cfg.Launcher).Exec(ctx, launcher.ExecRequest{
 		Gateway: m.g.factsOf(r), Process: spec, Timeout: timeout,
 	}, func(l plugin.Line) error {
 		l.Text = redactor.Text(l.Text)
 		onLine(l)
 		return nil
 	})
+	m.cut(argv, res)
+	return res, err
+}
+
+// cut says that a command printed more than was kept of it.
+func (m *medic) cut(argv []string, res launcher.ExecResult) {
+	if res.DroppedBytes > 0 {
+		m.g.log.Warn("the output of a command was cut: it printed too much", "command", argv[0], "dropped_bytes", res.DroppedBytes)
+	}
 }
 
 func (m *medic) hands() (*repair.Executor, error) {

@@ -123,7 +123,10 @@ func (o *openSession) Call(ctx context.Context, method string, params json.RawMe
 	began, number := time.Now(), o.g.health.Session()
 	got, err := o.s.Call(ctx, method, params)
 	o.g.called(number, method, time.Since(began), err)
-	if errors.Is(err, session.ErrNotConnected) {
+	switch {
+	case errors.Is(err, session.ErrServiceRestart):
+		return nil, fmt.Errorf("%w: %w", engine.ErrNotConnected, err)
+	case errors.Is(err, session.ErrNotConnected):
 		return nil, engine.ErrNotConnected
 	}
 	return got, err
@@ -132,7 +135,7 @@ func (o *openSession) Call(ctx context.Context, method string, params json.RawMe
 func (o *openSession) Stats() engine.SessionStats {
 	h, st := o.s.Hello(), o.s.Stats()
 	return engine.SessionStats{
-		Protocol: h.Protocol, ConnID: h.ConnID, Scopes: h.Scopes, Methods: h.Methods, LastFrameAt: st.LastFrameAt, RTT: st.RTT,
+		Protocol: h.Protocol, ConnID: h.ConnID, BootID: h.BootID, Scopes: h.Scopes, Methods: h.Methods, LastFrameAt: st.LastFrameAt, RTT: st.RTT,
 		MissedPongs: st.MissedPongs, Unanswered: st.Unanswered, MissedTicks: st.MissedTicks, BadFrames: st.BadFrames,
 		LateAnswers: st.UnexpectedIDs, FramesIn: st.FramesIn, FramesOut: st.FramesOut, LastMissAt: st.LastMissAt,
 	}

@@ -145,7 +145,7 @@ func (g *gateway) line(launch string, c output.Classified) {
 	if c.Symptom == plugin.SymptomTokenMismatch {
 		g.refused.take(launch, c.Time)
 	}
-	if !c.Hidden && c.Level >= classifier.LevelWarn {
+	if !c.Hidden && (c.Level >= classifier.LevelWarn || c.Stream == plugin.Stderr) { // B298; what a gateway tells of its work is in the journal
 		g.log.Log(hclogLevel(c.Level), "[Gateway "+c.Stream.String()+"] "+c.Shown, "rule", c.RuleID)
 	}
 }
@@ -160,10 +160,16 @@ func (g *gateway) gap(launch string, gap output.Gap) {
 }
 
 func hclogLevel(l classifier.Level) hclog.Level {
-	if l == classifier.LevelError {
+	switch l {
+	case classifier.LevelError:
 		return hclog.Error
+	case classifier.LevelInfo:
+		return hclog.Info
+	case classifier.LevelDebug, classifier.LevelDrop:
+		return hclog.Debug
+	default:
+		return hclog.Warn
 	}
-	return hclog.Warn
 }
 
 // outputLine is the data of a gateway.output event; it is encoded only when somebody reads it.

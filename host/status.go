@@ -91,10 +91,28 @@ func (g *gateway) status() control.Gateway {
 			out.Session.RTTMs = control.Ms(st.RTT)
 		}
 	}
+	out.Liveness = livenessOf(s, g.cfg.Liveness.Silence)
 	if w := snap.Waterfall; !w.StartedAt.IsZero() {
 		out.LastStart = g.startOf(w, s)
 	}
 	out.Reconnect, out.Health = g.tries.status(), g.healthStatus(s)
+	return out
+}
+
+func livenessOf(s lifecycle.State, silence time.Duration) *control.Liveness {
+	if s.LastAlive.IsZero() {
+		return nil
+	}
+	out := &control.Liveness{LastAliveAt: control.At(s.LastAlive)}
+	if s.Session != 0 {
+		out.DeadlineAt = control.At(s.LastAlive.Add(silence))
+	}
+	if v := s.LastVerify; v != nil {
+		out.VerifiedAt, out.Result = control.At(v.At), "alive"
+		if !v.Alive {
+			out.Result = string(v.Why)
+		}
+	}
 	return out
 }
 
@@ -167,7 +185,10 @@ func conditionOf(c lifecycle.Condition) control.Condition {
 }
 
 func exitOf(x *lifecycle.Exit, tail []string) control.Exit {
-	out := control.Exit{Signal: x.Signal, At: control.At(x.At), Tail: tail}
+	out := control.Exit{Signal: x.Signal, At: control.At(x.At), Core: x.Core, Tail: tail}
+	if x.Lasted > 0 {
+		out.LastedMs = control.Ms(x.Lasted)
+	}
 	if x.Known && x.Signal == "" {
 		out.Code = &x.Code
 	}

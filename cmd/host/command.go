@@ -24,6 +24,7 @@ type command struct {
 	json    bool
 	now     bool
 	drain   bool
+	extern  bool
 
 	debounce bool
 	delay    time.Duration
@@ -102,7 +103,7 @@ func (c *command) one(ctx context.Context, client *control.Client, name string) 
 		talk.Go(func() { c.app.narrate(talking, client, name) })
 	}
 	out, err := client.Do(ctx, name, c.action, control.Options{
-		Reason: c.reason, Wait: c.timeout, NoWait: c.noWait, Now: c.now, Drain: c.drain, Debounce: c.debounce, Delay: c.delay,
+		Reason: c.reason, Wait: c.timeout, NoWait: c.noWait, Now: c.now, Drain: c.drain, External: c.extern, Debounce: c.debounce, Delay: c.delay,
 	})
 	quiet()
 	talk.Wait()

@@ -155,12 +155,18 @@ func data[T any](e control.Event) T {
 }
 
 func exitText(x *control.Exit) string {
+	text := "ended unseen"
 	switch {
 	case x.Signal != "":
-		return "killed by " + x.Signal
+		text = "killed by " + x.Signal
 	case x.Code != nil:
-		return fmt.Sprintf("exit code %d", *x.Code)
-	default:
-		return "ended unseen"
+		text = fmt.Sprintf("exit code %d", *x.Code)
 	}
+	if x.Core {
+		text += " (core dumped)"
+	}
+	if x.LastedMs != nil {
+		text += " after " + elapsedMs(x.LastedMs)
+	}
+	return text
 }

@@ -23,6 +23,7 @@ const (
 	CodeRuntimeFatal       = "runtime-fatal"
 	CodeChannelsSuppressed = "channels-suppressed"
 	CodeTokenMissing       = "token-missing"
+	CodeRefused            = "refused" // exit code 78, and neither words nor the validator say why
 )
 
 const (
@@ -84,7 +85,12 @@ func concernsConfig(i *doctor.Incident) bool {
 	if slices.Contains(i.Symptoms, plugin.SymptomConfigInvalid) || slices.Contains(i.Symptoms, plugin.SymptomZombie) {
 		return true
 	}
-	return i.Exit != nil && i.Exit.Known && i.Exit.Code == 78
+	return exited78(i)
+}
+
+// exited78 is sysexits' EX_CONFIG, which OpenClaw means in many ways.
+func exited78(i *doctor.Incident) bool {
+	return i != nil && i.Exit != nil && i.Exit.Known && i.Exit.Code == 78
 }
 
 // fromWords are troubles that the gateway names so clearly that nothing has to be asked. None is repairable.
@@ -202,7 +208,8 @@ type verdict struct {
 // judgeConfig decides from the validator's answer, and from the gateway's words where it has none: releases before 2026.9 may not
 // know --json.
 func judgeConfig(req doctor.DiagnoseRequest, validate, file doctor.Evidence) []doctor.Finding {
-	said := req.Incident != nil && slices.Contains(req.Incident.Symptoms, plugin.SymptomConfigInvalid)
+	said := req.Incident != nil && (slices.Contains(req.Incident.Symptoms, plugin.SymptomConfigInvalid) ||
+		len(quote(req.Incident.Lines, plugin.SymptomConfigInvalid)) > 0) // where no classifier was there to see it
 	v, readable := parseVerdict(validate.Stdout)
 	switch {
 	case !readable && said: // its own words have to do
@@ -212,13 +219,19 @@ func judgeConfig(req doctor.DiagnoseRequest, validate, file doctor.Evidence) []d
 			Text: "the gateway refuses its configuration", Hint: "run `openclaw doctor` to see what is wrong with it",
 			Evidence: quote(req.Incident.Lines, plugin.SymptomConfigInvalid),
 		}}
+	case (!readable || *v.Valid) && !said && exited78(req.Incident):
+		return []doctor.Finding{{ // the same start would end the same way (B194)
+			Code: CodeRefused, Severity: plugin.SeverityError, Fatal: true,
+			Text: "the gateway refuses to start (exit code 78) and does not say why; its configuration is not known to be broken",
+			Hint: "look at its output with `gatehost logs`; when the cause is gone, run `gatehost start`",
+		}}
 	case !readable, *v.Valid:
 		return nil // never repair what is not broken
 	case file.Available && !file.Exists && !said:
 		return nil // the validator calls a missing file invalid, the gateway starts without one
 	}
 	f := invalid(req.Gateway, v)
-	if !said && (req.Incident == nil || req.Incident.Exit == nil || req.Incident.Exit.Code != 78) {
+	if !said && !exited78(req.Incident) {
 		// The validator also refuses what the gateway mends by itself when it starts (gateway-facts §5: legacy keys).
 		f.Severity, f.Fatal = plugin.SeverityWarning, false
 	}

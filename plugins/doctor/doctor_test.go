@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	openclawdoctor "github.com/gatehost/gatehost/plugins/doctor"
 	"github.com/gatehost/gatehost/shared/doctor"
@@ -92,14 +93,28 @@ func TestTroublesAreToldApart(t *testing.T) {
 	}
 }
 
+// TestExit78WithoutWordsIsAskedAboutAndNotRepairedBlindly is B194: it is diagnosed first, and what stays unknown is not tried again.
 func TestExit78WithoutWordsIsAskedAboutAndNotRepairedBlindly(t *testing.T) {
-	d, asked := diagnose(t, &doctor.Incident{Exit: &plugin.Exit{Code: 78, Known: true}}, valid, true)
-	if !asked || len(d.Findings) != 0 {
-		t.Errorf("asked = %v, findings = %+v", asked, d.Findings)
+	for _, answer := range []string{valid, ""} {
+		d, asked := diagnose(t, &doctor.Incident{Exit: &plugin.Exit{Code: 78, Known: true}}, answer, true)
+		if !asked || len(d.Findings) != 1 {
+			t.Fatalf("asked = %v, findings = %+v", asked, d.Findings)
+		}
+		if f := d.Findings[0]; f.Code != openclawdoctor.CodeRefused || f.Repairable || !f.Fatal || f.OtherOwner || f.Hint == "" {
+			t.Errorf("finding = %+v", f)
+		}
 	}
-	d, _ = diagnose(t, &doctor.Incident{Exit: &plugin.Exit{Code: 78, Known: true}}, "", true)
-	if len(d.Findings) != 0 {
-		t.Errorf("without a readable answer: %+v", d.Findings)
+	d, _ := diagnose(t, &doctor.Incident{Exit: &plugin.Exit{Code: 78, Known: true}}, unknownKeys, true)
+	if len(d.Findings) != 1 || d.Findings[0].Code != openclawdoctor.CodeConfigInvalid || !d.Findings[0].Repairable {
+		t.Errorf("what its validator finds: %+v", d.Findings)
+	}
+	d, _ = diagnose(t, &doctor.Incident{Exit: &plugin.Exit{Code: 1, Known: true}}, valid, true)
+	if len(d.Findings) != 0 { // T012: ordinary exits are not this
+		t.Errorf("exit code 1: %+v", d.Findings)
+	}
+	unseen := &doctor.Incident{Exit: &plugin.Exit{Code: 78, Known: true}, Lines: captured(t, "bad-config-unknown-key")} // no classifier was there
+	if d, _ = diagnose(t, unseen, valid, true); len(d.Findings) != 0 {
+		t.Errorf("mended meanwhile: %+v", d.Findings)
 	}
 }
 
@@ -117,6 +132,9 @@ func TestPlanRunsTheVendorsDoctorInTheGatewaysContext(t *testing.T) {
 	}
 	if got := strings.Join(plan.Steps[0].Exec.Argv, " "); got != "node openclaw.mjs doctor --fix --yes --non-interactive" {
 		t.Errorf("argv = %s", got)
+	}
+	if plan.Steps[0].Exec.Timeout != 120*time.Second { // B313
+		t.Errorf("timeout = %v", plan.Steps[0].Exec.Timeout)
 	}
 	if !slices.Equal(plan.Touches, []string{"/s/openclaw.json"}) {
 		t.Errorf("touches = %v", plan.Touches)

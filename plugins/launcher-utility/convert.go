@@ -87,7 +87,7 @@ func exit(e *shim.Exit) plugin.Exit {
 	if e == nil || e.At.IsZero() {
 		return plugin.Exit{At: time.Now()}
 	}
-	return plugin.Exit{Code: e.Code, Signal: e.Signal, At: e.At, Durable: e.Durable, Known: true}
+	return plugin.Exit{Code: e.Code, Signal: e.Signal, At: e.At, Durable: e.Durable, Known: true, Core: e.Core}
 }
 
 func line(l shim.Line) plugin.Line {

@@ -108,6 +108,8 @@ type Options struct {
 	NoWait bool
 	Now    bool // stop only
 	Drain  bool // stop only
+	// External is for stop, see Command.
+	External bool
 	// Debounce and Delay are for restart and reload, see Command.
 	Debounce bool
 	Delay    time.Duration
@@ -135,7 +137,7 @@ func (c *Client) Reload(ctx context.Context, name string, o Options) (Outcome, e
 
 // Do gives any command and waits for its outcome. Cancelling ctx ends the wait, not the operation.
 func (c *Client) Do(ctx context.Context, name string, a Action, o Options) (Outcome, error) {
-	cmd := Command{Reason: o.Reason, Now: o.Now, Drain: o.Drain, Debounce: o.Debounce, DelayMs: o.Delay.Milliseconds()}
+	cmd := Command{Reason: o.Reason, Now: o.Now, Drain: o.Drain, External: o.External, Debounce: o.Debounce, DelayMs: o.Delay.Milliseconds()}
 	switch {
 	case o.NoWait:
 		cmd.WaitMs = new(int64)

@@ -25,6 +25,8 @@ type Command struct {
 	WaitMs *int64 `json:"waitMs,omitempty"`
 	Now    bool   `json:"now,omitempty"`   // stop: without the grace
 	Drain  bool   `json:"drain,omitempty"` // stop: let work in flight end first
+	// External, of stop: a gateway that somebody else started is asked to shut down; without it, it is only let go.
+	External bool `json:"external,omitempty"`
 	// Debounce, of restart and reload: wait for further wishes of the kind as long as the gateway's configuration says, or DelayMs;
 	// such a wish never starts a gateway that is stopped.
 	Debounce bool  `json:"debounce,omitempty"`

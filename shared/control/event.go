@@ -41,6 +41,8 @@ const (
 	EventHostCondition         = "host.condition" // ConditionData
 	// EventDropped is made by the client when the host says that events were lost to this reader: DroppedData.
 	EventDropped = "dropped"
+	// EventStatus is the first event of a reader that asked for it: Status.
+	EventStatus = "status"
 )
 
 // StateData is one step of a gateway: its state, its phase, or both have changed.

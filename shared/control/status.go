@@ -52,6 +52,7 @@ type Gateway struct {
 	Error             *Failure       `json:"error"`
 	LastExit          *Exit          `json:"lastExit"`
 	Session           *Session       `json:"session"`
+	Liveness          *Liveness      `json:"liveness,omitempty"` // absent before the first session
 	LastStart         *Start         `json:"lastStart,omitempty"`
 	Reconnect         *Reconnect     `json:"reconnect,omitempty"` // absent before there was any
 	Health            *GatewayHealth `json:"health,omitempty"`
@@ -94,12 +95,24 @@ type Failure struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
+// Liveness is what is known about a gateway's being alive.
+type Liveness struct {
+	LastAliveAt Time `json:"lastAliveAt,omitzero"` // whatever came from it
+	// DeadlineAt is when a gateway that goes on to be silent is asked; absent while there is no session.
+	DeadlineAt Time `json:"deadlineAt,omitzero"`
+	// Of the last such question; absent: there was none.
+	VerifiedAt Time   `json:"verifiedAt,omitzero"`
+	Result     string `json:"result,omitempty"` // alive, or why not: deadline-probe-timeout, deadline-probe-failed
+}
+
 // Exit is how a process ended; Code is nil when it was killed by Signal or nobody saw it.
 type Exit struct {
-	Code   *int     `json:"code,omitempty"`
-	Signal string   `json:"signal,omitempty"`
-	At     Time     `json:"at,omitzero"`
-	Tail   []string `json:"tail"`
+	Code     *int     `json:"code,omitempty"`
+	Signal   string   `json:"signal,omitempty"`
+	At       Time     `json:"at,omitzero"`
+	Core     bool     `json:"core,omitempty"`     // the kernel wrote a core file
+	LastedMs *int64   `json:"lastedMs,omitempty"` // since the process began
+	Tail     []string `json:"tail"`
 }
 
 // Session is the open WebSocket session.

@@ -23,6 +23,8 @@ type EventsQuery struct {
 	FromStart bool
 	// Since begins with a moment, as far back as the host has written it down.
 	Since time.Time
+	// Status begins with an event that tells how things stand; not after a lost connection.
+	Status bool
 	// Once ends after what is kept instead of waiting for more.
 	Once bool
 	// Reconnect is how long a host that went away is waited for, each time; 0: not at all.
@@ -91,6 +93,9 @@ func (r *eventReader) retryable(err error) bool {
 
 func (r *eventReader) open(ctx context.Context) (*http.Response, error) {
 	v := url.Values{}
+	if r.query.Status {
+		v.Set("status", "1")
+	}
 	if r.query.Gateway != "" {
 		v.Set("gateway", r.query.Gateway)
 	}

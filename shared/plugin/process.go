@@ -44,6 +44,7 @@ type Exit struct {
 	At      time.Time
 	Durable bool // known to be on disk
 	Known   bool // false: it is gone but nobody saw how
+	Core    bool // the kernel wrote a core file
 }
 
 // String says it for people: "exit code 78", "killed by SIGKILL", "ended unseen".

@@ -73,6 +73,12 @@ func TestGatewayThatIsNotOursIsAttachedAndNeverSignalled(t *testing.T) {
 	if _, errOut, code := s.cli("restart", "main"); code != 1 || !strings.Contains(errOut, "somebody else") {
 		t.Errorf("restart: exit %d\n%s", code, errOut)
 	}
+	if _, errOut, code := s.cli("stop", "main", "--external"); code != 1 || !strings.Contains(errOut, "knows no call to shut down") {
+		t.Errorf("stop --external of a release without that call: exit %d\n%s", code, errOut)
+	}
+	if got := s.awaitState("running"); got.Owner != "attached" {
+		t.Errorf("after the refusal: %+v", got)
+	}
 	s.must("stop", "main")
 	s.shutdown()
 	if err := syscall.Kill(gw.Process.Pid, 0); err != nil {

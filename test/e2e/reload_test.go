@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,7 @@ func TestHooksRunBeforeALaunchAndARequiredOneDecides(t *testing.T) {
 	config := func(second string) string {
 		hooks := `hooks = [
   {command = ["sh", "-c", "echo first >> ` + trace + `"]},
+  {command = ["sh", "-c", "echo slow >> ` + trace + `"], inputs = ["` + s.configPath() + `"]},
   {command = ["sh", "-c", "echo optional >> ` + trace + `; exit 3"]},
   {command = ["sh", "-c", "` + second + `"], required = true},
 ]
@@ -50,8 +52,18 @@ func TestHooksRunBeforeALaunchAndARequiredOneDecides(t *testing.T) {
 	s.writeConfig(config("test -n \\\"$OPENCLAW_STATE_DIR\\\" && echo second >> " + trace))
 	s.run()
 	s.awaitState("running")
-	if got, _ := os.ReadFile(trace); string(got) != "first\noptional\nsecond\n" {
+	if got, _ := os.ReadFile(trace); string(got) != "first\nslow\noptional\nsecond\n" {
 		t.Errorf("hooks left %q", got)
+	}
+	before := s.awaitState("running")
+	s.must("restart", "main") // its inputs are as they were (B330)
+	after := s.awaitState("running")
+	s.eventually("the log tells of the restart", func() (bool, string) { // B238
+		want := fmt.Sprintf("command ended: action=restart outcome=applied pid_before=%d pid_after=%d", before.PID, after.PID)
+		return strings.Contains(s.stderr.String(), want), s.stderr.String()
+	})
+	if got, _ := os.ReadFile(trace); string(got) != "first\nslow\noptional\nsecond\nfirst\noptional\nsecond\n" {
+		t.Errorf("after a restart hooks have left %q", got)
 	}
 	s.must("stop", "main")
 	s.killHost()

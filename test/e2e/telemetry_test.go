@@ -274,12 +274,16 @@ hooks = [{command = ["sh", "-c", "echo ran >> ` + trace + `"], inputs = ["input"
 `
 	s.writeConfig(strings.Replace(s.config(), "[gateways.main.launch.env]\n", launch+"[gateways.main.launch.env]\n", 1))
 	s.run()
-	s.awaitState("running")
+	got := s.awaitState("running")
 	told := regexp.MustCompile(`launching the gateway: .*`).FindString(s.stderr.String())
 	for _, want := range []string{"port=" + itoa(s.port), "program=", "--port " + itoa(s.port), "channels=skipped", "http://redacted@127.0.0.1:9", "secrets="} {
 		if !strings.Contains(told, want) {
 			t.Errorf("%q is not in %q", want, told)
 		}
+	}
+	env, err := os.ReadFile(filepath.Join("/proc", itoa(got.PID), "environ"))
+	if err != nil || !strings.Contains(string(env), "https_proxy=http://user:"+canary) || !strings.Contains(string(env), "NO_PROXY=localhost,127.0.0.1\x00") {
+		t.Errorf("the gateway has not got its proxies: %v", err)
 	}
 	ran := func(want int) {
 		t.Helper()

@@ -32,7 +32,7 @@ func ProblemOf(err error) lifecycle.Problem {
 }
 
 func exitOf(x plugin.Exit) lifecycle.Exit {
-	return lifecycle.Exit{Code: x.Code, Signal: x.Signal, Known: x.Known, At: x.At}
+	return lifecycle.Exit{Code: x.Code, Signal: x.Signal, Known: x.Known, At: x.At, Core: x.Core}
 }
 
 func instanceOf(i launcher.Instance) lifecycle.Instance {

@@ -181,12 +181,14 @@ func (e *Engine) Start(ctx context.Context) (lifecycle.Outcome, error) {
 type How struct {
 	Now   bool // kill it without the grace
 	Drain bool // let work in flight end first
+	// External asks a gateway that is not ours to shut down; without it, it is only let go.
+	External bool
 }
 
 // Stop ends the gateway.
 func (e *Engine) Stop(ctx context.Context, how How) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
-		return lifecycle.StopRequested{Command: id, Now: how.Now, Drain: how.Drain}
+		return lifecycle.StopRequested{Command: id, Now: how.Now, Drain: how.Drain, External: how.External}
 	})
 }
 

@@ -3,7 +3,9 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,6 +198,33 @@ func TestForeignGatewayIsAttachedAndNeverSignalled(t *testing.T) {
 	})
 }
 
+// TestForeignGatewayIsShutDownOnlyWhenThatIsAskedFor is B211: within 5 s, and without a signal.
+func TestForeignGatewayIsShutDownOnlyWhenThatIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.Holder = lc.HolderGateway
+		asked := 0
+		s.ShutdownErr = func(ctx context.Context) error {
+			asked++
+			<-ctx.Done() // it says nothing
+			return ctx.Err()
+		}
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		external := func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, engine.How{External: true}) }
+		began := time.Now()
+		mustDo(t, external, lc.OutcomeFailed)
+		if took := time.Since(began); took != 5*time.Second || asked != 1 || e.Snapshot().State.Public() != lc.Running {
+			t.Errorf("asked %d times, %s after %v", asked, e.Snapshot().State.Public(), took)
+		}
+		s.ShutdownErr = func(context.Context) error { return nil }
+		mustDo(t, external, lc.OutcomeApplied)
+		if got := e.Snapshot().State.Public(); got != lc.Stopped || s.stops != 0 {
+			t.Errorf("%s, stops %d", got, s.stops)
+		}
+	})
+}
+
 func TestLostSocketRejoinsTheSameProcess(t *testing.T) { // B204
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()
@@ -284,6 +313,51 @@ func TestSilentGatewayIsVerifiedBeforeAnythingIsDone(t *testing.T) { // B274
 			t.Errorf("states = %v", p)
 		}
 	})
+}
+
+// TestVerificationIsOneCallAndItsErrorIsACategory is B274, B275, B276 and T087: what the call said may hold secrets.
+func TestVerificationIsOneCallAndItsErrorIsACategory(t *testing.T) {
+	for want, fail := range map[lc.VerifyFailure]func(context.Context) error{
+		lc.VerifyTimeout: func(ctx context.Context) error {
+			<-ctx.Done()
+			return fmt.Errorf("RPC timeout with token canary: %w", ctx.Err())
+		},
+		lc.VerifyFailed: func(context.Context) error { return fmt.Errorf("token canary: %w", engine.ErrNotConnected) },
+		"":              func(context.Context) error { return errors.New("FORBIDDEN canary") }, // an answer is life
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScene()
+			var methods []string
+			var asked, answered time.Time
+			s.CallErr = func(ctx context.Context, method string) error {
+				methods, asked = append(methods, method), time.Now()
+				err := fail(ctx)
+				answered = time.Now()
+				return err
+			}
+			e := begin(t, s, lc.DefaultPolicy())
+			mustDo(t, e.Start, lc.OutcomeApplied)
+			began := time.Now()
+			time.Sleep(180*time.Second + 6*time.Second)
+			synctest.Wait()
+			got := e.Snapshot().State
+			if !slices.Equal(methods, []string{"system-presence"}) || asked.Sub(began) != 180*time.Second {
+				t.Errorf("%s: called %q after %v", want, methods, asked.Sub(began))
+			}
+			if want == lc.VerifyTimeout && answered.Sub(asked) != 5*time.Second {
+				t.Errorf("the call had %v", answered.Sub(asked))
+			}
+			if got.LastVerify == nil || got.LastVerify.Why != want || got.LastVerify.Alive != (want == "") || got.LastVerify.At != answered {
+				t.Errorf("verification %+v, want %q", got.LastVerify, want)
+			}
+			if text := fmt.Sprintf("%+v", got); strings.Contains(text, "canary") {
+				t.Errorf("what the call said is in the state: %s", text)
+			}
+			if wantLaunches := map[bool]int{true: 1, false: 2}[want == ""]; s.count(&s.launches) != wantLaunches {
+				t.Errorf("%s: %d launches", want, s.launches)
+			}
+		})
+	}
 }
 
 // TestLastLinesOfAStoppedGatewayAreRead: what it wrote before it ended is still read after its stop was answered (R20).

@@ -42,6 +42,8 @@ type scene struct {
 	Diagnosis    engine.Diagnosis
 	RepairErr    error
 	ReloadErr    error
+	CallErr      func(ctx context.Context, method string) error
+	ShutdownErr  func(context.Context) error // of a gateway that is not ours
 	PanicIn      string
 
 	live map[*session]engine.SessionEvents
@@ -82,6 +84,8 @@ func (m manners) Reload(_ context.Context, _ engine.Session, _ lc.LaunchID) erro
 }
 
 func (m manners) Drain(context.Context, engine.Session) error { return nil }
+
+func (m manners) Shutdown(ctx context.Context, _ engine.Session) error { return m.s.ShutdownErr(ctx) }
 
 type servicesOK struct{}
 
@@ -388,7 +392,10 @@ func (x sessions) Open(_ context.Context, port int, events engine.SessionEvents)
 	return one, lc.Hello{Protocol: 4, Version: "2026.9.6"}, nil
 }
 
-func (o *session) Call(context.Context, string, json.RawMessage) (json.RawMessage, error) {
+func (o *session) Call(ctx context.Context, method string, _ json.RawMessage) (json.RawMessage, error) {
+	if o.s.CallErr != nil {
+		return nil, o.s.CallErr(ctx, method)
+	}
 	return json.RawMessage(`{"ok":true}`), nil
 }
 func (o *session) Stats() engine.SessionStats { return engine.SessionStats{Protocol: 4} }

@@ -17,6 +17,8 @@ func opOf(in lifecycle.Input) (lifecycle.OpID, bool) {
 		return in.Op, true
 	case lifecycle.Drained:
 		return in.Op, true
+	case lifecycle.ShutdownAsked:
+		return in.Op, true
 	case lifecycle.LaunchPrepared:
 		return in.Op, true
 	case lifecycle.Launched:
@@ -66,6 +68,9 @@ func withOp(in lifecycle.Input, op lifecycle.OpID) lifecycle.Input {
 		in.Op = op
 		return in
 	case lifecycle.Drained:
+		in.Op = op
+		return in
+	case lifecycle.ShutdownAsked:
 		in.Op = op
 		return in
 	case lifecycle.LaunchPrepared:

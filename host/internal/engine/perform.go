@@ -20,7 +20,8 @@ const (
 	shortDeadline    = 30 * time.Second
 	servicesDeadline = 2 * time.Minute
 	launchDeadline   = 90 * time.Second
-	killMargin       = time.Minute // added to the grace of a stop
+	killMargin       = time.Minute     // added to the grace of a stop
+	shutdownLimit    = 5 * time.Second // for the answer of a gateway that is asked to end itself (B211)
 	sessionDeadline  = 45 * time.Second
 	diagnoseDeadline = 5 * time.Minute
 	repairDeadline   = 15 * time.Minute
@@ -63,6 +64,15 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 				err = e.ports.Manners.Drain(ctx, s)
 			}
 			return lifecycle.Drained{Problem: ProblemOf(err)}
+		})
+	case lifecycle.Shutdown:
+		s := e.sessions[eff.Session]
+		e.run(ctx, eff.Op, shutdownLimit, eff, func(ctx context.Context) lifecycle.Input {
+			err := ErrNotConnected
+			if s != nil {
+				err = e.ports.Manners.Shutdown(ctx, s)
+			}
+			return lifecycle.ShutdownAsked{Result: min(resultOf(err), lifecycle.Failed), Problem: ProblemOf(err)}
 		})
 	case lifecycle.PrepareLaunch:
 		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input {
@@ -168,6 +178,8 @@ func failed(eff lifecycle.Effect, p lifecycle.Problem) lifecycle.Input {
 		return lifecycle.Reloaded{Result: lifecycle.Unknown, Problem: p}
 	case lifecycle.Drain:
 		return lifecycle.Drained{Problem: p}
+	case lifecycle.Shutdown:
+		return lifecycle.ShutdownAsked{Result: lifecycle.Failed, Problem: p}
 	case lifecycle.PrepareLaunch:
 		return lifecycle.LaunchPrepared{Result: lifecycle.Failed, Problem: p}
 	case lifecycle.Launch:

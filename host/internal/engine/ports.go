@@ -58,6 +58,8 @@ type Manners interface {
 	Reload(ctx context.Context, s Session, launch lifecycle.LaunchID) error
 	// Drain asks it to take no more work and waits until what is in flight has ended.
 	Drain(ctx context.Context, s Session) error
+	// Shutdown asks one that is not ours to end itself. fault.Unsupported: it knows no such call.
+	Shutdown(ctx context.Context, s Session) error
 }
 
 // Launches makes launch identities durable and builds what is to be launched under them.
@@ -109,6 +111,7 @@ type Session interface {
 type SessionStats struct {
 	Protocol    int
 	ConnID      string
+	BootID      string // of the gateway's generation; "" before 2026.9
 	Scopes      []string
 	Methods     []string // that the gateway advertised
 	LastFrameAt time.Time

@@ -77,8 +77,14 @@ func (e *Engine) verifySession(ctx context.Context, eff lifecycle.VerifySession)
 		}
 		_, err := s.Call(ctx, e.ports.VerifyMethod, json.RawMessage("{}"))
 		// Any answer is life, also a refusal: only a gateway that says nothing is dead.
-		silent := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, ErrNotConnected)
-		return lifecycle.Verified{Session: eff.Session, Alive: !silent}
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			return lifecycle.Verified{Session: eff.Session, Why: lifecycle.VerifyTimeout}
+		case errors.Is(err, context.Canceled), errors.Is(err, ErrNotConnected):
+			return lifecycle.Verified{Session: eff.Session, Why: lifecycle.VerifyFailed}
+		default:
+			return lifecycle.Verified{Session: eff.Session, Alive: true}
+		}
 	})
 }
 

@@ -106,6 +106,7 @@ func TestWhatIsNotThereIsAProblem(t *testing.T) {
 		{"POST", "/v1/gateways/main/start", `{"waitms": -1}`, 400, "bad_request"},
 		{"POST", "/v1/gateways/main/start", `{"unknown": 1}`, 400, "bad_request"},
 		{"POST", "/v1/gateways/main/start", `{"now": true}`, 400, "bad_request"},
+		{"POST", "/v1/gateways/main/restart", `{"external": true}`, 400, "bad_request"},
 		{"POST", "/v1/gateways/main/start", `"` + strings.Repeat("x", 2<<20) + `"`, 413, "too_large"},
 		{"POST", "/v1/gateways/main/rpc", "", 400, "bad_request"},
 		{"POST", "/v1/gateways/main/doctor", `{"action":"pray"}`, 400, "bad_request"},

@@ -75,7 +75,8 @@ func (f *feed) lost() (control.Event, bool) {
 }
 
 // events is GET /v1/events: ?gateway=, ?since=CURSOR or an RFC 3339 time (0: all that memory keeps; absent: what is to come), ?follow=0
-// to end after what there is. Last-Event-ID wins over since.
+// to end after what there is, ?status=1 to be told first how things stand, in an event of its own, unless it is a resumption (B342).
+// Last-Event-ID wins over since.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	hub, gateway := s.o.Events, q.Get("gateway")
@@ -104,6 +105,9 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	out := newSSE(w)
 	out.begin(after, last)
 	f := &feed{sub: hub.Subscribe(after)}
+	if q.Get("status") == "1" && r.Header.Get("Last-Event-ID") == "" { // after the subscription: what is newer comes as an event
+		out.status(s.o.Gateways.Status())
+	}
 	follow := q.Get("follow") != "0"
 	for out.err == nil {
 		e, ok := f.sub.TryNext()
@@ -204,6 +208,19 @@ func (o *sse) event(f *feed, e events.Event, gateway string) {
 		return
 	}
 	o.write(slices.Concat(fmt.Appendf(nil, "id: %d\nevent: %s\ndata: ", e.Cursor, e.Type), bytes.TrimSpace(data), []byte("\n\n")))
+}
+
+// status has no id: it is no place to resume from.
+func (o *sse) status(st control.Status) {
+	data, err := json.Marshal(st)
+	if err == nil {
+		data, err = json.Marshal(control.Event{Type: control.EventStatus, Time: control.At(time.Now()), Data: data})
+	}
+	if err != nil {
+		o.err = err
+		return
+	}
+	o.write(fmt.Appendf(nil, "event: %s\ndata: %s\n\n", control.EventStatus, bytes.TrimSpace(data)))
 }
 
 // heartbeat keeps the connection alive and the reader's place up to date when others' events were skipped.

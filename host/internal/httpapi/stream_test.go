@@ -1,8 +1,13 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +97,44 @@ func TestEventsResumeWithoutAGapAfterTheConnectionIsLost(t *testing.T) {
 		t.Errorf("the end: %v", err)
 	}
 	_ = stop()
+}
+
+// TestReaderIsToldFirstHowThingsStand is B342.
+func TestReaderIsToldFirstHowThingsStand(t *testing.T) {
+	s := serve(t, &gateways{}, nil)
+	publish(s.hub, 2)
+	var types []string
+	for e, err := range s.client.Events(timeout(t), control.EventsQuery{FromStart: true, Once: true, Status: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if types = append(types, e.Type); e.Type != control.EventStatus {
+			continue
+		}
+		var st control.Status
+		if err := json.Unmarshal(e.Data, &st); err != nil || len(st.Gateways) == 0 || st.Gateways[0].Name != "main" || e.Cursor != 0 {
+			t.Errorf("%+v, %v, cursor %d", st, err, e.Cursor)
+		}
+	}
+	if got := strings.Join(types, " "); got != "status gateway.state gateway.state" {
+		t.Errorf("events = %s", got)
+	}
+	req, err := http.NewRequestWithContext(timeout(t), "GET", "http://x/v1/events?status=1&follow=0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Last-Event-ID", "1") // a browser that comes back knows it
+	unix := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", s.socket)
+	}}}
+	res, err := unix.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err != nil || bytes.Contains(body, []byte("event: status")) {
+		t.Errorf("a resumption: %v\n%s", err, body)
+	}
 }
 
 func TestReaderIsToldWhatItLost(t *testing.T) {

@@ -55,6 +55,13 @@ func (t *turn) join(w Waiter) {
 
 // stop is the operator's wish that the gateway be down (B034..B038, B210..B219). It works in every state.
 func (t *turn) stop(in StopRequested) {
+	if in.External && t.s.Attached && t.s.Session == 0 {
+		t.emit(Reply{in.Command, Outcome{Kind: OutcomeFailed, Problem: &Problem{
+			Code: "not_connected", Message: "cannot ask the gateway to shut down: there is no session with it",
+			Hint: "end it where it was started; `gatehost stop` without --external lets go of it",
+		}}})
+		return
+	}
 	t.s.Epoch++
 	if t.s.Phase == PhaseStopped && t.s.swept {
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
@@ -68,12 +75,19 @@ func (t *turn) stop(in StopRequested) {
 	if joining {
 		w.outcome = OutcomeJoined
 	}
+	w.extern = in.External && t.s.Attached
+	if !w.extern { // to let go of it is the later wish, and comes first
+		t.replyWhere(func(w Waiter) bool { return w.extern }, superseded("the gateway is let go without being asked"))
+	}
 	t.wait(w)
 	grace := t.p.Grace
 	if in.Now {
 		grace = 0
 	}
 	switch {
+	case w.extern && joining: // it has been asked
+	case w.extern:
+		t.askShutdown()
 	case joining && !in.Now && (in.Drain || t.s.Phase == PhaseClearing): // the stop under way does it
 	case joining && t.s.Phase == PhaseClearing:
 		t.terminate(0)
@@ -136,6 +150,30 @@ func (t *turn) drain() {
 	t.emit(Drain{Op: t.open(Op{Kind: OpDrain, Session: t.s.Session}), Session: t.s.Session})
 }
 
+// askShutdown begins the stop of a gateway that is not ours. It is asked, never signalled.
+func (t *turn) askShutdown() {
+	t.s.reload = nil
+	t.cancelAll()
+	t.s.After = AfterRest
+	t.enter(PhaseDraining)
+	t.emit(Shutdown{Op: t.open(Op{Kind: OpShutdown, Session: t.s.Session}), Session: t.s.Session})
+}
+
+// shutdownAsked: a gateway that goes is let go; one that stays is kept, and the wish has failed.
+func (t *turn) shutdownAsked(in ShutdownAsked) {
+	if in.Result == OK {
+		t.bringDown(AfterRest, Problem{}, t.p.Grace)
+		return
+	}
+	p := in.Problem
+	t.replyWhere(func(w Waiter) bool { return w.extern }, func(Waiter) Outcome { return Outcome{Kind: OutcomeFailed, Problem: &p} })
+	t.s.Up, t.s.After = true, AfterNothing
+	t.enter(PhaseRunning)
+	t.arm(TimerSilence, t.p.Silence)
+	t.releaseHeld()
+	t.succeed(waitStart)
+}
+
 func (t *turn) drained(in Drained) {
 	if in.Problem.Message != "" {
 		t.condition(Condition{Code: "not-drained", Message: "work in flight was not waited for: " + in.Problem.Message, Hint: in.Problem.Hint})
@@ -169,11 +207,13 @@ func (t *turn) replyWhere(match func(Waiter) bool, outcome func(Waiter) Outcome)
 }
 
 func (t *turn) supersede(why string) {
-	t.replyWhere(
-		func(w Waiter) bool { return w.kind != waitStop && !mutant.On(mutant.WaiterForgotten) },
-		func(Waiter) Outcome {
-			return Outcome{Kind: OutcomeSuperseded, Problem: &Problem{Code: "superseded", Message: "superseded: " + why}}
-		})
+	t.replyWhere(func(w Waiter) bool { return w.kind != waitStop && !mutant.On(mutant.WaiterForgotten) }, superseded(why))
+}
+
+func superseded(why string) func(Waiter) Outcome {
+	return func(Waiter) Outcome {
+		return Outcome{Kind: OutcomeSuperseded, Problem: &Problem{Code: "superseded", Message: "superseded: " + why}}
+	}
 }
 
 // succeed answers the waiters whose wish has come true; held ones wait for their turn.

@@ -68,7 +68,7 @@ func (t *turn) terminated(op Op, in Terminated) {
 	if in.Result == OK {
 		if op.Launch == t.s.Launch {
 			if in.Exit.Known {
-				t.s.LastExit = &in.Exit
+				t.exited(in.Exit, t.s.Process)
 			}
 			t.emit(Unwatch{Launch: op.Launch, Ended: !mutant.On(mutant.LastLinesThrownAway)})
 			t.emit(Release{Launch: op.Launch})

@@ -29,6 +29,11 @@ type (
 		Op      OpID
 		Session SessionID
 	}
+	// Shutdown asks a gateway that is not ours to end itself.
+	Shutdown struct {
+		Op      OpID
+		Session SessionID
+	}
 	// PrepareLaunch makes a new launch identity durable.
 	PrepareLaunch struct{ Op OpID }
 	// Launch starts the process.
@@ -130,6 +135,7 @@ func (Recover) effect()       {}
 func (RunHooks) effect()      {}
 func (Reload) effect()        {}
 func (Drain) effect()         {}
+func (Shutdown) effect()      {}
 func (ClearServices) effect() {}
 func (ProbePort) effect()     {}
 func (PrepareLaunch) effect() {}

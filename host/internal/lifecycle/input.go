@@ -31,6 +31,8 @@ type (
 		Command CommandID
 		Now     bool // kill at once instead of waiting the grace
 		Drain   bool // let work in flight end first
+		// External: a gateway that is not ours is asked to shut down before it is let go (B211). Without it, it is only let go.
+		External bool
 	}
 	// RestartRequested wants a new process. A Delay is a debounce: such a wish never starts a gateway that is down (B245).
 	RestartRequested struct {
@@ -82,6 +84,12 @@ type (
 		Op      OpID
 		Problem Problem // why it was not waited for; zero when it was
 	}
+	// ShutdownAsked answers Shutdown. Failed: it cannot, or refused, and runs on.
+	ShutdownAsked struct {
+		Op      OpID
+		Result  Result
+		Problem Problem
+	}
 	// LaunchPrepared answers PrepareLaunch: the identity is durable now.
 	LaunchPrepared struct {
 		Op      OpID
@@ -128,6 +136,7 @@ type (
 		Op      OpID
 		Session SessionID
 		Alive   bool
+		Why     VerifyFailure // when not Alive
 	}
 	// Terminated answers Terminate: OK means that nothing of the launch is alive.
 	Terminated struct {
@@ -234,6 +243,7 @@ func (ReloadRequested) input()  {}
 func (HooksDone) input()        {}
 func (Reloaded) input()         {}
 func (Drained) input()          {}
+func (ShutdownAsked) input()    {}
 func (Recovered) input()        {}
 func (ServicesCleared) input()  {}
 func (PortProbed) input()       {}

@@ -20,7 +20,7 @@ func (w *world) shake() {
 			Adopt: rapid.IntRange(0, 3).Draw(w.t, "adopt") == 0,
 		})
 	case 1:
-		w.feed(lc.StopRequested{Command: w.command("stop"), Now: rapid.Bool().Draw(w.t, "now"), Drain: rapid.Bool().Draw(w.t, "drain")})
+		w.feed(lc.StopRequested{Command: w.command("stop"), Now: rapid.Bool().Draw(w.t, "now"), Drain: rapid.Bool().Draw(w.t, "drain"), External: rapid.Bool().Draw(w.t, "external")})
 	case 2, 40:
 		w.feed(lc.RestartRequested{Command: w.command("restart"), Delay: w.delay()})
 	case 41, 42:

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -14,7 +15,7 @@ func (t *turn) processExited(in ProcessExited) {
 		t.ignore("exit of launch %s, which is not ours now", in.Launch)
 		return
 	}
-	t.s.LastExit = &in.Exit
+	t.exited(in.Exit, t.s.Process)
 	switch t.s.Phase {
 	case PhaseClearing: // Terminated answers when the rest of the tree is gone, too
 	case PhaseError:
@@ -36,10 +37,20 @@ func (t *turn) processExited(in ProcessExited) {
 	}
 }
 
+// exited remembers how a process ended.
+func (t *turn) exited(e Exit, p Process) {
+	if !p.StartedAt.IsZero() && e.At.After(p.StartedAt) {
+		e.Lasted = e.At.Sub(p.StartedAt)
+	}
+	t.s.LastExit = &e
+}
+
 func describe(e Exit) string {
 	switch {
 	case !e.Known:
 		return "nobody saw how"
+	case e.Core:
+		return "signal=" + e.Signal + ", core dumped"
 	case e.Signal != "":
 		return "signal=" + e.Signal
 	default:
@@ -173,7 +184,12 @@ func (t *turn) verified(in Verified) {
 		t.ignore("answer to a verification that is over")
 		return
 	}
-	if in.Alive || mutant.On(mutant.SilentIsAlive) || t.s.LastAlive.After(t.s.PhaseSince) { // a sign of life during the call counts (B277)
+	v := Verification{At: t.now, Alive: in.Alive || t.s.LastAlive.After(t.s.PhaseSince)} // a sign of life during the call counts (B277)
+	if !v.Alive {
+		v.Why = cmp.Or(in.Why, VerifyFailed)
+	}
+	t.s.LastVerify = &v
+	if v.Alive || mutant.On(mutant.SilentIsAlive) {
 		if in.Alive {
 			t.s.LastAlive = t.now
 		}
@@ -195,7 +211,7 @@ func (t *turn) verified(in Verified) {
 	t.lost(cause)
 }
 
-// symptomSeen acts on what the output of the own process says. Most meanings wait for the exit and the doctors; these two
+// symptomSeen acts on what the output of the own process says. Most meanings wait for the exit and the doctors; these
 // concern a process that lives on.
 func (t *turn) symptomSeen(in SymptomSeen) {
 	switch {

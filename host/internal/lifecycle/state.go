@@ -26,6 +26,7 @@ const (
 	OpHooks     OpKind = "hooks"
 	OpReload    OpKind = "reload"
 	OpDrain     OpKind = "drain"
+	OpShutdown  OpKind = "shutdown"
 
 	TimerProbe      OpKind = "timer-probe"
 	TimerNoProgress OpKind = "timer-no-progress"
@@ -72,6 +73,7 @@ type Waiter struct {
 	Command CommandID
 	kind    waiterKind
 	outcome OutcomeKind // given on success
+	extern  bool        // a stop that wants a gateway that is not ours ended, too
 	held    bool        // its turn comes when it is due and the gateway is up
 
 	// Of a refresh.
@@ -101,6 +103,7 @@ type State struct {
 	Hello       *Hello
 	ConnectedAt time.Time
 	LastAlive   time.Time
+	LastVerify  *Verification
 	LastHello   *Hello // survives the session: version in status while reconnecting
 
 	Cause         Problem // why the way leads down

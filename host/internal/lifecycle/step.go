@@ -33,6 +33,8 @@ func Step(p Policy, s State, in Input, now time.Time) (State, []Effect) {
 		answer(t, in.Op, func(Op) { t.servicesCleared(in) })
 	case PortProbed:
 		answer(t, in.Op, func(Op) { t.portProbed(in) })
+	case ShutdownAsked:
+		answer(t, in.Op, func(Op) { t.shutdownAsked(in) })
 	case LaunchPrepared:
 		t.launchPrepared(in)
 	case Launched:

@@ -103,6 +103,8 @@ type Exit struct {
 	Signal string
 	Known  bool
 	At     time.Time
+	Core   bool
+	Lasted time.Duration // since the process began; 0: not known
 }
 
 // Process is what is known about the owned process.
@@ -118,6 +120,22 @@ type Hello struct {
 	Version  string
 	BootID   string
 	ConnID   string
+}
+
+// VerifyFailure is why a verification failed, as a category: the text of the error may hold secrets (B276).
+type VerifyFailure string
+
+// Categories; the words are the table's.
+const (
+	VerifyTimeout VerifyFailure = "deadline-probe-timeout"
+	VerifyFailed  VerifyFailure = "deadline-probe-failed"
+)
+
+// Verification is the last call that decided whether a silent gateway is alive.
+type Verification struct {
+	At    time.Time
+	Alive bool // also when a sign of life came during the call
+	Why   VerifyFailure
 }
 
 // Condition is something that is not well while the gateway runs.

@@ -47,7 +47,7 @@ func (t *turn) recovered(in Recovered) {
 			continue
 		}
 		if t.s.LastExit == nil && inst.Exit.Known {
-			t.s.LastExit = &inst.Exit
+			t.exited(inst.Exit, inst.Process)
 		}
 		t.emit(Release{Launch: inst.Launch})
 	}
@@ -364,6 +364,11 @@ func (t *turn) timerFired(kind OpKind) {
 		}
 		t.begin(FlowRevive)
 	case TimerSlow:
+		if t.s.Attached { // only ever the connection: a gateway of our own beside somebody's is a person's decision (B204)
+			t.s.Err = nil
+			t.rejoin(t.p.RejoinWithin)
+			return
+		}
 		t.begin(FlowRevive)
 	case TimerRejoin:
 		t.rejoinFailed()

@@ -242,6 +242,8 @@ func (w *world) answerOne(i int) {
 		w.feed(lc.Reloaded{Op: e.Op, Result: w.result(), Problem: w.problem()})
 	case lc.Drain:
 		w.feed(lc.Drained{Op: e.Op, Problem: w.problem()})
+	case lc.Shutdown:
+		w.feed(lc.ShutdownAsked{Op: e.Op, Result: min(w.result(), lc.Failed), Problem: w.problem()})
 	case lc.PrepareLaunch:
 		w.nextLaunch++
 		id := lc.LaunchID(fmt.Sprintf("L%d", w.nextLaunch))

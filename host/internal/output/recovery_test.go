@@ -165,3 +165,35 @@ func TestGapMovesTheCursorAndIsCounted(t *testing.T) {
 		t.Errorf("stats = %+v, cursor %d", st, p.Cursor())
 	}
 }
+
+// TestSymptomOutlivesTheTail is B297: each line is tested as it comes, and 120 later ones do not wash away what one has shown.
+func TestSymptomOutlivesTheTail(t *testing.T) {
+	all := []string{"bad"}
+	for i := range 500 {
+		all = append(all, fmt.Sprint("line ", i))
+	}
+	all = append(all, "noise") // dropped from view, and in the tail all the same
+	s, p := run(t, &fake{}, nil, lines(all...))
+	tail := p.Tail(120)
+	if len(s.symptoms) != 1 || len(p.Symptoms()) != 1 || len(tail) != 120 || tail[0].Text == "bad" || tail[119].Text != "noise" {
+		t.Errorf("symptoms %v and %v, tail of %d from %q to %q", s.symptoms, p.Symptoms(), len(tail), tail[0].Text, tail[len(tail)-1].Text)
+	}
+}
+
+// TestRepeatSaysHowManyWereSuppressedAndItsTableIsBounded is B300.
+func TestRepeatSaysHowManyWereSuppressedAndItsTableIsBounded(t *testing.T) {
+	s, _ := run(t, &fake{}, nil, lines(slices.Repeat([]string{"again"}, 51)...))
+	if got := s.lines[50]; got.Hidden || got.Level != classifier.LevelDebug || got.Shown != "again (suppressed 49 repeats)" || got.Repeats != 50 {
+		t.Errorf("the 50th repeat: %+v", got)
+	}
+	var all []string
+	for range 2 {
+		for i := range 5000 {
+			all = append(all, fmt.Sprint("text ", i))
+		}
+	}
+	s, p := run(t, &fake{}, nil, lines(all...))
+	if st := p.Stats(); st.Repeated != 4096 || !s.lines[5000].Hidden || s.lines[9999].Hidden {
+		t.Errorf("repeated %d, the first %t, the last %t", st.Repeated, s.lines[5000].Hidden, s.lines[9999].Hidden)
+	}
+}

@@ -97,7 +97,6 @@ var scheme = regexp.MustCompile(`^(?i)[a-z][a-z0-9+.-]*://`)
 
 // Proxies are an operator's words about proxies; empty ones fall back (B081).
 type Proxies struct {
-	Base             string // for everything that has none of its own
 	HTTP, HTTPS, All string
 	No               []string // hosts that are reached without one
 }
@@ -113,7 +112,7 @@ func NormalizeProxy(v string) string {
 
 // ProxyEnv is the proxy variables in both cases; what has no value is left out, so that the user's own stays (B080). HTTP and HTTPS fall
 // back to the base, then to ALL; ALL falls back to the base.
-func ProxyEnv(p Proxies) map[string]string {
+func ProxyEnv(base string, p Proxies) map[string]string {
 	env := map[string]string{}
 	set := func(name string, values ...string) {
 		for _, v := range values {
@@ -123,7 +122,7 @@ func ProxyEnv(p Proxies) map[string]string {
 			}
 		}
 	}
-	base, all := NormalizeProxy(p.Base), NormalizeProxy(p.All)
+	base, all := NormalizeProxy(base), NormalizeProxy(p.All)
 	set("HTTP_PROXY", NormalizeProxy(p.HTTP), base, all)
 	set("HTTPS_PROXY", NormalizeProxy(p.HTTPS), base, all)
 	set("ALL_PROXY", all, base)

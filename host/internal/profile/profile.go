@@ -32,7 +32,8 @@ type Launch struct {
 	EnvFile      string
 	ClearEnv     bool
 	PathPrepend  []string
-	Proxies      Proxies
+	Proxy        string  // for everything that has none of its own
+	Proxies      Proxies // for one kind only
 	SkipChannels bool
 	StateDir     string
 	ConfigPath   string
@@ -86,7 +87,7 @@ func Build(l Launch) (Result, error) {
 		}
 	}
 	maps.Copy(env, l.Env)
-	maps.Copy(env, ProxyEnv(l.Proxies))
+	maps.Copy(env, ProxyEnv(l.Proxy, l.Proxies))
 	prependPath(env, l.PathPrepend)
 	r := Result{StateDir: l.StateDir, ConfigPath: l.ConfigPath}
 	fixed(&l, env, &r)

@@ -107,7 +107,7 @@ func TestProxyIsNormalisedAndItsCredentialsAreRedacted(t *testing.T) { // B080..
 			t.Errorf("NormalizeProxy(%q) = %q, want %q", in, got, want)
 		}
 	}
-	_, env := build(t, profile.Launch{Proxies: profile.Proxies{Base: "h:1"}, Inherited: []string{"NO_PROXY=mine"}})
+	_, env := build(t, profile.Launch{Proxy: "h:1", Inherited: []string{"NO_PROXY=mine"}})
 	if env["http_proxy"] != "http://h:1" || env["ALL_PROXY"] != "http://h:1" || env["NO_PROXY"] != "mine" {
 		t.Errorf("env = %v", env)
 	}
@@ -131,23 +131,24 @@ func TestStateAndConfigPlacesAreKnown(t *testing.T) {
 func TestProxiesFallBackAndAreSetInBothCases(t *testing.T) { // B081, T187, T188
 	for _, row := range []struct {
 		name string
+		base string
 		in   profile.Proxies
 		want map[string]string
 	}{
-		{"the base for all", profile.Proxies{Base: "h:1"}, map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"}},
-		{"one of its own for each", profile.Proxies{Base: "h:1", HTTP: "a:1", HTTPS: "https://b:2", All: "SOCKS5://c:3"}, map[string]string{"HTTP_PROXY": "http://a:1", "HTTPS_PROXY": "https://b:2", "ALL_PROXY": "SOCKS5://c:3"}},
-		{"blanks count as nothing", profile.Proxies{Base: "h:1", HTTP: "  ", HTTPS: "\t"}, map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"}},
-		{"to ALL without a base", profile.Proxies{All: "socks5://c:3"}, map[string]string{"HTTP_PROXY": "socks5://c:3", "HTTPS_PROXY": "socks5://c:3", "ALL_PROXY": "socks5://c:3"}},
-		{"one alone", profile.Proxies{HTTPS: "b:2"}, map[string]string{"HTTPS_PROXY": "http://b:2"}},
-		{"bypass rules", profile.Proxies{No: []string{"a, b;c\n d ", "", "e"}}, map[string]string{"NO_PROXY": "a,b,c,d,e"}},
-		{"none", profile.Proxies{}, map[string]string{}},
+		{"the base for all", "h:1", profile.Proxies{}, map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"}},
+		{"one of its own for each", "h:1", profile.Proxies{HTTP: "a:1", HTTPS: "https://b:2", All: "SOCKS5://c:3"}, map[string]string{"HTTP_PROXY": "http://a:1", "HTTPS_PROXY": "https://b:2", "ALL_PROXY": "SOCKS5://c:3"}},
+		{"blanks count as nothing", "h:1", profile.Proxies{HTTP: "  ", HTTPS: "\t"}, map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"}},
+		{"to ALL without a base", "", profile.Proxies{All: "socks5://c:3"}, map[string]string{"HTTP_PROXY": "socks5://c:3", "HTTPS_PROXY": "socks5://c:3", "ALL_PROXY": "socks5://c:3"}},
+		{"one alone", "", profile.Proxies{HTTPS: "b:2"}, map[string]string{"HTTPS_PROXY": "http://b:2"}},
+		{"bypass rules", "", profile.Proxies{No: []string{"a, b;c\n d ", "", "e"}}, map[string]string{"NO_PROXY": "a,b,c,d,e"}},
+		{"none", "", profile.Proxies{}, map[string]string{}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			want := map[string]string{}
 			for k, v := range row.want {
 				want[k], want[strings.ToLower(k)] = v, v
 			}
-			if got := profile.ProxyEnv(row.in); !maps.Equal(got, want) {
+			if got := profile.ProxyEnv(row.base, row.in); !maps.Equal(got, want) {
 				t.Errorf("env = %v, want %v", got, want)
 			}
 		})
@@ -169,7 +170,7 @@ func TestCredentialsOfAProxyAreHidden(t *testing.T) { // B082
 		}
 	}
 	for name, l := range map[string]profile.Launch{
-		"configured":      {Proxies: profile.Proxies{Base: "http://user:canary%2Fpassword@h:1"}},
+		"configured":      {Proxy: "http://user:canary%2Fpassword@h:1"},
 		"without scheme":  {Proxies: profile.Proxies{HTTPS: "user:canary%2Fpassword@h:1"}},
 		"of the host":     {Inherited: []string{"https_proxy=http://user:canary%2Fpassword@h:1"}},
 		"of the env_file": {Env: map[string]string{"ALL_PROXY": "user:canary%2Fpassword@h:1"}},
@@ -195,8 +196,8 @@ func TestLaterWinsInTheEnvironment(t *testing.T) { // B083
 	}
 	_, env := build(t, profile.Launch{
 		Inherited: []string{"A=inherited", "B=inherited", "C=inherited"}, EnvFile: path, Port: 5,
-		Env:     map[string]string{"B": "env", "HTTP_PROXY": "http://env", "OPENCLAW_GATEWAY_PORT": "1", "OPENCLAW_GATEWAY_TOKEN": "of somebody"},
-		Proxies: profile.Proxies{Base: "h:1"}, Token: "the-right-token",
+		Env:   map[string]string{"B": "env", "HTTP_PROXY": "http://env", "OPENCLAW_GATEWAY_PORT": "1", "OPENCLAW_GATEWAY_TOKEN": "of somebody"},
+		Proxy: "h:1", Token: "the-right-token",
 	})
 	for k, want := range map[string]string{
 		"A": "file", "B": "env", "C": "inherited", "HTTP_PROXY": "http://h:1", "OPENCLAW_NO_RESPAWN": "1", "OPENCLAW_GATEWAY_PORT": "5",

@@ -12,6 +12,15 @@ import (
 // ErrNotConnected rejects a call on a session that is over, at once (B137, B152).
 var ErrNotConnected = errors.New("Gateway not connected") //nolint:staticcheck,revive // the reference's exact text
 
+// ErrServiceRestart rejects the calls that were under way when a gateway said that it restarts (B205). It is an ErrNotConnected.
+var ErrServiceRestart error = serviceRestart{}
+
+type serviceRestart struct{}
+
+func (serviceRestart) Error() string { return "Gateway service restart" } // the reference's exact text
+
+func (serviceRestart) Is(target error) bool { return target == ErrNotConnected } //nolint:errorlint // this is what errors.Is asks
+
 // ErrBusy rejects a call while too many are unanswered, or while the gateway does not read (B161).
 var ErrBusy = errors.New("too many calls are waiting for the gateway")
 

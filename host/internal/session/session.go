@@ -147,7 +147,7 @@ func (s *Session) Call(ctx context.Context, method string, params json.RawMessag
 	case f, ok := <-answer:
 		switch {
 		case !ok:
-			return nil, ErrNotConnected
+			return nil, s.why()
 		case !f.OK:
 			return nil, f.Error
 		}
@@ -172,6 +172,14 @@ func (s *Session) register(id string) (<-chan frame.Frame, error) {
 	c := make(chan frame.Frame, 1) // 1: the reader never waits for a caller
 	s.pending[id] = c
 	return c, nil
+}
+
+// why a call that was under way has no answer.
+func (s *Session) why() error {
+	if s.End().Restart {
+		return ErrServiceRestart
+	}
+	return ErrNotConnected
 }
 
 func (s *Session) forget(id string) {

@@ -59,16 +59,17 @@ type command struct {
 }
 
 const (
-	cmdStart   = "start"
-	cmdStop    = "stop"
-	cmdStopNow = "stop --now"
-	cmdAuto    = "start by the host itself"
-	cmdAdopt   = "adoption by the host itself"
-	cmdDrain   = "stop --drain"
-	cmdRestart = "restart"
-	cmdReload  = "reload"
-	cmdChanged = "restart, debounced"
-	cmdEdited  = "reload, debounced"
+	cmdStart    = "start"
+	cmdStop     = "stop"
+	cmdStopNow  = "stop --now"
+	cmdAuto     = "start by the host itself"
+	cmdAdopt    = "adoption by the host itself"
+	cmdDrain    = "stop --drain"
+	cmdExternal = "stop --external"
+	cmdRestart  = "restart"
+	cmdReload   = "reload"
+	cmdChanged  = "restart, debounced"
+	cmdEdited   = "reload, debounced"
 )
 
 func (w *world) startHost() {
@@ -136,7 +137,7 @@ func (w *world) command(kind string) *command {
 		case cmdEdited:
 			out, err = h.engine.Reload(context.Background(), reloadDebounce)
 		default:
-			out, err = h.engine.Stop(context.Background(), engine.How{Now: kind == cmdStopNow, Drain: kind == cmdDrain})
+			out, err = h.engine.Stop(context.Background(), engine.How{Now: kind == cmdStopNow, Drain: kind == cmdDrain, External: kind == cmdExternal})
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -210,7 +211,7 @@ func (w *world) act() {
 		w.operate(pick(w, cmdRestart, cmdRestart, cmdReload, cmdChanged, cmdEdited))
 	case n < 12: // several, one upon the other
 		for range 2 + w.rng.IntN(3) {
-			w.operate(pick(w, cmdStart, cmdStart, cmdStop, cmdStopNow, cmdDrain, cmdRestart, cmdReload, cmdChanged, cmdEdited))
+			w.operate(pick(w, cmdStart, cmdStart, cmdStop, cmdStopNow, cmdDrain, cmdExternal, cmdRestart, cmdReload, cmdChanged, cmdEdited))
 			w.pass(w.between(time.Millisecond, 50*time.Millisecond), nil)
 		}
 	case n < 15:
@@ -367,6 +368,7 @@ func (w *world) comesToRest() {
 		switch {
 		case s.Up && w.up():
 		case s.Phase == lc.PhaseStopped && !s.Up:
+		case s.Phase == lc.PhaseError && s.Attached: // somebody else's that went for good: only a person starts one of ours
 		case s.Phase == lc.PhaseError && (s.Err.Fatal || !s.Up || w.policy.SlowRetry == 0):
 		default:
 			return false

@@ -375,7 +375,7 @@ func (w *world) silent(c *call) bool {
 	case callOpen:
 		p := w.serving()
 		return p != nil && p.hung
-	case callVerify, callReload, callDrain:
+	case callVerify, callReload, callDrain, callShutdown:
 		s := w.sessions[c.arg]
 		return !s.over && s.of != nil && (s.of.hung || !s.of.live)
 	default:

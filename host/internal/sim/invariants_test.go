@@ -77,6 +77,8 @@ func (o observer) commands(c engine.Change) {
 			kind = cmdStopNow
 		case in.Drain:
 			kind = cmdDrain
+		case in.External:
+			kind = cmdExternal
 		}
 	default:
 		return
@@ -113,7 +115,7 @@ func (o observer) replies(c engine.Change) {
 			continue
 		}
 		switch cmd.kind {
-		case cmdStop, cmdStopNow, cmdDrain:
+		case cmdStop, cmdStopNow, cmdDrain, cmdExternal:
 			o.stopped(cmd)
 		case cmdReload, cmdEdited, cmdAdopt: // an adoption may have found nothing
 		case cmdChanged:
@@ -202,6 +204,8 @@ func opOf(in lc.Input) (lc.OpID, bool) {
 	case lc.Reloaded:
 		return in.Op, true
 	case lc.Drained:
+		return in.Op, true
+	case lc.ShutdownAsked:
 		return in.Op, true
 	case lc.LaunchPrepared:
 		return in.Op, true

@@ -35,6 +35,7 @@ const (
 	callHooks    = "hooks.Run"
 	callReload   = "manners.Reload"
 	callDrain    = "manners.Drain"
+	callShutdown = "manners.Shutdown"
 	callPrepare  = "launches.Prepare"
 	callRequest  = "launches.Request"
 	callOpen     = "sessions.Open"
@@ -202,6 +203,13 @@ func (w *world) effectOf(c *call) func() answer {
 		return func() answer { return w.stop(c) }
 	case callRelease:
 		return func() answer { return w.release(c) }
+	case callShutdown: // a gateway that is not ours may go, stay, or not know what is meant
+		return func() answer {
+			if w.percent(50) {
+				return answer{err: fault.New(fault.Unsupported, "it knows no call to shut down")}
+			}
+			return answer{}
+		}
 	case callServices, callHooks, callDrain:
 		return func() answer { return answer{} }
 	case callReload:
@@ -571,6 +579,11 @@ func (m manners) Reload(ctx context.Context, s engine.Session, _ lc.LaunchID) er
 func (m manners) Drain(ctx context.Context, s engine.Session) error {
 	n := s.(*session).n
 	return m.call(ctx, callDrain, strconv.Itoa(n), int64(n)).err
+}
+
+func (m manners) Shutdown(ctx context.Context, s engine.Session) error {
+	n := s.(*session).n
+	return m.call(ctx, callShutdown, strconv.Itoa(n), int64(n)).err
 }
 
 type held struct {

@@ -119,3 +119,27 @@ func TestIdentityThatCameToNoLaunchIsSwept(t *testing.T) {
 		t.Errorf("the used one: %v", err)
 	}
 }
+
+// TestWhatStandsInTheLockFileMeansNothing is T147 to T151 and T153: only the kernel's lock counts, so nothing is stale, foreign or malformed.
+func TestWhatStandsInTheLockFileMeansNothing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "host.lock")
+	for _, text := range []string{"", "garbage", "1\n", "999999999\n", `{"schema":"of another program","pid":1}`, strings.Repeat("x", 1<<20)} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.Open(dir)
+		if err != nil {
+			t.Fatalf("%.20q: %v", text, err)
+		}
+		if _, err := store.Open(dir); !errors.Is(err, store.ErrLocked) {
+			t.Errorf("%.20q: a second one: %v", text, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(path); err != nil { // a file that is removed could be another's by then
+			t.Errorf("%.20q: %v", text, err)
+		}
+	}
+}

@@ -153,7 +153,7 @@ func Exit(e *plugin.Exit) *pb.Exit {
 		return nil
 	}
 	return &pb.Exit{
-		Code: int32(e.Code), Signal: Text(e.Signal, 64), At: Timestamp(e.At), Durable: e.Durable, Known: e.Known, //nolint:gosec // exit codes are small
+		Code: int32(e.Code), Signal: Text(e.Signal, 64), At: Timestamp(e.At), Durable: e.Durable, Known: e.Known, Core: e.Core, //nolint:gosec // exit codes are small
 	}
 }
 
@@ -164,6 +164,7 @@ func ExitFrom(e *pb.Exit) *plugin.Exit {
 	}
 	return &plugin.Exit{
 		Code: int(e.GetCode()), Signal: Text(e.GetSignal(), 64), At: Time(e.GetAt()), Durable: e.GetDurable(), Known: e.GetKnown(),
+		Core: e.GetCore(),
 	}
 }
 

@@ -391,7 +391,9 @@ type Exit struct {
 	// Whether the record is known to be on disk.
 	Durable bool `protobuf:"varint,4,opt,name=durable,proto3" json:"durable,omitempty"`
 	// False when the process is gone but nobody saw how (its shim died).
-	Known         bool `protobuf:"varint,5,opt,name=known,proto3" json:"known,omitempty"`
+	Known bool `protobuf:"varint,5,opt,name=known,proto3" json:"known,omitempty"`
+	// Whether the kernel wrote a core file.
+	Core          bool `protobuf:"varint,6,opt,name=core,proto3" json:"core,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -457,6 +459,13 @@ func (x *Exit) GetDurable() bool {
 func (x *Exit) GetKnown() bool {
 	if x != nil {
 		return x.Known
+	}
+	return false
+}
+
+func (x *Exit) GetCore() bool {
+	if x != nil {
+		return x.Core
 	}
 	return false
 }
@@ -2077,13 +2086,14 @@ const file_gatehost_plugin_v1alpha1_launcher_proto_rawDesc = "" +
 	"\x06labels\x18\a \x03(\v23.gatehost.plugin.v1alpha1.LaunchRequest.LabelsEntryR\x06labels\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8e\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa2\x01\n" +
 	"\x04Exit\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\tR\x06signal\x12*\n" +
 	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\adurable\x18\x04 \x01(\bR\adurable\x12\x14\n" +
-	"\x05known\x18\x05 \x01(\bR\x05known\"\x8e\x04\n" +
+	"\x05known\x18\x05 \x01(\bR\x05known\x12\x12\n" +
+	"\x04core\x18\x06 \x01(\bR\x04core\"\x8e\x04\n" +
 	"\bInstance\x12\x1b\n" +
 	"\tlaunch_id\x18\x01 \x01(\tR\blaunchId\x12\x18\n" +
 	"\agateway\x18\x02 \x01(\tR\agateway\x12=\n" +

@@ -1,0 +1,113 @@
+package host
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/output"
+	"github.com/gatehost/gatehost/host/internal/session"
+	"github.com/gatehost/gatehost/shared/classifier"
+	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/launcher"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// TestStderrIsLoggedAtItsLevel is B298: each line that is shown, and none that is not.
+func TestStderrIsLoggedAtItsLevel(t *testing.T) {
+	var log bytes.Buffer
+	h := &Host{hub: events.NewHub(events.Options{})}
+	defer h.hub.Close()
+	g := &gateway{name: "main", host: h, log: hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Debug, DisableTime: true})}
+	g.watch = newObserver(g)
+	for _, c := range []output.Classified{
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelDebug, Shown: "one"},
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelInfo, Shown: "two"},
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelWarn, Shown: "three"},
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelError, Shown: "four"},
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelWarn, Shown: "a repeat", Hidden: true},
+		{Line: plugin.Line{Stream: plugin.Stdout}, Level: classifier.LevelInfo, Shown: "its work"},
+		{Line: plugin.Line{Stream: plugin.Stdout}, Level: classifier.LevelWarn, Shown: "five"},
+	} {
+		g.line("A", c)
+	}
+	var got []string
+	for line := range strings.Lines(log.String()) {
+		level, rest, _ := strings.Cut(strings.TrimSpace(line), "]")
+		text, _, _ := strings.Cut(strings.TrimSpace(rest), ": ")
+		got = append(got, level+"] "+text)
+	}
+	want := "[DEBUG] [Gateway stderr] one,[INFO] [Gateway stderr] two,[WARN] [Gateway stderr] three,[ERROR] [Gateway stderr] four,[WARN] [Gateway stdout] five"
+	if strings.Join(got, ",") != want {
+		t.Errorf("logged %q\n%s", got, log.String())
+	}
+}
+
+// TestSilencedLinesAreCountedByRuleOverAllLaunches is B295.
+func TestSilencedLinesAreCountedByRuleOverAllLaunches(t *testing.T) {
+	first := output.Stats{Read: 3, DroppedBy: map[string]uint64{"a": 1, "b": 2}}
+	got := sum(sum(output.Stats{}, first), output.Stats{Read: 1, DroppedBy: map[string]uint64{"a": 5}})
+	if want := map[string]uint64{"a": 6, "b": 2}; got.Read != 4 || !maps.Equal(got.DroppedBy, want) || first.DroppedBy["a"] != 1 {
+		t.Errorf("%+v, and of the first %+v", got, first)
+	}
+}
+
+// TestCommandWhoseOutputWasCutIsSaid is T169.
+func TestCommandWhoseOutputWasCutIsSaid(t *testing.T) {
+	var log bytes.Buffer
+	m := &medic{g: &gateway{log: hclog.New(&hclog.LoggerOptions{Output: &log})}}
+	m.cut([]string{"node", "secret"}, launcher.ExecResult{})
+	if log.Len() != 0 {
+		t.Errorf("nothing was cut, and the log says %s", &log)
+	}
+	m.cut([]string{"node", "secret"}, launcher.ExecResult{DroppedBytes: 900})
+	if text := log.String(); !strings.Contains(text, "[WARN]") || !strings.Contains(text, "dropped_bytes=900") || strings.Contains(text, "secret") {
+		t.Errorf("log = %s", text)
+	}
+}
+
+// TestLivenessIsInTheStatus is B275: the last sign of life, the deadline, and how the last question ended.
+func TestLivenessIsInTheStatus(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if got := livenessOf(lifecycle.State{}, time.Minute); got != nil {
+		t.Errorf("before a session: %+v", got)
+	}
+	s := lifecycle.State{Session: 1, LastAlive: at, LastVerify: &lifecycle.Verification{At: at.Add(-time.Hour), Why: lifecycle.VerifyTimeout}}
+	got := livenessOf(s, 3*time.Minute)
+	if !got.LastAliveAt.Equal(at) || !got.DeadlineAt.Equal(at.Add(3*time.Minute)) || !got.VerifiedAt.Equal(at.Add(-time.Hour)) || got.Result != "deadline-probe-timeout" {
+		t.Errorf("%+v", got)
+	}
+	s.Session, s.LastVerify.Alive = 0, true
+	if got := livenessOf(s, time.Minute); !got.DeadlineAt.IsZero() || got.Result != "alive" {
+		t.Errorf("without a session: %+v", got)
+	}
+}
+
+// TestEventsPassOnByTheirKindAndTicksAreLifeOnly is T118, T120, T125 and T126.
+func TestEventsPassOnByTheirKindAndTicksAreLifeOnly(t *testing.T) {
+	h := &Host{hub: events.NewHub(events.Options{})}
+	defer h.hub.Close()
+	g := &gateway{name: "main", host: h}
+	o := newObserver(g)
+	for _, name := range []string{"tick", "chat", "channel.status", "agent"} {
+		o.gatewayEvent(session.Event{Name: name, Payload: json.RawMessage(`{"text":"hi","token":"canary-value"}`)})
+	}
+	var got []string
+	sub := h.hub.Subscribe(0)
+	for e, ok := sub.TryNext(); ok; e, ok = sub.TryNext() {
+		data := e.Data.(control.GatewayEventData)
+		got = append(got, string(e.Type)+" "+data.Event+" "+string(data.Payload))
+	}
+	const payload = ` {"text":"hi","token":"[redacted]"}`
+	if want := []string{"gateway.chat.message chat" + payload, "gateway.channel.status channel.status" + payload, "gateway.notification agent" + payload}; !slices.Equal(got, want) {
+		t.Errorf("events %q, want %q", got, want)
+	}
+}
