@@ -41,7 +41,8 @@ type gateway struct {
 	path      string // put in front of PATH
 	misbehave string
 	children  bool
-	counts    bool // it numbers its lines
+	counts    bool   // it numbers its lines
+	table     string // of the configuration, instead of what chaos wants
 }
 
 // site is one host with its gateways, in a directory that names all of its processes.
@@ -62,11 +63,27 @@ type site struct {
 
 func newSite(t *testing.T, openclaw bool) *site {
 	t.Helper()
+	emulator := []string{filepath.Join(bin, "gateway-emulator")}
+	gateways := []gateway{
+		{name: "a", command: emulator, counts: true, misbehave: "count-lines=10"},
+		{name: "b", command: emulator, counts: true, misbehave: "count-lines=25,sidecars=500"},
+		{name: "c", command: emulator, counts: true, misbehave: "count-lines=25,slow-stop=600,slow-doctor=700", children: true},
+		{name: "d", command: emulator, misbehave: "slow-doctor=300,slow-listen=400"}, // says little: it outlives its shim
+	}
+	if openclaw {
+		command, path := testreal.OpenClaw(t)
+		gateways = append(gateways, gateway{name: "real", command: command, path: path[0]})
+	}
+	return newSiteOf(t, openclaw, gateways)
+}
+
+func newSiteOf(t *testing.T, openclaw bool, gateways []gateway) *site {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "ghchaos") // short: sockets live under it
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, dir: dir, real: openclaw}
+	s := &site{t: t, dir: dir, real: openclaw, gateways: gateways}
 	s.http = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", s.socket())
@@ -82,17 +99,6 @@ func newSite(t *testing.T, openclaw bool) *site {
 		t.Logf("full disk: not tried, no file system can be mounted here: %v", err)
 	} else {
 		s.disk = true
-	}
-	emulator := []string{filepath.Join(bin, "gateway-emulator")}
-	s.gateways = []gateway{
-		{name: "a", command: emulator, counts: true, misbehave: "count-lines=10"},
-		{name: "b", command: emulator, counts: true, misbehave: "count-lines=25,sidecars=500"},
-		{name: "c", command: emulator, counts: true, misbehave: "count-lines=25,slow-stop=600,slow-doctor=700", children: true},
-		{name: "d", command: emulator, misbehave: "slow-doctor=300,slow-listen=400"}, // says little: it outlives its shim
-	}
-	if openclaw {
-		command, path := testreal.OpenClaw(t)
-		s.gateways = append(s.gateways, gateway{name: "real", command: command, path: path[0]})
 	}
 	for i := range s.gateways {
 		s.gateways[i].port = freePort(t)
@@ -203,6 +209,10 @@ CHAOS_GATEWAY = %[1]q
 		}
 		if g.children {
 			fmt.Fprintf(&b, "EMULATOR_CHILDREN = \"1\"\n")
+		}
+		if g.table != "" {
+			b.WriteString(g.table)
+			continue
 		}
 		// More attempts than a killer's patience: the cap on fast ones is not what is tried here.
 		fmt.Fprintf(&b, "[gateways.%s.reconnect]\nbase = \"200ms\"\nmax = \"2s\"\nattempts = 100\nstable_after = \"2s\"\n", g.name)
