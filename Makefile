@@ -53,7 +53,7 @@ tools: $(TOOLS)/.complete ## build the pinned tools into the cache
 $(TOOLS)/.complete:
 	@build/tools.sh $(TOOLS)
 
-SUITES := unit sim e2e chaos real
+SUITES := unit sim fuzz e2e chaos real
 
 # One suite after the other, all of them also when one fails; the last line is the count of all tests.
 .PHONY: test
@@ -114,6 +114,12 @@ test-chaos: tools build ## CHAOS_DURATION (default 60s) of random kills; CHAOS_S
 	GATEHOST_BIN=$(BIN) CHAOS_REPORT=$(RESULTS)/chaos.md $(GOTESTSUM) --jsonfile $(RESULTS)/chaos.json -- \
 	  $$(build/race.sh) -count=1 -timeout 15m ./test/chaos
 
+.PHONY: soak
+soak: build openclaw ## half an hour of random faults on a real gateway (SOAK_DURATION, SOAK_SEED); see docs/reliability.md
+	@mkdir -p $(RESULTS)
+	GATEHOST_BIN=$(BIN) GATEHOST_OPENCLAW=$(OPENCLAW) SOAK_REPORT=$(RESULTS)/soak.md \
+	  go test -tags soak -v -count=1 -timeout 3h -run TestSoak ./test/chaos
+
 .PHONY: chaos
 chaos: build openclaw ## ten minutes of random kills, a real gateway among the killed; see docs/reliability.md
 	@mkdir -p $(RESULTS)
@@ -130,7 +136,7 @@ fmt: tools ## format the source: gofumpt, and the order of imports
 
 .PHONY: vet
 vet:
-	go vet -tags real,mutants ./...
+	go vet -tags real,mutants,soak ./...
 
 .PHONY: arch
 arch: ## hold the arrows of docs/architecture.md
@@ -164,6 +170,18 @@ proto-check: tools ## lint the contract, hold it compatible, and hold shared/pb 
 	build/buf-breaking.sh $(TOOLS)/buf
 	@new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; PATH="$(TOOLS):$$PATH" $(TOOLS)/buf generate -o "$$new"; \
 	diff -r "$$new/shared/pb" shared/pb || { echo "shared/pb was not generated from the contract: run make proto, commit what it made"; exit 1; }
+
+# What strangers send: frames, a whole session, the configuration, lines of output. A crash fails it and leaves its input in testdata/fuzz.
+FUZZED := internal/frame:FuzzParse host/internal/session:FuzzSession host/internal/config:FuzzParse plugins/doctor:FuzzLine
+TEST_FUZZTIME ?= 30s
+
+.PHONY: test-fuzz
+test-fuzz: tools ## fuzz frames, sessions, configuration and output for TEST_FUZZTIME (default 30s) each
+	@mkdir -p $(RESULTS); rm -f $(RESULTS)/fuzz*.json; status=0; \
+	for target in $(FUZZED); do \
+	  $(GOTESTSUM) --jsonfile $(RESULTS)/fuzz-$${target##*:}-$$RANDOM.json -- -run '^$$' -fuzz "^$${target##*:}\$$" -fuzztime $(TEST_FUZZTIME) \
+	    ./$${target%%:*} || status=1; \
+	done; cat $(RESULTS)/fuzz-*.json > $(RESULTS)/fuzz.json; exit $$status
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 5s)
