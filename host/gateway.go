@@ -31,6 +31,7 @@ type gateway struct {
 	log    hclog.Logger
 	engine *engine.Engine
 	medic  *medic
+	keeper *keeper
 	config *gatewayconfig.Editor
 	watch  *observer
 	health *health.Monitor
@@ -46,8 +47,12 @@ type gateway struct {
 	asked    asked
 }
 
-func newGateway(h *Host, cfg *config.Gateway) *gateway {
+func newGateway(h *Host, cfg *config.Gateway) (*gateway, error) {
 	g := &gateway{name: cfg.Name, cfg: cfg, host: h, log: h.log.Named("gateway." + cfg.Name)}
+	var err error
+	if g.keeper, err = newKeeper(g); err != nil {
+		return nil, err
+	}
 	g.medic = newMedic(g)
 	g.config = newConfigEditor(g)
 	g.watch = newObserver(g)
@@ -57,7 +62,7 @@ func newGateway(h *Host, cfg *config.Gateway) *gateway {
 		Sessions: sessions{g}, Hooks: hooks{g}, Manners: newManners(g), Output: outputs{g}, Medic: g.medic, Observer: g.watch,
 		VerifyMethod: cfg.Liveness.VerifyMethod, VerifyTimeout: cfg.Liveness.VerifyTimeout,
 	}, g.log)
-	return g
+	return g, nil
 }
 
 // policyOf turns the operator's words into the lifecycle's policy.
@@ -175,6 +180,7 @@ func (l launches) Request(ctx context.Context, id lifecycle.LaunchID) (launcher.
 	}
 	l.g.launching(r)
 	l.g.align(ctx, r)
+	l.g.keeper.launching(id, r.ConfigPath)
 	orphan := l.g.cfg.OrphanGrace
 	return launcher.LaunchRequest{
 		LaunchID: string(id), Gateway: l.g.factsOf(r), Process: r.Process, Grace: l.g.cfg.Launch.Grace, OrphanGrace: &orphan,

@@ -148,7 +148,11 @@ func (h *Host) assemble(runtimeDir string) error {
 		}
 	}
 	for _, name := range h.cfg.GatewayNames() {
-		h.gateways[name] = newGateway(h, h.cfg.Gateways[name])
+		g, err := newGateway(h, h.cfg.Gateways[name])
+		if err != nil {
+			return err
+		}
+		h.gateways[name] = g
 	}
 	return nil
 }
@@ -192,6 +196,7 @@ func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- 
 					gw.log.Error("engine ended", "error", err)
 				}
 			})
+			engines.Go(func() { gw.keeper.run(ctx) })
 		}
 		go h.autostart(ctx)
 		<-stopping

@@ -15,7 +15,6 @@ import (
 	"github.com/gatehost/gatehost/host/internal/repair"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/doctor"
-	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -24,8 +23,10 @@ import (
 type medic struct {
 	g *gateway
 
-	mu       sync.Mutex // guards proposal and executor
-	proposal *repair.Proposal
+	mu       sync.Mutex       // guards all below
+	remedy   remedy           // of the last failed start
+	incident *doctor.Incident // of it, and the configuration as it was then
+	met      repair.Look
 	executor *repair.Executor // made on first use; it allows one repair at a time
 }
 
@@ -67,58 +68,103 @@ func (m *medic) hands() (*repair.Executor, error) {
 	e, err := repair.New(repair.Options{
 		Dir: m.g.host.store.RepairDir(), Gateway: m.g.facts(), Exec: m.exec, Redact: m.g.redactor().Text,
 	})
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Recover(); err != nil {
+		m.g.log.Warn("cannot note repairs that an earlier host did not finish", "error", err)
+	}
 	m.executor = e
-	return e, err
+	return e, nil
 }
 
-// examine runs the chain of doctors and publishes what they say.
-func (m *medic) examine(ctx context.Context, incident *doctor.Incident) (repair.Diagnosis, error) {
-	hands, err := m.hands()
-	if err != nil {
-		return repair.Diagnosis{}, err
-	}
+// doctors are the chain, in order of the configuration.
+func (m *medic) doctors() []repair.Named {
 	var chain []repair.Named
 	for _, name := range m.g.cfg.Doctors {
 		granted := slices.Contains(m.g.host.cfg.Plugins[name].Grant, plugin.GrantGatewayConfig)
 		chain = append(chain, repair.Named{Name: name, Doctor: m.g.host.plugins.Doctor(name), Content: granted})
 	}
+	return chain
+}
+
+// ask runs a chain of doctors.
+func (m *medic) ask(ctx context.Context, chain []repair.Named, incident *doctor.Incident, check func(doctor.Plan) error) repair.Diagnosis {
 	facts := m.g.facts()
-	d := repair.RunDiagnosis(ctx, chain, doctor.DiagnoseRequest{Gateway: facts, Incident: incident},
-		repair.Gatherer{Gateway: facts, Exec: m.exec, Redact: m.g.redactor().Text}, hands.Check)
-	for _, s := range d.Skipped {
+	return repair.RunDiagnosis(ctx, chain, doctor.DiagnoseRequest{Gateway: facts, Incident: incident},
+		repair.Gatherer{Gateway: facts, Exec: m.exec, Redact: m.g.redactor().Text}, check)
+}
+
+// examine asks all doctors, adds what the host itself knows, and publishes what they say.
+func (m *medic) examine(ctx context.Context, incident *doctor.Incident) (remedy, error) {
+	hands, err := m.hands()
+	if err != nil {
+		return remedy{}, err
+	}
+	r := remedy{Diagnosis: m.ask(ctx, m.doctors(), incident, hands.Check)}
+	for _, s := range r.Skipped {
 		m.g.log.Warn("doctor was skipped", "plugin", s.Doctor, "error", s.Err)
 	}
-	for _, f := range d.Findings {
+	m.addOwn(&r)
+	if r.config {
+		f := &r.Findings[r.about].Finding
+		f.Hint, f.Repairable = f.Hint+m.offer(r), f.Repairable || m.restores(r)
+	}
+	for _, f := range r.Findings {
 		m.g.watch.publish(events.GatewayDoctorFinding, findingOf(f))
 	}
-	if d.Proposal != nil {
-		m.g.watch.publish(events.GatewayDoctorPlan, planOf(d.Proposal, ""))
+	return r, nil
+}
+
+// intend announces what a failed start would be repaired by.
+func (m *medic) intend(r remedy) {
+	switch {
+	case r.Proposal != nil:
+		m.g.watch.publish(events.GatewayDoctorPlan, planOf(r.Proposal.Doctor, r.Proposal.Plan, ""))
+	case r.restore != nil:
+		m.g.watch.publish(events.GatewayDoctorPlan, planOf(control.HostDoctor, r.restore.plan, ""))
 	}
-	return d, nil
 }
 
 // Diagnose implements engine.Medic. Without a doctor, or when none can answer, it finds nothing and the original cause stands.
 func (m *medic) Diagnose(ctx context.Context, in engine.Incident) engine.Diagnosis {
-	d, err := m.examine(ctx, incidentOf(in))
+	incident := incidentOf(in)
+	r, err := m.examine(ctx, incident)
 	if err != nil {
 		m.g.log.Error("cannot diagnose", "error", err)
 		return engine.Diagnosis{}
 	}
+	met := m.present()
 	m.mu.Lock()
-	m.proposal = d.Proposal
+	m.remedy, m.incident, m.met = r, incident, met
 	m.mu.Unlock()
-	f, ok := worst(d)
+	f, ok := worst(r.Diagnosis)
 	if !ok {
 		return engine.Diagnosis{}
 	}
+	m.intend(r)
+	restores := m.restores(r) && f.Code == m.finding(r) // not for another failure that met a broken file
 	out := engine.Diagnosis{
-		Found: true, Repairable: d.Proposal != nil, OtherOwner: f.OtherOwner,
+		Found: true, Repairable: r.Proposal != nil || restores, OtherOwner: f.OtherOwner,
 		Problem: lifecycle.Problem{Code: f.Code, Message: f.Text, Hint: f.Hint, Fatal: f.Fatal},
 	}
 	if f.OtherOwner {
 		out.Problem.Message += m.owner(ctx)
 	}
 	return out
+}
+
+// present is the configuration file as it is now; one that cannot be read is like none.
+func (m *medic) present() repair.Look {
+	path := m.g.facts().ConfigPath
+	if path == "" {
+		return repair.Look{}
+	}
+	look, err := repair.LookAt(path)
+	if err != nil {
+		return repair.Look{}
+	}
+	return look
 }
 
 // worst is the finding that counts: what can be repaired, else the first error.
@@ -154,67 +200,26 @@ func incidentOf(in engine.Incident) *doctor.Incident {
 	return out
 }
 
-// Repair implements engine.Medic: it executes the plan that the last Diagnose found.
+// Repair implements engine.Medic: it does what the last Diagnose found.
 func (m *medic) Repair(ctx context.Context) error {
 	m.mu.Lock()
-	p := m.proposal
-	m.proposal = nil
+	r := m.remedy
+	m.remedy = remedy{}
 	m.mu.Unlock()
-	if p == nil {
-		return fault.New(fault.NotFound, "there is no plan to execute")
-	}
-	_, err := m.operate(ctx, p, func(string) {})
+	_, err := m.heal(ctx, r, func(control.DoctorMessage) {})
 	return err
-}
-
-// operate executes a plan and tells how it goes.
-func (m *medic) operate(ctx context.Context, p *repair.Proposal, progress func(string)) (repair.Result, error) {
-	hands, err := m.hands()
-	if err != nil {
-		return repair.Result{}, err
-	}
-	m.g.log.Info("repairing", "plugin", p.Doctor, "finding", p.Finding.Code, "plan", p.Plan.Title)
-	d := m.g.host.plugins.Doctor(p.Doctor)
-	facts := m.g.facts()
-	result, err := hands.Execute(ctx, p.Plan,
-		func(ctx context.Context, step string, tell func(doctor.Progress)) (doctor.RepairResult, error) {
-			return d.Repair(ctx, doctor.RepairRequest{Gateway: facts, Finding: p.Finding, StepID: step}, tell)
-		},
-		func(x repair.Progress) {
-			text := x.Text
-			if text == "" {
-				text = fmt.Sprintf("step %d of %d: %s", x.Step, x.Steps, x.Title)
-			}
-			m.g.watch.publish(events.GatewayDoctorProgress, control.DoctorMessage{Type: control.DoctorProgressMessage, Progress: text})
-			progress(text)
-		})
-	done := resultOf(result, err)
-	m.g.watch.publish(events.GatewayDoctorFinished, done)
-	m.g.log.Info("repair ended", "outcome", done.Outcome, "changed", strings.Join(result.Changed, " "), "backup", result.ID)
-	return result, err
-}
-
-func resultOf(r repair.Result, err error) *control.DoctorResult {
-	out := &control.DoctorResult{Outcome: "repaired", Diff: r.Diff, Backup: r.ID}
-	switch {
-	case err != nil:
-		out.Outcome, out.Error = "failed", failureOf(err)
-	case len(r.Changed) == 0:
-		out.Outcome = "nothing-to-do"
-	}
-	return out
 }
 
 func findingOf(f repair.Found) *control.DoctorFinding {
 	return &control.DoctorFinding{
 		Plugin: f.Doctor, Code: f.Finding.Code, Severity: f.Finding.Severity.String(), Text: f.Finding.Text, Hint: f.Finding.Hint,
-		Repairable: f.Finding.Repairable, Evidence: f.Finding.Evidence,
+		Repairable: f.Finding.Repairable, ConfigPath: f.Finding.ConfigPath, Evidence: f.Finding.Evidence,
 	}
 }
 
-func planOf(p *repair.Proposal, diff string) *control.DoctorPlan {
-	out := &control.DoctorPlan{Plugin: p.Doctor, Title: p.Plan.Title, Diff: diff}
-	for _, s := range p.Plan.Steps {
+func planOf(who string, p doctor.Plan, diff string) *control.DoctorPlan {
+	out := &control.DoctorPlan{Plugin: who, Title: p.Title, Diff: diff}
+	for _, s := range p.Steps {
 		text := s.Title
 		switch {
 		case s.Exec != nil:
@@ -225,115 +230,4 @@ func planOf(p *repair.Proposal, diff string) *control.DoctorPlan {
 		out.Steps = append(out.Steps, text)
 	}
 	return out
-}
-
-// visit is `gatehost doctor`: it tells findings, the plan, progress and one result.
-func (m *medic) visit(ctx context.Context, req control.DoctorRequest, tell func(control.DoctorMessage)) error {
-	switch req.Action {
-	case control.DoctorDiagnose, control.DoctorRepair, "":
-	case control.DoctorUndo:
-		return m.undo(ctx, tell)
-	default:
-		return fault.New(fault.InvalidArgument, fmt.Sprintf("there is no action %q", req.Action))
-	}
-	d, err := m.examine(ctx, m.lastIncident())
-	if err != nil {
-		return err
-	}
-	for _, f := range d.Findings {
-		tell(control.DoctorMessage{Type: control.DoctorFindingMessage, Finding: findingOf(f)})
-	}
-	if req.Action != control.DoctorRepair {
-		outcome := "healthy"
-		if len(d.Findings) > 0 {
-			outcome = "findings"
-		}
-		tell(result(&control.DoctorResult{Outcome: outcome}))
-		return nil
-	}
-	return m.carryOut(ctx, d, req, tell)
-}
-
-func result(r *control.DoctorResult) control.DoctorMessage {
-	return control.DoctorMessage{Type: control.DoctorResultMessage, Result: r}
-}
-
-// lastIncident is what a diagnosis on request starts from: the failure that the gateway shows, if it shows one.
-func (m *medic) lastIncident() *doctor.Incident {
-	s := m.g.engine.Snapshot().State
-	if s.Err == nil {
-		return nil
-	}
-	in := &doctor.Incident{ErrorCode: s.Err.Code, ErrorMessage: s.Err.Message}
-	if s.LastExit != nil {
-		in.Exit = &plugin.Exit{Code: s.LastExit.Code, Signal: s.LastExit.Signal, At: s.LastExit.At, Known: s.LastExit.Known}
-	}
-	return in
-}
-
-func (m *medic) carryOut(ctx context.Context, d repair.Diagnosis, req control.DoctorRequest, tell func(control.DoctorMessage)) error {
-	if d.Proposal == nil {
-		tell(result(&control.DoctorResult{Outcome: "nothing-to-do"}))
-		return nil
-	}
-	hands, err := m.hands()
-	if err != nil {
-		return err
-	}
-	diff, err := hands.Preview(d.Proposal.Plan)
-	if err != nil {
-		return err
-	}
-	tell(control.DoctorMessage{Type: control.DoctorPlanMessage, Plan: planOf(d.Proposal, diff)})
-	if req.DryRun {
-		tell(result(&control.DoctorResult{Outcome: "planned", Diff: diff}))
-		return nil
-	}
-	wasUp, err := m.quiet(ctx, req.Stop)
-	if err != nil {
-		return err
-	}
-	r, err := m.operate(ctx, d.Proposal, func(text string) {
-		tell(control.DoctorMessage{Type: control.DoctorProgressMessage, Progress: text})
-	})
-	if wasUp {
-		if o, startErr := m.g.engine.Start(ctx); startErr != nil || o.Problem != nil {
-			m.g.log.Error("gateway did not start after the repair", "error", errorOf(o, startErr))
-		}
-	}
-	tell(result(resultOf(r, err)))
-	return nil
-}
-
-// quiet sees to it that no process of the gateway runs: its own doctor refuses otherwise (gateway-facts §4, B317).
-func (m *medic) quiet(ctx context.Context, stop bool) (wasUp bool, err error) {
-	s := m.g.engine.Snapshot().State
-	if s.Owner() == lifecycle.OwnerNone && (s.Phase == lifecycle.PhaseStopped || s.Phase == lifecycle.PhaseError) {
-		return false, nil
-	}
-	if !stop {
-		return false, fault.New(fault.FailedPrecondition, "cannot repair while the gateway is "+string(s.Public())).
-			WithHint("add --stop: it stops the gateway, repairs, and starts it again")
-	}
-	o, err := m.g.engine.Stop(ctx, engine.How{})
-	if err == nil && o.Problem != nil {
-		err = fault.New(fault.Internal, o.Problem.Message)
-	}
-	return true, err
-}
-
-func (m *medic) undo(ctx context.Context, tell func(control.DoctorMessage)) error {
-	if _, err := m.quiet(ctx, false); err != nil {
-		return err
-	}
-	hands, err := m.hands()
-	if err != nil {
-		return err
-	}
-	r, err := hands.UndoLast(ctx, false)
-	if err != nil {
-		return err
-	}
-	tell(result(&control.DoctorResult{Outcome: "undone", Diff: r.Diff, Backup: r.ID}))
-	return nil
 }

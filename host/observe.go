@@ -66,6 +66,7 @@ func (o *observer) Stepped(c engine.Change) {
 		o.exit(before, after, c.At)
 	}
 	o.sessionChange(c)
+	o.g.keeper.stepped(c)
 	o.conditions(before, after)
 	o.reconnect(c)
 	if before.Phase != after.Phase || before.Public() != after.Public() {
@@ -191,6 +192,9 @@ func (o *observer) gatewayEvent(e session.Event) {
 	kind := e.Kind()
 	if kind == session.KindTick {
 		return
+	}
+	if e.Name == "config.changed" { // it took a new configuration while it runs
+		o.g.keeper.look()
 	}
 	payload := e.Payload
 	if len(payload) > 0 {

@@ -13,33 +13,60 @@ import (
 )
 
 func (a *app) doctorVerb() *cobra.Command {
-	var repair, dryRun, stop, undo, asJSON bool
+	var f doctorFlags
 	v := &cobra.Command{
-		Use:               "doctor NAME",
-		Short:             "Ask what is wrong with a gateway; with --repair, repair it",
-		Args:              cobra.ExactArgs(1),
+		Use:   "doctor NAME [ID]",
+		Short: "Ask what is wrong with a gateway; with --repair, repair it",
+		Long: "Ask what is wrong with a gateway; with --repair, repair it: by the plan of a doctor, or, where none knows one, by the configuration\n" +
+			"with which the gateway ran last. --undo takes the last repair back, --undo ID any other; --history lists them.",
+		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: a.gatewayNames,
 		RunE: verb(func(ctx context.Context, args []string) error {
-			req := control.DoctorRequest{Action: control.DoctorDiagnose, DryRun: dryRun, Stop: stop}
-			switch {
-			case repair:
-				req.Action = control.DoctorRepair
-			case undo:
-				req.Action = control.DoctorUndo
+			req, err := f.request(args[1:])
+			if err != nil {
+				return err
 			}
-			if !repair && (dryRun || stop) {
-				return usage("--dry-run and --stop need --repair")
-			}
-			return a.doctor(ctx, args[0], req, asJSON)
+			return a.doctor(ctx, args[0], req, f.asJSON)
 		}),
 	}
-	v.Flags().BoolVar(&repair, "repair", false, "execute the plan, after a backup")
-	v.Flags().BoolVar(&dryRun, "dry-run", false, "with --repair: show the plan and its difference only")
-	v.Flags().BoolVar(&stop, "stop", false, "with --repair: stop a running gateway for it and start it again")
-	v.Flags().BoolVar(&undo, "undo", false, "take back the last repair")
-	v.Flags().BoolVar(&asJSON, "json", false, "print each message as a line of JSON")
-	v.MarkFlagsMutuallyExclusive("repair", "undo")
+	v.Flags().BoolVar(&f.repair, "repair", false, "execute the plan, after a backup")
+	v.Flags().StringVar(&f.restore, "restore", "", "with --repair: bring back a kept configuration: last-good, or an ID of --history")
+	v.Flags().BoolVar(&f.dryRun, "dry-run", false, "with --repair or --undo: show the plan and its difference only")
+	v.Flags().BoolVar(&f.stop, "stop", false, "with --repair or --undo: stop a running gateway for it and start it again")
+	v.Flags().BoolVar(&f.undo, "undo", false, "take back the last repair, or the one named by ID")
+	v.Flags().BoolVar(&f.history, "history", false, "list repairs and kept configurations, newest first")
+	v.Flags().BoolVar(&f.asJSON, "json", false, "print each message as a line of JSON")
+	v.MarkFlagsMutuallyExclusive("repair", "undo", "history")
 	return v
+}
+
+type doctorFlags struct {
+	repair, dryRun, stop, undo, history, asJSON bool
+	restore                                     string
+}
+
+// request is what the flags ask for.
+func (f doctorFlags) request(ids []string) (control.DoctorRequest, error) {
+	req := control.DoctorRequest{Action: control.DoctorDiagnose, DryRun: f.dryRun, Stop: f.stop, Restore: f.restore}
+	switch {
+	case f.repair:
+		req.Action = control.DoctorRepair
+	case f.undo:
+		req.Action = control.DoctorUndo
+	case f.history:
+		req.Action = control.DoctorHistory
+	}
+	switch {
+	case !f.repair && !f.undo && (f.dryRun || f.stop):
+		return req, usage("--dry-run and --stop need --repair or --undo")
+	case !f.repair && f.restore != "":
+		return req, usage("--restore needs --repair")
+	case !f.undo && len(ids) > 0:
+		return req, usage("an ID needs --undo")
+	case len(ids) > 0:
+		req.ID = ids[0]
+	}
+	return req, nil
 }
 
 func (a *app) doctor(ctx context.Context, name string, req control.DoctorRequest, asJSON bool) error {
@@ -83,6 +110,9 @@ func (a *app) doctorMessage(m control.DoctorMessage) error {
 	case m.Finding != nil:
 		f := m.Finding
 		lines = append(lines, fmt.Sprintf("%s: %s (%s, by %s)", f.Severity, f.Text, f.Code, f.Plugin))
+		if f.ConfigPath != "" {
+			lines = append(lines, "  at: "+f.ConfigPath)
+		}
 		for _, e := range f.Evidence {
 			lines = append(lines, "  | "+e)
 		}
@@ -95,11 +125,18 @@ func (a *app) doctorMessage(m control.DoctorMessage) error {
 			lines = append(lines, fmt.Sprintf("  %d. %s", i+1, s))
 		}
 		lines = append(lines, diffLines(m.Plan.Diff)...)
+	case m.Record != nil:
+		lines = append(lines, recordLine(*m.Record))
+	case m.Kept != nil:
+		lines = append(lines, keptLine(*m.Kept))
 	case m.Progress != "":
 		a.say("%s", clean(m.Progress))
 	case m.Result != nil:
 		lines = append(lines, "result: "+m.Result.Outcome)
 		lines = append(lines, diffLines(m.Result.Diff)...)
+		for _, path := range m.Result.Aside {
+			lines = append(lines, "kept: what was broken is "+path)
+		}
 		if m.Result.Backup != "" {
 			lines = append(lines, "backup: "+m.Result.Backup)
 		}
@@ -117,4 +154,31 @@ func diffLines(diff string) []string {
 		return nil
 	}
 	return strings.Split(strings.TrimRight(diff, "\n"), "\n")
+}
+
+// recordLine is a repair in a list.
+func recordLine(r control.DoctorRecord) string {
+	line := fmt.Sprintf("repair %s  %s  %s: %s", r.ID, r.Time.Local().Format("2006-01-02 15:04:05"), r.Outcome, r.Title)
+	if r.Doctor != "" {
+		line += ", by " + r.Doctor
+	}
+	if r.Finding != "" {
+		line += ", for " + r.Finding
+	}
+	if r.UndoneBy != "" {
+		line += "; taken back by " + r.UndoneBy
+	}
+	if !r.Undoable {
+		line += "; what was before is there now"
+	}
+	return line
+}
+
+// keptLine is a kept configuration in a list.
+func keptLine(k control.DoctorKept) string {
+	line := fmt.Sprintf("kept   %s  %s  ran last; %d bytes of %s", k.ID, k.Last.Local().Format("2006-01-02 15:04:05"), k.Bytes, k.Path)
+	if k.Present {
+		line += "; it is there now"
+	}
+	return line
 }

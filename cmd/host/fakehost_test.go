@@ -182,15 +182,29 @@ func doctor(w http.ResponseWriter, r *http.Request) {
 	}
 	enc := json.NewEncoder(w)
 	_ = enc.Encode(control.DoctorMessage{Type: "finding", Finding: &control.DoctorFinding{
-		Plugin: "doctor", Code: "config-invalid", Severity: "error", Text: "unknown key", Hint: "remove it",
+		Plugin: "doctor", Code: "config-invalid", Severity: "error", Text: "unknown key", Hint: "remove it", ConfigPath: "gateway.bind",
 	}})
 	result := &control.DoctorResult{Outcome: "findings"}
 	switch req.Action {
 	case control.DoctorRepair:
 		_ = enc.Encode(control.DoctorMessage{Type: "plan", Plan: &control.DoctorPlan{Title: "remove the key", Steps: []string{"openclaw doctor"}, Diff: "-x\n+y"}})
 		result.Outcome = "repaired"
+		if req.Restore != "" {
+			result = &control.DoctorResult{
+				Outcome: "offered", Aside: []string{"/s/openclaw.json.broken-1"}, Error: &control.Failure{Message: "not by itself", Hint: "name it"},
+			}
+		}
 	case control.DoctorUndo:
-		result = &control.DoctorResult{Outcome: "failed", Error: &control.Failure{Message: "nothing to undo"}}
+		result = &control.DoctorResult{Outcome: "failed", Error: &control.Failure{Message: "nothing to undo", Hint: "name it"}}
+		if req.ID != "" && req.DryRun {
+			result = &control.DoctorResult{Outcome: "undone", Backup: req.ID}
+		}
+	case control.DoctorHistory:
+		_ = enc.Encode(control.DoctorMessage{Type: "record", Record: &control.DoctorRecord{
+			ID: "r1", Doctor: "doctor", Title: "remove the key", Finding: "config-invalid", Outcome: "done", UndoneBy: "r2",
+		}})
+		_ = enc.Encode(control.DoctorMessage{Type: "kept", Kept: &control.DoctorKept{ID: "k1", Path: "/s/openclaw.json", Bytes: 42, Present: true}})
+		result.Outcome = "listed"
 	}
 	_ = enc.Encode(control.DoctorMessage{Type: "result", Result: result})
 }

@@ -44,6 +44,23 @@ func (s stages) show(e control.Event) {
 	}
 }
 
+func describeRepair(r control.DoctorResult) (word, text, hint string) {
+	text = r.Outcome
+	if r.Title != "" {
+		text += ": " + r.Title
+	}
+	if r.Doctor != "" {
+		text += ", by " + r.Doctor
+	}
+	if len(r.Aside) > 0 {
+		text += "; what was broken is kept as " + strings.Join(r.Aside, ", ")
+	}
+	if r.Error != nil {
+		return "repair", text + ": " + r.Error.Message, r.Error.Hint
+	}
+	return "repair", text, ""
+}
+
 // describe gives the words of an event; "" for what is not for the terminal.
 func describe(e control.Event) (word, text, hint string) {
 	switch e.Type {
@@ -68,11 +85,7 @@ func describe(e control.Event) (word, text, hint string) {
 	case control.EventGatewayDoctorPlan:
 		return "plan", data[control.DoctorPlan](e).Title, ""
 	case control.EventGatewayDoctorFinished:
-		r := data[control.DoctorResult](e)
-		if r.Error != nil {
-			return "repair", r.Outcome + ": " + r.Error.Message, r.Error.Hint
-		}
-		return "repair", r.Outcome, ""
+		return describeRepair(data[control.DoctorResult](e))
 	case control.EventPluginState:
 		p := data[control.PluginData](e)
 		if p.Error != nil {

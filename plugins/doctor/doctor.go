@@ -15,8 +15,8 @@ import (
 
 // Codes of findings; stable.
 const (
-	CodeConfigInvalid      = "config-invalid"
-	CodeConfigMissing      = "config-missing"
+	CodeConfigInvalid      = doctor.CodeConfigInvalid
+	CodeConfigMissing      = doctor.CodeConfigMissing
 	CodePortConflict       = "port-conflict"
 	CodeSecondInstance     = "second-instance"
 	CodeMigrationLocked    = "migration-locked"
@@ -104,6 +104,9 @@ func fromWords(req doctor.DiagnoseRequest) (doctor.Finding, bool) {
 		}
 		f := k.finding
 		f.Evidence = quote(req.Incident.Lines, k.symptom)
+		if f.Code == CodeConfigMissing && noFile(req.Incident.Lines) {
+			f.Text, f.ConfigPath = "the gateway's configuration "+orFile(req.Gateway.ConfigPath)+" is missing", ""
+		}
 		if f.Severity == plugin.SeverityError || !concernsConfig(req.Incident) {
 			return f, true
 		}
@@ -141,7 +144,7 @@ func known() []knownTrouble {
 		}},
 		{plugin.SymptomConfigMissing, doctor.Finding{
 			Code: CodeConfigMissing, Severity: plugin.SeverityError, Fatal: true, ConfigPath: "gateway.mode",
-			Text: "the gateway's configuration is missing, or lacks gateway.mode",
+			Text: "the gateway's configuration lacks gateway.mode",
 			Hint: "run `openclaw config set gateway.mode local`, or keep --allow-unconfigured in launch.args",
 		}},
 		{plugin.SymptomChannelsSuppressed, doctor.Finding{
@@ -238,6 +241,11 @@ func judgeConfig(req doctor.DiagnoseRequest, validate, file doctor.Evidence) []d
 	return []doctor.Finding{f}
 }
 
+// noFile reports whether the gateway found no file at all.
+func noFile(lines []plugin.Line) bool {
+	return slices.ContainsFunc(lines, func(l plugin.Line) bool { return strings.Contains(l.Text, "Missing config.") })
+}
+
 func unparsable(lines []plugin.Line) bool {
 	return slices.ContainsFunc(lines, func(l plugin.Line) bool { return strings.Contains(l.Text, "parse failed: SyntaxError") })
 }
@@ -252,10 +260,13 @@ func parseVerdict(stdout string) (verdict, bool) {
 	return v, err == nil && v.Valid != nil
 }
 
-// invalid describes a broken configuration. Only unknown keys are something that the vendor's doctor mends (gateway-facts §5); for
-// the rest the operator is told the place and the allowed values.
+// invalid describes a broken configuration. The vendor's doctor mends unknown keys, and values of before, which the gateway complains of
+// like of any other value, and only while there are unknown keys: alone it takes them (gateway-facts §5, and measured together). So where
+// there is an unknown key its doctor is worth a try: what it cannot mend all of it leaves as it was. For the rest the operator is told the
+// place and the allowed values.
 func invalid(gw plugin.GatewayFacts, v verdict) doctor.Finding {
-	f := doctor.Finding{Code: CodeConfigInvalid, Severity: plugin.SeverityError, Repairable: len(v.Issues) > 0}
+	f := doctor.Finding{Code: CodeConfigInvalid, Severity: plugin.SeverityError}
+	named, maybe := false, len(v.Issues) > 0
 	var issues []string
 	for i, issue := range v.Issues {
 		text := issue.Message
@@ -274,7 +285,8 @@ func invalid(gw plugin.GatewayFacts, v verdict) doctor.Finding {
 		if f.ConfigPath == "" {
 			f.ConfigPath = issue.Path
 		}
-		f.Repairable = f.Repairable && (strings.Contains(fold(issue.Message), "unrecognized key") || maybeKeys(issue.Path, issue.Message))
+		named = named || strings.Contains(fold(issue.Message), "unrecognized key")
+		maybe = maybe && maybeKeys(issue.Path, issue.Message)
 	}
 	f.Text = "the gateway's configuration is invalid"
 	if len(issues) > 0 {
@@ -284,6 +296,7 @@ func invalid(gw plugin.GatewayFacts, v verdict) doctor.Finding {
 		f.Text += fmt.Sprintf(" (and %d more)", n)
 	}
 	f.Evidence = issues
+	f.Repairable = named || maybe
 	f.Fatal = !f.Repairable
 	f.Hint = "correct " + orFile(gw.ConfigPath) + ", then run `gatehost start`"
 	return f

@@ -131,6 +131,18 @@ func TestMissingFileIsNotBrokenWhenTheGatewayDoesNotSaySo(t *testing.T) {
 	}
 }
 
+func TestMissingFileAndMissingModeAreToldApart(t *testing.T) {
+	d, _ := diagnose(t, incidentOf(t, "bad-config-no-mode", 78), "", false) // its name is not what it is: there was no file
+	if f := d.Findings[0]; f.Code != doctor.CodeConfigMissing || f.ConfigPath != "" || !strings.Contains(f.Text, "/s/openclaw.json is missing") {
+		t.Errorf("without a file: %+v", f)
+	}
+	lines := []plugin.Line{{Cursor: 1, Stream: plugin.Stderr, Text: "Gateway start blocked: existing config is missing gateway.mode. Treat this as suspicious or clobbered config."}}
+	d, _ = diagnose(t, &doctor.Incident{Exit: &plugin.Exit{Code: 78, Known: true}, Lines: lines, Symptoms: symptoms(lines)}, "", true)
+	if len(d.Findings) != 1 || d.Findings[0].Code != doctor.CodeConfigMissing || d.Findings[0].ConfigPath != "gateway.mode" {
+		t.Errorf("without a mode: %+v", d.Findings)
+	}
+}
+
 func TestPlanRunsTheVendorsDoctorInTheGatewaysContext(t *testing.T) {
 	d, _ := diagnose(t, incidentOf(t, "bad-config-unknown-key", 78), unknownKeys, true)
 	plan, err := openclawdoctor.Doctor{}.Plan(t.Context(), facts, d.Findings[0])

@@ -36,6 +36,7 @@ func TestAnswersOfTheRealValidatorAreUnderstood(t *testing.T) {
 		severity     plugin.Severity
 	}{
 		{"refused unknown keys", "unknown-keys", refused, true, `the gateway's configuration is invalid: gateway: Unrecognized key: "bogusKey" (and 1 more)`, "gateway", true, plugin.SeverityError},
+		{"refused a value of before and an unknown key", "legacy-key-and-unknown-key", refused, true, `the gateway's configuration is invalid: gateway.reload.mode: Invalid input`, "gateway.reload.mode", true, plugin.SeverityError},
 		{"refused enum", "bad-enum", refused, true, `the gateway's configuration is invalid: gateway.bind: Invalid input (allowed: "auto"`, "gateway.bind", false, plugin.SeverityError},
 		{"unparsable", "bad-json", refused, true, "the gateway's configuration is invalid: JSON5 parse failed", "", false, plugin.SeverityError},
 		{"a legacy key that nobody complained of", "legacy-key", nil, true, "the gateway's configuration is invalid: gateway.reload.mode", "gateway.reload.mode", false, plugin.SeverityWarning},

@@ -109,13 +109,20 @@ const (
 	DoctorDiagnose = "diagnose"
 	DoctorRepair   = "repair"
 	DoctorUndo     = "undo"
+	DoctorHistory  = "history" // repairs and kept configurations; changes nothing
 )
+
+// RestoreLastGood is the kept configuration with which the gateway ran last.
+const RestoreLastGood = "last-good"
 
 // DoctorRequest asks the doctors of a gateway.
 type DoctorRequest struct {
 	Action string `json:"action"`
-	DryRun bool   `json:"dryRun,omitempty"` // repair: only the plan and its difference
-	Stop   bool   `json:"stop,omitempty"`   // repair: stop a running gateway first, start it after
+	DryRun bool   `json:"dryRun,omitempty"` // repair, undo: only the plan and its difference
+	Stop   bool   `json:"stop,omitempty"`   // repair, undo: stop a running gateway first, start it after
+	// Restore, of repair: bring back this kept configuration instead of asking the doctors for a plan: RestoreLastGood, or the id of one.
+	Restore string `json:"restore,omitempty"`
+	ID      string `json:"id,omitempty"` // undo: which repair; "": the last one
 }
 
 // Types of DoctorMessage.
@@ -123,6 +130,8 @@ const (
 	DoctorFindingMessage  = "finding"
 	DoctorPlanMessage     = "plan"
 	DoctorProgressMessage = "progress"
+	DoctorRecordMessage   = "record" // a repair, of DoctorHistory
+	DoctorKeptMessage     = "kept"   // a kept configuration, of DoctorHistory
 	DoctorResultMessage   = "result" // the last one
 )
 
@@ -132,6 +141,8 @@ type DoctorMessage struct {
 	Finding  *DoctorFinding `json:"finding,omitempty"`
 	Plan     *DoctorPlan    `json:"plan,omitempty"`
 	Progress string         `json:"progress,omitempty"`
+	Record   *DoctorRecord  `json:"record,omitempty"`
+	Kept     *DoctorKept    `json:"kept,omitempty"`
 	Result   *DoctorResult  `json:"result,omitempty"`
 }
 
@@ -143,6 +154,7 @@ type DoctorFinding struct {
 	Text       string   `json:"text"`
 	Hint       string   `json:"hint,omitempty"`
 	Repairable bool     `json:"repairable"`
+	ConfigPath string   `json:"configPath,omitempty"` // place inside the gateway's configuration
 	Evidence   []string `json:"evidence,omitempty"`
 }
 
@@ -154,12 +166,44 @@ type DoctorPlan struct {
 	Diff   string   `json:"diff,omitempty"`
 }
 
-// DoctorResult is how it ended: healthy, findings, planned, repaired, nothing-to-do, undone, failed.
+// HostDoctor is what the host calls itself where a doctor is named.
+const HostDoctor = "gatehost"
+
+// DoctorResult is how it ended: healthy, findings, planned, offered (it would be done if it were asked for by name), repaired,
+// nothing-to-do, undone, listed, failed.
 type DoctorResult struct {
 	Outcome string   `json:"outcome"`
+	Doctor  string   `json:"doctor,omitempty"` // whose plan was executed; HostDoctor: a kept configuration was brought back
+	Title   string   `json:"title,omitempty"`  // of that plan
 	Error   *Failure `json:"error,omitempty"`
 	Diff    string   `json:"diff,omitempty"`
-	Backup  string   `json:"backup,omitempty"` // where what was before is kept
+	Backup  string   `json:"backup,omitempty"` // what was before: its id for undo
+	Aside   []string `json:"aside,omitempty"`  // where the broken file is kept
+}
+
+// DoctorRecord is a repair, or an undo, that can be taken back.
+type DoctorRecord struct {
+	ID       string   `json:"id"`
+	Time     Time     `json:"time"`
+	Doctor   string   `json:"doctor,omitempty"`
+	Title    string   `json:"title"`
+	Finding  string   `json:"finding,omitempty"` // the code of what it was to repair
+	Outcome  string   `json:"outcome"`           // running, done, failed, cancelled, unknown, cut-off
+	UndoOf   string   `json:"undoOf,omitempty"`
+	UndoneBy string   `json:"undoneBy,omitempty"`
+	Files    []string `json:"files,omitempty"`
+	Aside    []string `json:"aside,omitempty"`
+	Undoable bool     `json:"undoable"` // an undo would bring back something that is not there now
+}
+
+// DoctorKept is a configuration with which the gateway came to run.
+type DoctorKept struct {
+	ID      string `json:"id"`
+	Path    string `json:"path"`
+	Bytes   int    `json:"bytes"`
+	First   Time   `json:"first"`
+	Last    Time   `json:"last"`
+	Present bool   `json:"present"` // the file is this one now
 }
 
 // Plugins is the answer to GET /v1/plugins.

@@ -48,9 +48,17 @@ type Diagnosis struct {
 	Wants    []EvidenceRequest
 }
 
+// Codes that the host knows: where no doctor mends the configuration that such a finding is about, the host may bring back the last one
+// with which the gateway ran. A plan for CodeConfigInvalid is verified: its doctor is asked again without an incident, and a plan
+// after which it still has the finding is taken back.
+const (
+	CodeConfigInvalid = "config-invalid" // the gateway refuses its configuration
+	CodeConfigMissing = "config-missing" // it does not start without one
+)
+
 // Finding is one thing that is wrong.
 type Finding struct {
-	Code       string // stable: "config-invalid"
+	Code       string // stable, see CodeConfigInvalid
 	Severity   plugin.Severity
 	Text       string
 	Hint       string

@@ -41,9 +41,8 @@ func (p *program) doctorCommand(args []string) int {
 
 func (p *program) fix() int {
 	p.print(p.stdout, "┌  OpenClaw doctor")
-	if script, err := parseScript(p.env["EMULATOR_MISBEHAVE"]); err == nil {
-		time.Sleep(time.Duration(script.number("slow-doctor")) * time.Millisecond)
-	}
+	script, _ := parseScript(p.env["EMULATOR_MISBEHAVE"]) // the gateway complains of one that makes no sense
+	time.Sleep(time.Duration(script.number("slow-doctor")) * time.Millisecond)
 	path := p.configPath()
 	if owned(p.stateDir()) {
 		p.print(p.stderr, contention)
@@ -66,6 +65,9 @@ func (p *program) fix() int {
 	}
 	if !config.valid() {
 		p.box("Config", "Config invalid; doctor will run with best-effort config.")
+	}
+	if script.has("useless-doctor") {
+		return p.rewrite(config, config.value, nil)
 	}
 	next, dropped := drop(config)
 	if rest := parseConfig(render(next)); !rest.valid() {

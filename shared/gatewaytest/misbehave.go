@@ -37,6 +37,7 @@ func Misbehaviours() []Misbehaviour {
 		{"hang-stop", "", "on SIGTERM announce, close the sockets and never exit", true},
 		{"slow-stop", "MS", "take so long to stop", true},
 		{"slow-doctor", "MS", "let doctor --fix take so long before it looks", true},
+		{"useless-doctor", "", "let doctor --fix rewrite the file, mend nothing and exit 0", true},
 		{"busy", "MS", "have work in flight for so long after ready, which a suspension waits for", false},
 		{"zombie-restart", "", "after a restart in process stay alive with the port closed", true},
 

@@ -381,6 +381,7 @@ type doctored struct {
 func doctorTable(release string) []doctored {
 	table := []doctored{
 		{"not parsable", "{ \"gateway\": ", 1, false},
+		{"blank", "\n", 1, false},
 		{"wrong type", `{"gateway":{"mode":"local","port":"x"}}`, 1, false},
 		{"bad enum", `{"gateway":{"mode":"local","bind":"everywhere"}}`, 1, false},
 		{"unknown keys beside a wrong type", `{"nonsense":1,"gateway":{"mode":"local","port":"x"}}`, 1, false},

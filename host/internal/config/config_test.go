@@ -230,8 +230,8 @@ func TestPositionsSurviveEveryFormOfTOML(t *testing.T) {
 }
 
 func TestKeysWithoutAFunctionYetWarnOnlyWhenTheyWouldChangeSomething(t *testing.T) {
-	c := parse(t, "[metrics]\nenabled = true\n[gateways.main.repair]\nrestore = \"last-good\"\n[gateways.main.restart]\ndebounce = \"2s\"\n")
-	if len(c.Warnings) != 1 || c.Warnings[0].Key != "gateways.main.repair.restore" || c.Warnings[0].Line != 4 {
+	c := parse(t, "[metrics]\nenabled = true\n[plugins.doctor]\npath = \"doctor\"\nuser = \"nobody\"\n[gateways.main.repair]\nrestore = \"last-good\"\n")
+	if len(c.Warnings) != 1 || c.Warnings[0].Key != "plugins.doctor.user" || c.Warnings[0].Line != 5 {
 		t.Errorf("warnings = %v", c.Warnings)
 	}
 }

@@ -12,7 +12,6 @@ import (
 var unimplemented = []string{
 	"control.tcp", "control.token_file",
 	"plugins.*.user",
-	"gateways.*.repair.restore",
 }
 
 // notYet warns of such keys where they have another value than the default.

@@ -271,14 +271,14 @@ func (s *Server) doctor(w http.ResponseWriter, r *http.Request) error {
 	if err := readBody(w, r, &req); err != nil {
 		return err
 	}
-	if !slices.Contains([]string{control.DoctorDiagnose, control.DoctorRepair, control.DoctorUndo}, req.Action) {
-		return problem(http.StatusBadRequest, control.CodeBadRequest, "action is none of diagnose, repair, undo")
+	if !slices.Contains([]string{control.DoctorDiagnose, control.DoctorRepair, control.DoctorUndo, control.DoctorHistory}, req.Action) {
+		return problem(http.StatusBadRequest, control.CodeBadRequest, "action is none of diagnose, repair, undo, history")
 	}
 	if s.o.Doctors == nil {
 		return notImplemented("asking the doctors", "")(w, r)
 	}
 	ctx := r.Context()
-	if req.Action != control.DoctorDiagnose && !req.DryRun {
+	if req.Action != control.DoctorDiagnose && req.Action != control.DoctorHistory && !req.DryRun {
 		ctx = s.requests
 	}
 	return ndjson(ctx, w, r, s.o.Doctors.Doctor(ctx, name, req)) //nolint:contextcheck // a repair outlives its request on purpose

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -44,6 +45,20 @@ type Executor struct {
 	busy  sync.Mutex // held while files may change
 }
 
+// Order is a plan with what belongs to its execution.
+type Order struct {
+	Plan     doctor.Plan
+	Doctor   string   // whose plan it is, for the record
+	Finding  string   // the code of what it is to repair, for the record
+	Delegate Delegate // does the doctor's own steps; may be nil
+	// Verify looks whether the steps have repaired what they were to. Its error makes the repair a failed one: files are put back. nil:
+	// the start of the gateway will show it.
+	Verify func(context.Context) error
+	// KeepAside keeps each file that the plan names beside itself, as NAME.broken-ID, before anything is written.
+	KeepAside bool
+	Progress  func(Progress) // may be nil
+}
+
 // Progress is a sign of life of a repair. Its text is redacted.
 type Progress struct {
 	Step    int // from 1
@@ -56,8 +71,11 @@ type Progress struct {
 // Result is what a repair did. It is filled as far as it came also when there is an error.
 type Result struct {
 	ID         string // for Undo; "" when nothing was begun
+	Doctor     string // whose plan it was, as in the Order
+	Title      string // of that plan
 	Changed    []string
-	Diff       string // secrets masked, bounded
+	Aside      []string // where what was broken is kept
+	Diff       string   // secrets masked, bounded
 	RolledBack bool
 }
 
@@ -110,38 +128,70 @@ func (e *Executor) Preview(plan doctor.Plan) (string, error) {
 	return e.diff(changes), nil
 }
 
-// Execute does a plan: all is checked, then all is backed up, then the steps are done. When one fails or ctx ends, every file is
-// put back as it was, so a file is readable at each moment. When the launcher plugin dies in the middle (fault.PluginGone) nobody
-// knows whether the command still runs: nothing is put back, and the caller diagnoses again. delegate may be nil.
+// Execute does a plan: all is checked, then all is backed up, then the steps are done and verified. When one fails or ctx ends, every
+// file is put back as it was, so a file is readable at each moment. When the launcher plugin dies in the middle (fault.PluginGone) nobody
+// knows whether the command still runs: nothing is put back, and the caller diagnoses again.
 // Errors: fault.Conflict (another repair runs), fault.InvalidArgument, fault.FailedPrecondition (a file is not what the plan
 // expects, or a command failed), fault.DeadlineExceeded, and those of Exec and of delegate.
-func (e *Executor) Execute(ctx context.Context, plan doctor.Plan, delegate Delegate, progress func(Progress)) (Result, error) {
+func (e *Executor) Execute(ctx context.Context, o Order) (Result, error) {
 	if !e.busy.TryLock() {
 		return Result{}, fault.New(fault.Conflict, "cannot repair: another repair of this gateway is running")
 	}
 	defer e.busy.Unlock()
-	if progress == nil {
-		progress = func(Progress) {}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
 	}
-	c, err := e.scope.check(plan)
+	c, err := e.scope.check(o.Plan)
 	if err != nil {
 		return Result{}, err
 	}
 	if err := expected(c); err != nil {
 		return Result{}, err
 	}
-	rec, before, err := e.shelf.begin(Record{Gateway: e.o.Gateway.Name, Title: bounded(plan.Title, 200), Time: e.o.Now()}, c.files)
+	rec, before, err := e.shelf.begin(Record{
+		Gateway: e.o.Gateway.Name, Title: bounded(o.Plan.Title, 200), Doctor: o.Doctor, Finding: o.Finding, Time: e.o.Now(),
+	}, c.files)
 	if err != nil {
 		return Result{}, err
 	}
-	r := run{e: e, plan: c, delegate: delegate, progress: progress}
-	err = r.steps(ctx)
+	if o.KeepAside {
+		rec, err = e.keepAside(rec, before)
+	}
+	if err == nil {
+		r := run{e: e, plan: c, delegate: o.Delegate, progress: o.Progress}
+		err = r.steps(ctx)
+	}
+	if err == nil && o.Verify != nil {
+		err = o.Verify(ctx)
+	}
 	return e.conclude(ctx, rec, before, err)
+}
+
+// keepAside copies the files as they are beside themselves, for their owner to find. They are in the record before they are on disk.
+func (e *Executor) keepAside(rec Record, before map[string]snapshot) (Record, error) {
+	for _, f := range rec.Files {
+		if f.Existed {
+			rec.Aside = append(rec.Aside, f.Path+asideMark+rec.ID)
+		}
+	}
+	if err := e.shelf.save(rec); err != nil {
+		return rec, fmt.Errorf("cannot keep the broken file: %w", err)
+	}
+	for _, f := range rec.Files {
+		if !f.Existed {
+			continue
+		}
+		if err := replace(f.Path+asideMark+rec.ID, before[f.Path].data, 0o600, before[f.Path].owner); err != nil {
+			return rec, err
+		}
+		pruneAside(f.Path)
+	}
+	return rec, nil
 }
 
 // conclude puts files back after a failure, notes the outcome and makes the difference.
 func (e *Executor) conclude(ctx context.Context, rec Record, before map[string]snapshot, failure error) (Result, error) {
-	res := Result{ID: rec.ID}
+	res := Result{ID: rec.ID, Doctor: rec.Doctor, Title: rec.Title, Aside: rec.Aside}
 	outcome := OutcomeDone
 	switch {
 	case failure == nil:
@@ -169,6 +219,12 @@ func (e *Executor) conclude(ctx context.Context, rec Record, before map[string]s
 		changes = append(changes, change{path: f.Path, before: before[f.Path], after: after})
 	}
 	res.Diff = e.diff(changes)
+	if outcome == OutcomeFailed || outcome == OutcomeCancelled { // what was kept beside is in its place again
+		for _, path := range rec.Aside {
+			_ = os.Remove(path)
+		}
+		rec.Aside, res.Aside = nil, nil
+	}
 	if _, err := e.shelf.finish(rec, outcome); err != nil {
 		failure = errors.Join(failure, fmt.Errorf("cannot note the outcome of the repair: %w", err))
 	}

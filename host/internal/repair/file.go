@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/gatehost/gatehost/shared/fault"
 )
@@ -72,7 +73,7 @@ func (s snapshot) restore(path string) error {
 
 // replace puts new content at path in one step: whoever reads finds the old file or the new one, never half of it.
 func replace(path string, data []byte, mode fs.FileMode, who owner) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".gatehost-*")
+	f, err := os.CreateTemp(filepath.Dir(path), tempPrefix+"*")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
@@ -102,6 +103,44 @@ func replace(path string, data []byte, mode fs.FileMode, who owner) (err error) 
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+const (
+	tempPrefix = ".gatehost-" // of what replace has not finished
+	asideMark  = ".broken-"   // between the name of a file and the id of the repair that it was broken for
+	keepAside  = 5            // broken files beside one file
+)
+
+// pruneAside removes the oldest of what was kept beside a file, by us.
+func pruneAside(path string) {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return // costs disk space only
+	}
+	var found []string
+	for _, e := range entries { // in order of their names, and so of time
+		id, ok := strings.CutPrefix(e.Name(), filepath.Base(path)+asideMark)
+		if ok && idPattern.MatchString(id) && e.Type().IsRegular() {
+			found = append(found, e.Name())
+		}
+	}
+	for len(found) > keepAside {
+		_ = os.Remove(filepath.Join(filepath.Dir(path), found[0]))
+		found = found[1:]
+	}
+}
+
+// sweepTemp removes what a killed host has not finished writing in a directory.
+func sweepTemp(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tempPrefix) && e.Type().IsRegular() {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
 }
 
 // ownerOfDir is whom a new file in dir should belong to.

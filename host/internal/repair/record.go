@@ -26,13 +26,14 @@ const (
 // Outcome is how a repair, or an undo, ended.
 type Outcome string
 
-// The outcomes. What began and has none was cut off by a crash of the host.
+// The outcomes.
 const (
 	OutcomeRunning   Outcome = "running"
 	OutcomeDone      Outcome = "done"
 	OutcomeFailed    Outcome = "failed"    // rolled back
 	OutcomeCancelled Outcome = "cancelled" // rolled back
 	OutcomeUnknown   Outcome = "unknown"   // the launcher plugin died in the middle: not rolled back
+	OutcomeCut       Outcome = "cut-off"   // the host died in the middle: each file is the old one or the new one
 )
 
 // Record is a backup and what it was made for, as kept in manifest.json.
@@ -41,11 +42,14 @@ type Record struct {
 	ID       string     `json:"id"`
 	Gateway  string     `json:"gateway"`
 	Title    string     `json:"title"`
-	UndoOf   string     `json:"undoOf,omitempty"` // it is itself an undo, of that record
+	Doctor   string     `json:"doctor,omitempty"`  // whose plan it was
+	Finding  string     `json:"finding,omitempty"` // the code of what it was to repair
+	UndoOf   string     `json:"undoOf,omitempty"`  // it is itself an undo, of that record
 	Time     time.Time  `json:"time"`
 	Outcome  Outcome    `json:"outcome"`
 	UndoneBy string     `json:"undoneBy,omitempty"`
 	Files    []FileCopy `json:"files"`
+	Aside    []string   `json:"aside,omitempty"` // what was broken, kept beside its file
 }
 
 // FileCopy is one file of a record.
@@ -159,17 +163,9 @@ func (s shelf) load(id string) (Record, error) {
 	if !idPattern.MatchString(id) {
 		return rec, fault.New(fault.InvalidArgument, fmt.Sprintf("%q is not the id of a repair", bounded(id, 80)))
 	}
-	path := filepath.Join(s.dir, id, manifestName)
-	info, err := os.Lstat(path)
+	err := readManifest(filepath.Join(s.dir, id, manifestName), &rec)
 	if errors.Is(err, fs.ErrNotExist) {
 		return rec, fault.New(fault.NotFound, fmt.Sprintf("there is no repair %s", id))
-	}
-	if err != nil || !info.Mode().IsRegular() || info.Size() > maxManifest {
-		return rec, fault.Wrap(fault.Internal, fmt.Sprintf("cannot read the record of repair %s", id), err)
-	}
-	data, err := os.ReadFile(path) //nolint:gosec // below our own directory, by an id that has its form
-	if err == nil {
-		err = json.Unmarshal(data, &rec)
 	}
 	if err == nil && (rec.Version != manifestVersion || rec.ID != id) {
 		err = fmt.Errorf("version %d, id %q", rec.Version, rec.ID)
@@ -178,6 +174,22 @@ func (s shelf) load(id string) (Record, error) {
 		return rec, fault.Wrap(fault.Internal, fmt.Sprintf("cannot read the record of repair %s", id), err)
 	}
 	return rec, nil
+}
+
+// readManifest reads a small file of ours; what is no regular file, or too large, is none.
+func readManifest(path string, into any) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxManifest {
+		return errors.New("it is no small regular file")
+	}
+	data, err := os.ReadFile(path) //nolint:gosec // below our own directory, by an id that has its form
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, into)
 }
 
 // copyOf reads a backed up file and proves that it is what was backed up.

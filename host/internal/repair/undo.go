@@ -26,23 +26,99 @@ func (e *Executor) Records() ([]Record, error) {
 	return out, nil
 }
 
-// UndoLast undoes the newest repair that changed something and is not undone. Errors: as Undo.
-func (e *Executor) UndoLast(ctx context.Context, force bool) (Result, error) {
+// Recover notes repairs that were cut off by the end of their host, and removes what they had not finished writing. Every file is the old
+// one or the new one then. Call it before the first repair, while no other host has the directory.
+func (e *Executor) Recover() error {
 	records, err := e.Records()
 	if err != nil {
-		return Result{}, err
+		return err
+	}
+	for _, rec := range records {
+		if rec.Outcome != OutcomeRunning {
+			continue
+		}
+		for _, f := range rec.Files {
+			sweepTemp(filepath.Dir(f.Path))
+		}
+		sweepTemp(filepath.Join(e.shelf.dir, rec.ID))
+		rec.Outcome = OutcomeCut // what the files are now says nothing: the command may outlive the host by some seconds
+		if err := e.shelf.save(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Last is the newest repair that changed something, is not undone, and whose files are not as before by other means. Errors:
+// fault.NotFound.
+func (e *Executor) Last() (Record, error) {
+	records, err := e.Records()
+	if err != nil {
+		return Record{}, err
 	}
 	for _, rec := range records {
 		if rec.UndoOf == "" && rec.UndoneBy == "" && rec.changed() {
-			return e.Undo(ctx, rec.ID, force)
+			return rec, nil
 		}
 	}
-	return Result{}, fault.New(fault.NotFound, "there is no repair to undo")
+	return Record{}, fault.New(fault.NotFound, "there is no repair to undo")
 }
 
-// changed reports whether files may differ from the copies.
+// UndoLast undoes the Last one. Errors: as Undo.
+func (e *Executor) UndoLast(ctx context.Context, force bool) (Result, error) {
+	rec, err := e.Last()
+	if err != nil {
+		return Result{}, err
+	}
+	return e.Undo(ctx, rec.ID, force)
+}
+
+// PreviewUndo is the difference that an undo would make; changes nothing. Errors: as Undo.
+func (e *Executor) PreviewUndo(id string, force bool) (string, error) {
+	rec, err := e.undoable(id, force)
+	if err != nil {
+		return "", err
+	}
+	want, files, err := e.wayBack(rec, force)
+	if err != nil {
+		return "", err
+	}
+	var changes []change
+	for _, path := range files {
+		now, err := read(path)
+		if err != nil {
+			return "", err
+		}
+		changes = append(changes, change{path: path, before: now, after: want[path]})
+	}
+	return e.diff(changes), nil
+}
+
+// changed reports whether files may differ from the copies. What was cut off may have changed nothing.
 func (r Record) changed() bool {
-	return slices.ContainsFunc(r.Files, func(f FileCopy) bool { return !f.AfterKnown || f.AfterSHA256 != f.SHA256 })
+	return slices.ContainsFunc(r.Files, func(f FileCopy) bool {
+		if !f.AfterKnown {
+			now, err := read(f.Path)
+			return err != nil || now.sum() != f.SHA256
+		}
+		return f.AfterSHA256 != f.SHA256
+	})
+}
+
+// Undoable reports whether Undo would bring back something that is not there now.
+func (r Record) Undoable() bool {
+	return slices.ContainsFunc(r.Files, func(f FileCopy) bool {
+		now, err := read(f.Path)
+		return err == nil && now.sum() != f.SHA256
+	})
+}
+
+func (e *Executor) undoable(id string, force bool) (Record, error) {
+	rec, err := e.shelf.load(id)
+	if err == nil && rec.UndoneBy != "" && !force {
+		err = fault.New(fault.FailedPrecondition, fmt.Sprintf("repair %s was already undone, by %s", id, rec.UndoneBy))
+	}
+	return rec, err
 }
 
 // Undo puts the files of a repair back, bytes and mode, and removes those that it made. What is there now is backed up first, as
@@ -54,12 +130,9 @@ func (e *Executor) Undo(ctx context.Context, id string, force bool) (Result, err
 		return Result{}, fault.New(fault.Conflict, "cannot undo: a repair of this gateway is running")
 	}
 	defer e.busy.Unlock()
-	rec, err := e.shelf.load(id)
+	rec, err := e.undoable(id, force)
 	if err != nil {
 		return Result{}, err
-	}
-	if rec.UndoneBy != "" && !force {
-		return Result{}, fault.New(fault.FailedPrecondition, fmt.Sprintf("repair %s was already undone, by %s", id, rec.UndoneBy))
 	}
 	want, files, err := e.wayBack(rec, force)
 	if err != nil {
@@ -115,7 +188,7 @@ func (e *Executor) wayBack(rec Record, force bool) (map[string]snapshot, []strin
 		}
 		if !force && (!f.AfterKnown || now.sum() != f.AfterSHA256) {
 			return nil, nil, fault.New(fault.Conflict, fmt.Sprintf("cannot undo: %s was changed since the repair", f.Path)).
-				WithHint("look at it, then undo with force: it is backed up before")
+				WithHint("to take it back all the same, name it: `gatehost doctor " + rec.Gateway + " --undo " + rec.ID + "`; what is there now is kept before")
 		}
 		want[f.Path] = snap
 		files = append(files, f.Path)

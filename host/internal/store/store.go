@@ -8,6 +8,7 @@
 //	gateways/<name>/token   a token that the host made (token = {generate = true})
 //	plugins/<name>/         private data of plugins
 //	repairs/<name>/         backups of repairs
+//	last-good/<name>/       configurations with which a gateway came to run (package repair)
 //	edits/<name>/           copies of gateways' configurations, for undo (package gatewayconfig)
 //	journal/                what has happened (package journal)
 //	device.json             the host's identity towards gateways (package session)
@@ -22,6 +23,7 @@
 //	token            left alone: a running gateway may use it
 //	journal segment  set aside, the journal goes on behind it
 //	manifest of a repair, bundle of a launch: left alone; the repair cannot be undone, the launch is reported
+//	kept configuration: left alone and not used
 package store
 
 import (
@@ -61,7 +63,7 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("cannot lock state directory %s: %w", dir, err)
 	}
 	s := &Store{dir: dir, lock: lock}
-	for _, sub := range []string{"run", "gateways", "plugins", "repairs", "edits"} {
+	for _, sub := range []string{"run", "gateways", "plugins", "repairs", "last-good", "edits"} {
 		if err := privateDir(filepath.Join(dir, sub)); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -80,6 +82,9 @@ func (s *Store) PluginDir() string { return filepath.Join(s.dir, "plugins") }
 
 // RepairDir is where the backups of repairs are kept.
 func (s *Store) RepairDir() string { return filepath.Join(s.dir, "repairs") }
+
+// GoodDir is where the configurations are kept with which gateways came to run.
+func (s *Store) GoodDir() string { return filepath.Join(s.dir, "last-good") }
 
 // EditDir is where the copies of a gateway's configuration are kept.
 func (s *Store) EditDir(gateway string) string { return filepath.Join(s.dir, "edits", gateway) }

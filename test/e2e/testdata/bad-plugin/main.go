@@ -53,6 +53,9 @@ type bad struct{}
 
 func (bad) Diagnose(ctx context.Context, _ doctor.DiagnoseRequest) (doctor.Diagnosis, error) {
 	die(ctx)
+	if how() == "no-plan" { // a sound doctor that knows no way
+		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "odd-weather", Text: "planted weather", Severity: plugin.SeverityWarning, Repairable: true}}}, nil
+	}
 	return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "\x1b[2J no code", Text: "planted nonsense", Severity: 77, Fatal: true}}}, nil
 }
 
