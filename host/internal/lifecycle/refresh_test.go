@@ -236,13 +236,14 @@ func TestReloadOfAReleaseWithoutBootIDsIsProvenByItsAnnouncement(t *testing.T) {
 func TestAReloadLeavesTheStateBeforeAlone(t *testing.T) {
 	d := running(t).old()
 	d.feed(lc.ReloadRequested{Command: 10})
-	before := d.s
-	d.feed(lc.Reloaded{Op: last[lc.Reload](d).Op, Result: lc.OK})
-	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
+	before, answer := d.s, lc.Reloaded{Op: last[lc.Reload](d).Op, Result: lc.OK}
+	closed := lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart}
+	d.feed(answer).feed(closed)
 	d.s = before
-	d.feed(lc.ReloadRequested{Command: 11})
-	if w := d.s.Waiters; len(d.out) != 0 || len(w) != 2 { // it joins what has not been asked for yet (B257)
-		t.Errorf("effects %v, waiters %+v", d.out, w)
+	d.feed(lc.ReloadRequested{Command: 11}) // it joins what has not been asked for yet (B257)
+	d.feed(answer).feed(closed).opened("")
+	if got := replies(d); got[10] != lc.OutcomeApplied || got[11] != lc.OutcomeJoined {
+		t.Errorf("replies %v", got)
 	}
 }
 
