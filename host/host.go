@@ -304,7 +304,7 @@ func (h *Host) device() *session.Device {
 	h.deviceOnce.Do(func() {
 		d, err := session.LoadDevice(h.store.DeviceFile())
 		if err != nil {
-			h.log.Warn("going on without a device identity; gateways before 2026.5 grant no scopes then", "error", err)
+			h.log.Warn("going on without a device identity; older releases of OpenClaw grant no scopes then (docs/compatibility.md)", "error", err)
 			return
 		}
 		h.deviceID = d

@@ -30,7 +30,7 @@ func (p *peer) Close() {}
 
 // TestGatewayWithoutAShutdownCallIsAskedOnce is B212: what a gateway answered is remembered, until another one is there.
 func TestGatewayWithoutAShutdownCallIsAskedOnce(t *testing.T) {
-	m := manners{&gateway{log: hclog.NewNullLogger()}}
+	m := manners{log: hclog.NewNullLogger(), asked: &asked{}}
 	old := &peer{boot: "1", answer: errors.New("INVALID_REQUEST: Unknown method:  shutdown")}
 	for range 2 {
 		if err := m.Shutdown(t.Context(), old); !errors.Is(err, fault.ErrUnsupported) || fault.HintOf(err) == "" {

@@ -135,7 +135,8 @@ func (o *openSession) Call(ctx context.Context, method string, params json.RawMe
 func (o *openSession) Stats() engine.SessionStats {
 	h, st := o.s.Hello(), o.s.Stats()
 	return engine.SessionStats{
-		Protocol: h.Protocol, ConnID: h.ConnID, BootID: h.BootID, Scopes: h.Scopes, Methods: h.Methods, LastFrameAt: st.LastFrameAt, RTT: st.RTT,
+		Protocol: h.Protocol, Version: h.Version, ConnID: h.ConnID, BootID: h.BootID, Scopes: h.Scopes, Methods: h.Methods,
+		LastFrameAt: st.LastFrameAt, RTT: st.RTT,
 		MissedPongs: st.MissedPongs, Unanswered: st.Unanswered, MissedTicks: st.MissedTicks, BadFrames: st.BadFrames,
 		LateAnswers: st.UnexpectedIDs, FramesIn: st.FramesIn, FramesOut: st.FramesOut, LastMissAt: st.LastMissAt,
 	}

@@ -52,7 +52,7 @@ func kinds(more ...string) []string {
 
 // testMay is what every test may import besides: the helpers that are there for it.
 func testMay() []string {
-	return []string{"shared/gatewaytest", "shared/pluginkit/plugintest", "shared/internal/wiretest", "internal/testreal"}
+	return []string{"shared/gatewaytest", "shared/pluginkit/plugintest", "shared/internal/wiretest", "internal/testreal", "internal/release"}
 }
 
 // rules is the table; docs/architecture.md shows it. The first rule that matches a package is its rule.
@@ -63,7 +63,7 @@ func rules() []rule {
 		{from: "cmd/gatehost-shim", may: []string{"shared/shim/..."}, reason: oldShims},
 		{from: "cmd/gateway-emulator", may: []string{"shared/gatewaytest"}, reason: "a flag parser around the library"},
 
-		{from: "host", may: kinds("host/internal/...", "shared/control", "internal/frame", "internal/version"), mods: []string{hclog, oklog}, reason: "the host knows kinds, not implementations: no plugins, no cmd"},
+		{from: "host", may: kinds("host/internal/...", "shared/control", "internal/frame", "internal/release", "internal/version"), mods: []string{hclog, oklog}, reason: "the host knows kinds, not implementations: no plugins, no cmd"},
 		{from: "host/internal/lifecycle", may: []string{"host/internal/lifecycle/mutant"}, std: []string{"errors", "fmt", "slices", "cmp", "strings", "time", "maps"}, reason: "a decision that logs or waits is not a decision"},
 		{from: "host/internal/lifecycle/mutant", std: []string{"sync/atomic"}, reason: "names of bugs; without its build tag it is nothing"},
 		{from: "host/internal/engine", may: kinds("host/internal/lifecycle", "host/internal/lifecycle/mutant"), mods: []string{hclog}, reason: "it declares small ports; host.go plugs session, probe and pluginhost in"},
@@ -107,10 +107,11 @@ func rules() []rule {
 		{from: "examples/...", may: kinds(own, "shared/pluginkit"), reason: "an example is a stranger"},
 
 		{from: "internal/frame", reason: "shapes, no meanings"},
+		{from: "internal/release", std: []string{"slices", "strings"}, reason: "a table decides nothing by itself and asks nobody"},
 		{from: "internal/version", reason: "build information"},
 		{from: "internal/testreal", reason: "it finds an installation"},
 		{from: "internal/archtest", reason: "it reads the others"},
-		{from: "test/...", may: []string{own, "internal/testreal", "internal/frame", "shared/gatewaytest"}, mods: []string{anything}, reason: "black box: no imports of host"},
+		{from: "test/...", may: []string{own, "internal/testreal", "internal/frame", "internal/release", "shared/gatewaytest"}, mods: []string{anything}, reason: "black box: no imports of host"},
 	}
 }
 

@@ -2,6 +2,7 @@
 package testreal
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +35,27 @@ func OpenClaw(tb testing.TB) (command, path []string) {
 		}
 	}
 	return []string{filepath.Join(node, "node"), entry}, []string{node}
+}
+
+// Release is the version of the OpenClaw that OpenClaw finds, as its package says it: "2026.9.6".
+func Release(tb testing.TB) string {
+	tb.Helper()
+	command, _ := OpenClaw(tb)
+	dir := filepath.Dir(command[len(command)-1])
+	if link, err := filepath.EvalSymlinks(command[len(command)-1]); err == nil {
+		dir = filepath.Dir(link) // of an openclaw on PATH
+	}
+	var pkg struct {
+		Version string `json:"version"`
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "package.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &pkg)
+	}
+	if err != nil || pkg.Version == "" {
+		tb.Fatalf("cannot tell the release of OpenClaw: %v; run `make openclaw`", err)
+	}
+	return pkg.Version
 }
 
 // pinned is where build/openclaw.sh installs the versions of build/versions.env.

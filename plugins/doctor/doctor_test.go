@@ -49,6 +49,9 @@ const (
 	unknownKeys = `{"valid":false,"path":"/s/openclaw.json","issues":[{"path":"gateway","message":"Unrecognized key: \"bogusKey\""},{"path":"<root>","message":"Unrecognized key: \"nonsense\""}]}`
 	badEnum     = `{"valid":false,"issues":[{"path":"gateway.bind","message":"Invalid input","allowedValues":["loopback","lan"]}]}`
 	unparsable  = `{"valid":false,"issues":[{"path":"","message":"JSON5: invalid end of input at 1:33"}]}`
+	vagueRoot   = `{"valid":false,"path":"/s/openclaw.json","issues":[{"path":"gateway","message":"Invalid input"},{"path":"<root>","message":"Invalid input"}]}`
+	vagueValue  = `{"valid":false,"path":"/s/openclaw.json","issues":[{"path":"gateway.port","message":"Invalid input"}]}`
+	vagueBoth   = `{"valid":false,"path":"/s/openclaw.json","issues":[{"path":"gateway.port","message":"Invalid input"},{"path":"<root>","message":"Invalid input"}]}`
 	valid       = `{"valid":true,"path":"/s/openclaw.json","issues":[]}`
 )
 
@@ -65,6 +68,10 @@ func TestTroublesAreToldApart(t *testing.T) {
 		{"a wrong value is told with its place", "bad-config-bad-enum", 78, badEnum, openclawdoctor.CodeConfigInvalid, false, true},
 		{"an unparsable file is not repairable", "bad-config-bad-json", 78, unparsable, openclawdoctor.CodeConfigInvalid, false, true},
 		{"an older release exits with 1 and has no validator", "old-2026.3.13-bad-config", 1, "unknown option --json", openclawdoctor.CodeConfigInvalid, true, true},
+		{"2026.5.27 does not name unknown keys", "old-2026.5.27-bad-config", 1, vagueRoot, openclawdoctor.CodeConfigInvalid, true, true},
+		{"2026.5.27 says the same of a wrong value", "old-2026.5.27-bad-config", 1, vagueValue, openclawdoctor.CodeConfigInvalid, false, true},
+		{"both at once", "old-2026.5.27-bad-config", 1, vagueBoth, openclawdoctor.CodeConfigInvalid, false, true},
+		{"2026.5.27 would replace a file that it can't parse", "old-2026.5.27-bad-config", 1, unparsable, openclawdoctor.CodeConfigInvalid, false, true},
 		{"a valid file is never repaired", "bad-config-unknown-key", 78, valid, "", false, true},
 		{"no configuration", "bad-config-no-mode", 78, "", openclawdoctor.CodeConfigMissing, false, false},
 		{"a second instance", "lock-conflict", 78, "", openclawdoctor.CodeSecondInstance, false, false},

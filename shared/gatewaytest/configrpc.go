@@ -67,7 +67,10 @@ func (s *Server) configGet(*conn, Call) (any, error) {
 		"resolved": source, "valid": c.valid(), "runtimeConfig": running, "config": running, "hash": c.hash(), "issues": issues, "warnings": []string{},
 		"legacyIssues": []string{}, "configRevisionHash": c.hash(), "appliedConfigHash": s.config.get().hash(),
 	}
-	if c.exists {
+	for _, name := range s.release.configLacks {
+		delete(out, name)
+	}
+	if c.exists && s.release.configLacks == nil {
 		out["includeProvenance"], out["agentRosterIncludeOwned"], out["bindingsIncludeOwned"] = []string{}, false, false
 	}
 	return out, nil
@@ -95,7 +98,7 @@ func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 	switch {
 	case err != nil:
 		return nil, invalid(err.Error())
-	case p.BaseHash == "" && call.Method == "config.patch":
+	case p.BaseHash == "" && call.Method == "config.patch" && (now.exists || !s.release.lateHash):
 		return nil, invalid("config base hash required for " + strings.Join(changed(now.value, merge(now.value, patch), ""), ", ") + "; re-run config.get and retry with baseHash")
 	case p.BaseHash == "" && now.exists:
 		return nil, invalid("config base hash required; re-run config.get and retry")

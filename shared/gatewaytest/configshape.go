@@ -163,5 +163,9 @@ func (s *Server) configLookup(_ *conn, call Call) (any, error) {
 	case p.Path == "logging" || strings.HasPrefix(p.Path, "logging.") || p.Path == "messages":
 		kind = "none"
 	}
-	return map[string]any{"path": p.Path, "schema": map[string]any{}, "reloadKind": kind, "children": []any{}}, nil
+	out := map[string]any{"path": p.Path, "schema": map[string]any{}, "reloadKind": kind, "children": []any{}}
+	if s.release.noReloadKind {
+		delete(out, "reloadKind")
+	}
+	return out, nil
 }

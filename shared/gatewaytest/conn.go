@@ -40,6 +40,7 @@ type conn struct {
 	deaf   bool
 	missed int // pings without a pong
 	scopes []string
+	who    string // the device, or the connection where it has none; written before any call
 }
 
 type wireEvent struct {
@@ -135,7 +136,7 @@ func (c *conn) challenge() bool {
 		return true
 	}
 	payload := map[string]any{"nonce": c.nonce, "ts": time.Now().UnixMilli()}
-	if c.s.protocol() > 3 {
+	if !c.s.release.noCapabilities {
 		payload["capabilities"] = []string{"model-catalog-snapshot"}
 	}
 	switch s := c.s.script; {
@@ -195,7 +196,7 @@ func (c *conn) take(data []byte) {
 		Params json.RawMessage `json:"params"`
 	}
 	_ = json.Unmarshal(data, &f) // the schema says what is wrong
-	if wrong := requestFrame().validate(data, ""); wrong != "" {
+	if wrong := requestFrame().judge(data, "", c.s.release); wrong != "" {
 		id := f.ID
 		if id == nil {
 			id = json.RawMessage(`"invalid"`)

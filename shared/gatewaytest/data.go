@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// data are answers captured from 2026.9.6, long lists shortened.
+// data are captured answers, long lists shortened: those of 2026.9.6, and of older releases with their version in the name.
 //
 //go:embed data/*.json
 var data embed.FS
@@ -24,15 +24,6 @@ func document(name string) map[string]any {
 		panic(err)
 	}
 	return out
-}
-
-// sample is the captured answer to a method, or a part of it.
-func sample(method string, path ...string) any {
-	var v any = document("samples.json")[method]
-	for _, p := range path {
-		v = asObject(v)[p]
-	}
-	return v
 }
 
 func asObject(v any) map[string]any {

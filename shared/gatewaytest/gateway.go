@@ -37,6 +37,9 @@ func (p *program) gatewayCommand(args []string) int {
 	if err == nil {
 		p.script, err = parseScript(p.env["EMULATOR_MISBEHAVE"])
 	}
+	if err == nil {
+		p.release, err = choose(p.env["EMULATOR_RELEASE"], p.script)
+	}
 	if err != nil {
 		p.print(p.stderr, "error: "+strings.TrimPrefix(err.Error(), "usage: "))
 		return 1
@@ -107,8 +110,12 @@ func (r *run) work() int {
 	r.pause(r.ctx, 500*time.Millisecond)
 	config, err := readConfig(r.configPath())
 	if err != nil || !config.valid() {
-		r.fail(r.invalid("Gateway failed to start: ", config)...)
-		return exConfig
+		if r.release.refuse != nil {
+			r.release.refuse(r, config)
+		} else {
+			r.fail(r.invalid("Gateway failed to start: ", config)...)
+		}
+		return r.release.configExit
 	}
 	r.pause(r.ctx, 1800*time.Millisecond)
 	r.server = r.newServer(config)
@@ -139,13 +146,14 @@ func mustRead(path string) snapshot {
 
 func (r *run) newServer(config snapshot) *Server {
 	s := &Server{
-		Port: r.port(config), Token: r.token(config), Scale: r.scale, Misbehave: r.env["EMULATOR_MISBEHAVE"], StateDir: r.stateDir(),
+		Release: r.release.version,
+		Port:    r.port(config), Token: r.token(config), Scale: r.scale, Misbehave: r.env["EMULATOR_MISBEHAVE"], StateDir: r.stateDir(),
 		ConfigPath: r.configPath(), Log: r.log, Tick: r.millis("EMULATOR_TICK_MS"), Ping: r.millis("EMULATOR_PING_MS"),
 		Handshake: r.millis("OPENCLAW_HANDSHAKE_TIMEOUT_MS"), LogConnections: r.env["EMULATOR_LOG_CONNECTIONS"] == "1",
 		NoAuth: firstOf(r.flags.auth, textOf(config.at("gateway.auth.mode"))) == "none",
 	}
 	s.noChannels = r.env["OPENCLAW_SKIP_CHANNELS"] == "1" || r.env["OPENCLAW_SKIP_PROVIDERS"] == "1"
-	s.beforeListen, s.externally, s.requested, s.portTries = r.again, r.external, r.restart, 20
+	s.beforeListen, s.externally, s.requested, s.portTries = r.again, r.external, r.restart, r.release.portTries
 	return s
 }
 
@@ -201,11 +209,11 @@ func (r *run) portConflict(port int) {
 	r.say("gmail-watcher", "gmail watcher stopped")
 	r.say("shutdown", "completed cleanly in 38ms")
 	r.fail(
-		fmt.Sprintf("Gateway failed to start: another gateway instance is already listening on ws://127.0.0.1:%d | listen EADDRINUSE: address already in use 127.0.0.1:%d | EADDRINUSE", port, port),
+		strings.ReplaceAll("Gateway failed to start: another gateway instance is already listening on ws://127.0.0.1:{port}"+r.release.taken, "{port}", strconv.Itoa(port)),
 		"If the gateway is supervised, stop it with: openclaw gateway stop",
 	)
 	r.fail(fmt.Sprintf("Port %d is already in use.", port))
-	r.leave(1)
+	r.leave(r.release.portExit)
 }
 
 // invalid is the text about an invalid configuration.
@@ -234,7 +242,7 @@ func (r *run) guard() int {
 		r.print(r.stderr, fmt.Sprintf("Gateway start blocked: set gateway.mode=local (current: %v) or pass --allow-unconfigured.", mode))
 		r.print(r.stderr, "Config write audit: SQLite diagnostic_events/config-audit state (latest 50000 rows)")
 	}
-	return exConfig
+	return r.release.configExit
 }
 
 const contention = "Doctor could not enter maintenance. StateDatabaseCoordinatorContentionError: another OpenClaw process owns gateway-lifecycle Stop the Gateway service and other OpenClaw processes using this state, then run openclaw doctor --fix from an independent shell."
@@ -243,6 +251,9 @@ const contention = "Doctor could not enter maintenance. StateDatabaseCoordinator
 func (r *run) own() (release func(), code int) {
 	dir := r.stateDir()
 	err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o700)
+	if r.release.sharedState && err == nil && !r.script.has("other-owner") {
+		return func() {}, 0
+	}
 	if err == nil && !r.script.has("other-owner") {
 		release, err = lockState(dir, r.configPath())
 	}
@@ -335,6 +346,9 @@ func (r *run) again() error {
 		lines[len(lines)-1] += ". Process will stay alive; fix the issue and restart."
 		r.fail(append(lines, r.invalid("InvalidConfigError: ", config)...)...)
 		r.stopBroker()
+		if r.release.zombieExit != 0 { // it says so, and ends all the same
+			r.leave(r.release.zombieExit)
+		}
 		return errStayed
 	}
 	r.server.config.set(config)

@@ -3,6 +3,7 @@ package gatewaytest
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +49,7 @@ func (c *conn) handshake() bool {
 	}
 	_ = json.Unmarshal(data, &f) // the schema says what is wrong
 	c.s.count(f.Method)
-	if requestFrame().validate(data, "") != "" || f.Method != "connect" {
+	if requestFrame().judge(data, "", c.s.release) != "" || f.Method != "connect" {
 		if f.ID == nil {
 			c.farewell(websocket.ClosePolicyViolation, "invalid request frame")
 			return false
@@ -104,7 +105,7 @@ func (c *conn) refuseAs(id json.RawMessage, refusal *Error, code int) {
 
 // admit checks a connect; nil admits it.
 func (c *conn) admit(params json.RawMessage) (refusal *Error, closeCode int) {
-	if wrong := connectParams().validate(params, ""); wrong != "" {
+	if wrong := connectParams().judge(params, "", c.s.release); wrong != "" {
 		return invalid("invalid connect params: " + wrong), websocket.ClosePolicyViolation
 	}
 	var p connectRequest
@@ -143,19 +144,23 @@ func (c *conn) protocolRefusal(p connectRequest) *Error {
 	switch {
 	case p.MinProtocol <= speaks && p.MaxProtocol >= speaks:
 		return nil
-	case speaks > 3 && p.MaxProtocol >= speaks-1 && p.MinProtocol <= speaks && (p.Client.Mode == "probe" || p.Role == "node" && p.Client.Mode == "node"):
+	case !c.s.release.strictProtocol && p.MaxProtocol >= speaks-1 && p.MinProtocol <= speaks && (p.Client.Mode == "probe" || p.Role == "node" && p.Client.Mode == "node"):
 		return nil
 	}
 	c.s.warn("ws", fmt.Sprintf("protocol mismatch conn=%s remote=127.0.0.1 client=%s %s v%s min=%d max=%d expected=%d probeMin=%d",
 		c.id, p.Client.ID, p.Client.Mode, p.Client.Version, p.MinProtocol, p.MaxProtocol, speaks, speaks-1))
 	refusal := invalid("protocol mismatch")
-	if speaks == 3 {
+	if c.s.release.bareMismatch {
 		refusal.Details = map[string]any{"expectedProtocol": speaks}
 		return refusal
 	}
+	probe := speaks - 1
+	if c.s.release.strictProtocol {
+		probe = speaks
+	}
 	refusal.Details = map[string]any{
 		"code": "PROTOCOL_MISMATCH", "clientMinProtocol": p.MinProtocol, "clientMaxProtocol": p.MaxProtocol,
-		"expectedProtocol": speaks, "minimumProbeProtocol": speaks - 1,
+		"expectedProtocol": speaks, "minimumProbeProtocol": probe,
 	}
 	return refusal
 }
@@ -163,12 +168,12 @@ func (c *conn) protocolRefusal(p connectRequest) *Error {
 // credentials checks who asks.
 func (c *conn) credentials(p connectRequest) *Error {
 	secret := p.Auth.Token
-	if secret == "" {
+	if secret == "" && !c.s.release.noPasswordAuth {
 		secret = p.Auth.Password
 	}
 	ok := c.s.NoAuth || secret == c.s.AuthToken() && !c.s.script.has("refuse-token")
 	switch {
-	case p.Device == nil && (!ok && secret == "" || p.Role == "node"):
+	case p.Device == nil && (!ok && p.Auth.Token == "" && p.Auth.Password == "" || p.Role == "node"):
 		return &Error{Code: "NOT_PAIRED", Message: "device identity required", Details: map[string]any{"code": "DEVICE_IDENTITY_REQUIRED"}}
 	case p.Device != nil:
 		if reason, message := p.Device.verify(p, c.nonce, time.Now()); reason != "" {
@@ -237,7 +242,7 @@ func (c *conn) welcome(id, params json.RawMessage) {
 	var p connectRequest
 	_ = json.Unmarshal(params, &p) // admit has read it
 	scopes := p.Scopes
-	if scopes == nil || p.Client.Mode == "probe" && p.MaxProtocol < c.s.protocol() || c.s.protocol() == 3 && p.Device == nil {
+	if scopes == nil || p.Client.Mode == "probe" && p.MaxProtocol < c.s.protocol() || p.Device == nil && (c.s.release.deviceForAll || c.s.release.deviceForCLI && p.Client.Mode == "cli") {
 		scopes = []string{} // gateway-facts §11, §12
 	}
 	payload := c.s.hello(c, p, scopes)
@@ -250,7 +255,10 @@ func (c *conn) welcome(id, params json.RawMessage) {
 	}
 	data, _ := json.Marshal(wireAnswer{Type: "res", ID: id, OK: true, Payload: raw})
 	c.mu.Lock()
-	c.scopes, c.in = scopes, true
+	c.scopes, c.in, c.who = scopes, true, c.id
+	if p.Device != nil {
+		c.who = p.Device.ID
+	}
 	c.writeLocked(websocket.TextMessage, data) // under one lock: no event comes before it, none after it is missed
 	c.mu.Unlock()
 	c.s.say("ws", "⇄ res ✓ connect conn="+c.id)
@@ -258,16 +266,17 @@ func (c *conn) welcome(id, params json.RawMessage) {
 
 // hello is the captured answer with this gateway's own facts in it.
 func (s *Server) hello(c *conn, p connectRequest, scopes []string) map[string]any {
-	h := s.fill(document("hello.json"))
-	if s.protocol() == 3 {
-		return map[string]any{
-			"type": "hello-ok", "protocol": 3, "server": map[string]any{"version": s.Version, "connId": c.id},
-			"features": h["features"], "snapshot": h["snapshot"], "policy": h["policy"],
-		}
-	}
+	h := s.fill(s.release.document("hello"))
 	h["protocol"] = s.protocol()
+	features := asObject(h["features"])
+	if list, ok := features["methods"].([]any); ok {
+		features["methods"] = slices.DeleteFunc(list, func(m any) bool { name, _ := m.(string); return s.lacks(name) })
+	}
 	server := asObject(h["server"])
-	server["version"], server["bootId"], server["connId"] = s.Version, c.g.bootID, c.id
+	server["version"], server["connId"] = s.Version, c.id
+	if server["bootId"] != nil {
+		server["bootId"] = c.g.bootID
+	}
 	snapshot := asObject(h["snapshot"])
 	snapshot["uptimeMs"] = time.Since(c.g.began).Milliseconds()
 	s.mu.Lock()
@@ -279,16 +288,24 @@ func (s *Server) hello(c *conn, p connectRequest, scopes []string) map[string]an
 	auth := asObject(h["auth"])
 	auth["role"], auth["scopes"] = orDefault(p.Role, "operator"), scopes
 	if s.NoAuth {
-		auth["method"], snapshot["authMode"] = "none", "none"
+		snapshot["authMode"] = "none"
+		if auth["method"] != nil {
+			auth["method"] = "none"
+		}
 	}
-	if !allowed(scopes, scopeAdmin) {
+	if !s.release.openSnapshot && !allowed(scopes, scopeAdmin) {
 		for _, place := range []string{"authMode", "configPath", "stateDir"} {
 			delete(snapshot, place)
 		}
 	}
 	policy := asObject(h["policy"])
 	policy["tickIntervalMs"] = s.Tick.Milliseconds()
-	h["pluginSurfaceUrls"] = map[string]any{"canvas": "http://127.0.0.1:" + strconv.Itoa(s.PortNumber()) + "/__openclaw__/cap/emulated"}
+	home := "http://127.0.0.1:" + strconv.Itoa(s.PortNumber())
+	if h["canvasHostUrl"] != nil {
+		h["canvasHostUrl"] = home
+	} else {
+		h["pluginSurfaceUrls"] = map[string]any{"canvas": home + "/__openclaw__/cap/emulated"}
+	}
 	return h
 }
 

@@ -20,7 +20,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		s.upgrade(g, w, r)
 	case s.script.has("hang-probes"):
 		<-r.Context().Done()
-	case s.script.has("no-probes") || s.protocol() == 3:
+	case s.script.has("no-probes"):
 		page(w)
 	default:
 		s.probe(g, w, r)
@@ -38,8 +38,16 @@ func (s *Server) probe(g *generation, w http.ResponseWriter, r *http.Request) {
 			answer(w, r, http.StatusServiceUnavailable, map[string]any{"ready": false, "failing": []string{failing}, "uptimeMs": up})
 			return
 		}
-		answer(w, r, http.StatusOK, map[string]any{"ready": true, "failing": []string{}, "uptimeMs": up, "eventLoop": sample("system.info", "eventLoop")})
+		ok := map[string]any{"ready": true, "failing": []string{}, "uptimeMs": up, "eventLoop": s.release.sample("system.info", "eventLoop")}
+		if s.release.protocol < 4 {
+			delete(ok, "eventLoop")
+		}
+		answer(w, r, http.StatusOK, ok)
 	case "/startupz", "/startup":
+		if s.release.pages {
+			page(w)
+			return
+		}
 		if !isClosed(g.ready) {
 			answer(w, r, http.StatusServiceUnavailable, map[string]any{
 				"ok": false, "status": "starting", "version": s.Version, "uptimeMs": up, "pendingReason": "startup-sidecars",
@@ -48,7 +56,7 @@ func (s *Server) probe(g *generation, w http.ResponseWriter, r *http.Request) {
 		}
 		answer(w, r, http.StatusOK, map[string]any{"ok": true, "status": "started", "version": s.Version, "uptimeMs": up})
 	default:
-		if first, _, below := strings.Cut(r.URL.Path[1:], "/"); below && isProbe(first) {
+		if first, _, below := strings.Cut(r.URL.Path[1:], "/"); below && isProbe(first) && !s.release.pages {
 			http.Error(w, "Not Found", http.StatusNotFound)
 			return
 		}

@@ -58,7 +58,7 @@ func owned(dir string) bool {
 }
 
 // signals plays the gateway's signals (gateway-facts §4): SIGTERM and SIGINT stop, SIGUSR2 restarts, SIGUSR1 opens an inspector (only
-// said here). SIGHUP kills by default, as there; SIGQUIT ends a Go program with its own dump and code 2, unlike there.
+// said here); older releases take the two otherwise (§12). SIGHUP kills by default, as there; SIGQUIT ends a Go program with its own dump and code 2, unlike there.
 func (r *run) signals() (stop func()) {
 	c := make(chan os.Signal, 16) // 16: bursts
 	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2)
@@ -81,14 +81,26 @@ func (r *run) signals() (stop func()) {
 func (r *run) take(s os.Signal) {
 	switch s {
 	case syscall.SIGUSR2:
-		r.tasks.Go(func() { r.restart("") })
+		r.user(r.release.usr2)
 	case syscall.SIGUSR1:
-		r.print(r.stderr, "Debugger listening on ws://127.0.0.1:9229/"+newID())
-		r.print(r.stderr, "For help, see: https://nodejs.org/en/docs/inspector")
+		r.user(r.release.usr1)
 	case syscall.SIGINT:
 		r.stop("SIGINT")
 	default:
 		r.stop("SIGTERM")
+	}
+}
+
+// user plays SIGUSR1 or SIGUSR2.
+func (r *run) user(effect signalEffect) {
+	switch effect {
+	case restarts:
+		r.tasks.Go(func() { r.restart("") })
+	case kills:
+		kill() // by SIGKILL: Go gives no way to die by this one
+	case inspects:
+		r.print(r.stderr, "Debugger listening on ws://127.0.0.1:9229/"+newID())
+		r.print(r.stderr, "For help, see: https://nodejs.org/en/docs/inspector")
 	}
 }
 

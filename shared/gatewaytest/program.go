@@ -21,12 +21,17 @@ const exConfig = 78
 // one process runs it once at a time.
 func RunMain(args, env []string, stdout, stderr io.Writer) int {
 	p := newProgram(env, stdout, stderr)
+	var err error
+	if p.release, err = findRelease(p.env["EMULATOR_RELEASE"]); err != nil {
+		p.print(stderr, "error: "+err.Error())
+		return 1
+	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	switch args[0] {
 	case "--version", "-V", "-v":
-		p.print(stdout, "OpenClaw "+Version+" (emulated)")
+		p.print(stdout, "OpenClaw "+p.release.version+" (emulated)")
 		return 0
 	case "--help", "-h", "help":
 		p.print(stdout, help())
@@ -61,6 +66,7 @@ Environment as of openclaw: OPENCLAW_GATEWAY_TOKEN, OPENCLAW_GATEWAY_PORT, OPENC
 OPENCLAW_SUPERVISOR_MODE, OPENCLAW_HANDSHAKE_TIMEOUT_MS, HOME.
 Environment of the emulator:
   EMULATOR_TIME_SCALE=0.02        the part of a real gateway's times that it takes; 1 is as slow as the real one
+  EMULATOR_RELEASE=2026.9.6       the release that it plays: one of ` + strings.Join(Releases(), ", ") + `
   EMULATOR_MISBEHAVE=A,B=ARG      what it does wrong, see below
   EMULATOR_TICK_MS=30000          between tick events
   EMULATOR_PING_MS=25000          between WebSocket pings
@@ -73,12 +79,13 @@ Misbehaviours:
 
 // program is one run of the executable.
 type program struct {
-	env    map[string]string
-	stdout io.Writer
-	stderr io.Writer
-	scale  float64
-	script script
-	lost   chan struct{} // closed when nobody reads an output pipe any more
+	env     map[string]string
+	stdout  io.Writer
+	stderr  io.Writer
+	scale   float64
+	script  script
+	release release
+	lost    chan struct{} // closed when nobody reads an output pipe any more
 
 	mu      sync.Mutex // guards writing, once per lost, and the rest
 	gone    bool
@@ -149,9 +156,16 @@ func (p *program) print(out io.Writer, text string) {
 	}
 }
 
-func (p *program) say(subsystem, text string) { p.log(Record{Subsystem: subsystem, Text: text}) }
+func (p *program) say(subsystem, text string) { p.put(Record{Subsystem: subsystem, Text: text}) }
 func (p *program) warn(subsystem, text string) {
-	p.log(Record{Warn: true, Subsystem: subsystem, Text: text})
+	p.put(Record{Warn: true, Subsystem: subsystem, Text: text})
+}
+
+// put logs a line in the words of the release.
+func (p *program) put(line Record) {
+	for _, l := range p.release.say(line, 0) {
+		p.log(l)
+	}
 }
 
 // fail writes the message of a failed start: the first line with a time, the others bare.

@@ -2,6 +2,7 @@ package gatewaytest
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -12,6 +13,8 @@ const (
 	scopeAdmin   = "operator.admin"
 	scopePairing = "operator.pairing"
 )
+
+const restartRequest = "gateway.restart.request"
 
 // method is one RPC that is played.
 type method struct {
@@ -27,7 +30,7 @@ func methods() map[string]method {
 		"system.info":               {scopeRead, (*Server).systemInfo},
 		"status":                    {scopeRead, (*Server).status},
 		"last-heartbeat":            {scopeRead, func(*Server, *conn, Call) (any, error) { return nil, nil }}, //nolint:nilnil // null is the answer
-		"gateway.restart.request":   {scopeAdmin, (*Server).restartRequest},
+		restartRequest:              {scopeAdmin, (*Server).restartRequest},
 		"gateway.suspend.prepare":   {scopeAdmin, (*Server).suspend},
 		"gateway.suspend.status":    {scopeRead, (*Server).suspendStatus},
 		"gateway.suspend.resume":    {scopeAdmin, (*Server).resume},
@@ -60,22 +63,25 @@ func noChannel(*Server, *conn, Call) (any, error) {
 
 // dispatch answers one call.
 func (s *Server) dispatch(c *conn, call Call) (any, error) {
-	if call.Method == "connect" {
+	if call.Method == "connect" && !c.s.release.lateConnect {
 		return nil, invalid("connect is only valid as the first request")
 	}
 	if h := s.Handlers[call.Method]; h != nil {
 		return h(s.life, call)
 	}
 	m, known := methods()[call.Method]
+	if known && s.release.data != "" || s.lacks(call.Method) {
+		known = s.advertised(call.Method)
+	}
 	if !known {
-		m.scope = scopeAdmin // so that nobody else learns which methods there are
+		m = method{scope: scopeAdmin} // so that nobody else learns which methods there are
 	}
 	if m.scope != scopeNone && !allowed(call.Scopes, m.scope) {
 		code := "FORBIDDEN"
 		refusal := &Error{Code: code, Message: "missing scope: " + m.scope, Details: map[string]any{
 			"code": "MISSING_SCOPE", "missingScope": m.scope, "requiredScopes": []string{m.scope},
 		}}
-		if s.protocol() == 3 {
+		if s.release.plainForbidden {
 			refusal = invalid(refusal.Message)
 		}
 		return nil, refusal
@@ -86,6 +92,12 @@ func (s *Server) dispatch(c *conn, call Call) (any, error) {
 		}
 		return nil, invalid("unknown method: " + call.Method)
 	}
+	if wait := s.limited(c, call.Method); wait > 0 {
+		return nil, &Error{
+			Code: "UNAVAILABLE", Message: fmt.Sprintf("rate limit exceeded for %s; retry after %ds", call.Method, (wait+time.Second-1)/time.Second), Retryable: true,
+			RetryAfterMs: int(wait.Milliseconds()), Details: map[string]any{"method": call.Method, "limit": fmt.Sprintf("%d per 60s", writesPerMinute)},
+		}
+	}
 	if (call.Method == "health" || call.Method == "status") && s.suspension(c.g) != "" {
 		return nil, &Error{
 			Code: "UNAVAILABLE", Message: call.Method + " unavailable during gateway suspension", Retryable: true, RetryAfterMs: 1000,
@@ -95,29 +107,54 @@ func (s *Server) dispatch(c *conn, call Call) (any, error) {
 	return m.play(s, c, call)
 }
 
+// writesPerMinute is how often a device may make calls of a release's limited methods.
+const writesPerMinute = 3
+
+// limited says how long a device has to wait that wrote too often; 0 lets it.
+func (s *Server) limited(c *conn, name string) time.Duration {
+	if !slices.Contains(s.release.limited, name) {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	recent := slices.DeleteFunc(s.writes[c.who], func(at time.Time) bool { return time.Since(at) >= time.Minute })
+	if len(recent) >= writesPerMinute {
+		return time.Minute - time.Since(recent[0])
+	}
+	s.writes[c.who] = append(recent, time.Now())
+	return 0
+}
+
 // allowed knows that admin may all and write may read.
 func allowed(scopes []string, want string) bool {
 	return slices.Contains(scopes, want) || slices.Contains(scopes, scopeAdmin) || want == scopeRead && slices.Contains(scopes, "operator.write")
 }
 
 func (s *Server) advertised(name string) bool {
-	list, _ := asObject(document("hello.json")["features"])["methods"].([]any)
-	return slices.Contains(list, any(name))
+	return s.release.advertises(name) && !s.lacks(name)
+}
+
+// lacks reports whether a script took the method away.
+func (s *Server) lacks(name string) bool {
+	return name == restartRequest && s.script.has("no-restart-request")
 }
 
 func (s *Server) sampled(_ *conn, call Call) (any, error) {
-	return s.fillValue(sample(call.Method)), nil
+	return s.fillValue(s.release.sample(call.Method)), nil
 }
 
 func (s *Server) systemInfo(c *conn, call Call) (any, error) {
-	out := s.fill(asObject(sample(call.Method)))
+	out := s.fill(asObject(s.release.sample(call.Method)))
 	out["pid"], out["port"], out["uptimeMs"], out["processInstanceId"] = pid(), s.PortNumber(), time.Since(c.g.began).Milliseconds(), c.g.bootID
 	return out, nil
 }
 
 func (s *Server) status(_ *conn, call Call) (any, error) {
-	out := s.fill(asObject(sample(call.Method)))
-	out["pid"], out["runtimeVersion"] = pid(), s.Version
+	out := s.fill(asObject(s.release.sample(call.Method)))
+	out["runtimeVersion"] = s.Version
+	if out["pid"] != nil {
+		out["pid"] = pid()
+	}
 	return out, nil
 }
 
@@ -129,7 +166,7 @@ func (s *Server) logsTail(_ *conn, call Call) (any, error) {
 			return nil, invalid("invalid logs.tail params: at /limit: " + wrong)
 		}
 	}
-	return s.fill(asObject(sample(call.Method))), nil
+	return s.fill(asObject(s.release.sample(call.Method))), nil
 }
 
 // restartRequest schedules a restart; while one is under way it says so.
@@ -157,12 +194,15 @@ func (s *Server) restartRequest(c *conn, call Call) (any, error) {
 			_ = s.Restart(s.life, p.Reason)
 		})
 	}
+	restart := map[string]any{
+		"ok": true, "pid": pid(), "signal": s.release.restartSignal, "reason": p.Reason, "mode": "emit", "cooldownMsApplied": 0, "delayMs": 0,
+		"coalesced": again,
+	}
+	if s.release.data == "" {
+		restart["emitHooksQueued"] = false
+	}
 	return map[string]any{
-		"ok": true, "status": status, "preflight": sample("gateway.restart.preflight"),
-		"restart": map[string]any{
-			"ok": true, "pid": pid(), "signal": "SIGUSR2", "reason": p.Reason, "mode": "emit", "cooldownMsApplied": 0, "delayMs": 0,
-			"coalesced": again, "emitHooksQueued": false,
-		},
+		"ok": true, "status": status, "preflight": s.release.sample("gateway.restart.preflight"), "restart": restart,
 	}, nil
 }
 

@@ -16,9 +16,9 @@ type object struct {
 	nested   map[string]object
 }
 
-// validate says all that is wrong with raw in the gateway's words, as far as they were seen: the first missing property, then
-// unexpected properties, then wrong values.
-func (o object) validate(raw json.RawMessage, path string) string {
+// judge says all that is wrong with raw in the words of a release, as far as they were seen: missing properties (the newest one names the
+// first), then unexpected properties, then wrong values.
+func (o object) judge(raw json.RawMessage, path string, in release) string {
 	var m map[string]json.RawMessage
 	if json.Unmarshal(raw, &m) != nil || m == nil {
 		return at(path, "must be object", "")
@@ -27,7 +27,9 @@ func (o object) validate(raw json.RawMessage, path string) string {
 	for _, name := range o.required {
 		if _, ok := m[name]; !ok {
 			faults = append(faults, at(path, "must have required property '"+name+"'", ""))
-			break
+			if !in.manyMissing {
+				break
+			}
 		}
 	}
 	names := make([]string, 0, len(m))
@@ -43,15 +45,26 @@ func (o object) validate(raw json.RawMessage, path string) string {
 	for _, name := range names {
 		if c := o.fields[name]; c != nil {
 			if wrong := c(m[name]); wrong != "" {
-				faults = append(faults, at(path+"/"+name, wrong, ""))
+				faults = append(faults, in.word(at(path+"/"+name, wrong, ""), path+"/"+name))
 			}
 		} else if n := o.nested[name]; n.fields != nil {
-			if wrong := n.validate(m[name], path+"/"+name); wrong != "" {
+			if wrong := n.judge(m[name], path+"/"+name, in); wrong != "" {
 				faults = append(faults, wrong)
 			}
 		}
 	}
 	return strings.Join(faults, "; ")
+}
+
+// word says a fault in the words of a release.
+func (r release) word(fault, path string) string {
+	if r.oldSchemas {
+		fault = strings.ReplaceAll(fault, "must not have fewer", "must NOT have fewer")
+	}
+	if r.anyOf {
+		fault = strings.ReplaceAll(fault, "must be equal to one of the allowed values", "must be equal to constant; at "+path+": must match a schema in anyOf")
+	}
+	return fault
 }
 
 func at(path, wrong, root string) string {

@@ -14,12 +14,13 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
 
-// Version is the release that is played.
+// Version is the newest release that is played, and the default.
 const Version = "2026.9.6"
 
 // Scale is the part of a real gateway's time that an emulated one takes where nothing else is asked for.
@@ -55,10 +56,11 @@ type Server struct {
 	Tick       time.Duration  // default 30 s
 	Ping       time.Duration  // default 25 s; a peer that does not pong is cut after two more
 	Handshake  time.Duration  // default 15 s
-	Version    string
-	Misbehave  string // a script, see Misbehaviours
-	StateDir   string // as it is named to clients
-	ConfigPath string // of config.*; "": the configuration lives in memory
+	Release    string         // that is played, one of Releases; "": the newest
+	Version    string         // that it says it is; "": the release's own
+	Misbehave  string         // a script, see Misbehaviours
+	StateDir   string         // as it is named to clients
+	ConfigPath string         // of config.*; "": the configuration lives in memory
 	Handlers   map[string]Handler
 	Log        func(Record)
 	// LogConnections logs a line for each WebSocket: "emulator: websocket accepted".
@@ -71,8 +73,10 @@ type Server struct {
 	portTries    int                 // how often a port that is taken is tried again
 	requested    func(reason string) // a restart asked for by RPC; nil: Restart
 
-	script script
-	config configStore
+	script  script
+	release release
+	shown   atomic.Int32 // the port, for lines
+	config  configStore
 
 	mu       sync.Mutex // guards all below
 	port     int
@@ -83,7 +87,8 @@ type Server struct {
 	refused  int
 	accepted int
 	calls    map[string]int
-	pairing  string // a pending pairing request
+	writes   map[string][]time.Time // of a device, in the last minute
+	pairing  string                 // a pending pairing request
 	tasks    sync.WaitGroup
 	stopping bool
 
@@ -122,6 +127,9 @@ func (s *Server) prepare() error {
 	if s.script, err = parseScript(s.Misbehave); err != nil {
 		return err
 	}
+	if s.release, err = choose(s.Release, s.script); err != nil {
+		return err
+	}
 	s.defaults()
 	return s.config.load(s.ConfigPath)
 }
@@ -139,10 +147,7 @@ func (s *Server) defaults() {
 		s.Scale = Scale
 	}
 	if s.Version == "" {
-		s.Version = Version
-		if s.protocol() == 3 {
-			s.Version = "2026.3.13"
-		}
+		s.Version = s.release.version
 	}
 	if s.token = s.Token; s.token == "" {
 		s.token = randomText(24)
@@ -153,7 +158,7 @@ func (s *Server) defaults() {
 	if s.StateDir == "" {
 		s.StateDir = "/home/emulator/.openclaw"
 	}
-	s.conns, s.calls, s.port = map[*conn]struct{}{}, map[string]int{}, s.Port
+	s.conns, s.calls, s.writes, s.port = map[*conn]struct{}{}, map[string]int{}, map[string][]time.Time{}, s.Port
 	s.life, s.end = context.WithCancel(context.Background())
 }
 
@@ -163,12 +168,7 @@ func randomText(n int) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-func (s *Server) protocol() int {
-	if s.script.has("protocol") {
-		return s.script.number("protocol")
-	}
-	return 4
-}
+func (s *Server) protocol() int { return s.release.protocol }
 
 // AuthToken is the token that connects must bring.
 func (s *Server) AuthToken() string {
@@ -231,7 +231,7 @@ func (s *Server) Sessions() int {
 // begin opens a new generation and sets it going.
 func (s *Server) begin(ctx context.Context, restart bool) error {
 	s.say("gateway", "starting HTTP server...")
-	if !s.noChannels {
+	if !s.noChannels || s.release.data != "" {
 		s.say("health-monitor", "started (interval: 300s, startup-grace: 60s, channel-connect-grace: 120s)")
 	}
 	if !s.wait(ctx, s.life.Done(), 700*time.Millisecond) {
@@ -277,7 +277,10 @@ func (s *Server) begin(ctx context.Context, restart bool) error {
 // warmUp is the time between the open port and ready (gateway-facts §3, and §4 for a restart in process).
 func (s *Server) warmUp(g *generation, restart bool) {
 	blocked, sidecars := 730*time.Millisecond, 700*time.Millisecond
-	if restart {
+	switch {
+	case s.release.noSidecars:
+		blocked, sidecars = 0, 0
+	case restart:
 		blocked, sidecars = 10*time.Millisecond, 120*time.Millisecond
 	}
 	if !s.wait(context.Background(), g.over, blocked) {
@@ -384,6 +387,7 @@ func (s *Server) setPort(port int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.port = port
+	s.shown.Store(int32(port)) //nolint:gosec // a port
 }
 
 // portError says that the port could not be had.
@@ -460,7 +464,7 @@ func (s *Server) Stop() {
 	}
 	s.mu.Unlock()
 	if drain {
-		s.drain(map[string]any{"reason": "gateway stopping"})
+		s.drain(s.farewell())
 	}
 	s.end()
 	for _, c := range s.open() {
@@ -476,8 +480,20 @@ func (s *Server) Stop() {
 	s.tasks.Wait()
 }
 
+// farewell is the shutdown event of a stop.
+func (s *Server) farewell() map[string]any {
+	out := map[string]any{"reason": "gateway stopping"}
+	if s.release.nullExpected {
+		out["restartExpectedMs"] = nil
+	}
+	return out
+}
+
 // drain tells the sessions, closes them and then the port.
 func (s *Server) drain(announcement map[string]any) {
+	if s.release.startedLine {
+		s.say("shutdown", fmt.Sprint("started: ", announcement["reason"]))
+	}
 	s.Broadcast("shutdown", announcement)
 	var closing sync.WaitGroup
 	for _, c := range s.open() {
@@ -532,10 +548,17 @@ func (s *Server) CutAll() {
 	}
 }
 
-func (s *Server) say(subsystem, text string) { s.Log(Record{Subsystem: subsystem, Text: text}) }
+func (s *Server) say(subsystem, text string) { s.put(Record{Subsystem: subsystem, Text: text}) }
 
 func (s *Server) warn(subsystem, text string) {
-	s.Log(Record{Warn: true, Subsystem: subsystem, Text: text})
+	s.put(Record{Warn: true, Subsystem: subsystem, Text: text})
+}
+
+// put logs a line in the words of the release.
+func (s *Server) put(line Record) {
+	for _, l := range s.release.say(line, int(s.shown.Load())) {
+		s.Log(l)
+	}
 }
 
 // wait takes the scaled part of a real gateway's time; false when it was given up.
@@ -593,7 +616,7 @@ func (s *Server) announceAndClose() {
 	}
 	s.mu.Unlock()
 	if up {
-		s.drain(map[string]any{"reason": "gateway stopping"})
+		s.drain(s.farewell())
 	}
 }
 

@@ -33,7 +33,7 @@ func (t *traces) late(name string) {
 
 // detail is a trace without a duration.
 func (t *traces) detail(text string) {
-	if t.p.env["OPENCLAW_GATEWAY_STARTUP_TRACE"] == "1" {
+	if t.wanted() {
 		t.p.say("gateway", "startup trace: "+text)
 	}
 }
@@ -43,5 +43,9 @@ func (t *traces) stage(name string) (string, bool) {
 	took := now.Sub(t.last)
 	t.last = now
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	return fmt.Sprintf("startup trace: %s %.1fms total=%.1fms", name, ms(took), ms(now.Sub(t.began))), t.p.env["OPENCLAW_GATEWAY_STARTUP_TRACE"] == "1"
+	return fmt.Sprintf("startup trace: %s %.1fms total=%.1fms", name, ms(took), ms(now.Sub(t.began))), t.wanted()
+}
+
+func (t *traces) wanted() bool {
+	return t.p.env["OPENCLAW_GATEWAY_STARTUP_TRACE"] == "1" && !t.p.release.noTraces
 }

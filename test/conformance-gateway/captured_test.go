@@ -23,7 +23,7 @@ func TestEmulatorAnswersAsCaptured(t *testing.T) {
 	s := emulated(t)
 	for _, name := range exchanges() {
 		t.Run(name, func(t *testing.T) {
-			if d := difference(play(t, s.URL(), testToken, name), recorded(t, name)); d != "" {
+			if d := difference(play(t, s.URL(), testToken, name, 4), recorded(t, name)); d != "" {
 				t.Error(d)
 			}
 		})

@@ -4,12 +4,8 @@ package conformance_test
 
 import (
 	"encoding/json"
-	"fmt"
-	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,122 +13,94 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/internal/testreal"
+	"github.com/gatehost/gatehost/shared/gatewaytest"
 )
 
 func realTarget(t *testing.T) target {
 	t.Helper()
 	command, path := testreal.OpenClaw(t)
-	return target{name: "openclaw", command: command, path: path}
+	return target{name: "openclaw", command: command, path: path, release: testreal.Release(t)}
 }
 
-// life is what one gateway showed from its start to its end.
-type life struct {
-	probes    map[string]bool
-	http      map[string]string
-	exchanges map[string][]string
-	calls     map[string]map[string]string // by scopes
-	restart   []string
-	stop      []string
-	lines     []string
-}
-
-// live plays a whole life to a gateway.
-func live(t *testing.T, tg target) life {
-	t.Helper()
-	l := life{http: map[string]string{}, exchanges: map[string][]string{}, calls: map[string]map[string]string{}}
-	h := newHome(t)
-	tg.env = append(slices.Clone(tg.env), "OPENCLAW_SKIP_CHANNELS=1")
-	p := tg.start(t, h, "gateway", "--port", strconv.Itoa(h.port), "--bind", "loopback", "--allow-unconfigured")
-	l.probes = awaitReady(t, h)
-	for _, path := range []string{"/healthz", "/health", "/readyz", "/ready", "/startupz", "/startup", "/", "/nowhere", "/healthz/x"} {
-		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
-			if method != http.MethodGet && path != "/healthz" && path != "/readyz" {
-				continue
-			}
-			status, body, kind := get(t, h, method, path)
-			text := fmt.Sprint(status, " ", kind)
-			var v any
-			if json.Unmarshal(body, &v) == nil {
-				text += " " + shape(v, "")
-			}
-			l.http[method+" "+path] = text
-		}
-	}
-	for _, name := range exchanges() {
-		l.exchanges[name] = play(t, h.url(), testToken, name)
-	}
-	for _, scopes := range [][]string{nil, {"operator.read"}, {"operator.write"}, {"operator.pairing"}, {"operator.read", "operator.write", "operator.admin"}} {
-		l.calls[fmt.Sprint(scopes)] = ask(t, h.url(), testToken, scopes)
-	}
-	l.restart = restart(t, h)
-	l.stop = stop(t, h, p)
-	l.lines = p.output()
-	return l
-}
-
-// restart asks for a restart and describes what happened; the gateway is ready again afterwards.
-func restart(t *testing.T, h home) []string {
-	t.Helper()
-	conn := open(t, h.url())
-	defer func() { _ = conn.NetConn().Close() }()
-	boot := fmt.Sprint(connect(t, conn, testToken, []string{"operator.admin"})["server"].(map[string]any)["bootId"]) //nolint:forcetypeassert // a hello
-	if err := conn.WriteJSON(map[string]any{"type": "req", "id": "r", "method": "gateway.restart.request", "params": map[string]any{"reason": "test"}}); err != nil {
-		t.Fatal(err)
-	}
-	answer, _ := receive(conn)
-	shutdown, closed := untilClosed(t, conn)
-	awaitReady(t, h)
-	again := open(t, h.url())
-	defer func() { _ = again.NetConn().Close() }()
-	other := fmt.Sprint(connect(t, again, testToken, nil)["server"].(map[string]any)["bootId"]) //nolint:forcetypeassert // a hello
-	return []string{answer, shutdown, closed, "bootId changed " + strconv.FormatBool(boot != other)}
-}
-
-func stop(t *testing.T, h home, p *process) []string {
-	t.Helper()
-	conn := open(t, h.url())
-	defer func() { _ = conn.NetConn().Close() }()
-	connect(t, conn, testToken, nil)
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	shutdown, closed := untilClosed(t, conn)
-	return []string{shutdown, closed, "exit " + strconv.Itoa(p.exit())}
-}
-
-// TestEmulatorLivesAsOpenClaw starts each once, one after the other.
+// TestEmulatorLivesAsOpenClaw starts each once, one after the other. With GATEHOST_CAPTURE it writes down how the real one lived.
 func TestEmulatorLivesAsOpenClaw(t *testing.T) {
+	release := testreal.Release(t)
 	want := live(t, realTarget(t))
 	nothingLeft(t)
-	got := live(t, emulatorTarget(t, "0.3"))
-	compareKeys(t, "probe", got.probes, want.probes)
-	compareTexts(t, "http", got.http, want.http)
-	for _, name := range exchanges() {
-		if d := difference(got.exchanges[name], want.exchanges[name]); d != "" {
-			t.Errorf("exchange %s\n%s", name, d)
+	if dir := os.Getenv("GATEHOST_CAPTURE"); dir != "" {
+		capture(t, dir, want)
+	}
+	live(t, emulatorAs(t, "0.3", release)).compare(t, want)
+}
+
+// TestSignalsDoToTheEmulatorWhatTheyDoToOpenClaw sends SIGUSR2, which restarts the newest release and kills the older ones. SIGUSR1 is
+// what TestEmulatorLivesAsOpenClaw restarts the oldest by; to the newest it is never sent.
+func TestSignalsDoToTheEmulatorWhatTheyDoToOpenClaw(t *testing.T) {
+	release := testreal.Release(t)
+	signalled := func(tg target) []string {
+		h := newHome(t)
+		p := tg.start(t, h, "gateway", "--port", strconv.Itoa(h.port), "--bind", "loopback", "--allow-unconfigured")
+		conn, _ := untilOpen(t, h)
+		defer func() { _ = conn.NetConn().Close() }()
+		if err := p.cmd.Process.Signal(syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
 		}
+		shutdown, closed := untilClosed(t, conn)
+		if shutdown == "" {
+			return []string{"no event", "exit " + strconv.Itoa(p.exit())}
+		}
+		again, _ := untilOpen(t, h)
+		_ = again.NetConn().Close()
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		return []string{shutdown, closed, "exit " + strconv.Itoa(p.exit())}
 	}
-	for scopes, answers := range want.calls {
-		compareTexts(t, "call with "+scopes, got.calls[scopes], answers)
+	want := signalled(realTarget(t))
+	if d := difference(signalled(emulatorAs(t, "0.05", release)), want); d != "" {
+		t.Error(d)
 	}
-	if d := difference(got.restart, want.restart); d != "" {
-		t.Errorf("restart\n%s", d)
+	nothingLeft(t)
+}
+
+// TestPortConflictEndsAsWithOpenClaw starts a second gateway with a home of its own on the port of the first.
+func TestPortConflictEndsAsWithOpenClaw(t *testing.T) {
+	release := testreal.Release(t)
+	conflict := func(tg target) []string {
+		h, other := newHome(t), newHome(t)
+		first := tg.start(t, h, "gateway", "--port", strconv.Itoa(h.port), "--bind", "loopback", "--allow-unconfigured")
+		conn, _ := untilOpen(t, h)
+		defer func() { _ = conn.NetConn().Close() }()
+		second := tg.start(t, other, "gateway", "--port", strconv.Itoa(h.port), "--bind", "loopback", "--allow-unconfigured")
+		out := []string{"exit " + strconv.Itoa(second.exit())}
+		for _, l := range cleaned(second.output()) {
+			if strings.Contains(l, "already listening") || strings.Contains(l, "already in use") {
+				out = append(out, l)
+			}
+		}
+		_ = first.cmd.Process.Signal(syscall.SIGTERM)
+		first.exit()
+		return out
 	}
-	if d := difference(got.stop, want.stop); d != "" {
-		t.Errorf("stop\n%s", d)
+	want := conflict(realTarget(t))
+	if d := difference(conflict(emulatorAs(t, "0.05", release)), want); d != "" {
+		t.Error(d)
 	}
-	compareKeys(t, "line", set(essential(got.lines)), set(essential(want.lines)))
+	nothingLeft(t)
 }
 
 func TestEmulatorRefusesBrokenConfigsAsOpenClaw(t *testing.T) {
 	for name, config := range brokenConfigs() {
 		t.Run(name, func(t *testing.T) {
 			want, wantCode := realTarget(t).startWithConfig(t, config)
-			got, code := emulatorTarget(t, "0.01").startWithConfig(t, config)
+			release := testreal.Release(t)
+			got, code := emulatorAs(t, "0.01", release).startWithConfig(t, config)
 			if code != wantCode {
 				t.Errorf("exit %d, want %d", code, wantCode)
 			}
-			compareStreams(t, got, want)
+			if release == gatewaytest.Version {
+				compareStreams(t, got, want)
+				return
+			}
+			compareKeys(t, "line", set(complaints(got)), set(complaints(want))) // the older ones say much beside, and traces
 		})
 	}
 	nothingLeft(t)
@@ -165,7 +133,7 @@ func TestEmulatorValidatesConfigsAsOpenClaw(t *testing.T) {
 				return []string{"exit " + strconv.Itoa(code), strings.ReplaceAll(exact(v), filepath.Dir(h.config()), "STATE")}
 			}
 			want := validate(realTarget(t))
-			if d := difference(validate(emulatorTarget(t, "0")), want); d != "" {
+			if d := difference(validate(emulatorAs(t, "0", testreal.Release(t))), want); d != "" {
 				t.Error(d)
 			}
 		})
@@ -174,41 +142,10 @@ func TestEmulatorValidatesConfigsAsOpenClaw(t *testing.T) {
 
 // TestDoctorTableHoldsForOpenClaw keeps the table that the emulator plays honest.
 func TestDoctorTableHoldsForOpenClaw(t *testing.T) {
-	for _, row := range doctorTable() {
+	for _, row := range doctorTable(testreal.Release(t)) {
 		t.Run(row.name, func(t *testing.T) { checkDoctor(t, realTarget(t), row) })
 	}
 	nothingLeft(t)
-}
-
-func set(lines []string) map[string]bool {
-	out := map[string]bool{}
-	for _, l := range lines {
-		out[l] = true
-	}
-	return out
-}
-
-func compareKeys(t *testing.T, what string, got, want map[string]bool) {
-	t.Helper()
-	for _, k := range slices.Sorted(maps.Keys(want)) {
-		if !got[k] {
-			t.Errorf("%s of the real one only: %s", what, k)
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(got)) {
-		if !want[k] {
-			t.Errorf("%s of the emulator only: %s", what, k)
-		}
-	}
-}
-
-func compareTexts(t *testing.T, what string, got, want map[string]string) {
-	t.Helper()
-	for _, k := range slices.Sorted(maps.Keys(want)) {
-		if got[k] != want[k] && !same(got[k], want[k]) {
-			t.Errorf("%s %s\nemulator: %s\n    real: %s", what, k, got[k], want[k])
-		}
-	}
 }
 
 // nothingLeft waits until no process of a test's home is alive.

@@ -16,6 +16,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehost/gatehost/internal/release"
+	"github.com/gatehost/gatehost/shared/gatewaytest"
 )
 
 // patience is how long a test waits for something that should happen: only a hang needs it.
@@ -73,6 +76,18 @@ type gateway struct {
 	command []string
 	env     map[string]string // of the gateway, in config.toml
 	path    string            // put in front of PATH
+	release string            // of OpenClaw that it is, or plays
+}
+
+// quirks is what its release does its own way.
+func (gw gateway) quirks() release.Quirks { return release.Of(gw.release, nil) }
+
+// startLine is what it prints once per start.
+func (gw gateway) startLine() string {
+	if gw.quirks().QuietStart {
+		return "[gateway] agent model"
+	}
+	return "loading configuration"
 }
 
 func emulator(misbehave string) gateway {
@@ -80,7 +95,14 @@ func emulator(misbehave string) gateway {
 	if misbehave != "" {
 		env["EMULATOR_MISBEHAVE"] = misbehave
 	}
-	return gateway{command: []string{filepath.Join(bin, "gateway-emulator")}, env: env}
+	return gateway{command: []string{filepath.Join(bin, "gateway-emulator")}, env: env, release: gatewaytest.Version}
+}
+
+// emulated is the emulator that plays a release.
+func emulated(version string) gateway {
+	gw := emulator("")
+	gw.release, gw.env["EMULATOR_RELEASE"] = version, version
+	return gw
 }
 
 // parallel are the tests that run beside others: most of them wait most of the time.

@@ -10,4 +10,6 @@ func TestBusyProcessOfOpenClawIsSpared(t *testing.T) { aBusyProcessIsSpared(t, o
 
 func TestDeadLinkToOpenClawIsReplaced(t *testing.T) { aDeadLinkIsReplaced(t, openclaw(t)) }
 
+func TestReleaseIsHandledOnOpenClaw(t *testing.T) { aReleaseIsHandled(t, openclaw(t)) }
+
 func TestReloadKeepsTheProcessOfOpenClaw(t *testing.T) { aReloadKeepsTheProcess(t, openclaw(t)) }

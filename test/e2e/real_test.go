@@ -11,7 +11,7 @@ import (
 func openclaw(t *testing.T) gateway {
 	t.Helper()
 	command, path := testreal.OpenClaw(t)
-	return gateway{command: command, path: path[0]}
+	return gateway{command: command, path: path[0], release: testreal.Release(t)}
 }
 
 func TestWholeStoryOnOpenClaw(t *testing.T) { theWholeStory(t, openclaw(t)) }

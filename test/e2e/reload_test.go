@@ -15,22 +15,32 @@ func aReloadKeepsTheProcess(t *testing.T, gw gateway) {
 	s := newSite(t, gw)
 	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\n"
 	s.run()
-	before := s.awaitState("running")
-	if before.BootID == "" {
-		t.Fatalf("no boot id in %+v", before)
-	}
-	s.must("reload", "main", "--reason", "e2e")
-	after := s.awaitState("running")
-	if after.PID != before.PID || after.BootID == before.BootID || after.Restarts != 0 {
-		t.Errorf("before: %+v\nafter: %+v", before, after)
-	}
-	s.must("rpc", "main", "health")
+	reloaded(t, s, s.awaitState("running"), 1)
 	s.must("stop", "main")
 	s.must("reload", "main") // of what is down: nothing to do, and nothing is started (B245)
 	if got := s.awaitState("stopped"); got.PID != 0 {
 		t.Errorf("a reload has started the gateway: %+v", got)
 	}
 	s.shutdown()
+}
+
+// reloaded reloads a gateway, for the nth time since its launch, and holds that it restarted within its process.
+func reloaded(t *testing.T, s *site, before gatewayStatus, nth int) {
+	t.Helper()
+	q := s.gw.quirks()
+	if !q.Known || (before.BootID != "") != q.BootID {
+		t.Fatalf("the table says %+v of %+v", q, before)
+	}
+	s.must("reload", "main", "--reason", "e2e")
+	after := s.awaitState("running")
+	if after.PID != before.PID || after.LaunchID != before.LaunchID || q.BootID && after.BootID == before.BootID || after.Restarts != before.Restarts {
+		t.Errorf("before: %+v\nafter: %+v", before, after)
+	}
+	s.must("rpc", "main", "health")
+	s.eventually("it says that it restarted", func() (bool, string) { // the only sign without a boot id
+		out := s.must("logs", "main", "--raw", "-n", "0")
+		return strings.Count(out, "restart mode: in-process restart") == nth && !strings.Contains(out, "Debugger listening"), out
+	})
 }
 
 func TestReloadKeepsTheProcessOfTheEmulator(t *testing.T) { aReloadKeepsTheProcess(t, emulator("")) }

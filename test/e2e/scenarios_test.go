@@ -161,7 +161,7 @@ func aNewHostAdopts(t *testing.T, gw gateway) {
 		t.Errorf("before: %+v\nafter: %+v", before, after)
 	}
 	s.must("rpc", "main", "health")
-	if out := s.must("logs", "main", "--raw", "-n", "0"); strings.Count(out, "loading configuration") != 1 {
+	if out := s.must("logs", "main", "--raw", "-n", "0"); strings.Count(out, gw.startLine()) != 1 {
 		t.Errorf("the lines of before the adoption are not there exactly once:\n%s", out)
 	}
 	s.must("stop", "main")

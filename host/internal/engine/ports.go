@@ -110,6 +110,7 @@ type Session interface {
 // SessionStats are facts about an open session.
 type SessionStats struct {
 	Protocol    int
+	Version     string // that the gateway says it is
 	ConnID      string
 	BootID      string // of the gateway's generation; "" before 2026.9
 	Scopes      []string

@@ -15,8 +15,9 @@ const debounceBound = 5
 
 // reload is a reload under way.
 type reload struct {
-	bootID string // of the generation that was asked; a new one proves the reload
-	asked  bool   // the gateway took the wish
+	bootID    string // of the generation that was asked; a new one proves the reload
+	asked     bool   // the gateway took the wish
+	announced bool   // its session ended with the word that it restarts: the proof of a release without boot ids
 }
 
 // reloadRequested is the operator's wish that the gateway read its configuration again (B250..B260). It never starts a gateway (B245).
@@ -171,7 +172,9 @@ func (t *turn) reloaded(in Reloaded) {
 		t.reloadFailed("cannot reload the gateway within its process: " + in.Problem.Message)
 		return
 	}
-	t.s.reload.asked = true // also when unknown: it may have been heard
+	r := *t.s.reload // the state before keeps its own
+	r.asked = true   // also when unknown: it may have been heard
+	t.s.reload = &r
 	t.arm(TimerReload, t.p.ReloadSettle)
 }
 
@@ -200,9 +203,13 @@ func (t *turn) reloadFailed(why string) {
 func (t *turn) reloadProven(hello Hello) bool {
 	r := t.s.reload
 	t.s.reload = nil
-	if r == nil || r.bootID == "" || hello.BootID != r.bootID { // a release without boot ids proves it by having come back
+	switch {
+	case r == nil, r.bootID != "" && hello.BootID != r.bootID, r.bootID == "" && r.announced:
 		return false
+	case r.bootID != "":
+		t.reloadFailed(fmt.Sprintf("the gateway came back as the same generation %s: it has reloaded nothing", hello.BootID))
+	default:
+		t.reloadFailed("the session was lost and came back, and the gateway never said that it restarts: nothing shows that it has reloaded")
 	}
-	t.reloadFailed(fmt.Sprintf("the gateway came back as the same generation %s: it has reloaded nothing", hello.BootID))
 	return !t.s.Attached
 }

@@ -199,6 +199,53 @@ func TestReloadIsProvenByANewGeneration(t *testing.T) {
 	}
 }
 
+// TestReloadOfAReleaseWithoutBootIDsIsProvenByItsAnnouncement: it said that it restarts, and came back. A session that merely broke and was
+// made anew proves nothing.
+func TestReloadOfAReleaseWithoutBootIDsIsProvenByItsAnnouncement(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		end   lc.SessionClosed
+		phase lc.Phase
+	}{
+		{"announced", lc.SessionClosed{Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond}, lc.PhaseRunning},
+		{"the link broke", lc.SessionClosed{Code: 1006}, lc.PhaseClearing},
+		{"it said that it stops", lc.SessionClosed{Code: 1012, Announce: lc.AnnounceStop}, lc.PhaseClearing},
+	} {
+		for _, answered := range []bool{false, true} { // a restart may be quicker than the answer to the wish
+			d := running(t)
+			d.s.Hello = &lc.Hello{Version: "2026.3.13"}
+			d.old().feed(lc.ReloadRequested{Command: 10})
+			if answered {
+				d.feed(lc.Reloaded{Op: last[lc.Reload](d).Op, Result: lc.OK})
+			}
+			row.end.Session = d.s.Session
+			d.feed(row.end)
+			d.opened("")
+			if d.s.Phase != row.phase || d.s.Launch != "A" {
+				t.Errorf("%s, answered %t: phase %s, launch %s; want %s", row.name, answered, d.s.Phase, d.s.Launch, row.phase)
+			}
+			got := replies(d)[10]
+			if proven := row.phase == lc.PhaseRunning; proven != (got == lc.OutcomeApplied) {
+				t.Errorf("%s, answered %t: reply %q", row.name, answered, got)
+			}
+		}
+	}
+}
+
+// TestAReloadLeavesTheStateBeforeAlone: a step takes a value and gives another one.
+func TestAReloadLeavesTheStateBeforeAlone(t *testing.T) {
+	d := running(t).old()
+	d.feed(lc.ReloadRequested{Command: 10})
+	before := d.s
+	d.feed(lc.Reloaded{Op: last[lc.Reload](d).Op, Result: lc.OK})
+	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
+	d.s = before
+	d.feed(lc.ReloadRequested{Command: 11})
+	if w := d.s.Waiters; len(d.out) != 0 || len(w) != 2 { // it joins what has not been asked for yet (B257)
+		t.Errorf("effects %v, waiters %+v", d.out, w)
+	}
+}
+
 // TestReloadThatIsNotProvenBecomesARestart is B254 and B255: silence is no proof.
 func TestReloadThatIsNotProvenBecomesARestart(t *testing.T) {
 	op := func(d *drive) lc.OpID {

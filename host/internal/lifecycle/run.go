@@ -126,6 +126,11 @@ func (t *turn) sessionClosed(in SessionClosed) {
 	within := t.p.RejoinWithin
 	if in.Announce == AnnounceRestart { // expected: costs no attempt, has its own deadline (B205)
 		within = max(in.Expected, 0) + t.p.RestartSlack
+		if t.s.reload != nil {
+			r := *t.s.reload // the state before keeps its own
+			r.announced = true
+			t.s.reload = &r
+		}
 	}
 	t.stable()
 	t.rejoin(within)

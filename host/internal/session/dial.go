@@ -48,7 +48,7 @@ const (
 type Options struct {
 	URL     string // ws://127.0.0.1:18789/ws
 	Token   string
-	Device  *Device // nil: none; releases before 2026.5 then grant no scopes
+	Device  *Device // nil: none; some releases then grant no scopes (internal/release: NeedsDevice)
 	Version string  // of this host
 	Scopes  []string
 	Log     hclog.Logger

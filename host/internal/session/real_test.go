@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/session"
+	"github.com/gatehost/gatehost/internal/release"
 	"github.com/gatehost/gatehost/internal/testreal"
 )
 
@@ -23,10 +25,19 @@ func TestSessionWithOpenClaw(t *testing.T) {
 	cmd, port := openClaw(t)
 	o := session.Options{URL: "ws://127.0.0.1:" + strconv.Itoa(port) + "/ws", Token: "real-test-token", Device: device(t), Version: "1.2.3"}
 	s := untilOpen(t, o)
-	if h := s.Hello(); h.Protocol != 4 || h.BootID == "" || len(h.Methods) < 400 || len(h.Scopes) != 3 || h.TickInterval != 30*time.Second {
-		t.Errorf("hello = %+v", h)
+	want, h := release.Of(testreal.Release(t), nil), s.Hello()
+	q := release.Of(h.Version, h.Methods)
+	if !q.Known || h.Version != want.Release || h.Protocol != q.Protocol || (h.BootID != "") != q.BootID || h.TickInterval != 30*time.Second {
+		t.Errorf("hello = %+v, want that of %+v", h, want)
 	}
-	for _, method := range []string{"health", "status", "system-presence", "system.info", "config.get"} {
+	if q.RestartRequest != want.RestartRequest || q.Suspend != want.Suspend || q.SystemInfo != want.SystemInfo || !slices.Equal(q.Reload, want.Reload) {
+		t.Errorf("it advertises %+v, the table says %+v", q, want)
+	}
+	methods := []string{"health", "status", "system-presence", "config.get"}
+	if q.SystemInfo {
+		methods = append(methods, release.MethodInfo)
+	}
+	for _, method := range methods { // with the scopes that it has, whether hello names them or not
 		if got, err := s.Call(t.Context(), method, nil); err != nil || len(got) == 0 {
 			t.Errorf("%s: %d bytes, %v", method, len(got), err)
 		}
@@ -36,21 +47,42 @@ func TestSessionWithOpenClaw(t *testing.T) {
 	if got := refused(t, wrong); got.Code != "AUTH_TOKEN_MISMATCH" || !got.Final {
 		t.Errorf("wrong token: %+v", got)
 	}
-	if _, err := s.Call(t.Context(), "gateway.restart.request", []byte(`{"reason":"test"}`)); err != nil {
-		t.Fatal(err)
-	}
+	restart(t, s, cmd, q)
 	if end := over(t, s); !end.Restart || !end.Shutdown || end.Code != 1012 || end.Expected != 1500*time.Millisecond {
 		t.Errorf("restart: %+v", end)
 	}
 	again := untilOpen(t, o)
-	if again.Hello().BootID == s.Hello().BootID {
+	if q.BootID && again.Hello().BootID == s.Hello().BootID {
 		t.Error("the bootId did not change")
+	}
+	if err := cmd.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("it was not restarted in process: %v", err)
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if end := over(t, again); end.Restart || !end.Shutdown || end.Code != 1012 {
 		t.Errorf("stop: %+v", end)
+	}
+}
+
+// restart asks for a restart in process in the way that the table has for this release.
+func restart(t *testing.T, s *session.Session, cmd *exec.Cmd, q release.Quirks) {
+	t.Helper()
+	var err error
+	if len(q.Reload) == 0 {
+		t.Fatalf("no way to restart %+v", q)
+	}
+	switch q.Reload[0] {
+	case release.RPC:
+		_, err = s.Call(t.Context(), release.MethodRestart, []byte(`{"reason":"test"}`))
+	case release.SIGUSR1:
+		err = cmd.Process.Signal(syscall.SIGUSR1)
+	case release.SIGUSR2:
+		err = cmd.Process.Signal(syscall.SIGUSR2)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
