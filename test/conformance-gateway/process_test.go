@@ -381,20 +381,22 @@ type doctored struct {
 func doctorTable(release string) []doctored {
 	table := []doctored{
 		{"not parsable", "{ \"gateway\": ", 1, false},
-		{"blank", "\n", 1, false},
 		{"wrong type", `{"gateway":{"mode":"local","port":"x"}}`, 1, false},
 		{"bad enum", `{"gateway":{"mode":"local","bind":"everywhere"}}`, 1, false},
 		{"unknown keys beside a wrong type", `{"nonsense":1,"gateway":{"mode":"local","port":"x"}}`, 1, false},
 		{"unknown keys", `{"gateway":{"mode":"local","bogus":true},"nonsense":{}}`, 0, true},
 		{"valid", `{"gateway":{"mode":"local"}}`, 0, true},
 		{"no file", "", 0, true},
+		{"blank", "\n", 1, false},
 	}
 	switch release {
 	case "2026.3.13": // it says that all is well, and leaves what it can't mend
 		table[0].code, table[1].code, table[2].code = 0, 0, 0
 		table[5].changed, table[6].changed = false, false
+		table[7].code = 0
 	case "2026.5.27": // it replaces what it can't parse
 		table[0].code, table[0].changed = 0, true
+		table[7].code, table[7].changed = 0, true
 	}
 	return table
 }

@@ -134,7 +134,7 @@ func (s *site) noTrace(secret, except string) {
 	state := filepath.Join(s.dir, "state")
 	err := filepath.WalkDir(state, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			if d != nil && path == filepath.Join(state, except) {
+			if d != nil && (path == filepath.Join(state, except) || path == filepath.Join(state, "last-good")) { // copies of the file
 				return filepath.SkipDir
 			}
 			return err

@@ -95,6 +95,16 @@ func TestWholeStoryOfOlderReleases(t *testing.T) {
 	}
 }
 
+// TestOlderReleasesRunAgainFromAnyBreakage: the doctor of 2026.3.13 says that all is well where it mended nothing, 2026.5.27's would replace
+// what it cannot parse.
+func TestOlderReleasesRunAgainFromAnyBreakage(t *testing.T) {
+	for _, version := range gatewaytest.Releases() {
+		if version != gatewaytest.Version {
+			t.Run(version, func(t *testing.T) { itRunsAgainFromAnyBreakage(t, emulated(version)) })
+		}
+	}
+}
+
 func TestTelemetryOfOlderReleases(t *testing.T) {
 	for _, version := range gatewaytest.Releases() {
 		if version != gatewaytest.Version {

@@ -130,7 +130,14 @@ func (s *site) awaitKept(n int) {
 // asides are the files that were kept beside the configuration.
 func (s *site) asides() []string {
 	s.t.Helper()
-	found, err := filepath.Glob(s.oc() + ".broken-*")
+	real, err := filepath.EvalSymlinks(s.oc())
+	if errors.Is(err, fs.ErrNotExist) { // it is gone: where it would be
+		real, err = s.oc(), nil
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	found, err := filepath.Glob(real + ".broken-*")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -235,11 +242,16 @@ func itRunsAgainFromAnyBreakage(t *testing.T, gw gateway) {
 
 func TestEmulatorRunsAgainFromAnyBreakage(t *testing.T) { itRunsAgainFromAnyBreakage(t, emulator("")) }
 
-// TestDoctorThatEndsWellAndMendsNothingIsTakenBack: exit 0 of the vendor's doctor does not mean that the gateway will take the file.
+// TestDoctorThatEndsWellAndMendsNothingIsTakenBack: exit 0 of the vendor's doctor does not mean that the gateway will take the file. The
+// file is where launch.config_path says.
 func TestDoctorThatEndsWellAndMendsNothingIsTakenBack(t *testing.T) {
 	s := newSite(t, emulator("useless-doctor"))
+	elsewhere := filepath.Join(s.dir, "elsewhere", "gateway.json")
+	if err := errors.Join(os.Mkdir(filepath.Dir(elsewhere), 0o700), os.Symlink(elsewhere, s.oc())); err != nil {
+		t.Fatal(err)
+	}
 	s.breakConfig(goodConfig(0))
-	s.writeConfig(s.repairConfig("auto", "last-good"))
+	s.writeConfig(strings.Replace(s.repairConfig("auto", "last-good"), "grace = ", fmt.Sprintf("config_path = %q\ngrace = ", elsewhere), 1))
 	s.run()
 	s.awaitState("running")
 	s.awaitKept(1)
@@ -269,6 +281,9 @@ func TestWithoutLeaveTheLastConfigurationIsOfferedOnly(t *testing.T) {
 	s.run()
 	s.awaitState("running")
 	s.awaitKept(1)
+	if _, errOut, code := s.cli("doctor", "main", "--undo", "--stop"); code != 1 || !strings.Contains(errOut, "no repair to undo") {
+		t.Errorf("an undo of nothing: exit %d, %s", code, errOut)
+	}
 	broken := breakages()[1].text
 	s.breakConfig(broken)
 	_, _, code := s.cli("restart", "main")
@@ -309,7 +324,18 @@ func TestWithoutLeaveTheLastConfigurationIsOfferedOnly(t *testing.T) {
 		t.Errorf("a sound configuration was replaced: %+v", all[len(all)-1])
 	}
 	s.ocIs(goodConfig(0))
-	s.must("stop", "main")
+	s.breakConfig(breakages()[5].text) // the vendor's doctor is tried, and cannot
+	_, _, _ = s.cli("restart", "main")
+	got = s.awaitState("error")
+	if got.Error == nil || !strings.Contains(got.Error.Message, "the repair failed") || !strings.Contains(got.Error.Hint, offer) {
+		t.Errorf("error = %+v", got.Error)
+	}
+	s.ocIs(breakages()[5].text)
+	all, code = s.doctor("--repair")
+	if last := all[len(all)-1].Result; code != 1 || last.Outcome != "failed" || last.Doctor != "doctor" || !strings.Contains(last.Error.Hint, offer) {
+		t.Errorf("exit %d, result %+v", code, last)
+	}
+	s.ocIs(breakages()[5].text)
 	s.checkNoConfigSecret()
 	s.shutdown()
 }

@@ -450,6 +450,8 @@ func (x *Incident) GetRepaired() bool {
 type Finding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Stable code, lower-case words joined by hyphens: "config-invalid", "port-conflict", "second-instance".
+	// For "config-invalid" and "config-missing" the host may bring back the last configuration that ran; after a plan for the
+	// first it asks again, without an incident, and takes back what has not helped.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// How bad it is.
 	Severity Severity `protobuf:"varint,2,opt,name=severity,proto3,enum=gatehost.plugin.v1alpha1.Severity" json:"severity,omitempty"`
