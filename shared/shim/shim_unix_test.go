@@ -283,6 +283,21 @@ func TestAGatewayThatIgnoresTermIsKilledAfterTheGrace(t *testing.T) {
 	}
 }
 
+// TestStopOfWhatHasEndedGivesTheRecordedExitAtOnce is B215: the reference waited out its 5 s and then signalled a pid that could be anybody's.
+func TestStopOfWhatHasEndedGivesTheRecordedExitAtOnce(t *testing.T) {
+	p := newPlace(t)
+	s := start(t, p.options("gone", sh("exit 3")...))
+	follow(t, s.Client)
+	began := time.Now()
+	stopped, err := s.Client.Stop(deadline(t), time.Hour)
+	if err != nil || stopped.Killed || stopped.Exit.Code != 3 || stopped.Exit.Signal != "" {
+		t.Errorf("Stop = %+v, %v", stopped, err)
+	}
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("it took %v", took)
+	}
+}
+
 // stoppedNow reports whether a process has stopped: by /proc where there is one, else by ps.
 func stoppedNow(pid int) bool {
 	if stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat")); err == nil {

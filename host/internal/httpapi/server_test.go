@@ -140,6 +140,21 @@ func TestCommandIsAnsweredWithItsOutcome(t *testing.T) {
 	}
 }
 
+// TestDelayOfARequestArrives is B240.
+func TestDelayOfARequestArrives(t *testing.T) {
+	g := &gateways{}
+	s := serve(t, g, nil)
+	if _, err := s.client.Restart(timeout(t), "main", control.Options{Delay: 8 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.Reload(timeout(t), "main", control.Options{Debounce: true}); err != nil {
+		t.Fatal(err)
+	}
+	if c := g.commands; c[0].DelayMs != 8000 || c[0].Debounce || c[1].DelayMs != 0 || !c[1].Debounce {
+		t.Errorf("commands = %+v", c)
+	}
+}
+
 func TestCommandOutlivesItsClient(t *testing.T) {
 	g := &gateways{DoBlocks: make(chan struct{})}
 	s := serve(t, g, nil)
