@@ -2,6 +2,9 @@ package host
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +43,27 @@ func TestStateIsToldOnlyWhenItChanges(t *testing.T) {
 	}
 	if text := log.String(); strings.Count(text, "state changed") != 1 || !strings.Contains(text, "[DEBUG]") || !strings.Contains(text, "from=stopped to=starting") {
 		t.Errorf("logged %s", text)
+	}
+}
+
+// TestTokenThatCannotBeReadEndsTheConnect is B126 and B125: it is read for each session, and a connect without it ends at once.
+func TestTokenThatCannotBeReadEndsTheConnect(t *testing.T) {
+	cfg := &config.Gateway{Name: "main", Port: 1, Token: config.Token{File: filepath.Join(t.TempDir(), "token")}}
+	g := &gateway{name: "main", cfg: cfg, host: &Host{cfg: &Config{}}, log: hclog.NewNullLogger()}
+	for _, text := range []string{"", "another day"} {
+		if text != "" {
+			if err := os.WriteFile(cfg.Token.File, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := g.token(); err != nil || got != text {
+				t.Errorf("token %q, %v", got, err)
+			}
+			continue
+		}
+		s, _, err := sessions{g}.Open(t.Context(), 0, engine.SessionEvents{})
+		if _, refused := errors.AsType[*engine.Refused](err); s != nil || !refused {
+			t.Errorf("session %v, %v", s, err)
+		}
 	}
 }
 

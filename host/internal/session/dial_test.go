@@ -5,10 +5,14 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/shared/gatewaytest"
@@ -238,5 +242,44 @@ func TestGivingUpEndsADialAtOnce(t *testing.T) {
 				t.Errorf("%s: %v after %v", misbehave, err, time.Since(began))
 			}
 		})
+	}
+}
+
+// TestWhatComesBeforeHelloIsForTheHandshakeAlone is B124 and B139: the first challenge is answered, another one and events that come before
+// hello-ok reach nobody.
+func TestWhatComesBeforeHelloIsForTheHandshakeAlone(t *testing.T) {
+	var answered atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		say := func(text string) { _ = conn.WriteMessage(websocket.TextMessage, []byte(text)) }
+		say(`{"type":"event","event":"connect.challenge","payload":{"nonce":"first","ts":1}}`)
+		say(`{"type":"event","event":"connect.challenge","payload":{"nonce":"second","ts":2}}`)
+		say(`{"type":"event","event":"chat","seq":1,"payload":{"early":true}}`)
+		_, request, err := conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		answered.Store(string(request))
+		_, rest, _ := strings.Cut(string(request), `"id":"`)
+		id, _, _ := strings.Cut(rest, `"`)
+		say(`{"type":"res","id":"` + id + `","ok":true,"payload":{"type":"hello-ok","protocol":4,"server":{"version":"1","connId":"c"}}}`)
+		say(`{"type":"event","event":"chat","seq":2,"payload":{"early":false}}`)
+		_, _, _ = conn.ReadMessage()
+	}))
+	defer server.Close()
+	events := make(chan session.Event, 8)
+	dial(t, session.Options{
+		URL: "ws" + strings.TrimPrefix(server.URL, "http") + "/ws", Token: "a token", Version: "1", Device: device(t),
+		OnEvent: func(e session.Event) { events <- e },
+	})
+	if e := <-events; string(e.Payload) != `{"early":false}` {
+		t.Errorf("the first event is %+v", e)
+	}
+	if text, _ := answered.Load().(string); !strings.Contains(text, `"nonce":"first"`) || strings.Contains(text, "second") {
+		t.Errorf("the answer is %s", text)
 	}
 }
