@@ -75,10 +75,10 @@ func (t Timing) withDefaults() Timing {
 // Spec is one plugin as the operator configured it.
 type Spec struct {
 	Name         string
-	Path         string // absolute, or a bare name that is looked up in PluginDir, never on PATH
+	Path         string // of a file, or of a directory with plugin.toml; absolute, or a bare name that is looked up in PluginDir, never on PATH
 	Args         []string
 	Env          map[string]string
-	SHA256       string // lower-case hex; "" does not check
+	SHA256       string // of the file, or of a directory's plugin.toml, lower-case hex; "" does not check
 	Grants       []string
 	StartTimeout time.Duration // default 30 s: from the start of the process to the end of Configure
 	// CallTimeout takes the place of the contract's deadline of each call that has one. Stop and Exec get their own grace or
@@ -89,12 +89,19 @@ type Spec struct {
 	MemoryMax uint64
 	// Sandbox is what the plugin may do; nil: it is not shut in. It is refused where Options.Sandbox has no wrapper.
 	Sandbox *sandbox.Spec
-	// Socket: the plugin speaks without mutual TLS, on a unix socket in a directory of 0700; who answers there is proved by its pid.
-	Socket bool
-	Config json.RawMessage
+	// Transport is how the plugin speaks: TransportMTLS, or TransportSocket without mutual TLS, on a unix socket in a directory of 0700, where
+	// who answers is proved by its pid. "": as its manifest says, else TransportMTLS.
+	Transport string
+	Config    json.RawMessage
 	// Where says where in config.toml a key of the plugin's table stands, for diagnostics: "config.toml:12".
 	Where func(path string) string
 }
+
+// The transports.
+const (
+	TransportMTLS   = "auto_mtls"
+	TransportSocket = "socket"
+)
 
 // The states of a plugin.
 const (

@@ -108,7 +108,7 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage),
 	)}
 	var begun atomic.Pointer[process]
-	if s.spec.Socket { // the last dialer counts: it takes the place of go-plugin's
+	if gen.exe.socket(s.spec) { // the last dialer counts: it takes the place of go-plugin's
 		options = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return begun.Load().dial(ctx, gen.dir)
 		}))
@@ -116,7 +116,7 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 	gen.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig: pluginkit.Handshake(), Plugins: pluginkit.ClientPlugins(),
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		AutoMTLS:         !s.spec.Socket, SkipHostEnv: true, StartTimeout: s.spec.StartTimeout,
+		AutoMTLS:         !gen.exe.socket(s.spec), SkipHostEnv: true, StartTimeout: s.spec.StartTimeout,
 		Logger:           hclog.NewNullLogger(), // what matters is said by us
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: gen.dir},
 		// What a plugin prints after the handshake comes by a stream of go-plugin's own; without these it is lost (R39).
@@ -218,6 +218,9 @@ func (s *supervisor) explain(gen *generation, err error) error {
 		hint = "look at its last lines; raise plugins." + s.spec.Name + ".start_timeout if it is only slow"
 	case closed:
 		why = "it ended before it began with a handshake"
+		if more := gen.exe.missing(s.spec); more != "" {
+			hint = more
+		}
 	case strings.Contains(why, "Unrecognized remote plugin message"), strings.Contains(why, "Incompatible API version") && len(lines) == 0:
 		why = "it is not a gatehost plugin: it did not begin with a handshake"
 		hint, curable = "name a plugin in plugins."+s.spec.Name+".path", false
@@ -265,6 +268,9 @@ func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 		return s.unintroduced(ctx, gen, "describe itself", err)
 	}
 	if err := s.negotiate(gen, info); err != nil {
+		return err
+	}
+	if err := s.compare(gen, info); err != nil {
 		return err
 	}
 	gen.info = info
