@@ -86,7 +86,7 @@ func (a *app) pluginInfoVerb() *cobra.Command {
 			if asJSON {
 				return a.printJSON(p)
 			}
-			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + sandboxText(p.Sandbox))
+			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + trustText(p) + sandboxText(p.Sandbox))
 		}),
 	}
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -16,8 +16,8 @@ func (a *app) pluginSealVerb() *cobra.Command {
 		Use:   "seal DIR",
 		Short: "Write the checksums of a plugin's files into its plugin.toml: any other files are refused from then on",
 		Args:  cobra.ExactArgs(1),
-		RunE: verb(func(_ context.Context, args []string) error {
-			sealed, err := host.SealPlugin(args[0])
+		RunE: verb(func(ctx context.Context, args []string) error {
+			sealed, err := host.SealPlugin(ctx, args[0])
 			switch {
 			case err != nil:
 				return err

@@ -164,7 +164,7 @@ func project(t *testing.T) string {
 	if err := os.Symlink("../dep/cli.js", filepath.Join(dir, "node_modules", ".bin", "dep")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := manifest.Seal(dir); err != nil {
+	if _, err := manifest.Seal(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -186,7 +186,7 @@ func open(t *testing.T, dir string) error {
 	if err != nil {
 		return err
 	}
-	f, err := m.Open()
+	f, err := m.Open(t.Context())
 	if f != nil {
 		_ = f.Close()
 	}
@@ -291,20 +291,20 @@ func TestProgramOfADirectoryIsOpenedAndExecutable(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "plugin.toml"), "manifest = 1\nname = \"x\"\nversion = \"0.1.0\"\nkinds = [\"doctor\"]\nrun = [\"./bin/x\"]\n[files]\nbin = \"\"\n")
 	put(t, filepath.Join(dir, "bin", "x"), "program")
-	if _, err := manifest.Seal(dir); runtime.GOOS != "windows" && (err == nil || !strings.Contains(err.Error(), "is run and is not executable")) {
+	if _, err := manifest.Seal(t.Context(), dir); runtime.GOOS != "windows" && (err == nil || !strings.Contains(err.Error(), "is run and is not executable")) {
 		t.Errorf("error = %v", err)
 	}
 	if err := os.Chmod(filepath.Join(dir, "bin", "x"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := manifest.Seal(dir); err != nil {
+	if _, err := manifest.Seal(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	m, err := manifest.Read(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := m.Open()
+	f, err := m.Open(t.Context())
 	if err != nil || f == nil {
 		t.Fatalf("%v, %v", f, err)
 	}

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -30,8 +31,8 @@ const (
 
 // Open checks the directory and every file that the manifest lists: that nobody else may write to them, that they are there, and that they
 // are what was sealed. It gives the opened program, nil when an interpreter runs the plugin: what was checked is what can be run. The
-// error is ErrUnsealed, or a tomltext.Faults with everything that is wrong.
-func (m *Manifest) Open() (*os.File, error) {
+// error is ErrUnsealed, the cause of ctx, or a tomltext.Faults with everything that is wrong.
+func (m *Manifest) Open(ctx context.Context) (*os.File, error) {
 	if len(m.Files) == 0 {
 		return nil, ErrUnsealed
 	}
@@ -40,7 +41,7 @@ func (m *Manifest) Open() (*os.File, error) {
 		return nil, fmt.Errorf("cannot read the plugin's directory: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	s := &summer{m: m, root: root, program: m.Program()}
+	s := &summer{ctx: ctx, m: m, root: root, program: m.Program()}
 	r := &reader{m: m}
 	for _, name := range []string{".", Name} {
 		if info, err := root.Lstat(name); err != nil {
@@ -53,6 +54,8 @@ func (m *Manifest) Open() (*os.File, error) {
 		got, err := s.sum(name)
 		var p *problem
 		switch want := m.Files[name]; {
+		case ctx.Err() != nil:
+			return nil, errors.Join(context.Cause(ctx), s.close())
 		case errors.As(err, &p):
 			r.fault([]string{"files", name}, p.hint, "%s", p.why)
 		case errors.Is(err, fs.ErrNotExist):
@@ -66,10 +69,7 @@ func (m *Manifest) Open() (*os.File, error) {
 	}
 	r.faults.Sort()
 	if err := r.faults.Err(); err != nil {
-		if s.opened != nil {
-			_ = s.opened.Close()
-		}
-		return nil, err
+		return nil, errors.Join(err, s.close())
 	}
 	if s.program != "" && s.opened == nil { // run is checked against [files]: only a tree can have lost it
 		return nil, tomltext.Faults{{File: m.file, Key: "run", Message: fmt.Sprintf("there is no file %q", s.program)}}
@@ -84,6 +84,7 @@ func (p *problem) Error() string { return p.why }
 
 // summer makes sums of what is in a directory, and never leaves it.
 type summer struct {
+	ctx     context.Context //nolint:containedctx // of the one call that it is made for
 	m       *Manifest
 	root    *os.Root
 	program string   // keep this file open
@@ -111,9 +112,19 @@ func (s *summer) sum(name string) (string, error) {
 	}
 }
 
+func (s *summer) close() error {
+	if s.opened == nil {
+		return nil
+	}
+	return s.opened.Close()
+}
+
 func (s *summer) path(name string) string { return filepath.Join(s.m.Dir, filepath.FromSlash(name)) }
 
 func (s *summer) file(name string) (string, error) {
+	if err := s.ctx.Err(); err != nil {
+		return "", err
+	}
 	f, err := s.root.Open(filepath.FromSlash(name))
 	if err != nil {
 		return "", err

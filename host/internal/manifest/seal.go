@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,7 +36,7 @@ type Entry struct {
 // comments too, stays as it is. What is listed stays listed, as long as it is there; run's own files are added, and when an interpreter runs
 // the plugin everything in the directory but names that begin with a dot and __pycache__: it could load any of it. Nothing is
 // written when the manifest is faulty, a file is missing, somebody else may write to one, or [files] has a form that is not edited.
-func Seal(dir string) (Sealed, error) {
+func Seal(ctx context.Context, dir string) (Sealed, error) {
 	abs, err := filepath.Abs(dir)
 	if err == nil {
 		abs, err = filepath.EvalSymlinks(abs)
@@ -59,7 +60,7 @@ func Seal(dir string) (Sealed, error) {
 	}
 	defer func() { _ = root.Close() }()
 	out := Sealed{Path: shown, Gone: []string{}}
-	sums, err := m.sums(root, &out)
+	sums, err := m.sums(ctx, root, &out)
 	if err != nil {
 		return Sealed{}, err
 	}
@@ -124,7 +125,7 @@ func parseUnsealed(name string, data []byte) (*Manifest, error) {
 }
 
 // sums are those of all that is to be listed, and out is told of each.
-func (m *Manifest) sums(root *os.Root, out *Sealed) (map[string]string, error) {
+func (m *Manifest) sums(ctx context.Context, root *os.Root, out *Sealed) (map[string]string, error) {
 	old := m.Files
 	names, err := m.toSeal(root, out)
 	if err != nil {
@@ -137,12 +138,8 @@ func (m *Manifest) sums(root *os.Root, out *Sealed) (map[string]string, error) {
 			m.Files[name] = treePrefix
 		}
 	}
-	s, r := &summer{m: m, root: root, program: m.Program()}, &reader{m: m}
-	defer func() {
-		if s.opened != nil {
-			_ = s.opened.Close()
-		}
-	}()
+	s, r := &summer{ctx: ctx, m: m, root: root, program: m.Program()}, &reader{m: m}
+	defer func() { _ = s.close() }()
 	sums := map[string]string{}
 	for _, name := range names {
 		sum, err := s.sum(name)

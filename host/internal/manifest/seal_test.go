@@ -34,7 +34,7 @@ func TestSealKeepsTheRestOfTheText(t *testing.T) {
 	put(t, filepath.Join(dir, "lib/b c.py"), "b")
 	text := head + "[files]  # sums\n# the entry\n'main.py'  =  \"old\"  # keep\ngone = \"\"\n\n[wants]\ngrants = []\n"
 	put(t, filepath.Join(dir, "plugin.toml"), text)
-	got, err := manifest.Seal(dir)
+	got, err := manifest.Seal(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestSealKeepsTheRestOfTheText(t *testing.T) {
 	if err := open(t, dir); err != nil {
 		t.Error(err)
 	}
-	again, err := manifest.Seal(dir)
+	again, err := manifest.Seal(t.Context(), dir)
 	if err != nil || again.SHA256 != got.SHA256 {
 		t.Errorf("a second time: %+v, %v", again, err)
 	}
@@ -66,7 +66,7 @@ func TestSealAddsTheTableAndOnlyWhatAProgramIs(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, "x"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := manifest.Seal(dir); err != nil {
+	if _, err := manifest.Seal(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	want := text + "\n\n[files]\n\"x\" = \"" + hexOf("program") + "\"\n"
@@ -89,7 +89,7 @@ func TestSealThatCannotBeIsToldAndWritesNothing(t *testing.T) {
 			dir := t.TempDir()
 			put(t, filepath.Join(dir, "main.py"), "main")
 			put(t, filepath.Join(dir, "plugin.toml"), row.text)
-			_, err := manifest.Seal(dir)
+			_, err := manifest.Seal(t.Context(), dir)
 			if err == nil || !strings.Contains(err.Error(), row.want) {
 				t.Errorf("error = %v, want %s", err, row.want)
 			}
@@ -109,7 +109,7 @@ func FuzzSeal(f *testing.F) {
 		dir := t.TempDir()
 		put(t, filepath.Join(dir, "main.py"), "main")
 		put(t, filepath.Join(dir, "plugin.toml"), text)
-		if _, err := manifest.Seal(dir); err != nil {
+		if _, err := manifest.Seal(t.Context(), dir); err != nil {
 			if after, readErr := os.ReadFile(filepath.Join(dir, "plugin.toml")); readErr != nil || string(after) != text {
 				t.Errorf("it has failed (%v) and written %q", err, after)
 			}

@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -9,9 +10,9 @@ import (
 
 // Checksum finds a plugin as a start would, checks all but its pin, and tells path and SHA-256 in lower-case hex: of the file, or of the
 // manifest of a directory.
-func Checksum(s Spec, pluginDir string) (path, sum string, err error) {
+func Checksum(ctx context.Context, s Spec, pluginDir string) (path, sum string, err error) {
 	s.SHA256 = ""
-	exe, err := resolve(s, pluginDir)
+	exe, err := resolve(ctx, s, pluginDir)
 	if err != nil {
 		return "", "", err
 	}

@@ -22,7 +22,7 @@ import (
 func directory(t *testing.T, run, more string, files map[string]string) string {
 	t.Helper()
 	dir := unsealed(t, run, more, files)
-	if _, err := manifest.Seal(dir); err != nil {
+	if _, err := manifest.Seal(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -44,7 +44,7 @@ func compiled(t *testing.T, more string) string {
 	t.Helper()
 	dir := unsealed(t, `["./bin/test-plugin"]`, more, map[string]string{"notes": "not listed"})
 	copyProgram(t, filepath.Join(pluginDir, "test-plugin"), filepath.Join(dir, "bin", "test-plugin"))
-	if _, err := manifest.Seal(dir); err != nil {
+	if _, err := manifest.Seal(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -204,7 +204,7 @@ func TestDirectoryThatCannotBeTrustedIsRefusedInWords(t *testing.T) {
 
 func TestPinOfADirectoryIsThatOfItsManifest(t *testing.T) {
 	dir := compiled(t, "")
-	path, sum, err := pluginhost.Checksum(pluginhost.Spec{Name: "p", Path: dir}, pluginDir)
+	path, sum, err := pluginhost.Checksum(t.Context(), pluginhost.Spec{Name: "p", Path: dir}, pluginDir)
 	if err != nil || path != dir || sum != checksum(t, filepath.Join(dir, "plugin.toml")) {
 		t.Fatalf("%s, %s, %v", path, sum, err)
 	}
@@ -286,7 +286,11 @@ func TestInterpreterThatNeedsMoreIsTold(t *testing.T) {
 	timing.BackoffBase, timing.BackoffMax = time.Hour, time.Hour
 	h, _ := newHost(t, timing, pluginhost.Spec{Name: "p", Path: dir, Sandbox: &sandbox.Spec{}})
 	s := awaitState(t, h, pluginhost.BackingOff)
-	if hint := fault.HintOf(s.Err); !strings.Contains(hint, `plugins.p.sandbox.read "`+place) || !strings.Contains(hint, "interpreter") {
+	lib := filepath.Join(place, "lib")
+	if len(s.Refused) != 1 || s.Refused[0].What != lib || s.Refused[0].Key != "plugins.p.sandbox.read" {
+		t.Errorf("refused = %+v, want %s", s.Refused, lib)
+	}
+	if hint := fault.HintOf(s.Err); !strings.Contains(hint, "it was refused "+lib) || !strings.Contains(hint, `plugins.p.sandbox.read "`+place) || !strings.Contains(hint, "interpreter") {
 		t.Errorf("error = %v\nhint = %s", s.Err, hint)
 	}
 	h, _ = newHost(t, quick(), pluginhost.Spec{Name: "p", Path: dir, Sandbox: &sandbox.Spec{Read: []string{place}}})

@@ -80,7 +80,9 @@ func (h *Host) Close() {
 func (h *Host) Plugins() []State {
 	out := make([]State, 0, len(h.order))
 	for _, name := range h.order {
-		out = append(out, h.plugins[name].slot.snapshot())
+		s := h.plugins[name].slot.snapshot()
+		s.Refused = h.plugins[name].refused.list()
+		out = append(out, s)
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -25,8 +26,8 @@ type executable struct {
 	checked  bool               // its sum was compared: with the pin, or with the manifest
 }
 
-// resolve finds, opens and checks a plugin.
-func resolve(s Spec, pluginDir string) (*executable, error) {
+// resolve finds, opens and checks a plugin. What it answers beside an error is to be shown only, and may be nil.
+func resolve(ctx context.Context, s Spec, pluginDir string) (*executable, error) {
 	path := s.Path
 	if !strings.ContainsAny(path, `/\`) {
 		path = filepath.Join(pluginDir, path)
@@ -35,7 +36,7 @@ func resolve(s Spec, pluginDir string) (*executable, error) {
 		}
 	}
 	if isDir(path) {
-		return resolveDir(s, path)
+		return resolveDir(ctx, s, path)
 	}
 	f, err := openProgram(s, path)
 	switch {
@@ -108,13 +109,19 @@ func checkSum(s Spec, path string, f *os.File) error {
 	return comparePin(s, path, "its", hex.EncodeToString(sum.Sum(nil)))
 }
 
+// DetailSHA256 is the detail of an error that says which sum was found in the place of the pinned one.
+const DetailSHA256 = "sha256"
+
 // comparePin: of is whose sum it is.
 func comparePin(s Spec, path, of, got string) error {
 	if s.SHA256 == "" || strings.EqualFold(got, s.SHA256) {
 		return nil
 	}
-	return refuse(fault.PermissionDenied, s, path, fmt.Sprintf("%s sha256 is %s, config.toml wants %s", of, got, strings.ToLower(s.SHA256)),
-		"install the version that was pinned, or pin this one after checking where it came from")
+	return &fault.Error{
+		Code: fault.PermissionDenied, Details: map[string]string{DetailSHA256: got},
+		Message: cannotStart(s, path) + fmt.Sprintf("%s sha256 is %s, config.toml wants %s", of, got, strings.ToLower(s.SHA256)),
+		Hint:    "install the version that was pinned, or pin this one after checking where it came from",
+	}
 }
 
 func checkKind(s Spec, path string, info os.FileInfo) error {
@@ -154,5 +161,9 @@ func checkSocketDir(dir string) error {
 
 // refuse is an error that names the plugin, the path and what to do.
 func refuse(code fault.Code, s Spec, path, why, hint string) error {
-	return fault.New(code, fmt.Sprintf("cannot start plugin %q (%s): %s", s.Name, path, why)).WithHint(hint)
+	return fault.New(code, cannotStart(s, path)+why).WithHint(hint)
+}
+
+func cannotStart(s Spec, path string) string {
+	return fmt.Sprintf("cannot start plugin %q (%s): ", s.Name, path)
 }

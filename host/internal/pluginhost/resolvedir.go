@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,8 +18,9 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// resolveDir checks a directory by its manifest: the pin is the sum of that, and that has the sums of all else.
-func resolveDir(s Spec, path string) (*executable, error) {
+// resolveDir checks a directory by its manifest: the pin is the sum of that, and that has the sums of all else. What it answers beside an error
+// has no file, but the manifest, as far as that is in order.
+func resolveDir(ctx context.Context, s Spec, path string) (*executable, error) {
 	if err := checkDir(s, path); err != nil {
 		return nil, err
 	}
@@ -30,19 +32,20 @@ func resolveDir(s Spec, path string) (*executable, error) {
 	case err != nil:
 		return nil, refuseDir(s, path, err)
 	}
+	exe := &executable{path: path, argv: m.Argv(), manifest: m, checked: true}
 	if err := comparePin(s, path, "the manifest's", m.SHA256); err != nil {
-		return nil, err
+		return exe, err
 	}
-	file, err := m.Open()
-	if err != nil {
-		return nil, refuseDir(s, path, err)
+	exe.file, err = m.Open(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return exe, context.Cause(ctx)
+	case err != nil:
+		return exe, refuseDir(s, path, err)
+	case exe.file == nil:
+		exe.file, err = openInterpreter(s, m.Interpreter())
 	}
-	if file == nil {
-		if file, err = openInterpreter(s, m.Interpreter()); err != nil {
-			return nil, err
-		}
-	}
-	return &executable{path: path, file: file, argv: m.Argv(), manifest: m, checked: true}, nil
+	return exe, err
 }
 
 // refuseDir says what is wrong with a manifest or its files, all of it in one line.
@@ -134,10 +137,7 @@ func (e *executable) lacks(s Spec) string {
 
 // given reports whether a path is one of those that were given, or inside of one.
 func given(path string, places []string) bool {
-	return slices.ContainsFunc(places, func(place string) bool {
-		rel, err := filepath.Rel(place, path)
-		return err == nil && filepath.IsLocal(rel)
-	})
+	return slices.ContainsFunc(places, func(place string) bool { return manifest.Within(place, path) })
 }
 
 // missing is advice for a plugin of a directory that cannot begin: what it may lack. "" when nothing is known.

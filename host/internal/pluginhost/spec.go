@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -123,4 +124,7 @@ type State struct {
 	Err      error    // of the last start or end; nil while all is well
 	Lines    []string // its last raw lines, when it failed
 	Since    time.Time
+	Manifest *manifest.Manifest // of a directory, as it was last read for a start; not to be changed; nil for a plugin that is one file
+	Wants    []string           // grants that it asked for when it said who it is
+	Refused  []Refusal          // what its sandbox kept from it, the oldest first; at most 32
 }

@@ -71,14 +71,17 @@ func isPermanent(err error) bool {
 // start makes a process and brings it to the point where it can be called. It is bounded by StartTimeout, whatever the plugin
 // does, and by ctx.
 func (s *supervisor) start(ctx context.Context) (*generation, error) {
-	exe, err := resolve(s.spec, s.opts.PluginDir)
+	exe, err := resolve(ctx, s.spec, s.opts.PluginDir)
 	if err != nil {
+		if exe != nil {
+			s.slot.looked(exe.manifest)
+		}
 		if fault.CodeOf(err) != fault.Internal { // a disk that fails may work again
 			err = permanent{err}
 		}
 		return nil, err
 	}
-	gen := newGeneration(exe, newLogs(s.log))
+	gen := newGeneration(exe, newLogs(s.log, s.overheard))
 	ctx, cancel := context.WithTimeout(ctx, s.spec.StartTimeout)
 	defer cancel()
 	if err := s.connect(ctx, gen); err != nil {
@@ -218,7 +221,7 @@ func (s *supervisor) explain(gen *generation, err error) error {
 		hint = "look at its last lines; raise plugins." + s.spec.Name + ".start_timeout if it is only slow"
 	case closed:
 		why = "it ended before it began with a handshake"
-		if more := gen.exe.missing(s.spec); more != "" {
+		if more := join(s.shutOut(lines), gen.exe.missing(s.spec)); more != "" {
 			hint = more
 		}
 	case strings.Contains(why, "Unrecognized remote plugin message"), strings.Contains(why, "Incompatible API version") && len(lines) == 0:
@@ -236,6 +239,11 @@ func (s *supervisor) explain(gen *generation, err error) error {
 		return permanent{err}
 	}
 	return err
+}
+
+// join puts pieces of advice together.
+func join(advice ...string) string {
+	return strings.Join(slices.DeleteFunc(advice, func(a string) bool { return a == "" }), "; ")
 }
 
 // lastWords are the last lines of a plugin, all of them when it has ended: what it wrote may still be on its way to us.

@@ -40,6 +40,7 @@ type supervisor struct {
 	live      processes
 	wishes    wishes        // for another process
 	suspect   chan struct{} // a call got no answer: look now
+	refused   refusals
 
 	failures int            // in a row; of the goroutine of run
 	leaving  sync.WaitGroup // processes that were replaced and end what was begun in them
