@@ -72,24 +72,24 @@ var (
 
 // reached is what a text about a refusal is about, and the key by which it would be given. The key of the whole sandbox stands for what
 // cannot be told, or not be given.
-func (s *supervisor) reached(text string) (what, key string, known bool) {
-	table := "plugins." + s.spec.Name + ".sandbox"
+func reached(spec *Spec, text string) (what, key string, known bool) {
+	table := "plugins." + spec.Name + ".sandbox"
 	if aboutTCP.MatchString(text) {
 		return strings.TrimSpace("network " + endpoint.FindString(text)), table + ".network", true
 	}
 	for _, find := range []*regexp.Regexp{quotedPath, barePath} {
 		if m := find.FindStringSubmatch(text); m != nil {
-			return s.reachedFile(filepath.Clean(m[1]))
+			return reachedFile(spec, filepath.Clean(m[1]))
 		}
 	}
 	return text[:min(len(text), 200)], table, false
 }
 
 // reachedFile tells by what the plugin may read already whether it was refused to read or to write.
-func (s *supervisor) reachedFile(path string) (what, key string, known bool) {
-	table := "plugins." + s.spec.Name + ".sandbox"
+func reachedFile(spec *Spec, path string) (what, key string, known bool) {
+	table := "plugins." + spec.Name + ".sandbox"
 	read, _ := sandbox.System()
-	if given(path, read) || given(path, s.spec.Sandbox.Read) {
+	if given(path, read) || given(path, spec.Sandbox.Read) {
 		return path, table + ".write", true
 	}
 	return path, table + ".read", true
@@ -98,42 +98,42 @@ func (s *supervisor) reachedFile(path string) (what, key string, known bool) {
 // boundary looks at the error of a call to a plugin that is shut in: what reads like a refusal is told to the operator, who alone can
 // say whether the plugin should have asked.
 func (p proxy) boundary(m method, err error) error {
-	if err == nil || p.s == nil || p.s.spec.Sandbox == nil || fault.CodeOf(err) != fault.PermissionDenied && !saysDenied(err.Error()) {
+	if err == nil || p.s == nil || p.s.spec().Sandbox == nil || fault.CodeOf(err) != fault.PermissionDenied && !saysDenied(err.Error()) {
 		return err
 	}
-	what, key, _ := p.s.reached(err.Error())
+	what, key, _ := reached(p.s.spec(), err.Error())
 	hint := p.s.tellRefused("plugin was refused something outside of its sandbox", what, key, "call", m.name, "error", err)
 	return &fault.Error{Code: fault.PermissionDenied, Hint: hint, Cause: err}
 }
 
 // tellRefused remembers a refusal and logs it the first time; it answers what the operator can do.
 func (s *supervisor) tellRefused(message, what, key string, fields ...any) string {
-	hint := fmt.Sprintf("the plugin is shut in; if it may have that, name it in %s, then run `gatehost plugin restart %s`", key, s.spec.Name)
+	hint := fmt.Sprintf("the plugin is shut in; if it may have that, name it in %s, then run `gatehost plugin restart %s`", key, s.name)
 	if s.refused.add(what, key) {
-		s.log.Warn(message, append([]any{"plugin", s.spec.Name, "what", what, "key", key, "hint", hint}, fields...)...)
+		s.log.Warn(message, append([]any{"plugin", s.name, "what", what, "key", key, "hint", hint}, fields...)...)
 	}
 	return hint
 }
 
 // overheard looks at a line of the log of a plugin that is shut in: one that swallows the error may still write it down, and a program that
 // can't begin says so there only. A line that names nothing outside of the sandbox is left alone: doctors tell of others' refusals, too.
-func (s *supervisor) overheard(line string) {
-	if s.spec.Sandbox == nil || !saysDenied(line) {
+func (s *supervisor) overheard(spec *Spec, line string) {
+	if spec.Sandbox == nil || !saysDenied(line) {
 		return
 	}
-	if what, key, known := s.reached(line); known {
+	if what, key, known := reached(spec, line); known {
 		s.tellRefused("plugin says that it was refused something; its sandbox may be why", what, key, "line", line)
 	}
 }
 
 // shutOut is the advice for a plugin that ended before it began and whose last lines tell of a refusal; "" for others.
-func (s *supervisor) shutOut(lines []string) string {
-	if s.spec.Sandbox == nil {
+func shutOut(spec *Spec, lines []string) string {
+	if spec.Sandbox == nil {
 		return ""
 	}
 	for _, line := range lines {
 		if saysDenied(line) {
-			what, key, _ := s.reached(line)
+			what, key, _ := reached(spec, line)
 			return fmt.Sprintf("it was refused %s; if it may have that, name it in %s", what, key)
 		}
 	}

@@ -34,7 +34,7 @@ func TestRefusalsAreUnderstoodInTheWordsOfEachLanguage(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		s := shutInSupervisor(&out)
-		s.overheard(text)
+		s.overheard(s.spec(), text)
 		got := s.refused.list()
 		if len(got) != 1 || got[0].What+" "+strings.TrimPrefix(got[0].Key, "plugins.p.sandbox.") != want {
 			t.Errorf("%s\ngives %+v, want %s", text, got, want)
@@ -49,7 +49,7 @@ func TestWordsThatNameNothingOutsideAreLeftAlone(t *testing.T) {
 	var out bytes.Buffer
 	s := shutInSupervisor(&out)
 	for _, text := range []string{"opened /root/.ssh/id", "the gateway says: permission denied", "EPERM"} {
-		s.overheard(text)
+		s.overheard(s.spec(), text)
 	}
 	if got := s.refused.list(); len(got) != 0 || out.Len() != 0 {
 		t.Errorf("refusals = %+v, log = %s", got, out.String())
@@ -62,7 +62,7 @@ func TestRefusalsAreLoggedOnceCountedAndBounded(t *testing.T) {
 	s := shutInSupervisor(&out)
 	for range 3 {
 		for i := range 100 {
-			s.overheard(fmt.Sprintf("open /root/%d: permission denied", i))
+			s.overheard(s.spec(), fmt.Sprintf("open /root/%d: permission denied", i))
 		}
 	}
 	got := s.refused.list()
@@ -74,8 +74,8 @@ func TestRefusalsAreLoggedOnceCountedAndBounded(t *testing.T) {
 func TestNothingIsOverheardOfAPluginThatIsNotShutIn(t *testing.T) {
 	var out bytes.Buffer
 	s := newSupervisor(Options{Log: hclog.New(&hclog.LoggerOptions{Output: &out}), OnState: func(State) {}}, Spec{Name: "p"}, "")
-	s.overheard("open /root/.ssh/id: permission denied")
-	if len(s.refused.list()) != 0 || s.shutOut([]string{"open /root/x: permission denied"}) != "" {
+	s.overheard(s.spec(), "open /root/.ssh/id: permission denied")
+	if len(s.refused.list()) != 0 || shutOut(s.spec(), []string{"open /root/x: permission denied"}) != "" {
 		t.Error("a refusal that is not the sandbox's is told as one")
 	}
 }
