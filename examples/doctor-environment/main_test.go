@@ -130,20 +130,35 @@ func TestRealLogsShowWhatWasWrongAndNothingElse(t *testing.T) {
 
 // TestCorpusHoldsNoFalseAlarm: each line of the corpus alone, then all that a start could hold in one.
 func TestCorpusHoldsNoFalseAlarm(t *testing.T) {
-	want := map[string]string{
-		"openclaw requires Node >=24.15; Node 20.11.1 is outside the supported range":       "node-unsupported",
-		"System Node.js 18.0.0 at /usr/bin/node is outside the supported range.":            "node-unsupported",
-		"Install Node 24.15+ (recommended) or Node 22.22.3+":                                "node-unsupported",
-		"Node 22.12.0 uses SQLite 3.46.0, which is not WAL-reset-safe":                      "sqlite-unsupported",
-		"SQLite 3.49.1: WAL-reset-safe runtime required":                                    "sqlite-unsupported",
-		"startup migration is already running; retry after the other gateway finishes":      "migration-running",
-		"retry after the other gateway finishes":                                            "migration-running",
-		"FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory": "out-of-memory",
-		"Killed": "out-of-memory",
-		"dyld[812]: Library not loaded: @rpath/libnode.127.dylib":                                                                                                                         "runtime-broken",
-		"Error: listen EADDRINUSE: address already in use 127.0.0.1:18789":                                                                                                                "port-taken",
-		"Gateway failed to start: another gateway instance is already listening on ws://127.0.0.1:18789":                                                                                  "port-taken",
-		"OpenClaw startup migrations are already running for this state directory; retry after the other OpenClaw process finishes or after 2026-09-01T00:00:00.000Z. (held by pid 4242)": "migration-running",
+	want := map[string]string{}
+	for code, lines := range map[string][]string{
+		"node-unsupported": {
+			"openclaw requires Node >=24.15; Node 20.11.1 is outside the supported range",
+			"System Node.js 18.0.0 at /usr/bin/node is outside the supported range.",
+			"Install Node 24.15+ (recommended) or Node 22.22.3+",
+		},
+		"sqlite-unsupported": {
+			"Node 22.12.0 uses SQLite 3.46.0, which is not WAL-reset-safe",
+			"SQLite 3.49.1: WAL-reset-safe runtime required",
+		},
+		"migration-running": {
+			"OpenClaw startup migrations are already running for this state directory; retry after the other OpenClaw process finishes or after 2026-09-01T00:00:00.000Z. (held by pid 4242)",
+			"startup migration is already running; retry after the other gateway finishes",
+			"retry after the other gateway finishes",
+		},
+		"out-of-memory": {
+			"FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+			"Killed",
+		},
+		"runtime-broken": {"dyld[812]: Library not loaded: @rpath/libnode.127.dylib"},
+		"port-taken": {
+			"Error: listen EADDRINUSE: address already in use 127.0.0.1:18789",
+			"Gateway failed to start: another gateway instance is already listening on ws://127.0.0.1:18789",
+		},
+	} {
+		for _, l := range lines {
+			want[l] = code
+		}
 	}
 	f, err := os.Open(filepath.Join("..", "..", "plugins", "doctor", "testdata", "stderr-corpus.jsonl"))
 	if err != nil {
@@ -278,21 +293,21 @@ func TestVersionPidAndOwnerAreSaid(t *testing.T) {
 }
 
 func TestOtherLimitsAreToldApart(t *testing.T) {
-	for line, want := range map[string]string{
-		"Error: ENOSPC: System limit for number of file watchers reached, watch '/srv/openclaw'": "watch-limit",
-		"Error: EMFILE: too many open files, watch '/srv/openclaw'":                              "watch-limit",
-		"Error: EMFILE: too many open files, open '/srv/openclaw/a'":                             "too-many-files",
-		"Error: EROFS: read-only file system, open '/srv/openclaw/a'":                            "file-system-read-only",
-		"Error: EROFS: read-only file system, open '/usr/lib/a'":                                 "",
-		"Error: listen EACCES: permission denied 127.0.0.1:18805":                                "port-forbidden",
-		"Error: spawn ENOMEM": "out-of-memory",
-		"node: error while loading shared libraries: libatomic.so.1: cannot open shared object file: No such file":                          "runtime-broken",
-		"openclaw: Node 24.16.0: SQLite 3.49.0 is not WAL-reset-safe; use SQLite 3.51.3+, 3.50.7+, or 3.44.6+ on its patched release line.": "sqlite-unsupported",
-		"openclaw: Node 22.22.3: openclaw requires Node >=24.16.0 <25, or >=26.1.0.":                                                        "node-unsupported",
-		"Error: self signed certificate: CERT_NOT_YET_VALID":                                                                                "clock-off",
+	for _, row := range [][2]string{
+		{"watch-limit", "Error: ENOSPC: System limit for number of file watchers reached, watch '/srv/openclaw'"},
+		{"watch-limit", "Error: EMFILE: too many open files, watch '/srv/openclaw'"},
+		{"too-many-files", "Error: EMFILE: too many open files, open '/srv/openclaw/a'"},
+		{"file-system-read-only", "Error: EROFS: read-only file system, open '/srv/openclaw/a'"},
+		{"", "Error: EROFS: read-only file system, open '/usr/lib/a'"},
+		{"port-forbidden", "Error: listen EACCES: permission denied 127.0.0.1:18805"},
+		{"out-of-memory", "Error: spawn ENOMEM"},
+		{"runtime-broken", "node: error while loading shared libraries: libatomic.so.1: cannot open shared object file: No such file"},
+		{"sqlite-unsupported", "openclaw: Node 24.16.0: SQLite 3.49.0 is not WAL-reset-safe; use SQLite 3.51.3+, 3.50.7+, or 3.44.6+ on its patched release line."},
+		{"node-unsupported", "openclaw: Node 22.22.3: openclaw requires Node >=24.16.0 <25, or >=26.1.0."},
+		{"clock-off", "Error: self signed certificate: CERT_NOT_YET_VALID"},
 	} {
-		if got := strings.Join(codes(diagnose(t, roomy(), failed(1, stderr(line)...))), " "); got != want {
-			t.Errorf("%q shows %q, want %q", line, got, want)
+		if got := strings.Join(codes(diagnose(t, roomy(), failed(1, stderr(row[1])...))), " "); got != row[0] {
+			t.Errorf("%q shows %q, want %q", row[1], got, row[0])
 		}
 	}
 }
