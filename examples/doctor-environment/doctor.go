@@ -60,7 +60,7 @@ func (d *environmentDoctor) Diagnose(_ context.Context, req doctor.DiagnoseReque
 		}
 	}
 	if req.Incident != nil {
-		for _, t := range known() {
+		for _, t := range known {
 			if f, ok := t.in(c); ok {
 				add(f)
 			}

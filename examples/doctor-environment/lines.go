@@ -8,6 +8,9 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
+// maxLooked is how many bytes of a line are looked at: a reason stands at its beginning, and 120 lines may have 64 KiB each.
+const maxLooked = 4 << 10
+
 // maxQuoted is how many lines are shown with a finding.
 const maxQuoted = 4
 
@@ -29,7 +32,7 @@ func ownWords(lines []plugin.Line) []string {
 	var out []string
 	starting := true
 	for _, l := range lines {
-		text := strings.TrimSpace(colour.ReplaceAllString(l.Text, ""))
+		text := strings.TrimSpace(colour.ReplaceAllString(l.Text[:min(len(l.Text), maxLooked)], ""))
 		rest := dated.ReplaceAllString(text, "")
 		tag := ""
 		if m := tagged.FindStringSubmatch(rest); m != nil {

@@ -227,6 +227,21 @@ func TestWhatOthersSayIsNotTheGatewaysOwn(t *testing.T) {
 	}
 }
 
+// TestLongLinesCostLittle: what a host gives at most, 120 lines of 64 KiB, within a part of the 30 s that it waits.
+func TestLongLinesCostLittle(t *testing.T) {
+	long := make([]string, 120)
+	for i := range long {
+		long[i] = "Error: Node " + strings.Repeat("x ENOSP ", 8<<10)
+	}
+	began := time.Now()
+	if got := diagnose(t, roomy(), failed(1, stderr(long...)...)); len(got) != 0 {
+		t.Errorf("findings = %+v", got)
+	}
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 func TestFullDiskIsToldFromOneThatWasFull(t *testing.T) {
 	said := failed(1, captured(t, "full-disk")...)
 	full := diagnose(t, withSpace(space{free: 0, total: gib}), said)

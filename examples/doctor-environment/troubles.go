@@ -39,92 +39,90 @@ func (t trouble) in(c *examination) (doctor.Finding, bool) {
 }
 
 // known are the troubles, what counts most first: the first error of the first doctor is what an operator is told.
-func known() []trouble {
-	return []trouble{
-		{
-			pattern: regexp.MustCompile(`(?i)\bENOSPC\b|\bno space left on device\b|\bdatabase or disk is full\b|\bEDQUOT\b|\bdisk quota exceeded\b`),
-			unless:  watching, symptom: never, refine: fullDisk,
-			finding: doctor.Finding{Code: codeDiskFull, Severity: plugin.SeverityError, Fatal: true},
+var known = []trouble{
+	{
+		pattern: regexp.MustCompile(`(?i)\bENOSPC\b|\bno space left on device\b|\bdatabase or disk is full\b|\bEDQUOT\b|\bdisk quota exceeded\b`),
+		unless:  watching, symptom: never, refine: fullDisk,
+		finding: doctor.Finding{Code: codeDiskFull, Severity: plugin.SeverityError, Fatal: true},
+	},
+	{
+		pattern: regexp.MustCompile(`(?i)\bEROFS\b|\bread-only file ?system\b`), symptom: never, refine: inside,
+		finding: doctor.Finding{
+			Code: codeReadOnly, Severity: plugin.SeverityError, Fatal: true, Text: "the gateway's files are on a file system that is mounted read-only",
+			Hint: "look why with `dmesg`: a disk with errors is often mounted so; then mount it for writing",
 		},
-		{
-			pattern: regexp.MustCompile(`(?i)\bEROFS\b|\bread-only file ?system\b`), symptom: never, refine: inside,
-			finding: doctor.Finding{
-				Code: codeReadOnly, Severity: plugin.SeverityError, Fatal: true, Text: "the gateway's files are on a file system that is mounted read-only",
-				Hint: "look why with `dmesg`: a disk with errors is often mounted so; then mount it for writing",
-			},
+	},
+	{
+		pattern: regexp.MustCompile(`(?i)\b(?:EACCES|EPERM)\b`), symptom: never, refine: closedFile,
+		finding: doctor.Finding{Code: "permission-denied", Severity: plugin.SeverityError, Fatal: true},
+	},
+	{
+		pattern: regexp.MustCompile(`(?i)\bNode(?:\.js)?\b.*\boutside the supported range\b|\bInstall Node 24\.15\+.*\bNode 22\.22\.3\+` + // B303
+			`|\bNode \S+: node:sqlite\b.*; use |\bNode \S+: openclaw requires Node\b|\bNode \S+ is unsupported; OpenClaw requires\b` + // 2026.9.6
+			`|\bopenclaw requires Node\b|\bthis Bun runtime is unsupported\b`),
+		symptom: plugin.SymptomRuntimeFatal, refine: oldNode,
+		finding: doctor.Finding{Code: "node-unsupported", Severity: plugin.SeverityError, Fatal: true},
+	},
+	{
+		pattern: regexp.MustCompile(`(?i)\buses SQLite\b.*\bnot WAL-reset-safe\b|\bSQLite\b.*\bWAL-reset-safe runtime required\b|\bSQLite \S+ is not WAL-reset-safe\b`),
+		symptom: never,
+		finding: doctor.Finding{
+			Code: "sqlite-unsupported", Severity: plugin.SeverityError, Fatal: true,
+			Text: "the SQLite within the Node.js that runs the gateway can lose data, and the gateway refuses it",
+			Hint: "install a newer Node.js, not one of the distribution that brings its own SQLite, and put it first in launch.path_prepend",
 		},
-		{
-			pattern: regexp.MustCompile(`(?i)\b(?:EACCES|EPERM)\b`), symptom: never, refine: closedFile,
-			finding: doctor.Finding{Code: "permission-denied", Severity: plugin.SeverityError, Fatal: true},
+	},
+	{
+		pattern: regexp.MustCompile(`(?i)\bstartup migrations? (?:is|are) already running\b|\bretry after the other (?:gateway|OpenClaw process) finishes\b`), // B304
+		symptom: plugin.SymptomMigrationLocked, refine: migration,
+		finding: doctor.Finding{Code: "migration-running", Severity: plugin.SeverityError, Fatal: true, OtherOwner: true},
+	},
+	{
+		pattern: regexp.MustCompile(`\bJavaScript heap out of memory\b|\bReached heap limit\b|\bERR_WORKER_OUT_OF_MEMORY\b|\bENOMEM\b|\bCannot allocate memory\b|^Killed$`),
+		symptom: never, refine: memory,
+		finding: doctor.Finding{Code: "out-of-memory", Severity: plugin.SeverityError},
+	},
+	{
+		pattern: regexp.MustCompile(`(?i)\blisten EADDRINUSE\b|\banother gateway instance is already listening on ws://|^Port \d+ is already in use\b`),
+		port:    true, symptom: plugin.SymptomPortConflict, refine: takenPort,
+		finding: doctor.Finding{Code: "port-taken", Severity: plugin.SeverityError, OtherOwner: true},
+	},
+	{
+		pattern: regexp.MustCompile(`(?i)\blisten EACCES\b`), port: true, symptom: never,
+		finding: doctor.Finding{
+			Code: "port-forbidden", Severity: plugin.SeverityError, Fatal: true, Text: "the gateway's user may not listen on its port",
+			Hint: "choose gateways.NAME.port above 1023",
 		},
-		{
-			pattern: regexp.MustCompile(`(?i)\bNode(?:\.js)?\b.*\boutside the supported range\b|\bInstall Node 24\.15\+.*\bNode 22\.22\.3\+` + // B303
-				`|\bNode \S+: node:sqlite\b.*; use |\bNode \S+: openclaw requires Node\b|\bNode \S+ is unsupported; OpenClaw requires\b` + // 2026.9.6
-				`|\bopenclaw requires Node\b|\bthis Bun runtime is unsupported\b`),
-			symptom: plugin.SymptomRuntimeFatal, refine: oldNode,
-			finding: doctor.Finding{Code: "node-unsupported", Severity: plugin.SeverityError, Fatal: true},
+	},
+	{
+		pattern: regexp.MustCompile(`\bEMFILE\b|\bENFILE\b|(?i)\btoo many open files\b`), unless: watching, symptom: never,
+		finding: doctor.Finding{
+			Code: "too-many-files", Severity: plugin.SeverityError, Text: "the gateway has more files open than it may",
+			Hint: "raise the limit: `ulimit -n`, or LimitNOFILE of the service that starts gatehost",
 		},
-		{
-			pattern: regexp.MustCompile(`(?i)\buses SQLite\b.*\bnot WAL-reset-safe\b|\bSQLite\b.*\bWAL-reset-safe runtime required\b|\bSQLite \S+ is not WAL-reset-safe\b`),
-			symptom: never,
-			finding: doctor.Finding{
-				Code: "sqlite-unsupported", Severity: plugin.SeverityError, Fatal: true,
-				Text: "the SQLite within the Node.js that runs the gateway can lose data, and the gateway refuses it",
-				Hint: "install a newer Node.js, not one of the distribution that brings its own SQLite, and put it first in launch.path_prepend",
-			},
+	},
+	{
+		pattern: watching, symptom: never,
+		finding: doctor.Finding{
+			Code: "watch-limit", Severity: plugin.SeverityWarning, Text: "the gateway can't watch its files: the user's limit of watches is used up",
+			Hint: "raise it: `sysctl fs.inotify.max_user_watches=524288`, and in /etc/sysctl.d to keep it",
 		},
-		{
-			pattern: regexp.MustCompile(`(?i)\bstartup migrations? (?:is|are) already running\b|\bretry after the other (?:gateway|OpenClaw process) finishes\b`), // B304
-			symptom: plugin.SymptomMigrationLocked, refine: migration,
-			finding: doctor.Finding{Code: "migration-running", Severity: plugin.SeverityError, Fatal: true, OtherOwner: true},
+	},
+	{
+		pattern: regexp.MustCompile(`\berror while loading shared libraries:|\bcannot open shared object file\b|^dyld\[\d+\]: Library not loaded:|\bversion .GLIBC_[\d.]+' not found\b|\bExec format error\b|\bcannot execute binary file\b`),
+		symptom: never,
+		finding: doctor.Finding{
+			Code: "runtime-broken", Severity: plugin.SeverityError, Fatal: true, Text: "the program that runs the gateway does not fit this system: a library is missing, or it is for another one",
+			Hint: "install Node.js again, for this system and its version",
 		},
-		{
-			pattern: regexp.MustCompile(`\bJavaScript heap out of memory\b|\bReached heap limit\b|\bERR_WORKER_OUT_OF_MEMORY\b|\bENOMEM\b|\bCannot allocate memory\b|^Killed$`),
-			symptom: never, refine: memory,
-			finding: doctor.Finding{Code: "out-of-memory", Severity: plugin.SeverityError},
+	},
+	{
+		pattern: regexp.MustCompile(`(?i)\bCERT_NOT_YET_VALID\b|\bcertificate is not yet valid\b`), symptom: never,
+		finding: doctor.Finding{
+			Code: codeClockOff, Severity: plugin.SeverityWarning, Text: "certificates look as if they were of the future: the machine's clock is behind",
+			Hint: "set the clock: `timedatectl set-ntp true`",
 		},
-		{
-			pattern: regexp.MustCompile(`(?i)\blisten EADDRINUSE\b|\banother gateway instance is already listening on ws://|^Port \d+ is already in use\b`),
-			port:    true, symptom: plugin.SymptomPortConflict, refine: takenPort,
-			finding: doctor.Finding{Code: "port-taken", Severity: plugin.SeverityError, OtherOwner: true},
-		},
-		{
-			pattern: regexp.MustCompile(`(?i)\blisten EACCES\b`), port: true, symptom: never,
-			finding: doctor.Finding{
-				Code: "port-forbidden", Severity: plugin.SeverityError, Fatal: true, Text: "the gateway's user may not listen on its port",
-				Hint: "choose gateways.NAME.port above 1023",
-			},
-		},
-		{
-			pattern: regexp.MustCompile(`\bEMFILE\b|\bENFILE\b|(?i)\btoo many open files\b`), unless: watching, symptom: never,
-			finding: doctor.Finding{
-				Code: "too-many-files", Severity: plugin.SeverityError, Text: "the gateway has more files open than it may",
-				Hint: "raise the limit: `ulimit -n`, or LimitNOFILE of the service that starts gatehost",
-			},
-		},
-		{
-			pattern: watching, symptom: never,
-			finding: doctor.Finding{
-				Code: "watch-limit", Severity: plugin.SeverityWarning, Text: "the gateway can't watch its files: the user's limit of watches is used up",
-				Hint: "raise it: `sysctl fs.inotify.max_user_watches=524288`, and in /etc/sysctl.d to keep it",
-			},
-		},
-		{
-			pattern: regexp.MustCompile(`\berror while loading shared libraries:|\bcannot open shared object file\b|^dyld\[\d+\]: Library not loaded:|\bversion .GLIBC_[\d.]+' not found\b|\bExec format error\b|\bcannot execute binary file\b`),
-			symptom: never,
-			finding: doctor.Finding{
-				Code: "runtime-broken", Severity: plugin.SeverityError, Fatal: true, Text: "the program that runs the gateway does not fit this system: a library is missing, or it is for another one",
-				Hint: "install Node.js again, for this system and its version",
-			},
-		},
-		{
-			pattern: regexp.MustCompile(`(?i)\bCERT_NOT_YET_VALID\b|\bcertificate is not yet valid\b`), symptom: never,
-			finding: doctor.Finding{
-				Code: codeClockOff, Severity: plugin.SeverityWarning, Text: "certificates look as if they were of the future: the machine's clock is behind",
-				Hint: "set the clock: `timedatectl set-ntp true`",
-			},
-		},
-	}
+	},
 }
 
 const (
