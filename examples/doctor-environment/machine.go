@@ -57,6 +57,7 @@ type examination struct {
 	table   table
 	space   space
 	words   []string // that the gateway said of itself
+	folded  []string // the same in lower case
 }
 
 func (d *environmentDoctor) look(req doctor.DiagnoseRequest) *examination {
@@ -66,6 +67,9 @@ func (d *environmentDoctor) look(req doctor.DiagnoseRequest) *examination {
 	}
 	if req.Incident != nil {
 		c.words = ownWords(req.Incident.Lines)
+		for _, w := range c.words {
+			c.folded = append(c.folded, strings.ToLower(w))
+		}
 	}
 	return c
 }

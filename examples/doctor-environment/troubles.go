@@ -13,6 +13,7 @@ import (
 
 // trouble is one thing that a gateway's own words can show.
 type trouble struct {
+	words   []string // lower case; one must be there: most lines cost a few searches and no pattern
 	pattern *regexp.Regexp
 	unless  *regexp.Regexp // it is something else that reads like it
 	symptom plugin.Symptom // shows it, too, when the line itself is out of sight
@@ -24,7 +25,10 @@ type trouble struct {
 // in looks for t in what a gateway said.
 func (t trouble) in(c *examination) (doctor.Finding, bool) {
 	f := t.finding
-	for _, w := range c.words {
+	for i, w := range c.words {
+		if !slices.ContainsFunc(t.words, func(word string) bool { return strings.Contains(c.folded[i], word) }) {
+			continue
+		}
 		at := t.pattern.FindStringIndex(w)
 		switch {
 		case at == nil, t.unless != nil && t.unless.MatchString(w), speech.MatchString(w[:at[0]]), t.port && !c.ownPort(w):
@@ -41,11 +45,13 @@ func (t trouble) in(c *examination) (doctor.Finding, bool) {
 // known are the troubles, what counts most first: the first error of the first doctor is what an operator is told.
 var known = []trouble{
 	{
+		words:   []string{"enospc", "no space left", "disk is full", "edquot", "quota exceeded"},
 		pattern: regexp.MustCompile(`(?i)\bENOSPC\b|\bno space left on device\b|\bdatabase or disk is full\b|\bEDQUOT\b|\bdisk quota exceeded\b`),
 		unless:  watching, symptom: never, refine: fullDisk,
 		finding: doctor.Finding{Code: codeDiskFull, Severity: plugin.SeverityError, Fatal: true},
 	},
 	{
+		words:   []string{"erofs", "read-only file"},
 		pattern: regexp.MustCompile(`(?i)\bEROFS\b|\bread-only file ?system\b`), symptom: never, refine: inside,
 		finding: doctor.Finding{
 			Code: codeReadOnly, Severity: plugin.SeverityError, Fatal: true, Text: "the gateway's files are on a file system that is mounted read-only",
@@ -53,10 +59,12 @@ var known = []trouble{
 		},
 	},
 	{
+		words:   []string{"eacces", "eperm"},
 		pattern: regexp.MustCompile(`(?i)\b(?:EACCES|EPERM)\b`), symptom: never, refine: closedFile,
 		finding: doctor.Finding{Code: "permission-denied", Severity: plugin.SeverityError, Fatal: true},
 	},
 	{
+		words: []string{"supported range", "install node 24.15", ": node:sqlite", "openclaw requires", "bun runtime"},
 		pattern: regexp.MustCompile(`(?i)\bNode(?:\.js)?\b.*\boutside the supported range\b|\bInstall Node 24\.15\+.*\bNode 22\.22\.3\+` + // B303
 			`|\bNode \S+: node:sqlite\b.*; use |\bNode \S+: openclaw requires Node\b|\bNode \S+ is unsupported; OpenClaw requires\b` + // 2026.9.6
 			`|\bopenclaw requires Node\b|\bthis Bun runtime is unsupported\b`),
@@ -64,6 +72,7 @@ var known = []trouble{
 		finding: doctor.Finding{Code: "node-unsupported", Severity: plugin.SeverityError, Fatal: true},
 	},
 	{
+		words:   []string{"wal-reset-safe"},
 		pattern: regexp.MustCompile(`(?i)\buses SQLite\b.*\bnot WAL-reset-safe\b|\bSQLite\b.*\bWAL-reset-safe runtime required\b|\bSQLite \S+ is not WAL-reset-safe\b`),
 		symptom: never,
 		finding: doctor.Finding{
@@ -73,21 +82,25 @@ var known = []trouble{
 		},
 	},
 	{
+		words:   []string{"startup migration", "retry after the other"},
 		pattern: regexp.MustCompile(`(?i)\bstartup migrations? (?:is|are) already running\b|\bretry after the other (?:gateway|OpenClaw process) finishes\b`), // B304
 		symptom: plugin.SymptomMigrationLocked, refine: migration,
 		finding: doctor.Finding{Code: "migration-running", Severity: plugin.SeverityError, Fatal: true, OtherOwner: true},
 	},
 	{
+		words:   []string{"out of memory", "heap limit", "out_of_memory", "enomem", "cannot allocate", "killed"},
 		pattern: regexp.MustCompile(`\bJavaScript heap out of memory\b|\bReached heap limit\b|\bERR_WORKER_OUT_OF_MEMORY\b|\bENOMEM\b|\bCannot allocate memory\b|^Killed$`),
 		symptom: never, refine: memory,
 		finding: doctor.Finding{Code: "out-of-memory", Severity: plugin.SeverityError},
 	},
 	{
+		words:   []string{"eaddrinuse", "already listening", "already in use"},
 		pattern: regexp.MustCompile(`(?i)\blisten EADDRINUSE\b|\banother gateway instance is already listening on ws://|^Port \d+ is already in use\b`),
 		port:    true, symptom: plugin.SymptomPortConflict, refine: takenPort,
 		finding: doctor.Finding{Code: "port-taken", Severity: plugin.SeverityError, OtherOwner: true},
 	},
 	{
+		words:   []string{"listen eacces"},
 		pattern: regexp.MustCompile(`(?i)\blisten EACCES\b`), port: true, symptom: never,
 		finding: doctor.Finding{
 			Code: "port-forbidden", Severity: plugin.SeverityError, Fatal: true, Text: "the gateway's user may not listen on its port",
@@ -95,6 +108,7 @@ var known = []trouble{
 		},
 	},
 	{
+		words:   []string{"emfile", "enfile", "too many open"},
 		pattern: regexp.MustCompile(`\bEMFILE\b|\bENFILE\b|(?i)\btoo many open files\b`), unless: watching, symptom: never,
 		finding: doctor.Finding{
 			Code: "too-many-files", Severity: plugin.SeverityError, Text: "the gateway has more files open than it may",
@@ -102,6 +116,7 @@ var known = []trouble{
 		},
 	},
 	{
+		words:   []string{"file watchers", ", watch"},
 		pattern: watching, symptom: never,
 		finding: doctor.Finding{
 			Code: "watch-limit", Severity: plugin.SeverityWarning, Text: "the gateway can't watch its files: the user's limit of watches is used up",
@@ -109,6 +124,7 @@ var known = []trouble{
 		},
 	},
 	{
+		words:   []string{"shared librar", "shared object", "dyld[", "glibc_", "exec format", "cannot execute"},
 		pattern: regexp.MustCompile(`\berror while loading shared libraries:|\bcannot open shared object file\b|^dyld\[\d+\]: Library not loaded:|\bversion .GLIBC_[\d.]+' not found\b|\bExec format error\b|\bcannot execute binary file\b`),
 		symptom: never,
 		finding: doctor.Finding{
@@ -117,6 +133,7 @@ var known = []trouble{
 		},
 	},
 	{
+		words:   []string{"cert_not_yet_valid", "not yet valid"},
 		pattern: regexp.MustCompile(`(?i)\bCERT_NOT_YET_VALID\b|\bcertificate is not yet valid\b`), symptom: never,
 		finding: doctor.Finding{
 			Code: codeClockOff, Severity: plugin.SeverityWarning, Text: "certificates look as if they were of the future: the machine's clock is behind",
