@@ -27,6 +27,10 @@ func TestChannelsThatAreHeldBackAreShownAlsoByTheNextHost(t *testing.T) {
 		})
 	}
 	s.await("the condition channels-suppressed, and how it clears", heldBack)
+	s.eventually("it is ready, and degraded", func() (bool, string) {
+		v := s.view()
+		return v.Ready && v.Health.State == "degraded" && slices.Contains(v.Health.Reasons, "channels-suppressed"), v.Health.State
+	})
 	_, text := s.scrape()
 	if got := sum(text, "gatehost_gateway_unclean_ends"); got != 3 {
 		t.Errorf("%v unclean ends are counted, want 3", got)

@@ -96,8 +96,9 @@ type view struct {
 		} `json:"stages"`
 	} `json:"lastStart"`
 	Health struct {
-		State string `json:"state"`
-		Core  struct {
+		State   string   `json:"state"`
+		Reasons []string `json:"reasons"`
+		Core    struct {
 			Transport string `json:"transport"`
 			Router    string `json:"router"`
 		} `json:"core"`
