@@ -319,6 +319,12 @@ type status struct {
 	} `json:"plugins"`
 }
 
+type condition struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+}
+
 type gatewayStatus struct {
 	Name     string   `json:"name"`
 	State    string   `json:"state"`
@@ -338,10 +344,8 @@ type gatewayStatus struct {
 		Message string `json:"message"`
 		Hint    string `json:"hint"`
 	} `json:"error"`
-	Conditions []struct {
-		Code string `json:"code"`
-	} `json:"conditions"`
-	LastExit *struct {
+	Conditions []condition `json:"conditions"`
+	LastExit   *struct {
 		Code   *int   `json:"code"`
 		Signal string `json:"signal"`
 	} `json:"lastExit"`
