@@ -112,6 +112,7 @@ func rules() []rule {
 		{from: "internal/release", std: []string{"slices", "strings"}, reason: "a table decides nothing by itself and asks nobody"},
 		{from: "internal/scaffold", may: []string{"shared", "shared/fault", "shared/plugin", pb}, mods: []string{protobuf}, reason: "templates and files: it knows no host"},
 		{from: "internal/version", reason: "build information"},
+		{from: "internal/protodoc", may: []string{pb}, mods: []string{protobuf}, reason: "a generator reads the contract and nothing else"},
 		{from: "internal/testreal", reason: "it finds an installation"},
 		{from: "internal/archtest", reason: "it reads the others"},
 		{from: "test/...", may: []string{own, "internal/testreal", "internal/frame", "internal/release", "shared/gatewaytest"}, mods: []string{anything}, reason: "black box: no imports of host"},

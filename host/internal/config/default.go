@@ -34,7 +34,9 @@ func (c *Config) fill() {
 	if len(c.Gateways) == 0 {
 		c.Gateways["main"] = newGateway("main")
 	}
-	builtin := map[string]string{"utility": "launcher-utility", "launchd": "launcher-launchd", "doctor": "doctor"}
+	builtin := map[string]string{
+		"utility": "launcher-utility", "launchd": "launcher-launchd", "doctor": "doctor", "doctor-environment": "doctor-environment",
+	}
 	for _, name := range c.UsedPlugins() {
 		if file, ok := builtin[name]; ok && c.Plugins[name] == nil {
 			c.Plugins[name] = newPlugin(name)
