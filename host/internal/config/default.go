@@ -47,7 +47,7 @@ func (c *Config) fill() {
 
 func newPlugin(name string) *Plugin {
 	return &Plugin{
-		Name: name, Transport: "auto_mtls", StartTimeout: 20 * time.Second,
+		Name: name, StartTimeout: 20 * time.Second,
 		Sandbox: Sandbox{Mode: SandboxAuto, OpenFiles: 1024, FileSize: 1 << 30},
 	}
 }
