@@ -87,8 +87,8 @@ mutants: ## plant one bug after the other: the simulator must find each
 .PHONY: test-e2e
 test-e2e: tools build ## built binaries against the emulator
 	@mkdir -p $(RESULTS)
-	GATEHOST_BIN=$(BIN) $(GOTESTSUM) --jsonfile $(RESULTS)/e2e.json -- $$(build/race.sh) -shuffle=on -count=1 -timeout 20m -p 1 -parallel 6 \
-	  $$(go list ./test/... | grep -v /test/chaos)
+	GATEHOST_BIN=$(BIN) GATEHOST_NODE_MODULES=$$(build/languages.sh $(GATEHOST_CACHE)) $(GOTESTSUM) --jsonfile $(RESULTS)/e2e.json -- \
+	  $$(build/race.sh) -shuffle=on -count=1 -timeout 20m -p 1 -parallel 6 $$(go list ./test/... | grep -v /test/chaos)
 
 .PHONY: test-real
 test-real: tools build openclaw ## built binaries against the real OpenClaw, one gateway at a time
