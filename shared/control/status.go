@@ -178,7 +178,12 @@ type Stage struct {
 type Plugin struct {
 	Name     string   `json:"name"`
 	Version  string   `json:"version,omitempty"`
-	Services []string `json:"services"`
+	Services []string `json:"services"` // those that work
+	// Negotiated is every service that it announced, and in which version host and plugin talk.
+	Negotiated []Negotiated `json:"negotiated,omitempty"`
+	// UnknownKinds are services that it announced and this host does not know, by number.
+	UnknownKinds []int32 `json:"unknownKinds,omitempty"`
+
 	PID      int      `json:"pid,omitempty"`
 	State    string   `json:"state"` // running, backing-off, failed, stopped
 	Restarts int      `json:"restarts"`
@@ -186,6 +191,22 @@ type Plugin struct {
 	Path     string   `json:"path,omitempty"`
 	Error    *Failure `json:"error,omitempty"`
 	Sandbox  *Sandbox `json:"sandbox,omitempty"`
+}
+
+// Negotiated is one service of a plugin and what came of its versions.
+type Negotiated struct {
+	Service      string     `json:"service"`
+	Version      uint32     `json:"version,omitempty"`      // the highest that both speak
+	Experimental bool       `json:"experimental,omitempty"` // that version is
+	Plugin       []Versions `json:"plugin"`                 // what the plugin speaks
+	Host         Versions   `json:"host"`
+	Error        *Failure   `json:"error,omitempty"` // there is no version that both speak; its hint says which side to upgrade
+}
+
+// Versions is a range of versions, both ends included.
+type Versions struct {
+	Min uint32 `json:"min"`
+	Max uint32 `json:"max"`
 }
 
 // The states of a sandbox: none is a platform that has no sandboxes.

@@ -30,7 +30,10 @@
 //   Doctor.Diagnose        30 s                  yes                  one a gateway             fail (chain goes on)
 //   Doctor.Plan            30 s                  yes                  one a gateway             fail (chain goes on)
 //   Doctor.Repair          timeout of the step   yes, see Repair      one a gateway             unknown, then Diagnose
+//   Doctor.Verify          30 s                  yes                  one a gateway             unknown, then Diagnose
 //   Classifier.Classify    2 s a batch           by seq               one stream a launch_id    lines pass as warn
+//
+// Verify is of version 2 of the doctor service (v1alpha2/doctor.proto), which is experimental; the rest is of both.
 //
 // Sizes: a message has at most 16 MiB; text fields are UTF-8; a longer text is cut by the sender and marked where a field
 // for that exists. Cancelling a call ends its work; a cancelled repair leaves readable files.
