@@ -23,6 +23,8 @@ type Options struct {
 	// OnCall is told of each call to a plugin that ended; it must not block. nil: nobody.
 	OnCall func(Call)
 	Timing Timing
+	// Speaks is the versions of services that the host speaks; nil: Speaks(). Less is for tests of what an older host does.
+	Speaks map[plugin.Kind]Versions
 }
 
 // Call is a call to a plugin that ended.
@@ -109,11 +111,13 @@ const (
 type State struct {
 	Name     string
 	Version  string
-	Services []plugin.ServiceInfo
-	PID      int
-	State    string
-	Restarts int
-	Err      error    // of the last start or end; nil while all is well
-	Lines    []string // its last raw lines, when it failed
-	Since    time.Time
+	Services []Service
+	// UnknownKinds are services that the plugin announced and this host does not know, by the numbers of their kinds.
+	UnknownKinds []int32
+	PID          int
+	State        string
+	Restarts     int
+	Err          error    // of the last start or end; nil while all is well
+	Lines        []string // its last raw lines, when it failed
+	Since        time.Time
 }
