@@ -62,6 +62,7 @@ func build(dir string) error {
 		"plugins/doctor":           "plugins/doctor/cmd/doctor",
 		"protocol-only":            "test/e2e/testdata/protocol-only",
 		"bad-plugin":               "test/e2e/testdata/bad-plugin",
+		"doctor-versions":          "test/e2e/testdata/doctor-versions",
 	} {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, out), "../../"+pkg)
 		if text, err := cmd.CombinedOutput(); err != nil {
