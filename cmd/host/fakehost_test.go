@@ -193,6 +193,9 @@ func doctor(w http.ResponseWriter, r *http.Request) {
 	_ = enc.Encode(control.DoctorMessage{Type: "finding", Finding: &control.DoctorFinding{
 		Plugin: "doctor", Code: "config-invalid", Severity: "error", Text: "unknown key", Hint: "remove it", ConfigPath: "gateway.bind",
 	}})
+	_ = enc.Encode(control.DoctorMessage{Type: "skipped", Skipped: &control.DoctorSkipped{
+		Plugin: "newer", Error: &control.Failure{Message: "it speaks another version", Hint: "upgrade gatehost"},
+	}})
 	result := &control.DoctorResult{Outcome: "findings"}
 	switch req.Action {
 	case control.DoctorRepair:

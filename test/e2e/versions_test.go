@@ -95,9 +95,40 @@ func TestDoctorsOfBothVersionsAndOfNoneServeOneGateway(t *testing.T) {
 		t.Errorf("its classifier was not asked:\n%s", out)
 	}
 
+	all, _ := s.doctor()
+	skipped := map[string]string{}
+	for _, m := range all {
+		if m.Skipped != nil && m.Skipped.Error != nil {
+			skipped[m.Skipped.Plugin] = m.Skipped.Error.Message + "; " + m.Skipped.Error.Hint
+		}
+	}
+	for _, name := range []string{"future", "alien"} {
+		if text := skipped[name]; len(skipped) != 2 || !strings.Contains(text, words) || !strings.Contains(text, "; upgrade gatehost") {
+			t.Errorf("gatehost doctor skips %v", skipped)
+		}
+	}
+
 	s.thePlanIsJudged(broken)
 	s.must("start", "main")
 	s.awaitState("running")
+	s.must("stop", "main")
+	s.shutdown()
+}
+
+// TestNoAnswerIsNotCalledHealthy: of a gateway whose only doctor is of another time nothing is known.
+func TestNoAnswerIsNotCalledHealthy(t *testing.T) {
+	s := newSite(t, emulator(""))
+	s.writeConfig(strings.Replace(s.config(), `doctors = ["doctor"]`, `doctors = ["future"]`, 1) + ofAnotherTime("future", "doctor=3-4", "classifier=1-1"))
+	s.run()
+	s.awaitState("running") // what is not asked for costs nothing
+	for _, args := range [][]string{nil, {"--repair"}} {
+		all, code := s.doctor(args...)
+		last := all[len(all)-1].Result
+		if code != 1 || last == nil || last.Outcome != "unanswered" || last.Error == nil || !strings.Contains(last.Error.Message, "speaks the doctor service in versions 3 to 4") ||
+			!strings.HasPrefix(last.Error.Hint, "upgrade gatehost") {
+			t.Errorf("doctor %v: exit %d, %+v", args, code, all)
+		}
+	}
 	s.must("stop", "main")
 	s.shutdown()
 }

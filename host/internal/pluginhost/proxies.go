@@ -3,7 +3,6 @@ package pluginhost
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/gatehost/gatehost/shared/classifier"
@@ -179,28 +178,10 @@ func (p doctorProxy) Repair(ctx context.Context, req doctor.RepairRequest, progr
 	})
 }
 
-// Verify is of version 2: a doctor that is talked to in version 1 is not called.
 func (p doctorProxy) Verify(ctx context.Context, req doctor.VerifyRequest) (doctor.Verification, error) {
-	g, err := p.generation(ctx)
-	if err != nil {
-		return doctor.Verification{}, err
-	}
-	version := g.version(p.kind)
-	p.s.slot.done(g)
-	if version < pluginkit.ExperimentalDoctorVersion {
-		return doctor.Verification{}, p.cannotVerify()
-	}
 	return call(ctx, p.proxy, verify, 0, func(ctx context.Context, cc link) (doctor.Verification, error) {
-		v, ok := doctorIn(cc).(doctor.Verifier)
-		if !ok { // replaced just now, by one of version 1
-			return doctor.Verification{}, p.cannotVerify()
-		}
-		return v.Verify(ctx, req)
+		return doctor.NewClient2(cc).Verify(ctx, req) // see method.since
 	})
-}
-
-func (p doctorProxy) cannotVerify() error {
-	return fault.New(fault.Unsupported, fmt.Sprintf("plugin %q is a doctor of version 1, which does not verify", p.name))
 }
 
 // doctorIn is the client of the version that was negotiated.

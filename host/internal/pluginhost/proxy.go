@@ -13,6 +13,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
+	"github.com/gatehost/gatehost/shared/pluginkit"
 	"github.com/gatehost/gatehost/shared/unloader"
 )
 
@@ -52,6 +53,14 @@ var (
 	output        = method{"Launcher.Output", 0, false, breaks} // reopened at its cursor, see launcherProxy.Output
 	classify      = method{"Classifier.Classify", 2 * time.Second, false, breaks}
 )
+
+// since is the version of its service in which a method came; it is not called in an older one.
+func (m method) since() uint32 {
+	if m.name == verify.name {
+		return pluginkit.ExperimentalDoctorVersion
+	}
+	return pluginkit.ServiceVersion
+}
 
 // Launcher is a proxy of the named plugin that survives its death. A plugin that is not configured gives a proxy whose calls
 // say so.
@@ -123,6 +132,10 @@ func call[T any](ctx context.Context, p proxy, m method, extra time.Duration, f 
 		g, err := p.generation(ctx)
 		if err != nil {
 			return none, err
+		}
+		if version := g.version(p.kind); version < m.since() {
+			p.s.slot.done(g)
+			return none, fault.New(fault.Unsupported, fmt.Sprintf("plugin %q is talked to in version %d, which has no %s", p.name, version, m.name))
 		}
 		if m.leaving == breaks {
 			p.s.slot.done(g) // nobody waits for a stream
