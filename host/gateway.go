@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -131,6 +132,7 @@ func (g *gateway) facts() plugin.GatewayFacts {
 func (g *gateway) factsOf(r profile.Result) plugin.GatewayFacts {
 	f := plugin.GatewayFacts{
 		Name: g.name, Port: g.cfg.Port, Command: slices.Clone(g.cfg.Launch.Command), Cwd: g.cfg.Launch.Cwd, Profile: g.cfg.Launch.Profile,
+		Host: plugin.HostInfo{Version: g.host.version, OS: runtime.GOOS, Arch: runtime.GOARCH},
 	}
 	f.StateDir, f.ConfigPath = r.StateDir, r.ConfigPath
 	if argv := r.Process.Argv; len(argv) > 0 {

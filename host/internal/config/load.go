@@ -33,6 +33,22 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data)
 }
 
+// LoadAgain reads the configuration of a host that runs. It differs from Load in that an empty file is a fault: it is more likely one that
+// an editor is about to write than the wish to have nothing but the defaults.
+func LoadAgain(path string) (*Config, error) {
+	if path == "" {
+		return Load("")
+	}
+	data, err := read(path)
+	if err != nil {
+		return nil, Faults{{File: path, Message: err.Error(), Hint: hintFor(err)}}
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, Faults{{File: path, Message: "the file is empty", Hint: "reload when it is written; for nothing but the defaults write version = 1"}}
+	}
+	return Parse(path, data)
+}
+
 func read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -95,7 +95,7 @@ type State struct {
 	Process  Process
 	Adopted  bool
 	adopting bool     // this flow only takes up what runs already
-	Drift    []string // of an adopted one: shown, applied by the next restart, never cured by killing (R26)
+	Drift    []string // settings that are others now than at its launch: shown, applied by the next restart, never cured by killing (R26)
 	Attached bool
 	Failed   LaunchID // the launch of the attempt that just failed, for the diagnosis
 

@@ -13,7 +13,7 @@ var refusals = []string{"permission denied", "eacces", "operation not permitted"
 // boundary looks at the error of a call to a plugin that is shut in: what reads like a refusal is told to the operator, who alone can
 // say whether the plugin should have asked. The kernel does not tell us more: its own record goes to the audit log.
 func (p proxy) boundary(m method, err error) error {
-	if err == nil || p.s == nil || p.s.spec.Sandbox == nil {
+	if err == nil || p.s == nil || p.s.spec().Sandbox == nil {
 		return err
 	}
 	text := strings.ToLower(err.Error())

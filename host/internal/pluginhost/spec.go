@@ -82,6 +82,7 @@ type Spec struct {
 	Env          map[string]string
 	SHA256       string // lower-case hex; "" does not check
 	Grants       []string
+	Uses         []plugin.Kind // what gateways use it as: what takes its place has to serve as that; nil: as all that it serves as
 	StartTimeout time.Duration // default 30 s: from the start of the process to the end of Configure
 	// CallTimeout takes the place of the contract's deadline of each call that has one. Stop and Exec get their own grace or
 	// timeout and at least what the contract adds to it; Repair and Output have no deadline. Default: the contract's.
@@ -96,6 +97,17 @@ type Spec struct {
 	Config json.RawMessage
 	// Where says where in config.toml a key of the plugin's table stands, for diagnostics: "config.toml:12".
 	Where func(path string) string
+}
+
+// withDefaults fills in what was left out.
+func (s Spec) withDefaults() Spec {
+	if s.StartTimeout <= 0 {
+		s.StartTimeout = defaultStartTimeout
+	}
+	if s.Where == nil {
+		s.Where = func(string) string { return "" }
+	}
+	return s
 }
 
 // The states of a plugin.
