@@ -254,6 +254,8 @@ func uptimeFrom(s lifecycle.State) time.Time {
 	switch {
 	case s.Public() != lifecycle.Running:
 		return time.Time{}
+	case s.Owner() == lifecycle.OwnerOwned && !s.SpawnedAt.IsZero():
+		return s.SpawnedAt // by a clock that nobody sets
 	case s.Owner() == lifecycle.OwnerOwned && !s.Process.StartedAt.IsZero():
 		return s.Process.StartedAt
 	default:

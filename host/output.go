@@ -36,7 +36,21 @@ func (o outputs) Open(id lifecycle.LaunchID, told engine.OutputEvents) engine.Ou
 		OnSymptom: told.Symptom, OnActivity: told.Activity,
 	})
 	o.g.lines.opened(p)
+	o.remember(launch, told)
 	return &countedOutput{Pipeline: p, lines: &o.g.lines}
+}
+
+// lasting are the symptoms that stay true as long as the process lives.
+var lasting = []plugin.Symptom{plugin.SymptomChannelsSuppressed}
+
+// remember tells what lines have shown that are not read again: an earlier host has read them.
+func (o outputs) remember(launch string, told engine.OutputEvents) {
+	showed := o.g.host.journal.Showed(launch)
+	for _, s := range lasting {
+		if text, ok := showed[s.String()]; ok {
+			told.Symptom(s, plugin.Line{Text: text})
+		}
+	}
 }
 
 // countedOutput leaves its counts to the gateway when it ends.
@@ -187,6 +201,9 @@ func (l outputLine) EventSize() int { return len(l.Text) + 256 + 128*len(l.Also)
 
 // OutputPlace implements events.Line. A gap has no line, but it moves the place.
 func (l outputLine) OutputPlace() (string, uint64, uint64) { return l.LaunchID, l.Cursor, l.Line }
+
+// Showed implements events.Line.
+func (l outputLine) Showed() (symptom, text string) { return l.Symptom, l.Text }
 
 // IsGap implements events.Line.
 func (l outputLine) IsGap() bool { return l.LostBytes > 0 }

@@ -21,6 +21,9 @@ var ErrStopped = errors.New("the host is shutting down")
 // ErrNotConnected is returned by Call without an open session.
 var ErrNotConnected = errors.New("Gateway not connected") //nolint:staticcheck // the reference's exact text (B152)
 
+// ErrNotSent is in the errors of calls that the gateway has not been asked, whatever the reason.
+var ErrNotSent = errors.New("not sent")
+
 // Engine drives one gateway. Use New, then Run once.
 type Engine struct {
 	policy lifecycle.Policy

@@ -80,7 +80,7 @@ func (e *Engine) verifySession(ctx context.Context, eff lifecycle.VerifySession)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			return lifecycle.Verified{Session: eff.Session, Why: lifecycle.VerifyTimeout}
-		case errors.Is(err, context.Canceled), errors.Is(err, ErrNotConnected):
+		case errors.Is(err, context.Canceled), errors.Is(err, ErrNotConnected), errors.Is(err, ErrNotSent):
 			return lifecycle.Verified{Session: eff.Session, Why: lifecycle.VerifyFailed}
 		default:
 			return lifecycle.Verified{Session: eff.Session, Alive: true}

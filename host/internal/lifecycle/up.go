@@ -24,6 +24,7 @@ func (t *turn) attempt() {
 	t.s.Cause, t.s.Failed, t.s.Readiness = Problem{}, "", 0
 	t.s.Conditions = nil
 	t.s.Attached = false
+	t.s.flaps, t.s.waited = 0, 0
 	t.enter(PhaseRecovering)
 	t.emit(Recover{Op: t.open(Op{Kind: OpRecover})})
 }
@@ -115,7 +116,7 @@ func btoi(b bool) int {
 
 func (t *turn) adopt(inst Instance) {
 	t.s.Launch, t.s.Process, t.s.Adopted, t.s.Drift = inst.Launch, inst.Process, true, inst.Drift
-	t.s.SpawnedAt = inst.Process.StartedAt
+	t.s.SpawnedAt = t.now.Add(-max(t.now.Sub(inst.Process.StartedAt), 0)) // by our own clock: the wall clock may be set back (B010)
 	t.drifted()
 	if !inst.Watched {
 		t.unwatched("its shim is gone")
