@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/compiler/protogen"
@@ -66,22 +67,6 @@ func tableOf(block []string) ([][]string, error) {
 	return rows, nil
 }
 
-// grid is any other paragraph that is a table: indented, each line with as many columns as the first. Nil when it is none.
-func grid(block []string) [][]string {
-	var rows [][]string
-	for _, line := range block {
-		row := cells(line)
-		if !strings.HasPrefix(line, "  ") || len(row) < 2 || len(row) != len(cells(block[0])) {
-			return nil
-		}
-		for i := range row {
-			row[i] = escape(row[i])
-		}
-		rows = append(rows, row)
-	}
-	return rows
-}
-
 func cells(line string) []string { return columnGap.Split(strings.TrimSpace(line), -1) }
 
 // prose is a comment as Markdown.
@@ -92,9 +77,8 @@ func prose(text string) string {
 		switch {
 		case rows != nil:
 			writeTable(&b, header, rows)
-		case len(grid(block)) > 1:
-			rows = grid(block)
-			writeTable(&b, rows[0], rows[1:])
+		case !slices.ContainsFunc(block, func(l string) bool { return !strings.HasPrefix(l, "  ") }): // laid out by hand
+			b.WriteString("```text\n" + strings.Join(block, "\n") + "\n```\n\n")
 		default:
 			b.WriteString(escape(strings.Join(trimmed(block), " ")) + "\n\n")
 		}

@@ -6,13 +6,7 @@
 
 // EXPERIMENTAL. The second version of the doctor service: what v1alpha1 has, and Verify. It may change, or go, with any release of
 // gatehost; version 1 stays beside it, and a doctor that speaks both (ServiceInfo: 1 to 2) loses nothing when that happens. All that
-// v1alpha1/base.proto says of every plugin holds here, too; the columns of this table are explained there.
-//
-//   method                 deadline              idempotent           concurrent calls          a miss means
-//   Doctor.Diagnose        30 s                  yes                  one a gateway             fail (chain goes on)
-//   Doctor.Plan            30 s                  yes                  one a gateway             fail (chain goes on)
-//   Doctor.Repair          timeout of the step   yes, see Repair      one a gateway             unknown, then Diagnose
-//   Doctor.Verify          30 s                  yes                  one a gateway             unknown, then Diagnose
+// v1alpha1/base.proto says of every plugin holds here, too, with the table of deadlines.
 //
 // The messages of v1alpha1 are reused wherever they are not the request or the response of a method, and the requests and responses of
 // Diagnose, Plan and Repair have the same fields under the same numbers as there.
