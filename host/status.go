@@ -35,6 +35,7 @@ func (h *Host) pluginStatus() []control.Plugin {
 			one.Sandbox = &told
 		}
 		one.RSSBytes = h.plugins.RSS(p.Name)
+		trust(&one, p, h.cfg.Plugins[p.Name])
 		out = append(out, one)
 	}
 	return out

@@ -18,7 +18,7 @@ func (a *app) pluginVerb() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	v.AddCommand(a.pluginListVerb(), a.pluginInfoVerb(), a.pluginRestartVerb(), a.pluginPinVerb(), a.pluginNewVerb())
+	v.AddCommand(a.pluginListVerb(), a.pluginInfoVerb(), a.pluginRestartVerb(), a.pluginPinVerb(), a.pluginNewVerb(), a.pluginSealVerb())
 	return v
 }
 
@@ -86,7 +86,7 @@ func (a *app) pluginInfoVerb() *cobra.Command {
 			if asJSON {
 				return a.printJSON(p)
 			}
-			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + sandboxText(p.Sandbox))
+			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + trustText(p) + sandboxText(p.Sandbox))
 		}),
 	}
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -214,6 +215,10 @@ func TestSignalsStopRestartAndKill(t *testing.T) {
 		p.session()
 	})
 	t.Run("SIGHUP kills", func(t *testing.T) {
+		// Under nohup these tests begin with SIGHUP ignored, and their children would, too; what is caught here is as usual in a child.
+		caught := make(chan os.Signal, 1)
+		signal.Notify(caught, syscall.SIGHUP)
+		defer signal.Stop(caught)
 		p := launch(t, t.TempDir()).ready()
 		c := p.session()
 		_ = p.cmd.Process.Signal(syscall.SIGHUP)
@@ -327,6 +332,17 @@ func TestMisbehavioursOfTheProcess(t *testing.T) {
 		}},
 		{"other-owner", func(t *testing.T, p *program) {
 			if code := p.exit(); code != 78 || !strings.Contains(p.errOut.String(), "gateway-lifecycle") {
+				t.Errorf("exit %d", code)
+			}
+		}},
+		{"old-node", func(t *testing.T, p *program) {
+			if code := p.exit(); code != 1 || p.out.String() != "" || !strings.HasPrefix(p.errOut.String(), "openclaw: Node 20.20.2: node:sqlite is unavailable; ") {
+				t.Errorf("exit %d", code)
+			}
+		}},
+		{"full-disk", func(t *testing.T, p *program) {
+			if code := p.exit(); code != 1 || !strings.Contains(p.out.String(), "starting...") ||
+				!strings.Contains(p.errOut.String(), "[gateway] failed to write stability bundle: Error: ENOSPC: no space left on device, write\n") {
 				t.Errorf("exit %d", code)
 			}
 		}},

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+
+	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
 // When is when a change of a key counts that is made while the host runs.
@@ -25,7 +27,7 @@ type Change struct {
 }
 
 // String is the key, dotted.
-func (c Change) String() string { return dotted(c.Key) }
+func (c Change) String() string { return tomltext.Dotted(c.Key) }
 
 // Changes lists, in order, the keys that say something else in to; of plugins and gateways those that both have.
 func (c *Config) Changes(to *Config) []Change {

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
 // SupportedVersion is the newest `version` of config.toml that this host understands.
@@ -31,7 +33,7 @@ type Config struct {
 	// Warnings are remarks that keep nothing from working, such as keys whose function does not exist yet.
 	Warnings []Fault
 
-	where positions
+	where tomltext.Positions
 }
 
 // Host is [host].
@@ -67,14 +69,14 @@ type Metrics struct {
 // Plugin is [plugins.NAME].
 type Plugin struct {
 	Name         string            // the table's
-	Path         string            `toml:"path" required:"true"` // bare: a file in plugin_dir; else absolute
+	Path         string            `toml:"path" required:"true"` // a file, or a directory with plugin.toml; bare: in plugin_dir; else absolute
 	Args         []string          `toml:"args"`
 	Env          map[string]string `toml:"env"`
 	SHA256       string            `toml:"sha256"`
 	Grant        []string          `toml:"grant" oneof:"gateway-token|gateway-config"`
 	Sandbox      Sandbox           `toml:"sandbox"`
 	User         string            `toml:"user"`
-	Transport    string            `toml:"transport" oneof:"auto_mtls|socket"`
+	Transport    string            `toml:"transport" oneof:"auto_mtls|socket"` // "": as its manifest says, else auto_mtls
 	StartTimeout time.Duration     `toml:"start_timeout" min:"100ms" max:"10m"`
 	CallTimeout  time.Duration     `toml:"call_timeout" min:"100ms" max:"10m"` // 0: the contract's, by method
 	MemoryMax    Size              `toml:"memory_max" min:"16MiB" max:"1TiB"`  // 0: no limit

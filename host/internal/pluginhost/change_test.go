@@ -66,7 +66,7 @@ func TestWhatAnotherTableTakes(t *testing.T) {
 		{"args", func(s *pluginhost.Spec) { s.Args = nil }, pluginhost.Replaced},
 		{"env", func(s *pluginhost.Spec) { s.Env = map[string]string{"K": "w"} }, pluginhost.Replaced},
 		{"sha256", func(s *pluginhost.Spec) { s.SHA256 = "00" }, pluginhost.Replaced},
-		{"transport", func(s *pluginhost.Spec) { s.Socket = true }, pluginhost.Replaced},
+		{"transport", func(s *pluginhost.Spec) { s.Transport = pluginhost.TransportSocket }, pluginhost.Replaced},
 		{"sandbox", func(s *pluginhost.Spec) { s.Sandbox = &sandbox.Spec{Network: true} }, pluginhost.Replaced},
 		{"no sandbox", func(s *pluginhost.Spec) { s.Sandbox = nil }, pluginhost.Replaced},
 	} {

@@ -168,7 +168,9 @@ func (h *Host) Plugins() []State {
 	defer h.mu.RUnlock()
 	out := make([]State, 0, len(h.order))
 	for _, name := range h.order {
-		out = append(out, h.plugins[name].slot.snapshot())
+		s := h.plugins[name].slot.snapshot()
+		s.Refused = h.plugins[name].refused.list()
+		out = append(out, s)
 	}
 	return out
 }

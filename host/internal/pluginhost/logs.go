@@ -28,7 +28,8 @@ const (
 
 // logs forwards a plugin's stderr to the host's log and keeps its last raw lines.
 type logs struct {
-	out hclog.Logger
+	out       hclog.Logger
+	overheard func(line string) // sees each line that is forwarded
 
 	mu      sync.Mutex // guards all below
 	ring    []string
@@ -37,8 +38,8 @@ type logs struct {
 	dropped int
 }
 
-func newLogs(out hclog.Logger) *logs {
-	return &logs{out: out, tokens: lineBurst, filled: time.Now()}
+func newLogs(out hclog.Logger, overheard func(line string)) *logs {
+	return &logs{out: out, overheard: overheard, tokens: lineBurst, filled: time.Now()}
 }
 
 func (l *logs) read(r io.Reader) {
@@ -51,6 +52,7 @@ func (l *logs) take(line string) {
 	l.keep(line)
 	if l.allowed() {
 		l.forward(line)
+		l.overheard(line)
 	}
 }
 

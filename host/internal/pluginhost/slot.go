@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -70,8 +71,18 @@ func (s *slot) running(g *generation) {
 		}
 		s.started, s.current = true, g
 		s.state.State, s.state.PID, s.state.Version, s.state.Services = Running, g.proc.pid(), g.info.Version, g.info.Services
+		s.state.Manifest, s.state.Wants = g.exe.manifest, g.info.WantedGrants
 		s.state.Err, s.state.Lines = nil, nil
 	})
+}
+
+// looked shows the manifest of a plugin that cannot be started; that of a process that serves stays.
+func (s *slot) looked(m *manifest.Manifest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil {
+		s.state.Manifest = m
+	}
 }
 
 // done gives back a generation from get.

@@ -73,14 +73,17 @@ func isPermanent(err error) bool {
 // start makes a process of a table and brings it to the point where it can be called. It is bounded by StartTimeout, whatever the plugin
 // does, and by ctx.
 func (s *supervisor) start(ctx context.Context, spec *Spec) (*generation, error) {
-	exe, err := resolve(*spec, s.opts.PluginDir)
+	exe, err := resolve(ctx, *spec, s.opts.PluginDir)
 	if err != nil {
+		if exe != nil {
+			s.slot.looked(exe.manifest)
+		}
 		if fault.CodeOf(err) != fault.Internal { // a disk that fails may work again
 			err = permanent{err}
 		}
 		return nil, err
 	}
-	gen := newGeneration(spec, exe, newLogs(s.log))
+	gen := newGeneration(spec, exe, newLogs(s.log, func(line string) { s.overheard(spec, line) }))
 	ctx, cancel := context.WithTimeout(ctx, spec.StartTimeout)
 	defer cancel()
 	if err := s.connect(ctx, gen); err != nil {
@@ -110,7 +113,7 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage),
 	)}
 	var begun atomic.Pointer[process]
-	if gen.spec.Socket { // the last dialer counts: it takes the place of go-plugin's
+	if gen.exe.socket(*gen.spec) { // the last dialer counts: it takes the place of go-plugin's
 		options = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return begun.Load().dial(ctx, gen.dir)
 		}))
@@ -118,7 +121,7 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 	gen.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig: pluginkit.Handshake(), Plugins: pluginkit.ClientPlugins(),
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		AutoMTLS:         !gen.spec.Socket, SkipHostEnv: true, StartTimeout: gen.spec.StartTimeout,
+		AutoMTLS:         !gen.exe.socket(*gen.spec), SkipHostEnv: true, StartTimeout: gen.spec.StartTimeout,
 		Logger:           hclog.NewNullLogger(), // what matters is said by us
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: gen.dir},
 		// What a plugin prints after the handshake comes by a stream of go-plugin's own; without these it is lost (R39).
@@ -220,6 +223,9 @@ func (s *supervisor) explain(gen *generation, err error) error {
 		hint = "look at its last lines; raise plugins." + gen.spec.Name + ".start_timeout if it is only slow"
 	case closed:
 		why = "it ended before it began with a handshake"
+		if more := join(shutOut(gen.spec, lines), gen.exe.missing(*gen.spec)); more != "" {
+			hint = more
+		}
 	case strings.Contains(why, "Unrecognized remote plugin message"), strings.Contains(why, "Incompatible API version") && len(lines) == 0:
 		why = "it is not a gatehost plugin: it did not begin with a handshake"
 		hint, curable = "name a plugin in plugins."+gen.spec.Name+".path", false
@@ -235,6 +241,11 @@ func (s *supervisor) explain(gen *generation, err error) error {
 		return permanent{err}
 	}
 	return err
+}
+
+// join puts pieces of advice together.
+func join(advice ...string) string {
+	return strings.Join(slices.DeleteFunc(advice, func(a string) bool { return a == "" }), "; ")
 }
 
 // lastWords are the last lines of a plugin, all of them when it has ended: what it wrote may still be on its way to us.
@@ -267,6 +278,9 @@ func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 		return s.unintroduced(ctx, gen, "describe itself", err)
 	}
 	if err := s.negotiate(gen, info); err != nil {
+		return err
+	}
+	if err := s.compare(gen, info); err != nil {
 		return err
 	}
 	gen.info = info

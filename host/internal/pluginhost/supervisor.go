@@ -40,9 +40,10 @@ type supervisor struct {
 	socketDir string // parent of each generation's own
 	slot      *slot
 	live      processes
-	wishes    wishes             // for another process
-	changes   chan *change       // unbuffered: whoever has another table waits until it can be heeded
-	suspect   chan struct{}      // a call got no answer: look now
+	wishes    wishes        // for another process
+	changes   chan *change  // unbuffered: whoever has another table waits until it can be heeded
+	suspect   chan struct{} // a call got no answer: look now
+	refused   refusals
 	over      chan struct{}      // closed when run has returned
 	leave     context.CancelFunc // ends what run calls wanted
 

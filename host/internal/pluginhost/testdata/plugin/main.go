@@ -36,6 +36,11 @@ func main() {
 	}
 	_ = first("starts")
 	switch mode {
+	case "needs": // an interpreter that cannot begin without a file of its own: lib=etc/odd/lib
+		if _, err := os.ReadFile("/" + strings.TrimPrefix(os.Args[2], "lib=")); err != nil {
+			fmt.Fprintln(os.Stderr, "odd: cannot load:", err)
+			os.Exit(2)
+		}
 	case "silent":
 		time.Sleep(time.Hour)
 	case "exits":
