@@ -49,6 +49,7 @@ class Other(gatehost.Doctor):
         logging.info("waiting")
         while not call.over():
             time.sleep(0.01)
+        raise gatehost.Fault("cancelled", "it was told to stop")
 
     def plan(self, gateway, finding, call):
         raise TypeError("a bug")
