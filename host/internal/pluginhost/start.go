@@ -111,9 +111,9 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		return err
 	}
 	made := make(chan *process, 1) // 1: RunnerFunc is called once
-	options := []grpc.DialOption{grpc.WithDefaultCallOptions(
+	options := append(inWords(gen.spec.Name), grpc.WithDefaultCallOptions(
 		grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage),
-	)}
+	))
 	var begun atomic.Pointer[process]
 	if gen.exe.socket(*gen.spec) { // the last dialer counts: it takes the place of go-plugin's
 		options = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
@@ -204,6 +204,9 @@ func shakeHands(client *goplugin.Client) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
+// execFormat is how the kernel says that a file is no program of its own.
+const execFormat = "exec format error"
+
 // explain turns go-plugin's errors into one that names the plugin, its file and what to do.
 func (s *supervisor) explain(gen *generation, err error) error {
 	if _, ours := errors.AsType[*fault.Error](err); ours {
@@ -223,6 +226,9 @@ func (s *supervisor) explain(gen *generation, err error) error {
 	case errors.Is(err, context.DeadlineExceeded), strings.Contains(why, "timeout while waiting for plugin to start"):
 		why = fmt.Sprintf("it said nothing for start_timeout (%v)", gen.spec.StartTimeout)
 		hint = "look at its last lines; raise plugins." + gen.spec.Name + ".start_timeout if it is only slow"
+	case strings.Contains(why, execFormat), closed && strings.Contains(strings.Join(lines, "\n"), "cannot run the plugin") && strings.Contains(strings.Join(lines, "\n"), execFormat):
+		why, lines = wrongPlatform(gen.exe.file), nil // the second: by whatever shuts it in
+		hint, curable = "install the build for this platform", false
 	case closed:
 		why = "it ended before it began with a handshake"
 		if more := join(shutOut(gen.spec, lines), gen.exe.missing(*gen.spec)); more != "" {
@@ -234,9 +240,6 @@ func (s *supervisor) explain(gen *generation, err error) error {
 	case strings.Contains(why, "ncompatible"):
 		why = "it speaks another version of the plugin protocol: " + why
 		hint, curable = fmt.Sprintf("upgrade the plugin, or gatehost (it speaks %d)", pluginkit.ProtocolVersion), false
-	case strings.Contains(why, "exec format error"):
-		why = "it is not a program of this platform (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
-		hint, curable = "install the build for this platform", false
 	}
 	err = refuse(fault.Unavailable, *gen.spec, gen.exe.path, why+tail(lines), hint)
 	if !curable {
@@ -285,6 +288,7 @@ func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 	if err := s.compare(gen, info); err != nil {
 		return err
 	}
+	s.tellWithheld(gen)
 	faults, err := s.configure(ctx, gen, gen.spec)
 	if err == nil && faults != "" {
 		err = permanent{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+faults, "correct config.toml")}
