@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -119,6 +121,11 @@ func TestReferenceNamesWholeContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(data)
+	for _, m := range regexp.MustCompile(`\]\(#([^)]+)\)`).FindAllStringSubmatch(text, -1) {
+		if n := strings.Count(text, fmt.Sprintf("<a id=%q></a>", m[1])); n != 1 {
+			t.Errorf("a link leads to %q, which is there %d times", m[1], n)
+		}
+	}
 	has := func(what string) {
 		if !strings.Contains(text, what) {
 			t.Errorf("docs/plugin-reference.md lacks %q: run make proto", what)
