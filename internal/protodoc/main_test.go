@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -12,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
+	pb2 "github.com/gatehost/gatehost/shared/pb/pluginv1alpha2"
 )
 
 // contractFile is one file with a service of one method, and comments at the paths where protoc puts them.
@@ -118,6 +121,11 @@ func TestReferenceNamesWholeContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(data)
+	for _, m := range regexp.MustCompile(`\]\(#([^)]+)\)`).FindAllStringSubmatch(text, -1) {
+		if n := strings.Count(text, fmt.Sprintf("<a id=%q></a>", m[1])); n != 1 {
+			t.Errorf("a link leads to %q, which is there %d times", m[1], n)
+		}
+	}
 	has := func(what string) {
 		if !strings.Contains(text, what) {
 			t.Errorf("docs/plugin-reference.md lacks %q: run make proto", what)
@@ -126,6 +134,7 @@ func TestReferenceNamesWholeContract(t *testing.T) {
 	for _, f := range []protoreflect.FileDescriptor{
 		pb.File_gatehost_plugin_v1alpha1_base_proto, pb.File_gatehost_plugin_v1alpha1_doctor_proto, pb.File_gatehost_plugin_v1alpha1_launcher_proto,
 		pb.File_gatehost_plugin_v1alpha1_unloader_proto, pb.File_gatehost_plugin_v1alpha1_classifier_proto,
+		pb2.File_gatehost_plugin_v1alpha2_doctor_proto,
 	} {
 		d := protodesc.ToFileDescriptorProto(f)
 		for _, s := range d.GetService() {

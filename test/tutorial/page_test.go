@@ -152,3 +152,27 @@ func TestShownLinesAreLookedForInOrder(t *testing.T) {
 		}
 	}
 }
+
+// TestLinksOfThePageLead looks at the files that the page names, and at the headings of its own.
+func TestLinksOfThePageLead(t *testing.T) {
+	data, err := os.ReadFile("../../docs/plugin-authors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	headings := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^#+ (.*)$").FindAllStringSubmatch(string(data), -1) {
+		headings[strings.ReplaceAll(strings.ToLower(m[1]), " ", "-")] = true
+	}
+	links := regexp.MustCompile(`\]\(([^)#]*)(?:#([^)]*))?\)`).FindAllStringSubmatch(string(data), -1)
+	for _, m := range links {
+		if m[1] == "" && !headings[m[2]] {
+			t.Errorf("the page has no heading %q", m[2])
+		}
+		if _, err := os.Stat("../../docs/" + m[1]); err != nil {
+			t.Errorf("link: %v", err)
+		}
+	}
+	if len(links) < 8 {
+		t.Errorf("links = %q", links)
+	}
+}

@@ -181,7 +181,7 @@ class Calls {
         call.write(await work(call.request, { signal: abort.signal, progress }))
         call.end()
       } catch (error) {
-        call.destroy(statusOf(error))
+        call.emit('error', statusOf(error)) // grpc-js ends the stream with it
       } finally {
         this.end(abort)
       }
