@@ -163,8 +163,9 @@ cross: ## build and vet for the platforms that CI does not run
 	  go vet ./cmd/... ./host/... ./shared/... ./plugins/... ./internal/... ./examples/...; done
 
 .PHONY: proto
-proto: tools ## generate shared/pb and docs/plugin-reference.md from the contract
+proto: tools ## generate from the contract: shared/pb, docs/plugin-reference.md, and the copies in the examples
 	PATH="$(TOOLS):$$PATH" $(TOOLS)/buf generate
+	@go test ./internal/scaffold -run Examples -update >/dev/null
 
 .PHONY: proto-check
 proto-check: tools ## lint the contract, hold it compatible, and hold what was generated from it equal to it
