@@ -35,6 +35,7 @@ build: ## build everything into bin/
 	@$(GO_BUILD) -o $(BIN)/gateway-emulator ./cmd/gateway-emulator
 	@$(GO_BUILD) -o $(BIN)/protocol-only ./test/e2e/testdata/protocol-only
 	@$(GO_BUILD) -o $(BIN)/bad-plugin ./test/e2e/testdata/bad-plugin
+	@$(GO_BUILD) -o $(BIN)/rules-plugin ./test/e2e/testdata/rules-plugin
 	@$(GO_BUILD) -o $(BIN)/doctor-versions ./test/e2e/testdata/doctor-versions
 	@for p in plugins/*/cmd/*; do $(GO_BUILD) -o $(BIN)/plugins/$$(basename $$p) ./$$p; done
 	@$(GO_BUILD) -o $(BIN)/plugins/doctor-environment ./examples/doctor-environment
