@@ -23,6 +23,8 @@ type Options struct {
 	// OnCall is told of each call to a plugin that ended; it must not block. nil: nobody.
 	OnCall func(Call)
 	Timing Timing
+
+	drain time.Duration // for how long the pipes of a process that ended are looked at; 0: drainBound
 }
 
 // Call is a call to a plugin that ended.

@@ -71,6 +71,21 @@ func isPermanent(err error) bool {
 // start makes a process and brings it to the point where it can be called. It is bounded by StartTimeout, whatever the plugin
 // does, and by ctx.
 func (s *supervisor) start(ctx context.Context) (*generation, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.spec.StartTimeout)
+	defer cancel()
+	gen, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.introduce(ctx, gen); err != nil {
+		s.end(gen)
+		return nil, err
+	}
+	return gen, nil
+}
+
+// begin makes a process and shakes hands; nobody has asked who it is.
+func (s *supervisor) begin(ctx context.Context) (*generation, error) {
 	exe, err := resolve(s.spec, s.opts.PluginDir)
 	if err != nil {
 		if fault.CodeOf(err) != fault.Internal { // a disk that fails may work again
@@ -83,10 +98,6 @@ func (s *supervisor) start(ctx context.Context) (*generation, error) {
 	defer cancel()
 	if err := s.connect(ctx, gen); err != nil {
 		err = s.explain(gen, err)
-		s.end(gen)
-		return nil, err
-	}
-	if err := s.introduce(ctx, gen); err != nil {
 		s.end(gen)
 		return nil, err
 	}
@@ -120,7 +131,7 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		Logger:           hclog.NewNullLogger(), // what matters is said by us
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: gen.dir},
 		// What a plugin prints after the handshake comes by a stream of go-plugin's own; without these it is lost (R39).
-		SyncStdout: &lineWriter{take: gen.logs.take}, SyncStderr: &lineWriter{take: gen.logs.take},
+		SyncStdout: &lineWriter{take: gen.logs.takePrinted}, SyncStderr: &lineWriter{take: gen.logs.take},
 		GRPCDialOptions: options,
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
 			p, err := newProcess(s.spec, gen.exe, dataDir, gen.dir, cmd.Env, gen.logs, s.opts)
@@ -268,24 +279,32 @@ func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 		return err
 	}
 	gen.info = info
-	req := plugin.ConfigureRequest{
-		Config: s.spec.Config, Name: s.spec.Name, Grants: s.granted(info),
-		Directories: plugin.Directories{Data: filepath.Join(s.opts.DataDir, s.spec.Name)},
-	}
-	if info.Serves(plugin.KindLauncher) {
-		req.Directories.Run, req.Directories.Runtime = s.opts.RunDir, s.opts.RuntimeDir
-		if err := os.MkdirAll(s.opts.RunDir, 0o700); err != nil { // the contract: all of them exist
+	req := s.configuration(info)
+	if req.Directories.Run != "" {
+		if err := os.MkdirAll(req.Directories.Run, 0o700); err != nil { // the contract: all of them exist
 			return s.refuse(gen, fault.Internal, err.Error(), "make the directory writable for the host's user")
 		}
-	}
-	if len(req.Config) == 0 {
-		req.Config = []byte("{}")
 	}
 	diagnostics, err := client.Configure(ctx, req)
 	if err != nil {
 		return s.unintroduced(ctx, gen, "be configured", err)
 	}
 	return s.judge(gen, diagnostics)
+}
+
+// configuration is what a plugin that says this of itself is configured with.
+func (s *supervisor) configuration(info plugin.Info) plugin.ConfigureRequest {
+	req := plugin.ConfigureRequest{
+		Config: s.spec.Config, Name: s.spec.Name, Grants: s.granted(info),
+		Directories: plugin.Directories{Data: filepath.Join(s.opts.DataDir, s.spec.Name)},
+	}
+	if info.Serves(plugin.KindLauncher) {
+		req.Directories.Run, req.Directories.Runtime = s.opts.RunDir, s.opts.RuntimeDir
+	}
+	if len(req.Config) == 0 {
+		req.Config = []byte("{}")
+	}
+	return req
 }
 
 // unanswered is why whoever listens where the plugin said was not talked to; nil when that isn't so.
@@ -377,5 +396,16 @@ func (s *supervisor) judge(gen *generation, diagnostics []plugin.Diagnostic) err
 	if len(faults) == 0 {
 		return nil
 	}
-	return permanent{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+strings.Join(faults, "; "), "correct config.toml")}
+	return permanent{tableRefused{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+strings.Join(faults, "; "), "correct config.toml")}}
+}
+
+// tableRefused is a start that failed for what the operator wrote in the plugin's table.
+type tableRefused struct{ error }
+
+func (t tableRefused) Unwrap() error { return t.error }
+
+// IsTableRefused reports whether a plugin did not start because it refuses its table.
+func IsTableRefused(err error) bool {
+	_, ok := errors.AsType[tableRefused](err)
+	return ok
 }
