@@ -36,6 +36,7 @@ build: ## build everything into bin/
 	@$(GO_BUILD) -o $(BIN)/protocol-only ./test/e2e/testdata/protocol-only
 	@$(GO_BUILD) -o $(BIN)/bad-plugin ./test/e2e/testdata/bad-plugin
 	@for p in plugins/*/cmd/*; do $(GO_BUILD) -o $(BIN)/plugins/$$(basename $$p) ./$$p; done
+	@$(GO_BUILD) -o $(BIN)/plugins/doctor-environment ./examples/doctor-environment
 	@$(GO_BUILD) -o /dev/null ./examples/doctor-minimal
 
 .PHONY: openclaw
@@ -161,15 +162,16 @@ cross: ## build and vet for the platforms that CI does not run
 	  go vet ./cmd/... ./host/... ./shared/... ./plugins/... ./internal/... ./examples/...; done
 
 .PHONY: proto
-proto: tools ## generate shared/pb from the contract
+proto: tools ## generate shared/pb and docs/plugin-reference.md from the contract
 	PATH="$(TOOLS):$$PATH" $(TOOLS)/buf generate
 
 .PHONY: proto-check
-proto-check: tools ## lint the contract, hold it compatible, and hold shared/pb equal to it
+proto-check: tools ## lint the contract, hold it compatible, and hold what was generated from it equal to it
 	PATH="$(TOOLS):$$PATH" $(TOOLS)/buf lint
 	build/buf-breaking.sh $(TOOLS)/buf
 	@new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; PATH="$(TOOLS):$$PATH" $(TOOLS)/buf generate -o "$$new"; \
-	diff -r "$$new/shared/pb" shared/pb || { echo "shared/pb was not generated from the contract: run make proto, commit what it made"; exit 1; }
+	{ diff -r "$$new/shared/pb" shared/pb && diff "$$new/docs/plugin-reference.md" docs/plugin-reference.md; } || \
+	  { echo "shared/pb or docs/plugin-reference.md was not generated from the contract: run make proto, commit what it made"; exit 1; }
 
 # What strangers send: frames, a whole session, the configuration, lines of output. A crash fails it and leaves its input in testdata/fuzz.
 FUZZED := internal/frame:FuzzParse host/internal/session:FuzzSession host/internal/config:FuzzParse plugins/doctor:FuzzLine

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -131,6 +132,7 @@ func (g *gateway) facts() plugin.GatewayFacts {
 func (g *gateway) factsOf(r profile.Result) plugin.GatewayFacts {
 	f := plugin.GatewayFacts{
 		Name: g.name, Port: g.cfg.Port, Command: slices.Clone(g.cfg.Launch.Command), Cwd: g.cfg.Launch.Cwd, Profile: g.cfg.Launch.Profile,
+		Host: plugin.HostInfo{Version: g.host.version, OS: runtime.GOOS, Arch: runtime.GOARCH},
 	}
 	f.StateDir, f.ConfigPath = r.StateDir, r.ConfigPath
 	if argv := r.Process.Argv; len(argv) > 0 {
@@ -252,6 +254,8 @@ func uptimeFrom(s lifecycle.State) time.Time {
 	switch {
 	case s.Public() != lifecycle.Running:
 		return time.Time{}
+	case s.Owner() == lifecycle.OwnerOwned && !s.SpawnedAt.IsZero():
+		return s.SpawnedAt // by a clock that nobody sets
 	case s.Owner() == lifecycle.OwnerOwned && !s.Process.StartedAt.IsZero():
 		return s.Process.StartedAt
 	default:

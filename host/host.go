@@ -134,7 +134,7 @@ func (h *Host) assemble(runtimeDir string) error {
 			return err
 		}
 		if err := h.plugins.Add(pluginhost.Spec{
-			Sandbox: shut, Socket: p.Transport == "socket",
+			Sandbox: shut, Transport: p.Transport,
 			Name: name, Path: p.Path, Args: p.Args, Env: p.Env, SHA256: p.SHA256, Grants: p.Grant, StartTimeout: p.StartTimeout,
 			CallTimeout: p.CallTimeout, MemoryMax: uint64(max(p.MemoryMax, 0)), //nolint:gosec // not negative
 			Config: p.Config,

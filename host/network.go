@@ -128,6 +128,8 @@ func (o *openSession) Call(ctx context.Context, method string, params json.RawMe
 		return nil, fmt.Errorf("%w: %w", engine.ErrNotConnected, err)
 	case errors.Is(err, session.ErrNotConnected):
 		return nil, engine.ErrNotConnected
+	case errors.Is(err, session.ErrBusy):
+		return nil, fmt.Errorf("%w: %w", engine.ErrNotSent, err)
 	}
 	return got, err
 }

@@ -178,7 +178,11 @@ func (o *observer) reconnect(c engine.Change) {
 	for _, d := range o.g.tries.follow(c, o.g.cfg.Reconnect.Attempts) {
 		if d.Outcome == control.ReconnectScheduled {
 			delay := time.Duration(*d.DelayMs) * time.Millisecond
-			o.g.log.Warn("the gateway is down; trying again", "attempt", d.Attempt, "delay", delay, "reason", c.After.Cause.Message)
+			what := "the gateway is down; trying again"
+			if d.Kind == byTransport {
+				what = "there is no session with the gateway; trying again"
+			}
+			o.g.log.Warn(what, "attempt", d.Attempt, "delay", delay, "reason", c.After.Cause.Message)
 			o.g.host.metrics.ReconnectDelay(o.g.name, delay)
 		} else {
 			o.g.host.metrics.Reconnect(o.g.name, d.Kind, d.Cause, d.Outcome)

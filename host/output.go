@@ -36,7 +36,21 @@ func (o outputs) Open(id lifecycle.LaunchID, told engine.OutputEvents) engine.Ou
 		OnSymptom: told.Symptom, OnActivity: told.Activity,
 	})
 	o.g.lines.opened(p)
+	o.remember(launch, told)
 	return &countedOutput{Pipeline: p, lines: &o.g.lines}
+}
+
+// lasting are the symptoms that stay true as long as the process lives.
+var lasting = []plugin.Symptom{plugin.SymptomChannelsSuppressed}
+
+// remember tells what lines have shown that are not read again: an earlier host has read them.
+func (o outputs) remember(launch string, told engine.OutputEvents) {
+	showed := o.g.host.journal.Showed(launch)
+	for _, s := range lasting {
+		if text, ok := showed[s.String()]; ok {
+			told.Symptom(s, plugin.Line{Text: text})
+		}
+	}
 }
 
 // countedOutput leaves its counts to the gateway when it ends.
@@ -131,11 +145,18 @@ func (g *gateway) outputStatus() *control.Output {
 func (g *gateway) line(launch string, c output.Classified) {
 	out := control.LogLine{
 		Cursor: c.Cursor, Time: control.At(c.Time), LaunchID: launch, Stream: c.Stream.String(), Level: c.Level.String(),
-		Text: c.Shown, RuleID: c.RuleID, Tags: c.Tags, Truncated: c.Truncated, Hidden: c.Hidden,
+		Text: c.Shown, RuleID: c.RuleID, Plugin: c.By, Tags: c.Tags, Truncated: c.Truncated, Hidden: c.Hidden,
 		Line: c.Number,
 	}
 	if c.Symptom != 0 {
 		out.Symptom = c.Symptom.String()
+	}
+	for _, claim := range c.Also {
+		also := control.Claim{Plugin: claim.Plugin, Level: claim.Level.String(), RuleID: claim.RuleID}
+		if claim.Symptom != 0 {
+			also.Symptom = claim.Symptom.String()
+		}
+		out.Also = append(out.Also, also)
 	}
 	g.watch.publish(events.GatewayOutput, outputLine{out})
 	g.lines.published(launch, c.Cursor, c.Number)
@@ -146,7 +167,7 @@ func (g *gateway) line(launch string, c output.Classified) {
 		g.refused.take(launch, c.Time)
 	}
 	if !c.Hidden && (c.Level >= classifier.LevelWarn || c.Stream == plugin.Stderr) { // B298; what a gateway tells of its work is in the journal
-		g.log.Log(hclogLevel(c.Level), "[Gateway "+c.Stream.String()+"] "+c.Shown, "rule", c.RuleID)
+		g.log.Log(hclogLevel(c.Level), "[Gateway "+c.Stream.String()+"] "+c.Shown, "rule", c.RuleID, "plugin", c.By)
 	}
 }
 
@@ -176,10 +197,13 @@ func hclogLevel(l classifier.Level) hclog.Level {
 type outputLine struct{ control.LogLine }
 
 // EventSize implements events.Sized.
-func (l outputLine) EventSize() int { return len(l.Text) + 256 }
+func (l outputLine) EventSize() int { return len(l.Text) + 256 + 128*len(l.Also) }
 
 // OutputPlace implements events.Line. A gap has no line, but it moves the place.
 func (l outputLine) OutputPlace() (string, uint64, uint64) { return l.LaunchID, l.Cursor, l.Line }
+
+// Showed implements events.Line.
+func (l outputLine) Showed() (symptom, text string) { return l.Symptom, l.Text }
 
 // IsGap implements events.Line.
 func (l outputLine) IsGap() bool { return l.LostBytes > 0 }

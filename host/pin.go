@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -23,7 +24,7 @@ type Pin struct {
 // PinPlugins tells the checksums of plugins, all that are used when none is named, and with write puts them into the configuration file. A host
 // that runs takes them up when it next reads its configuration. Errors: a plugin or its file is not there or may not be used; the file is not
 // ours, has a form that is not edited, or was changed meanwhile. Nothing is written then.
-func PinPlugins(path string, names []string, write bool) ([]Pin, error) {
+func PinPlugins(ctx context.Context, path string, names []string, write bool) ([]Pin, error) {
 	cfg, err := config.Load(path)
 	if err != nil {
 		return nil, err
@@ -37,7 +38,7 @@ func PinPlugins(path string, names []string, write bool) ([]Pin, error) {
 		if p == nil {
 			return nil, fmt.Errorf("there is no plugin %q", name)
 		}
-		file, sum, err := pluginhost.Checksum(pluginhost.Spec{Name: name, Path: p.Path}, cfg.PluginDir)
+		file, sum, err := pluginhost.Checksum(ctx, pluginhost.Spec{Name: name, Path: p.Path}, cfg.PluginDir)
 		if err != nil {
 			return nil, err
 		}

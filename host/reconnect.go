@@ -138,6 +138,9 @@ func begun(c engine.Change) *try {
 		}
 	case after.Flow == lifecycle.FlowRejoin && before.Flow != lifecycle.FlowRejoin:
 		next := &try{kind: byTransport, cause: after.Cause.Code, began: c.At}
+		if delay := delayOfTimer(c, lifecycle.TimerProbe); delay > 0 {
+			next.waiting, next.delay = true, delay
+		}
 		if in, ok := c.Input.(lifecycle.SessionClosed); ok && in.Announce == lifecycle.AnnounceRestart {
 			next.cause = causeAnnounced
 		}
@@ -186,4 +189,12 @@ func (r *reconnects) status() *control.Reconnect {
 		}
 	}
 	return out
+}
+
+// attemptsAt is how many attempts count at a moment: none after a healthy time, although they are only forgotten at the next loss (B026).
+func attemptsAt(s lifecycle.State, stable time.Duration, now time.Time) int {
+	if s.Public() == lifecycle.Running && !s.RunningSince.IsZero() && now.Sub(s.RunningSince) >= stable {
+		return 0
+	}
+	return s.Reconnects
 }

@@ -67,12 +67,32 @@ func TestTokenThatCannotBeReadEndsTheConnect(t *testing.T) {
 	}
 }
 
+// TestAttemptsAreForgottenWhenTheyAreRead is B026: after a healthy minute none is shown, although nothing has happened since.
+func TestAttemptsAreForgottenWhenTheyAreRead(t *testing.T) {
+	now := time.Now()
+	for healthy, want := range map[time.Duration]int{59 * time.Second: 3, time.Minute: 0} {
+		s := lifecycle.State{Phase: lifecycle.PhaseRunning, Launch: "A", Reconnects: 3, RunningSince: now.Add(-healthy)}
+		if got := attemptsAt(s, time.Minute, now); got != want {
+			t.Errorf("healthy for %v: %d attempts, want %d", healthy, got, want)
+		}
+	}
+	waiting := lifecycle.State{Phase: lifecycle.PhaseBackoff, Flow: lifecycle.FlowRevive, Reconnects: 3}
+	if got := attemptsAt(waiting, time.Minute, now); got != 3 {
+		t.Errorf("reconnecting: %d attempts", got)
+	}
+}
+
 // TestUptimeIsCountedWhenItIsRead is B008 and B009: since the process began, or since the host attached, in milliseconds.
 func TestUptimeIsCountedWhenItIsRead(t *testing.T) {
 	began := time.Now().Add(-time.Hour)
 	owned := lifecycle.State{Phase: lifecycle.PhaseRunning, Launch: "A", Process: lifecycle.Process{PID: 7, StartedAt: began}, ConnectedAt: time.Now()}
 	if got := uptimeFrom(owned); !got.Equal(began) {
 		t.Errorf("since %v, want the process's begin", got)
+	}
+	setBack := owned // the wall clock was, by two hours, after it began (B010)
+	setBack.SpawnedAt, setBack.Process.StartedAt = began, began.Add(2*time.Hour)
+	if got := uptimeFrom(setBack); !got.Equal(began) {
+		t.Errorf("with a clock that was set back: since %v, want %v", got, began)
 	}
 	attached := lifecycle.State{Phase: lifecycle.PhaseRunning, Attached: true, RunningSince: began}
 	if got := uptimeFrom(attached); !got.Equal(began) {

@@ -22,7 +22,7 @@ func shutIn(c *Config, name string) (*sandbox.Spec, control.Sandbox, error) {
 
 func shutInHere(c *Config, name string, here sandbox.Support) (*sandbox.Spec, control.Sandbox, error) {
 	p := c.Plugins[name].Sandbox
-	told := control.Sandbox{State: control.SandboxOff, Level: here.String()}
+	told := control.Sandbox{State: control.SandboxOff, Level: here.String(), Gaps: sandbox.Support{}.Gaps()}
 	switch {
 	case p.Mode == config.SandboxOff:
 		told.Why = "plugins." + name + ".sandbox.mode is off"

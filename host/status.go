@@ -35,6 +35,7 @@ func (h *Host) pluginStatus() []control.Plugin {
 			one.Sandbox = &told
 		}
 		one.RSSBytes = h.plugins.RSS(p.Name)
+		trust(&one, p, h.cfg.Plugins[p.Name])
 		out = append(out, one)
 	}
 	return out
@@ -60,7 +61,7 @@ func (g *gateway) status() control.Gateway {
 	out := control.Gateway{
 		Name: g.name, State: string(s.Public()), Phase: string(s.Phase), Ready: g.ready(s), Owner: string(s.Owner()),
 		LaunchID: string(s.Launch), PID: s.Process.PID, Port: cmp.Or(s.Process.Port, g.cfg.Port), ConnectedAt: control.At(s.ConnectedAt),
-		ReconnectAttempts: s.Reconnects, Restarts: s.Restarts, Adopted: s.Adopted, Drift: s.Drift, Error: failure(s.Err),
+		ReconnectAttempts: attemptsAt(s, g.cfg.Reconnect.StableAfter, time.Now()), Restarts: s.Restarts, Adopted: s.Adopted, Drift: s.Drift, Error: failure(s.Err),
 		Output: g.outputStatus(), Launcher: g.cfg.Launcher, Doctors: g.cfg.Doctors, Classifiers: g.cfg.Classifiers, Unload: g.cfg.Unload,
 	}
 	if since := uptimeFrom(s); !since.IsZero() {

@@ -294,7 +294,10 @@ func (g *gateway) healthStatus(s lifecycle.State) *control.GatewayHealth {
 	if open, ok := g.engine.Session(); ok {
 		unanswered = open.Stats().Unanswered
 	}
-	state, reasons := v.Overall(health.Signs{MissedPongs: unanswered, Up: s.Public() == lifecycle.Running || s.Public() == lifecycle.Reconnecting})
+	state, reasons := v.Overall(health.Signs{
+		MissedPongs: unanswered, Up: s.Public() == lifecycle.Running || s.Public() == lifecycle.Reconnecting,
+		Suppressed: hasCondition(s, string(lifecycle.SymptomChannelsSuppressed)),
+	})
 	out := &control.GatewayHealth{
 		State: string(state), Reasons: reasons, ReadySince: control.At(v.ReadySince),
 		Core: control.Core{

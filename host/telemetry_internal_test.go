@@ -201,9 +201,32 @@ func TestStopSupersedesAnAttemptWhichCountsAsNeither(t *testing.T) { // B030
 func TestSessionAloneIsRenewed(t *testing.T) { // B204, B205
 	m, r, told := attempts(t)
 	m.give(lifecycle.SessionClosed{Session: m.state.Session, Code: 1006})
+	m.now = m.now.Add(time.Minute)
 	m.give(lifecycle.SessionClosed{Session: m.state.Session, Code: 1012, Announce: lifecycle.AnnounceRestart})
 	wantTold(t, told, "success transport #0/2 for session_lost", "success transport #0/2 for announced_restart")
 	if s := r.status(); *s.SuccessRate != 1 || s.Successes != 2 {
+		t.Errorf("in the end: %+v", s)
+	}
+}
+
+// TestRenewalThatIsPutOffIsToldWithItsDelay: of a gateway that takes each session and drops it.
+func TestRenewalThatIsPutOffIsToldWithItsDelay(t *testing.T) {
+	m, r, told := attempts(t)
+	lost := func() { m.give(lifecycle.SessionClosed{Session: m.state.Session, Code: 1006}) }
+	lost()
+	lost()
+	if s := r.status(); !s.NextAt.Equal(m.now.Add(time.Second)) || *s.LastDelayMs != 1000 {
+		t.Errorf("while it is waited for: %+v", s)
+	}
+	m.fire(lifecycle.TimerProbe, time.Second)
+	lost()
+	m.give(lifecycle.StopRequested{Command: 2})
+	wantTold(t, told,
+		"success transport #0/2 for session_lost",
+		"scheduled transport #0/2 for session_lost after 1000 ms", "success transport #0/2 for session_lost after 1000 ms",
+		"scheduled transport #0/2 for session_lost after 2000 ms", "superseded transport #0/2 for session_lost after 2000 ms",
+	)
+	if s := r.status(); s.Attempts != 2 || !s.NextAt.IsZero() {
 		t.Errorf("in the end: %+v", s)
 	}
 }

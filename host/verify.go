@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/internal/version"
@@ -31,7 +32,7 @@ type ProbeOptions struct {
 	Args      []string
 	Table     string // a TOML file with its own table; "": it has none
 	Grants    []string
-	Transport string   // "auto_mtls", "socket"; "" is the former
+	Transport string   // "auto_mtls", "socket"; "": as its manifest says, else the former
 	Sandbox   string   // "auto", "on", "off"; "" is auto
 	Read      []string // absolute; what the sandbox lets it read besides
 	Network   bool
@@ -69,7 +70,7 @@ func ProbePlugin(ctx context.Context, path string, o ProbeOptions) (*Probe, erro
 	}
 	p := &Probe{path: path, root: root}
 	spec := pluginhost.Spec{
-		Name: probeName(path), Path: path, Args: o.Args, Grants: o.Grants, Socket: o.Transport == "socket", Config: table,
+		Name: probeName(path), Path: path, Args: o.Args, Grants: o.Grants, Transport: o.Transport, Config: table,
 		Env: map[string]string{},
 	}
 	if o.Log == nil {
@@ -92,7 +93,7 @@ func (p *Probe) prepare(ctx context.Context, o ProbeOptions, spec pluginhost.Spe
 		}
 	}
 	here := sandbox.Supported()
-	p.told = control.Sandbox{State: control.SandboxOff, Level: here.String()}
+	p.told = control.Sandbox{State: control.SandboxOff, Level: here.String(), Gaps: sandbox.Support{}.Gaps()}
 	open := spec
 	open.Env = map[string]string{"TMPDIR": filepath.Join(p.root, "tmp")}
 	var err error
@@ -103,12 +104,18 @@ func (p *Probe) prepare(ctx context.Context, o ProbeOptions, spec pluginhost.Spe
 		p.told.State, p.told.Why = control.SandboxNone, "this platform has no landlock"
 	default:
 		spec.Sandbox = &sandbox.Spec{Read: o.Read, Network: o.Network}
+		asked, askErr := manifest.Read(spec.Path)
+		if askErr == nil { // it is tried with what it asks for: an operator may give it
+			spec.Sandbox.Read, spec.Sandbox.Write = append(spec.Sandbox.Read, asked.Read...), asked.Write
+			spec.Sandbox.Network = o.Network || asked.Network
+		}
 		if p.probe, err = pluginhost.NewProbe(options, spec); err != nil {
 			return err
 		}
 		if !p.startsProcesses(ctx, options, open) {
 			p.shut = true
-			p.told.State, p.told.Read, p.told.Network, p.told.Gaps = control.SandboxOn, o.Read, o.Network, here.Gaps()
+			p.told.State, p.told.Gaps = control.SandboxOn, here.Gaps()
+			p.told.Read, p.told.Write, p.told.Network = spec.Sandbox.Read, spec.Sandbox.Write, spec.Sandbox.Network
 			return nil
 		}
 		p.told.Why = "it launches or unloads: what it starts would be shut in with it"

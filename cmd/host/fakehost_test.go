@@ -118,7 +118,18 @@ func fakeStatus() control.Status {
 		Host:     control.HostStatus{Version: "1.2.3", PID: 42, StartedAt: control.At(time.Unix(1e9, 0)), StateDir: "/state"},
 		Gateways: []control.Gateway{fakeGateway("main"), fakeGateway("broken")},
 		Plugins: []control.Plugin{
-			{Name: "doctor", State: "running", PID: 7, Version: "1.0.0", Services: []string{"doctor", "classifier"}, RSSBytes: 12 << 20},
+			{
+				Name: "doctor", State: "running", PID: 7, Version: "1.0.0", Services: []string{"doctor", "classifier"}, RSSBytes: 12 << 20, Path: "/p/doctor",
+				Manifest: &control.PluginManifest{Name: "doc", Version: "1.0.0", Kinds: []string{"doctor"}, Run: []string{"/usr/bin/node", "./main.js"}, SHA256: "aa", Files: 3},
+				Pin:      &control.PluginPin{State: control.PinMismatch, SHA256: "bb", Found: "aa"},
+				Asks: []control.PluginAsk{
+					{What: control.AskGrant, Value: "gateway-config", Asked: true, Key: "plugins.doctor.grant"},
+					{What: control.AskRead, Value: "/opt/x", Asked: true, Given: true, Key: "plugins.doctor.sandbox.read"},
+					{What: control.AskNetwork, Given: true, Key: "plugins.doctor.sandbox.network"},
+				},
+				Refused: []control.PluginRefusal{{What: "/home/me/.ssh", Key: "plugins.doctor.sandbox.read", Times: 2, Last: control.At(time.Unix(1e9, 0))}},
+				Sandbox: &control.Sandbox{State: control.SandboxNone, Level: "none on this platform", Why: "this platform has no landlock", Gaps: []string{"nothing is stopped"}},
+			},
 			{Name: "utility", State: "failed", Error: &control.Failure{Code: "not_found", Message: "no such file", Hint: "build it"}},
 		},
 	}

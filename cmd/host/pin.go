@@ -15,11 +15,11 @@ func (a *app) pluginPinVerb() *cobra.Command {
 	v := &cobra.Command{
 		Use:   "pin NAME... | --all",
 		Short: "Write the checksums of plugins into the configuration: any other file is refused from then on",
-		RunE: verb(func(_ context.Context, names []string) error {
+		RunE: verb(func(ctx context.Context, names []string) error {
 			if all == (len(names) > 0) {
 				return usage("name plugins, or give --all")
 			}
-			pins, err := host.PinPlugins(a.config, names, !show)
+			pins, err := host.PinPlugins(ctx, a.config, names, !show)
 			switch {
 			case err != nil:
 				return err

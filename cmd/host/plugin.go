@@ -18,7 +18,9 @@ func (a *app) pluginVerb() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	v.AddCommand(a.pluginListVerb(), a.pluginInfoVerb(), a.pluginRestartVerb(), a.pluginPinVerb(), a.pluginVerifyVerb())
+	v.AddCommand(
+		a.pluginListVerb(), a.pluginInfoVerb(), a.pluginRestartVerb(), a.pluginPinVerb(), a.pluginNewVerb(), a.pluginSealVerb(), a.pluginVerifyVerb(),
+	)
 	return v
 }
 
@@ -86,7 +88,7 @@ func (a *app) pluginInfoVerb() *cobra.Command {
 			if asJSON {
 				return a.printJSON(p)
 			}
-			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + sandboxText(p.Sandbox))
+			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + trustText(p) + sandboxText(p.Sandbox))
 		}),
 	}
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")

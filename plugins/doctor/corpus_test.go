@@ -241,6 +241,11 @@ func TestRealLogsShowTheirSymptomsAndNoOthers(t *testing.T) {
 		"lock-and-port-conflict":                  {plugin.SymptomStateLocked},
 		"port-conflict-foreign":                   {plugin.SymptomPortConflict},
 		"port-conflict-gateway":                   {plugin.SymptomPortConflict},
+		"full-disk":                               nil, // the environment's, not OpenClaw's
+		"full-disk-first-start":                   nil,
+		"nearly-full-disk-first-start":            nil,
+		"no-right-to-state":                       nil,
+		"node-too-old":                            {plugin.SymptomRuntimeFatal},
 		"crash-loop-breaker":                      {plugin.SymptomChannelsSuppressed},
 		"restart-into-invalid-config-then-fixed":  {plugin.SymptomConfigInvalid, plugin.SymptomZombie},
 		"SIGUSR2-with-invalid-config-on-disk":     {plugin.SymptomConfigInvalid, plugin.SymptomZombie},

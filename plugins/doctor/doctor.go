@@ -223,11 +223,7 @@ func judgeConfig(req doctor.DiagnoseRequest, validate, file doctor.Evidence) []d
 			Evidence: quote(req.Incident.Lines, plugin.SymptomConfigInvalid),
 		}}
 	case (!readable || *v.Valid) && !said && exited78(req.Incident):
-		return []doctor.Finding{{ // the same start would end the same way (B194)
-			Code: CodeRefused, Severity: plugin.SeverityError, Fatal: true,
-			Text: "the gateway refuses to start (exit code 78) and does not say why; its configuration is not known to be broken",
-			Hint: "look at its output with `gatehost logs`; when the cause is gone, run `gatehost start`",
-		}}
+		return []doctor.Finding{refusedBy(req.Incident)}
 	case !readable, *v.Valid:
 		return nil // never repair what is not broken
 	case file.Available && !file.Exists && !said:
@@ -239,6 +235,23 @@ func judgeConfig(req doctor.DiagnoseRequest, validate, file doctor.Evidence) []d
 		f.Severity, f.Fatal = plugin.SeverityWarning, false
 	}
 	return []doctor.Finding{f}
+}
+
+// refusedBy is a refusal that nobody here can name: the same start would end the same way (B194).
+func refusedBy(i *doctor.Incident) doctor.Finding {
+	f := doctor.Finding{
+		Code: CodeRefused, Severity: plugin.SeverityError, Fatal: true,
+		Text: "the gateway refuses to start (exit code 78) and does not say why; its configuration is not known to be broken",
+		Hint: "look at its output with `gatehost logs`; when the cause is gone, run `gatehost start`",
+	}
+	for _, l := range i.Lines {
+		if _, why, ok := strings.Cut(stripColour(l.Text), "Gateway failed to start: "); ok {
+			why, _, _ = strings.Cut(why, " | ") // codes and advice follow
+			f.Text = "the gateway refuses to start (exit code 78), and not for its configuration: " + trim(why)
+			f.Evidence = []string{trim(stripColour(l.Text))}
+		}
+	}
+	return f
 }
 
 // noFile reports whether the gateway found no file at all.

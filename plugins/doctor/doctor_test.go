@@ -75,6 +75,8 @@ func TestTroublesAreToldApart(t *testing.T) {
 		{"a valid file is never repaired", "bad-config-unknown-key", 78, valid, "", false, true},
 		{"no configuration", "bad-config-no-mode", 78, "", openclawdoctor.CodeConfigMissing, false, false},
 		{"a second instance", "lock-conflict", 78, "", openclawdoctor.CodeSecondInstance, false, false},
+		{"a Node.js that is too old", "node-too-old", 1, "", openclawdoctor.CodeRuntimeFatal, false, false},
+		{"a full disk is nobody's instance", "full-disk-first-start", 78, valid, openclawdoctor.CodeRefused, false, true},
 		{"a stranger on the port", "port-conflict-foreign", 1, "", openclawdoctor.CodePortConflict, false, false},
 		{"nothing of ours", "normal-start-and-SIGTERM", 3, "", "", false, false},
 	} {
@@ -122,6 +124,13 @@ func TestExit78WithoutWordsIsAskedAboutAndNotRepairedBlindly(t *testing.T) {
 	unseen := &doctor.Incident{Exit: &plugin.Exit{Code: 78, Known: true}, Lines: captured(t, "bad-config-unknown-key")} // no classifier was there
 	if d, _ = diagnose(t, unseen, valid, true); len(d.Findings) != 0 {
 		t.Errorf("mended meanwhile: %+v", d.Findings)
+	}
+}
+
+func TestRefusalIsToldInTheGatewaysOwnWords(t *testing.T) {
+	d, _ := diagnose(t, incidentOf(t, "full-disk-first-start", 78), valid, true)
+	if f := d.Findings[0]; !strings.HasSuffix(f.Text, "not for its configuration: database or disk is full") || len(f.Evidence) != 1 {
+		t.Errorf("finding = %+v", f)
 	}
 }
 

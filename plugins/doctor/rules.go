@@ -84,11 +84,17 @@ var symptomRules = []symptomRule{
 		pattern: compile(`\bstartup migrations? (?:is|are) already running\b` +
 			`|\bretry after the other (?:gateway|OpenClaw process) finishes\b`), // the second wording is B306
 	},
+	{ // measured on 2026.9.6 and in its node-sqlite.mjs: B303's words are of releases before
+		id: "runtime-refused-node", symptom: plugin.SymptomRuntimeFatal, words: []string{": node:sqlite", ": openclaw requires node", "not wal-reset-safe; use"},
+		pattern: compile(`\bopenclaw: Node \S+: (?:node:sqlite\b.*; use|openclaw requires Node\b|SQLite \S+ is not WAL-reset-safe; use)`),
+	},
 	{ // gateway-facts §4: exit 78, and doctor --fix fails in this state
 		id: "second-instance", symptom: plugin.SymptomStateLocked,
-		words: []string{"owns gateway-lifecycle", "maintenance_required", "requires state migration. stop the service", "gateway already running"},
-		pattern: compile(`owns gateway-lifecycle\b|\bgateway\.maintenance_required\b|\brequires state migration\. Stop the service\b` +
-			`|\bgateway already running \(pid \d+\)`), // the last is 2026.3 and 2026.5
+		words:   []string{"owns gateway-lifecycle", "gateway already running"},
+		pattern: compile(`owns gateway-lifecycle\b|\bgateway already running \(pid \d+\)`), // the last is 2026.3 and 2026.5
+	},
+	{ // it follows the cause and names none: a second instance, a full disk, a state directory that may not be read (all measured)
+		id: "maintenance-required", symptom: plugin.NoSymptom, words: []string{"gateway.maintenance_required", "requires state migration. stop the service"},
 	},
 	{
 		id: "port-in-use", symptom: plugin.SymptomPortConflict, port: true,

@@ -2,23 +2,10 @@ package launcherutility
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"maps"
-	"os"
-	"os/user"
-	"path/filepath"
-	"slices"
-	"strings"
-	"sync"
-	"time"
 
-	"github.com/gatehost/gatehost/shared/fault"
-	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 	"github.com/gatehost/gatehost/shared/pluginkit"
-	"github.com/gatehost/gatehost/shared/shim"
-	"github.com/gatehost/gatehost/shared/shim/outlog"
+	"github.com/gatehost/gatehost/shared/shimlauncher"
 )
 
 // Name and Version of the plugin.
@@ -27,30 +14,16 @@ const (
 	Version = "0.1.0"
 )
 
-// labelGateway keeps the host's name of the gateway among a shim's labels.
-const labelGateway = "gatehost.gateway"
-
 // Launcher runs gateways under gatehost-shim. All methods may be called concurrently; Configure comes first.
-type Launcher struct {
-	mu      sync.Mutex // guards the rest
-	shim    string
-	dirs    plugin.Directories
-	clients map[string]*shim.Client // by launch id: as long as one is held, its gateway is not orphaned
-}
-
-var _ launcher.Launcher = (*Launcher)(nil)
+type Launcher struct{ *shimlauncher.Launcher }
 
 // New makes a launcher that has to be configured.
-func New() *Launcher { return &Launcher{clients: map[string]*shim.Client{}} }
+func New() *Launcher { return &Launcher{shimlauncher.New(Name)} }
 
 // Plugin is what main serves.
 func (l *Launcher) Plugin() pluginkit.Plugin {
 	return pluginkit.Plugin{
-		Name: Name, Version: Version, Launcher: l, Configure: l.Configure,
-		ConfigFields: []plugin.ConfigField{{
-			Path: "shim", Type: "string",
-			Doc: "path of gatehost-shim; default: next to this plugin's directory, then in it",
-		}},
+		Name: Name, Version: Version, Launcher: l, Configure: l.Configure, ConfigFields: []plugin.ConfigField{shimlauncher.ConfigField()},
 	}
 }
 
@@ -59,298 +32,11 @@ type settings struct {
 	Shim string `json:"shim"`
 }
 
-// Configure takes the table and the directories. It removes what commands of Exec left behind in an earlier process.
+// Configure takes the table and the directories.
 func (l *Launcher) Configure(ctx context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error) {
 	s, diagnostics := pluginkit.DecodeConfig(req.Config, settings{})
 	if len(diagnostics) > 0 {
 		return diagnostics, nil
 	}
-	path, err := findShim(s.Shim)
-	if err != nil {
-		return []plugin.Diagnostic{{ //nolint:nilerr // a fault in the table is a diagnostic, not an error
-			Severity: plugin.SeverityError, Path: "shim", Message: err.Error(),
-			Hint: "set shim to the path of the gatehost-shim binary of this release",
-		}}, nil
-	}
-	for name, dir := range map[string]string{"run": req.Directories.Run, "runtime": req.Directories.Runtime} {
-		if !filepath.IsAbs(dir) {
-			return nil, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot configure %s: %s directory %q is not absolute", Name, name, dir))
-		}
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fault.Wrap(fault.Internal, "cannot configure "+Name, err)
-		}
-	}
-	l.mu.Lock()
-	l.shim, l.dirs = path, req.Directories
-	l.mu.Unlock()
-	removeLeftovers(ctx, filepath.Join(req.Directories.Run, execDir))
-	return nil, nil
-}
-
-// findShim looks where releases have it: gatehost and gatehost-shim side by side, plugins in a directory below.
-func findShim(configured string) (string, error) {
-	candidates := []string{configured}
-	if configured == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return "", fmt.Errorf("cannot find gatehost-shim: %w", err)
-		}
-		dir := filepath.Dir(self)
-		candidates = []string{filepath.Join(dir, "..", shimName), filepath.Join(dir, shimName)}
-	}
-	for _, path := range candidates {
-		fi, err := os.Stat(path)
-		if err != nil || fi.IsDir() || fi.Mode().Perm()&0o111 == 0 {
-			continue
-		}
-		return filepath.Abs(path)
-	}
-	return "", fmt.Errorf("cannot find gatehost-shim: no executable file at %s", strings.Join(candidates, " or "))
-}
-
-const shimName = "gatehost-shim"
-
-// Close gives up the connections to all shims; gateways go on. It is for tests and embedders: a plugin just ends.
-func (l *Launcher) Close() {
-	l.mu.Lock()
-	held := l.clients
-	l.clients = map[string]*shim.Client{}
-	l.mu.Unlock()
-	for _, c := range held {
-		c.Close()
-	}
-}
-
-func (l *Launcher) place() (shimPath string, dirs plugin.Directories, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.shim == "" {
-		return "", dirs, fault.New(fault.FailedPrecondition, Name+" is not configured yet")
-	}
-	return l.shim, l.dirs, nil
-}
-
-// Launch starts a gateway under a shim of its own.
-func (l *Launcher) Launch(ctx context.Context, req launcher.LaunchRequest) (launcher.Launched, error) {
-	path, dirs, err := l.place()
-	if err != nil {
-		return launcher.Launched{}, err
-	}
-	dir := filepath.Join(dirs.Run, req.LaunchID)
-	spec, err := specOf(req.LaunchID, req.Process)
-	if err != nil {
-		return launcher.Launched{}, err
-	}
-	spec.Socket = shim.SocketPath(dirs.Runtime, dir)
-	spec.Grace, spec.OrphanGrace = req.Grace, req.OrphanGrace
-	if req.OutputMaxBytes > outlog.MaxSize {
-		return launcher.Launched{}, fault.New(fault.InvalidArgument,
-			fmt.Sprintf("cannot launch gateway: output of %d bytes is more than %d", req.OutputMaxBytes, outlog.MaxSize))
-	}
-	if req.OutputMaxBytes > 0 {
-		spec.OutputMaxBytes = max(int64(req.OutputMaxBytes), outlog.MinSize)
-	}
-	spec.Labels = map[string]string{labelGateway: req.Gateway.Name}
-	maps.Copy(spec.Labels, req.Labels)
-
-	_, _ = shim.Mend(ctx, dirs.Runtime, dir) // so that a launch that lives is joined; what cannot be mended Start tells
-	started, err := shim.Start(ctx, shim.StartOptions{ShimPath: path, BundleDir: dir, Spec: spec})
-	if err != nil {
-		return launcher.Launched{}, faultOf(err)
-	}
-	if started.Client != nil {
-		l.keep(req.LaunchID, started.Client)
-	}
-	return launcher.Launched{Instance: instance(started.Bundle, started.State), AlreadyLaunched: started.Already}, nil
-}
-
-// specOf turns a process of the contract into a shim's.
-func specOf(id string, p plugin.ProcessSpec) (shim.Spec, error) {
-	if p.User != "" {
-		if me, err := user.Current(); err != nil || (p.User != me.Username && p.User != me.Uid) {
-			return shim.Spec{}, fault.New(fault.Unsupported, fmt.Sprintf("cannot run as user %q: %s runs all as its own user", p.User, Name)).
-				WithHint("run gatehost as that user, or use launcher-systemd")
-		}
-	}
-	env := make([]shim.EnvVar, len(p.Env))
-	for i, v := range p.Env {
-		env[i] = shim.EnvVar{Name: v.Name, Value: v.Value, Secret: v.Secret}
-	}
-	return shim.Spec{LaunchID: id, Argv: p.Argv, Env: env, Cwd: p.Cwd}, nil
-}
-
-// List reads all bundles. It connects to none: Recover does. Only for one that cannot be read it looks for what lives; when nothing does,
-// the bundle is told of as broken and set aside, and told of for a day.
-func (l *Launcher) List(ctx context.Context, gateway string) (launcher.Listing, error) {
-	_, dirs, err := l.place()
-	if err != nil {
-		return launcher.Listing{}, err
-	}
-	bundles, err := shim.List(dirs.Run)
-	if err != nil {
-		return launcher.Listing{}, faultOf(err)
-	}
-	var listing launcher.Listing
-	for i, b := range bundles {
-		if bundles[i], err = shim.Mend(ctx, dirs.Runtime, b.Dir); errors.Is(err, shim.ErrNoBundle) {
-			bundles[i].LaunchID = "" // released, or set aside, meanwhile
-		}
-	}
-	bundles = slices.DeleteFunc(bundles, func(b shim.Bundle) bool { return b.LaunchID == "" })
-	for _, b := range append(bundles, l.heldBeyond(ctx, bundles)...) {
-		switch {
-		case b.Status == shim.StatusBroken:
-			if _, err := shim.SetAside(ctx, dirs.Runtime, b.Dir); err != nil { // left alone
-				listing.Broken = append(listing.Broken, launcher.BrokenBundle{Path: b.Dir, Reason: b.Problem.Error()})
-			}
-		case b.Status == shim.StatusNew && b.Spec == nil:
-			// Made ahead by the host; no call of Launch came for it yet.
-		default:
-			i := instance(b, stateOf(b))
-			if gateway == "" || i.Gateway == gateway {
-				listing.Instances = append(listing.Instances, i)
-			}
-		}
-	}
-	for _, a := range shim.ListAside(dirs.Run) {
-		listing.Broken = append(listing.Broken, launcher.BrokenBundle{Path: a.Dir, Reason: a.Reason})
-	}
-	sortByStart(listing.Instances)
-	return listing, nil
-}
-
-// settle is how long a bundle without a trace of its shim is watched: the shim of a plugin that just died may be about to begin.
-const settle = 2 * time.Second
-
-// Recover takes up a launch of an earlier process and holds on to its shim.
-func (l *Launcher) Recover(ctx context.Context, launchID string) (launcher.Instance, error) {
-	b, err := l.bundle(ctx, launchID)
-	for until := time.Now().Add(settle); err == nil && undecided(b) && time.Now().Before(until); b, err = l.bundle(ctx, launchID) {
-		if err := pause(ctx); err != nil {
-			return launcher.Instance{}, err
-		}
-	}
-	if err != nil {
-		return launcher.Instance{}, err
-	}
-	if b.Status == shim.StatusNew {
-		return launcher.Instance{}, fault.New(fault.NotFound, fmt.Sprintf("cannot recover launch %s: nothing was launched", launchID))
-	}
-	return l.look(ctx, b)
-}
-
-func undecided(b shim.Bundle) bool {
-	return b.Status == shim.StatusNew || b.Status == shim.StatusStarting
-}
-
-// Inspect answers the present facts.
-func (l *Launcher) Inspect(ctx context.Context, launchID string) (launcher.Inspection, error) {
-	b, err := l.bundle(ctx, launchID)
-	if err != nil {
-		return launcher.Inspection{}, err
-	}
-	i, err := l.look(ctx, b)
-	if err != nil {
-		return launcher.Inspection{}, err
-	}
-	usage, err := b.Usage()
-	if err != nil {
-		usage.Processes, usage.RSSBytes = 0, 0 // not known here
-	}
-	return launcher.Inspection{Instance: i, RSSBytes: usage.RSSBytes, Processes: usage.Processes}, nil
-}
-
-// look is the instance as its shim tells it, or as its files do when there is none.
-func (l *Launcher) look(ctx context.Context, b shim.Bundle) (launcher.Instance, error) {
-	if b.ShimAlive {
-		c, err := l.client(ctx, b.LaunchID)
-		if err == nil {
-			var state shim.State
-			if state, err = c.State(ctx); err == nil {
-				return instance(b, state), nil
-			}
-		}
-		if !errors.Is(err, shim.ErrShimGone) {
-			return launcher.Instance{}, faultOf(err)
-		}
-		if b, err = l.bundle(ctx, b.LaunchID); err != nil { // it went meanwhile
-			return launcher.Instance{}, err
-		}
-	}
-	return instance(b, stateOf(b)), nil
-}
-
-// Signal sends one signal to the gateway's own process.
-func (l *Launcher) Signal(ctx context.Context, launchID, signal string) error {
-	b, err := l.bundle(ctx, launchID)
-	if err != nil {
-		return err
-	}
-	switch {
-	case b.Status == shim.StatusUnwatched:
-		return faultOf(b.Signal(signal))
-	case !b.ShimAlive:
-		return faultOf(fmt.Errorf("cannot signal launch %s: %w", launchID, shim.ErrEnded))
-	}
-	c, err := l.client(ctx, launchID)
-	if err == nil {
-		err = c.Signal(ctx, signal)
-	}
-	return faultOf(err)
-}
-
-// Stop ends an instance, with the help of its shim if there is one.
-func (l *Launcher) Stop(ctx context.Context, launchID string, grace time.Duration) (launcher.Stopped, error) {
-	for {
-		b, err := l.bundle(ctx, launchID)
-		if err != nil {
-			return launcher.Stopped{}, err
-		}
-		var stopped shim.Stopped
-		if b.ShimAlive {
-			var c *shim.Client
-			if c, err = l.client(ctx, launchID); err == nil {
-				stopped, err = c.Stop(ctx, grace)
-			}
-			if errors.Is(err, shim.ErrShimGone) && ctx.Err() == nil {
-				if err := pause(ctx); err != nil {
-					return launcher.Stopped{}, err
-				}
-				continue // without it, then
-			}
-			return launcher.Stopped{Exit: exit(&stopped.Exit), Killed: stopped.Killed, Swept: stopped.Swept}, faultOf(err)
-		}
-		stopped, err = b.StopUnwatched(ctx, grace)
-		return launcher.Stopped{Exit: exit(b.Exit), Killed: stopped.Killed, Swept: stopped.Swept}, faultOf(err)
-	}
-}
-
-// Release lets the shim go and removes the bundle.
-func (l *Launcher) Release(ctx context.Context, launchID string) error {
-	b, err := l.bundle(ctx, launchID)
-	if fault.CodeOf(err) == fault.NotFound {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if b.Live() {
-		return faultOf(fmt.Errorf("cannot release launch %s: %w", launchID, shim.ErrRunning))
-	}
-	if b.ShimAlive {
-		c, err := l.client(ctx, launchID)
-		if err == nil {
-			err = c.Release(ctx)
-		}
-		if err != nil && !errors.Is(err, shim.ErrShimGone) {
-			return faultOf(err)
-		}
-		if b.State != nil { // it takes no connection any more, and may not be quite gone
-			if err := b.State.Shim.WaitGone(ctx); err != nil {
-				return faultOf(fmt.Errorf("cannot release launch %s: its shim does not end: %w", launchID, err))
-			}
-		}
-	}
-	l.forget(launchID)
-	return faultOf(shim.Remove(b.Dir))
+	return l.Setup(ctx, s.Shim, req.Directories)
 }

@@ -95,6 +95,8 @@ type LogLine struct {
 	Text      string   `json:"text"`
 	Symptom   string   `json:"symptom,omitempty"`
 	RuleID    string   `json:"ruleId,omitempty"`
+	Plugin    string   `json:"plugin,omitempty"` // the classifier that decided; absent when none claimed the line
+	Also      []Claim  `json:"also,omitempty"`   // what the others say that claimed it, in order of the chain
 	Tags      []string `json:"tags,omitempty"`
 	Truncated bool     `json:"truncated,omitempty"`
 	// Hidden lines are shown only when every line is asked for: repeats, and what a rule drops.
@@ -102,6 +104,14 @@ type LogLine struct {
 	// LostBytes, on a line without text, says that output was lost before it could be read.
 	LostBytes uint64 `json:"lostBytes,omitempty"`
 	LostLines uint64 `json:"lostLines,omitempty"`
+}
+
+// Claim is what a classifier says about a line that another one decided. Nothing acts on it.
+type Claim struct {
+	Plugin  string `json:"plugin"`
+	Level   string `json:"level,omitempty"`
+	RuleID  string `json:"ruleId,omitempty"`
+	Symptom string `json:"symptom,omitempty"`
 }
 
 // Doctor actions.

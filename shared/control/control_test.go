@@ -67,7 +67,7 @@ func TestUnknownIsAbsentOrNullAndListsAreNeverNull(t *testing.T) {
 	want := `{"host":{"version":"","pid":0,"startedAt":null,"stateDir":"","conditions":[]},"gateways":[{"name":"main","state":"","ready":false,"conditions":[],` +
 		`"owner":"","port":0,"reconnectAttempts":0,"restarts":0,"adopted":false,"drift":[],"error":null,` +
 		`"lastExit":{"signal":"SIGKILL","tail":[]},"session":{"protocol":4,"scopes":[]},"lastStart":{"stages":[]},` +
-		`"launcher":"","doctors":[],"classifiers":[],"unload":[]}],"plugins":[{"name":"doctor","services":[],"state":"","restarts":0}]}`
+		`"launcher":"","doctors":[],"classifiers":[],"unload":[]}],"plugins":[{"name":"doctor","services":[],"state":"","restarts":0,"asks":[],"refused":[]}]}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -176,16 +176,71 @@ type Stage struct {
 
 // Plugin is one plugin's status. Kinds and Path are for `plugin info`.
 type Plugin struct {
-	Name     string   `json:"name"`
-	Version  string   `json:"version,omitempty"`
-	Services []string `json:"services"`
-	PID      int      `json:"pid,omitempty"`
-	State    string   `json:"state"` // running, backing-off, failed, stopped
-	Restarts int      `json:"restarts"`
-	RSSBytes uint64   `json:"rssBytes,omitempty"`
-	Path     string   `json:"path,omitempty"`
-	Error    *Failure `json:"error,omitempty"`
-	Sandbox  *Sandbox `json:"sandbox,omitempty"`
+	Name     string          `json:"name"`
+	Version  string          `json:"version,omitempty"`
+	Services []string        `json:"services"`
+	PID      int             `json:"pid,omitempty"`
+	State    string          `json:"state"` // running, backing-off, failed, stopped
+	Restarts int             `json:"restarts"`
+	RSSBytes uint64          `json:"rssBytes,omitempty"`
+	Path     string          `json:"path,omitempty"`
+	Error    *Failure        `json:"error,omitempty"`
+	Sandbox  *Sandbox        `json:"sandbox,omitempty"`
+	Manifest *PluginManifest `json:"manifest,omitempty"` // of a plugin that is a directory
+	Pin      *PluginPin      `json:"pin,omitempty"`
+	Asks     []PluginAsk     `json:"asks"`    // what it asks for, and what it was given without asking
+	Refused  []PluginRefusal `json:"refused"` // what it reached for, and the sandbox did not let it have
+}
+
+// PluginManifest is what a plugin's directory says about it.
+type PluginManifest struct {
+	Path      string   `json:"path"`
+	Name      string   `json:"name"`
+	Version   string   `json:"version"`
+	Kinds     []string `json:"kinds"`
+	Run       []string `json:"run"`
+	Transport string   `json:"transport,omitempty"`
+	SHA256    string   `json:"sha256"`
+	Files     int      `json:"files"` // entries of [files]
+}
+
+// The states of a pin.
+const (
+	PinHolds    = "pinned"
+	PinNone     = "not-pinned" // anything at its path would be run
+	PinMismatch = "mismatch"   // what is there is not what was pinned; it is not started
+)
+
+// PluginPin is which file of a plugin the operator wants.
+type PluginPin struct {
+	State  string `json:"state"`
+	SHA256 string `json:"sha256,omitempty"` // that config.toml wants
+	Found  string `json:"found,omitempty"`  // in its place
+}
+
+// The things that a plugin can ask for.
+const (
+	AskGrant   = "grant"
+	AskRead    = "read"
+	AskWrite   = "write"
+	AskNetwork = "network"
+)
+
+// PluginAsk is one thing that a plugin asks for, or was given.
+type PluginAsk struct {
+	What  string `json:"what"`            // grant, read, write, network
+	Value string `json:"value,omitempty"` // which grant, which path
+	Asked bool   `json:"asked"`
+	Given bool   `json:"given"`
+	Key   string `json:"key"` // of config.toml, by which it is given
+}
+
+// PluginRefusal is something outside of its sandbox that a plugin reached for.
+type PluginRefusal struct {
+	What  string `json:"what"`          // in words
+	Key   string `json:"key,omitempty"` // of config.toml, by which it would be given; "" when there is none
+	Times int    `json:"times"`
+	Last  Time   `json:"last"`
 }
 
 // The states of a sandbox: none is a platform that has no sandboxes.
@@ -253,7 +308,7 @@ func (t Trace) MarshalJSON() ([]byte, error) {
 // MarshalJSON writes lists without entries as [].
 func (p Plugin) MarshalJSON() ([]byte, error) {
 	type plain Plugin
-	p.Services = list(p.Services)
+	p.Services, p.Asks, p.Refused = list(p.Services), list(p.Asks), list(p.Refused)
 	return json.Marshal(plain(p))
 }
 

@@ -72,6 +72,11 @@ func (r *run) life() int {
 	r.pause(r.ctx, 25*time.Millisecond)
 	r.say("gateway", "resolving authentication…")
 	r.say("gateway", "starting...")
+	if r.script.has("full-disk") { // measured on 2026.9.6
+		r.warn("gateway", "failed to write stability bundle: Error: ENOSPC: no space left on device, write")
+		r.fail("Gateway failed to start: database is not open. Run openclaw gateway status --deep for diagnostics.")
+		return 1
+	}
 	stopSignals := r.signals()
 	defer stopSignals()
 	defer r.count()()

@@ -26,6 +26,8 @@ func Misbehaviours() []Misbehaviour {
 		{"crash-first", "N", "the first N launches in this state directory exit 1 before they are ready", true},
 		{"crash-loop", "", "exit 1 just before ready, at each launch", true},
 		{"other-owner", "", "refuse to start as if another gateway owned the state directory (exit 78)", true},
+		{"old-node", "", "refuse each command as on Node 20.20.2 (exit 1)", true},
+		{"full-disk", "", "refuse to start as if the disk of a used state directory were full (exit 1)", true},
 		{"print-token", "", "print the token on stderr at the start", true},
 		{"binary-output", "", "print bytes that are not UTF-8 and a line without an end", true},
 		{"flood-stderr", "LINES", "print that many numbered lines of 100 bytes on stderr, as fast as they are taken, once it is ready", true},

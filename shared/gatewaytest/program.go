@@ -16,6 +16,13 @@ import (
 // exConfig is the exit code of a start that can't go on (sysexits EX_CONFIG).
 const exConfig = 78
 
+// oldNode is what 2026.9.6 says on Node 20.20.2, whatever it is asked (measured).
+const oldNode = `openclaw: Node 20.20.2: node:sqlite is unavailable; use 24.16+/26.1+ or a build with the fix.
+If you use nvm, run:
+  nvm install 26
+  nvm use 26
+  nvm alias default 26`
+
 // RunMain is the whole program: openclaw as far as a supervisor meets it. args are those after the program's name, env is in the
 // form of os.Environ. It returns the exit code. It takes signals and, where asked for, starts copies of the running program, so
 // one process runs it once at a time.
@@ -28,6 +35,10 @@ func RunMain(args, env []string, stdout, stderr io.Writer) int {
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
+	}
+	if script, _ := parseScript(p.env["EMULATOR_MISBEHAVE"]); script.has("old-node") { // the gateway complains of one that makes no sense
+		p.print(p.stderr, oldNode)
+		return 1
 	}
 	switch args[0] {
 	case "--version", "-V", "-v":

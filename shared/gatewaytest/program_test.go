@@ -330,6 +330,17 @@ func TestMisbehavioursOfTheProcess(t *testing.T) {
 				t.Errorf("exit %d", code)
 			}
 		}},
+		{"old-node", func(t *testing.T, p *program) {
+			if code := p.exit(); code != 1 || p.out.String() != "" || !strings.HasPrefix(p.errOut.String(), "openclaw: Node 20.20.2: node:sqlite is unavailable; ") {
+				t.Errorf("exit %d", code)
+			}
+		}},
+		{"full-disk", func(t *testing.T, p *program) {
+			if code := p.exit(); code != 1 || !strings.Contains(p.out.String(), "starting...") ||
+				!strings.Contains(p.errOut.String(), "[gateway] failed to write stability bundle: Error: ENOSPC: no space left on device, write\n") {
+				t.Errorf("exit %d", code)
+			}
+		}},
 		{"exit-after=10:7", func(t *testing.T, p *program) {
 			if code := p.exit(); code != 7 {
 				t.Errorf("exit %d", code)

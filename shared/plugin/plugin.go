@@ -137,4 +137,5 @@ type GatewayFacts struct {
 	StateDir   string
 	ConfigPath string
 	State      string
+	Host       HostInfo // who looks after it, and asks
 }

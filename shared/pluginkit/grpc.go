@@ -149,7 +149,7 @@ type baseClient struct{ rpc pb.PluginServiceClient }
 var _ plugin.Plugin = (*baseClient)(nil)
 
 func (c *baseClient) Describe(ctx context.Context, h plugin.HostInfo) (plugin.Info, error) {
-	r, err := c.rpc.Describe(ctx, &pb.DescribeRequest{Host: &pb.HostInfo{Version: h.Version, Os: h.OS, Arch: h.Arch}})
+	r, err := c.rpc.Describe(ctx, &pb.DescribeRequest{Host: wire.Host(h)})
 	if err != nil {
 		return plugin.Info{}, fault.FromStatus(err)
 	}

@@ -99,8 +99,18 @@ func TestSoak(t *testing.T) {
 // kinds of faults; unclean ones are ends that OpenClaw takes for crashes.
 var (
 	cleanFaults = []weighted{
-		{"plugin utility killed", 3}, {"plugin doctor killed", 2}, {"plugin hangs", 1}, {"busy for 6 s", 2}, {"a hundred calls", 3}, {"restart", 2},
-		{"reload", 2}, {"stop and start", 1}, {"announced restart", 2}, {"somebody's SIGTERM", 2}, {"configuration broken", 2}, {"plugin replaced", 1},
+		{"plugin utility killed", 3},
+		{"plugin doctor killed", 2},
+		{"plugin hangs", 1},
+		{"busy for 6 s", 2},
+		{"a hundred calls", 3},
+		{"restart", 2},
+		{"reload", 2},
+		{"stop and start", 1},
+		{"announced restart", 2},
+		{"somebody's SIGTERM", 2},
+		{"configuration broken", 2},
+		{"plugin replaced", 1},
 	}
 	uncleanFaults = []weighted{{"gateway killed", 3}, {"gateway frozen", 1}, {"shim killed", 2}}
 )

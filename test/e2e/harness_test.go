@@ -59,9 +59,9 @@ func build(dir string) error {
 		"gatehost": "cmd/host", "gatehost-shim": "cmd/gatehost-shim", "gateway-emulator": "cmd/gateway-emulator",
 		"plugins/launcher-utility": "plugins/launcher-utility/cmd/launcher-utility",
 		"plugins/launcher-launchd": "plugins/launcher-launchd/cmd/launcher-launchd",
-		"plugins/doctor":           "plugins/doctor/cmd/doctor",
-		"protocol-only":            "test/e2e/testdata/protocol-only",
-		"bad-plugin":               "test/e2e/testdata/bad-plugin",
+		"plugins/doctor":           "plugins/doctor/cmd/doctor", "plugins/doctor-environment": "examples/doctor-environment",
+		"protocol-only": "test/e2e/testdata/protocol-only",
+		"bad-plugin":    "test/e2e/testdata/bad-plugin",
 	} {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, out), "../../"+pkg)
 		if text, err := cmd.CombinedOutput(); err != nil {
@@ -319,6 +319,12 @@ type status struct {
 	} `json:"plugins"`
 }
 
+type condition struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+}
+
 type gatewayStatus struct {
 	Name     string   `json:"name"`
 	State    string   `json:"state"`
@@ -338,10 +344,8 @@ type gatewayStatus struct {
 		Message string `json:"message"`
 		Hint    string `json:"hint"`
 	} `json:"error"`
-	Conditions []struct {
-		Code string `json:"code"`
-	} `json:"conditions"`
-	LastExit *struct {
+	Conditions []condition `json:"conditions"`
+	LastExit   *struct {
 		Code   *int   `json:"code"`
 		Signal string `json:"signal"`
 	} `json:"lastExit"`

@@ -2,12 +2,14 @@ package e2e_test
 
 import (
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // quickSilence is liveness with figures that a test can wait for.
@@ -45,23 +47,33 @@ func TestFrozenProcessOfTheEmulatorIsReplaced(t *testing.T) {
 	aFrozenProcessIsReplaced(t, emulator(""))
 }
 
-// aBusyProcessIsSpared: what says nothing for a while, and then goes on, is not touched.
+// busyFor is how long a gateway may do nothing but work.
+const busyFor = 20 * time.Second
+
+// aBusyProcessIsSpared: an event loop that is busy for 20 s says nothing and answers nothing. That is shown, it is asked about after its
+// silence, and it is not touched, since it answers when it goes on.
 func aBusyProcessIsSpared(t *testing.T, gw gateway) {
 	t.Helper()
 	s := newSite(t, gw)
-	s.extra = strings.Replace(quickSilence, `silence = "6s"`, `silence = "180s"`, 1)
+	s.extra = strings.NewReplacer(`silence = "6s"`, `silence = "10s"`, `verify_timeout = "2s"`, `verify_timeout = "60s"`).Replace(quickSilence)
 	s.run()
 	before := s.awaitState("running")
+	began := time.Now()
 	if err := syscall.Kill(before.PID, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	s.await("the condition is shown", func(g gatewayStatus) bool {
-		return g.State == "running" && len(g.Conditions) == 1 && g.Conditions[0].Code == "unresponsive"
-	})
+	shows := func(g gatewayStatus, code string) bool {
+		return g.State == "running" && slices.ContainsFunc(g.Conditions, func(c condition) bool { return c.Code == code })
+	}
+	s.await("the condition is shown", func(g gatewayStatus) bool { return shows(g, "unresponsive") })
+	s.await("it is asked whether it lives", func(g gatewayStatus) bool { return g.Phase == "verifying" && shows(g, "silent") })
+	time.Sleep(busyFor - time.Since(began)) // the time is what is tried out
 	if err := syscall.Kill(before.PID, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	after := s.await("well again", func(g gatewayStatus) bool { return g.State == "running" && len(g.Conditions) == 0 })
+	after := s.await("well again", func(g gatewayStatus) bool {
+		return g.State == "running" && g.Phase == "running" && len(g.Conditions) == 0
+	})
 	if after.PID != before.PID || after.Restarts != 0 {
 		t.Errorf("before: %+v\nafter: %+v", before, after)
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // aReloadKeepsTheProcess: the gateway restarts within its process, which a new generation proves.
@@ -88,10 +89,15 @@ func TestHooksRunBeforeALaunchAndARequiredOneDecides(t *testing.T) {
 
 // TestDrainWaitsForWorkInFlight asks the gateway to suspend before it is stopped.
 func TestDrainWaitsForWorkInFlight(t *testing.T) {
-	s := newSite(t, emulator("busy=5000"))
+	const busy = 5 * time.Second // from its readiness on
+	s := newSite(t, emulator(fmt.Sprintf("busy=%d", busy.Milliseconds())))
+	began := time.Now()
 	s.run()
 	s.awaitState("running")
 	s.must("stop", "main", "--drain")
+	if took := time.Since(began); took < busy {
+		t.Errorf("it was stopped %v after its launch, with work in flight", took)
+	}
 	out := s.must("events", "main", "--json")
 	drained := false
 	for line := range strings.Lines(out) {
@@ -103,6 +109,9 @@ func TestDrainWaitsForWorkInFlight(t *testing.T) {
 		if json.Unmarshal([]byte(line), &e) == nil && e.Data.Phase == "draining" {
 			drained = true
 		}
+	}
+	if strings.Contains(out, "not-drained") {
+		t.Errorf("it was not waited for:\n%s", out)
 	}
 	if !drained || !strings.Contains(s.stderr.String(), "waiting for work in flight") {
 		t.Errorf("draining was seen: %t; the host said:\n%s", drained, s.stderr)

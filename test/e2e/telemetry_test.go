@@ -96,8 +96,9 @@ type view struct {
 		} `json:"stages"`
 	} `json:"lastStart"`
 	Health struct {
-		State string `json:"state"`
-		Core  struct {
+		State   string   `json:"state"`
+		Reasons []string `json:"reasons"`
+		Core    struct {
 			Transport string `json:"transport"`
 			Router    string `json:"router"`
 		} `json:"core"`
@@ -337,12 +338,7 @@ func TestClientWithAWrongTokenIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.await("the condition token-mismatch", func(g gatewayStatus) bool {
-		return g.State == "running" && slices.ContainsFunc(g.Conditions, func(c struct {
-			Code string `json:"code"`
-		},
-		) bool {
-			return c.Code == "token-mismatch"
-		})
+		return g.State == "running" && slices.ContainsFunc(g.Conditions, func(c condition) bool { return c.Code == "token-mismatch" })
 	})
 	if _, text := s.scrape(); sum(text, "gatehost_gateway_condition", `code="token-mismatch"`) != 1 {
 		t.Error("the condition is not among the metrics")

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
 // check finds what single keys cannot show: references, duplicates, contradictions.
@@ -60,7 +62,7 @@ func (d *decoder) checkPlugin(p *Plugin) {
 
 // faulty reports whether something was found at a key or inside of it.
 func (d *decoder) faulty(key []string) bool {
-	name := dotted(key)
+	name := tomltext.Dotted(key)
 	return slices.ContainsFunc(d.faults, func(f Fault) bool { return f.Key == name || strings.HasPrefix(f.Key, name+".") })
 }
 
@@ -70,7 +72,7 @@ func (d *decoder) checkReferences(c *Config, g *Gateway) {
 		if c.Plugins[name] != nil || d.faulty([]string{"plugins", name}) || d.faulty(key) {
 			return
 		}
-		hint := didYouMean(name, known)
+		hint := tomltext.DidYouMean(name, known)
 		if hint == "" {
 			hint = fmt.Sprintf("add [plugins.%s] with its path", name)
 		}
@@ -97,7 +99,7 @@ func (d *decoder) checkToken(g *Gateway) {
 		}
 	}
 	key := []string{"gateways", g.Name, "token"}
-	switch _, given := d.where[join(key)]; {
+	switch _, given := d.where[tomltext.Join(key)]; {
 	case n == 0 && !given:
 		g.Token.Generate = true
 	case n != 1 && !d.faulty(key):

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
 // SupportedVersion is the newest `version` of config.toml that this host understands.
@@ -12,16 +14,17 @@ const SupportedVersion = 1
 
 // Config is a whole configuration: defaults, then the file. Paths in it are absolute. Treat it as a value that nobody changes.
 //
-// Tags: toml is the key; min and max bound numbers, durations and sizes; oneof lists the words; required wants a value.
+// Tags: toml is the key; min and max bound numbers, durations and sizes; oneof lists the words; required wants a value; applies says when a
+// change counts that is made while the host runs, see When, and holds for all inside of a table.
 type Config struct {
 	Version   int                 `toml:"version" min:"1"`
-	StateDir  string              `toml:"state_dir"`
-	PluginDir string              `toml:"plugin_dir"`
+	StateDir  string              `toml:"state_dir" applies:"host"`
+	PluginDir string              `toml:"plugin_dir" applies:"host"`
 	Host      Host                `toml:"host"`
 	Log       Log                 `toml:"log"`
-	Control   Control             `toml:"control"`
-	Journal   Journal             `toml:"journal"`
-	Metrics   Metrics             `toml:"metrics"`
+	Control   Control             `toml:"control" applies:"host"`
+	Journal   Journal             `toml:"journal" applies:"host"`
+	Metrics   Metrics             `toml:"metrics" applies:"host"`
 	Plugins   map[string]*Plugin  `toml:"plugins"`
 	Gateways  map[string]*Gateway `toml:"gateways"`
 
@@ -30,7 +33,7 @@ type Config struct {
 	// Warnings are remarks that keep nothing from working, such as keys whose function does not exist yet.
 	Warnings []Fault
 
-	where positions
+	where tomltext.Positions
 }
 
 // Host is [host].
@@ -41,8 +44,8 @@ type Host struct {
 // Log is [log].
 type Log struct {
 	Level  string `toml:"level" oneof:"trace|debug|info|warn|error"`
-	Format string `toml:"format" oneof:"text|json"`
-	Frames bool   `toml:"frames"` // every frame of every session, redacted
+	Format string `toml:"format" oneof:"text|json" applies:"host"`
+	Frames bool   `toml:"frames" applies:"session"` // every frame of every session, redacted
 }
 
 // Control is [control].
@@ -66,14 +69,14 @@ type Metrics struct {
 // Plugin is [plugins.NAME].
 type Plugin struct {
 	Name         string            // the table's
-	Path         string            `toml:"path" required:"true"` // bare: a file in plugin_dir; else absolute
+	Path         string            `toml:"path" required:"true"` // a file, or a directory with plugin.toml; bare: in plugin_dir; else absolute
 	Args         []string          `toml:"args"`
 	Env          map[string]string `toml:"env"`
 	SHA256       string            `toml:"sha256"`
 	Grant        []string          `toml:"grant" oneof:"gateway-token|gateway-config"`
 	Sandbox      Sandbox           `toml:"sandbox"`
 	User         string            `toml:"user"`
-	Transport    string            `toml:"transport" oneof:"auto_mtls|socket"`
+	Transport    string            `toml:"transport" oneof:"auto_mtls|socket"` // "": as its manifest says, else auto_mtls
 	StartTimeout time.Duration     `toml:"start_timeout" min:"100ms" max:"10m"`
 	CallTimeout  time.Duration     `toml:"call_timeout" min:"100ms" max:"10m"` // 0: the contract's, by method
 	MemoryMax    Size              `toml:"memory_max" min:"16MiB" max:"1TiB"`  // 0: no limit
@@ -102,18 +105,18 @@ type Sandbox struct {
 // Gateway is [gateways.NAME].
 type Gateway struct {
 	Name        string        // the table's
-	Port        int           `toml:"port" min:"1" max:"65535"`
+	Port        int           `toml:"port" min:"1" max:"65535" applies:"launch"`
 	Autostart   bool          `toml:"autostart"`
-	Launcher    string        `toml:"launcher" required:"true"`
+	Launcher    string        `toml:"launcher" required:"true" applies:"launch"`
 	Unload      []string      `toml:"unload"`
 	Doctors     []string      `toml:"doctors"`
 	Classifiers []string      `toml:"classifiers"`
 	OnConflict  string        `toml:"on_conflict" oneof:"attach|fail"`
 	OnHostExit  string        `toml:"on_host_exit" oneof:"stop|keep"`
 	OnShimLoss  string        `toml:"on_shim_loss" oneof:"restart|keep"`
-	OrphanGrace time.Duration `toml:"orphan_grace" min:"1s" max:"8760h"`
-	Token       Token         `toml:"token"`
-	Launch      Launch        `toml:"launch"`
+	OrphanGrace time.Duration `toml:"orphan_grace" min:"1s" max:"8760h" applies:"launch"`
+	Token       Token         `toml:"token" applies:"launch"`
+	Launch      Launch        `toml:"launch" applies:"launch"`
 	Ready       Ready         `toml:"ready"`
 	Reconnect   Reconnect     `toml:"reconnect"`
 	Liveness    Liveness      `toml:"liveness"`
@@ -147,7 +150,7 @@ type Launch struct {
 	User          string            `toml:"user"`
 	StateDir      string            `toml:"state_dir"`   // "": the profile's own place
 	ConfigPath    string            `toml:"config_path"` // "": the profile's own place
-	Grace         time.Duration     `toml:"grace" min:"100ms" max:"1h"`
+	Grace         time.Duration     `toml:"grace" min:"100ms" max:"1h" applies:"now"`
 	Hooks         []Hook            `toml:"hooks"`
 	OutputMaxSize Size              `toml:"output_max_size" min:"256KiB" max:"1GiB"`
 }
@@ -180,8 +183,8 @@ type Reconnect struct {
 
 // Liveness is [gateways.NAME.liveness].
 type Liveness struct {
-	Ping          time.Duration `toml:"ping" min:"100ms" max:"1h"`
-	PongTimeout   time.Duration `toml:"pong_timeout" min:"100ms" max:"1h"`
+	Ping          time.Duration `toml:"ping" min:"100ms" max:"1h" applies:"session"`
+	PongTimeout   time.Duration `toml:"pong_timeout" min:"100ms" max:"1h" applies:"session"`
 	Silence       time.Duration `toml:"silence" min:"1s" max:"24h"`
 	VerifyMethod  string        `toml:"verify_method" required:"true"`
 	VerifyTimeout time.Duration `toml:"verify_timeout" min:"100ms" max:"10m"`

@@ -9,33 +9,23 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
 // decoder puts what the toml package parsed into a Config and collects what does not fit. The toml package itself would stop
 // at the first wrong type.
 type decoder struct {
 	file   string
-	where  positions
+	where  tomltext.Positions
 	faults Faults
 }
 
 func (d *decoder) fault(key []string, hint, format string, args ...any) {
-	at := d.where.of(key)
+	at := d.where.Of(key)
 	d.faults = append(d.faults, Fault{
-		File: d.file, Line: at.line, Col: at.col, Key: dotted(key), Message: fmt.Sprintf(format, args...), Hint: hint,
+		File: d.file, Line: at.Line, Col: at.Col, Key: tomltext.Dotted(key), Message: fmt.Sprintf(format, args...), Hint: hint,
 	})
-}
-
-// dotted is a key as one would write it.
-func dotted(key []string) string {
-	parts := make([]string, len(key))
-	for i, k := range key {
-		parts[i] = k
-		if k == "" || strings.Trim(k, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
-			parts[i] = strconv.QuoteToASCII(k)
-		}
-	}
-	return strings.Join(parts, ".")
 }
 
 // under is a longer key; key itself stays as it is.
@@ -52,7 +42,7 @@ func (d *decoder) table(into reflect.Value, raw any, key []string) {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		f, ok := fields[name]
 		if !ok {
-			d.fault(under(key, name), didYouMean(name, slices.Sorted(maps.Keys(fields))), "unknown key")
+			d.fault(under(key, name), tomltext.DidYouMean(name, slices.Sorted(maps.Keys(fields))), "unknown key")
 			continue
 		}
 		d.field(into.FieldByIndex(f.Index), f.Tag, m[name], under(key, name))
@@ -113,7 +103,7 @@ func (d *decoder) text(v *string, tag reflect.StructTag, raw any, key []string) 
 	case strings.ContainsRune(s, 0):
 		d.fault(key, "", "must not hold a NUL character")
 	case words != "" && !slices.Contains(strings.Split(words, "|"), s):
-		d.fault(key, didYouMean(s, strings.Split(words, "|")), "%q is none of %s", s, strings.ReplaceAll(words, "|", ", "))
+		d.fault(key, tomltext.DidYouMean(s, strings.Split(words, "|")), "%q is none of %s", s, strings.ReplaceAll(words, "|", ", "))
 	case s == "" && words == "":
 		d.fault(key, "leave the key out to have its default", "must not be empty")
 	default:
@@ -250,7 +240,7 @@ func (d *decoder) environment(v *map[string]string, raw any, key []string) {
 		case name == "" || strings.ContainsAny(name, "=\x00"):
 			d.fault(at, "", "is no name of a variable")
 		case !ok: // the value may be a secret: it is not shown
-			d.fault(at, "put the value in quotes", "expected a string, got %s", typeName(m[name]))
+			d.fault(at, "put the value in quotes", "expected a string, got %s", tomltext.TypeName(m[name]))
 		case strings.ContainsRune(s, 0):
 			d.fault(at, "", "must not hold a NUL character")
 		default:
@@ -320,28 +310,7 @@ func validName(s string) bool {
 func (d *decoder) wrongType(key []string, want string, raw any) { d.wrongTypeHint(key, want, raw, "") }
 
 func (d *decoder) wrongTypeHint(key []string, want string, raw any, hint string) {
-	d.fault(key, hint, "expected %s, got %s", want, typeName(raw))
-}
-
-func typeName(raw any) string {
-	switch raw.(type) {
-	case string:
-		return "a string"
-	case int64:
-		return "an integer"
-	case float64:
-		return "a float"
-	case bool:
-		return "a boolean"
-	case time.Time:
-		return "a date or time"
-	case []any, []map[string]any:
-		return "an array"
-	case map[string]any:
-		return "a table"
-	default:
-		return fmt.Sprintf("a %T", raw)
-	}
+	d.fault(key, hint, "expected %s, got %s", want, tomltext.TypeName(raw))
 }
 
 // must is for the constants in struct tags, which a test reads all.

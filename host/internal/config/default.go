@@ -34,7 +34,9 @@ func (c *Config) fill() {
 	if len(c.Gateways) == 0 {
 		c.Gateways["main"] = newGateway("main")
 	}
-	builtin := map[string]string{"utility": "launcher-utility", "launchd": "launcher-launchd", "doctor": "doctor"}
+	builtin := map[string]string{
+		"utility": "launcher-utility", "launchd": "launcher-launchd", "doctor": "doctor", "doctor-environment": "doctor-environment",
+	}
 	for _, name := range c.UsedPlugins() {
 		if file, ok := builtin[name]; ok && c.Plugins[name] == nil {
 			c.Plugins[name] = newPlugin(name)
@@ -45,7 +47,7 @@ func (c *Config) fill() {
 
 func newPlugin(name string) *Plugin {
 	return &Plugin{
-		Name: name, Transport: "auto_mtls", StartTimeout: 20 * time.Second,
+		Name: name, StartTimeout: 20 * time.Second,
 		Sandbox: Sandbox{Mode: SandboxAuto, OpenFiles: 1024, FileSize: 1 << 30},
 	}
 }

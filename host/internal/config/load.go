@@ -9,9 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"unicode/utf8"
 
-	"github.com/BurntSushi/toml"
+	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
 // maxFile bounds config.toml in bytes.
@@ -29,6 +28,22 @@ func Load(path string) (*Config, error) {
 	data, err := read(path)
 	if err != nil {
 		return nil, Faults{{File: path, Message: err.Error(), Hint: hintFor(err)}}
+	}
+	return Parse(path, data)
+}
+
+// LoadAgain reads the configuration of a host that runs. It differs from Load in that an empty file is a fault: it is more likely one that
+// an editor is about to write than the wish to have nothing but the defaults.
+func LoadAgain(path string) (*Config, error) {
+	if path == "" {
+		return Load("")
+	}
+	data, err := read(path)
+	if err != nil {
+		return nil, Faults{{File: path, Message: err.Error(), Hint: hintFor(err)}}
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, Faults{{File: path, Message: "the file is empty", Hint: "reload when it is written; for nothing but the defaults write version = 1"}}
 	}
 	return Parse(path, data)
 }
@@ -75,11 +90,14 @@ func hintFor(err error) string {
 // Parse reads a configuration from its text; name is the path of the file, against whose directory relative paths are meant.
 // The error is a Faults with everything that is wrong, in the order of the file.
 func Parse(name string, data []byte) (*Config, error) {
-	raw, err := parseTOML(name, data)
+	if len(data) > maxFile {
+		return nil, Faults{{File: name, Message: "cannot read configuration: larger than 1 MiB"}}
+	}
+	raw, err := tomltext.Decode(name, data)
 	if err != nil {
 		return nil, err
 	}
-	d := &decoder{file: name, where: findPositions(string(data))}
+	d := &decoder{file: name, where: tomltext.FindPositions(string(data))}
 	c := defaults()
 	c.where = d.where
 	if abs, err := filepath.Abs(name); err == nil {
@@ -93,54 +111,28 @@ func Parse(name string, data []byte) (*Config, error) {
 	c.fill()
 	d.check(c)
 	d.faults = append(d.faults, c.resolve(name, filepath.Dir(c.Path))...)
-	d.faults.sort()
-	if err := d.faults.err(); err != nil {
+	d.faults.Sort()
+	if err := d.faults.Err(); err != nil {
 		return nil, err
 	}
 	c.Warnings = d.notYet(c)
 	return c, nil
 }
 
-func parseTOML(name string, data []byte) (map[string]any, error) {
-	switch {
-	case len(data) > maxFile:
-		return nil, Faults{{File: name, Message: "cannot read configuration: larger than 1 MiB"}}
-	case !utf8.Valid(data):
-		valid := 0
-		for valid < len(data) {
-			r, n := utf8.DecodeRune(data[valid:])
-			if r == utf8.RuneError && n <= 1 {
-				break
-			}
-			valid += n
-		}
-		return nil, Faults{{File: name, Line: 1 + bytes.Count(data[:valid], []byte{'\n'}), Message: "not valid UTF-8"}}
-	}
-	raw := map[string]any{}
-	if _, err := toml.Decode(string(data), &raw); err != nil {
-		f := Fault{File: name, Message: "cannot read as TOML: " + err.Error()}
-		if pe, ok := errors.AsType[toml.ParseError](err); ok {
-			f.Line, f.Col, f.Message = pe.Position.Line, pe.Position.Col, "cannot read as TOML: "+pe.Message
-		}
-		return nil, Faults{f}
-	}
-	return raw, nil
-}
-
 // Line is the line of a key in the file, or of the nearest table around it; 0 without a file.
-func (c *Config) Line(key ...string) int { return c.where.of(key).line }
+func (c *Config) Line(key ...string) int { return c.where.Of(key).Line }
 
 // PluginLine is the line of a key in a plugin's own table; path is dotted, as in a plugin's diagnostics, "" for the whole.
 func (c *Config) PluginLine(plugin, path string) int {
 	key := []string{"plugins", plugin, "config"}
-	return c.where.of(append(key, splitPath(path)...)).line
+	return c.where.Of(append(key, splitPath(path)...)).Line
 }
 
 // PluginFault places a remark of a plugin about its own table.
 func (c *Config) PluginFault(plugin, path, message, hint string) Fault {
 	key := append([]string{"plugins", plugin, "config"}, splitPath(path)...)
-	at := c.where.of(key)
-	return Fault{File: c.Path, Line: at.line, Col: at.col, Key: dotted(key), Message: message, Hint: hint}
+	at := c.where.Of(key)
+	return Fault{File: c.Path, Line: at.Line, Col: at.Col, Key: tomltext.Dotted(key), Message: message, Hint: hint}
 }
 
 // splitPath cuts a.b[2].c into its parts.

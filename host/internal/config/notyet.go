@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
 // unimplemented lists, in this one place, the keys that are read and checked but whose function does not exist yet; * stands for
@@ -24,14 +26,14 @@ func (d *decoder) notYet(c *Config) []Fault {
 			if reflect.DeepEqual(usual[pattern], value) {
 				return
 			}
-			at := d.where.of(key)
+			at := d.where.Of(key)
 			found = append(found, Fault{
-				File: d.file, Line: at.line, Col: at.col, Key: dotted(key),
+				File: d.file, Line: at.Line, Col: at.Col, Key: tomltext.Dotted(key),
 				Message: "is not implemented yet and changes nothing",
 			})
 		})
 	}
-	found.sort()
+	found.Sort()
 	return found
 }
 

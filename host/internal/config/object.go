@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
 // object turns a table that is somebody else's to understand into a JSON object. Dates and times become RFC 3339 strings, as
@@ -31,7 +33,7 @@ func (d *decoder) object(v *json.RawMessage, raw any, key []string) {
 }
 
 func (d *decoder) plain(raw any, key []string) any {
-	if len(key) > maxDepth {
+	if len(key) > tomltext.MaxDepth {
 		d.fault(key[:3], "", "tables are nested too deep")
 		return nil
 	}

@@ -134,7 +134,7 @@ func (d *decoder) checkStateDirs(c *Config) {
 		dir := g.Launch.StateDir
 		if dir == "" && g.Launch.Profile == "openclaw" {
 			if dir = g.Launch.Env["OPENCLAW_STATE_DIR"]; dir == "" && name != "main" {
-				dir = filepath.Join(c.StateDir, "gateways", name, "openclaw")
+				dir = gatewayStateDir(c.StateDir, name)
 				g.Launch.StateDir = dir
 			}
 			if dir == "" {

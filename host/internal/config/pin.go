@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
 var pinned = regexp.MustCompile(`^(\s*sha256\s*=\s*)("[^"]*"|'[^']*')`)
@@ -24,27 +26,27 @@ func Pin(name string, data []byte, plugin, sum string) ([]byte, error) {
 	byHand := fmt.Errorf("cannot edit [plugins.%s] of %s; write this into it: %s", plugin, name, line)
 	lines := strings.SplitAfter(string(data), "\n")
 	key := []string{"plugins", plugin}
-	at, there := before.where[join(key)]
-	has, pinnedBefore := before.where[join(under(key, "sha256"))]
+	at, there := before.where[tomltext.Join(key)]
+	has, pinnedBefore := before.where[tomltext.Join(under(key, "sha256"))]
 	switch {
 	case pinnedBefore:
-		text := lines[has.line-1]
+		text := lines[has.Line-1]
 		m := pinned.FindStringSubmatchIndex(text)
 		if m == nil {
 			return nil, byHand
 		}
-		lines[has.line-1] = text[:m[4]] + fmt.Sprintf("%q", sum) + text[m[5]:]
+		lines[has.Line-1] = text[:m[4]] + fmt.Sprintf("%q", sum) + text[m[5]:]
 	case !there:
 		if last := len(lines) - 1; lines[last] != "" {
 			lines[last] += "\n"
 		}
 		lines = append(lines, fmt.Sprintf("\n[plugins.%s]\npath = %q\n%s\n", plugin, shownPath(p.Path), line))
-	case strings.HasPrefix(strings.TrimSpace(lines[at.line-1]), "["):
-		head := lines[at.line-1]
+	case strings.HasPrefix(strings.TrimSpace(lines[at.Line-1]), "["):
+		head := lines[at.Line-1]
 		if !strings.HasSuffix(head, "\n") {
 			head += "\n"
 		}
-		lines[at.line-1] = head + line + "\n"
+		lines[at.Line-1] = head + line + "\n"
 	default:
 		return nil, byHand
 	}

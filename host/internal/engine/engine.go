@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
+	"github.com/gatehost/gatehost/shared/fault"
 )
 
 // ErrStopped is returned by Do and Call when the engine no longer runs.
@@ -19,6 +20,9 @@ var ErrStopped = errors.New("the host is shutting down")
 
 // ErrNotConnected is returned by Call without an open session.
 var ErrNotConnected = errors.New("Gateway not connected") //nolint:staticcheck // the reference's exact text (B152)
+
+// ErrNotSent is in the errors of calls that the gateway has not been asked, whatever the reason.
+var ErrNotSent = errors.New("not sent")
 
 // Engine drives one gateway. Use New, then Run once.
 type Engine struct {
@@ -29,6 +33,7 @@ type Engine struct {
 
 	inbox    chan message // unbuffered: the owner takes one at a time, senders wait beside it
 	requests chan request
+	settings chan settled
 	done     chan struct{} // closed when Run has returned
 	snap     atomic.Pointer[Snapshot]
 	session  atomic.Pointer[Session] // the one that calls go through; nil without
@@ -44,6 +49,7 @@ type Engine struct {
 	sessions  map[lifecycle.SessionID]Session
 	replies   map[lifecycle.CommandID]chan lifecycle.Outcome
 	commands  lifecycle.CommandID
+	retired   bool // no command but a stop is taken any more
 
 	tasks sync.WaitGroup // every goroutine of the engine
 }
@@ -63,8 +69,9 @@ type message struct {
 }
 
 type request struct {
-	make  func(lifecycle.CommandID) lifecycle.Input
-	reply chan lifecycle.Outcome
+	make   func(lifecycle.CommandID) lifecycle.Input
+	reply  chan lifecycle.Outcome
+	retire bool // the gateway is to go: whatever is asked of it after this stop is refused
 }
 
 // New makes an engine that does nothing until Run.
@@ -73,7 +80,7 @@ func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *E
 	ports.VerifyTimeout = cmp.Or(ports.VerifyTimeout, 5*time.Second)
 	e := &Engine{
 		name: name, policy: policy, ports: ports, log: log,
-		inbox: make(chan message), requests: make(chan request), done: make(chan struct{}),
+		inbox: make(chan message), requests: make(chan request), settings: make(chan settled), done: make(chan struct{}),
 		state:    lifecycle.New(),
 		ops:      map[lifecycle.OpID]context.CancelFunc{},
 		watches:  map[lifecycle.LaunchID]*watch{},
@@ -99,13 +106,30 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case r := <-e.requests:
-			e.commands++
-			e.replies[e.commands] = r.reply
-			e.step(ctx, message{in: r.make(e.commands)})
+			e.command(ctx, r)
+		case s := <-e.settings:
+			e.policy, e.ports.VerifyMethod, e.ports.VerifyTimeout = s.Policy, s.VerifyMethod, s.VerifyTimeout
+			e.retired = false
+			e.step(ctx, message{in: lifecycle.Reconfigured{Drift: s.Drift}})
+			close(s.done)
 		case m := <-e.inbox:
 			e.step(ctx, m)
 		}
 	}
+}
+
+func (e *Engine) command(ctx context.Context, r request) {
+	e.commands++
+	in := r.make(e.commands)
+	if _, stop := in.(lifecycle.StopRequested); e.retired && !stop {
+		r.reply <- lifecycle.Outcome{Kind: lifecycle.OutcomeFailed, Problem: &lifecycle.Problem{
+			Code: string(fault.FailedPrecondition), Message: "the gateway is being removed from the configuration",
+		}}
+		return
+	}
+	e.retired = e.retired || r.retire
+	e.replies[e.commands] = r.reply
+	e.step(ctx, message{in: in})
 }
 
 func (e *Engine) closeAll() {
@@ -192,6 +216,41 @@ func (e *Engine) Stop(ctx context.Context, how How) (lifecycle.Outcome, error) {
 	})
 }
 
+// Retire is a Stop after which nothing brings the gateway up again: whatever else is asked of it is refused.
+func (e *Engine) Retire(ctx context.Context) (lifecycle.Outcome, error) {
+	return e.ask(ctx, request{retire: true, make: func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.StopRequested{Command: id} }})
+}
+
+// Settings are what may change while an engine runs.
+type Settings struct {
+	Policy        lifecycle.Policy
+	VerifyMethod  string // as in Ports
+	VerifyTimeout time.Duration
+	Drift         []string // in what they differ from those of the process that runs
+}
+
+type settled struct {
+	Settings
+
+	done chan struct{}
+}
+
+// Configure puts other settings in force, from the next decision on; what runs goes on. A gateway that was to retire stays. It fails as Start
+// does.
+func (e *Engine) Configure(ctx context.Context, s Settings) error {
+	s.VerifyMethod, s.VerifyTimeout = cmp.Or(s.VerifyMethod, "system-presence"), cmp.Or(s.VerifyTimeout, 5*time.Second)
+	in := settled{Settings: s, done: make(chan struct{})}
+	select {
+	case e.settings <- in:
+		<-in.done // the owner is at it
+		return nil
+	case <-e.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // Restart ends the gateway and starts it again. With a delay it waits so long for further wishes of the kind first, and starts nothing that
 // is down.
 func (e *Engine) Restart(ctx context.Context, delay time.Duration) (lifecycle.Outcome, error) {
@@ -208,7 +267,11 @@ func (e *Engine) Reload(ctx context.Context, delay time.Duration) (lifecycle.Out
 }
 
 func (e *Engine) do(ctx context.Context, input func(lifecycle.CommandID) lifecycle.Input) (lifecycle.Outcome, error) {
-	r := request{make: input, reply: make(chan lifecycle.Outcome, 1)} // 1: the owner never waits for a caller
+	return e.ask(ctx, request{make: input})
+}
+
+func (e *Engine) ask(ctx context.Context, r request) (lifecycle.Outcome, error) {
+	r.reply = make(chan lifecycle.Outcome, 1) // 1: the owner never waits for a caller
 	requests, reply := e.requests, (chan lifecycle.Outcome)(nil)
 	for {
 		select {

@@ -360,6 +360,21 @@ func TestVerificationIsOneCallAndItsErrorIsACategory(t *testing.T) {
 	}
 }
 
+// TestVerificationThatCouldNotBeSentIsNoSignOfLife: so many calls are unanswered, or unread, that no other one is taken.
+func TestVerificationThatCouldNotBeSentIsNoSignOfLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.CallErr = func(context.Context, string) error { return fmt.Errorf("%w: too many calls wait", engine.ErrNotSent) }
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		time.Sleep(190 * time.Second)
+		synctest.Wait()
+		if got := e.Snapshot().State; got.LastVerify == nil || got.LastVerify.Why != lc.VerifyFailed || s.count(&s.launches) != 2 {
+			t.Errorf("verification %+v, launches %d: want another process", got.LastVerify, s.count(&s.launches))
+		}
+	})
+}
+
 // TestLastLinesOfAStoppedGatewayAreRead: what it wrote before it ended is still read after its stop was answered (R20).
 func TestLastLinesOfAStoppedGatewayAreRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

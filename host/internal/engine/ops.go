@@ -42,7 +42,8 @@ func opOf(in lifecycle.Input) (lifecycle.OpID, bool) {
 	case lifecycle.TimerFired:
 		return in.Op, true
 	case lifecycle.StartRequested, lifecycle.StopRequested, lifecycle.RestartRequested, lifecycle.ReloadRequested, lifecycle.ProcessExited, lifecycle.WatchLost,
-		lifecycle.OutputSeen, lifecycle.SymptomSeen, lifecycle.SessionClosed, lifecycle.SessionAlive:
+		lifecycle.OutputSeen, lifecycle.SymptomSeen, lifecycle.SessionClosed, lifecycle.SessionAlive,
+		lifecycle.Reconfigured:
 		return 0, false
 	default:
 		return 0, false
@@ -99,7 +100,7 @@ func withOp(in lifecycle.Input, op lifecycle.OpID) lifecycle.Input {
 		return in
 	case lifecycle.StartRequested, lifecycle.StopRequested, lifecycle.RestartRequested, lifecycle.ReloadRequested, lifecycle.ProcessExited, lifecycle.WatchLost,
 		lifecycle.OutputSeen, lifecycle.SymptomSeen, lifecycle.SessionClosed, lifecycle.SessionAlive, lifecycle.SessionOpened,
-		lifecycle.SessionRefused, lifecycle.TimerFired: // made with their operation, or without one
+		lifecycle.SessionRefused, lifecycle.TimerFired, lifecycle.Reconfigured: // made with their operation, or without one
 		return in
 	default:
 		return in

@@ -70,17 +70,17 @@ func refusal(eff lifecycle.OpenSession, err error) lifecycle.SessionRefused {
 }
 
 func (e *Engine) verifySession(ctx context.Context, eff lifecycle.VerifySession) {
-	s := e.sessions[eff.Session]
+	s, method := e.sessions[eff.Session], e.ports.VerifyMethod
 	e.run(ctx, eff.Op, e.ports.VerifyTimeout, eff, func(ctx context.Context) lifecycle.Input {
 		if s == nil {
 			return lifecycle.Verified{Session: eff.Session}
 		}
-		_, err := s.Call(ctx, e.ports.VerifyMethod, json.RawMessage("{}"))
+		_, err := s.Call(ctx, method, json.RawMessage("{}"))
 		// Any answer is life, also a refusal: only a gateway that says nothing is dead.
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			return lifecycle.Verified{Session: eff.Session, Why: lifecycle.VerifyTimeout}
-		case errors.Is(err, context.Canceled), errors.Is(err, ErrNotConnected):
+		case errors.Is(err, context.Canceled), errors.Is(err, ErrNotConnected), errors.Is(err, ErrNotSent):
 			return lifecycle.Verified{Session: eff.Session, Why: lifecycle.VerifyFailed}
 		default:
 			return lifecycle.Verified{Session: eff.Session, Alive: true}

@@ -57,6 +57,8 @@ type Line interface {
 	OutputPlace() (launch string, cursor, line uint64)
 	// IsGap reports whether there is no line, only a place where some are lost.
 	IsGap() bool
+	// Showed is what the line means, as a word, and its text; "" when it means nothing.
+	Showed() (symptom, text string)
 }
 
 // IsLine reports whether an event is a line of output, as opposed to a gap in it.

@@ -262,6 +262,19 @@ func TestMissedPongsDegradeAndNoMore(t *testing.T) { // T096
 	})
 }
 
+// TestSuppressedChannelsDegradeAGatewayThatAnswersEverything: its crash-loop breaker lets it come up in the best of health, without its work.
+func TestSuppressedChannelsDegradeAGatewayThatAnswersEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := watch(t)
+		g.m.Opened()
+		g.m.Event("ready")
+		if state, why := g.m.View().Overall(health.Signs{Up: true, Suppressed: true}); state != health.Degraded || fmt.Sprint(why) != "[channels-suppressed]" {
+			t.Errorf("the whole is %s for %v", state, why)
+		}
+		g.m.Close()
+	})
+}
+
 func TestEventsOfTheGatewayShowItsCapabilities(t *testing.T) { // T119
 	synctest.Test(t, func(t *testing.T) {
 		g := watch(t)

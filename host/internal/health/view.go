@@ -72,10 +72,11 @@ type View struct {
 	LastCloseCode       int
 }
 
-// Signs are what the session's own watch has seen.
+// Signs are what others have seen.
 type Signs struct {
-	MissedPongs int // in a row up to now
+	MissedPongs int // by the session's own watch: in a row up to now
 	Up          bool
+	Suppressed  bool // by the gateway's own words: its channels are held back
 }
 
 // Overall is the whole in one word, with the reasons for anything but healthy (T096): missed pongs are a sign that something is slow and
@@ -99,6 +100,9 @@ func (v View) Overall(s Signs) (State, []string) {
 	}
 	if v.Connected && s.MissedPongs > 0 {
 		worse(Degraded, "missed-pongs")
+	}
+	if s.Suppressed { // a gateway that answers everything and does not do its work
+		worse(Degraded, "channels-suppressed")
 	}
 	if v.ConsecutiveFailures > 0 && v.Router != RouterBlocked {
 		worse(Degraded, "call-failures")

@@ -152,10 +152,15 @@ func (j *Journal) learn(line []byte) {
 			LaunchID string `json:"launchId"`
 			Cursor   uint64 `json:"cursor"`
 			Line     uint64 `json:"line"`
+			Symptom  string `json:"symptom"`
+			Text     string `json:"text"`
 		} `json:"data"`
 	}
-	if json.Unmarshal(line, &l) == nil && l.Data.LaunchID != "" && l.Data.Cursor >= j.outputs[l.Data.LaunchID].Cursor {
-		j.outputs[l.Data.LaunchID] = place{l.Gateway, l.Data.Cursor, l.Data.Line}
+	if json.Unmarshal(line, &l) != nil || l.Data.LaunchID == "" {
+		return
+	}
+	if p := j.outputs[l.Data.LaunchID]; l.Data.Cursor >= p.Cursor {
+		j.outputs[l.Data.LaunchID] = p.after(l.Gateway, l.Data.Cursor, l.Data.Line, l.Data.Symptom, l.Data.Text)
 	}
 }
 
@@ -256,7 +261,8 @@ func (j *Journal) store(e events.Event) {
 	}
 	if l, ok := e.Data.(events.Line); ok {
 		launch, cursor, line := l.OutputPlace()
-		j.outputs[launch] = place{e.Gateway, cursor, line}
+		symptom, text := l.Showed()
+		j.outputs[launch] = j.outputs[launch].after(e.Gateway, cursor, line, symptom, text)
 	}
 }
 
@@ -381,6 +387,14 @@ func (j *Journal) Output(launch string) (cursor, line uint64) {
 	defer j.mu.Unlock()
 	p := j.outputs[launch]
 	return p.Cursor, p.Line
+}
+
+// Showed is what the lines of a launch that are stored mean, with the text of the first such line each; also of those that an earlier host
+// stored. Unlike the place, it may be of a line that was removed with its segment.
+func (j *Journal) Showed(launch string) map[string]string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return maps.Clone(j.outputs[launch].Showed)
 }
 
 // Forget lets go of a launch whose output is over.

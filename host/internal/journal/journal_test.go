@@ -22,14 +22,18 @@ type line struct {
 	launch string
 	cursor uint64
 	text   string
+
+	symptom string
 }
 
 func (l line) OutputPlace() (string, uint64, uint64) { return l.launch, l.cursor, l.cursor / 10 }
 
 func (l line) IsGap() bool { return l.text == "" }
 
+func (l line) Showed() (symptom, text string) { return l.symptom, l.text }
+
 func (l line) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]any{"launchId": l.launch, "cursor": l.cursor, "line": l.cursor / 10, "text": l.text})
+	return json.Marshal(map[string]any{"launchId": l.launch, "cursor": l.cursor, "line": l.cursor / 10, "text": l.text, "symptom": l.symptom})
 }
 
 var epoch = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -41,7 +45,7 @@ func fact(cursor uint64) events.Event {
 func output(cursor uint64, launch string, place uint64) events.Event {
 	return events.Event{
 		Cursor: cursor, Time: epoch.Add(time.Duration(cursor) * time.Second), Gateway: "main", Type: events.GatewayOutput,
-		Data: line{launch, place, strings.Repeat("x", 50)},
+		Data: line{launch: launch, cursor: place, text: strings.Repeat("x", 50)},
 	}
 }
 
@@ -73,6 +77,50 @@ func cursors(t *testing.T, r journal.Reader, after uint64) []uint64 {
 		out = append(out, e.Cursor)
 	}
 	return out
+}
+
+// TestWhatLinesMeantIsKnownToTheNextHost: whoever adopts a launch goes on behind its lines, and must know all the same what they showed. Also
+// when their segment is gone.
+func TestWhatLinesMeantIsKnownToTheNextHost(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "journal")
+	o := journal.Options{MaxSize: 2000, MaxFiles: 2}
+	j := open(t, dir, o)
+	said := func(cursor uint64, symptom, text string) {
+		e := output(cursor, "a", cursor*10)
+		e.Data = line{launch: "a", cursor: cursor * 10, text: text, symptom: symptom}
+		j.Append([]events.Event{e})
+	}
+	said(1, "", "nothing")
+	said(2, "channels-suppressed", "tripped")
+	said(3, "channels-suppressed", "again")
+	said(4, "odd", strings.Repeat("ä", 5000))
+	want := func(who string) {
+		t.Helper()
+		if got := j.Showed("a"); len(got) != 2 || got["channels-suppressed"] != "tripped" || len(got["odd"]) != 1024 || outputOf(j, "a") == 0 {
+			t.Errorf("%s: %.40q, place %d", who, got, outputOf(j, "a"))
+		}
+	}
+	want("the host that wrote it")
+	again := func() {
+		t.Helper()
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		j = open(t, dir, o)
+	}
+	again()
+	want("the next one")
+	for n := range uint64(100) {
+		said(5+n, "", "more")
+	}
+	if first := cursors(t, j.Reader, 0)[0]; first < 5 {
+		t.Fatalf("the line is still there: the first is %d", first)
+	}
+	again()
+	want("one without the line")
+	if j.Forget("a"); len(j.Showed("a")) != 0 {
+		t.Errorf("forgotten: %v", j.Showed("a"))
+	}
 }
 
 func TestWhatWasWrittenIsReadAgainByTheNextHost(t *testing.T) {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/events"
@@ -32,6 +34,28 @@ type place struct {
 	Gateway string `json:"gateway"`
 	Cursor  uint64 `json:"cursor"`
 	Line    uint64 `json:"line,omitempty"` // so many lines ended up to Cursor; 0: not known
+	// Showed is what the lines up to Cursor mean, by symptom, with the text of the first that does.
+	Showed map[string]string `json:"showed,omitempty"`
+}
+
+// Bounds of what is remembered of one launch's lines.
+const (
+	maxShowed = 16
+	maxSaid   = 1024
+)
+
+// after is the place behind a line of the same output.
+func (p place) after(gateway string, cursor, line uint64, symptom, text string) place {
+	next := place{Gateway: gateway, Cursor: cursor, Line: line, Showed: p.Showed}
+	if _, known := p.Showed[symptom]; symptom == "" || known || len(p.Showed) >= maxShowed {
+		return next
+	}
+	next.Showed = maps.Clone(p.Showed)
+	if next.Showed == nil {
+		next.Showed = map[string]string{}
+	}
+	next.Showed[symptom] = strings.ToValidUTF8(text[:min(len(text), maxSaid)], "")
+	return next
 }
 
 // record is an event as a line has it.

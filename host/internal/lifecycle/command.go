@@ -241,4 +241,4 @@ func (t *turn) releaseHeld() bool {
 }
 
 // fresh forgets earlier automatic attempts: an operator has asked.
-func (t *turn) fresh() { t.s.Reconnects, t.s.slow = 0, false }
+func (t *turn) fresh() { t.s.Reconnects, t.s.slow, t.s.flaps, t.s.waited = 0, false, 0, 0 }

@@ -252,6 +252,9 @@ func (t *turn) toError(p Problem) {
 	}
 }
 
+// dice differ from step to step and gateway to gateway.
+func (t *turn) dice() uint64 { return t.s.Epoch<<32 + uint64(t.s.nextOp) }
+
 // backOff schedules the next automatic attempt (B196..B200).
 func (t *turn) backOff() {
 	if !t.s.Up {
@@ -269,7 +272,7 @@ func (t *turn) backOff() {
 		return
 	}
 	t.cancelAll()
-	delay := t.p.backoff(t.s.Reconnects, t.s.Epoch<<32+uint64(t.s.nextOp))
+	delay := t.p.backoff(t.s.Reconnects, t.dice())
 	delay = max(delay, t.s.RestartedAt.Add(t.p.RestartCooldown).Sub(t.now)) // B198
 	t.s.Reconnects++
 	t.s.Flow = FlowRevive

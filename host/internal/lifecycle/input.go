@@ -193,6 +193,9 @@ type (
 	}
 	// SessionAlive says that something came from the gateway; coalesced by the engine.
 	SessionAlive struct{ Session SessionID }
+	// Reconfigured says that the operator's settings are others from now on, and in what they differ from those that the process was
+	// launched with. The policy that comes with this step and the next is the new one; timers that are armed keep their time.
+	Reconfigured struct{ Drift []string }
 )
 
 // Instance is one launch as a launcher found it.
@@ -264,3 +267,4 @@ func (OutputSeen) input()       {}
 func (SymptomSeen) input()      {}
 func (SessionClosed) input()    {}
 func (SessionAlive) input()     {}
+func (Reconfigured) input()     {}

@@ -30,7 +30,7 @@ const (
 	ShimLossKeep    ShimLossMode = "keep"    // it goes on unwatched: without output, until somebody restarts it
 )
 
-// Policy is the operator's settings for one gateway; it does not change while an engine lives.
+// Policy is the operator's settings for one gateway. It may be another one at each step; see Reconfigured.
 type Policy struct {
 	StartAttempts int           // fast attempts in one start (B040)
 	RetryDelay    time.Duration // between them (B054)

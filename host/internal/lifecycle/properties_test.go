@@ -13,7 +13,7 @@ import (
 
 // shake does one random thing to the machine.
 func (w *world) shake() {
-	switch rapid.IntRange(0, 42).Draw(w.t, "what") {
+	switch rapid.IntRange(0, 43).Draw(w.t, "what") {
 	case 0:
 		w.feed(lc.StartRequested{
 			Command: w.command("start"), Auto: rapid.IntRange(0, 3).Draw(w.t, "auto") == 0,
@@ -56,6 +56,14 @@ func (w *world) shake() {
 		w.feed(lc.WatchLost{Launch: w.anyLaunch(), Problem: lc.Problem{Code: "unwatched", Message: "shim gone"}})
 	case 10:
 		w.feed(lc.OutputSeen{Launch: w.anyLaunch()})
+	case 43: // the operator's settings change under whatever is going on
+		w.p.Repair = rapid.SampledFrom([]lc.RepairMode{lc.RepairAuto, lc.RepairAsk, lc.RepairOff}).Draw(w.t, "repair")
+		w.p.OnConflict = rapid.SampledFrom([]lc.ConflictMode{lc.ConflictAttach, lc.ConflictFail}).Draw(w.t, "on conflict")
+		w.p.OnShimLoss = rapid.SampledFrom([]lc.ShimLossMode{lc.ShimLossRestart, lc.ShimLossKeep}).Draw(w.t, "on shim loss")
+		w.p.SlowRetry = rapid.SampledFrom([]time.Duration{0, time.Minute}).Draw(w.t, "slow retry")
+		w.p.Silence = rapid.SampledFrom([]time.Duration{time.Second, time.Hour}).Draw(w.t, "silence")
+		w.p.StartAttempts = rapid.IntRange(1, 4).Draw(w.t, "start attempts")
+		w.feed(lc.Reconfigured{Drift: rapid.SliceOfN(rapid.SampledFrom([]string{"port", "token"}), 0, 2).Draw(w.t, "drift")})
 	default:
 		if len(w.queue) > 0 {
 			w.answerOne(rapid.IntRange(0, len(w.queue)-1).Draw(w.t, "which"))

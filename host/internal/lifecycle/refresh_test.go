@@ -379,6 +379,46 @@ func TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow(t *testing.T) {
 	}
 }
 
+// TestSuppressedChannelsAreFreedAlsoWhenTheMomentIsBad: the window may pass while the connection is being made anew, and the process that
+// has its channels off is still the same afterwards.
+func TestSuppressedChannelsAreFreedAlsoWhenTheMomentIsBad(t *testing.T) {
+	for name, busy := range map[string]func(d *drive){
+		"rejoining": func(d *drive) { d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006}) },
+		"reloading": func(d *drive) { d.feed(lc.ReloadRequested{Command: 2}) },
+	} {
+		d := running(t)
+		d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomChannelsSuppressed, Text: "breaker tripped"})
+		timer := last[lc.SetTimer](d)
+		d.now = d.now.Add(timer.After)
+		busy(d)
+		before := d.out
+		d.feed(lc.TimerFired{Op: timer.Op})
+		if d.s.Launch != "A" || d.s.Phase == lc.PhaseClearing {
+			t.Errorf("%s: it is not left alone: %s", name, d.s.Phase)
+		}
+		again, n := d.pending(lc.TimerBreaker)
+		if n != 1 {
+			t.Errorf("%s: nothing will free its channels: %v", name, d.s.Pending)
+			continue
+		}
+		if name == "reloading" {
+			d.out = before
+			d.feed(lc.Reloaded{Op: last[lc.Reload](d).Op, Result: lc.OK})
+			d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
+			before = d.out
+		}
+		d.out = before
+		d.opened("2")
+		if d.feed(lc.TimerFired{Op: again}); d.s.Phase != lc.PhaseClearing {
+			t.Errorf("%s: %s", name, d.s.Phase)
+		}
+		d.up("B", "3")
+		if _, n := d.pending(lc.TimerBreaker); n != 0 || len(d.s.Conditions) != 0 {
+			t.Errorf("%s: conditions %v, pending %v", name, d.s.Conditions, d.s.Pending)
+		}
+	}
+}
+
 // TestRequiredHookThatFailsEndsTheAttempt is B088.
 func TestRequiredHookThatFailsEndsTheAttempt(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}

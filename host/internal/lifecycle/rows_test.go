@@ -619,3 +619,130 @@ func TestRestartsOfAPersonAreNotRationed(t *testing.T) {
 		t.Errorf("cooldown %v", d.p.RestartCooldown)
 	}
 }
+
+// flap opens a session and loses it at once; it reports how long the next one is waited for.
+func (d *drive) flap(end lc.SessionClosed) time.Duration {
+	d.t.Helper()
+	end.Session = d.s.Session
+	d.feed(end)
+	if d.s.Flow != lc.FlowRejoin || has[lc.ProbeReady](d) {
+		return 0
+	}
+	id, n := d.pending(lc.TimerProbe)
+	if n != 1 {
+		d.t.Fatalf("%s, pending %v", d.s.Phase, d.s.Pending)
+	}
+	began := d.now
+	for _, e := range d.out {
+		if timer, ok := e.(lc.SetTimer); ok && timer.Op == id {
+			d.now = d.now.Add(timer.After)
+		}
+	}
+	d.feed(lc.TimerFired{Op: id})
+	return d.now.Sub(began)
+}
+
+// TestSessionsThatDoNotLastAreMadeAnewEverMoreSeldom is B203 and B204: a gateway that takes each session and drops it is not asked for the
+// next one at once, for ever. What is ours is replaced in the end, as one that takes none.
+func TestSessionsThatDoNotLastAreMadeAnewEverMoreSeldom(t *testing.T) {
+	lost := lc.SessionClosed{Code: 1006}
+	d := running(t).old() // it was healthy: the first loss is nobody's fault
+	var waits []time.Duration
+	for range 7 {
+		waits = append(waits, d.flap(lost))
+		if d.s.Flow != lc.FlowRejoin {
+			break
+		}
+		d.opened("1")
+	}
+	if want := []time.Duration{0, 0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 0}; !slices.Equal(waits, want) {
+		t.Errorf("waits %v, want %v", waits, want)
+	}
+	if kill := last[lc.Terminate](d); kill.Launch != "A" || d.s.Public() != lc.Reconnecting {
+		t.Fatalf("%s, effects %v: want the process replaced", d.s.Public(), d.out)
+	}
+	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.later()
+	d.up("B", "2")
+	if wait := d.flap(lost); wait != 0 || d.s.Reconnects != 1 { // the new one has its own chances
+		t.Errorf("the next process: %v, attempt %d", wait, d.s.Reconnects)
+	}
+	d.opened("2")
+	d.now = d.now.Add(d.p.StableAfter)
+	for range 2 { // a healthy time forgets it
+		if wait := d.flap(lost); wait != 0 {
+			t.Errorf("after a healthy time: %v", wait)
+		}
+		d.opened("2")
+	}
+}
+
+// TestSessionsOfAnExternalGatewayThatDoNotLastReachTheCap: it is never ended, and not asked without end either.
+func TestSessionsOfAnExternalGatewayThatDoNotLastReachTheCap(t *testing.T) {
+	d := attached(t)
+	sessions := 0
+	for ; d.s.Phase != lc.PhaseError && sessions < 100; sessions++ {
+		d.flap(lc.SessionClosed{Code: 1008})
+		if has[lc.Terminate](d) || has[lc.Recover](d) {
+			t.Fatalf("%s, effects %v", d.s.Phase, d.out)
+		}
+		if d.s.Phase == lc.PhaseBackoff {
+			d.later()
+		}
+		if d.s.Phase != lc.PhaseError {
+			d.opened("1")
+		}
+	}
+	if d.s.Phase != lc.PhaseError || d.s.Reconnects != d.p.ReconnectAttempts || !slices.Contains(d.timers(), d.p.SlowRetry) {
+		t.Errorf("after %d sessions: %s, attempts %d, timers %v", sessions, d.s.Phase, d.s.Reconnects, d.timers())
+	}
+}
+
+// TestAnnouncedRestartsOneUponTheOtherArePaced: they cost nothing, and are no reason to ask a thousand times a second.
+func TestAnnouncedRestartsOneUponTheOtherArePaced(t *testing.T) {
+	d := running(t).old()
+	for n := range 20 {
+		wait := d.flap(lc.SessionClosed{Code: 1012, Announce: lc.AnnounceRestart})
+		if want := map[bool]time.Duration{true: 0, false: d.p.ProbeInterval}[n == 0]; wait != want || d.s.Reconnects != 0 || has[lc.Terminate](d) {
+			t.Fatalf("restart %d: waited %v, want %v; attempts %d, effects %v", n, wait, want, d.s.Reconnects, d.out)
+		}
+		d.opened("1")
+	}
+}
+
+// TestSilenceAfterAHealthyTimeForgetsAttempts is B026, of a gateway that is not ours.
+func TestSilenceAfterAHealthyTimeForgetsAttempts(t *testing.T) {
+	d := attached(t)
+	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006})
+	for range 3 {
+		id, _ := d.pending(lc.TimerRejoin, lc.TimerBackoff)
+		d.feed(lc.TimerFired{Op: id})
+	}
+	if d.s.Phase != lc.PhaseBackoff || d.s.Reconnects != 2 {
+		t.Fatalf("%s, attempt %d", d.s.Phase, d.s.Reconnects)
+	}
+	d.later()
+	d.opened("1")
+	silent(d) // 180 s later
+	d.feed(lc.Verified{Op: last[lc.VerifySession](d).Op})
+	id, _ := d.pending(lc.TimerRejoin)
+	if d.feed(lc.TimerFired{Op: id}); d.s.Phase != lc.PhaseBackoff || d.s.Reconnects != 1 {
+		t.Errorf("%s, attempt %d, want the first", d.s.Phase, d.s.Reconnects)
+	}
+}
+
+// TestClockThatWasSetBackPutsNoReloadOff: how old an adopted process is, only the wall clock knows, and that may be wrong (B010).
+func TestClockThatWasSetBackPutsNoReloadOff(t *testing.T) {
+	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
+	d.feed(lc.StartRequested{Command: 1})
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{
+		Launch: "A", Live: true, Watched: true, Process: lc.Process{PID: 7, StartedAt: t0.Add(24 * time.Hour)},
+	}}})
+	d.opened("1")
+	if d.feed(lc.ReloadRequested{Command: 2}); !slices.Equal(d.timers(), []time.Duration{d.p.ReloadMinAge}) {
+		t.Fatalf("timers %v, want %v", d.timers(), d.p.ReloadMinAge)
+	}
+	if d.later(); d.s.Phase != lc.PhaseReloading {
+		t.Errorf("%s, timers %v", d.s.Phase, d.timers())
+	}
+}

@@ -105,7 +105,7 @@ func (t *turn) lost(cause Problem) {
 // stable forgets earlier attempts when the gateway has been healthy for long enough (B026, B203).
 func (t *turn) stable() {
 	if !t.s.RunningSince.IsZero() && t.now.Sub(t.s.RunningSince) >= mutant.Or(mutant.AttemptsAlwaysReset, 0, mutant.Or(mutant.AttemptsNeverReset, 1<<62, t.p.StableAfter)) {
-		t.s.Reconnects, t.s.slow = 0, false
+		t.fresh()
 	}
 	t.s.RunningSince = time.Time{}
 }
@@ -123,6 +123,8 @@ func (t *turn) sessionClosed(in SessionClosed) {
 		t.bringDown(AfterRest, Problem{}, t.p.Grace)
 		return
 	}
+	lasted := t.now.Sub(t.s.RunningSince)
+	t.stable()
 	within := t.p.RejoinWithin
 	if in.Announce == AnnounceRestart { // expected: costs no attempt, has its own deadline (B205)
 		within = max(in.Expected, 0) + t.p.RestartSlack
@@ -131,9 +133,43 @@ func (t *turn) sessionClosed(in SessionClosed) {
 			r.announced = true
 			t.s.reload = &r
 		}
+		pause := time.Duration(0)
+		if lasted < t.p.ProbeInterval && !mutant.On(mutant.FlapsAtOnce) {
+			pause = t.p.ProbeInterval
+		}
+		t.rejoinAfter(pause, within)
+		return
 	}
-	t.stable()
-	t.rejoin(within)
+	t.flapped(lasted, within)
+}
+
+// flapped makes a lost session anew: the first at once, and others ever later while they do not last either. A gateway that takes each
+// session and drops it is in the end one that takes none.
+func (t *turn) flapped(lasted, within time.Duration) {
+	pause := time.Duration(0)
+	if lasted < t.p.StableAfter && !mutant.On(mutant.FlapsAtOnce) {
+		if t.s.flaps++; t.s.flaps > 1 {
+			pause = t.p.backoff(t.s.flaps-2, t.dice())
+		}
+	}
+	if t.s.waited += pause; t.s.waited > within {
+		t.rejoinFailed()
+		return
+	}
+	t.rejoinAfter(pause, within)
+}
+
+// rejoinAfter is rejoin a little later.
+func (t *turn) rejoinAfter(pause, within time.Duration) {
+	if pause <= 0 {
+		t.rejoin(within)
+		return
+	}
+	t.s.Flow = FlowRejoin
+	t.s.Readiness = 0
+	t.arm(TimerRejoin, pause+within)
+	t.enter(PhaseReady)
+	t.arm(TimerProbe, pause)
 }
 
 // rejoin tries the connection alone: the process lives, or is not ours to touch (B204).
@@ -208,6 +244,7 @@ func (t *turn) verified(in Verified) {
 		Message: fmt.Sprintf("the gateway was silent for %v and did not answer a call", t.p.Silence),
 	}
 	if t.s.Attached {
+		t.stable()
 		t.dropSession()
 		t.s.Cause = cause
 		t.rejoin(t.p.RejoinWithin)
@@ -253,6 +290,9 @@ func (t *turn) condition(c Condition) {
 // breakerWindow is how far back OpenClaw's crash-loop breaker looks for unclean ends, with a margin (gateway-facts.md §4).
 const breakerWindow = 310 * time.Second
 
+// breakerRetry is between two looks whether a gateway whose channels are to be freed may be restarted.
+const breakerRetry = 10 * time.Second
+
 // suppressed: the gateway came up healthy with its channels off, since it ended uncleanly three times within its window. That clears
 // only by a start after the window, so one graceful restart is made then.
 func (t *turn) suppressed(text string) {
@@ -268,7 +308,11 @@ func (t *turn) suppressed(text string) {
 }
 
 func (t *turn) breakerOver() {
-	if t.s.Attached || !t.canRefresh() { // busy, or not ours: a start from now on has its channels anyway
+	if t.s.Attached {
+		return
+	}
+	if !t.canRefresh() { // whatever ends this process has cancelled the timer: it is only being connected to, or asked to reload
+		t.arm(TimerBreaker, breakerRetry)
 		return
 	}
 	t.restartNow(Problem{Code: "channels_suppressed", Message: "the gateway's crash-loop breaker had switched its channels off; its window has passed"})

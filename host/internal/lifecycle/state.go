@@ -95,7 +95,7 @@ type State struct {
 	Process  Process
 	Adopted  bool
 	adopting bool     // this flow only takes up what runs already
-	Drift    []string // of an adopted one: shown, applied by the next restart, never cured by killing (R26)
+	Drift    []string // settings that are others now than at its launch: shown, applied by the next restart, never cured by killing (R26)
 	Attached bool
 	Failed   LaunchID // the launch of the attempt that just failed, for the diagnosis
 
@@ -115,10 +115,12 @@ type State struct {
 	repairUnknown bool
 	repairLost    bool // a repair was cut off and had done nothing
 	killTries     int
-	swept         bool // what earlier hosts left is known: nothing of ours can be alive but Launch
-	Reconnects    int  // automatic attempts since the last stable period (invariant 5)
-	slow          bool // an error ended the fast attempts: what comes by itself now is slow
-	Restarts      int  // processes lost or restarted since the host began
+	swept         bool          // what earlier hosts left is known: nothing of ours can be alive but Launch
+	Reconnects    int           // automatic attempts since the last stable period (invariant 5)
+	slow          bool          // an error ended the fast attempts: what comes by itself now is slow
+	flaps         int           // sessions with this gateway that did not last, in a row
+	waited        time.Duration // for new ones in place of them
+	Restarts      int           // processes lost or restarted since the host began
 	RunningSince  time.Time
 	RestartedAt   time.Time // begin of the last restart that was asked for
 	SpawnedAt     time.Time // of the present process; when it was adopted, since then

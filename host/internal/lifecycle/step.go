@@ -69,6 +69,8 @@ func Step(p Policy, s State, in Input, now time.Time) (State, []Effect) {
 		t.sessionClosed(in)
 	case SessionAlive:
 		t.sessionAlive(in)
+	case Reconfigured:
+		t.reconfigured(in)
 	default:
 		panic(fmt.Sprintf("lifecycle: unhandled input %T", in)) // programmer error
 	}

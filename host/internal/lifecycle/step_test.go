@@ -108,7 +108,7 @@ func TestExitDuringStopDoesNotAnswerItBeforeTheTreeIsGone(t *testing.T) {
 }
 
 func TestAnnouncedRestartCostsNoAttemptAndHasItsOwnDeadline(t *testing.T) { // B205
-	d := running(t)
+	d := running(t).old()
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond})
 	var deadline time.Duration
 	for _, e := range d.out {

@@ -24,6 +24,7 @@ func (t *turn) attempt() {
 	t.s.Cause, t.s.Failed, t.s.Readiness = Problem{}, "", 0
 	t.s.Conditions = nil
 	t.s.Attached = false
+	t.s.flaps, t.s.waited = 0, 0
 	t.enter(PhaseRecovering)
 	t.emit(Recover{Op: t.open(Op{Kind: OpRecover})})
 }
@@ -115,18 +116,36 @@ func btoi(b bool) int {
 
 func (t *turn) adopt(inst Instance) {
 	t.s.Launch, t.s.Process, t.s.Adopted, t.s.Drift = inst.Launch, inst.Process, true, inst.Drift
-	t.s.SpawnedAt = inst.Process.StartedAt
-	if len(inst.Drift) > 0 {
-		t.condition(Condition{
-			Code: "drift", Message: "the gateway was launched with another configuration than the present one: " + strings.Join(inst.Drift, ", "),
-			Hint: "restart it when that suits; until then it runs as it was launched",
-		})
-	}
+	t.s.SpawnedAt = t.now.Add(-max(t.now.Sub(inst.Process.StartedAt), 0)) // by our own clock: the wall clock may be set back (B010)
+	t.drifted()
 	if !inst.Watched {
 		t.unwatched("its shim is gone")
 	}
 	t.emit(Watch{Launch: inst.Launch, Adopted: true})
 	t.waitReady()
+}
+
+// drifted shows what the operator's settings say otherwise than the process was launched with.
+func (t *turn) drifted() {
+	t.s.Conditions = slices.DeleteFunc(t.s.Conditions, func(c Condition) bool { return c.Code == codeDrift })
+	if len(t.s.Drift) > 0 {
+		t.condition(Condition{
+			Code: codeDrift, Message: "the gateway was launched with another configuration than the present one: " + strings.Join(t.s.Drift, ", "),
+			Hint: "restart it when that suits; until then it runs as it was launched",
+		})
+	}
+}
+
+const codeDrift = "drift"
+
+// reconfigured: nothing is begun or ended for other settings, they count from the next decision on.
+func (t *turn) reconfigured(in Reconfigured) {
+	if t.s.Owner() == OwnerNone {
+		t.s.Drift = nil // the next launch is by the new ones
+		return
+	}
+	t.s.Drift = slices.Clone(in.Drift)
+	t.drifted()
 }
 
 func (t *turn) servicesCleared(in ServicesCleared) {

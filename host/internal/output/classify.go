@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// link is one classifier of the chain and its stream; used by the worker only.
+// link is one classifier of the chain and its stream; used by the worker, and by one goroutine that it waits for.
 type link struct {
 	named  Named
 	stream classifier.Stream
@@ -25,31 +26,74 @@ func (l *link) close() {
 	}
 }
 
-// judge asks the chain and hands the lines on. The first classifier that claims a line decides it: by a rule, a symptom or a stage.
+// judge asks the whole chain, all at the same time, and hands the lines on: a classifier that is late keeps nobody waiting longer than its
+// own deadline, and all who claim a line are known.
 func (p *Pipeline) judge(ctx context.Context, batch []classifier.NumberedLine, numbers []uint64) {
-	verdicts := make([]*classifier.Verdict, len(batch))
-	open := batch // lines that nobody has claimed
-	for _, l := range p.chain {
-		if len(open) == 0 {
-			break
+	p.renew()
+	answers := make([][]classifier.Verdict, len(p.chain))
+	if len(p.chain) == 1 {
+		answers[0] = p.ask(ctx, p.chain[0], batch)
+	} else {
+		var asked sync.WaitGroup
+		for k, l := range p.chain {
+			asked.Go(func() { answers[k] = p.ask(ctx, l, batch) })
 		}
-		got := p.ask(ctx, l, open)
-		var rest []classifier.NumberedLine
-		for i, line := range open {
-			at := int(line.Seq - batch[0].Seq) //nolint:gosec // within a batch
-			if i < len(got) {
-				verdicts[at] = &got[i]
-				if claims(got[i]) {
-					continue
-				}
-			}
-			rest = append(rest, line)
-		}
-		open = rest
+		asked.Wait()
 	}
 	for i, line := range batch {
-		p.deliver(line.Line, numbers[i], verdicts[i])
+		p.deliver(line.Line, numbers[i], p.decide(answers, i))
 	}
+}
+
+// decision is what a chain says about a line.
+type decision struct {
+	by      string              // who decided; "" when nobody claimed the line
+	verdict *classifier.Verdict // nil: nobody answered
+	also    []Claim
+}
+
+// decide: the first classifier of the chain that claims a line decides all of it, its symptom too, by a rule, a symptom or a stage. Of one
+// that nobody claims the first that answered says how loud it is.
+func (p *Pipeline) decide(answers [][]classifier.Verdict, i int) decision {
+	var d decision
+	for k, got := range answers {
+		if i >= len(got) {
+			continue
+		}
+		v, name := &got[i], p.chain[k].named.Name
+		switch {
+		case claims(*v) && d.by == "":
+			d.by, d.verdict = name, v
+		case claims(*v):
+			d.also = append(d.also, Claim{Plugin: name, Level: v.Level, RuleID: p.o.Redactor.Text(v.RuleID), Symptom: v.Symptom})
+		case d.verdict == nil:
+			d.verdict = v
+		}
+	}
+	return d
+}
+
+// renew takes the chain that was set last. Who stays in it keeps its stream.
+func (p *Pipeline) renew() {
+	wanted := p.wanted.Swap(nil)
+	if wanted == nil {
+		return
+	}
+	var chain []*link
+	for _, n := range *wanted {
+		i := slices.IndexFunc(p.chain, func(l *link) bool { return l.named.Name == n.Name })
+		if i < 0 {
+			chain = append(chain, &link{named: n})
+			continue
+		}
+		chain = append(chain, p.chain[i])
+	}
+	for _, l := range p.chain {
+		if !slices.Contains(chain, l) {
+			l.close()
+		}
+	}
+	p.chain = chain
 }
 
 func claims(v classifier.Verdict) bool {
@@ -116,8 +160,9 @@ func (p *Pipeline) try(ctx context.Context, l *link, lines []classifier.Numbered
 }
 
 // deliver hands one line on.
-func (p *Pipeline) deliver(l plugin.Line, number uint64, v *classifier.Verdict) {
-	c := Classified{Line: l, Number: number, Level: classifier.LevelWarn, Shown: l.Text}
+func (p *Pipeline) deliver(l plugin.Line, number uint64, d decision) {
+	c := Classified{Line: l, Number: number, Level: classifier.LevelWarn, Shown: l.Text, By: d.by, Also: d.also}
+	v := d.verdict
 	if v != nil {
 		c.Level, c.RuleID, c.Symptom, c.Tags, c.Stage = v.Level, v.RuleID, v.Symptom, v.Tags, v.Stage
 		if v.Text != "" {

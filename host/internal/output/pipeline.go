@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -58,8 +59,18 @@ type Classified struct {
 	Symptom plugin.Symptom
 	Tags    []string
 	Stage   *classifier.Stage
-	Repeats int  // of this very text before; every 50th is shown
-	Hidden  bool // a repeat, or level drop: kept, not shown
+	By      string  // the classifier that claimed the line first, and decided; "" when none did
+	Also    []Claim // of those that claimed it, too, in order of the chain
+	Repeats int     // of this very text before; every 50th is shown
+	Hidden  bool    // a repeat, or level drop: kept, not shown
+}
+
+// Claim is what a classifier says about a line that another one decided.
+type Claim struct {
+	Plugin  string
+	Level   classifier.Level
+	RuleID  string
+	Symptom plugin.Symptom
 }
 
 // Gap is output that was lost.
@@ -109,7 +120,8 @@ type Pipeline struct {
 	queue  chan entry
 	cancel context.CancelFunc
 	done   chan struct{}
-	chain  []*link
+	chain  []*link                 // of the worker
+	wanted atomic.Pointer[[]Named] // the chain that takes its place with the next batch; nil: it stays
 
 	mu       sync.Mutex    // guards all below
 	tail     []plugin.Line // a ring once it is full
@@ -165,6 +177,12 @@ func New(o Options) *Pipeline {
 func (p *Pipeline) Close() {
 	p.cancel()
 	<-p.done
+}
+
+// SetChain puts another chain in the place of the present one, from the next batch of lines on.
+func (p *Pipeline) SetChain(chain []Named) {
+	chain = slices.Clone(chain)
+	p.wanted.Store(&chain)
 }
 
 // Feed takes the next item of a launch's output. It waits when the worker is far behind.

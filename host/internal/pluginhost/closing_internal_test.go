@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -25,7 +26,7 @@ func TestCallOnAConnectionThatIsBeingClosedIsPluginGone(t *testing.T) {
 	}
 	g := &generation{proc: &process{done: make(chan struct{})}, gone: make(chan struct{}), conn: conn}
 	close(g.gone)
-	p := proxy{name: "p", kind: plugin.KindDoctor, s: &supervisor{suspect: make(chan struct{}, 1)}}
+	p := proxy{name: "p", kind: plugin.KindDoctor, s: newSupervisor(Options{Log: hclog.NewNullLogger()}, Spec{Name: "p"}, "")}
 	for range 200 {
 		_, err := once(t.Context(), p, g, diagnose, 0, func(ctx context.Context, cc grpc.ClientConnInterface) (doctor.Diagnosis, error) {
 			return doctor.NewClient(cc).Diagnose(ctx, doctor.DiagnoseRequest{})

@@ -10,18 +10,17 @@ import (
 
 // command is what is run for a plugin: the plugin, or the host's own binary, which shuts itself in and becomes the plugin.
 func command(s Spec, exe *executable, data, sockets string, o Options) (*exec.Cmd, error) {
+	argv := slices.Concat(exe.argv, s.Args)
 	if s.Sandbox == nil {
-		cmd := exec.Command(exe.path, s.Args...) //nolint:gosec,noctx // its life is longer than any call's
-		execOpened(cmd, exe, s.SHA256 != "")
+		cmd := exec.Command(argv[0], argv[1:]...) //nolint:gosec,noctx // its life is longer than any call's
+		execOpened(cmd, exe)
 		return cmd, nil
 	}
-	path, err := filepath.Abs(exe.path) // it runs in another directory
+	path, err := filepath.Abs(argv[0]) // it runs in another directory
 	if err != nil {
 		return nil, err
 	}
-	spec := *s.Sandbox
-	spec.Write = append(slices.Clip(spec.Write), data, sockets)
-	args, err := spec.Args(path, s.Args)
+	args, err := exe.shutIn(s, data, sockets).Args(path, argv[1:])
 	if err != nil {
 		return nil, err
 	}

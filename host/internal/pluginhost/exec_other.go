@@ -5,7 +5,7 @@ package pluginhost
 import "os/exec"
 
 // execOpened does nothing: only Linux can execute an opened file. The time between check and start is a known gap here.
-func execOpened(*exec.Cmd, *executable, bool) {}
+func execOpened(*exec.Cmd, *executable) {}
 
 // handOver is for a sandbox, which only Linux has.
 func handOver(*exec.Cmd, *executable) {}

@@ -26,4 +26,4 @@ func MethodTable() []MethodRow {
 }
 
 // NewLogs takes lines as those of a plugin.
-func NewLogs(out hclog.Logger) func(line string) { return newLogs(out).take }
+func NewLogs(out hclog.Logger) func(line string) { return newLogs(out, func(string) {}).take }

@@ -29,7 +29,8 @@ const (
 
 // logs forwards a plugin's stderr to the host's log and keeps its last raw lines.
 type logs struct {
-	out hclog.Logger
+	out       hclog.Logger
+	overheard func(line string) // sees each line that is forwarded
 
 	mu      sync.Mutex // guards all below
 	ring    []string
@@ -39,8 +40,8 @@ type logs struct {
 	printed []string // the first lines that came on stdout, where only the handshake should
 }
 
-func newLogs(out hclog.Logger) *logs {
-	return &logs{out: out, tokens: lineBurst, filled: time.Now()}
+func newLogs(out hclog.Logger, overheard func(line string)) *logs {
+	return &logs{out: out, overheard: overheard, tokens: lineBurst, filled: time.Now()}
 }
 
 // read takes lines until the end of r, which is io.EOF, or an error.
@@ -55,6 +56,7 @@ func (l *logs) take(line string) {
 	l.keep(line)
 	if l.allowed() {
 		l.forward(line)
+		l.overheard(line)
 	}
 }
 

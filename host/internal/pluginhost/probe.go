@@ -40,13 +40,16 @@ func NewProbe(o Options, spec Spec) (*Probe, error) {
 // Describe starts the plugin, asks it who it is and ends it. Errors: as of Start.
 func (p *Probe) Describe(ctx context.Context) (plugin.Info, error) {
 	s := p.with(nil)
-	gen, err := s.begin(ctx)
+	gen, err := s.prepare(ctx, s.spec())
 	if err != nil {
 		return plugin.Info{}, err
 	}
-	defer s.end(gen)
-	ctx, cancel := context.WithTimeout(ctx, s.spec.StartTimeout)
+	ctx, cancel := context.WithTimeout(ctx, gen.spec.StartTimeout)
 	defer cancel()
+	if err := s.shake(ctx, gen); err != nil {
+		return plugin.Info{}, err
+	}
+	defer s.end(gen)
 	info, err := pluginkit.NewClient(gen.conn).Describe(ctx, plugin.HostInfo{Version: s.opts.Version, OS: runtime.GOOS, Arch: runtime.GOARCH})
 	if err != nil {
 		return info, s.unintroduced(ctx, gen, "describe itself", err)
@@ -58,7 +61,7 @@ func (p *Probe) Describe(ctx context.Context) (plugin.Info, error) {
 // write to besides its own. Errors: what a Host would log. Close what it returns.
 func (p *Probe) Start(ctx context.Context, write ...string) (*Probed, error) {
 	s := p.with(write)
-	gen, err := s.start(ctx)
+	gen, err := s.start(ctx, s.spec())
 	if err != nil {
 		return nil, err
 	}
@@ -67,9 +70,10 @@ func (p *Probe) Start(ctx context.Context, write ...string) (*Probed, error) {
 
 // with is the plugin with a mark of its own and more that it may write to.
 func (p *Probe) with(write []string) *supervisor {
-	spec := p.s.spec
-	spec.Env = map[string]string{markName: rand.Text()}
-	maps.Copy(spec.Env, p.s.spec.Env)
+	spec := *p.s.spec()
+	env := map[string]string{markName: rand.Text()}
+	maps.Copy(env, spec.Env)
+	spec.Env = env
 	if spec.Sandbox != nil && len(write) > 0 {
 		more := *spec.Sandbox
 		more.Write = append(slices.Clone(more.Write), write...)
@@ -91,7 +95,7 @@ func (p *Probed) Conn() grpc.ClientConnInterface { return p.gen.conn }
 func (p *Probed) Info() plugin.Info { return p.gen.info }
 
 // Asked is what it was configured with.
-func (p *Probed) Asked() plugin.ConfigureRequest { return p.s.configuration(p.gen.info) }
+func (p *Probed) Asked() plugin.ConfigureRequest { return p.s.configuration(p.gen, p.gen.spec) }
 
 // PID is its process.
 func (p *Probed) PID() int { return p.gen.proc.pid() }
@@ -109,7 +113,7 @@ func (p *Probed) Printed() []string { return p.gen.logs.printedLines() }
 func (p *Probed) LastLines() []string { return p.gen.logs.last() }
 
 // Mark is the NAME=value by which what it starts is known.
-func (p *Probed) Mark() string { return markName + "=" + p.s.spec.Env[markName] }
+func (p *Probed) Mark() string { return markName + "=" + p.gen.spec.Env[markName] }
 
 // SocketDir is where its socket is.
 func (p *Probed) SocketDir() string { return p.gen.dir }
@@ -124,4 +128,4 @@ func (p *Probed) Kill() { p.gen.proc.kill() }
 func (p *Probed) Close() { p.s.end(p.gen) }
 
 // DataDir is the directory of a probed plugin's own.
-func (p *Probe) DataDir() string { return filepath.Join(p.s.opts.DataDir, p.s.spec.Name) }
+func (p *Probe) DataDir() string { return filepath.Join(p.s.opts.DataDir, p.s.name) }

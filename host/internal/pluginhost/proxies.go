@@ -74,7 +74,7 @@ func (p launcherProxy) Output(ctx context.Context, req launcher.OutputRequest, s
 		if errors.Is(err, errMoved) { // the next one is there already
 			continue
 		}
-		timer := time.NewTimer(p.s.opts.Timing.BackoffBase / 4) // a plugin that lives and refuses must not make us spin
+		timer := time.NewTimer(p.h.opts.Timing.BackoffBase / 4) // a plugin that lives and refuses must not make us spin
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -89,7 +89,7 @@ func (p launcherProxy) Output(ctx context.Context, req launcher.OutputRequest, s
 func (p launcherProxy) outputOnce(ctx context.Context, cc grpc.ClientConnInterface, req *launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	silence := p.s.opts.Timing.OutputSilence
+	silence := p.h.opts.Timing.OutputSilence
 	watchdog := time.AfterFunc(silence, func() { cancel(errSilent) })
 	defer watchdog.Stop()
 	err := launcher.NewClient(cc).Output(ctx, *req, func(item launcher.OutputItem) error {
@@ -182,6 +182,7 @@ func (p doctorProxy) Repair(ctx context.Context, req doctor.RepairRequest, progr
 // Open begins a stream on the present process. It breaks when that ends or is replaced; the pipeline then opens another, with the
 // lines that had no verdict (classifier.proto).
 func (p classifierProxy) Open(ctx context.Context, gw plugin.GatewayFacts, launchID string) (classifier.Stream, error) {
+	p.proxy = p.now()
 	g, err := p.generation(ctx)
 	if err != nil {
 		return nil, err

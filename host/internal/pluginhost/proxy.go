@@ -74,13 +74,18 @@ func (h *Host) Classifier(name string) classifier.Classifier {
 }
 
 type proxy struct {
+	h    *Host
 	name string
 	kind plugin.Kind
-	s    *supervisor // nil: not configured
+	s    *supervisor // set by now; nil: not configured
 }
 
-func (h *Host) proxy(name string, kind plugin.Kind) proxy {
-	return proxy{name: name, kind: kind, s: h.plugins[name]}
+func (h *Host) proxy(name string, kind plugin.Kind) proxy { return proxy{h: h, name: name, kind: kind} }
+
+// now is the proxy of the plugin that has the name at present: tables come and go while the host runs.
+func (p proxy) now() proxy {
+	p.s = p.h.find(p.name)
+	return p
 }
 
 // generation is a process that serves the proxy's kind. It is not ended in order to be replaced before the call is given back with
@@ -106,6 +111,7 @@ func (p proxy) generation(ctx context.Context) (*generation, error) {
 // once more on the next one.
 func call[T any](ctx context.Context, p proxy, m method, extra time.Duration, f func(context.Context, grpc.ClientConnInterface) (T, error)) (T, error) {
 	var none T
+	p = p.now()
 	for try := 1; ; try++ {
 		g, err := p.generation(ctx)
 		if err != nil {
@@ -224,13 +230,14 @@ func (g *generation) closedUnder(err error) bool {
 // limit is the contract's deadline, or the operator's in its place. What the contract adds to a grace or a timeout of the call's own
 // is never shortened: it is the time to kill, to sweep and to tell, and a call that is cut before knows nothing of how it ended.
 func (p proxy) limit(m method) time.Duration {
+	operators := p.s.spec().CallTimeout
 	switch {
-	case m.deadline == 0 || p.s.spec.CallTimeout <= 0:
+	case m.deadline == 0 || operators <= 0:
 		return m.deadline
 	case m.name == stop.name || m.name == execute.name:
-		return max(m.deadline, p.s.spec.CallTimeout)
+		return max(m.deadline, operators)
 	default:
-		return p.s.spec.CallTimeout
+		return operators
 	}
 }
 

@@ -86,19 +86,24 @@ func notRestarted(what string, err error) error {
 
 // attempt is the start of a process beside the present one.
 type attempt struct {
-	done chan struct{}
-	gen  *generation // once done is closed: it can take over, or err says why not and nothing of it is left
-	err  error
+	change *change // that it is for; nil: the table is the same
+	done   chan struct{}
+	gen    *generation // once done is closed: it can take over, or err says why not and nothing of it is left
+	err    error
 }
 
-// replacement begins an attempt. It ends with ctx, within bounds; whoever began it waits for its end.
-func (s *supervisor) replacement(ctx context.Context, old *generation) *attempt {
-	a := &attempt{done: make(chan struct{})}
+// replacement begins an attempt, by another table when there is a change. It ends with ctx, within bounds; whoever began it waits for its end.
+func (s *supervisor) replacement(ctx context.Context, old *generation, c *change) *attempt {
+	a, spec := &attempt{change: c, done: make(chan struct{})}, s.spec()
+	if c != nil {
+		spec = c.spec
+	}
 	s.log.Info("another process of the plugin is started to take its place", "pid", old.proc.pid())
 	go func() {
 		defer close(a.done)
-		gen, err := s.start(ctx)
+		gen, err := s.start(ctx, spec)
 		if err == nil {
+			gen.change = c
 			if err = s.takeOver(ctx, old, gen); err != nil {
 				s.end(gen)
 				gen = nil
@@ -111,15 +116,15 @@ func (s *supervisor) replacement(ctx context.Context, old *generation) *attempt 
 
 // takeOver finds out whether gen can do what old does (R40). Once old has ended there is nothing to compare with, nor to keep.
 func (s *supervisor) takeOver(ctx context.Context, old, gen *generation) error {
-	ctx, cancel := context.WithTimeout(ctx, s.spec.StartTimeout)
+	ctx, cancel := context.WithTimeout(ctx, gen.spec.StartTimeout)
 	defer cancel()
 	for _, svc := range old.info.Services {
-		if !gen.info.Serves(svc.Kind) {
+		if gen.spec.uses(svc.Kind) && !gen.info.Serves(svc.Kind) {
 			return permanent{s.refuse(gen, fault.Unsupported, fmt.Sprintf("it does not serve as %s any more, which the present process does", svc.Kind),
-				"install a version that does, or end its use in config.toml and start the host again")}
+				"install a version that does, or end its use in config.toml")}
 		}
 	}
-	if old.info.Serves(plugin.KindLauncher) {
+	if old.info.Serves(plugin.KindLauncher) && gen.info.Serves(plugin.KindLauncher) {
 		if err := s.recoverAll(ctx, old, gen); err != nil && !old.dead() {
 			return s.refuse(gen, fault.FailedPrecondition, "it cannot take over what runs: "+err.Error()+tail(lastWords(gen)), "tell its author")
 		}
@@ -186,7 +191,7 @@ func bounded[T any](ctx context.Context, m method, f func(context.Context) (T, e
 // retire lets a process end what was begun in it, and then ends it.
 func (s *supervisor) retire(ctx context.Context, old, next *generation) {
 	s.drain(ctx, old)
-	if old.info.Serves(plugin.KindLauncher) && !old.dead() && ctx.Err() == nil {
+	if old.info.Serves(plugin.KindLauncher) && next.info.Serves(plugin.KindLauncher) && !old.dead() && ctx.Err() == nil {
 		// What it launched while the other was already looking around.
 		if err := s.recoverAll(ctx, old, next); err != nil && !old.dead() && !next.dead() && ctx.Err() == nil {
 			s.log.Warn("cannot take over all from the process that was replaced; what is missing is taken up when it is asked for",

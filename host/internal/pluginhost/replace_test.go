@@ -32,6 +32,9 @@ func inData(dir, name string) string { return filepath.Join(dir, "data", "p", na
 
 func put(t *testing.T, path, text string) {
 	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,33 +13,32 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// executable is an opened plugin file; what was checked is what will be run.
+// executable is a plugin that was found, opened and checked; what was checked is what will be run.
 type executable struct {
-	path string
-	file *os.File
+	path     string             // where the operator's word leads: a file, or a directory with a manifest
+	file     *os.File           // what is executed: the plugin itself, or its interpreter
+	argv     []string           // its command line, before the operator's own words
+	manifest *manifest.Manifest // nil for a plugin that is one file
+	checked  bool               // its sum was compared: with the pin, or with the manifest
 }
 
-// resolve finds, opens and checks a plugin's file.
-func resolve(s Spec, pluginDir string) (*executable, error) {
+// resolve finds, opens and checks a plugin. What it answers beside an error is to be shown only, and may be nil.
+func resolve(ctx context.Context, s Spec, pluginDir string) (*executable, error) {
 	path := s.Path
 	if !strings.ContainsAny(path, `/\`) {
 		path = filepath.Join(pluginDir, path)
-		if runtime.GOOS == "windows" && filepath.Ext(path) == "" {
+		if runtime.GOOS == "windows" && filepath.Ext(path) == "" && !isDir(path) {
 			path += ".exe"
 		}
 	}
-	// Looked at before it is opened: opening a named pipe would wait for a writer.
-	info, err := os.Stat(path)
-	if err == nil {
-		err = checkKind(s, path, info)
+	if isDir(path) {
+		return resolveDir(ctx, s, path)
 	}
-	var f *os.File
-	if err == nil {
-		f, err = os.Open(path) //nolint:gosec // the operator named it
-	}
+	f, err := openProgram(s, path)
 	switch {
 	case fault.HintOf(err) != "":
 		return nil, err
@@ -48,10 +48,35 @@ func resolve(s Spec, pluginDir string) (*executable, error) {
 	case err != nil:
 		return nil, refuse(fault.PermissionDenied, s, path, err.Error(), "make it readable for the host's user")
 	}
+	if err := checkSum(s, path, f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &executable{path: path, file: f, argv: []string{path}, checked: s.SHA256 != ""}, nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// openProgram opens a program that nobody else may change.
+func openProgram(s Spec, path string) (*os.File, error) {
+	// Looked at before it is opened: opening a named pipe would wait for a writer.
+	info, err := os.Stat(path)
+	if err == nil {
+		err = checkKind(s, path, info)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path) //nolint:gosec // the operator named it
+	if err != nil {
+		return nil, err
+	}
 	if err := check(s, path, f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &executable{path: path, file: f}, nil
+	return f, nil
 }
 
 func check(s Spec, path string, f *os.File) error {
@@ -65,12 +90,15 @@ func check(s Spec, path string, f *os.File) error {
 	switch {
 	case runtime.GOOS != "windows" && info.Mode().Perm()&0o111 == 0:
 		return refuse(fault.PermissionDenied, s, path, "it is not executable", "run: chmod +x "+path)
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0:
-		return refuse(fault.PermissionDenied, s, path, "everybody may write to it", "run: chmod o-w "+path)
 	}
-	if err := checkDir(s, path); err != nil {
-		return err
+	if why, hint := manifest.Changeable(path, info); why != "" {
+		return refuse(fault.PermissionDenied, s, path, why, hint)
 	}
+	return checkDir(s, path)
+}
+
+// checkSum compares a file with its pin, if it has one.
+func checkSum(s Spec, path string, f *os.File) error {
 	if s.SHA256 == "" {
 		return nil
 	}
@@ -78,17 +106,28 @@ func check(s Spec, path string, f *os.File) error {
 	if _, err := io.Copy(sum, f); err != nil {
 		return refuse(fault.Internal, s, path, "cannot read it: "+err.Error(), "")
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); !strings.EqualFold(got, s.SHA256) {
-		return refuse(fault.PermissionDenied, s, path, fmt.Sprintf("its sha256 is %s, config.toml wants %s", got, strings.ToLower(s.SHA256)),
-			"install the version that was pinned, or pin this one after checking where it came from")
+	return comparePin(s, path, "its", hex.EncodeToString(sum.Sum(nil)))
+}
+
+// DetailSHA256 is the detail of an error that says which sum was found in the place of the pinned one.
+const DetailSHA256 = "sha256"
+
+// comparePin: of is whose sum it is.
+func comparePin(s Spec, path, of, got string) error {
+	if s.SHA256 == "" || strings.EqualFold(got, s.SHA256) {
+		return nil
 	}
-	return nil
+	return &fault.Error{
+		Code: fault.PermissionDenied, Details: map[string]string{DetailSHA256: got},
+		Message: cannotStart(s, path) + fmt.Sprintf("%s sha256 is %s, config.toml wants %s", of, got, strings.ToLower(s.SHA256)),
+		Hint:    "install the version that was pinned, or pin this one after checking where it came from",
+	}
 }
 
 func checkKind(s Spec, path string, info os.FileInfo) error {
 	switch {
 	case info.IsDir():
-		return refuse(fault.InvalidArgument, s, path, "it is a directory", "name the executable inside it")
+		return refuse(fault.InvalidArgument, s, path, "it is a directory", "name an executable file")
 	case !info.Mode().IsRegular():
 		return refuse(fault.InvalidArgument, s, path, "it is not a regular file", "name an executable file")
 	}
@@ -122,5 +161,9 @@ func checkSocketDir(dir string) error {
 
 // refuse is an error that names the plugin, the path and what to do.
 func refuse(code fault.Code, s Spec, path, why, hint string) error {
-	return fault.New(code, fmt.Sprintf("cannot start plugin %q (%s): %s", s.Name, path, why)).WithHint(hint)
+	return fault.New(code, cannotStart(s, path)+why).WithHint(hint)
+}
+
+func cannotStart(s Spec, path string) string {
+	return fmt.Sprintf("cannot start plugin %q (%s): ", s.Name, path)
 }

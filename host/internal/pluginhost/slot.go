@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -70,8 +71,18 @@ func (s *slot) running(g *generation) {
 		}
 		s.started, s.current = true, g
 		s.state.State, s.state.PID, s.state.Version, s.state.Services = Running, g.proc.pid(), g.info.Version, g.info.Services
+		s.state.Manifest, s.state.Wants = g.exe.manifest, g.info.WantedGrants
 		s.state.Err, s.state.Lines = nil, nil
 	})
+}
+
+// looked shows the manifest of a plugin that cannot be started; that of a process that serves stays.
+func (s *slot) looked(m *manifest.Manifest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil {
+		s.state.Manifest = m
+	}
 }
 
 // done gives back a generation from get.
@@ -109,7 +120,43 @@ func (s *slot) down(state string, err error) {
 }
 
 func (s *slot) stop() {
-	s.update(func() { s.state.State, s.state.PID = Stopped, 0 })
+	if s.snapshot().State != Stopped { // a plugin that was dismissed has told it
+		s.update(func() { s.state.State, s.state.PID = Stopped, 0 })
+	}
+}
+
+// dismiss takes no more callers, for good; g is left to those who call it now.
+func (s *slot) dismiss(g *generation) {
+	s.update(func() {
+		close(g.moved)
+		if g.calls == 0 {
+			close(g.idle)
+		}
+		s.current = nil
+		s.state.State, s.state.PID = Stopped, 0
+	})
+}
+
+// settled waits until a plugin that was started serves, or says why not.
+func (s *slot) settled(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		state, changed := s.state, s.changed
+		s.mu.Unlock()
+		switch state.State {
+		case Running:
+			return nil
+		case BackingOff, Failed:
+			return state.Err
+		case Stopped:
+			return down(state)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // get waits for a running process: as long as one is being started or restarted, and not longer than the bound. The caller gives

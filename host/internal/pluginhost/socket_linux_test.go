@@ -21,7 +21,7 @@ func TestPluginWithoutMutualTLS(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			spec := testPlugin(row.args...)
-			spec.Socket, spec.Sandbox = true, row.shut
+			spec.Transport, spec.Sandbox = pluginhost.TransportSocket, row.shut
 			h, _ := newHost(t, quick(), spec)
 			if text, err := attempt(t, h, "env PLUGIN_CLIENT_CERT"); err != nil || text != "" {
 				t.Errorf("a certificate: %q, %v", text, err)
@@ -41,7 +41,7 @@ func TestWhoAnswersOnTheSocketIsProved(t *testing.T) {
 	} {
 		t.Run(mode, func(t *testing.T) {
 			spec := testPlugin(mode)
-			spec.Socket, spec.Env = true, map[string]string{"GATEHOST_TEST_DIR": t.TempDir()}
+			spec.Transport, spec.Env = pluginhost.TransportSocket, map[string]string{"GATEHOST_TEST_DIR": t.TempDir()}
 			timing := quick()
 			timing.CircuitAfter = 1
 			h, _ := newHost(t, timing, spec)

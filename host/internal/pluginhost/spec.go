@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -77,11 +78,12 @@ func (t Timing) withDefaults() Timing {
 // Spec is one plugin as the operator configured it.
 type Spec struct {
 	Name         string
-	Path         string // absolute, or a bare name that is looked up in PluginDir, never on PATH
+	Path         string // of a file, or of a directory with plugin.toml; absolute, or a bare name that is looked up in PluginDir, never on PATH
 	Args         []string
 	Env          map[string]string
-	SHA256       string // lower-case hex; "" does not check
+	SHA256       string // of the file, or of a directory's plugin.toml, lower-case hex; "" does not check
 	Grants       []string
+	Uses         []plugin.Kind // what gateways use it as: what takes its place has to serve as that; nil: as all that it serves as
 	StartTimeout time.Duration // default 30 s: from the start of the process to the end of Configure
 	// CallTimeout takes the place of the contract's deadline of each call that has one. Stop and Exec get their own grace or
 	// timeout and at least what the contract adds to it; Repair and Output have no deadline. Default: the contract's.
@@ -91,12 +93,30 @@ type Spec struct {
 	MemoryMax uint64
 	// Sandbox is what the plugin may do; nil: it is not shut in. It is refused where Options.Sandbox has no wrapper.
 	Sandbox *sandbox.Spec
-	// Socket: the plugin speaks without mutual TLS, on a unix socket in a directory of 0700; who answers there is proved by its pid.
-	Socket bool
-	Config json.RawMessage
+	// Transport is how the plugin speaks: TransportMTLS, or TransportSocket without mutual TLS, on a unix socket in a directory of 0700, where
+	// who answers is proved by its pid. "": as its manifest says, else TransportMTLS.
+	Transport string
+	Config    json.RawMessage
 	// Where says where in config.toml a key of the plugin's table stands, for diagnostics: "config.toml:12".
 	Where func(path string) string
 }
+
+// withDefaults fills in what was left out.
+func (s Spec) withDefaults() Spec {
+	if s.StartTimeout <= 0 {
+		s.StartTimeout = defaultStartTimeout
+	}
+	if s.Where == nil {
+		s.Where = func(string) string { return "" }
+	}
+	return s
+}
+
+// The transports.
+const (
+	TransportMTLS   = "auto_mtls"
+	TransportSocket = "socket"
+)
 
 // The states of a plugin.
 const (
@@ -118,4 +138,7 @@ type State struct {
 	Err      error    // of the last start or end; nil while all is well
 	Lines    []string // its last raw lines, when it failed
 	Since    time.Time
+	Manifest *manifest.Manifest // of a directory, as it was last read for a start; not to be changed; nil for a plugin that is one file
+	Wants    []string           // grants that it asked for when it said who it is
+	Refused  []Refusal          // what its sandbox kept from it, the oldest first; at most 32
 }

@@ -27,6 +27,8 @@ import (
 
 // generation is one process of a plugin and the connection to it.
 type generation struct {
+	spec   *Spec   // the table that it goes by; once it is the present one, of the goroutine of run
+	change *change // that it is made for; nil: none
 	proc   *process
 	client *goplugin.Client
 	conn   *grpc.ClientConn
@@ -42,9 +44,9 @@ type generation struct {
 	recovered map[string]bool // launches taken over from the process before; of whoever replaces that
 }
 
-func newGeneration(exe *executable, l *logs) *generation {
+func newGeneration(spec *Spec, exe *executable, l *logs) *generation {
 	return &generation{
-		exe: exe, logs: l, moved: make(chan struct{}), idle: make(chan struct{}), gone: make(chan struct{}), recovered: map[string]bool{},
+		spec: spec, exe: exe, logs: l, moved: make(chan struct{}), idle: make(chan struct{}), gone: make(chan struct{}), recovered: map[string]bool{},
 	}
 }
 
@@ -68,13 +70,16 @@ func isPermanent(err error) bool {
 	return ok
 }
 
-// start makes a process and brings it to the point where it can be called. It is bounded by StartTimeout, whatever the plugin
+// start makes a process of a table and brings it to the point where it can be called. It is bounded by StartTimeout, whatever the plugin
 // does, and by ctx.
-func (s *supervisor) start(ctx context.Context) (*generation, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.spec.StartTimeout)
-	defer cancel()
-	gen, err := s.begin(ctx)
+func (s *supervisor) start(ctx context.Context, spec *Spec) (*generation, error) {
+	gen, err := s.prepare(ctx, spec)
 	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, spec.StartTimeout)
+	defer cancel()
+	if err := s.shake(ctx, gen); err != nil {
 		return nil, err
 	}
 	if err := s.introduce(ctx, gen); err != nil {
@@ -84,29 +89,34 @@ func (s *supervisor) start(ctx context.Context) (*generation, error) {
 	return gen, nil
 }
 
-// begin makes a process and shakes hands; nobody has asked who it is.
-func (s *supervisor) begin(ctx context.Context) (*generation, error) {
-	exe, err := resolve(s.spec, s.opts.PluginDir)
+// prepare finds and checks what is to be run.
+func (s *supervisor) prepare(ctx context.Context, spec *Spec) (*generation, error) {
+	exe, err := resolve(ctx, *spec, s.opts.PluginDir)
 	if err != nil {
+		if exe != nil {
+			s.slot.looked(exe.manifest)
+		}
 		if fault.CodeOf(err) != fault.Internal { // a disk that fails may work again
 			err = permanent{err}
 		}
 		return nil, err
 	}
-	gen := newGeneration(exe, newLogs(s.log))
-	ctx, cancel := context.WithTimeout(ctx, s.spec.StartTimeout)
-	defer cancel()
-	if err := s.connect(ctx, gen); err != nil {
+	return newGeneration(spec, exe, newLogs(s.log, func(line string) { s.overheard(spec, line) })), nil
+}
+
+// shake makes the process and shakes hands; nobody has asked who it is.
+func (s *supervisor) shake(ctx context.Context, gen *generation) error {
+	err := s.connect(ctx, gen)
+	if err != nil {
 		err = s.explain(gen, err)
 		s.end(gen)
-		return nil, err
 	}
-	return gen, nil
+	return err
 }
 
 // connect starts the process and shakes hands.
 func (s *supervisor) connect(ctx context.Context, gen *generation) error {
-	dataDir := filepath.Join(s.opts.DataDir, s.spec.Name)
+	dataDir := filepath.Join(s.opts.DataDir, gen.spec.Name)
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return err
 	}
@@ -119,7 +129,7 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage),
 	)}
 	var begun atomic.Pointer[process]
-	if s.spec.Socket { // the last dialer counts: it takes the place of go-plugin's
+	if gen.exe.socket(*gen.spec) { // the last dialer counts: it takes the place of go-plugin's
 		options = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return begun.Load().dial(ctx, gen.dir)
 		}))
@@ -127,14 +137,14 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 	gen.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig: pluginkit.Handshake(), Plugins: pluginkit.ClientPlugins(),
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		AutoMTLS:         !s.spec.Socket, SkipHostEnv: true, StartTimeout: s.spec.StartTimeout,
+		AutoMTLS:         !gen.exe.socket(*gen.spec), SkipHostEnv: true, StartTimeout: gen.spec.StartTimeout,
 		Logger:           hclog.NewNullLogger(), // what matters is said by us
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: gen.dir},
 		// What a plugin prints after the handshake comes by a stream of go-plugin's own; without these it is lost (R39).
 		SyncStdout: &lineWriter{take: gen.logs.takePrinted}, SyncStderr: &lineWriter{take: gen.logs.take},
 		GRPCDialOptions: options,
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
-			p, err := newProcess(s.spec, gen.exe, dataDir, gen.dir, cmd.Env, gen.logs, s.opts)
+			p, err := newProcess(*gen.spec, gen.exe, dataDir, gen.dir, cmd.Env, gen.logs, s.opts)
 			if err == nil {
 				s.live.add(p)
 				begun.Store(p)
@@ -225,13 +235,16 @@ func (s *supervisor) explain(gen *generation, err error) error {
 	curable := true
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), strings.Contains(why, "timeout while waiting for plugin to start"):
-		why = fmt.Sprintf("it said nothing for start_timeout (%v)", s.spec.StartTimeout)
-		hint = "look at its last lines; raise plugins." + s.spec.Name + ".start_timeout if it is only slow"
+		why = fmt.Sprintf("it said nothing for start_timeout (%v)", gen.spec.StartTimeout)
+		hint = "look at its last lines; raise plugins." + gen.spec.Name + ".start_timeout if it is only slow"
 	case closed:
 		why = "it ended before it began with a handshake"
+		if more := join(shutOut(gen.spec, lines), gen.exe.missing(*gen.spec)); more != "" {
+			hint = more
+		}
 	case strings.Contains(why, "Unrecognized remote plugin message"), strings.Contains(why, "Incompatible API version") && len(lines) == 0:
 		why = "it is not a gatehost plugin: it did not begin with a handshake"
-		hint, curable = "name a plugin in plugins."+s.spec.Name+".path", false
+		hint, curable = "name a plugin in plugins."+gen.spec.Name+".path", false
 	case strings.Contains(why, "ncompatible"):
 		why = "it speaks another version of the plugin protocol: " + why
 		hint, curable = fmt.Sprintf("upgrade the plugin, or gatehost (it speaks %d)", pluginkit.ProtocolVersion), false
@@ -239,11 +252,16 @@ func (s *supervisor) explain(gen *generation, err error) error {
 		why = "it is not a program of this platform (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
 		hint, curable = "install the build for this platform", false
 	}
-	err = refuse(fault.Unavailable, s.spec, gen.exe.path, why+tail(lines), hint)
+	err = refuse(fault.Unavailable, *gen.spec, gen.exe.path, why+tail(lines), hint)
 	if !curable {
 		return permanent{err}
 	}
 	return err
+}
+
+// join puts pieces of advice together.
+func join(advice ...string) string {
+	return strings.Join(slices.DeleteFunc(advice, func(a string) bool { return a == "" }), "; ")
 }
 
 // lastWords are the last lines of a plugin, all of them when it has ended: what it wrote may still be on its way to us.
@@ -278,27 +296,39 @@ func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 	if err := s.negotiate(gen, info); err != nil {
 		return err
 	}
+	if err := s.compare(gen, info); err != nil {
+		return err
+	}
 	gen.info = info
-	req := s.configuration(info)
-	if req.Directories.Run != "" {
-		if err := os.MkdirAll(req.Directories.Run, 0o700); err != nil { // the contract: all of them exist
-			return s.refuse(gen, fault.Internal, err.Error(), "make the directory writable for the host's user")
-		}
+	faults, err := s.configure(ctx, gen, gen.spec)
+	if err == nil && faults != "" {
+		err = permanent{tableRefused{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+faults, "correct config.toml")}}
 	}
-	diagnostics, err := client.Configure(ctx, req)
-	if err != nil {
-		return s.unintroduced(ctx, gen, "be configured", err)
-	}
-	return s.judge(gen, diagnostics)
+	return err
 }
 
-// configuration is what a plugin that says this of itself is configured with.
-func (s *supervisor) configuration(info plugin.Info) plugin.ConfigureRequest {
-	req := plugin.ConfigureRequest{
-		Config: s.spec.Config, Name: s.spec.Name, Grants: s.granted(info),
-		Directories: plugin.Directories{Data: filepath.Join(s.opts.DataDir, s.spec.Name)},
+// configure hands a table over. With faults the plugin refuses it, and goes by the one that it had; after an error nobody knows by which.
+func (s *supervisor) configure(ctx context.Context, gen *generation, spec *Spec) (faults string, err error) {
+	req := s.configuration(gen, spec)
+	if req.Directories.Run != "" {
+		if err := os.MkdirAll(req.Directories.Run, 0o700); err != nil { // the contract: all of them exist
+			return "", s.refuse(gen, fault.Internal, err.Error(), "make the directory writable for the host's user")
+		}
 	}
-	if info.Serves(plugin.KindLauncher) {
+	diagnostics, err := pluginkit.NewClient(gen.conn).Configure(ctx, req)
+	if err != nil {
+		return "", s.unintroduced(ctx, gen, "be configured", err)
+	}
+	return s.judge(spec, diagnostics), nil
+}
+
+// configuration is what a plugin is configured with by a table.
+func (s *supervisor) configuration(gen *generation, spec *Spec) plugin.ConfigureRequest {
+	req := plugin.ConfigureRequest{
+		Config: spec.Config, Name: spec.Name, Grants: granted(spec, gen.info),
+		Directories: plugin.Directories{Data: filepath.Join(s.opts.DataDir, spec.Name)},
+	}
+	if gen.info.Serves(plugin.KindLauncher) {
 		req.Directories.Run, req.Directories.Runtime = s.opts.RunDir, s.opts.RuntimeDir
 	}
 	if len(req.Config) == 0 {
@@ -332,13 +362,13 @@ func (s *supervisor) unintroduced(ctx context.Context, gen *generation, what str
 	case errors.Is(err, fault.ErrPluginGone) && within(drainBound, gen.proc.done):
 		why = fmt.Sprintf("it ended (%s)", gen.proc.cmd.ProcessState)
 	case ctx.Err() != nil, due(ctx) && errors.Is(err, context.DeadlineExceeded): // gRPC may say so a moment before our own timer does
-		why = fmt.Sprintf("it did not answer within start_timeout (%v)", s.spec.StartTimeout)
+		why = fmt.Sprintf("it did not answer within start_timeout (%v)", gen.spec.StartTimeout)
 	}
 	return s.refuse(gen, fault.CodeOf(err), "it cannot "+what+": "+why+tail(lastWords(gen)), hint)
 }
 
 func (s *supervisor) refuse(gen *generation, code fault.Code, why, hint string) error {
-	return refuse(code, s.spec, gen.exe.path, why, hint)
+	return refuse(code, *gen.spec, gen.exe.path, why, hint)
 }
 
 // negotiate checks that host and plugin have a version of each service in common, in words (needs.md 13).
@@ -363,9 +393,9 @@ func (s *supervisor) negotiate(gen *generation, info plugin.Info) error {
 }
 
 // granted is what the operator gives, of what the plugin wants.
-func (s *supervisor) granted(info plugin.Info) []string {
+func granted(spec *Spec, info plugin.Info) []string {
 	var out []string
-	for _, g := range s.spec.Grants {
+	for _, g := range spec.Grants {
 		if slices.Contains(info.WantedGrants, g) {
 			out = append(out, g)
 		}
@@ -373,15 +403,15 @@ func (s *supervisor) granted(info plugin.Info) []string {
 	return out
 }
 
-// judge logs remarks and refuses the table when one is an error; all are told at once, with their place in config.toml.
-func (s *supervisor) judge(gen *generation, diagnostics []plugin.Diagnostic) error {
+// judge logs remarks and tells the faults, all at once, with their place in config.toml; "" when there are none.
+func (s *supervisor) judge(spec *Spec, diagnostics []plugin.Diagnostic) string {
 	var faults []string
 	for _, d := range diagnostics {
 		text := d.Message
 		if d.Path != "" {
-			text = "plugins." + s.spec.Name + ".config." + d.Path + ": " + text
+			text = "plugins." + spec.Name + ".config." + d.Path + ": " + text
 		}
-		if where := s.spec.Where(d.Path); where != "" {
+		if where := spec.Where(d.Path); where != "" {
 			text = where + ": " + text
 		}
 		if d.Hint != "" {
@@ -393,10 +423,7 @@ func (s *supervisor) judge(gen *generation, diagnostics []plugin.Diagnostic) err
 			s.log.Warn("remark about the plugin's configuration", "remark", text)
 		}
 	}
-	if len(faults) == 0 {
-		return nil
-	}
-	return permanent{tableRefused{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+strings.Join(faults, "; "), "correct config.toml")}}
+	return strings.Join(faults, "; ")
 }
 
 // tableRefused is a start that failed for what the operator wrote in the plugin's table.

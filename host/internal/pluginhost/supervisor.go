@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -33,25 +34,38 @@ func within(d time.Duration, done <-chan struct{}) bool {
 // everybody else looks at the slot.
 type supervisor struct {
 	opts      Options
-	spec      Spec
+	name      string
+	inForce   atomic.Pointer[Spec] // set by the goroutine of run
 	log       hclog.Logger
 	socketDir string // parent of each generation's own
 	slot      *slot
 	live      processes
 	wishes    wishes        // for another process
+	changes   chan *change  // unbuffered: whoever has another table waits until it can be heeded
 	suspect   chan struct{} // a call got no answer: look now
+	refused   refusals
+	over      chan struct{}      // closed when run has returned
+	leave     context.CancelFunc // ends what run calls wanted
 
-	failures int            // in a row; of the goroutine of run
+	pending  *change        // the next start is made for it; of the goroutine of run, as the next two
+	fallBack bool           // what failed last was a change: the table of before is tried at once
+	failures int            // in a row
 	leaving  sync.WaitGroup // processes that were replaced and end what was begun in them
 }
 
+// spec is the table in force.
+func (s *supervisor) spec() *Spec { return s.inForce.Load() }
+
 func newSupervisor(opts Options, s Spec, socketDir string) *supervisor {
-	return &supervisor{
-		opts: opts, spec: s, log: opts.Log.Named("plugin." + s.Name), socketDir: socketDir,
+	one := &supervisor{
+		opts: opts, name: s.Name, log: opts.Log.Named("plugin." + s.Name), socketDir: socketDir,
 		slot:   newSlot(s.Name, opts.Timing.CallWait, opts.OnState),
 		live:   processes{all: map[*process]struct{}{}},
 		wishes: wishes{wanted: make(chan struct{}, 1)}, suspect: make(chan struct{}, 1),
+		changes: make(chan *change), over: make(chan struct{}),
 	}
+	one.inForce.Store(&s)
+	return one
 }
 
 func poke(c chan struct{}) {
@@ -95,28 +109,58 @@ func (p *processes) pids() []int {
 	return out
 }
 
-// run is the life of a plugin over all its processes.
-func (s *supervisor) run(ctx context.Context) {
+// run is the life of a plugin over all its processes. It ends with ctx at once; once wanted is done, it ends as soon as nobody waits for
+// what was begun in it.
+func (s *supervisor) run(ctx, wanted context.Context) {
+	defer close(s.over)
 	defer s.wishes.close()
 	defer s.slot.stop()
 	defer s.leaving.Wait()
 	_ = os.RemoveAll(s.socketDir) // what a host that was killed left
-	for ctx.Err() == nil {
+	for wanted.Err() == nil {
 		s.slot.starting()
-		gen, err := s.start(ctx)
+		gen, err := s.begin(wanted)
 		for err == nil {
-			gen, err = s.serve(ctx, gen)
+			gen, err = s.serve(ctx, wanted, gen)
 		}
-		if ctx.Err() != nil {
+		if wanted.Err() != nil {
 			return
 		}
 		s.failures++
-		s.rest(ctx, err)
+		s.rest(wanted, err)
 	}
+}
+
+// begin makes a process by the table in force, or by another one that waits for its turn.
+func (s *supervisor) begin(ctx context.Context) (*generation, error) {
+	c, spec := s.pending, s.spec()
+	if c != nil {
+		spec = c.spec
+	}
+	s.pending = nil
+	gen, err := s.start(ctx, spec)
+	if err != nil {
+		s.undo(c, err)
+		return nil, err
+	}
+	gen.change = c
+	return gen, nil
+}
+
+// undo says that a change failed; nil is none.
+func (s *supervisor) undo(c *change, err error) {
+	s.fallBack = c != nil
+	c.tell("", notChanged(s.name, err))
 }
 
 // rest waits before the next start; an open circuit waits longer and says so.
 func (s *supervisor) rest(ctx context.Context, err error) {
+	if s.pending != nil || s.fallBack { // another table is tried now, or what failed was one
+		s.fallBack = false
+		s.log.Error("plugin is down", "error", err, "hint", fault.HintOf(err))
+		s.slot.down(BackingOff, err)
+		return
+	}
 	delay, state := s.delay(), BackingOff
 	if isPermanent(err) || s.failures >= s.opts.Timing.CircuitAfter {
 		delay, state = s.opts.Timing.CircuitRetry, Failed
@@ -124,12 +168,13 @@ func (s *supervisor) rest(ctx context.Context, err error) {
 	s.log.Error("plugin is down", "error", err, "hint", fault.HintOf(err), "state", state, "delay", delay)
 	wish := s.wishes.take()
 	s.slot.down(state, err)
-	wish.tell(notRestarted(fmt.Sprintf("cannot restart plugin %q", s.spec.Name), err))
+	wish.tell(notRestarted(fmt.Sprintf("cannot restart plugin %q", s.name), err))
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-s.wishes.wanted:
+	case s.pending = <-s.changes:
 	case <-ctx.Done():
 	}
 }
@@ -144,13 +189,15 @@ func (s *supervisor) delay() time.Duration {
 }
 
 // serve lets gen be the present process until it ends, which is an error, or another can take its place.
-func (s *supervisor) serve(ctx context.Context, gen *generation) (next *generation, err error) {
+func (s *supervisor) serve(ctx, wanted context.Context, gen *generation) (next *generation, err error) {
 	w := &watch{s: s, gen: gen, began: time.Now()}
 	wish := s.wishes.take()
+	s.inForce.Store(gen.spec)
 	s.slot.running(gen)
 	wish.tell(nil)
+	gen.change.tell(Replaced, nil)
 	s.log.Info("plugin is running", "pid", gen.proc.pid(), "version", gen.info.Version)
-	next, err = w.wait(ctx)
+	next, err = w.wait(wanted)
 	if time.Since(w.began) >= s.opts.Timing.HealthyAfter {
 		s.failures = 0
 	}
@@ -161,7 +208,21 @@ func (s *supervisor) serve(ctx context.Context, gen *generation) (next *generati
 		s.leaving.Go(func() { s.retire(ctx, gen, next) })
 		return next, nil
 	}
+	if wanted.Err() != nil && ctx.Err() == nil {
+		s.slot.dismiss(gen)
+		s.log.Info("plugin is no longer wanted; it ends what was begun in it", "pid", gen.proc.pid())
+		s.drain(ctx, gen)
+	}
 	s.end(gen)
+	return s.successor(wanted, w, err)
+}
+
+// successor is the next process after one that has ended, when it is under way already.
+func (s *supervisor) successor(ctx context.Context, w *watch, err error) (*generation, error) {
+	if w.telling != nil { // it died of another table, or with it: a new process will show
+		<-w.telling.done
+		s.pending = w.telling.change
+	}
 	if w.try == nil {
 		return nil, err
 	}
@@ -174,6 +235,9 @@ func (s *supervisor) serve(ctx context.Context, gen *generation) (next *generati
 	if w.try.err == nil && ctx.Err() != nil {
 		s.end(w.try.gen)
 		return nil, ctx.Err()
+	}
+	if w.try.err != nil {
+		s.undo(w.try.change, w.try.err)
 	}
 	return w.try.gen, w.try.err
 }

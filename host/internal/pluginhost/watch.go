@@ -22,19 +22,23 @@ type watch struct {
 	notAgain  time.Time // it is not replaced for its memory before then
 	try       *attempt  // of a process that is to take its place; nil: none is under way
 	forMemory bool      // why there is, or was, such an attempt
+	telling   *telling  // of another table to this process; nil: none is under way
 }
 
 // wait returns the process that is ready to take this one's place. It fails with what happened to this one: it ended, stopped
-// answering, uses far too much memory, or is no longer wanted; an attempt may then still be under way.
+// answering, uses far too much memory, or is no longer wanted, which the end of ctx says; an attempt may then still be under way.
 func (w *watch) wait(ctx context.Context) (next *generation, err error) {
 	s := w.s
 	w.notAgain = w.began.Add(s.delay())
 	ticker := time.NewTicker(s.opts.Timing.HealthEvery)
 	defer ticker.Stop()
 	for {
-		wanted, ready := s.wishes.wanted, (<-chan struct{})(nil)
-		if w.try != nil { // whoever wants another now is served by that
-			wanted, ready = nil, w.try.done
+		wanted, changes, ready, told := s.wishes.wanted, s.changes, (<-chan struct{})(nil), (<-chan struct{})(nil)
+		if w.try != nil { // whoever wants another process now is served by that; another table has to wait
+			wanted, changes, ready = nil, nil, w.try.done
+		}
+		if w.telling != nil {
+			wanted, changes, told = nil, nil, w.telling.done
 		}
 		select {
 		case <-ctx.Done():
@@ -42,7 +46,11 @@ func (w *watch) wait(ctx context.Context) (next *generation, err error) {
 		case <-w.gen.proc.done:
 			return nil, s.ended(w.gen)
 		case <-wanted:
-			w.begin(ctx, false)
+			w.begin(ctx, nil, false)
+		case c := <-changes:
+			w.change(ctx, c)
+		case <-told:
+			w.told(ctx)
 		case <-ready:
 			if next := w.arrived(); next != nil {
 				return next, nil
@@ -61,9 +69,9 @@ func (w *watch) wait(ctx context.Context) (next *generation, err error) {
 	}
 }
 
-func (w *watch) begin(ctx context.Context, forMemory bool) {
+func (w *watch) begin(ctx context.Context, c *change, forMemory bool) {
 	w.forMemory = forMemory
-	w.try = w.s.replacement(ctx, w.gen)
+	w.try = w.s.replacement(ctx, w.gen, c)
 }
 
 // arrived is the new process, or nil when it did not come up: then the present one goes on, untouched.
@@ -81,7 +89,8 @@ func (w *watch) arrived() *generation {
 	pid := w.gen.proc.pid()
 	s.log.Error("plugin was not replaced; its process goes on", "pid", pid, "error", err, "hint", fault.HintOf(err))
 	w.notAgain = time.Now().Add(s.opts.Timing.BackoffMax)
-	s.wishes.take().tell(notRestarted(fmt.Sprintf("cannot restart plugin %q, its process %d goes on", s.spec.Name, pid), err))
+	try.change.tell("", notChanged(s.name, err))
+	s.wishes.take().tell(notRestarted(fmt.Sprintf("cannot restart plugin %q, its process %d goes on", s.name, pid), err))
 	return nil
 }
 
@@ -97,24 +106,24 @@ func (w *watch) memory(ctx context.Context) error {
 		return nil
 	}
 	w.fat++
-	if w.fat < 2 || w.try != nil || time.Now().Before(w.notAgain) {
+	if w.fat < 2 || w.try != nil || w.telling != nil || time.Now().Before(w.notAgain) {
 		return nil
 	}
-	s.log.Warn("plugin uses too much memory; another process takes its place", "pid", w.gen.proc.pid(), "rss", rss, "memory_max", s.spec.MemoryMax)
-	w.begin(ctx, true)
+	s.log.Warn("plugin uses too much memory; another process takes its place", "pid", w.gen.proc.pid(), "rss", rss, "memory_max", w.gen.spec.MemoryMax)
+	w.begin(ctx, nil, true)
 	return nil
 }
 
 // excess is how much memory a process uses when that is more than MemoryMax, and else 0; an error when it is more than twice as much.
 func (s *supervisor) excess(gen *generation) (uint64, error) {
-	rss := rssOf(gen.proc.pid())
+	rss, most := rssOf(gen.proc.pid()), gen.spec.MemoryMax
 	switch {
-	case s.spec.MemoryMax == 0 || rss <= s.spec.MemoryMax:
+	case most == 0 || rss <= most:
 		return 0, nil
-	case rss/2 > s.spec.MemoryMax:
+	case rss/2 > most:
 		return rss, s.refuse(gen, fault.Exhausted,
-			fmt.Sprintf("it used %d MiB of memory, more than twice memory_max (%d MiB)", rss>>20, s.spec.MemoryMax>>20),
-			"tell its author, or raise plugins."+s.spec.Name+".memory_max")
+			fmt.Sprintf("it used %d MiB of memory, more than twice memory_max (%d MiB)", rss>>20, most>>20),
+			"tell its author, or raise plugins."+s.name+".memory_max")
 	default:
 		return rss, nil
 	}

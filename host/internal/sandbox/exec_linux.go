@@ -78,6 +78,7 @@ func restrict(s Spec) error {
 	}{
 		{append(read, s.Read...), landlock.RODirs, landlock.ROFiles},
 		{append(write, s.Write...), landlock.RWDirs, landlock.RWFiles},
+		{s.List, listDirs, listDirs},
 	} {
 		for _, path := range set.paths {
 			rule, err := ruleOf(path, set.dirs, set.file)
@@ -102,6 +103,11 @@ func restrict(s Spec) error {
 		return fmt.Errorf("cannot shut the plugin in: %w", err)
 	}
 	return nil
+}
+
+// listDirs lets names be seen, and nothing else.
+func listDirs(paths ...string) landlock.FSRule {
+	return landlock.PathAccess(landlock.AccessFSSet(unix.LANDLOCK_ACCESS_FS_READ_DIR), paths...)
 }
 
 // ruleOf is the rule for one path, as what it is now; none for a path that leads nowhere.

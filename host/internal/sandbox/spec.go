@@ -16,6 +16,7 @@ const Verb = "sandbox-exec"
 type Spec struct {
 	Read      []string `json:"read,omitempty"`      // files and directories, absolute; to read and to execute; what is missing is left out
 	Write     []string `json:"write,omitempty"`     // the same, to change as well
+	List      []string `json:"list,omitempty"`      // directories, absolute, to see the names in them and below; their files stay closed
 	Network   bool     `json:"network,omitempty"`   // TCP
 	OpenFiles uint64   `json:"openFiles,omitempty"` // most open files; 0: 1024
 	FileSize  uint64   `json:"fileSize,omitempty"`  // most bytes of a file that it writes; 0: 1 GiB
@@ -43,7 +44,7 @@ func System() (read, write []string) {
 // Args is the command line of the host's binary that becomes the plugin. The file to be run is descriptor 3 of the new process; path is
 // what it sees as its own name.
 func (s Spec) Args(path string, args []string) ([]string, error) {
-	for _, p := range slices.Concat(s.Read, s.Write) {
+	for _, p := range slices.Concat(s.Read, s.Write, s.List) {
 		if !filepath.IsAbs(p) {
 			return nil, fmt.Errorf("cannot shut the plugin in: %q is not an absolute path", p)
 		}

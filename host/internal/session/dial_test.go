@@ -283,3 +283,48 @@ func TestWhatComesBeforeHelloIsForTheHandshakeAlone(t *testing.T) {
 		t.Errorf("the answer is %s", text)
 	}
 }
+
+// TestBigFramesAreTakenWhereTheyMayCome: 65 KiB before the handshake, which is more than a gateway takes then, and 26 MiB after it, which is
+// more than it may send.
+func TestBigFramesAreTakenWhereTheyMayCome(t *testing.T) {
+	big := func(n int) string {
+		return `{"type":"event","event":"big","payload":"` + strings.Repeat("x", n) + `"}`
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		say := func(text string) { _ = conn.WriteMessage(websocket.TextMessage, []byte(text)) }
+		say(big(65 << 10))
+		say(`{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1}}`)
+		for {
+			_, request, err := conn.ReadMessage()
+			if err != nil {
+				return
+			}
+			_, rest, _ := strings.Cut(string(request), `"id":"`)
+			id, _, _ := strings.Cut(rest, `"`)
+			if strings.Contains(string(request), `"method":"connect"`) {
+				say(big(65 << 10))
+				say(`{"type":"res","id":"` + id + `","ok":true,"payload":{"type":"hello-ok","protocol":4,"server":{"version":"1","connId":"c"}}}`)
+				say(big(26 << 20))
+				continue
+			}
+			say(`{"type":"res","id":"` + id + `","ok":true,"payload":1}`)
+		}
+	}))
+	defer server.Close()
+	events := make(chan session.Event, 8)
+	s := dial(t, session.Options{
+		URL: "ws" + strings.TrimPrefix(server.URL, "http") + "/ws", Token: "a token", Version: "1", Device: device(t),
+		OnEvent: func(e session.Event) { events <- e },
+	})
+	if e := <-events; e.Name != "big" || len(e.Payload) != 26<<20+2 {
+		t.Errorf("event %s of %d bytes", e.Name, len(e.Payload))
+	}
+	if got, err := s.Call(t.Context(), "health", nil); err != nil || string(got) != "1" {
+		t.Errorf("a call after it: %s, %v", got, err)
+	}
+}

@@ -284,6 +284,7 @@ func (s *Session) announce(payload json.RawMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.end.Shutdown, s.end.Said = true, bound(p.Reason)
+	s.end.Restart, s.end.Expected = false, 0 // the last word counts
 	if p.RestartExpectedMs != nil {
 		s.end.Restart = true
 		ms := min(max(*p.RestartExpectedMs, 0), float64((10 * time.Minute).Milliseconds()))

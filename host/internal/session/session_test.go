@@ -286,6 +286,11 @@ func TestEndTellsStopFromRestart(t *testing.T) { // gateway-facts §8
 			g.Broadcast("shutdown", map[string]any{"reason": "gateway stopping", "restartExpectedMs": nil})
 			g.CloseAll(1012, "service restart")
 		}, session.End{Code: 1012, Reason: "service restart", Shutdown: true, Said: "gateway stopping"}},
+		{"it is stopped while it restarts", func(g *gatewaytest.Server) {
+			g.Broadcast("shutdown", map[string]any{"reason": "gateway restarting", "restartExpectedMs": 1500})
+			g.Broadcast("shutdown", map[string]any{"reason": "gateway stopping", "restartExpectedMs": nil})
+			g.CloseAll(1012, "service restart")
+		}, session.End{Code: 1012, Reason: "service restart", Shutdown: true, Said: "gateway stopping"}},
 		{"1012 without a word", func(g *gatewaytest.Server) { g.CloseAll(1012, "") }, session.End{Code: 1012, Restart: true}},
 		{"a policy violation", func(g *gatewaytest.Server) { g.CloseAll(1008, "no") }, session.End{Code: 1008, Reason: "no"}},
 		{"nonsense is announced", func(g *gatewaytest.Server) {

@@ -200,7 +200,13 @@ func (w *world) act() {
 	if live := w.live(); len(live) > 0 {
 		p = live[w.rng.IntN(len(live))]
 	}
-	switch n := w.rng.IntN(50); {
+	switch n := w.rng.IntN(52); {
+	case n == 50:
+		w.fickle = w.percent(60)
+		w.note("world: gateways drop their sessions: %v", w.fickle)
+	case n == 51:
+		w.skew += pick[time.Duration](w, -1, 1) * w.between(time.Minute, 48*time.Hour).Truncate(time.Second)
+		w.note("world: the wall clock has been set by %v in all", w.skew)
 	case n < 4:
 		w.operate(cmdStart)
 	case n < 6:
@@ -323,7 +329,7 @@ func (w *world) life() {
 // settle ends the faults and checks what must hold then.
 func (w *world) settle() {
 	w.note("CALM: no more faults")
-	w.calm, w.broken, w.down = true, false, time.Time{}
+	w.calm, w.broken, w.fickle, w.down = true, false, false, time.Time{}
 	w.take(portFree)
 	if w.host == nil {
 		w.startHost()

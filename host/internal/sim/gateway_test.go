@@ -23,10 +23,11 @@ type proc struct {
 	bound       bool // it has the port and takes sessions
 	half        bool // it has the port and says that it is still starting
 	hung        bool
-	boots       int  // generations within this process
-	stubborn    bool // only SIGKILL ends it
-	calm        bool // began when there were no more faults
-	lives       int  // counts what makes queued events of its life void: a hang, a restart in place
+	boots       int           // generations within this process
+	stubborn    bool          // only SIGKILL ends it
+	skew        time.Duration // of the wall clock when it began
+	calm        bool          // began when there were no more faults
+	lives       int           // counts what makes queued events of its life void: a hang, a restart in place
 	exit        plugin.Exit
 	lines       []plugin.Line
 	end         uint64
@@ -38,7 +39,7 @@ type proc struct {
 func (w *world) start(id, gateway string) *proc {
 	w.pids++
 	p := &proc{
-		id: id, gateway: gateway, pid: 1000 + w.pids, started: time.Now(), live: true, watched: true, calm: w.calm, stubborn: !w.calm && w.percent(8),
+		id: id, gateway: gateway, pid: 1000 + w.pids, started: time.Now(), live: true, watched: true, calm: w.calm, skew: w.skew, stubborn: !w.calm && w.percent(8),
 	}
 	w.procs[id], w.order = p, append(w.order, id)
 	w.note("world: %s lives", id)
@@ -362,6 +363,10 @@ func (w *world) openSession(c *call) answer {
 	}()
 	w.note("world: session %d opens", s.n)
 	w.tick(s)
+	if w.fickle {
+		w.closed(s, w.between(time.Millisecond, 50*time.Millisecond), pick(w,
+			engine.SessionEnd{Code: 1006}, engine.SessionEnd{Code: 1008}, engine.SessionEnd{Code: 1006}, engine.SessionEnd{Code: 1012, Announce: lc.AnnounceRestart}))
+	}
 	hello := lc.Hello{Protocol: 4, ConnID: strconv.Itoa(s.n)}
 	if p != nil && w.bootIDs {
 		hello.BootID = fmt.Sprintf("%s.%d", p.id, p.boots)

@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -10,13 +11,18 @@ import (
 
 // books are what the simulator counts for itself, beside the state.
 type books struct {
-	upSince  time.Time
-	fast     int  // fast automatic attempts since the last stable period or command
-	spent    int  // the same, whatever was commanded
-	launches int  // of this flow of automatic attempts
-	repairs  int  // in this start flow
-	unknown  bool // what one of them did
+	upSince   time.Time
+	fast      int         // fast automatic attempts since the last stable period or command
+	spent     int         // the same, whatever was commanded
+	launches  int         // of this flow of automatic attempts
+	sessions  []time.Time // opened within the last minute, but for those after a restart that was announced
+	announced bool        // one was
+	repairs   int         // in this start flow
+	unknown   bool        // what one of them did
 }
+
+// sessionsAMinute is more than a gateway that drops each session without a word leads to, and what operators do beside it.
+const sessionsAMinute = 30
 
 // observer checks the invariants after every step of one host. It runs in the owner's goroutine, while the driver waits.
 type observer struct {
@@ -237,14 +243,24 @@ func opOf(in lc.Input) (lc.OpID, bool) {
 // attempts is invariant 5.
 func (o observer) attempts(c engine.Change) {
 	w, b := o.w, &o.h.books
-	switch c.Input.(type) {
+	switch in := c.Input.(type) {
 	case lc.StartRequested:
 		b.fast, b.launches = 0, 0
+	case lc.SessionClosed:
+		b.announced = in.Announce == lc.AnnounceRestart
 	case lc.SymptomSeen:
 		if c.After.Reconnects > c.Before.Reconnects { // a restart in place that failed: what its repair leads to
 			b.spent++
 		}
 	case lc.SessionOpened:
+		b.sessions = slices.DeleteFunc(b.sessions, func(at time.Time) bool { return c.At.Sub(at) > time.Minute })
+		if !b.announced {
+			b.sessions = append(b.sessions, c.At)
+		}
+		b.announced = false
+		if n := len(b.sessions); n > sessionsAMinute {
+			w.failLocked("5", "%d sessions were opened within a minute", n)
+		}
 		if c.After.Public() == lc.Running && c.Before.Public() != lc.Running {
 			b.upSince = c.At
 		}

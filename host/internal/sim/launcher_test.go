@@ -254,7 +254,7 @@ func (w *world) effectOf(c *call) func() answer {
 
 func (w *world) instance(p *proc) launcher.Instance {
 	i := launcher.Instance{
-		LaunchID: p.id, Gateway: p.gateway, Phase: launcher.PhaseRunning, PID: p.pid, StartedAt: p.started, OutputEnd: p.end, StartTime: fmt.Sprint(p.pid),
+		LaunchID: p.id, Gateway: p.gateway, Phase: launcher.PhaseRunning, PID: p.pid, StartedAt: p.started.Add(p.skew - w.skew), OutputEnd: p.end, StartTime: fmt.Sprint(p.pid),
 	}
 	switch {
 	case !p.live:

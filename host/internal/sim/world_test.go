@@ -38,6 +38,8 @@ type world struct {
 	foreign  port           // who has the port besides our gateways
 	bootIDs  bool           // this release of the gateway has them
 	broken   bool           // the configuration file
+	fickle   bool           // gateways take each session and drop it
+	skew     time.Duration  // what the wall clock has been set by; the engine's own clock has not
 	down     time.Time      // until when no launcher plugin can be asked
 	stalled  time.Duration  // in all
 	sessions []*session

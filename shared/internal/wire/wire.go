@@ -117,7 +117,7 @@ func Facts(f plugin.GatewayFacts) *pb.GatewayFacts {
 	}
 	return &pb.GatewayFacts{
 		Name: f.Name, Port: port, Command: f.Command, Args: f.Args, Cwd: f.Cwd, Profile: f.Profile,
-		Version: Text(f.Version, 256), StateDir: f.StateDir, ConfigPath: f.ConfigPath, State: f.State,
+		Version: Text(f.Version, 256), StateDir: f.StateDir, ConfigPath: f.ConfigPath, State: f.State, Host: Host(f.Host),
 	}
 }
 
@@ -126,7 +126,18 @@ func FactsFrom(f *pb.GatewayFacts) plugin.GatewayFacts {
 	return plugin.GatewayFacts{
 		Name: f.GetName(), Port: int(f.GetPort()), Command: f.GetCommand(), Args: f.GetArgs(), Cwd: f.GetCwd(),
 		Profile: f.GetProfile(), Version: f.GetVersion(), StateDir: f.GetStateDir(), ConfigPath: f.GetConfigPath(), State: f.GetState(),
+		Host: HostFrom(f.GetHost()),
 	}
+}
+
+// Host converts who asks.
+func Host(h plugin.HostInfo) *pb.HostInfo {
+	return &pb.HostInfo{Version: h.Version, Os: h.OS, Arch: h.Arch}
+}
+
+// HostFrom is the other way.
+func HostFrom(h *pb.HostInfo) plugin.HostInfo {
+	return plugin.HostInfo{Version: h.GetVersion(), OS: h.GetOs(), Arch: h.GetArch()}
 }
 
 // Process converts what to run.

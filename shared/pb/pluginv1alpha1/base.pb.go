@@ -32,6 +32,20 @@
 //   Doctor.Repair          timeout of the step   yes, see Repair      one a gateway             unknown, then Diagnose
 //   Classifier.Classify    2 s a batch           by seq               one stream a launch_id    lines pass as warn
 //
+// When a plugin is slow: the deadline of each call travels with it (grpc-timeout), so that a plugin can see how long it has. After it the
+// host goes on as the last column says, and takes no answer any more. A call that waits holds up no other; a classifier that is slow
+// holds up no gateway, and no output but its own lines, 2 s at most.
+//
+// What a plugin knows: each request about a gateway carries GatewayFacts, with the host's version, system and architecture in it.
+// Configure names a private data directory, which is also the working directory of the process; nothing else may be written by one that
+// is shut in (docs/plugins.md). The environment is minimal and holds no secret.
+//
+// Logs: each line on stderr that is a JSON object with "@level", "@message" and more keys, as hclog writes them, is logged by the host at
+// that level; any other line at warn. 200 lines a second pass. Stdout is for the handshake; what is printed there later may be lost.
+//
+// Errors: a gRPC status with a FaultDetail in its details; without one the code of the status counts. A panic or an exception is an
+// error of that call and not the end of the plugin.
+//
 // Sizes: a message has at most 16 MiB; text fields are UTF-8; a longer text is cut by the sender and marked where a field
 // for that exists. Cancelling a call ends its work; a cancelled repair leaves readable files.
 // The host going away closes the plugin's stdin: the plugin cancels what it does and exits within two seconds.
@@ -807,7 +821,9 @@ type GatewayFacts struct {
 	// Configuration file of the gateway; empty when the profile has none.
 	ConfigPath string `protobuf:"bytes,9,opt,name=config_path,json=configPath,proto3" json:"config_path,omitempty"`
 	// Lifecycle state as in status: stopped, starting, running, reconnecting, stopping, error.
-	State         string `protobuf:"bytes,10,opt,name=state,proto3" json:"state,omitempty"`
+	State string `protobuf:"bytes,10,opt,name=state,proto3" json:"state,omitempty"`
+	// The host that looks after it, and asks; absent from hosts before 0.2.
+	Host          *HostInfo `protobuf:"bytes,11,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -910,6 +926,13 @@ func (x *GatewayFacts) GetState() string {
 		return x.State
 	}
 	return ""
+}
+
+func (x *GatewayFacts) GetHost() *HostInfo {
+	if x != nil {
+		return x.Host
+	}
+	return nil
 }
 
 // FaultDetail travels in the details of a gRPC status and keeps an error's meaning across the process boundary.
@@ -1051,7 +1074,7 @@ const file_gatehost_plugin_v1alpha1_base_proto_rawDesc = "" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\"[\n" +
 	"\x11ConfigureResponse\x12F\n" +
-	"\vdiagnostics\x18\x01 \x03(\v2$.gatehost.plugin.v1alpha1.DiagnosticR\vdiagnostics\"\xfe\x01\n" +
+	"\vdiagnostics\x18\x01 \x03(\v2$.gatehost.plugin.v1alpha1.DiagnosticR\vdiagnostics\"\xb6\x02\n" +
 	"\fGatewayFacts\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x18\n" +
@@ -1064,7 +1087,8 @@ const file_gatehost_plugin_v1alpha1_base_proto_rawDesc = "" +
 	"\vconfig_path\x18\t \x01(\tR\n" +
 	"configPath\x12\x14\n" +
 	"\x05state\x18\n" +
-	" \x01(\tR\x05state\"\xb3\x02\n" +
+	" \x01(\tR\x05state\x126\n" +
+	"\x04host\x18\v \x01(\v2\".gatehost.plugin.v1alpha1.HostInfoR\x04host\"\xb3\x02\n" +
 	"\vFaultDetail\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
@@ -1130,17 +1154,18 @@ var file_gatehost_plugin_v1alpha1_base_proto_depIdxs = []int32{
 	7,  // 4: gatehost.plugin.v1alpha1.ConfigureRequest.directories:type_name -> gatehost.plugin.v1alpha1.Directories
 	1,  // 5: gatehost.plugin.v1alpha1.Diagnostic.severity:type_name -> gatehost.plugin.v1alpha1.Severity
 	9,  // 6: gatehost.plugin.v1alpha1.ConfigureResponse.diagnostics:type_name -> gatehost.plugin.v1alpha1.Diagnostic
-	14, // 7: gatehost.plugin.v1alpha1.FaultDetail.retry_after:type_name -> google.protobuf.Duration
-	13, // 8: gatehost.plugin.v1alpha1.FaultDetail.details:type_name -> gatehost.plugin.v1alpha1.FaultDetail.DetailsEntry
-	3,  // 9: gatehost.plugin.v1alpha1.PluginService.Describe:input_type -> gatehost.plugin.v1alpha1.DescribeRequest
-	8,  // 10: gatehost.plugin.v1alpha1.PluginService.Configure:input_type -> gatehost.plugin.v1alpha1.ConfigureRequest
-	6,  // 11: gatehost.plugin.v1alpha1.PluginService.Describe:output_type -> gatehost.plugin.v1alpha1.DescribeResponse
-	10, // 12: gatehost.plugin.v1alpha1.PluginService.Configure:output_type -> gatehost.plugin.v1alpha1.ConfigureResponse
-	11, // [11:13] is the sub-list for method output_type
-	9,  // [9:11] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	2,  // 7: gatehost.plugin.v1alpha1.GatewayFacts.host:type_name -> gatehost.plugin.v1alpha1.HostInfo
+	14, // 8: gatehost.plugin.v1alpha1.FaultDetail.retry_after:type_name -> google.protobuf.Duration
+	13, // 9: gatehost.plugin.v1alpha1.FaultDetail.details:type_name -> gatehost.plugin.v1alpha1.FaultDetail.DetailsEntry
+	3,  // 10: gatehost.plugin.v1alpha1.PluginService.Describe:input_type -> gatehost.plugin.v1alpha1.DescribeRequest
+	8,  // 11: gatehost.plugin.v1alpha1.PluginService.Configure:input_type -> gatehost.plugin.v1alpha1.ConfigureRequest
+	6,  // 12: gatehost.plugin.v1alpha1.PluginService.Describe:output_type -> gatehost.plugin.v1alpha1.DescribeResponse
+	10, // 13: gatehost.plugin.v1alpha1.PluginService.Configure:output_type -> gatehost.plugin.v1alpha1.ConfigureResponse
+	12, // [12:14] is the sub-list for method output_type
+	10, // [10:12] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_gatehost_plugin_v1alpha1_base_proto_init() }

@@ -32,6 +32,20 @@
 //   Doctor.Repair          timeout of the step   yes, see Repair      one a gateway             unknown, then Diagnose
 //   Classifier.Classify    2 s a batch           by seq               one stream a launch_id    lines pass as warn
 //
+// When a plugin is slow: the deadline of each call travels with it (grpc-timeout), so that a plugin can see how long it has. After it the
+// host goes on as the last column says, and takes no answer any more. A call that waits holds up no other; a classifier that is slow
+// holds up no gateway, and no output but its own lines, 2 s at most.
+//
+// What a plugin knows: each request about a gateway carries GatewayFacts, with the host's version, system and architecture in it.
+// Configure names a private data directory, which is also the working directory of the process; nothing else may be written by one that
+// is shut in (docs/plugins.md). The environment is minimal and holds no secret.
+//
+// Logs: each line on stderr that is a JSON object with "@level", "@message" and more keys, as hclog writes them, is logged by the host at
+// that level; any other line at warn. 200 lines a second pass. Stdout is for the handshake; what is printed there later may be lost.
+//
+// Errors: a gRPC status with a FaultDetail in its details; without one the code of the status counts. A panic or an exception is an
+// error of that call and not the end of the plugin.
+//
 // Sizes: a message has at most 16 MiB; text fields are UTF-8; a longer text is cut by the sender and marked where a field
 // for that exists. Cancelling a call ends its work; a cancelled repair leaves readable files.
 // The host going away closes the plugin's stdin: the plugin cancels what it does and exits within two seconds.

@@ -33,6 +33,7 @@ const (
 	ZombieBeatsStop     Name = "zombie beats stop"      // found: a gateway's words overrode a stop
 	RestsAtOnce         Name = "rests at once"          // found: two readers of one output
 	LastLinesThrownAway Name = "last lines thrown away" // of a launch that was ended
+	FlapsAtOnce         Name = "flaps at once"          // found by reading: a session that does not last is made anew at once, for ever
 )
 
 // All is every bug.
@@ -41,7 +42,7 @@ func All() []Name {
 		ExitOfAnyLaunch, AttemptsNeverReset, AttemptsAlwaysReset, CapIgnored, DoubleLaunch, LateLaunchForgotten, UnknownLaunchFailed,
 		RepairedTwice, OldTimerActs, OldSessionActs, LateSessionKept, WaiterForgotten, WaiterAnsweredTwice, AdoptedRestarted, StrangerTaken,
 		FatalRetried, SilentIsAlive, NotReleased, CursorIgnored, NoDeadline, LeftoversIgnored, RestartAdopts, ZombieBeatsStop, RestsAtOnce,
-		LastLinesThrownAway,
+		LastLinesThrownAway, FlapsAtOnce,
 	}
 }
 

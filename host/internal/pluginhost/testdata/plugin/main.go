@@ -36,6 +36,11 @@ func main() {
 	}
 	_ = first("starts")
 	switch mode {
+	case "needs": // an interpreter that cannot begin without a file of its own: lib=etc/odd/lib
+		if _, err := os.ReadFile("/" + strings.TrimPrefix(os.Args[2], "lib=")); err != nil {
+			fmt.Fprintln(os.Stderr, "odd: cannot load:", err)
+			os.Exit(2)
+		}
 	case "silent":
 		time.Sleep(time.Hour)
 	case "exits":
@@ -83,11 +88,7 @@ func main() {
 	p := pluginkit.Plugin{
 		Name: "test-plugin", Version: "1.2.3", WantedGrants: []string{"gateway-config"}, Doctor: patient{},
 		Configure: func(_ context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error) {
-			type table struct {
-				Level int `json:"level"`
-			}
-			_, diagnostics := pluginkit.DecodeConfig(req.Config, table{})
-			return diagnostics, configure(mode)
+			return take(mode, req)
 		},
 	}
 	if !misbehave(mode, &p) {
@@ -232,6 +233,8 @@ func (patient) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (doctor
 		return doctor.Diagnosis{}, fault.New(fault.Conflict, "cannot look: somebody else does").WithHint("wait")
 	case "huge":
 		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "huge", Data: make([]byte, 20<<20)}}}, nil
+	case "table":
+		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "table", Text: fmt.Sprint(os.Getpid(), " ", inForce.Load().(string))}}}, nil
 	case "environment":
 		text, _ := json.Marshal(os.Environ())
 		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "environment", Data: text}}}, nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	goplugin "github.com/hashicorp/go-plugin"
@@ -37,6 +38,40 @@ func grow(n int) {
 		block[i] = 1
 	}
 	grown = append(grown, block)
+}
+
+// inForce is the table and the grants, in words; as it was before the first Configure it is none.
+var inForce atomic.Value
+
+// take is Configure. Some levels are refused, or worse: each process may be told of another table while it serves.
+func take(mode string, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error) {
+	type table struct {
+		Level int `json:"level"`
+	}
+	t, diagnostics := pluginkit.DecodeConfig(req.Config, table{})
+	_ = first("configured")
+	switch t.Level {
+	case 13:
+		diagnostics = append(diagnostics, plugin.Diagnostic{Severity: plugin.SeverityError, Path: "level", Message: "13 brings bad luck", Hint: "take 14"})
+	case 66: // a second time only
+		if inForce.Load() != nil {
+			return nil, fault.New(fault.Unavailable, "the database is away")
+		}
+	case 77:
+		if inForce.Load() != nil {
+			os.Exit(7)
+		}
+	case 88:
+		return nil, fault.New(fault.Unavailable, "the database is away for good")
+	case 99: // the first time while another serves; then when it may
+		_ = first("waiting")
+		await(context.Background(), "go")
+	}
+	if err := configure(mode); err != nil || len(diagnostics) > 0 {
+		return diagnostics, err
+	}
+	inForce.Store(fmt.Sprint(t.Level, " ", req.Grants))
+	return nil, nil
 }
 
 // configure is what Configure does in a mode.

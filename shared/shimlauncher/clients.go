@@ -1,4 +1,4 @@
-package launcherutility
+package shimlauncher
 
 import (
 	"context"

@@ -1,14 +1,13 @@
-package launcherutility
+package shimlauncher
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
@@ -40,9 +39,9 @@ func (l *Launcher) Exec(ctx context.Context, req launcher.ExecRequest, sink func
 		return launcher.ExecResult{}, fault.New(fault.InvalidArgument,
 			fmt.Sprintf("cannot run command: %d bytes for its standard input, the limit is %d", len(req.Stdin), shim.MaxStdin))
 	}
-	id := uuid.NewString()
+	id := rand.Text()
 	dir := filepath.Join(dirs.Run, execDir, id)
-	spec, err := specOf(id, req.Process)
+	spec, err := l.specOf(id, req.Process)
 	if err != nil {
 		return launcher.ExecResult{}, err
 	}

@@ -1,4 +1,4 @@
-package config
+package tomltext
 
 import (
 	"strconv"
@@ -7,28 +7,29 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// place is where a key stands; both from 1.
-type place struct{ line, col int }
+// Place is where a key stands; both from 1.
+type Place struct{ Line, Col int }
 
-// positions maps a key, as joined by join, to its place. The toml package knows them and does not tell.
-type positions map[string]place
+// Positions maps a key, as joined by Join, to its place. The toml package knows them and does not tell.
+type Positions map[string]Place
 
-func join(key []string) string { return strings.Join(key, "\x00") }
+// Join is a key as Positions have it.
+func Join(key []string) string { return strings.Join(key, "\x00") }
 
-// of is the place of a key, or of the nearest table around it.
-func (p positions) of(key []string) place {
+// Of is the place of a key, or of the nearest table around it.
+func (p Positions) Of(key []string) Place {
 	for n := len(key); n > 0; n-- {
-		if at, ok := p[join(key[:n])]; ok {
+		if at, ok := p[Join(key[:n])]; ok {
 			return at
 		}
 	}
-	return place{}
+	return Place{}
 }
 
-// findPositions reads a text that the toml package has accepted. It is lenient: on anything else it ends early, and
+// FindPositions reads a text that the toml package has accepted. It is lenient: on anything else it ends early, and
 // every turn of its loops takes a byte.
-func findPositions(text string) positions {
-	s := &scanner{text: text, found: positions{}, arrays: map[string]int{}}
+func FindPositions(text string) Positions {
+	s := &scanner{text: text, found: Positions{}, arrays: map[string]int{}}
 	var table []string
 	for s.space(); s.i < len(s.text); s.space() {
 		at := s.i
@@ -44,8 +45,8 @@ func findPositions(text string) positions {
 	return s.found
 }
 
-// maxDepth bounds the nesting that is looked into.
-const maxDepth = 64
+// MaxDepth bounds the nesting that is looked into.
+const MaxDepth = 64
 
 type scanner struct {
 	text      string
@@ -54,22 +55,22 @@ type scanner struct {
 	line      int // newlines before lineStart
 	lineStart int
 	counted   int
-	found     positions
+	found     Positions
 	arrays    map[string]int // elements so far of each array of tables
 }
 
-func (s *scanner) at(offset int) place {
+func (s *scanner) at(offset int) Place {
 	for ; s.counted < offset; s.counted++ {
 		if s.text[s.counted] == '\n' {
 			s.line++
 			s.lineStart = s.counted + 1
 		}
 	}
-	return place{s.line + 1, offset - s.lineStart + 1}
+	return Place{s.line + 1, offset - s.lineStart + 1}
 }
 
 func (s *scanner) record(key []string, offset int) {
-	if k := join(key); s.found[k] == (place{}) {
+	if k := Join(key); s.found[k] == (Place{}) {
 		s.found[k] = s.at(offset)
 	}
 }
@@ -118,14 +119,14 @@ func (s *scanner) header() []string {
 		if !array || n < len(key)-1 {
 			s.record(path, at) // [a.b] makes a, too
 		}
-		if count, ok := s.arrays[join(path)]; ok && n < len(key)-1 {
+		if count, ok := s.arrays[Join(path)]; ok && n < len(key)-1 {
 			path = append(path, strconv.Itoa(count-1))
 		}
 	}
 	if array {
 		s.record(path, at)
-		count := s.arrays[join(path)]
-		s.arrays[join(path)] = count + 1
+		count := s.arrays[Join(path)]
+		s.arrays[Join(path)] = count + 1
 		path = append(path, strconv.Itoa(count))
 	}
 	if array {
@@ -204,7 +205,7 @@ func (s *scanner) quoted() {
 
 func (s *scanner) value(path []string) {
 	s.space()
-	if s.i >= len(s.text) || s.depth >= maxDepth {
+	if s.i >= len(s.text) || s.depth >= MaxDepth {
 		s.i = len(s.text)
 		return
 	}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehost/gatehost/internal/scaffold"
+	"github.com/gatehost/gatehost/internal/version"
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+func (a *app) pluginNewVerb() *cobra.Command {
+	var o scaffold.Options
+	v := &cobra.Command{
+		Use:   "new KIND DIR",
+		Short: "Make the project of a new plugin: KIND is doctor, launcher, unloader or classifier",
+		Example: "  gatehost plugin new doctor my-doctor\n" +
+			"  gatehost plugin new doctor my-doctor --lang python",
+		Args: cobra.ExactArgs(2),
+		RunE: verb(func(_ context.Context, args []string) error {
+			o.Kind, o.Dir, o.Release = plugin.Kind(args[0]), args[1], published(version.Version())
+			p, err := scaffold.New(o)
+			switch {
+			case fault.CodeOf(err) == fault.InvalidArgument:
+				return &coded{code: exitUsage, err: err, hint: fault.HintOf(err)}
+			case err != nil:
+				return err
+			}
+			return a.print(fmt.Sprintf("made the %s %s in %s; next:\n\n    %s\n\nREADME.md there says how a host uses it",
+				o.Kind, p.Name, p.Dir, strings.Join(p.Next, "\n    ")))
+		}),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveFilterDirs
+			}
+			var kinds []string
+			for _, k := range plugin.Kinds() {
+				kinds = append(kinds, string(k))
+			}
+			return kinds, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	v.Flags().StringVar(&o.Lang, "lang", scaffold.Go, "`language`: "+strings.Join(scaffold.Languages(plugin.KindDoctor), ", ")+"; all but doctors are made in go")
+	v.Flags().StringVar(&o.Name, "name", "", "`name` of the plugin; default: that of the directory")
+	return v
+}
+
+// modulePublished is the switch: once releases of our module can be fetched, projects require them and carry no copy.
+const modulePublished = false
+
+// published is the release that a project can require; "" when this build is none.
+func published(v string) string {
+	if !modulePublished || !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(v) {
+		return ""
+	}
+	return v
+}

@@ -1,0 +1,195 @@
+package manifest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/gatehost/gatehost/host/internal/tomltext"
+)
+
+// Name is the file's.
+const Name = "plugin.toml"
+
+// Version is the newest `manifest` that this host understands.
+const Version = 1
+
+// maxManifest bounds plugin.toml in bytes: a directory with many files is one entry of [files].
+const maxManifest = 256 << 10
+
+// Manifest is a plugin.toml that was read and found in order. What its files are is another question: see Open.
+type Manifest struct {
+	Dir    string // where it stands, absolute, without symbolic links; "" for one that was only parsed
+	SHA256 string // of its text, lower-case hex: who pins it pins all that it lists
+
+	Plugin  string   // `name`
+	Version string   // of the plugin
+	Kinds   []string // launcher, unloader, doctor, classifier; at least one
+	// Run is what is started: the program in the directory ("./x"), or an interpreter by its absolute path and what it is given. Each word that
+	// begins with "./" is a file of the directory.
+	Run       []string
+	Transport string   // auto_mtls, socket; "" when it does not say
+	Grants    []string // that it asks for
+	Read      []string // files and directories outside of its own that it asks to read; absolute
+	Write     []string // the same, to change
+	Network   bool     // it asks for TCP
+	// Files are the sums of files, in lower-case hex, and of directories, as "tree:" and hex, by their slash-separated name. Empty: not sealed.
+	Files map[string]string
+
+	file  string // as it is called in faults
+	where tomltext.Positions
+}
+
+// Read reads and checks the manifest of a directory. Errors: there is none (fs.ErrNotExist), it can't be read, or tomltext.Faults with
+// all that is wrong.
+func Read(dir string) (*Manifest, error) {
+	abs, err := filepath.Abs(dir)
+	if err == nil {
+		abs, err = filepath.EvalSymlinks(abs)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the plugin's directory: %w", err)
+	}
+	data, err := text(abs)
+	if err != nil {
+		return nil, err
+	}
+	m, err := Parse(filepath.Join(dir, Name), data)
+	if err != nil {
+		return nil, err
+	}
+	m.Dir = abs
+	return m, nil
+}
+
+// text is the manifest of a directory as it is: a regular file, and not larger than it may be.
+func text(dir string) ([]byte, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the plugin's directory: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	info, err := root.Lstat(Name) // before it is opened: opening a named pipe would wait for a writer
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot read the manifest: %w", err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("cannot read the manifest: %s is %s, not a file", Name, kindOf(info))
+	}
+	f, err := root.Open(Name)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the manifest: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the manifest: %w", err)
+	}
+	return data, nil
+}
+
+// Parse reads a manifest from its text; name is what the operator calls the file. The error is a tomltext.Faults with everything that
+// is wrong, in the order of the file.
+func Parse(name string, data []byte) (*Manifest, error) {
+	if len(data) > maxManifest {
+		return nil, tomltext.Faults{{File: name, Message: fmt.Sprintf("larger than %d KiB", maxManifest>>10), Hint: "list directories in [files], not each of their files"}}
+	}
+	raw, err := tomltext.Decode(name, data)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	m := &Manifest{SHA256: hex.EncodeToString(sum[:]), file: name, where: tomltext.FindPositions(string(data))}
+	r := &reader{m: m}
+	if v, ok := raw["manifest"].(int64); ok && v > Version { // the rest may mean something else by then
+		r.fault([]string{"manifest"}, "update gatehost", "%d is newer than this host understands, which is %d", v, Version)
+		return nil, r.faults
+	}
+	r.read(raw)
+	r.faults.Sort()
+	if err := r.faults.Err(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Interpreter is the program outside of the directory that runs the plugin; "" when the plugin is a program itself.
+func (m *Manifest) Interpreter() string {
+	if _, own := inside(m.Run[0]); own {
+		return ""
+	}
+	return m.Run[0]
+}
+
+// Program is the name in the directory of the program that is the plugin; "" with an interpreter.
+func (m *Manifest) Program() string {
+	if name, own := inside(m.Run[0]); own {
+		return name
+	}
+	return ""
+}
+
+// Argv is the command line: the words of Run, those of the directory by their absolute path.
+func (m *Manifest) Argv() []string {
+	argv := make([]string, len(m.Run))
+	for i, word := range m.Run {
+		argv[i] = word
+		if name, own := inside(word); own {
+			argv[i] = filepath.Join(m.Dir, filepath.FromSlash(name))
+		}
+	}
+	return argv
+}
+
+// covered reports whether [files] has a name, or a directory that it is in.
+func (m *Manifest) covered(name string) bool {
+	if _, ok := m.Files[name]; ok {
+		return true
+	}
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if isTree(m.Files[dir]) {
+			return true
+		}
+	}
+	return false
+}
+
+// inside is the name in the directory that a word of run means, and whether it means one.
+func inside(word string) (string, bool) {
+	name, ok := strings.CutPrefix(word, "./")
+	return name, ok
+}
+
+// Within reports whether a path is a place, or inside of it; both absolute.
+func Within(place, path string) bool {
+	rel, err := filepath.Rel(place, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// kindOf is what is there instead of a file, in words.
+func kindOf(info fs.FileInfo) string {
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		return "a directory"
+	case mode&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	case mode.IsRegular():
+		return "a file"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	default:
+		return "a device"
+	}
+}
+
+// ErrUnsealed says that the manifest lists no files.
+var ErrUnsealed = errors.New("[files] is empty: nobody can tell whether the plugin's files are those that were meant")

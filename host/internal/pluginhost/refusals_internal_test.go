@@ -1,0 +1,81 @@
+package pluginhost
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/host/internal/sandbox"
+)
+
+// shutInSupervisor is one that has not started anything.
+func shutInSupervisor(out *bytes.Buffer) *supervisor {
+	return newSupervisor(Options{Log: hclog.New(&hclog.LoggerOptions{Output: out}), OnState: func(State) {}}, Spec{
+		Name: "p", Sandbox: &sandbox.Spec{Read: []string{"/opt/given"}},
+	}, "")
+}
+
+// TestRefusalsAreUnderstoodInTheWordsOfEachLanguage: what was reached for, and the key that would give it.
+func TestRefusalsAreUnderstoodInTheWordsOfEachLanguage(t *testing.T) {
+	for text, want := range map[string]string{
+		"open /root/.ssh/id_ed25519: permission denied":                                       "/root/.ssh/id_ed25519 read",
+		"Error: EACCES: permission denied, open '/home/a b/.ssh/id'":                          "/home/a b/.ssh/id read",
+		"PermissionError: [Errno 13] Permission denied: '/root/.ssh/../.ssh/id'":              "/root/.ssh/id read",
+		"cat: /root/.ssh/id: Permission denied":                                               "/root/.ssh/id read",
+		"python3: can't open file '/srv/x.py': [Errno 13] Permission denied":                  "/srv/x.py read",
+		"open /opt/given/log: permission denied":                                              "/opt/given/log write",
+		"mkdir /usr/lib/x: permission denied":                                                 "/usr/lib/x write",
+		"dial tcp 192.0.2.7:443: connect: permission denied":                                  "network 192.0.2.7:443 network",
+		"Error: connect EACCES 127.0.0.1:8080 - Local (undefined:undefined)":                  "network 127.0.0.1:8080 network",
+		"error while loading shared libraries: /opt/py/lib/libpython.so: cannot open: EACCES": "/opt/py/lib/libpython.so read",
+	} {
+		var out bytes.Buffer
+		s := shutInSupervisor(&out)
+		s.overheard(s.spec(), text)
+		got := s.refused.list()
+		if len(got) != 1 || got[0].What+" "+strings.TrimPrefix(got[0].Key, "plugins.p.sandbox.") != want {
+			t.Errorf("%s\ngives %+v, want %s", text, got, want)
+		}
+		if log := out.String(); !strings.Contains(log, "plugin=p") || !strings.Contains(log, "key="+got[0].Key) {
+			t.Errorf("log = %s", log)
+		}
+	}
+}
+
+func TestWordsThatNameNothingOutsideAreLeftAlone(t *testing.T) {
+	var out bytes.Buffer
+	s := shutInSupervisor(&out)
+	for _, text := range []string{"opened /root/.ssh/id", "the gateway says: permission denied", "EPERM"} {
+		s.overheard(s.spec(), text)
+	}
+	if got := s.refused.list(); len(got) != 0 || out.Len() != 0 {
+		t.Errorf("refusals = %+v, log = %s", got, out.String())
+	}
+}
+
+// TestRefusalsAreLoggedOnceCountedAndBounded: a plugin that tries all paths must not fill log and memory.
+func TestRefusalsAreLoggedOnceCountedAndBounded(t *testing.T) {
+	var out bytes.Buffer
+	s := shutInSupervisor(&out)
+	for range 3 {
+		for i := range 100 {
+			s.overheard(s.spec(), fmt.Sprintf("open /root/%d: permission denied", i))
+		}
+	}
+	got := s.refused.list()
+	if len(got) != maxRefusals || got[0].Times != 3 || got[0].Last.IsZero() || strings.Count(out.String(), "\n") != maxRefusals {
+		t.Errorf("%d are remembered, the first %+v, and logged\n%s", len(got), got[0], out.String())
+	}
+}
+
+func TestNothingIsOverheardOfAPluginThatIsNotShutIn(t *testing.T) {
+	var out bytes.Buffer
+	s := newSupervisor(Options{Log: hclog.New(&hclog.LoggerOptions{Output: &out}), OnState: func(State) {}}, Spec{Name: "p"}, "")
+	s.overheard(s.spec(), "open /root/.ssh/id: permission denied")
+	if len(s.refused.list()) != 0 || shutOut(s.spec(), []string{"open /root/x: permission denied"}) != "" {
+		t.Error("a refusal that is not the sandbox's is told as one")
+	}
+}

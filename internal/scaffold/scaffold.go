@@ -1,0 +1,137 @@
+package scaffold
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// The languages of projects.
+const (
+	Go     = "go"
+	Node   = "node"
+	Python = "python"
+)
+
+// Languages are those in which a kind can be made, the first of them by default.
+func Languages(plugin.Kind) []string {
+	return []string{Go}
+}
+
+// version of a plugin that nobody has released yet.
+const version = "0.1.0"
+
+// Options say what to make.
+type Options struct {
+	Kind plugin.Kind
+	Dir  string // missing, or an empty directory
+	Lang string // "": Go
+	Name string // "": that of the directory
+	// Release is the published version of our module that a Go project requires, without v; "": it gets a copy of the source.
+	Release string
+}
+
+// Project is what was made.
+type Project struct {
+	Name string
+	Dir  string   // absolute
+	Next []string // commands that an author gives next, in order
+}
+
+// New makes a project, or nothing. Errors: fault.InvalidArgument (a kind, language or name that is none), fault.FailedPrecondition (there
+// is something already), and those of the file system.
+func New(o Options) (Project, error) {
+	data, err := dataOf(o)
+	if err != nil {
+		return Project{}, err
+	}
+	files, err := contents(data)
+	if err != nil {
+		return Project{}, err
+	}
+	if err := write(data.Dir, files); err != nil {
+		return Project{}, err
+	}
+	return Project{Name: data.Name, Dir: data.Dir, Next: next(o.Dir, data.Lang)}, nil
+}
+
+// data is what templates may use.
+type data struct {
+	Name    string
+	Kind    plugin.Kind
+	Lang    string
+	Dir     string
+	Version string // of the plugin
+	Release string // of our module, see Options
+}
+
+// names are lower-case words joined by hyphens, as the contract says; they are also names of files, of tables and of Go modules.
+var names = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+
+const maxName = 64
+
+func dataOf(o Options) (data, error) {
+	if o.Lang == "" {
+		o.Lang = Go
+	}
+	if !slices.Contains(plugin.Kinds(), o.Kind) {
+		return data{}, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a plugin: %q is not a kind", o.Kind)).
+			WithHint("the kinds are: " + join(plugin.Kinds()))
+	}
+	if !slices.Contains(Languages(plugin.KindDoctor), o.Lang) {
+		return data{}, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a plugin: %q is not a language that is known here", o.Lang)).
+			WithHint("the languages are: " + join(Languages(plugin.KindDoctor)))
+	}
+	if !slices.Contains(Languages(o.Kind), o.Lang) {
+		return data{}, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a %s in %s", o.Kind, o.Lang)).
+			WithHint("leave out --lang; in " + o.Lang + " a doctor can be made")
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil || o.Dir == "" {
+		return data{}, fault.New(fault.InvalidArgument, "cannot make a plugin: it needs a directory")
+	}
+	name, hint := o.Name, "use lower-case letters, digits and single hyphens, and begin with a letter"
+	if name == "" {
+		name, hint = filepath.Base(dir), hint+"; or give another --name"
+	}
+	if len(name) > maxName || !names.MatchString(name) {
+		return data{}, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a plugin: %.80q is not a name of a plugin", name)).WithHint(hint)
+	}
+	return data{Name: name, Kind: o.Kind, Lang: o.Lang, Dir: dir, Version: version, Release: o.Release}, nil
+}
+
+func join[T ~string](words []T) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = string(w)
+	}
+	return strings.Join(out, ", ")
+}
+
+// next is what an author does now.
+func next(dir, lang string) []string {
+	var out []string
+	if dir != "." {
+		out = append(out, "cd "+quote(dir))
+	}
+	switch lang {
+	case Node:
+		out = append(out, "npm ci", "npm test", "npm run seal")
+	default:
+		out = append(out, "make")
+	}
+	return append(out, "gatehost plugin verify .")
+}
+
+// quote makes a path one word of a shell.
+func quote(path string) string {
+	if regexp.MustCompile(`^[A-Za-z0-9_./~+:@%-]+$`).MatchString(path) && !strings.HasPrefix(path, "~") {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}

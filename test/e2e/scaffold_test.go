@@ -1,0 +1,119 @@
+package e2e_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// kinds are those that an author can make, all of them in Go.
+var kinds = []string{"doctor", "launcher", "unloader", "classifier"}
+
+// unknownKey is a configuration that the emulator refuses as OpenClaw does, and that its doctor mends.
+const unknownKey = `{"gateway": {"mode": "local"}, "colour": "red"}`
+
+// TestNewProjectsOfAllKindsBuildAndLookAfterAGateway makes a project of each kind outside of the repository, builds and tests it with what
+// is in the module cache, and lets a host run a gateway by all four.
+func TestNewProjectsOfAllKindsBuildAndLookAfterAGateway(t *testing.T) {
+	s := newSite(t, emulator(""))
+	projects := filepath.Join(s.dir, "projects")
+	if err := os.Mkdir(projects, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var building sync.WaitGroup
+	for _, kind := range kinds {
+		dir := filepath.Join(projects, "my-"+kind)
+		if out := s.must("plugin", "new", kind, dir); !strings.Contains(out, "cd "+dir+"\n    make\n") {
+			t.Errorf("it says\n%s", out)
+		}
+		building.Go(func() { makeGo(t, dir) })
+	}
+	building.Wait()
+	if t.Failed() {
+		return
+	}
+
+	text := s.repairConfig("auto", "none")
+	for _, r := range [][2]string{
+		{`launcher = "utility"`, "launcher = \"my-launcher\"\nunload = [\"my-unloader\"]"},
+		{`doctors = ["doctor"]`, `doctors = ["my-doctor"]`},
+		{`classifiers = ["doctor"]`, `classifiers = ["my-classifier"]`},
+	} {
+		text = strings.Replace(text, r[0], r[1], 1)
+	}
+	for _, kind := range kinds {
+		text += fmt.Sprintf("[plugins.my-%s]\npath = %q\n", kind, builtProject(projects, kind))
+	}
+	text += fmt.Sprintf("[plugins.my-launcher.config]\nshim = %q\nheap_mb = 300\n", filepath.Join(bin, "gatehost-shim")) +
+		"[plugins.my-classifier.config]\ndrop = [\"loading configuration\"]\n"
+	s.writeConfig(text)
+	s.breakConfig(unknownKey)
+	s.run()
+	before := s.awaitState("running")
+	if healed, err := os.ReadFile(s.oc()); err != nil || bytes.Contains(healed, []byte("colour")) {
+		t.Errorf("the configuration is %s, %v", healed, err)
+	}
+	if env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", before.PID)); err != nil || !bytes.Contains(env, []byte("--max-old-space-size=300")) {
+		t.Errorf("the launcher has not bounded the heap: %v", err)
+	}
+	for _, want := range []string{"[INFO]", "my-doctor: the gateway does not know a key of its configuration", `gateway=main`} {
+		if !lineWith(s.stderr.String(), "does not know a key", want) {
+			t.Errorf("the host's log does not show the doctor's line with %q", want)
+		}
+	}
+	if out := s.must("logs", "main", "--json", "-n", "0"); !lineWith(out, "loading configuration", `"ruleId":"drop"`) || !lineWith(out, "[gateway] ready", `"level":"info"`) {
+		t.Errorf("the classifier had no say:\n%s", out)
+	}
+
+	// Killed, each comes back, and the gateway notices nothing.
+	for _, kind := range kinds {
+		if err := syscall.Kill(pluginOf(t, s, "my-"+kind).PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, kind := range kinds {
+		s.eventually("my-"+kind+" is back", func() (bool, string) {
+			p := pluginOf(t, s, "my-"+kind)
+			return p.State == "running" && p.Restarts == 1, fmt.Sprintf("%+v", p)
+		})
+	}
+	if after := s.awaitState("running"); after.PID != before.PID || after.Restarts != 0 {
+		t.Errorf("before: %+v\nafter:  %+v", before, after)
+	}
+	s.must("stop", "main")
+	s.shutdown()
+}
+
+// makeGo does what a project's README says, but without a module proxy: what it needs is in the cache of whoever built the host.
+func makeGo(t *testing.T, dir string) {
+	t.Helper()
+	for _, args := range [][]string{{"vet", "./..."}, {"test", "./..."}, {"build", "-o", filepath.Base(dir), "."}} {
+		cmd := exec.Command("go", args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly -trimpath", "GOPROXY=off", "CGO_ENABLED=0")
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("go %q in %s: %v\n%s", args, dir, err, text)
+		}
+	}
+}
+
+// builtProject is what a host is told of one.
+func builtProject(projects, kind string) string {
+	return filepath.Join(projects, "my-"+kind, "my-"+kind)
+}
+
+// lineWith reports whether a line that has one text has the other, too.
+func lineWith(text, one, other string) bool {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, one) && strings.Contains(line, other) {
+			return true
+		}
+	}
+	return false
+}
