@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -62,12 +63,17 @@ func (a *app) verify(ctx context.Context, path string, o host.VerifyOptions, asJ
 		{"transport", o.Transport, []string{"", "auto_mtls", "socket"}}, {"sandbox", o.Sandbox, []string{"", "auto", "off"}},
 	} {
 		if !slices.Contains(word.known, word.value) {
-			return usage("--%s is one of%s", word.flag, strings.Join(word.known, " "))
+			return usage("--%s is %s", word.flag, strings.Join(word.known[1:], " or "))
 		}
 	}
 	for _, g := range o.Grants {
 		if g != "gateway-config" && g != "gateway-token" {
 			return usage("--grant is gateway-config or gateway-token")
+		}
+	}
+	for _, p := range o.Read {
+		if !filepath.IsAbs(p) {
+			return usage("--read is an absolute path, not %q", p)
 		}
 	}
 	if _, err := os.Stat(path); err != nil {

@@ -146,8 +146,12 @@ func (v *visit) time(b *bench, p Process, name string, contract time.Duration, c
 	defer cancel()
 	began := time.Now()
 	err := call(bound)
-	if took := time.Since(began); took > v.took {
+	took := time.Since(began)
+	if took > v.took {
 		v.took, v.slowest = took, name
+	}
+	if took >= b.deadline(contract) && ctx.Err() == nil { // also an answer that came just then
+		err = context.DeadlineExceeded
 	}
 	if lost := b.lost(p, name+" ("+v.incident.Name+")", err); lost != nil {
 		v.late, v.lateErr = name, lost

@@ -45,11 +45,12 @@ func run(m *testing.M) (int, error) {
 func build(dir string) error {
 	for out, pkg := range map[string]string{
 		"gatehost": "cmd/host", "gatehost-shim": "cmd/gatehost-shim",
-		"plugins/launcher-utility": "plugins/launcher-utility/cmd/launcher-utility",
-		"plugins/launcher-launchd": "plugins/launcher-launchd/cmd/launcher-launchd",
-		"plugins/doctor":           "plugins/doctor/cmd/doctor",
-		"doctor-minimal":           "examples/doctor-minimal",
-		"verify-plugin":            "test/verify/testdata/plugin",
+		"plugins/launcher-utility":   "plugins/launcher-utility/cmd/launcher-utility",
+		"plugins/launcher-launchd":   "plugins/launcher-launchd/cmd/launcher-launchd",
+		"plugins/doctor":             "plugins/doctor/cmd/doctor",
+		"plugins/doctor-environment": "examples/doctor-environment",
+		"doctor-minimal":             "examples/doctor-minimal",
+		"verify-plugin":              "test/verify/testdata/plugin",
 	} {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, out), "../../"+pkg)
 		if text, err := cmd.CombinedOutput(); err != nil {
@@ -134,7 +135,8 @@ func verified(t *testing.T, args ...string) (report, int) {
 
 func TestOurPluginsKeepTheContract(t *testing.T) {
 	for path, services := range map[string]string{
-		"plugins/doctor": "doctor classifier", "plugins/launcher-utility": "launcher", "plugins/launcher-launchd": "unloader", "doctor-minimal": "doctor",
+		"plugins/doctor": "doctor classifier", "plugins/launcher-utility": "launcher", "plugins/launcher-launchd": "unloader", "plugins/doctor-environment": "doctor",
+		"doctor-minimal": "doctor",
 	} {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
