@@ -35,6 +35,7 @@ build: ## build everything into bin/
 	@$(GO_BUILD) -o $(BIN)/gateway-emulator ./cmd/gateway-emulator
 	@$(GO_BUILD) -o $(BIN)/protocol-only ./test/e2e/testdata/protocol-only
 	@$(GO_BUILD) -o $(BIN)/bad-plugin ./test/e2e/testdata/bad-plugin
+	@$(GO_BUILD) -o $(BIN)/doctor-versions ./test/e2e/testdata/doctor-versions
 	@for p in plugins/*/cmd/*; do $(GO_BUILD) -o $(BIN)/plugins/$$(basename $$p) ./$$p; done
 	@$(GO_BUILD) -o $(BIN)/plugins/doctor-environment ./examples/doctor-environment
 	@$(GO_BUILD) -o $(BIN)/verify-plugin ./test/verify/testdata/plugin
@@ -88,8 +89,8 @@ mutants: ## plant one bug after the other: the simulator must find each
 .PHONY: test-e2e
 test-e2e: tools build ## built binaries against the emulator
 	@mkdir -p $(RESULTS)
-	GATEHOST_BIN=$(BIN) $(GOTESTSUM) --jsonfile $(RESULTS)/e2e.json -- $$(build/race.sh) -shuffle=on -count=1 -timeout 20m -p 1 -parallel 6 \
-	  $$(go list ./test/... | grep -v /test/chaos)
+	GATEHOST_BIN=$(BIN) GATEHOST_NODE_MODULES=$$(build/languages.sh $(GATEHOST_CACHE)) $(GOTESTSUM) --jsonfile $(RESULTS)/e2e.json -- \
+	  $$(build/race.sh) -shuffle=on -count=1 -timeout 20m -p 1 -parallel 6 $$(go list ./test/... | grep -v /test/chaos)
 
 .PHONY: test-real
 test-real: tools build openclaw ## built binaries against the real OpenClaw, one gateway at a time

@@ -196,19 +196,26 @@ func (m *medic) operate(ctx context.Context, p *repair.Proposal, tell func(contr
 	}, tell)
 }
 
-// verify asks the doctor again what is wrong with the configuration, without the incident, whose words have not changed. Exit 0 of the
-// vendor's doctor does not mean that the gateway will take the file (gateway-facts §5). Who cannot answer now proves nothing.
+// verify asks the doctor whether its plan has helped. Exit 0 of the vendor's doctor does not mean that the gateway will take the file
+// (gateway-facts §5).
 func (m *medic) verify(ctx context.Context, p *repair.Proposal) error {
-	if p.Finding.Code != doctor.CodeConfigInvalid {
+	chain := m.doctors()
+	i := slices.IndexFunc(chain, func(n repair.Named) bool { return n.Name == p.Doctor })
+	if i < 0 {
 		return nil
 	}
-	chain := slices.DeleteFunc(m.doctors(), func(n repair.Named) bool { return n.Name != p.Doctor })
-	for _, f := range m.ask(ctx, chain, nil, nil).Findings {
-		if f.Finding.Code == p.Finding.Code {
-			return fault.New(fault.FailedPrecondition, "the configuration is still broken after it: "+f.Finding.Text).WithHint(f.Finding.Hint)
-		}
+	v, err := repair.RunVerification(ctx, chain[i], m.g.facts(), p.Finding, m.gatherer())
+	if err != nil {
+		m.g.log.Warn("the doctor cannot tell whether its plan has helped", "plugin", p.Doctor, "error", err)
 	}
-	return nil
+	if v.Outcome != doctor.OutcomeNotHelped {
+		return nil
+	}
+	still := "it has not helped: "
+	if p.Finding.Code == doctor.CodeConfigInvalid {
+		still = "the configuration is still broken after it: "
+	}
+	return fault.New(fault.FailedPrecondition, still+cmp.Or(v.Text, p.Finding.Text)).WithHint(cmp.Or(v.Hint, p.Finding.Hint))
 }
 
 // bringBack puts a kept configuration in the place of a broken one, which stays beside it.

@@ -46,10 +46,25 @@ func pluginOf(p pluginhost.State, path string) control.Plugin {
 		Name: p.Name, Version: p.Version, PID: p.PID, State: p.State, Restarts: p.Restarts, Path: path,
 	}
 	for _, s := range p.Services {
-		out.Services = append(out.Services, string(s.Kind))
+		if s.Version > 0 {
+			out.Services = append(out.Services, string(s.Kind))
+		}
+		out.Negotiated = append(out.Negotiated, negotiatedOf(s))
 	}
+	out.UnknownKinds = p.UnknownKinds
 	if p.Err != nil {
 		out.Error = failureOf(p.Err)
+	}
+	return out
+}
+
+func negotiatedOf(s pluginhost.Service) control.Negotiated {
+	out := control.Negotiated{Service: string(s.Kind), Version: s.Version, Experimental: s.Experimental, Host: control.Versions(s.Host)}
+	for _, v := range s.Plugin {
+		out.Plugin = append(out.Plugin, control.Versions(v))
+	}
+	if s.Err != nil {
+		out.Error = failureOf(s.Err)
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -31,6 +32,13 @@ func (m *medic) visit(ctx context.Context, req control.DoctorRequest, tell func(
 	for _, f := range r.Findings {
 		tell(control.DoctorMessage{Type: control.DoctorFindingMessage, Finding: findingOf(f)})
 	}
+	for _, s := range r.Skipped {
+		tell(control.DoctorMessage{Type: control.DoctorSkippedMessage, Skipped: &control.DoctorSkipped{Plugin: s.Doctor, Error: failureOf(s.Err)}})
+	}
+	if len(r.Findings) == 0 && len(r.Skipped) > 0 && !m.answered(r) && req.Restore == "" {
+		tell(result(unanswered(r)))
+		return nil
+	}
 	if req.Action != control.DoctorRepair {
 		outcome := "healthy"
 		if len(r.Findings) > 0 {
@@ -45,6 +53,16 @@ func (m *medic) visit(ctx context.Context, req control.DoctorRequest, tell func(
 		}
 	}
 	return m.carryOut(ctx, r, req, tell)
+}
+
+// answered says whether any doctor did.
+func (m *medic) answered(r remedy) bool { return len(m.g.cfg.Doctors) > len(r.Skipped) }
+
+// unanswered is the result when nobody knows: not that all is well.
+func unanswered(r remedy) *control.DoctorResult {
+	why := fault.Wrap(fault.Unavailable, "no doctor could say what is wrong", r.Skipped[0].Err).
+		WithHint(cmp.Or(fault.HintOf(r.Skipped[0].Err), "`gatehost plugin list` shows how the doctors are"))
+	return &control.DoctorResult{Outcome: "unanswered", Error: failureOf(why)}
 }
 
 func result(r *control.DoctorResult) control.DoctorMessage {
@@ -77,8 +95,7 @@ func (m *medic) lastIncident() *doctor.Incident {
 
 // chosen is the remedy that an operator asked for by name. What no doctor finds fault with is not replaced, unless none could answer.
 func (m *medic) chosen(r remedy, id string) (remedy, error) {
-	answered := len(m.g.cfg.Doctors) > len(r.Skipped)
-	if answered && !r.config {
+	if m.answered(r) && !r.config {
 		return r, fault.New(fault.FailedPrecondition, "cannot bring back a configuration: the doctors find no fault with the present one").
 			WithHint("stop the gateway and copy the file by hand if you want another one; `gatehost doctor " + m.g.name + " --history` lists what is kept")
 	}

@@ -2,8 +2,12 @@ package shared_test
 
 import (
 	"bytes"
+	"go/parser"
+	"go/token"
 	"os"
+	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -29,6 +33,32 @@ func TestSDKIsTheSourceWithoutTestsAndTheHostsOwn(t *testing.T) {
 	for _, name := range []string{"LICENSE", "shared/pluginkit/kit.go", "shared/doctor/author.go", "shared/shimlauncher/launcher.go", "shared/pluginkit/plugintest/plugintest.go"} {
 		if files[name] == nil {
 			t.Errorf("%s is missing", name)
+		}
+	}
+}
+
+// TestSDKImportsNothingOfOursThatItHasNot: else no new project builds.
+func TestSDKImportsNothingOfOursThatItHasNot(t *testing.T) {
+	files, err := shared.SDK()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := map[string]bool{}
+	for name := range files {
+		packages["github.com/gatehost/gatehost/"+path.Dir(name)] = true
+	}
+	for name, text := range files {
+		if path.Ext(name) != ".go" {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range parsed.Imports {
+			if imp, err := strconv.Unquote(spec.Path.Value); err != nil || strings.HasPrefix(imp, "github.com/gatehost/") && !packages[imp] {
+				t.Errorf("%s imports %s, which is not embedded: add it to the embed lines of shared/sdk.go", name, imp)
+			}
 		}
 	}
 }

@@ -119,6 +119,8 @@ func (a *app) doctorMessage(m control.DoctorMessage) error {
 		if f.Hint != "" {
 			lines = append(lines, "  hint: "+f.Hint)
 		}
+	case m.Skipped != nil:
+		lines = append(lines, skippedLines(*m.Skipped)...)
 	case m.Plan != nil:
 		lines = append(lines, "plan: "+m.Plan.Title)
 		for i, s := range m.Plan.Steps {
@@ -147,6 +149,18 @@ func (a *app) doctorMessage(m control.DoctorMessage) error {
 		}
 	}
 	return nil
+}
+
+// skippedLines are a doctor without an answer; its error says which.
+func skippedLines(s control.DoctorSkipped) []string {
+	if s.Error == nil {
+		return []string{"skipped: " + s.Plugin}
+	}
+	lines := []string{fmt.Sprintf("skipped: %s (by %s)", s.Error.Message, s.Plugin)}
+	if s.Error.Hint != "" {
+		lines = append(lines, "  hint: "+s.Error.Hint)
+	}
+	return lines
 }
 
 func diffLines(diff string) []string {

@@ -69,11 +69,13 @@ func (f *fakeHost) handler() http.Handler {
 		answer(w, 200, control.Plugins{Plugins: fakeStatus().Plugins})
 	})
 	mux.HandleFunc("GET /v1/plugins/{name}", func(w http.ResponseWriter, r *http.Request) {
-		if r.PathValue("name") != "doctor" {
-			refuse(w, 404, control.CodeNoSuchPlugin, "no plugin", "")
-			return
+		for _, p := range fakeStatus().Plugins {
+			if p.Name == r.PathValue("name") {
+				answer(w, 200, p)
+				return
+			}
 		}
-		answer(w, 200, fakeStatus().Plugins[0])
+		refuse(w, 404, control.CodeNoSuchPlugin, "no plugin", "")
 	})
 	return mux
 }
@@ -130,6 +132,13 @@ func fakeStatus() control.Status {
 				Refused: []control.PluginRefusal{{What: "/home/me/.ssh", Key: "plugins.doctor.sandbox.read", Times: 2, Last: control.At(time.Unix(1e9, 0))}},
 				Sandbox: &control.Sandbox{State: control.SandboxNone, Level: "none on this platform", Why: "this platform has no landlock", Gaps: []string{"nothing is stopped"}},
 			},
+			{Name: "newer", State: "running", PID: 8, Version: "9.0.0", Services: []string{"doctor"}, UnknownKinds: []int32{9}, Negotiated: []control.Negotiated{
+				{Service: "doctor", Version: 2, Experimental: true, Plugin: []control.Versions{{Min: 1, Max: 3}}, Host: control.Versions{Min: 1, Max: 2}},
+				{
+					Service: "classifier", Plugin: []control.Versions{{Min: 2, Max: 3}}, Host: control.Versions{Min: 1, Max: 1},
+					Error: &control.Failure{Code: "unsupported", Message: "newer 9.0.0 speaks the classifier service in versions 2 to 3\x1b[2J", Hint: "upgrade gatehost"},
+				},
+			}},
 			{Name: "utility", State: "failed", Error: &control.Failure{Code: "not_found", Message: "no such file", Hint: "build it"}},
 		},
 	}
@@ -194,6 +203,9 @@ func doctor(w http.ResponseWriter, r *http.Request) {
 	enc := json.NewEncoder(w)
 	_ = enc.Encode(control.DoctorMessage{Type: "finding", Finding: &control.DoctorFinding{
 		Plugin: "doctor", Code: "config-invalid", Severity: "error", Text: "unknown key", Hint: "remove it", ConfigPath: "gateway.bind",
+	}})
+	_ = enc.Encode(control.DoctorMessage{Type: "skipped", Skipped: &control.DoctorSkipped{
+		Plugin: "newer", Error: &control.Failure{Message: "it speaks another version", Hint: "upgrade gatehost"},
 	}})
 	result := &control.DoctorResult{Outcome: "findings"}
 	switch req.Action {

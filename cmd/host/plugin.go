@@ -54,15 +54,74 @@ func pluginTable(plugins []control.Plugin) string {
 	_, _ = fmt.Fprintln(w, "NAME\tSTATE\tPID\tVERSION\tSERVICES\tRESTARTS\tMEMORY")
 	for _, p := range plugins {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", p.Name, p.State, number(p.PID), dash(p.Version),
-			dash(strings.Join(p.Services, ",")), p.Restarts, memory(p.RSSBytes))
+			dash(strings.Join(services(p), ",")), p.Restarts, memory(p.RSSBytes))
 	}
 	_ = w.Flush()
 	for _, p := range plugins {
 		if p.Error != nil {
 			fmt.Fprintf(&b, "%s: %s\n%s", p.Name, clean(p.Error.Message), hintLine(p.Error.Hint))
 		}
+		b.WriteString(unused(p, p.Name))
 	}
 	return strings.TrimRight(b.String(), "\n")
+}
+
+// services are those of a plugin, each with the version in which it is talked to: doctor/2.
+func services(p control.Plugin) []string {
+	if len(p.Negotiated) == 0 { // an older host does not tell
+		return p.Services
+	}
+	var out []string
+	for _, n := range p.Negotiated {
+		version := "unusable"
+		if n.Error == nil {
+			version = fmt.Sprint(n.Version)
+		}
+		out = append(out, n.Service+"/"+version)
+	}
+	return out
+}
+
+// unused says which services of a plugin the host cannot use, and which side to upgrade.
+func unused(p control.Plugin, who string) string {
+	var b strings.Builder
+	for _, n := range p.Negotiated {
+		if n.Error != nil {
+			fmt.Fprintf(&b, "%s: cannot serve as %s: %s\n%s", who, n.Service, clean(n.Error.Message), hintLine(n.Error.Hint))
+		}
+	}
+	if len(p.UnknownKinds) > 0 {
+		fmt.Fprintf(&b, "%s: it also serves what this host does not know (kinds %s)\n%s", who,
+			strings.Trim(fmt.Sprint(p.UnknownKinds), "[]"), hintLine("upgrade gatehost to use that"))
+	}
+	return b.String()
+}
+
+// versionsText says in which version host and plugin talk, and which they could.
+func versionsText(p control.Plugin) string {
+	var b strings.Builder
+	for _, n := range p.Negotiated {
+		var ranges []string
+		for _, v := range n.Plugin {
+			ranges = append(ranges, rangeText(v))
+		}
+		version := "no version in common"
+		if n.Error == nil {
+			version = "version " + fmt.Sprint(n.Version)
+		}
+		if n.Experimental {
+			version += ", experimental"
+		}
+		fmt.Fprintf(&b, "\n%s: %s (the plugin speaks %s, this host %s)", clean(n.Service), version, strings.Join(ranges, " and "), rangeText(n.Host))
+	}
+	return b.String()
+}
+
+func rangeText(v control.Versions) string {
+	if v.Min == v.Max {
+		return fmt.Sprint(v.Min)
+	}
+	return fmt.Sprintf("%d to %d", v.Min, v.Max)
 }
 
 func memory(n uint64) string {
@@ -88,7 +147,7 @@ func (a *app) pluginInfoVerb() *cobra.Command {
 			if asJSON {
 				return a.printJSON(p)
 			}
-			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + trustText(p) + sandboxText(p.Sandbox))
+			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + versionsText(p) + trustText(p) + sandboxText(p.Sandbox))
 		}),
 	}
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -106,6 +106,7 @@ func overview(st control.Status) string {
 	}
 	for _, p := range st.Plugins {
 		if p.State == "running" && p.Error == nil {
+			b.WriteString(unused(p, "plugin "+p.Name))
 			continue
 		}
 		fmt.Fprintf(&b, "plugin %s: %s", p.Name, p.State)

@@ -55,7 +55,7 @@ func (d *environmentDoctor) Diagnose(_ context.Context, req doctor.DiagnoseReque
 	c := d.look(req)
 	var out doctor.Diagnosis
 	add := func(f doctor.Finding) {
-		if !slices.ContainsFunc(out.Findings, func(o doctor.Finding) bool { return o.Code == f.Code }) {
+		if !slices.Contains(codesOf(out.Findings), f.Code) {
 			out.Findings = append(out.Findings, f)
 		}
 	}
@@ -70,9 +70,19 @@ func (d *environmentDoctor) Diagnose(_ context.Context, req doctor.DiagnoseReque
 		}
 	}
 	for _, f := range c.fromMachine() {
-		add(f)
+		if f.Code != codeNearlyFull || !slices.Contains(codesOf(out.Findings), codeDiskFull) {
+			add(f)
+		}
 	}
 	return out, nil
+}
+
+func codesOf(findings []doctor.Finding) []string {
+	var out []string
+	for _, f := range findings {
+		out = append(out, f.Code)
+	}
+	return out
 }
 
 // Plan has none: what is wrong here is not in a file of the gateway.

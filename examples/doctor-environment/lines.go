@@ -25,7 +25,7 @@ var (
 )
 
 // ownTags are the subsystems in which the gateway speaks of itself; agents and tools quote anything.
-var ownTags = []string{"gateway", "config", "startup", "migration", "migrations", "state", "doctor", "cli", "openclaw", "entry", "shutdown"}
+var ownTags = []string{"gateway", "config", "startup", "migration", "migrations", "state", "doctor", "cli", "openclaw", "entry", "lifecycle", "shutdown"}
 
 // ownWords are the lines in which the gateway speaks of itself, without colour, time and tag.
 func ownWords(lines []plugin.Line) []string {

@@ -115,7 +115,7 @@ func (c *examination) lackOfSpace() doctor.Finding {
 		suffers = suffers || starved.MatchString(w)
 	}
 	f := doctor.Finding{
-		Code: "disk-nearly-full", Severity: plugin.SeverityWarning, Evidence: []string{c.space.String()},
+		Code: codeNearlyFull, Severity: plugin.SeverityWarning, Evidence: []string{c.space.String()},
 		Text: "the disk of " + about(c.req.Gateway) + " is nearly full",
 		Hint: "free some space there (`df -h`, `df -i`)",
 	}

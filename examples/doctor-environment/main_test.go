@@ -68,14 +68,6 @@ func diagnose(t *testing.T, m machine, i *doctor.Incident) []doctor.Finding {
 	return d.Findings
 }
 
-func codes(findings []doctor.Finding) []string {
-	var out []string
-	for _, f := range findings {
-		out = append(out, f.Code)
-	}
-	return out
-}
-
 func failed(code int, lines ...plugin.Line) *doctor.Incident {
 	return &doctor.Incident{Exit: &plugin.Exit{Code: code, Known: true}, ErrorCode: "exited_before_ready", Lines: lines, Attempt: 1}
 }
@@ -127,7 +119,7 @@ func TestRealLogsShowWhatWasWrongAndNothingElse(t *testing.T) {
 	for _, path := range logs {
 		name := strings.TrimSuffix(filepath.Base(path), ".txt")
 		lines := captured(t, name)
-		if got := codes(diagnose(t, roomy(), failed(1, lines...))); !slices.Equal(got, want[name]) {
+		if got := codesOf(diagnose(t, roomy(), failed(1, lines...))); !slices.Equal(got, want[name]) {
 			t.Errorf("%s shows %v, want %v", name, got, want[name])
 		}
 	}
@@ -186,7 +178,7 @@ func TestCorpusHoldsNoFalseAlarm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if all := strings.Join(codes(got.Findings), " "); all != want[row.Line] {
+		if all := strings.Join(codesOf(got.Findings), " "); all != want[row.Line] {
 			t.Errorf("%q shows %q, want %q", cut(row.Line), all, want[row.Line])
 		}
 		found += len(got.Findings)
@@ -227,7 +219,7 @@ func TestWhatOthersSayIsNotTheGatewaysOwn(t *testing.T) {
 		t.Errorf("what an agent printed on stdout: %+v", got)
 	}
 	ran[16] = plugin.Line{Cursor: 1000, Stream: plugin.Stderr, Text: "Error: ENOSPC: no space left on device, write"}
-	if got := codes(diagnose(t, roomy(), failed(1, ran...))); !slices.Equal(got, []string{"disk-full"}) {
+	if got := codesOf(diagnose(t, roomy(), failed(1, ran...))); !slices.Equal(got, []string{"disk-full"}) {
 		t.Errorf("the last words of a gateway that ran: %v", got)
 	}
 }
@@ -253,6 +245,10 @@ func TestFullDiskIsToldFromOneThatWasFull(t *testing.T) {
 	if len(full) != 1 || !full[0].Fatal || full[0].Severity != plugin.SeverityError || !strings.Contains(full[0].Text, "/srv/openclaw is full") ||
 		!slices.ContainsFunc(full[0].Evidence, func(e string) bool { return strings.Contains(e, "0 MiB of 1024 MiB are free") }) {
 		t.Errorf("full: %+v", full)
+	}
+	nearly := diagnose(t, withSpace(space{free: 1 << 20, total: gib}), said) // what has been freed since is no second trouble
+	if got := codesOf(nearly); !slices.Equal(got, []string{"disk-full"}) {
+		t.Errorf("nearly full by now: %v", got)
 	}
 	was := diagnose(t, roomy(), said)
 	if len(was) != 1 || was[0].Fatal || !strings.Contains(was[0].Text, "there is room now") {
@@ -284,7 +280,7 @@ func TestDiskIsLookedAtWhereTheGatewayNamesNoReason(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := diagnose(t, withSpace(row.space), row.i)
-			if !slices.Equal(codes(got), row.want) || len(got) > 0 && got[0].Fatal != row.fatal {
+			if !slices.Equal(codesOf(got), row.want) || len(got) > 0 && got[0].Fatal != row.fatal {
 				t.Errorf("findings = %+v, want %v, fatal %v", got, row.want, row.fatal)
 			}
 		})
@@ -314,6 +310,8 @@ func TestVersionPidAndOwnerAreSaid(t *testing.T) {
 
 func TestOtherLimitsAreToldApart(t *testing.T) {
 	for _, row := range [][2]string{
+		{"disk-full", "2026-11-25T23:58:03.144+00:00 [lifecycle] failed to persist gateway boot start; fail-open: Error: database or disk is full"},
+		{"disk-full", "2026-11-25T23:58:15.632+00:00 Gateway failed to start: failed to acquire gateway lock at /srv/openclaw/tmp/openclaw-0/gateway.17d558d0.lock | ENOSPC: no space left on device, write"},
 		{"watch-limit", "Error: ENOSPC: System limit for number of file watchers reached, watch '/srv/openclaw'"},
 		{"watch-limit", "Error: EMFILE: too many open files, watch '/srv/openclaw'"},
 		{"too-many-files", "Error: EMFILE: too many open files, open '/srv/openclaw/a'"},
@@ -326,7 +324,7 @@ func TestOtherLimitsAreToldApart(t *testing.T) {
 		{"node-unsupported", "openclaw: Node 22.22.3: openclaw requires Node >=24.16.0 <25, or >=26.1.0."},
 		{"clock-off", "Error: self signed certificate: CERT_NOT_YET_VALID"},
 	} {
-		if got := strings.Join(codes(diagnose(t, roomy(), failed(1, stderr(row[1])...))), " "); got != row[0] {
+		if got := strings.Join(codesOf(diagnose(t, roomy(), failed(1, stderr(row[1])...))), " "); got != row[0] {
 			t.Errorf("%q shows %q, want %q", row[1], got, row[0])
 		}
 	}
@@ -346,7 +344,7 @@ func TestKillIsTheKernelsOnlyWhenTheHostDidNotKill(t *testing.T) {
 		{"exited_before_ready", &plugin.Exit{Code: 1, Known: true}, nil},
 	} {
 		got := diagnose(t, roomy(), &doctor.Incident{Exit: row.exit, ErrorCode: row.code})
-		if !slices.Equal(codes(got), row.want) || len(got) > 0 && got[0].Fatal {
+		if !slices.Equal(codesOf(got), row.want) || len(got) > 0 && got[0].Fatal {
 			t.Errorf("%s, %v: %+v, want %v, worth another start", row.code, row.exit, got, row.want)
 		}
 	}
@@ -354,13 +352,13 @@ func TestKillIsTheKernelsOnlyWhenTheHostDidNotKill(t *testing.T) {
 
 func TestRefusedSessionsAndOldClocksAreFound(t *testing.T) {
 	for code, want := range map[string]string{"AUTH_TOKEN_MISMATCH": "token-refused", "AUTH_TOKEN_MISSING": "token-refused", "DEVICE_AUTH_SIGNATURE_EXPIRED": "clock-off", "PAIRING_REQUIRED": ""} {
-		if got := strings.Join(codes(diagnose(t, roomy(), &doctor.Incident{ErrorCode: code, ErrorMessage: "refused"})), " "); got != want {
+		if got := strings.Join(codesOf(diagnose(t, roomy(), &doctor.Incident{ErrorCode: code, ErrorMessage: "refused"})), " "); got != want {
 			t.Errorf("%s: %q, want %q", code, got, want)
 		}
 	}
 	m := roomy()
 	m.now = func() time.Time { return time.Unix(86400, 0) }
-	if got := codes(diagnose(t, m, nil)); !slices.Equal(got, []string{"clock-off"}) {
+	if got := codesOf(diagnose(t, m, nil)); !slices.Equal(got, []string{"clock-off"}) {
 		t.Errorf("1970: %v", got)
 	}
 }
@@ -368,7 +366,7 @@ func TestRefusedSessionsAndOldClocksAreFound(t *testing.T) {
 func TestSymptomsSpeakWhereTheLinesAreGone(t *testing.T) {
 	i := failed(1)
 	i.Symptoms = []plugin.Symptom{plugin.SymptomRuntimeFatal, plugin.SymptomConfigInvalid}
-	if got := codes(diagnose(t, roomy(), i)); !slices.Equal(got, []string{"node-unsupported"}) {
+	if got := codesOf(diagnose(t, roomy(), i)); !slices.Equal(got, []string{"node-unsupported"}) {
 		t.Errorf("findings = %v", got)
 	}
 }
@@ -381,7 +379,7 @@ func TestTableIsCheckedAndTakenAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return codes(d.Findings)
+		return codesOf(d.Findings)
 	}
 	if got := ask(); got != nil {
 		t.Errorf("by default: %v", got)

@@ -145,7 +145,9 @@ var known = []trouble{
 const (
 	codeDiskFull = "disk-full"
 	codeReadOnly = "file-system-read-only"
-	never        = plugin.Symptom(-1) // no symptom of the classifier shows it
+
+	codeNearlyFull = "disk-nearly-full"
+	never          = plugin.Symptom(-1) // no symptom of the classifier shows it
 )
 
 // watching is the limit of file watches, which the kernel calls a lack of space.

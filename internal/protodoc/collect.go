@@ -10,20 +10,26 @@ import (
 	"google.golang.org/protobuf/compiler/protogen"
 )
 
-// pkg is one package of the contract: its files in the order of their names, the one with the package's comment first.
+// pkg is one package of the contract: its files in the order of their names, those with a comment of their own first.
 type pkg struct {
-	name     string
-	short    string // its last element: v1alpha1
-	files    []*protogen.File
-	promises map[string]promise // by method, as the table calls it: Doctor.Diagnose
+	name  string
+	short string // its last element: v1alpha1
+	files []*protogen.File
 }
 
 // promise is one row of the table of deadlines.
 type promise struct{ deadline, idempotent, concurrent, miss string }
 
+// contract is all packages, and what is promised of their methods, by the name that the table has for them: Doctor.Diagnose. A method of
+// a later version that has the name of an earlier one has its promise.
+type contract struct {
+	packages []pkg
+	promises map[string]promise
+}
+
 // collect orders the files that are generated. Its errors are faults of the contract: a method without a row says nothing of its deadline,
 // a row without a method promises something that nobody can call.
-func collect(files []*protogen.File) ([]pkg, error) {
+func collect(files []*protogen.File) (contract, error) {
 	byName := map[string]*pkg{}
 	for _, f := range files {
 		if !f.Generate {
@@ -31,11 +37,11 @@ func collect(files []*protogen.File) ([]pkg, error) {
 		}
 		name := string(f.Desc.Package())
 		if byName[name] == nil {
-			byName[name] = &pkg{name: name, short: name[strings.LastIndexByte(name, '.')+1:], promises: map[string]promise{}}
+			byName[name] = &pkg{name: name, short: name[strings.LastIndexByte(name, '.')+1:]}
 		}
 		byName[name].files = append(byName[name].files, f)
 	}
-	var packages []pkg
+	c := contract{promises: map[string]promise{}}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		p := byName[name]
 		slices.SortStableFunc(p.files, func(a, b *protogen.File) int {
@@ -44,45 +50,51 @@ func collect(files []*protogen.File) ([]pkg, error) {
 			}
 			return strings.Compare(a.Desc.Path(), b.Desc.Path())
 		})
-		if err := p.read(); err != nil {
-			return nil, err
+		c.packages = append(c.packages, *p)
+		for _, f := range p.files {
+			if err := c.read(f); err != nil {
+				return contract{}, fmt.Errorf("%s: %w", f.Desc.Path(), err)
+			}
 		}
-		packages = append(packages, *p)
 	}
-	return packages, nil
+	return c, c.complete()
 }
 
-// read takes the rows of the tables in the comments of a package, and holds them against its methods.
-func (p *pkg) read() error {
-	for _, f := range p.files {
-		for _, b := range blocks(about(f)) {
-			rows, err := tableOf(b)
-			if err != nil {
-				return fmt.Errorf("%s: %w", f.Desc.Path(), err)
+// read takes the rows of the table in the comment of a file.
+func (c contract) read(f *protogen.File) error {
+	for _, b := range blocks(about(f)) {
+		rows, err := tableOf(b)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if _, twice := c.promises[r[0]]; twice {
+				return fmt.Errorf("the table of deadlines has two rows for %s", r[0])
 			}
-			for _, r := range rows {
-				if _, twice := p.promises[r[0]]; twice {
-					return fmt.Errorf("%s: the table of deadlines has two rows for %s", f.Desc.Path(), r[0])
-				}
-				p.promises[r[0]] = promise{r[1], r[2], r[3], r[4]}
-			}
+			c.promises[r[0]] = promise{r[1], r[2], r[3], r[4]}
 		}
 	}
-	unused := maps.Clone(p.promises)
-	for _, f := range p.files {
-		for _, s := range f.Services {
-			for _, m := range s.Methods {
-				name := methodName(m)
-				if _, ok := p.promises[name]; !ok {
-					return fmt.Errorf("%s: the table of deadlines in the comment of package %s has no row for %s", f.Desc.Path(), p.name, name)
+	return nil
+}
+
+// complete holds the rows against the methods.
+func (c contract) complete() error {
+	unused := maps.Clone(c.promises)
+	for _, p := range c.packages {
+		for _, f := range p.files {
+			for _, s := range f.Services {
+				for _, m := range s.Methods {
+					name := methodName(m)
+					if _, ok := c.promises[name]; !ok {
+						return fmt.Errorf("%s: no row for %s in the table of deadlines, which stands in the comment of a package", f.Desc.Path(), name)
+					}
+					delete(unused, name)
 				}
-				delete(unused, name)
 			}
 		}
 	}
 	if len(unused) > 0 {
-		return fmt.Errorf("package %s: the table of deadlines has rows for methods that no service has: %s",
-			p.name, strings.Join(slices.Sorted(maps.Keys(unused)), ", "))
+		return fmt.Errorf("the table of deadlines has rows for methods that no service has: %s", strings.Join(slices.Sorted(maps.Keys(unused)), ", "))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/compiler/protogen"
@@ -76,6 +77,8 @@ func prose(text string) string {
 		switch {
 		case rows != nil:
 			writeTable(&b, header, rows)
+		case !slices.ContainsFunc(block, func(l string) bool { return !strings.HasPrefix(l, "  ") }): // laid out by hand
+			b.WriteString("```text\n" + strings.Join(block, "\n") + "\n```\n\n")
 		default:
 			b.WriteString(escape(strings.Join(trimmed(block), " ")) + "\n\n")
 		}

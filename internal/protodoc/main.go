@@ -14,10 +14,10 @@ func main() { protogen.Options{}.Run(generate) }
 
 func generate(g *protogen.Plugin) error {
 	g.SupportedFeatures = uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL)
-	packages, err := collect(g.Files)
+	c, err := collect(g.Files)
 	if err != nil {
 		return err
 	}
-	_, err = g.NewGeneratedFile(page, "").Write([]byte(render(packages)))
+	_, err = g.NewGeneratedFile(page, "").Write([]byte(render(c)))
 	return err
 }

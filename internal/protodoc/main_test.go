@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -12,10 +14,11 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
+	pb2 "github.com/gatehost/gatehost/shared/pb/pluginv1alpha2"
 )
 
-// contract is one file with a service of one method, and comments at the paths where protoc puts them.
-func contract(about string) *descriptorpb.FileDescriptorProto {
+// contractFile is one file with a service of one method, and comments at the paths where protoc puts them.
+func contractFile(about string) *descriptorpb.FileDescriptorProto {
 	note := func(text string, path ...int32) *descriptorpb.SourceCodeInfo_Location {
 		return &descriptorpb.SourceCodeInfo_Location{Path: path, Span: []int32{1, 0, 1}, LeadingComments: new(text)}
 	}
@@ -44,26 +47,30 @@ func contract(about string) *descriptorpb.FileDescriptorProto {
 	}
 }
 
-const goodTable = " What it is.\n\n   method    deadline   idempotent   concurrent calls   a miss means\n   Thing.Do  10 s       yes          yes                fail\n\n And more.\n"
+const goodTable = " What it is.\n\n   method    deadline   idempotent   concurrent calls   a miss means\n   Thing.Do  10 s       yes          yes                fail\n\n And more.\n\n   kind  version\n   thing 1\n"
 
-func generated(t *testing.T, f *descriptorpb.FileDescriptorProto) (string, error) {
+func generated(t *testing.T, files ...*descriptorpb.FileDescriptorProto) (string, error) {
 	t.Helper()
-	g, err := protogen.Options{}.New(&pluginpb.CodeGeneratorRequest{FileToGenerate: []string{f.GetName()}, ProtoFile: []*descriptorpb.FileDescriptorProto{f}})
+	req := &pluginpb.CodeGeneratorRequest{ProtoFile: files}
+	for _, f := range files {
+		req.FileToGenerate = append(req.FileToGenerate, f.GetName())
+	}
+	g, err := protogen.Options{}.New(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := generate(g); err != nil {
 		return "", err
 	}
-	files := g.Response().GetFile()
-	if len(files) != 1 || files[0].GetName() != "plugin-reference.md" {
-		t.Fatalf("files = %v", files)
+	made := g.Response().GetFile()
+	if len(made) != 1 || made[0].GetName() != "plugin-reference.md" {
+		t.Fatalf("files = %v", made)
 	}
-	return files[0].GetContent(), nil
+	return made[0].GetContent(), nil
 }
 
 func TestPageHasEachThingWithItsComment(t *testing.T) {
-	got, err := generated(t, contract(goodTable))
+	got, err := generated(t, contractFile(goodTable))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,11 +80,22 @@ func TestPageHasEachThingWithItsComment(t *testing.T) {
 		"| deadline | idempotent | concurrent calls | a miss means |\n|---|---|---|---|\n| 10 s | yes | yes | fail |\n",
 		"| `path` | 1 | string | One of `want`. A path, or a\\|b; see `a|b`. |\n",
 		"| `how_many` | 3 | repeated string |  |\n",
-		"What it is.\n\n", "And more.\n\n",
+		"What it is.\n\n", "And more.\n\n", "```text\n  kind  version\n  thing 1\n```\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the page lacks %q:\n%s", want, got)
 		}
+	}
+}
+
+// TestLaterVersionHasThePromisesOfTheEarlier: the table stands once, in the first version.
+func TestLaterVersionHasThePromisesOfTheEarlier(t *testing.T) {
+	first, second := contractFile(goodTable), contractFile(" Experimental.\n")
+	second.Name, second.Package = new("x/v2/a.proto"), new("x.v2")
+	second.Service[0].Method[0].InputType, second.Service[0].Method[0].OutputType = new(".x.v2.Ask"), new(".x.v2.Ask")
+	got, err := generated(t, second, first)
+	if err != nil || strings.Count(got, "| 10 s | yes | yes | fail |") != 3 || !strings.Contains(got, "[ThingService](#v1.thingservice), v1\n- [ThingService](#v2.thingservice), v2\n") {
+		t.Errorf("page:\n%s\n%v", got, err)
 	}
 }
 
@@ -89,7 +107,7 @@ func TestContractWithoutAPromiseIsRefused(t *testing.T) {
 		"a row with a hole":      {strings.Replace(goodTable, "10 s", "    ", 1), "has 4 columns, want 5"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := generated(t, contract(c.about)); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := generated(t, contractFile(c.about)); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error = %v, want one that says %q", err, c.want)
 			}
 		})
@@ -103,6 +121,11 @@ func TestReferenceNamesWholeContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(data)
+	for _, m := range regexp.MustCompile(`\]\(#([^)]+)\)`).FindAllStringSubmatch(text, -1) {
+		if n := strings.Count(text, fmt.Sprintf("<a id=%q></a>", m[1])); n != 1 {
+			t.Errorf("a link leads to %q, which is there %d times", m[1], n)
+		}
+	}
 	has := func(what string) {
 		if !strings.Contains(text, what) {
 			t.Errorf("docs/plugin-reference.md lacks %q: run make proto", what)
@@ -111,6 +134,7 @@ func TestReferenceNamesWholeContract(t *testing.T) {
 	for _, f := range []protoreflect.FileDescriptor{
 		pb.File_gatehost_plugin_v1alpha1_base_proto, pb.File_gatehost_plugin_v1alpha1_doctor_proto, pb.File_gatehost_plugin_v1alpha1_launcher_proto,
 		pb.File_gatehost_plugin_v1alpha1_unloader_proto, pb.File_gatehost_plugin_v1alpha1_classifier_proto,
+		pb2.File_gatehost_plugin_v1alpha2_doctor_proto,
 	} {
 		d := protodesc.ToFileDescriptorProto(f)
 		for _, s := range d.GetService() {

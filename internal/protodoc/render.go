@@ -18,10 +18,10 @@ Every service, message and field of the contract between host and plugins, in th
 `
 
 // render writes the page.
-func render(packages []pkg) string {
+func render(c contract) string {
 	var b strings.Builder
 	b.WriteString(intro)
-	for _, p := range packages {
+	for _, p := range c.packages {
 		for _, f := range p.files {
 			for _, s := range f.Services {
 				fmt.Fprintf(&b, "- [%s](#%s), %s\n", s.Desc.Name(), anchor(s.Desc), p.short)
@@ -29,20 +29,20 @@ func render(packages []pkg) string {
 		}
 	}
 	b.WriteString("\n")
-	for _, p := range packages {
-		p.render(&b)
+	for _, p := range c.packages {
+		c.render(&b, p)
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
-func (p pkg) render(b *strings.Builder) {
+func (c contract) render(b *strings.Builder, p pkg) {
 	fmt.Fprintf(b, "## Package %s\n\n", p.name)
 	for _, f := range p.files {
 		b.WriteString(prose(about(f)))
 	}
 	for _, f := range p.files {
 		for _, s := range f.Services {
-			p.service(b, f, s)
+			c.service(b, f, s)
 		}
 	}
 	for _, f := range p.files {
@@ -58,7 +58,7 @@ func (p pkg) render(b *strings.Builder) {
 	}
 }
 
-func (p pkg) service(b *strings.Builder, f *protogen.File, s *protogen.Service) {
+func (c contract) service(b *strings.Builder, f *protogen.File, s *protogen.Service) {
 	fmt.Fprintf(b, "<a id=%q></a>\n\n### %s\n\n%s", anchor(s.Desc), s.Desc.Name(), prose(comment(s.Comments)))
 	fmt.Fprintf(b, "Full name `%s`, in `%s`.\n\n", s.Desc.FullName(), f.Desc.Path())
 	for _, m := range s.Methods {
@@ -69,7 +69,7 @@ func (p pkg) service(b *strings.Builder, f *protogen.File, s *protogen.Service) 
 		if m.Desc.IsStreamingServer() {
 			out = "stream of " + out
 		}
-		row := p.promises[methodName(m)]
+		row := c.promises[methodName(m)]
 		fmt.Fprintf(b, "#### %s\n\n%s%s → %s\n\n", methodName(m), prose(comment(m.Comments)), in, out)
 		writeTable(b, header[1:], [][]string{{row.deadline, row.idempotent, row.concurrent, row.miss}})
 	}

@@ -29,10 +29,29 @@ func contents(d data) (map[string]file, error) {
 			return nil, err
 		}
 	}
-	if d.Lang == Go {
+	switch d.Lang {
+	case Go:
 		return out, withSDK(d, out)
+	case Python:
+		text, err := descriptors()
+		if err != nil {
+			return nil, err
+		}
+		out["gatehost.binpb"] = file{data: text}
 	}
-	return out, nil
+	return out, withProtos(out)
+}
+
+// withProtos adds the contract.
+func withProtos(out map[string]file) error {
+	protos, err := shared.Protos()
+	if err != nil {
+		return err
+	}
+	for name, text := range protos {
+		out["proto/"+name] = file{data: text}
+	}
+	return nil
 }
 
 // withSDK adds the source of our module beside what its go.mod and go.sum are, or leaves out what only that needs.

@@ -2,6 +2,8 @@ package scaffold
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,7 +21,10 @@ const (
 )
 
 // Languages are those in which a kind can be made, the first of them by default.
-func Languages(plugin.Kind) []string {
+func Languages(k plugin.Kind) []string {
+	if k == plugin.KindDoctor {
+		return []string{Go, Node, Python}
+	}
 	return []string{Go}
 }
 
@@ -34,6 +39,8 @@ type Options struct {
 	Name string // "": that of the directory
 	// Release is the published version of our module that a Go project requires, without v; "": it gets a copy of the source.
 	Release string
+	// Interpreter is the absolute path of what runs a Node or Python project; "": where it is on this machine.
+	Interpreter string
 }
 
 // Project is what was made.
@@ -67,7 +74,8 @@ type data struct {
 	Lang    string
 	Dir     string
 	Version string // of the plugin
-	Release string // of our module, see Options
+
+	Release, Interpreter string // see Options
 }
 
 // names are lower-case words joined by hyphens, as the contract says; they are also names of files, of tables and of Go modules.
@@ -102,7 +110,26 @@ func dataOf(o Options) (data, error) {
 	if len(name) > maxName || !names.MatchString(name) {
 		return data{}, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a plugin: %.80q is not a name of a plugin", name)).WithHint(hint)
 	}
-	return data{Name: name, Kind: o.Kind, Lang: o.Lang, Dir: dir, Version: version, Release: o.Release}, nil
+	if o.Interpreter == "" {
+		o.Interpreter = interpreter(o.Lang)
+	}
+	return data{Name: name, Kind: o.Kind, Lang: o.Lang, Dir: dir, Version: version, Release: o.Release, Interpreter: o.Interpreter}, nil
+}
+
+// interpreter is the absolute path of what runs a language: the system's own, which a plugin that is shut in may read, before one that is
+// only on the author's PATH.
+func interpreter(lang string) string {
+	program := map[string]string{Node: "node", Python: "python3"}[lang]
+	system := "/usr/bin/" + program
+	for _, path := range []string{system, "/usr/local/bin/" + program} {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	if path, err := exec.LookPath(program); err == nil && filepath.IsAbs(path) && program != "" {
+		return path
+	}
+	return system
 }
 
 func join[T ~string](words []T) string {

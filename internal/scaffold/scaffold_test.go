@@ -18,6 +18,9 @@ func tree(t *testing.T, dir string) []string {
 	t.Helper()
 	var out []string
 	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == "__pycache__") {
+			return fs.SkipDir // what an author's tools have made in an example
+		}
 		if err == nil && !entry.IsDir() {
 			rel, _ := filepath.Rel(dir, name)
 			out = append(out, filepath.ToSlash(rel))
@@ -99,7 +102,7 @@ func TestBadInputIsRefusedAndNothingIsMade(t *testing.T) {
 	}{
 		"no kind":                 {Options{Kind: "doktor", Dir: in("a")}, fault.InvalidArgument, "doktor"},
 		"no language":             {Options{Kind: "doctor", Dir: in("a"), Lang: "rust"}, fault.InvalidArgument, "rust"},
-		"not in this language":    {Options{Kind: "launcher", Dir: in("a"), Lang: Python}, fault.InvalidArgument, "python"},
+		"not in this language":    {Options{Kind: "launcher", Dir: in("a"), Lang: Python}, fault.InvalidArgument, "launcher in python"},
 		"a name with capitals":    {Options{Kind: "doctor", Dir: in("My-Doctor")}, fault.InvalidArgument, "My-Doctor"},
 		"a name with dots":        {Options{Kind: "doctor", Dir: in("a"), Name: "../x"}, fault.InvalidArgument, "../x"},
 		"a name with a zero byte": {Options{Kind: "doctor", Dir: in("a"), Name: "x\x00"}, fault.InvalidArgument, `x\x00`},

@@ -37,7 +37,7 @@ const (
 // Doctor diagnoses OpenClaw gateways.
 type Doctor struct{}
 
-var _ doctor.Doctor = Doctor{}
+var _ doctor.Verifier = Doctor{}
 
 // Diagnose finds out what is wrong. Exit code 78 alone says nothing: it stands for a bad configuration, a missing one, a second
 // instance and more (gateway-facts §4), so the gateway's own words decide, and for a configuration its own validator.
@@ -196,6 +196,29 @@ func (Doctor) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding) 
 // Repair is not needed: the plans have no delegated steps.
 func (Doctor) Repair(context.Context, doctor.RepairRequest, func(doctor.Progress)) (doctor.RepairResult, error) {
 	return doctor.RepairResult{}, fault.New(fault.Unsupported, "this doctor has no steps of its own")
+}
+
+// Verify has the vendor's validator say whether its doctor has mended the file: that says "done", and 0, also of what it left as it was.
+func (Doctor) Verify(_ context.Context, req doctor.VerifyRequest) (doctor.Verification, error) {
+	if req.Finding.Code != CodeConfigInvalid {
+		return doctor.Verification{}, fault.New(fault.Unsupported, fmt.Sprintf("cannot verify %q: no plan of this doctor is for it", req.Finding.Code))
+	}
+	validate, asked := find(req.Evidence, evidenceValidate)
+	if !asked {
+		return doctor.Verification{Wants: wants(req.Gateway)}, nil
+	}
+	file, _ := find(req.Evidence, evidenceFile)
+	v, readable := parseVerdict(validate.Stdout)
+	switch {
+	case !readable:
+		return doctor.Verification{Text: "OpenClaw's validator did not say whether the configuration is valid"}, nil
+	case *v.Valid:
+		return doctor.Verification{Outcome: doctor.OutcomeHelped, Text: "OpenClaw's validator takes the configuration"}, nil
+	case file.Available && !file.Exists: // the validator calls that invalid, the gateway may start without one
+		return doctor.Verification{Text: "the gateway's configuration " + orFile(req.Gateway.ConfigPath) + " is gone"}, nil
+	}
+	f := invalid(req.Gateway, v)
+	return doctor.Verification{Outcome: doctor.OutcomeNotHelped, Text: f.Text, Hint: f.Hint}, nil
 }
 
 // verdict is what `config validate --json` prints.

@@ -175,3 +175,49 @@ func TestOtherProfilesAreNotThisDoctorsPatients(t *testing.T) {
 		t.Errorf("error = %v", err)
 	}
 }
+
+// verify answers every wish with the validator's output and the file's existence.
+func verify(t *testing.T, validate doctor.Evidence, exists bool) doctor.Verification {
+	t.Helper()
+	req := doctor.VerifyRequest{Gateway: facts, Finding: doctor.Finding{Code: doctor.CodeConfigInvalid, Repairable: true}}
+	v, err := openclawdoctor.Doctor{}.Verify(t.Context(), req)
+	if err != nil || len(v.Wants) != 2 || strings.Join(v.Wants[0].Argv, " ") != "node openclaw.mjs config validate --json" || v.Wants[1].File != "/s/openclaw.json" {
+		t.Fatalf("wants = %+v, %v", v.Wants, err)
+	}
+	validate.ID = v.Wants[0].ID
+	req.Evidence = []doctor.Evidence{validate, {ID: v.Wants[1].ID, Available: true, Exists: exists}}
+	v, err = openclawdoctor.Doctor{}.Verify(t.Context(), req)
+	if err != nil || len(v.Wants) != 0 || v.Text == "" {
+		t.Fatalf("verification = %+v, %v", v, err)
+	}
+	return v
+}
+
+func TestValidatorSaysWhetherThePlanHasHelped(t *testing.T) {
+	said := func(stdout string) doctor.Evidence { return doctor.Evidence{Available: true, Stdout: stdout} }
+	for _, row := range []struct {
+		name     string
+		evidence doctor.Evidence
+		exists   bool
+		want     doctor.Outcome
+		text     string
+	}{
+		{"valid", said(validated(t, "no-mode")), true, doctor.OutcomeHelped, "takes the configuration"},
+		{"valid, after a warning", said("(node:7) Warning: old\n" + valid), true, doctor.OutcomeHelped, "takes the configuration"},
+		{"unknown keys are left", said(validated(t, "unknown-keys")), true, doctor.OutcomeNotHelped, `Unrecognized key: "bogusKey" (and 1 more)`},
+		{"a bad value is left", said(validated(t, "bad-enum")), true, doctor.OutcomeNotHelped, "gateway.bind: Invalid input"},
+		{"not parsable", said(validated(t, "bad-json")), true, doctor.OutcomeNotHelped, "parse failed"},
+		{"the file is gone", said(validated(t, "missing")), false, doctor.OutcomeUnknown, "/s/openclaw.json is gone"},
+		{"an old release", said("error: unknown option '--json'"), true, doctor.OutcomeUnknown, "did not say"},
+		{"no launcher", doctor.Evidence{Problem: "cannot run a command"}, true, doctor.OutcomeUnknown, "did not say"},
+		{"cut off", said(`{"valid":tr`), true, doctor.OutcomeUnknown, "did not say"},
+	} {
+		v := verify(t, row.evidence, row.exists)
+		if v.Outcome != row.want || !strings.Contains(v.Text, row.text) || (v.Hint != "") != (row.want == doctor.OutcomeNotHelped) {
+			t.Errorf("%s: %+v, want %v %q", row.name, v, row.want, row.text)
+		}
+	}
+	if _, err := (openclawdoctor.Doctor{}).Verify(t.Context(), doctor.VerifyRequest{Finding: doctor.Finding{Code: "disk-full"}}); !errors.Is(err, fault.ErrUnsupported) {
+		t.Errorf("error = %v", err)
+	}
+}

@@ -80,12 +80,10 @@ func judgeDescription(r *pb.DescribeResponse) error {
 	case len(r.GetServices()) == 0:
 		return breach("list what it serves", "it lists no service")
 	}
-	kinds := map[pb.Kind]bool{}
 	for _, s := range r.GetServices() {
-		if s.GetKind() == pb.Kind_KIND_UNSPECIFIED || kinds[s.GetKind()] {
-			return breach("list each kind once", "it lists the kind %v twice, or none", s.GetKind())
+		if s.GetKind() == pb.Kind_KIND_UNSPECIFIED || s.GetMinVersion() == 0 || s.GetMinVersion() > s.GetMaxVersion() {
+			return breach("each service has a kind and a range of versions, from 1 on", "it lists a service %v in versions %d to %d", s.GetKind(), s.GetMinVersion(), s.GetMaxVersion())
 		}
-		kinds[s.GetKind()] = true
 	}
 	for _, f := range r.GetConfigFields() {
 		if f.GetPath() == "" || !slices.Contains([]string{"string", "integer", "float", "boolean", "array", "table"}, f.GetType()) {

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/gatehost/gatehost/shared/fault"
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -167,19 +165,20 @@ func (b *bench) served(ctx context.Context, kind plugin.Kind) bool {
 		}
 		ctx, cancel := b.within(ctx, deadlineDiagnose)
 		defer cancel()
-		err = knock(ctx, p.Conn(), kind)
+		err = b.knock(ctx, p, kind)
 		b.answers[kind] = err
 	}
 	return !missing(err)
 }
 
 // knock calls a kind with a question that changes nothing.
-func knock(ctx context.Context, cc grpc.ClientConnInterface, kind plugin.Kind) error {
+func (b *bench) knock(ctx context.Context, p Process, kind plugin.Kind) error {
 	var err error
+	cc := p.Conn()
 	gateway := &pb.GatewayFacts{Name: "verify", Port: 18789, Command: []string{"openclaw"}, Profile: "openclaw"}
 	switch kind {
 	case plugin.KindDoctor:
-		_, err = pb.NewDoctorServiceClient(cc).Diagnose(ctx, &pb.DiagnoseRequest{Gateway: gateway})
+		_, err = b.medic(p).Diagnose(ctx, &pb.DiagnoseRequest{Gateway: gateway})
 	case plugin.KindLauncher:
 		_, err = pb.NewLauncherServiceClient(cc).List(ctx, &pb.ListRequest{})
 	case plugin.KindUnloader:
@@ -190,13 +189,19 @@ func knock(ctx context.Context, cc grpc.ClientConnInterface, kind plugin.Kind) e
 	return err
 }
 
-// missing reports whether an error says that nobody serves the method, in the words of the gRPC libraries. A plugin that answers
-// unsupported has the same code and other words.
+// missing reports whether an error says that nobody serves the method, in the words of the gRPC libraries, or the host's. A plugin that
+// answers unsupported has the same code and other words.
 func missing(err error) bool {
-	if fault.CodeOf(fault.FromStatus(err)) != fault.Unsupported {
+	if err == nil {
 		return false
 	}
 	text := strings.ToLower(err.Error())
+	if strings.Contains(text, "announces a ") && strings.Contains(text, " and does not serve ") { // what the host makes of the others
+		return true
+	}
+	if fault.CodeOf(fault.FromStatus(err)) != fault.Unsupported {
+		return false
+	}
 	for _, words := range []string{"unknown service", "unknown method", " not implemented", "does not implement", "method not found"} {
 		if strings.Contains(text, words) {
 			return true
@@ -231,7 +236,7 @@ func (b *bench) askKind(ctx context.Context, p Process, kind plugin.Kind) (strin
 	case plugin.KindDoctor:
 		incident := builtIn()[0]
 		gateway := factsIn(filepath.Join(b.sitesDir(), "nowhere"), incident)
-		r, err := pb.NewDoctorServiceClient(p.Conn()).Diagnose(ctx, &pb.DiagnoseRequest{Gateway: gateway, Incident: incident.message()})
+		r, err := b.medic(p).Diagnose(ctx, &pb.DiagnoseRequest{Gateway: gateway, Incident: incident.message()})
 		return inWords(r), err
 	case plugin.KindClassifier:
 		b.asked++ // another launch each time: a classifier may remember what it said of one

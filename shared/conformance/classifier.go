@@ -254,8 +254,11 @@ func classifierThroughput(ctx context.Context, b *bench) error {
 		}
 		at := time.Now()
 		_, err := v.judge(batchOf(seq, batch...))
-		if lost := b.lost(p, "Classifier.Classify", err); lost != nil || err != nil {
-			return errors.Join(lost, fault.FromStatus(err))
+		if lost := b.lost(p, "Classifier.Classify", err); lost != nil {
+			return lost
+		}
+		if err != nil {
+			return breach("see the comments of Classify", "Classify fails: %v", fault.FromStatus(err))
 		}
 		if took := time.Since(at); took > deadlineBatch {
 			return breach("lines that wait longer pass as warn without a symptom", "a batch of %d lines took %d ms, the deadline is %d ms", mostBatch, took.Milliseconds(), deadlineBatch.Milliseconds())

@@ -25,6 +25,7 @@ func doctorChecks() []Check {
 		{ID: "doctor/concurrent", Kind: k, Title: "several gateways are diagnosed at once", Row: "Doctor.Diagnose: concurrent, one a gateway", try: doctorConcurrent},
 		{ID: "doctor/cancel", Kind: k, Title: "a call that is cancelled half-way ends, and the next one is answered", Row: "Cancelling a call ends its work", try: doctorCancel},
 		{ID: "doctor/big-incident", Kind: k, Title: "120 lines of 64 KiB, odd characters and evidence up to 16 MiB are answered", Row: "Sizes: a message has at most 16 MiB", try: doctorBig},
+		{ID: "doctor/versions", Kind: k, Title: "all versions of the service that it announces answer the same", Row: "ServiceInfo", try: doctorOfAllVersions},
 		{ID: "doctor/foreign-finding", Kind: k, Title: "Plan and Repair refuse what is not theirs and change nothing", Row: "Doctor.Plan, Doctor.Repair: unsupported", try: doctorForeign},
 	}, planChecks()...)
 }
@@ -200,7 +201,7 @@ func doctorRepeat(ctx context.Context, b *bench) error {
 				continue
 			}
 			bound, cancel := b.within(ctx, deadlinePlan)
-			again, err := pb.NewDoctorServiceClient(p.Conn()).Plan(bound, &pb.PlanRequest{Gateway: v.site.facts, Finding: pl.finding})
+			again, err := b.medic(p).Plan(bound, &pb.PlanRequest{Gateway: v.site.facts, Finding: pl.finding})
 			cancel()
 			if lost := b.lost(p, "a second Plan", err); lost != nil {
 				return lost
@@ -217,7 +218,7 @@ func doctorRepeat(ctx context.Context, b *bench) error {
 func (b *bench) again(ctx context.Context, p Process, v *visit) (*pb.DiagnoseResponse, error) {
 	bound, cancel := b.within(ctx, deadlineDiagnose)
 	defer cancel()
-	r, err := pb.NewDoctorServiceClient(p.Conn()).Diagnose(bound, v.asked)
+	r, err := b.medic(p).Diagnose(bound, v.asked)
 	if lost := b.lost(p, "a second Diagnose about "+v.incident.Name, err); lost != nil {
 		return nil, lost
 	}
@@ -242,7 +243,7 @@ func doctorConcurrent(ctx context.Context, b *bench) error {
 	for n := range errs {
 		calls.Go(func() {
 			v := visits[n%len(visits)]
-			v = &visit{incident: v.incident, site: v.site, answer: v.answer, asked: renamed(v.asked, fmt.Sprintf("%s-%d", v.site.facts.GetName(), n))}
+			v = &visit{incident: v.incident, site: v.site, answer: v.answer, asked: askedAs(v.asked, fmt.Sprintf("%s-%d", v.site.facts.GetName(), n))}
 			r, err := b.again(ctx, p, v)
 			if err == nil && inWords(r) != inWords(v.answer) {
 				err = breach("keep no state that calls share, or guard it", "beside other calls it says %q about %s, alone it said %q", inWords(r), v.incident.Name, inWords(v.answer))
@@ -260,8 +261,8 @@ func doctorConcurrent(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// renamed is the same question about a gateway of another name: the contract promises one call at a time for each gateway.
-func renamed(r *pb.DiagnoseRequest, name string) *pb.DiagnoseRequest {
+// askedAs is the same question about a gateway of another name: the contract promises one call at a time for each gateway.
+func askedAs(r *pb.DiagnoseRequest, name string) *pb.DiagnoseRequest {
 	out, ok := proto.Clone(r).(*pb.DiagnoseRequest)
 	if !ok || out.GetGateway() == nil {
 		return r
@@ -279,7 +280,7 @@ func doctorCancel(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	client, cut := pb.NewDoctorServiceClient(p.Conn()), 0
+	client, cut := b.medic(p), 0
 	for _, v := range visits {
 		half, cancel := context.WithTimeout(ctx, max(v.took/2, time.Millisecond))
 		_, err := client.Diagnose(half, v.asked)
@@ -311,7 +312,7 @@ func doctorForeign(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	client := pb.NewDoctorServiceClient(p.Conn())
+	client := b.medic(p)
 	finding := &pb.Finding{Code: "gatehost-verify-unknown", Severity: pb.Severity_SEVERITY_ERROR, Text: "a finding of another doctor", Repairable: true, Data: []byte{0xff, 0}}
 	bound, cancel := b.within(ctx, deadlinePlan)
 	defer cancel()

@@ -138,6 +138,7 @@ type DoctorRequest struct {
 // Types of DoctorMessage.
 const (
 	DoctorFindingMessage  = "finding"
+	DoctorSkippedMessage  = "skipped" // a doctor that could not be asked, or whose answer could not be used
 	DoctorPlanMessage     = "plan"
 	DoctorProgressMessage = "progress"
 	DoctorRecordMessage   = "record" // a repair, of DoctorHistory
@@ -149,6 +150,7 @@ const (
 type DoctorMessage struct {
 	Type     string         `json:"type"`
 	Finding  *DoctorFinding `json:"finding,omitempty"`
+	Skipped  *DoctorSkipped `json:"skipped,omitempty"`
 	Plan     *DoctorPlan    `json:"plan,omitempty"`
 	Progress string         `json:"progress,omitempty"`
 	Record   *DoctorRecord  `json:"record,omitempty"`
@@ -168,6 +170,12 @@ type DoctorFinding struct {
 	Evidence   []string `json:"evidence,omitempty"`
 }
 
+// DoctorSkipped is a doctor without an answer, and why.
+type DoctorSkipped struct {
+	Plugin string   `json:"plugin"`
+	Error  *Failure `json:"error"`
+}
+
 // DoctorPlan is what would be done.
 type DoctorPlan struct {
 	Plugin string   `json:"plugin"`
@@ -179,7 +187,7 @@ type DoctorPlan struct {
 // HostDoctor is what the host calls itself where a doctor is named.
 const HostDoctor = "gatehost"
 
-// DoctorResult is how it ended: healthy, findings, planned, offered (it would be done if it were asked for by name), repaired,
+// DoctorResult is how it ended: healthy, findings, unanswered (no doctor could say anything), planned, offered (it would be done if it were asked for by name), repaired,
 // nothing-to-do, undone, listed, failed.
 type DoctorResult struct {
 	Outcome string   `json:"outcome"`

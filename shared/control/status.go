@@ -178,7 +178,7 @@ type Stage struct {
 type Plugin struct {
 	Name     string          `json:"name"`
 	Version  string          `json:"version,omitempty"`
-	Services []string        `json:"services"`
+	Services []string        `json:"services"` // those that work
 	PID      int             `json:"pid,omitempty"`
 	State    string          `json:"state"` // running, backing-off, failed, stopped
 	Restarts int             `json:"restarts"`
@@ -188,8 +188,12 @@ type Plugin struct {
 	Sandbox  *Sandbox        `json:"sandbox,omitempty"`
 	Manifest *PluginManifest `json:"manifest,omitempty"` // of a plugin that is a directory
 	Pin      *PluginPin      `json:"pin,omitempty"`
-	Asks     []PluginAsk     `json:"asks"`    // what it asks for, and what it was given without asking
-	Refused  []PluginRefusal `json:"refused"` // what it reached for, and the sandbox did not let it have
+	// Negotiated is every service that it announced, and in which version host and plugin talk.
+	Negotiated []Negotiated `json:"negotiated,omitempty"`
+	// UnknownKinds are services that it announced and this host does not know, by number.
+	UnknownKinds []int32         `json:"unknownKinds,omitempty"`
+	Asks         []PluginAsk     `json:"asks"`    // what it asks for, and what it was given without asking
+	Refused      []PluginRefusal `json:"refused"` // what it reached for, and the sandbox did not let it have
 }
 
 // PluginManifest is what a plugin's directory says about it.
@@ -241,6 +245,22 @@ type PluginRefusal struct {
 	Key   string `json:"key,omitempty"` // of config.toml, by which it would be given; "" when there is none
 	Times int    `json:"times"`
 	Last  Time   `json:"last"`
+}
+
+// Negotiated is one service of a plugin and what came of its versions.
+type Negotiated struct {
+	Service      string     `json:"service"`
+	Version      uint32     `json:"version,omitempty"`      // the highest that both speak
+	Experimental bool       `json:"experimental,omitempty"` // that version is
+	Plugin       []Versions `json:"plugin"`                 // what the plugin speaks
+	Host         Versions   `json:"host"`
+	Error        *Failure   `json:"error,omitempty"` // there is no version that both speak; its hint says which side to upgrade
+}
+
+// Versions is a range of versions, both ends included.
+type Versions struct {
+	Min uint32 `json:"min"`
+	Max uint32 `json:"max"`
 }
 
 // The states of a sandbox: none is a platform that has no sandboxes.

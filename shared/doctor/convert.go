@@ -42,8 +42,14 @@ func diagnoseTo(r DiagnoseRequest) *pb.DiagnoseRequest {
 			out.Incident.Symptoms = append(out.Incident.Symptoms, wire.Symptom(s))
 		}
 	}
-	for _, e := range r.Evidence {
-		out.Evidence = append(out.Evidence, &pb.Evidence{
+	out.Evidence = evidenceTo(r.Evidence)
+	return out
+}
+
+func evidenceTo(list []Evidence) []*pb.Evidence {
+	var out []*pb.Evidence
+	for _, e := range list {
+		out = append(out, &pb.Evidence{
 			Id: e.ID, Available: e.Available, Problem: wire.Text(e.Problem, maxText), Exit: wire.Exit(e.Exit),
 			Stdout: wire.Text(e.Stdout, maxOutput), Stderr: wire.Text(e.Stderr, maxOutput),
 			Exists: e.Exists, Size: e.Size, Sha256: e.SHA256, Content: e.Content,
@@ -63,8 +69,14 @@ func diagnoseFrom(r *pb.DiagnoseRequest) DiagnoseRequest {
 			out.Incident.Symptoms = append(out.Incident.Symptoms, wire.SymptomFrom(s))
 		}
 	}
-	for _, e := range r.GetEvidence() {
-		out.Evidence = append(out.Evidence, Evidence{
+	out.Evidence = evidenceFrom(r.GetEvidence())
+	return out
+}
+
+func evidenceFrom(list []*pb.Evidence) []Evidence {
+	var out []Evidence
+	for _, e := range list {
+		out = append(out, Evidence{
 			ID: e.GetId(), Available: e.GetAvailable(), Problem: e.GetProblem(), Exit: wire.ExitFrom(e.GetExit()),
 			Stdout: e.GetStdout(), Stderr: e.GetStderr(), Exists: e.GetExists(), Size: e.GetSize(), SHA256: e.GetSha256(), Content: e.GetContent(),
 		})
@@ -103,6 +115,27 @@ func wantTo(w EvidenceRequest) *pb.EvidenceRequest {
 		out.Want = &pb.EvidenceRequest_File{File: &pb.FileWant{Path: w.File}}
 	}
 	return out
+}
+
+// wantsFrom are wishes for evidence, each with an identity of its own.
+func wantsFrom(list []*pb.EvidenceRequest) ([]EvidenceRequest, error) {
+	if len(list) > maxWants {
+		return nil, wire.Nonsense("%d wishes for evidence", len(list))
+	}
+	var out []EvidenceRequest
+	asked := map[string]bool{}
+	for _, w := range list {
+		got, err := wantFrom(w)
+		if err != nil {
+			return nil, err
+		}
+		if asked[got.ID] {
+			return nil, wire.Nonsense("two wishes for evidence with the id %q", got.ID)
+		}
+		asked[got.ID] = true
+		out = append(out, got)
+	}
+	return out, nil
 }
 
 func wantFrom(w *pb.EvidenceRequest) (EvidenceRequest, error) {

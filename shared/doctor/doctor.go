@@ -1,7 +1,8 @@
 // Package doctor is the kind of plugin that finds out what is wrong with a gateway and proposes what would repair it.
 // It proposes, the host disposes: consent, backup, difference, execution, verification and the way back are the host's.
 //
-// The contract stands in shared/proto/gatehost/plugin/v1alpha1/doctor.proto.
+// The contract stands in shared/proto/gatehost/plugin/v1alpha1/doctor.proto: version 1. Version 2, which is experimental, stands in
+// v1alpha2 and adds one method, see Verifier.
 package doctor
 
 import (
@@ -50,7 +51,7 @@ type Diagnosis struct {
 
 // Codes that the host knows: where no doctor mends the configuration that such a finding is about, the host may bring back the last one
 // with which the gateway ran. A plan for CodeConfigInvalid is verified: its doctor is asked again without an incident, and a plan
-// after which it still has the finding is taken back.
+// after which it still has the finding is taken back. A Verifier is asked that directly, and after each plan.
 const (
 	CodeConfigInvalid = "config-invalid" // the gateway refuses its configuration
 	CodeConfigMissing = "config-missing" // it does not start without one

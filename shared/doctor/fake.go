@@ -109,3 +109,37 @@ func (f *Fake) Repair(ctx context.Context, req RepairRequest, progress func(Prog
 	}
 	return f.Result, f.FixErr
 }
+
+// FakeVerifier is a Fake that also serves version 2.
+type FakeVerifier struct {
+	Fake
+
+	Verification Verification
+	VerifyWants  []EvidenceRequest // asked for in the first round, when no evidence is given
+	VerifyErr    error
+
+	verified []VerifyRequest // guarded by Fake's mu
+}
+
+var _ Verifier = (*FakeVerifier)(nil)
+
+// Verified are the requests so far.
+func (f *FakeVerifier) Verified() []VerifyRequest {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.verified)
+}
+
+// Verify is part of Verifier.
+func (f *FakeVerifier) Verify(ctx context.Context, req VerifyRequest) (Verification, error) {
+	f.mu.Lock()
+	f.verified = append(f.verified, req)
+	f.mu.Unlock()
+	if err := f.wait(ctx); err != nil {
+		return Verification{}, err
+	}
+	if len(f.VerifyWants) > 0 && len(req.Evidence) == 0 {
+		return Verification{Wants: slices.Clone(f.VerifyWants)}, f.VerifyErr
+	}
+	return f.Verification, f.VerifyErr
+}

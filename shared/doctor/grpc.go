@@ -14,10 +14,10 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// NewClient is a Doctor on the other end of a connection.
+// NewClient is a Doctor, in version 1, on the other end of a connection.
 func NewClient(cc grpc.ClientConnInterface) Doctor { return &client{pb.NewDoctorServiceClient(cc)} }
 
-// RegisterServer serves an implementation.
+// RegisterServer serves an implementation in version 1.
 func RegisterServer(s grpc.ServiceRegistrar, impl Doctor) {
 	pb.RegisterDoctorServiceServer(s, &server{impl: impl})
 }
@@ -31,11 +31,10 @@ func (c *client) Diagnose(ctx context.Context, req DiagnoseRequest) (Diagnosis, 
 	if err != nil {
 		return Diagnosis{}, fault.FromStatus(err)
 	}
-	if len(r.GetFindings()) > maxFindings || len(r.GetWants()) > maxWants {
-		return Diagnosis{}, wire.Nonsense("%d findings and %d wishes", len(r.GetFindings()), len(r.GetWants()))
+	if len(r.GetFindings()) > maxFindings {
+		return Diagnosis{}, wire.Nonsense("%d findings", len(r.GetFindings()))
 	}
 	var d Diagnosis
-	asked := map[string]bool{}
 	for _, f := range r.GetFindings() {
 		got, err := findingFrom(f)
 		if err != nil {
@@ -43,16 +42,8 @@ func (c *client) Diagnose(ctx context.Context, req DiagnoseRequest) (Diagnosis, 
 		}
 		d.Findings = append(d.Findings, got)
 	}
-	for _, w := range r.GetWants() {
-		got, err := wantFrom(w)
-		if err != nil {
-			return Diagnosis{}, err
-		}
-		if asked[got.ID] {
-			return Diagnosis{}, wire.Nonsense("two wishes for evidence with the id %q", got.ID)
-		}
-		asked[got.ID] = true
-		d.Wants = append(d.Wants, got)
+	if d.Wants, err = wantsFrom(r.GetWants()); err != nil {
+		return Diagnosis{}, err
 	}
 	return d, nil
 }

@@ -16,12 +16,14 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/internal/wiretest"
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
+	pb2 "github.com/gatehost/gatehost/shared/pb/pluginv1alpha2"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 var rules = wiretest.Rules{
 	"plugin.GatewayFacts.Port": func(t *rapid.T) any { return rapid.IntRange(1, 65535).Draw(t, "port") },
 	"plugin.Stream":            func(t *rapid.T) any { return rapid.IntRange(1, 2).Draw(t, "stream") },
+	"doctor.Outcome":           func(t *rapid.T) any { return rapid.IntRange(0, 2).Draw(t, "outcome") },
 	"plugin.Severity":          func(t *rapid.T) any { return rapid.IntRange(1, 3).Draw(t, "severity") },
 	"plugin.Symptom":           func(t *rapid.T) any { return rapid.IntRange(0, 11).Draw(t, "symptom") },
 	"doctor.Finding.Code":      func(t *rapid.T) any { return rapid.StringMatching(`[a-z]{1,9}(-[a-z0-9]{1,9}){0,3}`).Draw(t, "code") },
@@ -42,7 +44,15 @@ type echo struct {
 	plan     *doctor.Plan
 	progress []doctor.Progress
 	result   doctor.RepairResult
+	verified doctor.Verification
 	err      error
+}
+
+func (e *echo) Verify(_ context.Context, r doctor.VerifyRequest) (doctor.Verification, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asked = []any{r}
+	return e.verified, e.err
 }
 
 func (e *echo) Diagnose(_ context.Context, r doctor.DiagnoseRequest) (doctor.Diagnosis, error) {
@@ -74,9 +84,21 @@ func dial(t *testing.T, impl doctor.Doctor) doctor.Doctor {
 	return doctor.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { doctor.RegisterServer(s, impl) }))
 }
 
+func dial2(t *testing.T, impl doctor.Verifier) doctor.Verifier {
+	t.Helper()
+	return doctor.NewClient2(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { doctor.RegisterServer2(s, impl) }))
+}
+
 func TestEveryFieldSurvivesTheRoundTrip(t *testing.T) {
 	e := &echo{}
-	c, ctx := dial(t, e), t.Context()
+	for name, c := range map[string]doctor.Doctor{"version 1": dial(t, e), "version 2": dial2(t, e)} {
+		t.Run(name, func(t *testing.T) { everyField(t, e, c) })
+	}
+}
+
+func everyField(t *testing.T, e *echo, c doctor.Doctor) {
+	t.Helper()
+	ctx := t.Context()
 	rapid.Check(t, func(t *rapid.T) {
 		req := wiretest.Draw[doctor.DiagnoseRequest](t, rules)
 		e.diag = wiretest.Draw[doctor.Diagnosis](t, rules)
@@ -120,6 +142,7 @@ func TestEveryFieldSurvivesTheRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		wiretest.Same(t, "the progress of Repair", progress, e.progress)
+		wiretest.Same(t, "the request of Repair", e.asked, []any{repair})
 		wiretest.Same(t, "the result of Repair", r, e.result)
 	})
 }
@@ -137,6 +160,65 @@ func TestAbsentThingsStayAbsent(t *testing.T) {
 	if p, err := c.Plan(t.Context(), plugin.GatewayFacts{}, doctor.Finding{Code: "x"}); p != nil || err != nil {
 		t.Errorf("plan = %v, %v", p, err)
 	}
+}
+
+func TestEveryFieldOfVerifySurvivesTheRoundTrip(t *testing.T) {
+	e := &echo{}
+	c, ctx := dial2(t, e), t.Context()
+	rapid.Check(t, func(t *rapid.T) {
+		req := wiretest.Draw[doctor.VerifyRequest](t, rules)
+		e.verified = wiretest.Draw[doctor.Verification](t, rules)
+		for i := range e.verified.Wants {
+			e.verified.Wants[i].ID += strings.Repeat("x", i+100) // unique
+		}
+		got, err := c.Verify(ctx, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wiretest.Same(t, "the request of Verify", e.asked, []any{req})
+		wiretest.Same(t, "the answer of Verify", got, e.verified)
+	})
+	e.err = fault.New(fault.Unsupported, "not my finding").WithHint("ask another")
+	_, err := c.Verify(ctx, doctor.VerifyRequest{Finding: doctor.Finding{Code: "x"}})
+	if !errors.Is(err, fault.ErrUnsupported) || fault.HintOf(err) != "ask another" {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// TestVersion1DoesNotKnowVerify: a host that asks a plugin in a version that it does not serve is told so, not misled.
+func TestVersion1DoesNotKnowVerify(t *testing.T) {
+	c := doctor.NewClient2(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { doctor.RegisterServer(s, &echo{}) }))
+	if _, err := c.Verify(t.Context(), doctor.VerifyRequest{Finding: doctor.Finding{Code: "x"}}); !errors.Is(err, fault.ErrUnsupported) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestVerificationThatIsNonsenseIsRefusedAndAnUnknownOutcomeIsUnknown(t *testing.T) {
+	l := &liar2{}
+	c := doctor.NewClient2(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { pb2.RegisterDoctorServiceServer(s, l) }))
+	req := doctor.VerifyRequest{Finding: doctor.Finding{Code: "x"}}
+	l.answer = &pb2.VerifyResponse{Outcome: 77, Text: "a\x1b[2J"}
+	if got, err := c.Verify(t.Context(), req); err != nil || got.Outcome != doctor.OutcomeUnknown {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	file := &pb.EvidenceRequest{Id: "x", Want: &pb.EvidenceRequest_File{File: &pb.FileWant{Path: "x"}}}
+	for want, wants := range map[string][]*pb.EvidenceRequest{
+		"17 wishes": make([]*pb.EvidenceRequest, 17), "wants nothing": {{Id: "x"}}, "two wishes": {file, file},
+	} {
+		l.answer = &pb2.VerifyResponse{Wants: wants}
+		if _, err := c.Verify(t.Context(), req); !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), want) {
+			t.Errorf("error = %v, want %q", err, want)
+		}
+	}
+}
+
+type liar2 struct {
+	pb2.UnimplementedDoctorServiceServer
+	answer *pb2.VerifyResponse
+}
+
+func (l *liar2) Verify(context.Context, *pb2.VerifyRequest) (*pb2.VerifyResponse, error) {
+	return l.answer, nil
 }
 
 func TestErrorsKeepCodeAndHintAlsoAfterProgress(t *testing.T) {

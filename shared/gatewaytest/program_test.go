@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -214,6 +215,10 @@ func TestSignalsStopRestartAndKill(t *testing.T) {
 		p.session()
 	})
 	t.Run("SIGHUP kills", func(t *testing.T) {
+		// Under nohup these tests begin with SIGHUP ignored, and their children would, too; what is caught here is as usual in a child.
+		caught := make(chan os.Signal, 1)
+		signal.Notify(caught, syscall.SIGHUP)
+		defer signal.Stop(caught)
 		p := launch(t, t.TempDir()).ready()
 		c := p.session()
 		_ = p.cmd.Process.Signal(syscall.SIGHUP)

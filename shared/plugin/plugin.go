@@ -73,6 +73,8 @@ type Info struct {
 	ConfigFields []ConfigField
 	WantedGrants []string
 	Homepage     string
+	// UnknownKinds are services of a newer contract, by the number of their kind: whoever reads this cannot use them.
+	UnknownKinds []int32 `json:",omitempty"`
 }
 
 // Serves reports whether i lists a service of kind k.
@@ -85,7 +87,8 @@ func (i Info) Serves(k Kind) bool {
 	return false
 }
 
-// ServiceInfo is one service and the range of versions in which a plugin speaks it; v1alpha1 is version 1.
+// ServiceInfo is one service and the range of versions in which a plugin speaks it; v1alpha1 is version 1. What comes from
+// a plugin is as it was announced: it need not be a range. A kind that is listed twice has both ranges.
 type ServiceInfo struct {
 	Kind         Kind
 	MinVersion   uint32

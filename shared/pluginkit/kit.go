@@ -30,6 +30,9 @@ const ProtocolVersion = 1
 // ServiceVersion is the version of every service of v1alpha1.
 const ServiceVersion = 1
 
+// ExperimentalDoctorVersion is the version of the doctor service of v1alpha2, which is experimental.
+const ExperimentalDoctorVersion = 2
+
 // PluginName is the one name under which go-plugin dispenses everything a binary serves.
 const PluginName = "gatehost"
 
@@ -57,7 +60,7 @@ type Plugin struct {
 
 	Launcher   launcher.Launcher
 	Unloader   unloader.Unloader
-	Doctor     doctor.Doctor
+	Doctor     doctor.Doctor // one that is a doctor.Verifier is served in version 2, too
 	Classifier classifier.Classifier
 }
 
@@ -72,10 +75,18 @@ func (p Plugin) Info() plugin.Info {
 	}
 	for _, kind := range plugin.Kinds() { // in order: the same answer each time
 		if served[kind] {
-			i.Services = append(i.Services, plugin.ServiceInfo{Kind: kind, MinVersion: ServiceVersion, MaxVersion: ServiceVersion})
+			i.Services = append(i.Services, plugin.ServiceInfo{Kind: kind, MinVersion: ServiceVersion, MaxVersion: p.newest(kind)})
 		}
 	}
 	return i
+}
+
+// newest is the highest version in which a kind is served.
+func (p Plugin) newest(kind plugin.Kind) uint32 {
+	if _, verifies := p.Doctor.(doctor.Verifier); verifies && kind == plugin.KindDoctor {
+		return ExperimentalDoctorVersion
+	}
+	return ServiceVersion
 }
 
 // hostStderr is the pipe to the host. go-plugin's Serve puts a pipe of its own in the place of os.Stderr, which is read by a

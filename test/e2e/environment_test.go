@@ -97,3 +97,18 @@ func TestEnvironmentDoctorFindsNothingOnAGatewayThatRuns(t *testing.T) {
 	}
 	s.shutdown()
 }
+
+// TestRefusedTokenIsDiagnosedWhenSomebodyAsks: such a start ends at once, and nobody is asked before `gatehost doctor`.
+func TestRefusedTokenIsDiagnosedWhenSomebodyAsks(t *testing.T) {
+	s := newSite(t, emulator("refuse-token"))
+	s.writeConfig(strings.Replace(s.config(), `doctors = ["doctor"]`, `doctors = ["doctor", "doctor-environment"]`, 1))
+	s.run()
+	s.awaitState("error")
+	all, _ := s.doctor()
+	if !slices.ContainsFunc(all, func(m told) bool {
+		return m.Finding != nil && m.Finding.Plugin == "doctor-environment" && m.Finding.Code == "token-refused" && m.Finding.Hint != ""
+	}) {
+		t.Errorf("doctor says %+v", all)
+	}
+	s.shutdown()
+}

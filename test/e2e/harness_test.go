@@ -60,8 +60,9 @@ func build(dir string) error {
 		"plugins/launcher-utility": "plugins/launcher-utility/cmd/launcher-utility",
 		"plugins/launcher-launchd": "plugins/launcher-launchd/cmd/launcher-launchd",
 		"plugins/doctor":           "plugins/doctor/cmd/doctor", "plugins/doctor-environment": "examples/doctor-environment",
-		"protocol-only": "test/e2e/testdata/protocol-only",
-		"bad-plugin":    "test/e2e/testdata/bad-plugin",
+		"protocol-only":   "test/e2e/testdata/protocol-only",
+		"bad-plugin":      "test/e2e/testdata/bad-plugin",
+		"doctor-versions": "test/e2e/testdata/doctor-versions",
 	} {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, out), "../../"+pkg)
 		if text, err := cmd.CombinedOutput(); err != nil {

@@ -84,6 +84,33 @@ func aBusyProcessIsSpared(t *testing.T, gw gateway) {
 
 func TestBusyProcessOfTheEmulatorIsSpared(t *testing.T) { aBusyProcessIsSpared(t, emulator("")) }
 
+// TestBusyProcessIsAdoptedWhenItAnswers: also a host that begins in that time waits for it, as for one that starts.
+func TestBusyProcessIsAdoptedWhenItAnswers(t *testing.T) {
+	s := newSite(t, emulator(""))
+	s.run()
+	before := s.awaitState("running")
+	if err := s.host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-s.exited
+	began := time.Now()
+	if err := syscall.Kill(before.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	s.startHost()
+	s.await("it is connected to", func(g gatewayStatus) bool { return g.Phase == "connecting" && g.PID == before.PID })
+	time.Sleep(busyFor - time.Since(began)) // the time is what is tried out
+	if err := syscall.Kill(before.PID, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	after := s.await("running, adopted", func(g gatewayStatus) bool { return g.State == "running" && g.Adopted })
+	if after.PID != before.PID || after.Restarts != 0 {
+		t.Errorf("before: %+v\nafter: %+v", before, after)
+	}
+	s.must("stop", "main")
+	s.shutdown()
+}
+
 // swallower is a TCP proxy that can stop to pass bytes on, as a dead link does: nothing is closed, nothing comes.
 type swallower struct {
 	l       net.Listener

@@ -15,7 +15,7 @@ func aReleaseIsHandled(t *testing.T, gw gateway) {
 	t.Helper()
 	q := gw.quirks()
 	s := newSite(t, gw)
-	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\ncooldown = \"100ms\"\n[gateways.main.repair]\nmode = \"ask\"\n"
+	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\nreload_settle = \"1m\"\ncooldown = \"100ms\"\n[gateways.main.repair]\nmode = \"ask\"\n"
 	s.run()
 	first := s.awaitState("running")
 	if first.Version != gw.release || !q.Known {
@@ -121,7 +121,7 @@ func TestConfigurationOfTheOldestReleaseIsEdited(t *testing.T) {
 func TestReloadWithoutTheCallIsBySignalWhereThatIsKnown(t *testing.T) {
 	gw := emulator("no-restart-request")
 	s := newSite(t, gw)
-	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\n"
+	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\nreload_settle = \"1m\"\n"
 	s.run()
 	reloaded(t, s, s.awaitState("running"), 1)
 	if out := s.must("logs", "main", "--raw", "-n", "0"); !strings.Contains(out, "received SIGUSR2; restarting") {
@@ -134,7 +134,7 @@ func TestReloadWithoutTheCallIsBySignalWhereThatIsKnown(t *testing.T) {
 // TestReloadThatIsRefusedIsBySignal: 2026.5.27 lets a device make three such calls in a minute. The fourth reload goes by SIGUSR1.
 func TestReloadThatIsRefusedIsBySignal(t *testing.T) {
 	s := newSite(t, emulated("2026.5.27"))
-	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\ncooldown = \"100ms\"\n"
+	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\nreload_settle = \"1m\"\ncooldown = \"100ms\"\n"
 	s.run()
 	before := s.awaitState("running")
 	for n := range 4 {
@@ -157,7 +157,7 @@ func TestReloadBehindAWrapperIsARestart(t *testing.T) {
 	}
 	gw.command = []string{wrapper}
 	s := newSite(t, gw)
-	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\ncooldown = \"100ms\"\n"
+	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\nreload_settle = \"1m\"\ncooldown = \"100ms\"\n"
 	s.run()
 	before := s.awaitState("running")
 	s.must("reload", "main")

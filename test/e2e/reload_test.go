@@ -14,7 +14,7 @@ import (
 func aReloadKeepsTheProcess(t *testing.T, gw gateway) {
 	t.Helper()
 	s := newSite(t, gw)
-	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\n"
+	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\nreload_settle = \"1m\"\n"
 	s.run()
 	reloaded(t, s, s.awaitState("running"), 1)
 	s.must("stop", "main")

@@ -56,6 +56,13 @@ type told struct {
 		ConfigPath string `json:"configPath"`
 		Repairable bool   `json:"repairable"`
 	} `json:"finding"`
+	Skipped *struct {
+		Plugin string `json:"plugin"`
+		Error  *struct {
+			Message string `json:"message"`
+			Hint    string `json:"hint"`
+		} `json:"error"`
+	} `json:"skipped"`
 	Plan *struct {
 		Plugin string `json:"plugin"`
 		Diff   string `json:"diff"`

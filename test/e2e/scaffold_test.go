@@ -38,6 +38,9 @@ func TestNewProjectsOfAllKindsBuildAndLookAfterAGateway(t *testing.T) {
 	if t.Failed() {
 		return
 	}
+	for _, kind := range kinds {
+		s.must("plugin", "seal", filepath.Join(projects, "my-"+kind))
+	}
 
 	text := s.repairConfig("auto", "none")
 	for _, r := range [][2]string{
@@ -48,7 +51,7 @@ func TestNewProjectsOfAllKindsBuildAndLookAfterAGateway(t *testing.T) {
 		text = strings.Replace(text, r[0], r[1], 1)
 	}
 	for _, kind := range kinds {
-		text += fmt.Sprintf("[plugins.my-%s]\npath = %q\n", kind, builtProject(projects, kind))
+		text += fmt.Sprintf("[plugins.my-%s]\npath = %q\n", kind, filepath.Join(projects, "my-"+kind))
 	}
 	text += fmt.Sprintf("[plugins.my-launcher.config]\nshim = %q\nheap_mb = 300\n", filepath.Join(bin, "gatehost-shim")) +
 		"[plugins.my-classifier.config]\ndrop = [\"loading configuration\"]\n"
@@ -101,11 +104,6 @@ func makeGo(t *testing.T, dir string) {
 			t.Errorf("go %q in %s: %v\n%s", args, dir, err, text)
 		}
 	}
-}
-
-// builtProject is what a host is told of one.
-func builtProject(projects, kind string) string {
-	return filepath.Join(projects, "my-"+kind, "my-"+kind)
 }
 
 // lineWith reports whether a line that has one text has the other, too.

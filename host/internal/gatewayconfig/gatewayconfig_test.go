@@ -474,6 +474,27 @@ func TestUndoGoesBackStepByStep(t *testing.T) {
 	}
 }
 
+// TestUndoGoesBackInOrderAlsoWhenTheClockWasSetBack: the last edit is the last that was made.
+func TestUndoGoesBackInOrderAlsoWhenTheClockWasSetBack(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	g, _ := newGateway(t, offline, plain)
+	e := gatewayconfig.New(gatewayconfig.Options{
+		Gateway: g, Path: func() (string, error) { return g.path, nil }, Dir: filepath.Join(t.TempDir(), "edits"), Keep: 3,
+		Now: func() time.Time { return now },
+	})
+	for _, level := range []string{"debug", "trace", "warn", "error"} {
+		set(t, e, "logging.level", level)
+	}
+	now = now.Add(-24 * time.Hour)
+	set(t, e, "logging.level", "fatal")
+	set(t, e, "logging.level", "silent")
+	for _, want := range []string{"fatal", "error", "warn"} {
+		if _, err := e.Undo(t.Context(), gatewayconfig.How{}, false); err != nil || g.at("logging.level") != want {
+			t.Fatalf("want %s: %v: the file is\n%s", want, err, g.read())
+		}
+	}
+}
+
 func TestUndoLeavesLaterChangesOfOthers(t *testing.T) {
 	for _, p := range []gatewayconfig.Presence{online, offline} {
 		g, e := newGateway(t, p, plain)

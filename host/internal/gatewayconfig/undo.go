@@ -46,10 +46,23 @@ var recordName = regexp.MustCompile(`^([0-9]{8}T[0-9]{6}\.[0-9]{9}Z-[0-9a-z]{4})
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
+// next is a time for an id that is behind all others: edits are in the order in which they were made, also when the clock was set back.
+func (e *Editor) next(now time.Time) time.Time {
+	ids, err := e.ids()
+	if err != nil || len(ids) == 0 {
+		return now
+	}
+	newest, err := time.Parse(idLayout, ids[len(ids)-1][:len(idLayout)])
+	if err != nil || now.After(newest) {
+		return now
+	}
+	return newest.Add(1)
+}
+
 // begin keeps what is there; it is on disk when it returns. The oldest records are forgotten.
 func (e *Editor) begin(rec record, before file) (record, error) {
 	rec.Version, rec.Time, rec.Path = recordVersion, e.o.Now().UTC(), before.path
-	rec.ID = rec.Time.Format(idLayout) + "-" + strings.ToLower(rand.Text()[:4])
+	rec.ID = e.next(rec.Time).Format(idLayout) + "-" + strings.ToLower(rand.Text()[:4])
 	rec.Before = &content{Exists: before.exists, Data: before.data}
 	if err := os.MkdirAll(e.o.Dir, 0o700); err != nil {
 		return record{}, fmt.Errorf("cannot keep a copy of %s: %w", before.path, err)

@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -744,5 +745,39 @@ func TestClockThatWasSetBackPutsNoReloadOff(t *testing.T) {
 	}
 	if d.later(); d.s.Phase != lc.PhaseReloading {
 		t.Errorf("%s, timers %v", d.s.Phase, d.timers())
+	}
+}
+
+// TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded: its event loop may be busy, and it ran well before this host came. It has the time of
+// any start.
+func TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded(t *testing.T) {
+	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
+	d.feed(lc.StartRequested{Command: 1})
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{
+		Launch: "A", Live: true, Watched: true, Process: lc.Process{PID: 7, StartedAt: t0.Add(-time.Hour)},
+	}}})
+	quiet, n := d.pending(lc.TimerNoProgress)
+	if n != 1 {
+		t.Fatalf("pending %v", d.s.Pending)
+	}
+	refuse := func() {
+		t.Helper()
+		d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessOpen})
+		if again, n := d.pending(lc.TimerNoProgress); n == 1 {
+			quiet = again
+		}
+		open := last[lc.OpenSession](d)
+		d.feed(lc.SessionRefused{Op: open.Op, Session: open.Session, Problem: lc.Problem{Code: "closed_before_handshake", Message: "WebSocket closed before handshake"}})
+	}
+	for range 5 {
+		if refuse(); has[lc.Terminate](d) || d.s.Launch != "A" || d.s.Phase != lc.PhaseReady {
+			t.Fatalf("%s, effects %v", d.s.Phase, d.out)
+		}
+		d.later()
+	}
+	refuse()
+	d.feed(lc.TimerFired{Op: quiet})
+	if kill := last[lc.Terminate](d); kill.Launch != "A" || !strings.Contains(d.s.Cause.Message, "WebSocket closed before handshake") {
+		t.Errorf("without progress: %v, %+v", d.out, d.s.Cause)
 	}
 }

@@ -313,9 +313,12 @@ func (t *turn) sessionOpened(in SessionOpened) {
 func (t *turn) sessionRefused(in SessionRefused) {
 	switch {
 	case in.Retryable:
+		if t.s.Flow != FlowRejoin {
+			t.s.Cause = in.Problem
+		}
 		t.enter(PhaseReady)
 		t.arm(TimerProbe, max(in.RetryAfter, t.p.ProbeInterval))
-	case t.s.Flow == FlowRejoin && !in.Problem.Fatal:
+	case (t.s.Flow == FlowRejoin || t.s.Adopted) && !in.Problem.Fatal: // what runs has the time of a start, or of a rejoin
 		t.s.Cause = in.Problem
 		t.enter(PhaseReady)
 		t.arm(TimerProbe, max(time.Second, t.p.ProbeInterval))
@@ -344,6 +347,13 @@ func (t *turn) outputSeen(in OutputSeen) {
 
 // stuck says how far a start came.
 func (t *turn) stuck() string {
+	if refused := t.s.Cause.Message; refused != "" {
+		return t.howFar() + "; when it was connected to last: " + refused
+	}
+	return t.howFar()
+}
+
+func (t *turn) howFar() string {
 	switch {
 	case t.s.Phase == PhaseConnecting:
 		return "it takes connections, but connect.challenge or its answer to connect did not come"

@@ -28,7 +28,7 @@ func TestCallOnAConnectionThatIsBeingClosedIsPluginGone(t *testing.T) {
 	close(g.gone)
 	p := proxy{name: "p", kind: plugin.KindDoctor, s: newSupervisor(Options{Log: hclog.NewNullLogger()}, Spec{Name: "p"}, "")}
 	for range 200 {
-		_, err := once(t.Context(), p, g, diagnose, 0, func(ctx context.Context, cc grpc.ClientConnInterface) (doctor.Diagnosis, error) {
+		_, err := once(t.Context(), p, g, diagnose, 0, func(ctx context.Context, cc link) (doctor.Diagnosis, error) {
 			return doctor.NewClient(cc).Diagnose(ctx, doctor.DiagnoseRequest{})
 		})
 		if !errors.Is(err, fault.ErrPluginGone) {

@@ -18,7 +18,7 @@ func MethodTable() []MethodRow {
 	var out []MethodRow
 	for _, m := range []method{
 		launch, list, recoverLaunch, inspectLaunch, signal, stop, release, execute, output,
-		inspectUnits, unload, restore, diagnose, plan, repair, classify,
+		inspectUnits, unload, restore, diagnose, plan, repair, verify, classify,
 	} {
 		out = append(out, MethodRow{m.name, m.deadline, m.idempotent})
 	}

@@ -38,6 +38,9 @@ func New(opts Options) *Host {
 	if opts.OnCall == nil {
 		opts.OnCall = func(Call) {}
 	}
+	if opts.Speaks == nil {
+		opts.Speaks = Speaks()
+	}
 	return &Host{opts: opts, plugins: map[string]*supervisor{}, all: map[*supervisor]int{}}
 }
 

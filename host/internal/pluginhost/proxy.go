@@ -13,6 +13,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
+	"github.com/gatehost/gatehost/shared/pluginkit"
 	"github.com/gatehost/gatehost/shared/unloader"
 )
 
@@ -47,10 +48,19 @@ var (
 	restore       = method{"Unloader.Restore", 30 * time.Second, true, finishes}
 	diagnose      = method{"Doctor.Diagnose", 30 * time.Second, true, asksAgain}
 	plan          = method{"Doctor.Plan", 30 * time.Second, true, asksAgain}
+	verify        = method{"Doctor.Verify", 30 * time.Second, true, asksAgain}
 	repair        = method{"Doctor.Repair", 0, false, finishes}
 	output        = method{"Launcher.Output", 0, false, breaks} // reopened at its cursor, see launcherProxy.Output
 	classify      = method{"Classifier.Classify", 2 * time.Second, false, breaks}
 )
+
+// since is the version of its service in which a method came; it is not called in an older one.
+func (m method) since() uint32 {
+	if m.name == verify.name {
+		return pluginkit.ExperimentalDoctorVersion
+	}
+	return pluginkit.ServiceVersion
+}
 
 // Launcher is a proxy of the named plugin that survives its death. A plugin that is not configured gives a proxy whose calls
 // say so.
@@ -63,8 +73,8 @@ func (h *Host) Unloader(name string) unloader.Unloader {
 	return unloaderProxy{h.proxy(name, plugin.KindUnloader)}
 }
 
-// Doctor is a proxy of the named plugin; see Launcher.
-func (h *Host) Doctor(name string) doctor.Doctor {
+// Doctor is a proxy of the named plugin; see Launcher. Its Verify fails with fault.Unsupported on a plugin that is talked to in version 1.
+func (h *Host) Doctor(name string) doctor.Verifier {
 	return doctorProxy{h.proxy(name, plugin.KindDoctor)}
 }
 
@@ -99,7 +109,12 @@ func (p proxy) generation(ctx context.Context) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !g.info.Serves(p.kind) {
+	if svc, announced := g.service(p.kind); announced && svc.Err != nil {
+		p.s.slot.done(g)
+		return nil, fault.New(fault.Unsupported, fmt.Sprintf("plugin %q (%s) cannot serve as %s: %s", p.name, g.exe.path, p.kind, svc.Err)).
+			WithHint(fault.HintOf(svc.Err))
+	}
+	if !g.serves(p.kind) {
 		p.s.slot.done(g)
 		return nil, fault.New(fault.Unsupported, fmt.Sprintf("plugin %q (%s) does not serve as %s", p.name, g.exe.path, p.kind)).
 			WithHint("name another plugin there; `gatehost plugin list` shows what each serves")
@@ -107,15 +122,26 @@ func (p proxy) generation(ctx context.Context) (*generation, error) {
 	return g, nil
 }
 
+// link is a connection to a service and the version in which to talk on it.
+type link struct {
+	grpc.ClientConnInterface
+
+	version uint32
+}
+
 // call makes one call on the present process. It ends when the process does, with PluginGone; an idempotent call is then asked
 // once more on the next one.
-func call[T any](ctx context.Context, p proxy, m method, extra time.Duration, f func(context.Context, grpc.ClientConnInterface) (T, error)) (T, error) {
+func call[T any](ctx context.Context, p proxy, m method, extra time.Duration, f func(context.Context, link) (T, error)) (T, error) {
 	var none T
 	p = p.now()
 	for try := 1; ; try++ {
 		g, err := p.generation(ctx)
 		if err != nil {
 			return none, err
+		}
+		if version := g.version(p.kind); version < m.since() {
+			p.s.slot.done(g)
+			return none, fault.New(fault.Unsupported, fmt.Sprintf("plugin %q is talked to in version %d, which has no %s", p.name, version, m.name))
 		}
 		if m.leaving == breaks {
 			p.s.slot.done(g) // nobody waits for a stream
@@ -133,7 +159,7 @@ func call[T any](ctx context.Context, p proxy, m method, extra time.Duration, f 
 	}
 }
 
-func once[T any](ctx context.Context, p proxy, g *generation, m method, extra time.Duration, f func(context.Context, grpc.ClientConnInterface) (T, error)) (T, error) {
+func once[T any](ctx context.Context, p proxy, g *generation, m method, extra time.Duration, f func(context.Context, link) (T, error)) (T, error) {
 	callCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	limit := p.limit(m) + extra
@@ -149,7 +175,7 @@ func once[T any](ctx context.Context, p proxy, g *generation, m method, extra ti
 			cancel(cause)
 		}
 	}()
-	got, err := f(callCtx, g.conn)
+	got, err := f(callCtx, link{g.conn, g.version(p.kind)})
 	if err == nil {
 		return got, nil
 	}

@@ -118,13 +118,18 @@ func (s *supervisor) replacement(ctx context.Context, old *generation, c *change
 func (s *supervisor) takeOver(ctx context.Context, old, gen *generation) error {
 	ctx, cancel := context.WithTimeout(ctx, gen.spec.StartTimeout)
 	defer cancel()
-	for _, svc := range old.info.Services {
-		if gen.spec.uses(svc.Kind) && !gen.info.Serves(svc.Kind) {
-			return permanent{s.refuse(gen, fault.Unsupported, fmt.Sprintf("it does not serve as %s any more, which the present process does", svc.Kind),
-				"install a version that does, or end its use in config.toml")}
+	for _, svc := range old.services {
+		if !old.serves(svc.Kind) || !gen.spec.uses(svc.Kind) || gen.serves(svc.Kind) { // a lower version is one that the host speaks, too
+			continue
 		}
+		why, hint := "", "install a version that does, or end its use in config.toml"
+		if now, announced := gen.service(svc.Kind); announced {
+			why, hint = ": "+now.Err.Error(), fault.HintOf(now.Err)
+		}
+		return permanent{s.refuse(gen, fault.Unsupported,
+			fmt.Sprintf("it does not serve as %s any more, which the present process does%s", svc.Kind, why), hint)}
 	}
-	if old.info.Serves(plugin.KindLauncher) && gen.info.Serves(plugin.KindLauncher) {
+	if old.serves(plugin.KindLauncher) && gen.serves(plugin.KindLauncher) {
 		if err := s.recoverAll(ctx, old, gen); err != nil && !old.dead() {
 			return s.refuse(gen, fault.FailedPrecondition, "it cannot take over what runs: "+err.Error()+tail(lastWords(gen)), "tell its author")
 		}
@@ -191,7 +196,7 @@ func bounded[T any](ctx context.Context, m method, f func(context.Context) (T, e
 // retire lets a process end what was begun in it, and then ends it.
 func (s *supervisor) retire(ctx context.Context, old, next *generation) {
 	s.drain(ctx, old)
-	if old.info.Serves(plugin.KindLauncher) && next.info.Serves(plugin.KindLauncher) && !old.dead() && ctx.Err() == nil {
+	if old.serves(plugin.KindLauncher) && next.serves(plugin.KindLauncher) && !old.dead() && ctx.Err() == nil {
 		// What it launched while the other was already looking around.
 		if err := s.recoverAll(ctx, old, next); err != nil && !old.dead() && !next.dead() && ctx.Err() == nil {
 			s.log.Warn("cannot take over all from the process that was replaced; what is missing is taken up when it is asked for",

@@ -185,3 +185,17 @@ func (s *supervisor) compare(gen *generation, info plugin.Info) error {
 	}
 	return nil
 }
+
+// tellWithheld notes what a plugin asks for and does not get: it lives without, and the operator may want to know.
+func (s *supervisor) tellWithheld(gen *generation) {
+	wants := slices.Clone(gen.info.WantedGrants)
+	if gen.exe.manifest != nil {
+		wants = append(wants, gen.exe.manifest.Grants...)
+	}
+	slices.Sort(wants)
+	for _, g := range slices.Compact(wants) {
+		if !slices.Contains(gen.spec.Grants, g) {
+			s.log.Info("plugin asks for a grant that it was not given", "grant", g, "key", "plugins."+gen.spec.Name+".grant")
+		}
+	}
+}

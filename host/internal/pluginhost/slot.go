@@ -70,7 +70,8 @@ func (s *slot) running(g *generation) {
 			}
 		}
 		s.started, s.current = true, g
-		s.state.State, s.state.PID, s.state.Version, s.state.Services = Running, g.proc.pid(), g.info.Version, g.info.Services
+		s.state.State, s.state.PID, s.state.Version, s.state.Services = Running, g.proc.pid(), g.info.Version, g.services
+		s.state.UnknownKinds = g.info.UnknownKinds
 		s.state.Manifest, s.state.Wants = g.exe.manifest, g.info.WantedGrants
 		s.state.Err, s.state.Lines = nil, nil
 	})

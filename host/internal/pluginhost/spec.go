@@ -24,6 +24,8 @@ type Options struct {
 	// OnCall is told of each call to a plugin that ended; it must not block. nil: nobody.
 	OnCall func(Call)
 	Timing Timing
+	// Speaks is the versions of services that the host speaks; nil: Speaks(). Less is for tests of what an older host does.
+	Speaks map[plugin.Kind]Versions
 
 	drain time.Duration // for how long the pipes of a process that ended are looked at; 0: drainBound
 }
@@ -131,14 +133,16 @@ const (
 type State struct {
 	Name     string
 	Version  string
-	Services []plugin.ServiceInfo
+	Services []Service
 	PID      int
 	State    string
 	Restarts int
 	Err      error    // of the last start or end; nil while all is well
 	Lines    []string // its last raw lines, when it failed
 	Since    time.Time
-	Manifest *manifest.Manifest // of a directory, as it was last read for a start; not to be changed; nil for a plugin that is one file
-	Wants    []string           // grants that it asked for when it said who it is
-	Refused  []Refusal          // what its sandbox kept from it, the oldest first; at most 32
+	// UnknownKinds are services that the plugin announced and this host does not know, by the numbers of their kinds.
+	UnknownKinds []int32
+	Manifest     *manifest.Manifest // of a directory, as it was last read for a start; not to be changed; nil for a plugin that is one file
+	Wants        []string           // grants that it asked for when it said who it is
+	Refused      []Refusal          // what its sandbox kept from it, the oldest first; at most 32
 }

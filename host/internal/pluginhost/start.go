@@ -33,13 +33,15 @@ type generation struct {
 	client *goplugin.Client
 	conn   *grpc.ClientConn
 	info   plugin.Info
-	logs   *logs
-	exe    *executable
-	dir    string        // of its socket, its own
-	moved  chan struct{} // closed when another took its place: streams go there, calls under way may end here
-	idle   chan struct{} // closed when it was moved and no call is under way
-	gone   chan struct{} // closed when calls to it make no sense any more
-	calls  int           // under way; guarded by the slot
+	// services are those of info and the versions in which they are used.
+	services []Service
+	logs     *logs
+	exe      *executable
+	dir      string        // of its socket, its own
+	moved    chan struct{} // closed when another took its place: streams go there, calls under way may end here
+	idle     chan struct{} // closed when it was moved and no call is under way
+	gone     chan struct{} // closed when calls to it make no sense any more
+	calls    int           // under way; guarded by the slot
 
 	recovered map[string]bool // launches taken over from the process before; of whoever replaces that
 }
@@ -125,9 +127,9 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		return err
 	}
 	made := make(chan *process, 1) // 1: RunnerFunc is called once
-	options := []grpc.DialOption{grpc.WithDefaultCallOptions(
+	options := append(inWords(gen.spec.Name), grpc.WithDefaultCallOptions(
 		grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage),
-	)}
+	))
 	var begun atomic.Pointer[process]
 	if gen.exe.socket(*gen.spec) { // the last dialer counts: it takes the place of go-plugin's
 		options = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
@@ -218,6 +220,9 @@ func shakeHands(client *goplugin.Client) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
+// execFormat is how the kernel says that a file is no program of its own.
+const execFormat = "exec format error"
+
 // explain turns go-plugin's errors into one that names the plugin, its file and what to do.
 func (s *supervisor) explain(gen *generation, err error) error {
 	if _, ours := errors.AsType[*fault.Error](err); ours {
@@ -237,6 +242,9 @@ func (s *supervisor) explain(gen *generation, err error) error {
 	case errors.Is(err, context.DeadlineExceeded), strings.Contains(why, "timeout while waiting for plugin to start"):
 		why = fmt.Sprintf("it said nothing for start_timeout (%v)", gen.spec.StartTimeout)
 		hint = "look at its last lines; raise plugins." + gen.spec.Name + ".start_timeout if it is only slow"
+	case strings.Contains(why, execFormat), closed && strings.Contains(strings.Join(lines, "\n"), "cannot run the plugin") && strings.Contains(strings.Join(lines, "\n"), execFormat):
+		why, lines = wrongPlatform(gen.exe.file), nil // the second: by whatever shuts it in
+		hint, curable = "install the build for this platform", false
 	case closed:
 		why = "it ended before it began with a handshake"
 		if more := join(shutOut(gen.spec, lines), gen.exe.missing(*gen.spec)); more != "" {
@@ -248,9 +256,6 @@ func (s *supervisor) explain(gen *generation, err error) error {
 	case strings.Contains(why, "ncompatible"):
 		why = "it speaks another version of the plugin protocol: " + why
 		hint, curable = fmt.Sprintf("upgrade the plugin, or gatehost (it speaks %d)", pluginkit.ProtocolVersion), false
-	case strings.Contains(why, "exec format error"):
-		why = "it is not a program of this platform (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
-		hint, curable = "install the build for this platform", false
 	}
 	err = refuse(fault.Unavailable, *gen.spec, gen.exe.path, why+tail(lines), hint)
 	if !curable {
@@ -299,7 +304,7 @@ func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 	if err := s.compare(gen, info); err != nil {
 		return err
 	}
-	gen.info = info
+	s.tellWithheld(gen)
 	faults, err := s.configure(ctx, gen, gen.spec)
 	if err == nil && faults != "" {
 		err = permanent{tableRefused{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+faults, "correct config.toml")}}
@@ -328,7 +333,7 @@ func (s *supervisor) configuration(gen *generation, spec *Spec) plugin.Configure
 		Config: spec.Config, Name: spec.Name, Grants: granted(spec, gen.info),
 		Directories: plugin.Directories{Data: filepath.Join(s.opts.DataDir, spec.Name)},
 	}
-	if gen.info.Serves(plugin.KindLauncher) {
+	if gen.serves(plugin.KindLauncher) {
 		req.Directories.Run, req.Directories.Runtime = s.opts.RunDir, s.opts.RuntimeDir
 	}
 	if len(req.Config) == 0 {
@@ -371,24 +376,24 @@ func (s *supervisor) refuse(gen *generation, code fault.Code, why, hint string) 
 	return refuse(code, *gen.spec, gen.exe.path, why, hint)
 }
 
-// negotiate checks that host and plugin have a version of each service in common, in words (needs.md 13).
+// negotiate keeps in which versions host and plugin talk. What cannot be used is said now, and again to each who asks for it.
 func (s *supervisor) negotiate(gen *generation, info plugin.Info) error {
-	if len(info.Services) == 0 {
-		return permanent{s.refuse(gen, fault.Unsupported, "it serves nothing that this host knows", "upgrade gatehost, or the plugin")}
+	services, err := negotiate(info, s.opts.Version, s.opts.Speaks)
+	if err != nil {
+		return permanent{s.refuse(gen, fault.CodeOf(err), err.Error(), fault.HintOf(err))}
 	}
-	for _, svc := range info.Services {
-		side := ""
+	for _, svc := range services {
 		switch {
-		case svc.MinVersion > pluginkit.ServiceVersion:
-			side = "gatehost"
-		case svc.MaxVersion < pluginkit.ServiceVersion:
-			side = "the plugin"
-		default:
-			continue
+		case svc.Err != nil:
+			s.log.Error("a service of the plugin is not used; its others are", "service", svc.Kind, "error", svc.Err, "hint", fault.HintOf(svc.Err))
+		case svc.Experimental:
+			s.log.Info("the plugin speaks an experimental version of a service", "service", svc.Kind, "version", svc.Version)
 		}
-		return permanent{s.refuse(gen, fault.Unsupported, fmt.Sprintf("it speaks the %s service in versions %d to %d, this host speaks %d",
-			svc.Kind, svc.MinVersion, svc.MaxVersion, pluginkit.ServiceVersion), "upgrade "+side)}
 	}
+	if len(info.UnknownKinds) > 0 {
+		s.log.Warn("services of the plugin are not used; its others are", "unknown", strangeKinds(info), "hint", "upgrade gatehost to use them")
+	}
+	gen.info, gen.services = info, services
 	return nil
 }
 

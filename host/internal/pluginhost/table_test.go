@@ -2,6 +2,7 @@ package pluginhost_test
 
 import (
 	"bufio"
+	"maps"
 	"os"
 	"regexp"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 var (
@@ -55,5 +57,34 @@ func TestDeadlinesAndIdempotenceAreThoseOfTheContract(t *testing.T) {
 	}
 	if rows < 16 || len(ours) != 0 {
 		t.Errorf("%d rows read; not in the contract: %v", rows, ours)
+	}
+}
+
+// TestVersionsAreThoseOfTheContract reads the table of kinds and versions in the comments of base.proto.
+func TestVersionsAreThoseOfTheContract(t *testing.T) {
+	text, err := os.ReadFile("../../../shared/proto/gatehost/plugin/v1alpha1/base.proto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[plugin.Kind]pluginhost.Versions{}
+	for _, row := range regexp.MustCompile(`(?m)^// {3}([a-z]+) +(\d+) +v1alpha`).FindAllStringSubmatch(string(text), -1) {
+		n, err := strconv.ParseUint(row[2], 10, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind, version := plugin.Kind(row[1]), uint32(n)
+		if before, known := got[kind]; !known {
+			got[kind] = pluginhost.Versions{Min: version, Max: version}
+		} else if version == before.Max+1 {
+			got[kind] = pluginhost.Versions{Min: before.Min, Max: version}
+		}
+	}
+	if !maps.Equal(got, pluginhost.Speaks()) {
+		t.Errorf("the contract says %v, the host speaks %v", got, pluginhost.Speaks())
+	}
+	for _, k := range plugin.Kinds() {
+		if _, known := got[k]; !known {
+			t.Errorf("nothing is said of %s", k)
+		}
 	}
 }

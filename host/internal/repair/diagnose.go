@@ -92,29 +92,40 @@ func RunDiagnosis(ctx context.Context, chain []Named, req doctor.DiagnoseRequest
 
 // ask puts the question, and again with what the doctor wished for.
 func (n Named) ask(ctx context.Context, req doctor.DiagnoseRequest, evidence Evidence) ([]doctor.Finding, error) {
-	req.Evidence = nil // one doctor's evidence is not another's
+	var got doctor.Diagnosis
+	err := n.rounds(ctx, evidence, func(known []doctor.Evidence) (wants []doctor.EvidenceRequest, err error) {
+		req.Evidence = known // one doctor's evidence is not another's
+		got, err = n.once(ctx, req)
+		return got.Wants, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return got.Findings, checkFindings(got.Findings)
+}
+
+// rounds asks until the doctor wishes to know no more.
+func (n Named) rounds(ctx context.Context, evidence Evidence, ask func(known []doctor.Evidence) ([]doctor.EvidenceRequest, error)) error {
+	var known []doctor.Evidence
 	for round := 0; ; round++ {
-		got, err := n.once(ctx, req)
-		if err != nil {
-			return nil, err
-		}
-		if len(got.Wants) == 0 {
-			return got.Findings, checkFindings(got.Findings)
+		wants, err := ask(known)
+		if err != nil || len(wants) == 0 {
+			return err
 		}
 		if round == maxRounds {
-			return nil, nonsense("it still asks for evidence after %d rounds", maxRounds)
+			return nonsense("it still asks for evidence after %d rounds", maxRounds)
 		}
-		if err := checkWants(got.Wants); err != nil {
-			return nil, err
+		if err := checkWants(wants); err != nil {
+			return err
 		}
 		if evidence == nil {
-			return nil, fault.New(fault.Unsupported, "cannot gather the evidence that the doctor wants")
+			return fault.New(fault.Unsupported, "cannot gather the evidence that the doctor wants")
 		}
-		for _, e := range evidence.Gather(ctx, got.Wants, n.Content) {
-			if i := slices.IndexFunc(req.Evidence, func(o doctor.Evidence) bool { return o.ID == e.ID }); i >= 0 {
-				req.Evidence[i] = e
+		for _, e := range evidence.Gather(ctx, wants, n.Content) {
+			if i := slices.IndexFunc(known, func(o doctor.Evidence) bool { return o.ID == e.ID }); i >= 0 {
+				known[i] = e
 			} else {
-				req.Evidence = append(req.Evidence, e)
+				known = append(known, e)
 			}
 		}
 	}

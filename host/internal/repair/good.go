@@ -43,7 +43,7 @@ type Kept struct {
 	SHA256  string    `json:"sha256"`
 	Bytes   int       `json:"bytes"`
 	First   time.Time `json:"first"` // when it was first seen to run
-	Last    time.Time `json:"last"`  // and last
+	Last    time.Time `json:"last"`  // and last; never before that of an earlier one, whatever the clock says
 }
 
 // NewGood keeps what belongs to a gateway below dir; it touches nothing yet. now may be nil: time.Now.
@@ -94,6 +94,9 @@ func (g *Good) Keep(l Look) (k Kept, added bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now().UTC()
+	if kept := g.list(""); len(kept) > 0 && !now.After(kept[0].Last) { // the clock was set back: what runs now ran last all the same
+		now = kept[0].Last.Add(time.Millisecond)
+	}
 	for _, k := range g.list(l.Path) {
 		if k.SHA256 != l.SHA256 {
 			continue

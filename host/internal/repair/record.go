@@ -80,9 +80,22 @@ func newID(now time.Time) (string, error) {
 	return now.UTC().Format(idLayout) + "-" + hex.EncodeToString(b[:]), nil
 }
 
+// next is a time for an id that is behind all others: records are in the order in which they were made, also when the clock was set back.
+func (s shelf) next(now time.Time) time.Time {
+	ids, err := s.ids()
+	if err != nil || len(ids) == 0 {
+		return now
+	}
+	newest, err := time.Parse(idLayout, ids[len(ids)-1][:len(idLayout)])
+	if err != nil || now.Sub(newest) >= time.Millisecond {
+		return now
+	}
+	return newest.Add(time.Millisecond)
+}
+
 // begin copies files, all of them on disk when it returns, and forgets the oldest records.
 func (s shelf) begin(rec Record, files []string) (Record, map[string]snapshot, error) {
-	id, err := newID(rec.Time)
+	id, err := newID(s.next(rec.Time))
 	if err != nil {
 		return rec, nil, err
 	}

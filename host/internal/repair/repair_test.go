@@ -493,3 +493,36 @@ func TestBadExecutorsAreNotMade(t *testing.T) {
 		}
 	}
 }
+
+// TestClockThatWasSetBackCostsNoRecord: records are in order of time, and the newest is that of the last repair whatever the clock says.
+func TestClockThatWasSetBackCostsNoRecord(t *testing.T) {
+	w := newWorld(t, func(o *repair.Options) { o.Keep = 3 })
+	content := broken
+	change := func(next string) string {
+		t.Helper()
+		res, err := w.e.Execute(t.Context(), repair.Order{Plan: writes(w.config, next, sum(content)), KeepAside: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		content = next
+		return res.ID
+	}
+	for _, next := range []string{"1", "2", "3", "4", "5", "6"} {
+		change(next)
+	}
+	w.now = w.now.Add(-24 * time.Hour)
+	began := w.now
+	ids := []string{change("7"), change("8")}
+	recs, err := w.e.Records()
+	if err != nil || len(recs) != 3 || recs[0].ID != ids[1] || recs[1].ID != ids[0] || recs[0].Time.Sub(began) > time.Minute {
+		t.Fatalf("records %+v, %v", recs, err)
+	}
+	w.is(w.config+".broken-"+ids[1], "7", 0o600)
+	if last, err := w.e.Last(); err != nil || last.ID != ids[1] {
+		t.Errorf("the last repair is %s, %v", last.ID, err)
+	}
+	if _, err := w.e.UndoLast(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	w.is(w.config, "7", 0o640)
+}

@@ -70,6 +70,29 @@ func TestVersionsAreKeptOnceNewestFirstAndBounded(t *testing.T) {
 	}
 }
 
+// TestWhatRanLastIsFirstAlsoAfterTheClockWasSetBack: an older configuration would be brought back else.
+func TestWhatRanLastIsFirstAlsoAfterTheClockWasSetBack(t *testing.T) {
+	w := newWorld(t)
+	g := w.shelf()
+	keep := func(content string) {
+		t.Helper()
+		w.write(w.config, content, 0o600)
+		if _, _, err := g.Keep(w.look()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keep("one")
+	keep("two")
+	w.now = w.now.Add(-24 * time.Hour)
+	for _, content := range []string{"three", "one", "two"} { // a new one, and two that are kept already
+		keep(content)
+		list := g.List(w.config)
+		if data, err := g.Content(list[0]); err != nil || string(data) != content || len(list) != 3 {
+			t.Errorf("%q ran last; the first of %d is %q, %v", content, len(list), data, err)
+		}
+	}
+}
+
 func TestWhatIsKeptIsBoundedInBytesButNeverNothing(t *testing.T) {
 	w := newWorld(t)
 	g := w.shelf()

@@ -155,7 +155,7 @@ func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error)
 		out.Code, out.Message, out.Cause = "cancelled", "the connect was given up", context.Cause(ctx)
 	case challenge.Err() != nil || isTimeout(err):
 		out.Code, out.Message = "challenge_timeout", "Timed out waiting for connect.challenge from Gateway"
-		out.Hint = hintSilent
+		out.Hint, out.Retryable = hintSilent, true // its event loop may be busy; how long it may be, the lifecycle knows
 	default:
 		out.Hint = "is it a gateway that listens there?"
 	}
@@ -229,7 +229,7 @@ func explain(ctx context.Context, err error, stage, timeoutCode, timeoutText str
 	case errors.Is(err, websocket.ErrReadLimit):
 		out.Code, out.Message = "frame_too_large", fmt.Sprintf("the gateway sent a frame of more than %d bytes before the handshake", helloLimit)
 	case isTimeout(err):
-		out.Code, out.Message = timeoutCode, timeoutText
+		out.Code, out.Message, out.Retryable = timeoutCode, timeoutText, true
 	}
 	return out
 }

@@ -35,7 +35,8 @@ func Info(i plugin.Info) *pb.DescribeResponse {
 	return out
 }
 
-// InfoFrom is the other way. Kinds that this host does not know are left out: an older host meets newer plugins.
+// InfoFrom is the other way. Kinds that this side does not know are kept apart: an older host meets newer plugins. Ranges of versions
+// stay as they are, whoever negotiates judges them.
 func InfoFrom(r *pb.DescribeResponse) (plugin.Info, error) {
 	out := plugin.Info{
 		Name: Text(r.GetName(), maxWord), Version: Text(r.GetVersion(), maxWord), Homepage: Text(r.GetHomepage(), maxSentence),
@@ -48,13 +49,13 @@ func InfoFrom(r *pb.DescribeResponse) (plugin.Info, error) {
 		return out, Nonsense("it lists %d services and %d config fields", len(r.GetServices()), len(r.GetConfigFields()))
 	}
 	for _, s := range r.GetServices() {
-		for kind, wireKind := range kinds {
-			if s.GetKind() != wireKind || wireKind == 0 {
-				continue
-			}
-			if s.GetMinVersion() == 0 || s.GetMaxVersion() < s.GetMinVersion() {
-				return out, Nonsense("service %s has versions %d to %d", kind, s.GetMinVersion(), s.GetMaxVersion())
-			}
+		kind, known := kindFrom(s.GetKind())
+		switch {
+		case s.GetKind() == pb.Kind_KIND_UNSPECIFIED:
+			return out, Nonsense("it lists a service without a kind")
+		case !known:
+			out.UnknownKinds = append(out.UnknownKinds, int32(s.GetKind()))
+		default:
 			out.Services = append(out.Services, plugin.ServiceInfo{
 				Kind: kind, MinVersion: s.GetMinVersion(), MaxVersion: s.GetMaxVersion(), Capabilities: Strings(s.GetCapabilities(), 64, maxWord),
 			})
@@ -67,6 +68,15 @@ func InfoFrom(r *pb.DescribeResponse) (plugin.Info, error) {
 		})
 	}
 	return out, nil
+}
+
+func kindFrom(k pb.Kind) (plugin.Kind, bool) {
+	for kind, wireKind := range kinds {
+		if wireKind == k {
+			return kind, true
+		}
+	}
+	return "", false
 }
 
 // Configure converts a plugin's table and surroundings.

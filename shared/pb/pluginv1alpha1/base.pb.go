@@ -30,7 +30,10 @@
 //   Doctor.Diagnose        30 s                  yes                  one a gateway             fail (chain goes on)
 //   Doctor.Plan            30 s                  yes                  one a gateway             fail (chain goes on)
 //   Doctor.Repair          timeout of the step   yes, see Repair      one a gateway             unknown, then Diagnose
+//   Doctor.Verify          30 s                  yes                  one a gateway             unknown, then Diagnose
 //   Classifier.Classify    2 s a batch           by seq               one stream a launch_id    lines pass as warn
+//
+// Verify is of version 2 of the doctor service (v1alpha2/doctor.proto), which is experimental; the rest is of both.
 //
 // When a plugin is slow: the deadline of each call travels with it (grpc-timeout), so that a plugin can see how long it has. After it the
 // host goes on as the last column says, and takes no answer any more. A call that waits holds up no other; a classifier that is slow
@@ -78,7 +81,7 @@ const (
 	Kind_KIND_LAUNCHER Kind = 1
 	// UnloaderService.
 	Kind_KIND_UNLOADER Kind = 2
-	// DoctorService.
+	// DoctorService; version 2, which is experimental, is that of v1alpha2.
 	Kind_KIND_DOCTOR Kind = 3
 	// ClassifierService.
 	Kind_KIND_CLASSIFIER Kind = 4
@@ -296,13 +299,22 @@ func (x *DescribeRequest) GetHost() *HostInfo {
 	return nil
 }
 
-// ServiceInfo is one service of a plugin and the range of versions in which it speaks it. The host picks the highest version
-// that both know, or says in words which side to upgrade.
+// ServiceInfo is one service of a plugin and the range of versions in which it speaks it. The host picks the highest version that
+// both know, for each service by itself. A service without one is not used, and the host says in words which side to upgrade; the
+// plugin's other services work. A plugin of which nothing can be used fails to start. A kind that is listed twice has both ranges;
+// a kind that the host does not know, of a newer contract, is left out and told.
+//
+//	kind         version   is
+//	launcher     1         v1alpha1.LauncherService
+//	unloader     1         v1alpha1.UnloaderService
+//	doctor       1         v1alpha1.DoctorService
+//	doctor       2         v1alpha2.DoctorService, experimental: also Verify
+//	classifier   1         v1alpha1.ClassifierService
 type ServiceInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the service does.
 	Kind Kind `protobuf:"varint,1,opt,name=kind,proto3,enum=gatehost.plugin.v1alpha1.Kind" json:"kind,omitempty"`
-	// Lowest version of this service that the plugin speaks; v1alpha1 of this file is version 1.
+	// Lowest version of this service that the plugin speaks; at least 1.
 	MinVersion uint32 `protobuf:"varint,2,opt,name=min_version,json=minVersion,proto3" json:"min_version,omitempty"`
 	// Highest version of this service that the plugin speaks; not below min_version.
 	MaxVersion uint32 `protobuf:"varint,3,opt,name=max_version,json=maxVersion,proto3" json:"max_version,omitempty"`

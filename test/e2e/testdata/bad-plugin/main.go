@@ -17,6 +17,7 @@ import (
 )
 
 func main() {
+	untrusted()
 	if how() == "crash-at-start" {
 		panic("planted: no start")
 	}

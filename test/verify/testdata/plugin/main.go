@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	launcherutility "github.com/gatehost/gatehost/plugins/launcher-utility"
+	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -37,10 +38,14 @@ func main() {
 	case "classifier":
 		p.Classifier = &judge{mode: mode, seen: map[string]bool{}}
 	default:
-		p.Doctor = &medic{mode: mode, asked: map[string]int{}, locks: map[string]chan struct{}{}}
+		m := &medic{mode: mode, asked: map[string]int{}, locks: map[string]chan struct{}{}}
+		p.Doctor = m
+		if mode == "sound" || mode == "verifies-blindly" || mode == "answers-otherwise-in-version-1" {
+			p.Doctor = verifier{m}
+		}
 	}
 	begin(mode)
-	if mode == "describes-itself-differently" || mode == "announces-what-it-does-not-serve" {
+	if mode == "describes-itself-differently" || mode == "announces-what-it-does-not-serve" || mode == "answers-otherwise-in-version-1" {
 		serveRaw(p, mode)
 	}
 	pluginkit.Serve(p)
@@ -116,7 +121,7 @@ type raw struct {
 
 // GRPCServer registers the plugin's services and, in the place of Describe, its own.
 func (r *raw) GRPCServer(_ *goplugin.GRPCBroker, s *grpc.Server) error {
-	pluginkit.Register(&without{s}, r.p)
+	pluginkit.Register(&without{s, r.mode}, r.p)
 	pb.RegisterPluginServiceServer(s, &describer{configure: r.p.Configure, mode: r.mode})
 	return nil
 }
@@ -125,11 +130,18 @@ func (r *raw) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn
 	return nil, nil
 }
 
-// without registers all but the common service.
-type without struct{ s *grpc.Server }
+// without registers all but the common service, and another doctor in the place of version 1 where the mode says so.
+type without struct {
+	s    *grpc.Server
+	mode string
+}
 
 func (w *without) RegisterService(d *grpc.ServiceDesc, impl any) {
-	if d.ServiceName != pb.PluginService_ServiceDesc.ServiceName {
+	switch {
+	case d.ServiceName == pb.PluginService_ServiceDesc.ServiceName:
+	case d.ServiceName == pb.DoctorService_ServiceDesc.ServiceName && w.mode == "answers-otherwise-in-version-1":
+		doctor.RegisterServer(w.s, &doctor.Fake{})
+	default:
 		w.s.RegisterService(d, impl)
 	}
 }
@@ -145,6 +157,8 @@ func (d *describer) Describe(context.Context, *pb.DescribeRequest) (*pb.Describe
 	r := &pb.DescribeResponse{Name: "verify-plugin", Version: "1.0.0", Services: []*pb.ServiceInfo{{Kind: pb.Kind_KIND_DOCTOR, MinVersion: 1, MaxVersion: 1}}}
 	if d.mode == "announces-what-it-does-not-serve" {
 		r.Services = append(r.Services, &pb.ServiceInfo{Kind: pb.Kind_KIND_CLASSIFIER, MinVersion: 1, MaxVersion: 1})
+	} else if d.mode == "answers-otherwise-in-version-1" {
+		r.Services[0].MaxVersion = 2
 	} else {
 		r.Homepage = fmt.Sprintf("https://example.org/%d", d.calls.Add(1))
 	}

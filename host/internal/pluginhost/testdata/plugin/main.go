@@ -14,14 +14,10 @@ import (
 	"syscall"
 	"time"
 
-	goplugin "github.com/hashicorp/go-plugin"
-	"google.golang.org/grpc"
-
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
-	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
 	"github.com/gatehost/gatehost/shared/plugin"
 	"github.com/gatehost/gatehost/shared/pluginkit"
 )
@@ -35,6 +31,9 @@ func main() {
 		mode = string(text)
 	}
 	_ = first("starts")
+	if announced, ok := strings.CutPrefix(mode, "versions "); ok {
+		serveVersions(strings.Fields(announced)...)
+	}
 	switch mode {
 	case "needs": // an interpreter that cannot begin without a file of its own: lib=etc/odd/lib
 		if _, err := os.ReadFile("/" + strings.TrimPrefix(os.Args[2], "lib=")); err != nil {
@@ -77,7 +76,9 @@ func main() {
 	case "stops":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 	case "future":
-		serveFuture()
+		serveVersions("doctor=3-4")
+	case "versions":
+		serveVersions(os.Args[2:]...)
 	case "floods":
 		go func() {
 			for i := 0; ; i++ {
@@ -147,35 +148,6 @@ func first(what string) bool {
 	old, _ := os.ReadFile(what)
 	_ = os.WriteFile(what, append(old, 'x'), 0o600)
 	return len(old) == 0
-}
-
-// serveFuture serves a doctor in versions that this host does not know.
-func serveFuture() {
-	goplugin.Serve(&goplugin.ServeConfig{
-		HandshakeConfig: pluginkit.Handshake(), GRPCServer: goplugin.DefaultGRPCServer,
-		Plugins: goplugin.PluginSet{pluginkit.PluginName: &future{}},
-	})
-	os.Exit(0)
-}
-
-type future struct {
-	goplugin.NetRPCUnsupportedPlugin
-	pb.UnimplementedPluginServiceServer
-}
-
-func (f *future) GRPCServer(_ *goplugin.GRPCBroker, s *grpc.Server) error {
-	pb.RegisterPluginServiceServer(s, f)
-	return nil
-}
-
-func (f *future) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn) (any, error) {
-	return nil, nil
-}
-
-func (f *future) Describe(context.Context, *pb.DescribeRequest) (*pb.DescribeResponse, error) {
-	return &pb.DescribeResponse{Name: "future", Version: "9.0.0", Services: []*pb.ServiceInfo{
-		{Kind: pb.Kind_KIND_DOCTOR, MinVersion: 2, MaxVersion: 3},
-	}}, nil
 }
 
 // patient is a doctor whose Diagnose does what the error code of the incident says.

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import test from 'node:test'
+import { fileURLToPath } from 'node:url'
+import grpc from '@grpc/grpc-js'
+import { loadContract } from './gatehost.js'
+import { diagnose, plan } from './main.js'
+
+const gateway = { name: 'main', command: ['openclaw'], profile: 'openclaw', configPath: '/srv/openclaw.json' }
+const incident = (...texts) => ({ attempt: 1, lines: texts.map((text, i) => ({ cursor: i + 1, stream: 'STREAM_STDERR', text })) })
+const unknownKey = incident('starting', '<root>: Unrecognized key: "colour"')
+
+test('an unknown key is found and planned for', () => {
+  const { findings: [finding] } = diagnose({ gateway, incident: unknownKey })
+  assert.equal(finding.code, 'config-invalid')
+  const { steps, touches } = plan(gateway, finding)
+  assert.deepEqual(steps[0].exec.argv, ['openclaw', 'doctor', '--fix', '--yes', '--non-interactive'])
+  assert.deepEqual(touches, ['/srv/openclaw.json'])
+})
+
+test('other trouble is left to other doctors', () => {
+  for (const other of [null, incident('Error: out of memory')]) assert.equal(diagnose({ gateway, incident: other }), undefined)
+  assert.throws(() => plan(gateway, { code: 'port-conflict' }), { code: 'unsupported' })
+})
+
+// start runs the plugin as the host does: a process, a handshake, a socket, and an end with its stdin.
+function start (t, env = {}, args = [fileURLToPath(new URL('./main.js', import.meta.url))]) {
+  const dir = mkdtempSync(path.join(tmpdir(), 'gh'))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  const child = spawn(process.execPath, args, {
+    cwd: path.dirname(fileURLToPath(import.meta.url)),
+    env: { ...process.env, GATEHOST_PLUGIN: '7b1d9f3a-gatehost-plugin-v1', PLUGIN_UNIX_SOCKET_DIR: dir, ...env },
+    stdio: 'pipe'
+  })
+  t.after(() => child.kill('SIGKILL'))
+  return { child, dir, exited: once(child, 'exit') }
+}
+
+// connect takes the handshake and opens the two services.
+async function connect (t, { child, dir }) {
+  const [handshake] = await once(child.stdout, 'data')
+  const address = /^1\|1\|unix\|(.+)\|grpc\n$/.exec(handshake.toString())?.[1]
+  assert.ok(address?.startsWith(dir), `handshake ${handshake}`)
+  const v1 = loadContract().gatehost.plugin.v1alpha1
+  const clients = [v1.PluginService, v1.DoctorService].map((Service) => new Service(`unix:${address}`, grpc.credentials.createInsecure()))
+  t.after(() => clients.forEach((client) => client.close()))
+  return clients
+}
+
+const ask = (client, method, request) => new Promise((resolve, reject) =>
+  client[method](request, { deadline: Date.now() + 30_000 }, (error, answer) => error ? reject(error) : resolve(answer)))
+
+// items reads a stream to its end.
+async function items (stream) {
+  const out = []
+  for await (const item of stream) out.push(item.item)
+  return out
+}
+
+test('a host that wants mutual TLS is told', { timeout: 60_000 }, async (t) => {
+  const { child, exited } = start(t, { PLUGIN_CLIENT_CERT: 'x' })
+  const [line] = await once(child.stderr, 'data')
+  assert.match(JSON.parse(line).hint, /transport = "socket"/)
+  assert.deepEqual(await exited, [1, null])
+})
+
+test('it serves a host, and ends with it', { timeout: 60_000 }, async (t) => {
+  const plugin = start(t)
+  const [base, doctor] = await connect(t, plugin)
+  const { services } = await ask(base, 'Describe', {})
+  assert.deepEqual(services.map((s) => s.kind), ['KIND_DOCTOR'])
+  const { diagnostics } = await ask(base, 'Configure', { configJson: Buffer.from('{"odd": 1}') })
+  assert.deepEqual(diagnostics.map((d) => d.path), ['odd'])
+  const { findings } = await ask(doctor, 'Diagnose', { gateway, incident: unknownKey })
+  assert.equal(findings[0].severity, 'SEVERITY_ERROR')
+  await assert.rejects(ask(doctor, 'Plan', { gateway, finding: { code: 'port-conflict' } }), { code: grpc.status.UNIMPLEMENTED })
+  await assert.rejects(items(doctor.Repair({ gateway, finding: { code: 'config-invalid' }, stepId: 'x' })), { code: grpc.status.UNIMPLEMENTED })
+
+  plugin.child.stdin.end() // the host goes
+  assert.deepEqual(await plugin.exited, [0, null])
+  assert.deepEqual(readdirSync(plugin.dir), [])
+})
+
+// What this doctor does not use, and the next one may: delegated steps, errors, and calls that are under way when the host goes.
+const other = `
+import { serve } from './gatehost.js'
+serve({
+  name: 'other',
+  version: '0.1.0',
+  doctor: {
+    diagnose: (_request, { signal }) => new Promise((resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+    plan: () => { throw new TypeError('a bug') },
+    repair: async ({ stepId }, { progress }) => { progress('half', 50); return { changed: true, summary: stepId } }
+  }
+})`
+
+test('a delegated step, a bug, and a call that the host leaves', { timeout: 60_000 }, async (t) => {
+  const plugin = start(t, {}, ['--input-type=module', '-e', other])
+  const [, doctor] = await connect(t, plugin)
+  assert.deepEqual(await items(doctor.Repair({ gateway, finding: { code: 'x' }, stepId: 'swap' })), ['progress', 'result'])
+  await assert.rejects(ask(doctor, 'Plan', { gateway, finding: { code: 'x' } }), { code: grpc.status.INTERNAL, details: 'a bug' })
+  const left = assert.rejects(ask(doctor, 'Diagnose', { gateway }))
+  await ask(doctor, 'Plan', {}).catch(() => {}) // so that the call before has arrived
+  plugin.child.stdin.end()
+  assert.deepEqual(await plugin.exited, [0, null])
+  await left
+})
