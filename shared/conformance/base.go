@@ -80,7 +80,12 @@ func judgeDescription(r *pb.DescribeResponse) error {
 	case len(r.GetServices()) == 0:
 		return breach("list what it serves", "it lists no service")
 	}
+	kinds := map[pb.Kind]bool{}
 	for _, s := range r.GetServices() {
+		if kinds[s.GetKind()] {
+			return breach("list each kind once, with the range of its versions", "it lists the kind %v twice", s.GetKind())
+		}
+		kinds[s.GetKind()] = true
 		if s.GetKind() == pb.Kind_KIND_UNSPECIFIED || s.GetMinVersion() == 0 || s.GetMinVersion() > s.GetMaxVersion() {
 			return breach("each service has a kind and a range of versions, from 1 on", "it lists a service %v in versions %d to %d", s.GetKind(), s.GetMinVersion(), s.GetMaxVersion())
 		}
