@@ -35,6 +35,7 @@ build: ## build everything into bin/
 	@$(GO_BUILD) -o $(BIN)/gateway-emulator ./cmd/gateway-emulator
 	@$(GO_BUILD) -o $(BIN)/protocol-only ./test/e2e/testdata/protocol-only
 	@$(GO_BUILD) -o $(BIN)/bad-plugin ./test/e2e/testdata/bad-plugin
+	@$(GO_BUILD) -o $(BIN)/rules-plugin ./test/e2e/testdata/rules-plugin
 	@$(GO_BUILD) -o $(BIN)/doctor-versions ./test/e2e/testdata/doctor-versions
 	@for p in plugins/*/cmd/*; do $(GO_BUILD) -o $(BIN)/plugins/$$(basename $$p) ./$$p; done
 	@$(GO_BUILD) -o $(BIN)/plugins/doctor-environment ./examples/doctor-environment
@@ -163,8 +164,9 @@ cross: ## build and vet for the platforms that CI does not run
 	  go vet ./cmd/... ./host/... ./shared/... ./plugins/... ./internal/... ./examples/...; done
 
 .PHONY: proto
-proto: tools ## generate shared/pb and docs/plugin-reference.md from the contract
+proto: tools ## generate from the contract: shared/pb, docs/plugin-reference.md, and the copies in the examples
 	PATH="$(TOOLS):$$PATH" $(TOOLS)/buf generate
+	@go test ./internal/scaffold -run Examples -update >/dev/null
 
 .PHONY: proto-check
 proto-check: tools ## lint the contract, hold it compatible, and hold what was generated from it equal to it

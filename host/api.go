@@ -23,7 +23,7 @@ import (
 
 // addControl serves the control API. It ends after the engines, so that whoever watches a stop sees its end.
 func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan struct{}) error {
-	path, err := h.cfg.SocketPath()
+	path, err := h.config().SocketPath()
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan 
 		return err
 	}
 	server := httpapi.New(httpapi.Options{
-		Gateways: api{h}, Output: api{h}, Doctors: api{h}, Configs: api{h}, Health: api{h}, Plugins: apiPlugins{h}, Metrics: h.metricsHandler(), Events: h.hub, At: h.at,
+		Gateways: api{h}, Output: api{h}, Doctors: api{h}, Configs: api{h}, Health: api{h}, Config: h, Plugins: apiPlugins{h}, Metrics: h.metricsHandler(), Events: h.hub, At: h.at,
 		Log:     h.log.Named("control"),
 		Version: h.version, IsPlugin: func(pid, pgid int) bool { return h.peerIsPlugin(pid) || h.peerIsPlugin(pgid) },
 	})
@@ -55,7 +55,7 @@ func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan 
 
 // metricsHandler is nil when metrics are switched off.
 func (h *Host) metricsHandler() http.Handler {
-	if !h.cfg.Metrics.Enabled {
+	if !h.config().Metrics.Enabled {
 		return nil
 	}
 	return h.metrics.Handler()
@@ -71,12 +71,14 @@ var (
 	_ httpapi.Health   = api{}
 	_ httpapi.Configs  = api{}
 	_ httpapi.Plugins  = apiPlugins{}
+
+	_ httpapi.Configuration = (*Host)(nil)
 )
 
 func (a api) Status() control.Status { return a.h.Status() }
 
 func (a api) Gateway(name string) (control.Gateway, bool) {
-	g, ok := a.h.gateways[name]
+	g, ok := a.h.now().gateways[name]
 	if !ok {
 		return control.Gateway{}, false
 	}
@@ -84,7 +86,7 @@ func (a api) Gateway(name string) (control.Gateway, bool) {
 }
 
 func (a api) find(name string) (*gateway, error) {
-	g, ok := a.h.gateways[name]
+	g, ok := a.h.now().gateways[name]
 	if !ok {
 		return nil, fault.New(fault.NotFound, fmt.Sprintf("there is no gateway %q", name))
 	}
@@ -107,9 +109,9 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 	case control.ActionStop:
 		got, err = g.engine.Stop(ctx, engine.How{Now: cmd.Now, Drain: cmd.Drain, External: cmd.External})
 	case control.ActionRestart:
-		got, err = g.engine.Restart(ctx, delayOf(cmd, g.cfg.Restart.Debounce))
+		got, err = g.engine.Restart(ctx, delayOf(cmd, g.conf().Restart.Debounce))
 	case control.ActionReload:
-		got, err = g.engine.Reload(ctx, delayOf(cmd, g.cfg.Restart.ReloadDebounce))
+		got, err = g.engine.Reload(ctx, delayOf(cmd, g.conf().Restart.ReloadDebounce))
 	default:
 		return control.Outcome{}, fault.New(fault.InvalidArgument, fmt.Sprintf("there is no command %q", cmd.Action))
 	}

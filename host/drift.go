@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/profile"
 )
 
@@ -23,9 +24,18 @@ const (
 	labelKey   = "gatehost.fingerprint-key" // says which key made them
 )
 
+// labelsOf are those that a launch would have by a configuration; nil when it cannot be built: the launch itself will say why.
+func (g *gateway) labelsOf(cfg *config.Gateway) map[string]string {
+	r, err := g.buildOf(cfg)
+	if err != nil {
+		return nil
+	}
+	return g.labels(cfg, r)
+}
+
 // labels are what is kept about a launch.
-func (g *gateway) labels(r profile.Result) map[string]string {
-	out := map[string]string{labelHost: g.host.version, labelPort: strconv.Itoa(g.cfg.Port)}
+func (g *gateway) labels(cfg *config.Gateway, r profile.Result) map[string]string {
+	out := map[string]string{labelHost: g.host.version, labelPort: strconv.Itoa(cfg.Port)}
 	key, remark, err := g.host.store.FingerprintKey()
 	if remark != nil {
 		g.log.Warn("drift of gateways that were launched before is not seen", "reason", remark)
@@ -35,11 +45,11 @@ func (g *gateway) labels(r profile.Result) map[string]string {
 		return out
 	}
 	out[labelKey] = fingerprint(key, "key", nil)
-	token, _ := g.token() // a token that cannot be read has failed the launch already
-	l := g.cfg.Launch
+	token, _ := g.tokenOf(cfg) // a token that cannot be read has failed the launch already
+	l := cfg.Launch
 	kept := map[string]any{
-		"launcher": g.cfg.Launcher,
-		"port":     g.cfg.Port,
+		"launcher": cfg.Launcher,
+		"port":     cfg.Port,
 		"command":  r.Process.Argv,
 		"cwd":      r.Process.Cwd,
 		"token":    token,
@@ -67,7 +77,7 @@ func fingerprint(key []byte, name string, value any) string {
 
 // driftOf names what was different at a launch. What only one side knows is no difference: another version may have kept it.
 func driftOf(then, now map[string]string) []string {
-	if then[labelKey] != now[labelKey] {
+	if now == nil || then[labelKey] != now[labelKey] {
 		return nil // the key was lost: nothing can be compared
 	}
 	var drift []string

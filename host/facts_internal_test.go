@@ -10,11 +10,9 @@ import (
 )
 
 func TestFactsOfAGatewaySayWhichHostAsks(t *testing.T) { // R45
-	g := &gateway{
-		name: "main", host: &Host{version: "1.2.3"},
-		cfg: &config.Gateway{Name: "main", Port: 4711, Launch: config.Launch{Profile: "plain", Command: []string{"x"}}},
-	}
-	f := g.factsOf(profile.Result{})
+	g := &gateway{name: "main", host: &Host{version: "1.2.3"}}
+	cfg := &config.Gateway{Name: "main", Port: 4711, Launch: config.Launch{Profile: "plain", Command: []string{"x"}}}
+	f := g.factsOf(cfg, profile.Result{})
 	if want := (plugin.HostInfo{Version: "1.2.3", OS: runtime.GOOS, Arch: runtime.GOARCH}); f.Host != want || f.Port != 4711 {
 		t.Errorf("facts = %+v, want the host %+v", f, want)
 	}

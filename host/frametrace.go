@@ -11,7 +11,7 @@ const maxTrace = 4 << 10
 
 // traceFrames logs the frames of the gateway's sessions when [log] frames says so, with their secrets hidden by name and by value (B352).
 func (g *gateway) traceFrames() func(sent bool, data []byte) {
-	if !g.host.cfg.Log.Frames {
+	if !g.host.config().Log.Frames {
 		return nil
 	}
 	log, redactor := g.log.Named("frames"), g.redactor()

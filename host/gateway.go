@@ -27,7 +27,6 @@ import (
 // gateway is one supervised gateway: its configuration, its engine, and what both reach the world through.
 type gateway struct {
 	name   string
-	cfg    *config.Gateway
 	host   *Host
 	log    hclog.Logger
 	engine *engine.Engine
@@ -44,12 +43,17 @@ type gateway struct {
 
 	refused refusals
 
-	launched atomic.Pointer[string] // the newest launch in words
-	asked    asked
+	last       atomic.Pointer[config.Gateway] // what held last; of conf
+	launches   launchBook
+	lastLaunch atomic.Pointer[string] // in words
+	asked      asked
+
+	end func() // ends the engine and waits for it; set when that begins, for the owner of reloads
 }
 
 func newGateway(h *Host, cfg *config.Gateway) (*gateway, error) {
-	g := &gateway{name: cfg.Name, cfg: cfg, host: h, log: h.log.Named("gateway." + cfg.Name)}
+	g := &gateway{name: cfg.Name, host: h, log: h.log.Named("gateway." + cfg.Name)}
+	g.last.Store(cfg)
 	var err error
 	if g.keeper, err = newKeeper(g); err != nil {
 		return nil, err
@@ -59,7 +63,7 @@ func newGateway(h *Host, cfg *config.Gateway) (*gateway, error) {
 	g.watch = newObserver(g)
 	g.health = newHealth(g)
 	g.engine = engine.New(cfg.Name, policyOf(cfg), engine.Ports{
-		Launcher: h.plugins.Launcher(cfg.Launcher), Services: services{g}, Probe: port{g}, Launches: launches{g},
+		Launcher: launchers{g}, Services: services{g}, Probe: port{g}, Launches: launches{g},
 		Sessions: sessions{g}, Hooks: hooks{g}, Manners: newManners(g), Output: outputs{g}, Medic: g.medic, Observer: g.watch,
 		VerifyMethod: cfg.Liveness.VerifyMethod, VerifyTimeout: cfg.Liveness.VerifyTimeout,
 	}, g.log)
@@ -83,24 +87,28 @@ func policyOf(c *config.Gateway) lifecycle.Policy {
 	return p
 }
 
-// token is read afresh for each use (B125).
-func (g *gateway) token() (string, error) {
-	if g.cfg.Token.Generate {
+// token is that of what runs, read afresh for each use (B125).
+func (g *gateway) token() (string, error) { return g.tokenOf(g.asLaunched()) }
+
+func (g *gateway) tokenOf(cfg *config.Gateway) (string, error) {
+	if cfg.Token.Generate {
 		return g.host.store.Token(g.name)
 	}
-	return g.cfg.Token.Read(os.Getenv)
+	return cfg.Token.Read(os.Getenv)
 }
 
-// build is what would be launched now.
-func (g *gateway) build() (profile.Result, error) {
-	token, err := g.token()
+// build is what runs, as it would be launched now.
+func (g *gateway) build() (profile.Result, error) { return g.buildOf(g.asLaunched()) }
+
+func (g *gateway) buildOf(cfg *config.Gateway) (profile.Result, error) {
+	token, err := g.tokenOf(cfg)
 	if err != nil {
 		return profile.Result{}, err
 	}
 	home, _ := os.UserHomeDir() // without one the profile has no default places
-	l := g.cfg.Launch
+	l := cfg.Launch
 	return profile.Build(profile.Launch{
-		Profile: l.Profile, Command: l.Command, Args: l.Args, Port: g.cfg.Port, Token: token, Cwd: l.Cwd, Env: l.Env,
+		Profile: l.Profile, Command: l.Command, Args: l.Args, Port: cfg.Port, Token: token, Cwd: l.Cwd, Env: l.Env,
 		EnvFile: l.EnvFile, ClearEnv: l.ClearEnv, PathPrepend: l.PathPrepend, SkipChannels: l.SkipChannels,
 		Proxy: l.Proxy, Proxies: profile.Proxies{HTTP: l.HTTPProxy, HTTPS: l.HTTPSProxy, All: l.AllProxy, No: l.NoProxy},
 		StateDir: l.StateDir, ConfigPath: l.ConfigPath, User: l.User, Home: home, Inherited: os.Environ(),
@@ -111,8 +119,10 @@ func (g *gateway) build() (profile.Result, error) {
 // tokensOfOthers names the variables of the host that hold the tokens of other gateways.
 func (h *Host) tokensOfOthers(g *gateway) []string {
 	var out []string
-	for name, other := range h.cfg.Gateways {
-		if env := other.Token.Env; name != g.name && env != "" && env != g.cfg.Token.Env {
+	cfg := h.config()
+	own := cfg.Gateways[g.name]
+	for name, other := range cfg.Gateways {
+		if env := other.Token.Env; name != g.name && env != "" && (own == nil || env != own.Token.Env) {
 			out = append(out, env)
 		}
 	}
@@ -121,17 +131,18 @@ func (h *Host) tokensOfOthers(g *gateway) []string {
 
 // facts is what plugins may know about the gateway now.
 func (g *gateway) facts() plugin.GatewayFacts {
-	r, err := g.build()
+	cfg := g.asLaunched()
+	r, err := g.buildOf(cfg)
 	if err != nil { // it will say so where it is launched; the rest is known all the same
 		r = profile.Result{}
 	}
-	return g.factsOf(r)
+	return g.factsOf(cfg, r)
 }
 
 // factsOf is facts for a launch that has been built; the zero Result leaves out what only a build tells.
-func (g *gateway) factsOf(r profile.Result) plugin.GatewayFacts {
+func (g *gateway) factsOf(cfg *config.Gateway, r profile.Result) plugin.GatewayFacts {
 	f := plugin.GatewayFacts{
-		Name: g.name, Port: g.cfg.Port, Command: slices.Clone(g.cfg.Launch.Command), Cwd: g.cfg.Launch.Cwd, Profile: g.cfg.Launch.Profile,
+		Name: g.name, Port: cfg.Port, Command: slices.Clone(cfg.Launch.Command), Cwd: cfg.Launch.Cwd, Profile: cfg.Launch.Profile,
 		Host: plugin.HostInfo{Version: g.host.version, OS: runtime.GOOS, Arch: runtime.GOARCH},
 	}
 	f.StateDir, f.ConfigPath = r.StateDir, r.ConfigPath
@@ -148,23 +159,32 @@ func (g *gateway) factsOf(r profile.Result) plugin.GatewayFacts {
 	return f
 }
 
-// redactor knows the gateway's secrets. When they cannot be read it knows none: there is no process then that could print them.
+// redactor knows the gateway's secrets: of what runs, and of what would be launched. When they cannot be read it knows none: there is no
+// process then that could print them.
 func (g *gateway) redactor() *output.Redactor {
-	r, err := g.build()
-	if err != nil {
-		return output.NewRedactor(nil)
+	var secrets []string
+	running, next := g.asLaunched(), g.conf()
+	if r, err := g.buildOf(running); err == nil {
+		secrets = secretsOf(r)
 	}
-	return redactorOf(r)
+	if next != running {
+		if r, err := g.buildOf(next); err == nil {
+			secrets = append(secrets, secretsOf(r)...)
+		}
+	}
+	return output.NewRedactor(secrets)
 }
 
-func redactorOf(r profile.Result) *output.Redactor {
-	secrets := r.Secrets
+func redactorOf(r profile.Result) *output.Redactor { return output.NewRedactor(secretsOf(r)) }
+
+func secretsOf(r profile.Result) []string {
+	secrets := slices.Clone(r.Secrets)
 	for _, v := range r.Process.Env {
 		if v.Secret {
 			secrets = append(secrets, v.Value)
 		}
 	}
-	return output.NewRedactor(secrets)
+	return secrets
 }
 
 // launches makes identities durable and builds launches under them.
@@ -176,31 +196,33 @@ func (l launches) Prepare(context.Context) (lifecycle.LaunchID, error) {
 }
 
 func (l launches) Request(ctx context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error) {
-	r, err := l.g.build()
+	cfg := l.g.conf() // of this launch, whatever holds when it is made
+	l.g.launches.make(id, launched{cfg: cfg}, cfg.Launcher)
+	r, err := l.g.buildOf(cfg)
 	if err != nil {
 		return launcher.LaunchRequest{}, err
 	}
-	l.g.launching(r)
+	l.g.launching(cfg, r)
 	l.g.align(ctx, r)
 	l.g.keeper.launching(id, r.ConfigPath)
-	orphan := l.g.cfg.OrphanGrace
+	orphan, labels := cfg.OrphanGrace, l.g.labels(cfg, r)
+	l.g.launches.make(id, launched{cfg: cfg, labels: labels}, cfg.Launcher)
 	return launcher.LaunchRequest{
-		LaunchID: string(id), Gateway: l.g.factsOf(r), Process: r.Process, Grace: l.g.cfg.Launch.Grace, OrphanGrace: &orphan,
-		OutputMaxBytes: uint64(max(l.g.cfg.Launch.OutputMaxSize, 0)), //nolint:gosec // not negative
-		Labels:         l.g.labels(r),
+		LaunchID: string(id), Gateway: l.g.factsOf(cfg, r), Process: r.Process, Grace: cfg.Launch.Grace, OrphanGrace: &orphan,
+		OutputMaxBytes: uint64(max(cfg.Launch.OutputMaxSize, 0)), //nolint:gosec // not negative
+		Labels:         labels,
 	}, nil
 }
 
 func (l launches) Drift(i launcher.Instance) (drift []string, port int) {
-	r, err := l.g.build()
-	if err != nil { // what cannot be built cannot be compared; the launch itself will say why
-		return nil, portOf(i.Labels)
-	}
-	return driftOf(i.Labels, l.g.labels(r)), portOf(i.Labels)
+	cfg := l.g.conf()
+	l.g.launches.found(lifecycle.LaunchID(i.LaunchID), launched{cfg: cfg, labels: i.Labels})
+	return driftOf(i.Labels, l.g.labelsOf(cfg)), portOf(i.Labels)
 }
 
 func (l launches) Discard(id lifecycle.LaunchID) {
 	l.g.host.journal.Forget(string(id))
+	l.g.host.launchOver(l.g.launches.forget(id))
 	if err := l.g.host.store.DiscardLaunch(string(id)); err != nil {
 		l.g.log.Warn("cannot remove what is left of a launch", "launch", string(id), "error", err)
 	}
@@ -210,7 +232,7 @@ func (l launches) Discard(id lifecycle.LaunchID) {
 type services struct{ g *gateway }
 
 func (s services) Clear(ctx context.Context) error {
-	for _, name := range s.g.cfg.Unload {
+	for _, name := range s.g.conf().Unload {
 		if err := s.clear(ctx, name); err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ func (g *gateway) configPath() (string, error) {
 // nothing from launching: the gateway says better what is wrong with its file.
 func (g *gateway) align(ctx context.Context, r profile.Result) {
 	token, err := g.token()
-	if err != nil || token == "" || g.cfg.Launch.Profile != "openclaw" || r.ConfigPath == "" {
+	if err != nil || token == "" || g.asLaunched().Launch.Profile != "openclaw" || r.ConfigPath == "" {
 		return
 	}
 	if _, err := os.Stat(r.ConfigPath); err != nil {

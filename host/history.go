@@ -24,8 +24,9 @@ func journalDir(cfg *Config) string { return filepath.Join(cfg.StateDir, "journa
 // openJournal makes everything that happens from now on outlive the host. It never fails: without a disk the host supervises all
 // the same, and says so.
 func (h *Host) openJournal() {
-	j, remarks := journal.Open(journalDir(h.cfg), journal.Options{
-		MaxSize: int64(h.cfg.Journal.MaxSize), MaxFiles: h.cfg.Journal.MaxFiles, Host: h.version, OnFault: h.journalFault,
+	cfg := h.config()
+	j, remarks := journal.Open(journalDir(cfg), journal.Options{
+		MaxSize: int64(cfg.Journal.MaxSize), MaxFiles: cfg.Journal.MaxFiles, Host: h.version, OnFault: h.journalFault,
 	})
 	for _, r := range remarks {
 		h.log.Warn("journal", "remark", r)
@@ -46,7 +47,7 @@ func (h *Host) journalFault(err error) {
 	c := control.Condition{Code: "journal-unwritable"}
 	if err != nil {
 		c.Message = err.Error()
-		c.Hint = "events and output are kept in memory only; make room in, or give back, " + journalDir(h.cfg)
+		c.Hint = "events and output are kept in memory only; make room in, or give back, " + journalDir(h.config())
 		h.log.Error("cannot keep what happens; supervision goes on", "error", err)
 		h.metrics.JournalFault()
 	} else {

@@ -15,7 +15,7 @@ import (
 type hooks struct{ g *gateway }
 
 func (h hooks) Run(ctx context.Context) error {
-	for _, hook := range h.g.cfg.Launch.Hooks {
+	for _, hook := range h.g.conf().Launch.Hooks {
 		err := h.due(ctx, hook)
 		switch {
 		case ctx.Err() != nil:

@@ -3,10 +3,10 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -38,18 +38,19 @@ func Sockets(path string) []string { return config.Sockets(path) }
 
 // Host supervises the gateways of one configuration. Use New, then Run once.
 type Host struct {
-	cfg     *Config
 	log     hclog.Logger
 	version string
+	current atomic.Pointer[current] // exchanged by the owner of reloads
+	reloads *reloads
 	hub     *events.Hub
 	metrics *metrics.Recorder
 	started time.Time
 
 	// Set by Run before anything uses them, and not changed after.
-	store    *store.Store
-	journal  *journal.Journal
-	plugins  *pluginhost.Host
-	gateways map[string]*gateway
+	store   *store.Store
+	journal *journal.Journal
+	plugins *pluginhost.Host
+	begin   func(*gateway) // makes its engine run
 
 	conditions hostConditions
 	calls      calls
@@ -64,9 +65,10 @@ type Host struct {
 // New makes a host that does nothing until Run.
 func New(cfg *Config, log hclog.Logger) *Host {
 	h := &Host{
-		cfg: cfg, log: log, version: version.Version(), hub: events.NewHub(events.Options{}), started: time.Now(),
-		gateways: map[string]*gateway{}, kill: make(chan struct{}),
+		log: log, version: version.Version(), hub: events.NewHub(events.Options{}), started: time.Now(), kill: make(chan struct{}),
+		reloads: newReloads(),
 	}
+	h.current.Store(&current{cfg: cfg})
 	h.metrics = metrics.New(h.scrape)
 	return h
 }
@@ -77,14 +79,14 @@ func New(cfg *Config, log hclog.Logger) *Host {
 // run.Group interrupts every actor at once and waits for none in between, so the order is made here: what others still need ends
 // only after they have (enginesDone), whoever is interrupted first.
 func (h *Host) Run(ctx context.Context) error {
-	st, err := store.Open(h.cfg.StateDir)
+	st, err := store.Open(h.config().StateDir)
 	if err != nil {
 		return err
 	}
 	h.store = st
 	defer func() { _ = st.Close() }()
 	h.openJournal()
-	runtimeDir, err := h.cfg.RuntimeDir()
+	runtimeDir, err := h.config().RuntimeDir()
 	if err != nil {
 		return err
 	}
@@ -123,38 +125,30 @@ func (h *Host) sweep() {
 
 // assemble plugs everything together; nothing runs yet.
 func (h *Host) assemble(runtimeDir string) error {
+	cfg := h.config()
 	h.plugins = pluginhost.New(pluginhost.Options{
-		Log: h.log, Version: h.version, PluginDir: h.cfg.PluginDir, DataDir: h.store.PluginDir(), RunDir: h.store.RunDir(),
+		Log: h.log, Version: h.version, PluginDir: cfg.PluginDir, DataDir: h.store.PluginDir(), RunDir: h.store.RunDir(),
 		RuntimeDir: runtimeDir, OnState: h.pluginState, OnCall: h.pluginCalled,
 	})
-	for _, name := range h.cfg.UsedPlugins() {
-		p := h.cfg.Plugins[name]
-		shut, _, err := shutIn(h.cfg, name)
+	next := &current{cfg: cfg, gateways: map[string]*gateway{}, sandboxes: map[string]control.Sandbox{}}
+	for _, name := range cfg.UsedPlugins() {
+		spec, told, err := h.specOf(cfg, name, nil)
 		if err != nil {
 			return err
 		}
-		if err := h.plugins.Add(pluginhost.Spec{
-			Sandbox: shut, Transport: p.Transport,
-			Name: name, Path: p.Path, Args: p.Args, Env: p.Env, SHA256: p.SHA256, Grants: p.Grant, StartTimeout: p.StartTimeout,
-			CallTimeout: p.CallTimeout, MemoryMax: uint64(max(p.MemoryMax, 0)), //nolint:gosec // not negative
-			Config: p.Config,
-			Where: func(path string) string {
-				if line := h.cfg.PluginLine(name, path); line > 0 {
-					return fmt.Sprintf("%s:%d", h.cfg.Path, line)
-				}
-				return ""
-			},
-		}); err != nil {
+		if err := h.plugins.Add(spec); err != nil {
 			return err
 		}
+		next.sandboxes[name] = told
 	}
-	for _, name := range h.cfg.GatewayNames() {
-		g, err := newGateway(h, h.cfg.Gateways[name])
+	for _, name := range cfg.GatewayNames() {
+		g, err := newGateway(h, cfg.Gateways[name])
 		if err != nil {
 			return err
 		}
-		h.gateways[name] = g
+		next.gateways[name] = g
 	}
+	h.current.Store(next)
 	return nil
 }
 
@@ -186,21 +180,18 @@ func (h *Host) addPlugins(ctx context.Context, g *run.Group, enginesDone <-chan 
 func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- struct{}) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the end of ctx begins an orderly stop, it does not cut
 	stopping := make(chan struct{})
+	var engines sync.WaitGroup
+	h.begin = func(gw *gateway) { gw.begin(ctx, &engines) }
 	g.Add(func() error {
 		defer close(enginesDone)
 		defer cancel()
-		var engines sync.WaitGroup
 		for _, gw := range h.ordered() {
-			engines.Go(func() {
-				defer gw.health.Close()
-				if err := gw.engine.Run(ctx); err != nil {
-					gw.log.Error("engine ended", "error", err)
-				}
-			})
-			engines.Go(func() { gw.keeper.run(ctx) })
+			h.begin(gw)
 		}
 		go h.autostart(ctx)
+		h.reloads.open()
 		<-stopping
+		h.reloads.close()
 		h.hub.Publish(events.Event{Type: events.HostStopping})
 		h.calls.drain(h.kill)
 		h.stopAll(ctx)
@@ -213,7 +204,7 @@ func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- 
 // autostart starts what is to be started, a few at a time. Of what is not, it takes up what runs: an operator started it before the host
 // was replaced.
 func (h *Host) autostart(ctx context.Context) {
-	slots := make(chan struct{}, max(h.cfg.Host.StartParallel, 1)) // so many at once
+	slots := make(chan struct{}, max(h.config().Host.StartParallel, 1)) // so many at once
 	for _, gw := range h.ordered() {
 		select {
 		case slots <- struct{}{}:
@@ -227,15 +218,37 @@ func (h *Host) autostart(ctx context.Context) {
 	}
 }
 
+// begin lets the engine run until ctx is done, or end is called.
+func (g *gateway) begin(ctx context.Context, engines *sync.WaitGroup) {
+	ctx, cancel := context.WithCancel(ctx)
+	var own sync.WaitGroup
+	own.Go(func() {
+		defer g.health.Close()
+		if err := g.engine.Run(ctx); err != nil {
+			g.log.Error("engine ended", "error", err)
+		}
+	})
+	own.Go(func() { g.keeper.run(ctx) })
+	g.end = func() {
+		cancel()
+		own.Wait()
+	}
+	engines.Go(func() {
+		own.Wait()
+		cancel()
+	})
+}
+
 // start is the autostart: nothing when an operator, or the end of the host, was first.
 func (g *gateway) start(ctx context.Context) {
 	if g.engine.Snapshot().State.Epoch > 0 {
 		return
 	}
-	if g.cfg.Autostart {
+	wanted := g.conf().Autostart
+	if wanted {
 		g.watch.command(control.CommandData{Action: string(control.ActionStart), By: "host", Reason: "autostart"})
 	}
-	o, err := g.engine.Autostart(ctx, !g.cfg.Autostart)
+	o, err := g.engine.Autostart(ctx, !wanted)
 	if err != nil || o.Problem != nil && o.Kind == lifecycle.OutcomeFailed {
 		g.log.Error("gateway did not start", "outcome", o.Kind, "error", errorOf(o, err))
 	}
@@ -255,7 +268,7 @@ func errorOf(o lifecycle.Outcome, err error) string {
 func (h *Host) stopAll(ctx context.Context) {
 	var stops sync.WaitGroup
 	for _, gw := range h.ordered() {
-		if gw.cfg.OnHostExit == "keep" {
+		if gw.conf().OnHostExit == "keep" {
 			gw.log.Info("leaving the gateway running for the next host", "pid", gw.engine.Snapshot().State.Process.PID)
 			continue
 		}
@@ -288,17 +301,6 @@ func (h *Host) stopOne(ctx context.Context, gw *gateway) {
 // Kill makes the stop immediate: gateways are killed without their grace. Safe from any goroutine, also before Run.
 func (h *Host) Kill() { h.killOnce.Do(func() { close(h.kill) }) }
 
-// ordered is the gateways by name.
-func (h *Host) ordered() []*gateway {
-	out := make([]*gateway, 0, len(h.gateways))
-	for _, name := range h.cfg.GatewayNames() {
-		if g, ok := h.gateways[name]; ok {
-			out = append(out, g)
-		}
-	}
-	return out
-}
-
 // device is this host's identity towards gateways, made on first use. Without one the session goes on with fewer scopes on old
 // releases (B028).
 func (h *Host) device() *session.Device {
@@ -317,8 +319,8 @@ func (h *Host) device() *session.Device {
 func (h *Host) pluginState(s pluginhost.State) {
 	h.hub.Publish(events.Event{Plugin: s.Name, Type: events.PluginState, Data: pluginData(s)})
 	if s.State == pluginhost.Running {
-		for _, g := range h.gateways {
-			if g.cfg.Launcher == s.Name && launcherFailed(g.engine.Snapshot().State) {
+		for _, g := range h.now().gateways {
+			if g.asLaunched().Launcher == s.Name && launcherFailed(g.engine.Snapshot().State) {
 				go g.again()
 			}
 		}

@@ -5,24 +5,25 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/profile"
 )
 
 // launching tells of a launch before it is made (B089), and keeps it for the log of a start that fails (B032). No secret is in it.
-func (g *gateway) launching(r profile.Result) {
-	facts := g.launchFacts(r)
+func (g *gateway) launching(cfg *config.Gateway, r profile.Result) {
+	facts := launchFacts(cfg, r)
 	g.log.Info("launching the gateway", facts...)
 	var words []string
 	for i := 0; i+1 < len(facts); i += 2 {
 		words = append(words, fmt.Sprintf("%v=%v", facts[i], facts[i+1]))
 	}
 	summary := strings.Join(words, " ")
-	g.launched.Store(&summary)
+	g.lastLaunch.Store(&summary)
 }
 
 // launchFacts are the pairs of a log line.
-func (g *gateway) launchFacts(r profile.Result) []any {
-	l, redact := g.cfg.Launch, redactorOf(r)
+func launchFacts(cfg *config.Gateway, r profile.Result) []any {
+	l, redact := cfg.Launch, redactorOf(r)
 	secrets := 0
 	for _, v := range r.Process.Env {
 		if v.Secret {
@@ -33,7 +34,7 @@ func (g *gateway) launchFacts(r profile.Result) []any {
 	if l.SkipChannels {
 		channels = "skipped"
 	}
-	facts := []any{"profile", l.Profile, "port", g.cfg.Port}
+	facts := []any{"profile", l.Profile, "port", cfg.Port}
 	if argv := r.Process.Argv; len(argv) > 0 {
 		facts = append(facts, "program", redact.Text(argv[0]), "args", redact.Text(strings.Join(argv[1:], " ")))
 	}
@@ -57,9 +58,9 @@ func proxyWord(r profile.Result) string {
 	return strings.Join(out, " ")
 }
 
-// lastLaunch is the newest launch in words.
-func (g *gateway) lastLaunch() string {
-	if s := g.launched.Load(); s != nil {
+// newestLaunch is it in words.
+func (g *gateway) newestLaunch() string {
+	if s := g.lastLaunch.Load(); s != nil {
 		return *s
 	}
 	return "n/a"

@@ -25,12 +25,12 @@ func TestLaunchIsLoggedWithoutItsSecrets(t *testing.T) { // B073, B082, B089
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	g := &gateway{name: "main", cfg: &config.Gateway{Name: "main", Port: 4711, Launch: cfg}, log: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info})}
-	if g.lastLaunch() != "n/a" {
-		t.Errorf("before any launch: %s", g.lastLaunch())
+	g := &gateway{name: "main", log: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info})}
+	if g.newestLaunch() != "n/a" {
+		t.Errorf("before any launch: %s", g.newestLaunch())
 	}
-	g.launching(r)
-	for _, text := range []string{out.String(), g.lastLaunch()} {
+	g.launching(&config.Gateway{Name: "main", Port: 4711, Launch: cfg}, r)
+	for _, text := range []string{out.String(), g.newestLaunch()} {
 		for _, secret := range []string{token, password, "user:", "short"} {
 			if strings.Contains(text, secret) {
 				t.Errorf("%q is in %s", secret, text)

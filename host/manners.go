@@ -68,10 +68,10 @@ func newManners(g *gateway) manners {
 	return manners{
 		log: g.log, asked: &g.asked,
 		answers: func(ctx context.Context, launch lifecycle.LaunchID) error {
-			return answers(ctx, g.cfg, g.engine.Snapshot().State, launch, held)
+			return answers(ctx, g.asLaunched(), g.engine.Snapshot().State, launch, held)
 		},
 		signal: func(ctx context.Context, launch lifecycle.LaunchID, name string) error {
-			return g.host.plugins.Launcher(g.cfg.Launcher).Signal(ctx, string(launch), name)
+			return launchers{g}.Signal(ctx, string(launch), name)
 		},
 	}
 }

@@ -34,15 +34,16 @@ func newMedic(g *gateway) *medic { return &medic{g: g} }
 
 // exec runs a command in the gateway's own context: its launcher, its user, its environment.
 func (m *medic) exec(ctx context.Context, argv []string, timeout time.Duration, onLine func(plugin.Line)) (launcher.ExecResult, error) {
-	r, err := m.g.build()
+	cfg := m.g.asLaunched()
+	r, err := m.g.buildOf(cfg)
 	if err != nil {
 		return launcher.ExecResult{}, err
 	}
 	spec := r.Process
 	spec.Argv = argv
 	redactor := redactorOf(r)
-	res, err := m.g.host.plugins.Launcher(m.g.cfg.Launcher).Exec(ctx, launcher.ExecRequest{
-		Gateway: m.g.factsOf(r), Process: spec, Timeout: timeout,
+	res, err := launchers{m.g}.Exec(ctx, launcher.ExecRequest{
+		Gateway: m.g.factsOf(cfg, r), Process: spec, Timeout: timeout,
 	}, func(l plugin.Line) error {
 		l.Text = redactor.Text(l.Text)
 		onLine(l)
@@ -60,13 +61,15 @@ func (m *medic) cut(argv []string, res launcher.ExecResult) {
 }
 
 func (m *medic) hands() (*repair.Executor, error) {
+	facts, redactor := m.g.facts(), m.g.redactor()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.executor != nil {
+		m.executor.Retarget(facts, redactor.Text)
 		return m.executor, nil
 	}
 	e, err := repair.New(repair.Options{
-		Dir: m.g.host.store.RepairDir(), Gateway: m.g.facts(), Exec: m.exec, Redact: m.g.redactor().Text,
+		Dir: m.g.host.store.RepairDir(), Gateway: facts, Exec: m.exec, Redact: redactor.Text,
 	})
 	if err != nil {
 		return nil, err
@@ -81,8 +84,10 @@ func (m *medic) hands() (*repair.Executor, error) {
 // doctors are the chain, in order of the configuration.
 func (m *medic) doctors() []repair.Named {
 	var chain []repair.Named
-	for _, name := range m.g.cfg.Doctors {
-		granted := slices.Contains(m.g.host.cfg.Plugins[name].Grant, plugin.GrantGatewayConfig)
+	cfg := m.g.host.config()
+	for _, name := range m.g.conf().Doctors {
+		p := cfg.Plugins[name]
+		granted := p != nil && slices.Contains(p.Grant, plugin.GrantGatewayConfig)
 		chain = append(chain, repair.Named{Name: name, Doctor: m.g.host.plugins.Doctor(name), Content: granted})
 	}
 	return chain
@@ -185,11 +190,12 @@ func worst(d repair.Diagnosis) (doctor.Finding, bool) {
 
 // owner names whoever has the port now, for a finding that says that somebody has.
 func (m *medic) owner(ctx context.Context) string {
-	holders, err := probe.Holders(ctx, m.g.cfg.Port)
+	port := m.g.asLaunched().Port
+	holders, err := probe.Holders(ctx, port)
 	if err != nil || len(holders) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (port %d: %s)", m.g.cfg.Port, holders[0])
+	return fmt.Sprintf(" (port %d: %s)", port, holders[0])
 }
 
 func incidentOf(in engine.Incident) *doctor.Incident {

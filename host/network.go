@@ -19,7 +19,9 @@ import (
 type port struct{ g *gateway }
 
 func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, error) {
-	holders, err := probe.Holders(ctx, p.g.cfg.Port)
+	cfg := p.g.conf()
+	p.g.launches.probed.Store(cfg)
+	holders, err := probe.Holders(ctx, cfg.Port)
 	if err != nil {
 		return 0, lifecycle.Problem{}, err
 	}
@@ -27,22 +29,22 @@ func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, 
 		return lifecycle.HolderNobody, lifecycle.Problem{}, nil
 	}
 	who := holders[0].String()
-	if probe.IsGateway(ctx, p.g.cfg.Port) {
+	if probe.IsGateway(ctx, cfg.Port) {
 		return lifecycle.HolderGateway, lifecycle.Problem{
 			Code:    "port_conflict",
-			Message: fmt.Sprintf("port %d is held by a gateway that this host did not start: %s", p.g.cfg.Port, who),
+			Message: fmt.Sprintf("port %d is held by a gateway that this host did not start: %s", cfg.Port, who),
 			Hint:    "stop it where it was started, set on_conflict = \"attach\" to supervise its session only, or choose another port",
 		}, nil
 	}
 	return lifecycle.HolderStranger, lifecycle.Problem{
 		Code:    "port_conflict",
-		Message: fmt.Sprintf("port %d is held by %s, which is no gateway", p.g.cfg.Port, who),
+		Message: fmt.Sprintf("port %d is held by %s, which is no gateway", cfg.Port, who),
 		Hint:    fmt.Sprintf("end that process, or set another gateways.%s.port; gatehost does not touch what it did not start", p.g.name),
 	}, nil
 }
 
 func (p port) Ready(ctx context.Context, port int) lifecycle.Readiness {
-	switch probe.ReadyNow(ctx, cmp.Or(port, p.g.cfg.Port)) {
+	switch probe.ReadyNow(ctx, cmp.Or(port, p.g.asLaunched().Port)) {
 	case probe.Ready:
 		return lifecycle.ReadinessReady
 	case probe.Open:
@@ -63,13 +65,14 @@ const closeBound = 3 * time.Second
 type sessions struct{ g *gateway }
 
 func (s sessions) Open(ctx context.Context, port int, events engine.SessionEvents) (engine.Session, lifecycle.Hello, error) {
-	token, err := s.g.token()
+	cfg, liveness := s.g.asLaunched(), s.g.conf().Liveness
+	token, err := s.g.tokenOf(cfg)
 	if err != nil {
 		return nil, lifecycle.Hello{}, &engine.Refused{Problem: engine.ProblemOf(err)}
 	}
 	opened, err := session.Dial(ctx, session.Options{
-		URL: "ws://" + probe.Address(cmp.Or(port, s.g.cfg.Port)) + "/ws", Token: token, Device: s.g.host.device(), Version: s.g.host.version,
-		Trace: s.g.traceFrames(), Ping: s.g.cfg.Liveness.Ping, PongTimeout: s.g.cfg.Liveness.PongTimeout, Log: s.g.log, OnAlive: events.Alive,
+		URL: "ws://" + probe.Address(cmp.Or(port, cfg.Port)) + "/ws", Token: token, Device: s.g.host.device(), Version: s.g.host.version,
+		Trace: s.g.traceFrames(), Ping: liveness.Ping, PongTimeout: liveness.PongTimeout, Log: s.g.log, OnAlive: events.Alive,
 		OnEvent: func(e session.Event) {
 			s.g.health.Event(e.Name)
 			s.g.watch.gatewayEvent(e)

@@ -60,6 +60,7 @@ func (o *observer) command(c control.CommandData) { o.because(events.GatewayComm
 // Stepped implements engine.Observer.
 func (o *observer) Stepped(c engine.Change) {
 	before, after := c.Before, c.After
+	o.g.launches.follow(c)
 	o.g.trace.follow(c)
 	o.g.count(c)
 	if after.LastExit != nil && after.LastExit != before.LastExit {
@@ -90,7 +91,7 @@ func (o *observer) state(c engine.Change) {
 	}
 	data := control.StateData{
 		State: string(after.Public()), Phase: string(after.Phase), ElapsedMs: control.Ms(elapsed), Attempt: after.Attempt,
-		PID: after.Process.PID, Port: cmp.Or(after.Process.Port, o.g.cfg.Port), Owner: string(after.Owner()), Adopted: after.Adopted, Error: failure(after.Err),
+		PID: after.Process.PID, Port: cmp.Or(after.Process.Port, o.g.asLaunched().Port), Owner: string(after.Owner()), Adopted: after.Adopted, Error: failure(after.Err),
 		LaunchID: string(after.Launch),
 	}
 	if c.Waterfall.Outcome != "" && c.Ended {
@@ -175,7 +176,7 @@ func hasCondition(s lifecycle.State, code string) bool {
 
 // reconnect tells of automatic attempts: when one is scheduled, and how it ended.
 func (o *observer) reconnect(c engine.Change) {
-	for _, d := range o.g.tries.follow(c, o.g.cfg.Reconnect.Attempts) {
+	for _, d := range o.g.tries.follow(c, o.g.conf().Reconnect.Attempts) {
 		if d.Outcome == control.ReconnectScheduled {
 			delay := time.Duration(*d.DelayMs) * time.Millisecond
 			what := "the gateway is down; trying again"

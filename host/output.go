@@ -19,17 +19,13 @@ import (
 type outputs struct{ g *gateway }
 
 func (o outputs) Open(id lifecycle.LaunchID, told engine.OutputEvents) engine.Output {
-	var chain []output.Named
-	for _, name := range o.g.cfg.Classifiers {
-		chain = append(chain, output.Named{Name: name, Classifier: o.g.host.plugins.Classifier(name)})
-	}
 	launch := string(id)
 	cursor, line := o.g.host.journal.Output(launch)
 	if c, n := o.g.lines.place(launch); c > cursor { // the journal may not have all of it yet
 		cursor, line = c, n
 	}
 	p := output.New(output.Options{
-		Gateway: o.g.facts(), LaunchID: launch, Classifiers: chain, Redactor: o.g.redactor(), Log: o.g.log,
+		Gateway: o.g.facts(), LaunchID: launch, Classifiers: o.g.classifiers(), Redactor: o.g.redactor(), Log: o.g.log,
 		Cursor: cursor, Lines: line,
 		OnLine:    func(c output.Classified) { o.g.line(launch, c) },
 		OnGap:     func(gap output.Gap) { o.g.gap(launch, gap) },
@@ -38,6 +34,15 @@ func (o outputs) Open(id lifecycle.LaunchID, told engine.OutputEvents) engine.Ou
 	o.g.lines.opened(p)
 	o.remember(launch, told)
 	return &countedOutput{Pipeline: p, lines: &o.g.lines}
+}
+
+// classifiers are the chain, in order of the configuration.
+func (g *gateway) classifiers() []output.Named {
+	var chain []output.Named
+	for _, name := range g.conf().Classifiers {
+		chain = append(chain, output.Named{Name: name, Classifier: g.host.plugins.Classifier(name)})
+	}
+	return chain
 }
 
 // lasting are the symptoms that stay true as long as the process lives.
@@ -78,6 +83,15 @@ func (l *lineCounts) opened(p *output.Pipeline) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open = append(l.open, p)
+}
+
+// each calls back with every pipeline that is open.
+func (l *lineCounts) each(f func(*output.Pipeline)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.open {
+		f(p)
+	}
 }
 
 func (l *lineCounts) closed(p *output.Pipeline) {

@@ -114,7 +114,7 @@ func (m *medic) restoration(id string) (*restoration, error) {
 // restores says whether the host may bring back a configuration without being told to by name: where the operator's configuration says so,
 // and the file is known to keep the gateway from starting. The validator also warns of files that the gateway takes.
 func (m *medic) restores(r remedy) bool {
-	return r.config && r.restore != nil && m.g.cfg.Repair.Restore == control.RestoreLastGood &&
+	return r.config && r.restore != nil && m.g.conf().Repair.Restore == control.RestoreLastGood &&
 		r.Findings[r.about].Finding.Severity >= plugin.SeverityError
 }
 

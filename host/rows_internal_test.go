@@ -22,9 +22,10 @@ import (
 // number, and is logged at debug.
 func TestStateIsToldOnlyWhenItChanges(t *testing.T) {
 	var log bytes.Buffer
-	h := &Host{hub: events.NewHub(events.Options{})}
+	h := hostWith(&config.Gateway{Name: "main", Port: 1})
+	h.hub = events.NewHub(events.Options{})
 	defer h.hub.Close()
-	g := &gateway{name: "main", cfg: &config.Gateway{Name: "main", Port: 1}, host: h, log: hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Debug})}
+	g := &gateway{name: "main", host: h, log: hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Debug})}
 	o := newObserver(g)
 	step := func(before, after lifecycle.State) {
 		o.Stepped(engine.Change{Before: before, After: after, At: time.Now()})
@@ -49,7 +50,7 @@ func TestStateIsToldOnlyWhenItChanges(t *testing.T) {
 // TestTokenThatCannotBeReadEndsTheConnect is B126 and B125: it is read for each session, and a connect without it ends at once.
 func TestTokenThatCannotBeReadEndsTheConnect(t *testing.T) {
 	cfg := &config.Gateway{Name: "main", Port: 1, Token: config.Token{File: filepath.Join(t.TempDir(), "token")}}
-	g := &gateway{name: "main", cfg: cfg, host: &Host{cfg: &Config{}}, log: hclog.NewNullLogger()}
+	g := &gateway{name: "main", host: hostWith(cfg), log: hclog.NewNullLogger()}
 	for _, text := range []string{"", "another day"} {
 		if text != "" {
 			if err := os.WriteFile(cfg.Token.File, []byte(text), 0o600); err != nil {

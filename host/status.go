@@ -16,8 +16,9 @@ import (
 
 // Status is everything that is known now.
 func (h *Host) Status() control.Status {
+	cfg := h.config()
 	s := control.Status{Host: control.HostStatus{
-		Version: h.version, PID: os.Getpid(), StartedAt: control.At(h.started), Config: h.cfg.Path, StateDir: h.cfg.StateDir,
+		Version: h.version, PID: os.Getpid(), StartedAt: control.At(h.started), Config: cfg.Path, StateDir: cfg.StateDir,
 		Conditions: h.conditions.list(),
 	}}
 	for _, g := range h.ordered() {
@@ -29,15 +30,23 @@ func (h *Host) Status() control.Status {
 
 func (h *Host) pluginStatus() []control.Plugin {
 	var out []control.Plugin
+	now := h.now()
 	for _, p := range h.plugins.Plugins() {
-		one := pluginOf(p, h.cfg.Plugins[p.Name].Path)
-		if _, told, err := shutIn(h.cfg, p.Name); err == nil {
+		spec, err := h.plugins.Spec(p.Name)
+		if err != nil {
+			continue // it went this moment
+		}
+		one := pluginOf(p, spec.Path)
+		if told, ok := now.sandboxes[p.Name]; ok {
 			one.Sandbox = &told
 		}
 		one.RSSBytes = h.plugins.RSS(p.Name)
-		trust(&one, p, h.cfg.Plugins[p.Name])
+		if table := now.cfg.Plugins[p.Name]; table != nil { // it is not in force before it has been tried
+			trust(&one, p, table)
+		}
 		out = append(out, one)
 	}
+	slices.SortFunc(out, func(a, b control.Plugin) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 
@@ -72,12 +81,12 @@ func negotiatedOf(s pluginhost.Service) control.Negotiated {
 // status is the gateway's state in the API's words. Uptime is computed now, not when something was last written (B008).
 func (g *gateway) status() control.Gateway {
 	snap := g.engine.Snapshot()
-	s := snap.State
+	s, cfg, launched := snap.State, g.conf(), g.asLaunched()
 	out := control.Gateway{
 		Name: g.name, State: string(s.Public()), Phase: string(s.Phase), Ready: g.ready(s), Owner: string(s.Owner()),
-		LaunchID: string(s.Launch), PID: s.Process.PID, Port: cmp.Or(s.Process.Port, g.cfg.Port), ConnectedAt: control.At(s.ConnectedAt),
-		ReconnectAttempts: attemptsAt(s, g.cfg.Reconnect.StableAfter, time.Now()), Restarts: s.Restarts, Adopted: s.Adopted, Drift: s.Drift, Error: failure(s.Err),
-		Output: g.outputStatus(), Launcher: g.cfg.Launcher, Doctors: g.cfg.Doctors, Classifiers: g.cfg.Classifiers, Unload: g.cfg.Unload,
+		LaunchID: string(s.Launch), PID: s.Process.PID, Port: cmp.Or(s.Process.Port, launched.Port), ConnectedAt: control.At(s.ConnectedAt),
+		ReconnectAttempts: attemptsAt(s, cfg.Reconnect.StableAfter, time.Now()), Restarts: s.Restarts, Adopted: s.Adopted, Drift: s.Drift, Error: failure(s.Err),
+		Output: g.outputStatus(), Launcher: launched.Launcher, Doctors: cfg.Doctors, Classifiers: cfg.Classifiers, Unload: cfg.Unload,
 	}
 	if since := uptimeFrom(s); !since.IsZero() {
 		out.UptimeMs = control.Ms(time.Since(since))
@@ -107,7 +116,7 @@ func (g *gateway) status() control.Gateway {
 			out.Session.RTTMs = control.Ms(st.RTT)
 		}
 	}
-	out.Liveness = livenessOf(s, g.cfg.Liveness.Silence)
+	out.Liveness = livenessOf(s, cfg.Liveness.Silence)
 	if w := snap.Waterfall; !w.StartedAt.IsZero() {
 		out.LastStart = g.startOf(w, s)
 	}
@@ -135,6 +144,7 @@ func livenessOf(s lifecycle.State, silence time.Duration) *control.Liveness {
 // conditionsNow are those that follow from the moment instead of from what happened.
 func (g *gateway) conditionsNow(s lifecycle.State) []control.Condition {
 	var out []control.Condition
+	cfg := g.conf()
 	if s.Phase == lifecycle.PhaseVerifying {
 		out = append(out, control.Condition{
 			Code: "silent", Since: control.At(s.LastAlive), Message: "nothing has come from the gateway; one call decides whether it is alive",
@@ -144,15 +154,15 @@ func (g *gateway) conditionsNow(s lifecycle.State) []control.Condition {
 		if st := open.Stats(); st.Unanswered >= 2 {
 			out = append(out, control.Condition{
 				Code: "unresponsive", Since: control.At(st.LastFrameAt),
-				Message: fmt.Sprintf("%d pings in a row had no answer within %v", st.Unanswered, g.cfg.Liveness.PongTimeout),
-				Hint:    fmt.Sprintf("a busy gateway answers later; after %v without a sign of life one call decides", g.cfg.Liveness.Silence),
+				Message: fmt.Sprintf("%d pings in a row had no answer within %v", st.Unanswered, cfg.Liveness.PongTimeout),
+				Hint:    fmt.Sprintf("a busy gateway answers later; after %v without a sign of life one call decides", cfg.Liveness.Silence),
 			})
 		}
 	}
 	if c, shown := g.refused.condition(string(s.Launch), time.Now()); shown {
 		out = append(out, c)
 	}
-	used := slices.Concat([]string{g.cfg.Launcher}, g.cfg.Unload, g.cfg.Doctors, g.cfg.Classifiers)
+	used := slices.Concat([]string{cfg.Launcher, g.asLaunched().Launcher}, cfg.Unload, cfg.Doctors, cfg.Classifiers)
 	for _, p := range g.host.plugins.Plugins() {
 		if p.State == pluginhost.Running || !slices.Contains(used, p.Name) {
 			continue

@@ -55,7 +55,7 @@ func (g *gateway) countStart(c engine.Change) {
 	}
 	g.host.metrics.StartEnded(g.name, start)
 	if p := c.After.Err; w.Outcome == string(lifecycle.Error) && p != nil {
-		g.log.Info("the start failed", "code", p.Code, "port", g.cfg.Port, "attempt", c.After.Attempt, "launch", g.lastLaunch())
+		g.log.Info("the start failed", "code", p.Code, "port", g.asLaunched().Port, "attempt", c.After.Attempt, "launch", g.newestLaunch())
 	}
 	if spawn >= slowSpawn {
 		g.log.Warn("the gateway was slow to become ready", "took", spawn.Round(time.Millisecond))

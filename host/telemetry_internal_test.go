@@ -440,8 +440,9 @@ func TestRefusedClientsAreShownForAWhile(t *testing.T) { // B295
 }
 
 func TestStepsAreCounted(t *testing.T) { // B351
-	h := &Host{metrics: metrics.New(func() metrics.Snapshot { return metrics.Snapshot{} })}
-	g := &gateway{name: "main", host: h, cfg: &config.Gateway{Name: "main"}, log: hclog.NewNullLogger()}
+	h := hostWith(&config.Gateway{Name: "main"})
+	h.metrics = metrics.New(func() metrics.Snapshot { return metrics.Snapshot{} })
+	g := &gateway{name: "main", host: h, log: hclog.NewNullLogger()}
 	m := newMachine(t, g.count)
 	m.give(lifecycle.StartRequested{Command: 1})
 	m.give(lifecycle.SessionClosed{Session: 999, Code: 1006}) // of nobody

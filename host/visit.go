@@ -56,7 +56,7 @@ func (m *medic) visit(ctx context.Context, req control.DoctorRequest, tell func(
 }
 
 // answered says whether any doctor did.
-func (m *medic) answered(r remedy) bool { return len(m.g.cfg.Doctors) > len(r.Skipped) }
+func (m *medic) answered(r remedy) bool { return len(m.g.conf().Doctors) > len(r.Skipped) }
 
 // unanswered is the result when nobody knows: not that all is well.
 func unanswered(r remedy) *control.DoctorResult {

@@ -59,6 +59,7 @@ type history interface {
 type supervisor interface {
 	Run(ctx context.Context) error
 	Kill()
+	Reload(ctx context.Context, req control.ReloadRequest) (control.Reload, error)
 	Events(ctx context.Context, after uint64) iter.Seq[control.Event]
 }
 

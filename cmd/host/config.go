@@ -11,11 +11,11 @@ import (
 func (a *app) configVerb() *cobra.Command {
 	v := &cobra.Command{
 		Use:   "config",
-		Short: "Check or show the configuration",
+		Short: "Check, show or reload the configuration",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	v.AddCommand(a.configCheckVerb(), a.configShowVerb())
+	v.AddCommand(a.configCheckVerb(), a.configShowVerb(), a.configReloadVerb())
 	return v
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehost/gatehost/internal/version"
+	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -20,7 +21,7 @@ func (a *app) runVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
 		Short: "Run the host in the foreground",
-		Long: "Run the host in the foreground. SIGTERM and SIGINT stop it in order, a second one at once.\n" +
+		Long: "Run the host in the foreground. SIGTERM and SIGINT stop it in order, a second one at once. SIGHUP reloads the configuration.\n" +
 			"Without a configuration it supervises one gateway, main, on port 18789 with `openclaw` from PATH.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -52,7 +53,9 @@ func (a *app) run() error {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	watching, unwatch := context.WithCancel(context.Background())
 	var helpers sync.WaitGroup
-	helpers.Go(func() { obey(watching, signals, cancel, host.Kill, log) })
+	hangups := make(chan struct{}, 1) // 1: one reload is enough for all that come before it begins
+	helpers.Go(func() { obey(watching, signals, cancel, host.Kill, hangups, log) })
+	helpers.Go(func() { reloadOn(watching, hangups, host, log) })
 	helpers.Go(func() {
 		st := stages{app: a, quiet: s.json}
 		for e := range host.Events(watching, 0) { // reads what is left before it heeds the end of watching
@@ -79,8 +82,22 @@ func source(path string) string {
 	return "configuration " + path
 }
 
-// obey turns signals into what they ask for: the first one into an orderly stop, the second into one at once.
-func obey(ctx context.Context, signals <-chan os.Signal, stop context.CancelCauseFunc, kill func(), log hclog.Logger) {
+// reloadOn reloads the configuration at each hangup; what comes of it is in the log and in the events.
+func reloadOn(ctx context.Context, hangups <-chan struct{}, host supervisor, log hclog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			if _, err := host.Reload(ctx, control.ReloadRequest{}); err != nil {
+				log.Debug("reload on a hangup", "error", err)
+			}
+		}
+	}
+}
+
+// obey turns signals into what they ask for: the first one into an orderly stop, the second into one at once. A hangup asks for a reload.
+func obey(ctx context.Context, signals <-chan os.Signal, stop context.CancelCauseFunc, kill func(), hangups chan<- struct{}, log hclog.Logger) {
 	asked := false
 	for {
 		select {
@@ -89,7 +106,10 @@ func obey(ctx context.Context, signals <-chan os.Signal, stop context.CancelCaus
 		case s := <-signals:
 			switch {
 			case s == syscall.SIGHUP:
-				log.Warn("reloading the configuration is not implemented yet; restart the host", "signal", s.String())
+				select {
+				case hangups <- struct{}{}:
+				default: // one is on its way
+				}
 			case !asked:
 				asked = true
 				stop(fmt.Errorf("%s; a second one stops at once", s))

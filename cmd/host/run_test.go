@@ -24,10 +24,17 @@ type fakeSupervisor struct {
 	events []control.Event
 	Err    error
 	killed chan struct{}
+
+	reloads chan struct{} // one for each
 }
 
 func (f *fakeSupervisor) Run(context.Context) error { return f.Err }
 func (f *fakeSupervisor) Kill()                     { close(f.killed) }
+
+func (f *fakeSupervisor) Reload(context.Context, control.ReloadRequest) (control.Reload, error) {
+	f.reloads <- struct{}{}
+	return control.Reload{}, f.Err
+}
 
 func (f *fakeSupervisor) Events(context.Context, uint64) iter.Seq[control.Event] {
 	return func(yield func(control.Event) bool) {
@@ -136,8 +143,16 @@ func TestFirstSignalStopsInOrderAndTheSecondAtOnce(t *testing.T) {
 	killed := make(chan struct{})
 	watching, unwatch := context.WithCancel(t.Context())
 	var done sync.WaitGroup
-	done.Go(func() { obey(watching, signals, cancel, func() { close(killed) }, hclog.NewNullLogger()) })
+	hangups := make(chan struct{}, 1)
+	done.Go(func() { obey(watching, signals, cancel, func() { close(killed) }, hangups, hclog.NewNullLogger()) })
+	for range 3 { // it never waits for a reload
+		signals <- syscall.SIGHUP
+	}
+	sup := &fakeSupervisor{reloads: make(chan struct{}), Err: errors.New("a fault in the file")}
+	done.Go(func() { reloadOn(watching, hangups, sup, hclog.NewNullLogger()) })
+	<-sup.reloads
 	signals <- syscall.SIGHUP
+	<-sup.reloads // one that failed is not the last
 	if ctx.Err() != nil {
 		t.Error("SIGHUP stopped the host")
 	}

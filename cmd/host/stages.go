@@ -117,6 +117,8 @@ func describe(e control.Event) (word, text, hint string) {
 			text += ": " + c.Reason
 		}
 		return "config", c.Action + " " + text, ""
+	case control.EventConfigReloaded:
+		return describeReload(data[control.Reload](e))
 	case control.EventHostCondition:
 		if c := data[control.ConditionData](e); c.Active {
 			return "condition", c.Code + ": " + c.Message, c.Hint
@@ -127,6 +129,24 @@ func describe(e control.Event) (word, text, hint string) {
 		return "skipped", fmt.Sprintf("%d events", data[control.DroppedData](e).Dropped), ""
 	}
 	return "", "", ""
+}
+
+func describeReload(r control.Reload) (word, text, hint string) {
+	if r.Outcome == control.ReloadRefused {
+		return "reload", r.Outcome + ", the former configuration holds: " + strings.Join(r.Faults, "; "), ""
+	}
+	text = r.Outcome
+	for i, c := range r.Changes {
+		sep := "; "
+		if i == 0 {
+			sep = ": "
+		}
+		text += sep + strings.TrimSpace(c.Scope+" "+c.Name) + " " + c.Action + ", " + c.Result
+		if c.Error != nil {
+			text += " (" + c.Error.Message + ")"
+		}
+	}
+	return "reload", text, ""
 }
 
 func describeState(d control.StateData) (word, text, hint string) {

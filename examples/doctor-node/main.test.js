@@ -75,6 +75,9 @@ test('it serves a host, and ends with it', { timeout: 60_000 }, async (t) => {
   assert.deepEqual(services.map((s) => s.kind), ['KIND_DOCTOR'])
   const { diagnostics } = await ask(base, 'Configure', { configJson: Buffer.from('{"odd": 1}') })
   assert.deepEqual(diagnostics.map((d) => d.path), ['odd'])
+  for (const table of ['[]', 'null', '{']) {
+    await assert.rejects(ask(base, 'Configure', { configJson: Buffer.from(table) }), { code: grpc.status.INVALID_ARGUMENT })
+  }
   const { findings } = await ask(doctor, 'Diagnose', { gateway, incident: unknownKey })
   assert.equal(findings[0].severity, 'SEVERITY_ERROR')
   await assert.rejects(ask(doctor, 'Plan', { gateway, finding: { code: 'port-conflict' } }), { code: grpc.status.UNIMPLEMENTED })

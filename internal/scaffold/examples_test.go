@@ -28,7 +28,7 @@ func TestExamplesAreWhatIsMade(t *testing.T) {
 			got[name] = true
 			text := read(t, filepath.Join(dir, name))
 			if f, made := want[name]; !made || string(f.data) != text {
-				t.Errorf("examples/doctor-%s/%s is not what `gatehost plugin new doctor` makes: run go test ./internal/scaffold -update", lang, name)
+				t.Errorf("examples/doctor-%s/%s is not what `gatehost plugin new doctor` makes: run make proto", lang, name)
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(want)) {

@@ -176,6 +176,12 @@ func (c *Client) RestartPlugin(ctx context.Context, name string) (Plugin, error)
 	return call[Plugin](ctx, c, http.MethodPost, "/v1/plugins/"+url.PathEscape(name)+"/restart", struct{}{})
 }
 
+// ReloadConfig lets the host read its configuration again, and waits for what comes of it. Cancelling ctx ends the wait only. A *Problem with
+// CodeBadConfig has the faults of the file; nothing was changed then.
+func (c *Client) ReloadConfig(ctx context.Context, req ReloadRequest) (Reload, error) {
+	return call[Reload](ctx, c, http.MethodPost, "/v1/config/reload", req)
+}
+
 func gatewayPath(name, verb string) string {
 	p := "/v1/gateways/" + url.PathEscape(name)
 	if verb != "" {

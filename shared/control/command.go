@@ -245,6 +245,8 @@ type Problem struct {
 	Detail    string `json:"detail,omitempty"`
 	Hint      string `json:"hint,omitempty"`
 	Retryable bool   `json:"retryable,omitempty"`
+	// Faults is everything that is wrong with a configuration file, each with its place.
+	Faults []string `json:"faults,omitempty"`
 }
 
 // Codes of problems that clients act on; others are those of package fault.
@@ -257,6 +259,8 @@ const (
 	CodeNotImplemented = "not_implemented"
 	CodeHostRestarting = "host_restarting" // try again
 	CodeForbidden      = "permission_denied"
+	CodeBadConfig      = "bad_config"       // Problem.Faults says what is wrong with config.toml; nothing was changed
+	CodeGatewaysGone   = "gateways_missing" // the file no longer has gateways that are supervised; nothing was changed
 	CodeInternal       = "internal"
 )
 

@@ -88,7 +88,7 @@ func (i Info) Serves(k Kind) bool {
 }
 
 // ServiceInfo is one service and the range of versions in which a plugin speaks it; v1alpha1 is version 1. What comes from
-// a plugin is as it was announced: it need not be a range. A kind that is listed twice has both ranges.
+// a plugin is as it was announced: it need not be a range.
 type ServiceInfo struct {
 	Kind         Kind
 	MinVersion   uint32

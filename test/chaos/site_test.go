@@ -300,6 +300,7 @@ type gatewayStatus struct {
 	Owner      string   `json:"owner"`
 	PID        int      `json:"pid"`
 	LaunchID   string   `json:"launchId"`
+	BootID     string   `json:"bootId"`
 	Adopted    bool     `json:"adopted"`
 	Restarts   int      `json:"restarts"`
 	Error      *failure `json:"error"`

@@ -85,15 +85,16 @@ func TestSoak(t *testing.T) {
 	if err := k.s.startHost(); err != nil {
 		t.Fatal(err)
 	}
-	k.recover("first start", time.Now(), "")
+	k.recover("first start", time.Now(), gone{})
 	k.faults(duration/4, true)
 	k.trip()
 	k.faults(time.Since(k.began), false) // quiet ends only, until the breaker has forgotten
 	k.clear()
 	k.faults(duration-breakerOver, true)
 	k.clear()
+	k.faults(duration, false) // the ends by -9 left the channels alone: there is time left
 	k.end()
-	k.tell(seed)
+	k.tell(seed, duration)
 }
 
 // kinds of faults; unclean ones are ends that OpenClaw takes for crashes.
@@ -168,7 +169,7 @@ func (k *soak) clear() {
 		k.sample()
 	}
 	k.cleared++
-	k.recover("channels freed", time.Now(), "")
+	k.recover("channels freed", time.Now(), gone{})
 }
 
 // meet does one fault and waits until all is well again.
@@ -176,12 +177,16 @@ func (k *soak) meet(kind string) {
 	k.s.note("%s", kind)
 	began := time.Now()
 	gw, st := k.look()
-	another := "" // the launch that must not be there any more
+	another := gone{} // what must not be there any more
 	switch kind {
 	case "plugin utility killed", "plugin doctor killed":
-		kill(k.plugin(strings.Fields(kind)[1]).pid, syscall.SIGKILL)
+		p := k.plugin(strings.Fields(kind)[1])
+		kill(p.pid, syscall.SIGKILL)
+		another.plugin = p.pid
 	case "plugin hangs":
-		kill(k.plugin(plugins[k.r.IntN(len(plugins))]).pid, syscall.SIGSTOP) // for good: the host finds out
+		p := k.plugin(plugins[k.r.IntN(len(plugins))])
+		kill(p.pid, syscall.SIGSTOP) // for good: the host finds out
+		another.plugin = p.pid
 	case "plugin replaced":
 		k.post("/v1/plugins/" + plugins[k.r.IntN(len(plugins))] + "/restart")
 	case "busy for 6 s":
@@ -190,22 +195,23 @@ func (k *soak) meet(kind string) {
 		kill(gw.pid, syscall.SIGCONT)
 	case "gateway frozen":
 		kill(gw.pid, syscall.SIGSTOP)
-		another = st.LaunchID
+		another.launch = st.LaunchID
 	case "gateway killed":
 		kill(gw.pid, syscall.SIGKILL)
-		another = st.LaunchID
+		another.launch = st.LaunchID
 	case "shim killed":
 		for _, p := range k.s.processes() {
 			if p.role == roleShim {
 				kill(p.pid, syscall.SIGKILL)
 			}
 		}
-		another = st.LaunchID
+		another.launch = st.LaunchID
 	case "somebody's SIGTERM":
 		kill(gw.pid, syscall.SIGTERM)
-		another = st.LaunchID
+		another.launch = st.LaunchID
 	case "announced restart":
 		kill(gw.pid, syscall.SIGUSR2) // in process: the same launch
+		another.boot = st.BootID
 	case "a hundred calls":
 		for range 100 {
 			if code := k.postBody("/v1/gateways/real/rpc", map[string]any{"method": "health", "timeoutMs": 20000}); code != http.StatusOK {
@@ -269,7 +275,7 @@ func (k *soak) postBody(path string, body any) int {
 }
 
 // recover waits until the gateway runs, every plugin does, and nothing but the breaker is not well.
-func (k *soak) recover(kind string, began time.Time, another string) {
+func (k *soak) recover(kind string, began time.Time, another gone) {
 	k.t.Helper()
 	reasons := map[string]bool{}
 	for deadline := time.Now().Add(realPatience); ; {
@@ -290,7 +296,13 @@ func (k *soak) recover(kind string, began time.Time, another string) {
 	}
 }
 
-func (k *soak) unwell(another string) string {
+// gone is what a fault puts an end to: as long as status shows it the fault has not been seen, and nothing is well again.
+type gone struct {
+	launch, boot string
+	plugin       int
+}
+
+func (k *soak) unwell(another gone) string {
 	st, err := k.s.status()
 	if err != nil {
 		return err.Error()
@@ -299,8 +311,10 @@ func (k *soak) unwell(another string) string {
 	switch {
 	case gw.State != "running" || !gw.Ready:
 		return "state " + gw.State + " " + gw.Phase
-	case gw.LaunchID == another:
-		return "still launch " + another
+	case gw.LaunchID == another.launch:
+		return "still launch " + another.launch
+	case another.boot != "" && gw.BootID == another.boot:
+		return "still boot " + another.boot
 	}
 	for _, c := range gw.Conditions {
 		if c.Code != "channels-suppressed" {
@@ -310,6 +324,9 @@ func (k *soak) unwell(another string) string {
 	for _, p := range st.Plugins {
 		if p.State != "running" {
 			return "plugin " + p.Name + " is " + p.State
+		}
+		if p.PID == another.plugin {
+			return fmt.Sprintf("plugin %s still has pid %d", p.Name, p.PID)
 		}
 	}
 	if found := listeners(k.s.gateways[0].port); len(found) != 1 || found[0] != gw.PID {
@@ -435,9 +452,12 @@ func (k *soak) third(n int) sample {
 }
 
 // tell compares the last third with the first one and prints what was met.
-func (k *soak) tell(seed uint64) {
+func (k *soak) tell(seed uint64, duration time.Duration) {
 	if len(k.samples) < 9 {
 		k.t.Fatalf("only %d samples", len(k.samples))
+	}
+	if took := time.Since(k.began); took < duration {
+		k.t.Errorf("it took %v, not %v", took, duration)
 	}
 	first, last := k.third(0), k.third(2)
 	if last.rssKB > first.rssKB*5/4+(8<<10) {

@@ -63,6 +63,7 @@ func build(dir string) error {
 		"protocol-only":   "test/e2e/testdata/protocol-only",
 		"bad-plugin":      "test/e2e/testdata/bad-plugin",
 		"doctor-versions": "test/e2e/testdata/doctor-versions",
+		"rules-plugin":    "test/e2e/testdata/rules-plugin",
 	} {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, out), "../../"+pkg)
 		if text, err := cmd.CombinedOutput(); err != nil {

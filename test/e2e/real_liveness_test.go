@@ -13,3 +13,7 @@ func TestDeadLinkToOpenClawIsReplaced(t *testing.T) { aDeadLinkIsReplaced(t, ope
 func TestReleaseIsHandledOnOpenClaw(t *testing.T) { aReleaseIsHandled(t, openclaw(t)) }
 
 func TestReloadKeepsTheProcessOfOpenClaw(t *testing.T) { aReloadKeepsTheProcess(t, openclaw(t)) }
+
+func TestReloadOntoABrokenConfigurationOfOpenClawIsHealed(t *testing.T) {
+	aReloadOntoABrokenConfigurationIsHealed(t, openclaw(t))
+}

@@ -118,3 +118,35 @@ func TestDrainWaitsForWorkInFlight(t *testing.T) {
 	}
 	s.shutdown()
 }
+
+// aReloadOntoABrokenConfigurationIsHealed: the newest release stays alive then, with its port closed, and says so; others end. Either way it
+// is ended, diagnosed and repaired as at a start, and the wish is answered when it runs again.
+func aReloadOntoABrokenConfigurationIsHealed(t *testing.T, gw gateway) {
+	t.Helper()
+	s := newSite(t, gw)
+	s.breakConfig(goodConfig(0))
+	s.writeConfig(s.repairConfig("auto", "last-good") + "[gateways.main.restart]\nreload_min_age = \"100ms\"\n")
+	s.run()
+	before := s.awaitState("running")
+	s.awaitKept(1)
+	for _, b := range []breakage{breakages()[1], breakages()[6]} { // one that the host brings back, one that OpenClaw's doctor mends
+		s.breakConfig(b.text)
+		s.must("reload", "main", "--reason", b.name)
+		after := s.awaitState("running")
+		if after.PID == before.PID {
+			t.Errorf("%s: the process was kept", b.name)
+		}
+		if !b.byDoctor {
+			s.ocIs(goodConfig(0))
+		} else if got, err := os.ReadFile(s.oc()); err != nil || strings.Contains(string(got), "bogus") {
+			t.Errorf("%s: openclaw.json is %s, %v", b.name, got, err)
+		}
+		before = after
+	}
+	s.must("stop", "main")
+	s.shutdown()
+}
+
+func TestReloadOntoABrokenConfigurationOfTheEmulatorIsHealed(t *testing.T) {
+	aReloadOntoABrokenConfigurationIsHealed(t, emulator(""))
+}

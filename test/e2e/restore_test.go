@@ -466,7 +466,7 @@ func TestFirstDoctorThatFailsOrKnowsNoWayDoesNotHideTheSecond(t *testing.T) {
 // TestOnlyWhatTheGatewayReadIsKept: a file that changed between the launch and running is not what it runs with; what it takes while it
 // runs is.
 func TestOnlyWhatTheGatewayReadIsKept(t *testing.T) {
-	s := newSite(t, emulator("slow-listen=3000"))
+	s := newSite(t, emulator("slow-listen=8000"))
 	s.breakConfig(goodConfig(0))
 	s.writeConfig(s.repairConfig("auto", "none"))
 	s.run()
@@ -474,7 +474,7 @@ func TestOnlyWhatTheGatewayReadIsKept(t *testing.T) {
 		out, _, _ := s.cli("logs", "main", "--raw", "-n", "0")
 		return strings.Contains(out, "shutdown budget at startup"), out
 	})
-	time.Sleep(500 * time.Millisecond) // it reads 25 ms after that line, and opens its port 3 s later: in between nothing can be seen from outside
+	time.Sleep(time.Second) // it reads 25 ms after that line, and opens its port 8 s later: in between nothing can be seen from outside
 	s.breakConfig(`{"gateway": {"mode": "local", "port": "x"}}`)
 	s.awaitState("running")
 	s.must("rpc", "main", "config.get") // the keeper's own question was before this one

@@ -32,14 +32,11 @@ func TestNewProjectsOfAllKindsBuildAndLookAfterAGateway(t *testing.T) {
 		if out := s.must("plugin", "new", kind, dir); !strings.Contains(out, "cd "+dir+"\n    make\n") {
 			t.Errorf("it says\n%s", out)
 		}
-		building.Go(func() { makeGo(t, dir) })
+		building.Go(func() { makeProject(t, dir) })
 	}
 	building.Wait()
 	if t.Failed() {
 		return
-	}
-	for _, kind := range kinds {
-		s.must("plugin", "seal", filepath.Join(projects, "my-"+kind))
 	}
 
 	text := s.repairConfig("auto", "none")
@@ -53,8 +50,7 @@ func TestNewProjectsOfAllKindsBuildAndLookAfterAGateway(t *testing.T) {
 	for _, kind := range kinds {
 		text += fmt.Sprintf("[plugins.my-%s]\npath = %q\n", kind, filepath.Join(projects, "my-"+kind))
 	}
-	text += fmt.Sprintf("[plugins.my-launcher.config]\nshim = %q\nheap_mb = 300\n", filepath.Join(bin, "gatehost-shim")) +
-		"[plugins.my-classifier.config]\ndrop = [\"loading configuration\"]\n"
+	text += "[plugins.my-launcher.config]\nheap_mb = 300\n" + "[plugins.my-classifier.config]\ndrop = [\"loading configuration\"]\n"
 	s.writeConfig(text)
 	s.breakConfig(unknownKey)
 	s.run()
@@ -93,16 +89,14 @@ func TestNewProjectsOfAllKindsBuildAndLookAfterAGateway(t *testing.T) {
 	s.shutdown()
 }
 
-// makeGo does what a project's README says, but without a module proxy: what it needs is in the cache of whoever built the host.
-func makeGo(t *testing.T, dir string) {
+// makeProject does what a project's README says, but without a module proxy: what it needs is in the cache of whoever built the host.
+func makeProject(t *testing.T, dir string) {
 	t.Helper()
-	for _, args := range [][]string{{"vet", "./..."}, {"test", "./..."}, {"build", "-o", filepath.Base(dir), "."}} {
-		cmd := exec.Command("go", args...)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly -trimpath", "GOPROXY=off", "CGO_ENABLED=0")
-		if text, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("go %q in %s: %v\n%s", args, dir, err, text)
-		}
+	cmd := exec.Command("make", "GATEHOST="+filepath.Join(bin, "gatehost"))
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly", "GOPROXY=off", "MAKEFLAGS=", "MAKELEVEL=")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("make in %s: %v\n%s", dir, err, text)
 	}
 }
 

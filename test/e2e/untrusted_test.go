@@ -172,6 +172,7 @@ func TestPluginThatReachesTooFarIsNamedAndRefusedAndTheGatewayGoesOn(t *testing.
 		"an answer of 100 MB":           `plugin "huge" answers Doctor.Diagnose by more than 16 MiB`,
 		"a plan for another's file":     `"` + filepath.Join(s.dir, "home", ".ssh", "authorized_keys") + `" is outside the gateway's state directory`,
 		"a grant":                       "plugin.greedy: plugin asks for a grant that it was not given: grant=gateway-config key=plugins.greedy.grant",
+		"a key of ssh, in silence":      "plugin=silent-nosy what=" + filepath.Join(s.dir, "home", ".ssh", "id_silent-nosy") + " key=plugins.silent-nosy.sandbox.read",
 		"a key of ssh":                  "plugin=nosy what=" + filepath.Join(s.dir, "home", ".ssh", "id_nosy") + " key=plugins.nosy.sandbox.read",
 	} {
 		if !strings.Contains(strings.ReplaceAll(log, `\"`, `"`), want) {
@@ -191,8 +192,10 @@ func TestPluginThatReachesTooFarIsNamedAndRefusedAndTheGatewayGoesOn(t *testing.
 	if asks := got["greedy"].Asks; len(asks) != 1 || asks[0].Value != "gateway-config" || !asks[0].Asked || asks[0].Given {
 		t.Errorf("greedy asks for %+v", asks)
 	}
-	if r := got["nosy"].Refused; len(r) != 1 || r[0].Key != "plugins.nosy.sandbox.read" {
-		t.Errorf("nosy was refused %+v", r)
+	for _, name := range []string{"nosy", "silent-nosy"} { // the second has told nobody
+		if r := got[name].Refused; len(r) != 1 || r[0].Key != "plugins."+name+".sandbox.read" {
+			t.Errorf("%s was refused %+v", name, r)
+		}
 	}
 	if after := s.awaitState("running"); after.PID != before.PID || after.Restarts != 0 {
 		t.Errorf("before: %+v\nafter:  %+v", before, after)

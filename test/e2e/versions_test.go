@@ -91,10 +91,6 @@ func TestDoctorsOfBothVersionsAndOfNoneServeOneGateway(t *testing.T) {
 			t.Errorf("not all findings are recorded: %s\n%s", want, events)
 		}
 	}
-	if out := s.must("logs", "main", "--json", "-n", "0"); !strings.Contains(out, `"ruleId":"of-another-time"`) {
-		t.Errorf("its classifier was not asked:\n%s", out)
-	}
-
 	all, _ := s.doctor()
 	skipped := map[string]string{}
 	for _, m := range all {
@@ -111,6 +107,10 @@ func TestDoctorsOfBothVersionsAndOfNoneServeOneGateway(t *testing.T) {
 	s.thePlanIsJudged(broken)
 	s.must("start", "main")
 	s.awaitState("running")
+	s.eventually("its classifier has been asked", func() (bool, string) {
+		out := s.must("logs", "main", "--json", "-n", "0")
+		return strings.Contains(out, `"ruleId":"of-another-time"`), out
+	})
 	s.must("stop", "main")
 	s.shutdown()
 }

@@ -38,6 +38,12 @@ type Health interface {
 	Health(ctx context.Context, name string, probe bool) (control.HealthCheck, error)
 }
 
+// Configuration is that of the host itself.
+type Configuration interface {
+	// Reload reads it again and puts it in force, or tells what that would do. A *control.Problem says why nothing was changed.
+	Reload(ctx context.Context, req control.ReloadRequest) (control.Reload, error)
+}
+
 // Plugins are the plugin processes.
 type Plugins interface {
 	Plugins() []control.Plugin

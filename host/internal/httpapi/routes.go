@@ -50,7 +50,7 @@ func (s *Server) table() []route {
 		{http.MethodGet, "/v1/plugins", reads, s.plugins},
 		{http.MethodGet, "/v1/plugins/{name}", reads, s.plugin},
 		{http.MethodPost, "/v1/plugins/{name}/restart", writes, s.restartPlugin},
-		{http.MethodPost, "/v1/config/reload", writes, notImplemented("reloading config.toml", "restart the host")},
+		{http.MethodPost, "/v1/config/reload", writes, s.reload},
 	}
 }
 

@@ -26,6 +26,7 @@ type Options struct {
 	Configs  Configs
 	Plugins  Plugins
 	Health   Health
+	Config   Configuration
 	Metrics  http.Handler // nil: they are switched off
 	Version  string       // of the host
 	// At is the cursor after which the events of a moment begin; 0: not known, all that is kept in memory. nil: never known.

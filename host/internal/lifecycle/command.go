@@ -40,6 +40,11 @@ func (t *turn) start(in StartRequested) {
 		t.wait(w)
 	default:
 		t.join(w)
+		if probe, waits := t.s.pendingOf(TimerProbe); waits && t.s.Flow == FlowRejoin { // nobody's wish waits for a timer (B025)
+			t.fresh()
+			t.cancel(probe)
+			t.probeReady()
+		}
 	}
 }
 

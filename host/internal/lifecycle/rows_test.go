@@ -678,6 +678,32 @@ func TestSessionsThatDoNotLastAreMadeAnewEverMoreSeldom(t *testing.T) {
 	}
 }
 
+// TestOperatorsStartDoesNotWaitForAPutOffSession is B025.
+func TestOperatorsStartDoesNotWaitForAPutOffSession(t *testing.T) {
+	d := running(t)
+	for range 4 {
+		d.flap(lc.SessionClosed{Code: 1006})
+		d.opened("1")
+	}
+	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006})
+	timer, n := d.pending(lc.TimerProbe)
+	if n != 1 || has[lc.ProbeReady](d) {
+		t.Fatalf("%s, pending %v", d.s.Phase, d.s.Pending)
+	}
+	d.feed(lc.StartRequested{Command: 7})
+	if !has[lc.ProbeReady](d) || has[lc.Recover](d) {
+		t.Fatalf("%s, effects %v: want the socket tried now", d.s.Phase, d.out)
+	}
+	now := d.out
+	if d.feed(lc.TimerFired{Op: timer}); !has[lc.Ignored](d) {
+		t.Errorf("the timer acts: %v", d.out)
+	}
+	d.out = now
+	if d.opened("1"); replies(d)[7] != lc.OutcomeJoined || d.s.Launch != "A" {
+		t.Errorf("replies %v, launch %s", replies(d), d.s.Launch)
+	}
+}
+
 // TestSessionsOfAnExternalGatewayThatDoNotLastReachTheCap: it is never ended, and not asked without end either.
 func TestSessionsOfAnExternalGatewayThatDoNotLastReachTheCap(t *testing.T) {
 	d := attached(t)

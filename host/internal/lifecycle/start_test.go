@@ -251,9 +251,30 @@ func TestRepairThatFailsEndsTheStartWithItsFirstCause(t *testing.T) {
 
 // TestStopSupersedesAStartInEachOfItsPhases is B031, B034 to B039, T002, T035 and T044: it is answered, nothing of it stays, and no error is shown.
 func TestStopSupersedesAStartInEachOfItsPhases(t *testing.T) {
+	recovered := func(d *drive) { d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK}) }
+	services := func(d *drive) {
+		recovered(d)
+		d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
+	}
+	hooks := func(d *drive) {
+		services(d)
+		d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
+	}
+	preparing := func(d *drive) {
+		hooks(d)
+		d.feed(lc.HooksDone{Op: last[lc.RunHooks](d).Op, Result: lc.OK})
+	}
 	for phase, walk := range map[lc.Phase]func(d *drive){
 		lc.PhaseRecovering: func(*drive) {},
-		lc.PhaseReady:      func(d *drive) { d.launched("A") },
+		lc.PhaseServices:   recovered,
+		lc.PhaseProbing:    services,
+		lc.PhaseHooks:      hooks,
+		lc.PhasePreparing:  preparing,
+		lc.PhaseLaunching: func(d *drive) {
+			preparing(d)
+			d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: "A"})
+		},
+		lc.PhaseReady: func(d *drive) { d.launched("A") },
 		lc.PhaseConnecting: func(d *drive) {
 			d.launched("A")
 			d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
@@ -273,8 +294,27 @@ func TestStopSupersedesAStartInEachOfItsPhases(t *testing.T) {
 			if d.s.Phase != phase {
 				t.Fatalf("phase %s", d.s.Phase)
 			}
+			under := d.out // what the start has asked for, and is answered all the same
 			d.feed(lc.StopRequested{Command: 2})
-			got := map[lc.CommandID]lc.OutcomeKind{}
+			got := replies(d)
+			if (phase == lc.PhaseHooks || phase == lc.PhaseLaunching) && got[2] != "" { // who knows what these do
+				t.Errorf("the stop is answered %s while %v is under way", got[2], under)
+			}
+			for _, e := range under {
+				switch e := e.(type) {
+				case lc.RunHooks:
+					d.feed(lc.HooksDone{Op: e.Op, Result: lc.OK})
+				case lc.PrepareLaunch:
+					down := d.out
+					d.feed(lc.LaunchPrepared{Op: e.Op, Result: lc.OK, Launch: "late"})
+					if r := last[lc.Release](d); r.Launch != "late" {
+						t.Errorf("the identity is kept: %v", d.out)
+					}
+					d.out = append(down, d.out...)
+				case lc.Launch:
+					d.feed(lc.Launched{Op: e.Op, Result: lc.OK, Instance: lc.Instance{Launch: e.Launch, Live: true, Watched: true}})
+				}
+			}
 			for range 4 { // whatever the way down asks for
 				maps.Copy(got, replies(d))
 				switch {

@@ -49,6 +49,15 @@ func ofProcess(s Spec) Spec {
 	return s
 }
 
+// Check finds a plugin's file as a start would, and checks it; nothing is started.
+func Check(ctx context.Context, s Spec, pluginDir string) error {
+	exe, err := resolve(ctx, s, pluginDir)
+	if err != nil {
+		return err
+	}
+	return exe.file.Close()
+}
+
 // uses reports whether what serves as a kind is asked for it.
 func (s Spec) uses(kind plugin.Kind) bool { return len(s.Uses) == 0 || slices.Contains(s.Uses, kind) }
 

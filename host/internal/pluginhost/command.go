@@ -8,21 +8,31 @@ import (
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 )
 
-// command is what is run for a plugin: the plugin, or the host's own binary, which shuts itself in and becomes the plugin.
-func command(s Spec, exe *executable, data, sockets string, o Options) (*exec.Cmd, error) {
+// command is what is run for a plugin: the plugin, or the host's own binary, which shuts itself in and becomes the plugin. The watch hears of
+// what it opens then; nil when nothing can be heard.
+func command(s Spec, exe *executable, data, sockets string, o Options) (*exec.Cmd, *sandbox.Watch, error) {
 	argv := slices.Concat(exe.argv, s.Args)
 	if s.Sandbox == nil {
 		cmd := exec.Command(argv[0], argv[1:]...) //nolint:gosec,noctx // its life is longer than any call's
 		execOpened(cmd, exe)
-		return cmd, nil
+		return cmd, nil, nil
 	}
 	path, err := filepath.Abs(argv[0]) // it runs in another directory
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	args, err := exe.shutIn(s, data, sockets).Args(path, argv[1:])
+	spec := exe.shutIn(s, data, sockets)
+	watch, err := sandbox.NewWatch(spec, path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	spec.Watched = watch != nil
+	args, err := spec.Args(path, argv[1:])
+	if err != nil {
+		if watch != nil {
+			watch.Close()
+		}
+		return nil, nil, err
 	}
 	wrapper := o.Wrapper
 	if wrapper == "" {
@@ -30,5 +40,8 @@ func command(s Spec, exe *executable, data, sockets string, o Options) (*exec.Cm
 	}
 	cmd := exec.Command(wrapper, args...) //nolint:gosec,noctx // as above
 	handOver(cmd, exe)
-	return cmd, nil
+	if watch != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, watch.Child())
+	}
+	return cmd, watch, nil
 }

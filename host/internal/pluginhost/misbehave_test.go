@@ -286,7 +286,7 @@ func TestPluginThatUsesFarTooMuchMemoryIsKilled(t *testing.T) {
 	spec := testPlugin()
 	spec.MemoryMax = 120 * mib
 	timing := quick()
-	timing.BackoffBase, timing.BackoffMax = 500*time.Millisecond, 500*time.Millisecond
+	timing.BackoffBase, timing.BackoffMax = 2*time.Second, 2*time.Second // long enough to be seen on a machine that is busy
 	h, _ := newHost(t, timing, spec)
 	first := pid(t, h)
 	_, _ = ask(t, h, "grow-much")

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/fault"
 )
@@ -21,31 +23,39 @@ type Refusal struct {
 	Last  time.Time
 }
 
-// maxRefusals are remembered of one plugin: one that tries all paths must not fill the memory.
+// maxRefusals are remembered of one plugin: one that tries all paths must not fill the memory. The half of them is for what libraries do.
 const maxRefusals = 32
 
 // refusals are those of one plugin, over all its processes. Safe for concurrent use.
 type refusals struct {
-	mu  sync.Mutex // guards all
-	all []Refusal
+	mu    sync.Mutex // guards all below
+	all   []Refusal
+	usual int // that libraries do
+	full  bool
 }
 
-// add reports whether it is a new one.
-func (r *refusals) add(what, key string) bool {
+// add reports whether it is a new one, and whether it is the first for which there is no room.
+func (r *refusals) add(what, key string, usual bool) (fresh, full bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range r.all {
 		if r.all[i].What == what {
 			r.all[i].Times++
 			r.all[i].Last = time.Now()
-			return false
+			return false, false
 		}
 	}
-	if len(r.all) == maxRefusals {
-		return false
+	switch {
+	case usual && r.usual == maxRefusals/2:
+		return false, false
+	case usual:
+		r.usual++
+	case len(r.all)-r.usual == maxRefusals/2:
+		full, r.full = !r.full, true
+		return false, full
 	}
 	r.all = append(r.all, Refusal{What: what, Key: key, Times: 1, Last: time.Now()})
-	return true
+	return true, false
 }
 
 func (r *refusals) list() []Refusal {
@@ -102,15 +112,33 @@ func (p proxy) boundary(m method, err error) error {
 		return err
 	}
 	what, key, _ := reached(p.s.spec(), err.Error())
-	hint := p.s.tellRefused("plugin was refused something outside of its sandbox", what, key, "call", m.name, "error", err)
+	hint := p.s.tellRefused(false, "plugin was refused something outside of its sandbox", what, key, "call", m.name, "error", err)
 	return &fault.Error{Code: fault.PermissionDenied, Hint: hint, Cause: err}
 }
 
+// heard takes a file that the plugin was about to open and that the kernel does not let it have: whatever the plugin makes of that.
+func (s *supervisor) heard(spec *Spec, r sandbox.Reach) {
+	key := "plugins." + spec.Name + ".sandbox.read"
+	if r.Write {
+		key = "plugins." + spec.Name + ".sandbox.write"
+	}
+	// Libraries look around there and live without.
+	usual := given(r.Path, []string{"/dev", "/etc", "/proc", "/run", "/sys", "/var"}) && !r.Write
+	s.tellRefused(usual, "plugin was refused a file outside of its sandbox", r.Path, key, "write", r.Write)
+}
+
 // tellRefused remembers a refusal and logs it the first time; it answers what the operator can do.
-func (s *supervisor) tellRefused(message, what, key string, fields ...any) string {
+func (s *supervisor) tellRefused(usual bool, message, what, key string, fields ...any) string {
 	hint := fmt.Sprintf("the plugin is shut in; if it may have that, name it in %s, then run `gatehost plugin restart %s`", key, s.name)
-	if s.refused.add(what, key) {
-		s.log.Warn(message, append([]any{"plugin", s.name, "what", what, "key", key, "hint", hint}, fields...)...)
+	level := hclog.Warn
+	if usual {
+		level = hclog.Debug
+	}
+	switch fresh, full := s.refused.add(what, key, usual); {
+	case fresh:
+		s.log.Log(level, message, append([]any{"plugin", s.name, "what", what, "key", key, "hint", hint}, fields...)...)
+	case full:
+		s.log.Warn("plugin reaches for ever more outside of its sandbox; what follows is not noted", "plugin", s.name, "what", what)
 	}
 	return hint
 }
@@ -122,7 +150,7 @@ func (s *supervisor) overheard(spec *Spec, line string) {
 		return
 	}
 	if what, key, known := reached(spec, line); known {
-		s.tellRefused("plugin says that it was refused something; its sandbox may be why", what, key, "line", line)
+		s.tellRefused(false, "plugin says that it was refused something; its sandbox may be why", what, key, "line", line)
 	}
 }
 

@@ -66,8 +66,27 @@ func TestRefusalsAreLoggedOnceCountedAndBounded(t *testing.T) {
 		}
 	}
 	got := s.refused.list()
-	if len(got) != maxRefusals || got[0].Times != 3 || got[0].Last.IsZero() || strings.Count(out.String(), "\n") != maxRefusals {
+	if len(got) != maxRefusals/2 || got[0].Times != 3 || got[0].Last.IsZero() || strings.Count(out.String(), "\n") != maxRefusals/2+1 ||
+		!strings.Contains(out.String(), "ever more") {
 		t.Errorf("%d are remembered, the first %+v, and logged\n%s", len(got), got[0], out.String())
+	}
+}
+
+// TestUsualRefusalsCannotHideOthers: what libraries do fills its own half, and is not an operator's business at once.
+func TestUsualRefusalsCannotHideOthers(t *testing.T) {
+	var out bytes.Buffer
+	s := shutInSupervisor(&out)
+	for i := range 100 {
+		s.heard(s.spec(), sandbox.Reach{Path: fmt.Sprintf("/etc/%d", i)})
+	}
+	if out.Len() != 0 {
+		t.Errorf("log = %s", out.String())
+	}
+	s.heard(s.spec(), sandbox.Reach{Path: "/root/.ssh/id"})
+	s.heard(s.spec(), sandbox.Reach{Path: "/etc/passwd", Write: true})
+	got := s.refused.list()
+	if len(got) != maxRefusals/2+2 || strings.Count(out.String(), "\n") != 2 || !strings.Contains(out.String(), "what=/root/.ssh/id key=plugins.p.sandbox.read") {
+		t.Errorf("%d are remembered, log = %s", len(got), out.String())
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-plugin/runner"
+
+	"github.com/gatehost/gatehost/host/internal/sandbox"
 )
 
 // drainBound is how long the output of a dead plugin is still read: a grandchild may hold the pipe for ever (R5).
@@ -23,6 +25,8 @@ const drainBound = 200 * time.Millisecond
 // process is a plugin's process, and go-plugin's view of it. Its end is known by its pid alone.
 type process struct {
 	cmd   *exec.Cmd
+	watch *sandbox.Watch // of the files that it opens; nil: nobody hears
+	reach func(sandbox.Reach)
 	death *os.File // our end of its stdin: closed, it knows that the host is gone
 	logs  *logs
 	at    address
@@ -44,14 +48,14 @@ var _ runner.Runner = (*process)(nil)
 // newProcess prepares a process; Start begins it. env is go-plugin's part of the environment.
 // sockets is where it may listen, o what is common to all.
 func newProcess(s Spec, exe *executable, dir, sockets string, env []string, l *logs, o Options) (*process, error) {
-	cmd, err := command(s, exe, dir, sockets, o)
+	cmd, watch, err := command(s, exe, dir, sockets, o)
 	if err != nil {
 		return nil, err
 	}
 	cmd.Env = append(environment(s, dir), env...)
 	cmd.Dir = dir
 	ownGroup(cmd)
-	p := &process{cmd: cmd, logs: l, done: make(chan struct{}), read: make(chan struct{})}
+	p := &process{cmd: cmd, watch: watch, logs: l, done: make(chan struct{}), read: make(chan struct{})}
 	p.toHost, p.fromOut = io.Pipe()
 	return p, nil
 }
@@ -97,11 +101,25 @@ func (p *process) begin() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.doomed {
+		p.unwatch()
 		return errors.New("the start was given up")
 	}
 	err := p.cmd.Start()
-	p.started = err == nil
-	return err
+	if p.started = err == nil; !p.started {
+		p.unwatch()
+		return err
+	}
+	if p.watch != nil {
+		_ = p.watch.Child().Close()
+		go p.watch.Run(p.reach) // until the plugin, and what it has started, has ended
+	}
+	return nil
+}
+
+func (p *process) unwatch() {
+	if p.watch != nil {
+		p.watch.Close()
+	}
 }
 
 // copyHandshake gives go-plugin what stands on stdout, in pieces that its scanner can take, and never blocks the plugin.

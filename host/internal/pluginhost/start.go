@@ -20,6 +20,7 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc"
 
+	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
 	"github.com/gatehost/gatehost/shared/pluginkit"
@@ -115,6 +116,7 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage),
 	))
 	var begun atomic.Pointer[process]
+	spec := gen.spec               // as it is now: it may be exchanged once the process serves
 	if gen.exe.socket(*gen.spec) { // the last dialer counts: it takes the place of go-plugin's
 		options = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return begun.Load().dial(ctx, gen.dir)
@@ -130,8 +132,9 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		SyncStdout: &lineWriter{take: gen.logs.take}, SyncStderr: &lineWriter{take: gen.logs.take},
 		GRPCDialOptions: options,
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
-			p, err := newProcess(*gen.spec, gen.exe, dataDir, gen.dir, cmd.Env, gen.logs, s.opts)
+			p, err := newProcess(*spec, gen.exe, dataDir, gen.dir, cmd.Env, gen.logs, s.opts)
 			if err == nil {
+				p.reach = func(r sandbox.Reach) { s.heard(spec, r) }
 				s.live.add(p)
 				begun.Store(p)
 				made <- p

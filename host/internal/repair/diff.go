@@ -37,7 +37,7 @@ func (e *Executor) diff(changes []change) string {
 		}
 		b.WriteString(unified(string(c.before.data), string(c.after.data)))
 	}
-	return cut(e.o.Redact(b.String()), maxDiff)
+	return cut(e.redact(b.String()), maxDiff)
 }
 
 func fileHeader(c change) string {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehost/gatehost/shared/doctor"
@@ -39,10 +40,29 @@ type Options struct {
 
 // Executor executes the plans for one gateway, one at a time. Safe for concurrent use.
 type Executor struct {
-	o     Options
-	scope scope
+	o     Options // but for Gateway and Redact, which aim has
+	aim   atomic.Pointer[aim]
 	shelf shelf
 	busy  sync.Mutex // held while files may change
+}
+
+// aim is what a repair is about.
+type aim struct {
+	scope  scope
+	redact func(string) string
+}
+
+func (e *Executor) scope() scope { return e.aim.Load().scope }
+
+func (e *Executor) redact(text string) string { return e.aim.Load().redact(text) }
+
+// Retarget lets what begins from now on be about the same gateway as it is configured now: its command, its places, its secrets. redact may be
+// nil, as in Options.
+func (e *Executor) Retarget(gw plugin.GatewayFacts, redact func(string) string) {
+	if redact == nil {
+		redact = func(s string) string { return s }
+	}
+	e.aim.Store(&aim{scope: scopeOf(gw), redact: redact})
 }
 
 // Order is a plan with what belongs to its execution.
@@ -89,27 +109,26 @@ func New(o Options) (*Executor, error) {
 	case !gatewayName.MatchString(o.Gateway.Name):
 		return nil, fmt.Errorf("cannot repair: bad gateway name %q", o.Gateway.Name)
 	}
-	if o.Redact == nil {
-		o.Redact = func(s string) string { return s }
-	}
 	if o.Keep <= 0 {
 		o.Keep = defaultKeep
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Executor{o: o, scope: scopeOf(o.Gateway), shelf: shelf{dir: filepath.Join(o.Dir, o.Gateway.Name), keep: o.Keep}}, nil
+	e := &Executor{o: o, shelf: shelf{dir: filepath.Join(o.Dir, o.Gateway.Name), keep: o.Keep}}
+	e.Retarget(o.Gateway, o.Redact)
+	return e, nil
 }
 
 // Check says whether a plan may be executed. Errors: fault.InvalidArgument, fault.NotFound.
 func (e *Executor) Check(plan doctor.Plan) error {
-	_, err := e.scope.check(plan)
+	_, err := e.scope().check(plan)
 	return err
 }
 
 // Preview is the difference that the plan's own writes would make; what commands will do cannot be known. Changes nothing.
 func (e *Executor) Preview(plan doctor.Plan) (string, error) {
-	c, err := e.scope.check(plan)
+	c, err := e.scope().check(plan)
 	if err != nil {
 		return "", err
 	}
@@ -141,7 +160,7 @@ func (e *Executor) Execute(ctx context.Context, o Order) (Result, error) {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	c, err := e.scope.check(o.Plan)
+	c, err := e.scope().check(o.Plan)
 	if err != nil {
 		return Result{}, err
 	}
@@ -283,7 +302,7 @@ func (r run) steps(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		p := Progress{Step: i + 1, Steps: len(r.plan.plan.Steps), Title: r.e.o.Redact(bounded(step.Title, 200))}
+		p := Progress{Step: i + 1, Steps: len(r.plan.plan.Steps), Title: r.e.redact(bounded(step.Title, 200))}
 		r.progress(p)
 		if err := r.step(ctx, step, p); err != nil {
 			return fmt.Errorf("step %d of %d (%s): %w", p.Step, p.Steps, p.Title, err)
@@ -308,7 +327,7 @@ func (r run) exec(ctx context.Context, step *doctor.ExecStep, p Progress) error 
 		return fault.New(fault.Unsupported, "cannot run a command: there is no launcher")
 	}
 	got, err := r.e.o.Exec(ctx, step.Argv, step.Timeout, func(l plugin.Line) {
-		p.Text = r.e.o.Redact(bounded(l.Text, 8<<10))
+		p.Text = r.e.redact(bounded(l.Text, 8<<10))
 		r.progress(p)
 	})
 	codes := step.SuccessCodes
@@ -350,11 +369,11 @@ func (r run) delegated(ctx context.Context, step *doctor.DelegateStep, p Progres
 	ctx, cancel := context.WithTimeout(ctx, step.Timeout)
 	defer cancel()
 	got, err := r.delegate(ctx, step.ID, func(d doctor.Progress) {
-		p.Text, p.Percent = r.e.o.Redact(bounded(d.Text, 8<<10)), d.Percent
+		p.Text, p.Percent = r.e.redact(bounded(d.Text, 8<<10)), d.Percent
 		r.progress(p)
 	})
 	if err == nil && got.Summary != "" {
-		p.Text, p.Percent = r.e.o.Redact(bounded(got.Summary, 8<<10)), nil
+		p.Text, p.Percent = r.e.redact(bounded(got.Summary, 8<<10)), nil
 		r.progress(p)
 	}
 	return err

@@ -175,7 +175,7 @@ func (e *Executor) wayBack(rec Record, force bool) (map[string]snapshot, []strin
 	var files []string
 	for _, f := range rec.Files {
 		// The record lies in a directory of ours, but what it names must still be what a doctor may touch.
-		if got, err := e.scope.path(f.Path); err != nil || got != f.Path {
+		if got, err := e.scope().path(f.Path); err != nil || got != f.Path {
 			return nil, nil, fault.Wrap(fault.InvalidArgument, fmt.Sprintf("cannot undo: %s is no longer a file of this gateway", f.Path), err)
 		}
 		snap, err := e.shelf.copyOf(rec, f)

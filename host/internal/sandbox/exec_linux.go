@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
@@ -37,6 +38,12 @@ func Exec(args []string) error {
 	}
 	if err := restrict(spec); err != nil {
 		return err
+	}
+	if spec.Watched {
+		runtime.LockOSThread() // it is the one that becomes the plugin
+		if err := announce(); err != nil {
+			return err
+		}
 	}
 	err = syscall.Exec(opened, argv, os.Environ()) //nolint:gosec // the host opened and checked it
 	return fmt.Errorf("cannot run the plugin %s: %w", argv[0], err)

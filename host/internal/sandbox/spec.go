@@ -18,6 +18,7 @@ type Spec struct {
 	Write     []string `json:"write,omitempty"`     // the same, to change as well
 	List      []string `json:"list,omitempty"`      // directories, absolute, to see the names in them and below; their files stay closed
 	Network   bool     `json:"network,omitempty"`   // TCP
+	Watched   bool     `json:"watched,omitempty"`   // descriptor 4 leads to a Watch
 	OpenFiles uint64   `json:"openFiles,omitempty"` // most open files; 0: 1024
 	FileSize  uint64   `json:"fileSize,omitempty"`  // most bytes of a file that it writes; 0: 1 GiB
 }
@@ -34,8 +35,8 @@ func System() (read, write []string) {
 	read = []string{
 		"/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/etc/timezone",
 		"/etc/ssl", "/etc/ca-certificates", "/etc/pki/tls", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf",
-		"/etc/alternatives", "/etc/os-release", "/dev/random", "/dev/urandom", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
-		"/proc/version", "/proc/filesystems", "/proc/sys/kernel", "/proc/sys/vm", "/sys/devices/system/cpu", "/sys/fs/cgroup",
+		"/etc/alternatives", "/etc/os-release", "/etc/locale.alias", "/etc/host.conf", "/etc/gai.conf", "/etc/services", "/etc/protocols", "/dev/random", "/dev/urandom", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
+		"/proc/version", "/proc/filesystems", "/proc/sys/kernel", "/proc/sys/vm", "/proc/sys/net/core/somaxconn", "/sys/devices/system/cpu", "/sys/fs/cgroup",
 		"/sys/kernel/mm/transparent_hugepage",
 	}
 	return read, []string{"/dev/null", "/dev/zero", "/dev/full"}

@@ -129,8 +129,7 @@ func (o observer) replies(c engine.Change) {
 				o.newer(c, cmd, r.Outcome.Kind)
 			}
 		case cmdStart, cmdAuto, cmdRestart:
-			_, opened := c.Input.(lc.SessionOpened)
-			if before := c.Before.Public(); !opened && before != lc.Running {
+			if before := c.Before.Public(); !comesUp(c) && before != lc.Running {
 				o.w.failLocked("4", "command %d (%s) is answered %s in %s", cmd.n, cmd.kind, r.Outcome.Kind, c.After.Phase)
 			}
 			if cmd.kind == cmdRestart {
@@ -140,6 +139,18 @@ func (o observer) replies(c engine.Change) {
 	}
 	if len(c.After.Waiters) > 0 && c.After.Final() {
 		o.w.failLocked("4", "commands wait in %s: %+v", c.After.Phase, c.After.Waiters)
+	}
+}
+
+// comesUp: a session was opened, or one goes on whose gateway, which is not ours, was asked to shut down and refused.
+func comesUp(c engine.Change) bool {
+	switch in := c.Input.(type) {
+	case lc.SessionOpened:
+		return true
+	case lc.ShutdownAsked:
+		return in.Result != lc.OK && c.After.Public() == lc.Running && c.After.Session != 0 && c.After.Session == c.Before.Session
+	default:
+		return false
 	}
 }
 

@@ -301,8 +301,8 @@ func (x *DescribeRequest) GetHost() *HostInfo {
 
 // ServiceInfo is one service of a plugin and the range of versions in which it speaks it. The host picks the highest version that
 // both know, for each service by itself. A service without one is not used, and the host says in words which side to upgrade; the
-// plugin's other services work. A plugin of which nothing can be used fails to start. A kind that is listed twice has both ranges;
-// a kind that the host does not know, of a newer contract, is left out and told.
+// plugin's other services work. A plugin of which nothing can be used fails to start. Each kind is listed once; one that the host
+// does not know, of a newer contract, is left out and told.
 //
 //	kind         version   is
 //	launcher     1         v1alpha1.LauncherService

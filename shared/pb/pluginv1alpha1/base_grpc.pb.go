@@ -82,7 +82,9 @@ type PluginServiceClient interface {
 	// Errors: none that are meant; any error is a failed start.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
 	// Configure hands over the plugin's own table of config.toml and the directories it may use. Called after Describe and again
-	// when the table changes. A diagnostic of severity ERROR refuses the table as a whole: the former one stays in force.
+	// when the table or the grants change while the plugin serves; such a call may overlap with others, which see the former table or
+	// the new one. A diagnostic of severity ERROR refuses the table as a whole: the former one stays in force. A plugin that fails
+	// otherwise is replaced by a process that is given the new table.
 	// Errors: INVALID_ARGUMENT when the table is not JSON; faults in the table are diagnostics, not errors.
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*ConfigureResponse, error)
 }
@@ -125,7 +127,9 @@ type PluginServiceServer interface {
 	// Errors: none that are meant; any error is a failed start.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
 	// Configure hands over the plugin's own table of config.toml and the directories it may use. Called after Describe and again
-	// when the table changes. A diagnostic of severity ERROR refuses the table as a whole: the former one stays in force.
+	// when the table or the grants change while the plugin serves; such a call may overlap with others, which see the former table or
+	// the new one. A diagnostic of severity ERROR refuses the table as a whole: the former one stays in force. A plugin that fails
+	// otherwise is replaced by a process that is given the new table.
 	// Errors: INVALID_ARGUMENT when the table is not JSON; faults in the table are diagnostics, not errors.
 	Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error)
 	mustEmbedUnimplementedPluginServiceServer()

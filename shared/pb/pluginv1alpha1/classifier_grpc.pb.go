@@ -30,7 +30,8 @@ const (
 type ClassifierServiceClient interface {
 	// Classify answers batches of lines with verdicts, in order of seq, one a line. The verdict of a seq acknowledges it; after a
 	// break the host opens a new stream and sends what was not acknowledged again. A line that gets no verdict in 2 s
-	// passes as warn without a symptom.
+	// passes as warn without a symptom. All classifiers of a gateway see every line. The first of them, in the operator's order, whose
+	// verdict has a rule, a symptom or a stage decides the line; the verdicts of others are recorded only.
 	// Errors: none that are meant.
 	Classify(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ClassifyRequest, ClassifyResponse], error)
 }
@@ -64,7 +65,8 @@ type ClassifierService_ClassifyClient = grpc.BidiStreamingClient[ClassifyRequest
 type ClassifierServiceServer interface {
 	// Classify answers batches of lines with verdicts, in order of seq, one a line. The verdict of a seq acknowledges it; after a
 	// break the host opens a new stream and sends what was not acknowledged again. A line that gets no verdict in 2 s
-	// passes as warn without a symptom.
+	// passes as warn without a symptom. All classifiers of a gateway see every line. The first of them, in the operator's order, whose
+	// verdict has a rule, a symptom or a stage decides the line; the verdicts of others are recorded only.
 	// Errors: none that are meant.
 	Classify(grpc.BidiStreamingServer[ClassifyRequest, ClassifyResponse]) error
 	mustEmbedUnimplementedClassifierServiceServer()

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -17,6 +18,10 @@ import (
 // try does what a plugin should not, or should, be able to do: "read PATH", "write PATH", "connect ADDRESS", "signal PID", "run ARGV",
 // "files N". The error is the kernel's.
 func try(what string) (doctor.Diagnosis, error) {
+	if quiet, ok := strings.CutPrefix(what, "quietly "); ok { // and tell nobody
+		_, _ = try(quiet)
+		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "tried", Text: "nothing to see here"}}}, nil
+	}
 	verb, arg, _ := strings.Cut(what, " ")
 	text, err := "done", error(nil)
 	switch verb {
@@ -29,6 +34,8 @@ func try(what string) (doctor.Diagnosis, error) {
 		_, err = os.ReadDir(arg)
 	case "write":
 		err = os.WriteFile(arg, []byte("written"), 0o600)
+	case "link":
+		err = os.Symlink(arg, "link")
 	case "grow":
 		err = fill(arg)
 	case "connect":
@@ -47,6 +54,8 @@ func try(what string) (doctor.Diagnosis, error) {
 		text = string(out)
 	case "files":
 		text, err = openMany(arg)
+	case "storm":
+		text, err = storm(arg)
 	case "env":
 		text = os.Getenv(arg)
 	case "dir":
@@ -95,4 +104,27 @@ func another(stranger bool) {
 	}
 	_ = cmd.Wait()
 	os.Exit(0)
+}
+
+// storm opens files from many goroutines at the same time.
+func storm(count string) (string, error) {
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return "", err
+	}
+	var all sync.WaitGroup
+	errs := make(chan error, n) // of each
+	began := time.Now()
+	for range 8 {
+		all.Go(func() {
+			for range n / 8 {
+				if _, err := os.ReadFile("/proc/self/comm"); err != nil {
+					errs <- err
+				}
+			}
+		})
+	}
+	all.Wait()
+	close(errs)
+	return time.Since(began).String(), <-errs
 }

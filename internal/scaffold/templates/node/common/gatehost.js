@@ -135,6 +135,7 @@ async function configured (plugin, request) {
   } catch (error) {
     throw new Fault('invalid_argument', `the table is not JSON: ${error.message}`)
   }
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) throw new Fault('invalid_argument', 'the table is no JSON object')
   if (plugin.configure) return await plugin.configure({ ...request, config })
   return Object.keys(config).sort().map((key) => ({ severity: Severity.ERROR, path: key, message: 'is not a key of this plugin', hint: 'remove it' }))
 }

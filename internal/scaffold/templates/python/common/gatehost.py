@@ -227,6 +227,8 @@ class _Server:
             config = json.loads(request.config_json or b"{}")
         except ValueError as e:
             raise Fault("invalid_argument", f"the table is not JSON: {e}") from e
+        if not isinstance(config, dict):
+            raise Fault("invalid_argument", "the table is no JSON object")
         return contract.ConfigureResponse(diagnostics=self._doctor.configure(config, request, call))
 
     def _plan(self, request, call):

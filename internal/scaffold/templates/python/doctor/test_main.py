@@ -104,6 +104,8 @@ class ProcessTest(unittest.TestCase):
         self.assertEqual((described.name, len(described.services)), (main.NAME, 1))
         configured = ask("PluginService", "Configure", contract.ConfigureRequest(config_json=b'{"odd": 1}'))
         self.assertEqual([d.path for d in configured.diagnostics], ["odd"])
+        for table in (b"[]", b"{"):
+            self.assertFails(grpc.StatusCode.INVALID_ARGUMENT, lambda: ask("PluginService", "Configure", contract.ConfigureRequest(config_json=table)))
         self.assertEqual(ask("DoctorService", "Diagnose", UNKNOWN_KEY).findings[0].code, "config-invalid")
         foreign = contract.PlanRequest(gateway=GATEWAY, finding=contract.Finding(code="port-conflict"))
         self.assertFails(grpc.StatusCode.UNIMPLEMENTED, lambda: ask("DoctorService", "Plan", foreign))

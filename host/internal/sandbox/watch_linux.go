@@ -1,0 +1,224 @@
+//go:build amd64 || arm64
+
+package sandbox
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Watch hears of the files that one plugin opens. It decides nothing: the kernel does, by landlock, after the call has gone on. So nothing
+// depends on what is read of a plugin's memory here, which the plugin can change meanwhile.
+type Watch struct {
+	spec  Spec
+	own   []string
+	conn  *net.UnixConn
+	child *os.File
+}
+
+// NewWatch prepares for a plugin of these rights, which has the files own by descriptors. Give Child to its process as descriptor 4, close
+// it then, and call Run.
+func NewWatch(spec Spec, own ...string) (*Watch, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot watch a plugin: %w", err)
+	}
+	ours, child := os.NewFile(uintptr(pair[0]), "watch"), os.NewFile(uintptr(pair[1]), "watched") //nolint:gosec // descriptors
+	defer func() { _ = ours.Close() }()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot watch a plugin: %w", err), child.Close())
+	}
+	unixConn, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("cannot watch a plugin by a %T", conn), conn.Close(), child.Close())
+	}
+	return &Watch{spec: spec, own: own, conn: unixConn, child: child}, nil
+}
+
+// Child is the plugin's end.
+func (w *Watch) Child() *os.File { return w.child }
+
+// Close ends a Run that has not begun to hear yet.
+func (w *Watch) Close() {
+	_ = w.child.Close()
+	_ = w.conn.Close()
+}
+
+// Run tells of each file that was to be opened and is outside of the sandbox, until the plugin and all that it started have ended. A call
+// of the plugin waits until tell returns. It returns at once where the kernel cannot do this.
+func (w *Watch) Run(tell func(Reach)) {
+	listener, err := w.listener()
+	if err != nil {
+		return
+	}
+	f := os.NewFile(listener, "seccomp")
+	defer func() { _ = f.Close() }()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Read(func(fd uintptr) bool {
+		for {
+			ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor fits
+			switch _, err := unix.Poll(ready, 0); {
+			case errors.Is(err, unix.EINTR):
+			case err != nil:
+				return true
+			case ready[0].Revents&unix.POLLIN != 0:
+				w.one(fd, tell)
+			default: // wait for the next, unless nobody is left who could call
+				return ready[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
+			}
+		}
+	})
+}
+
+// listener is what the plugin's process sends before it begins.
+func (w *Watch) listener() (uintptr, error) {
+	defer func() { _ = w.conn.Close() }()
+	control := make([]byte, unix.CmsgSpace(4))
+	n, controlled, _, _, err := w.conn.ReadMsgUnix(make([]byte, 1), control)
+	if err != nil || n == 0 {
+		return 0, errors.Join(err, errors.New("the plugin is not watched"))
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:controlled])
+	if err != nil || len(messages) != 1 {
+		return 0, errors.Join(err, errors.New("no descriptor came"))
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return 0, errors.Join(err, errors.New("no descriptor came"))
+	}
+	unix.CloseOnExec(fds[0])
+	return uintptr(fds[0]), unix.SetNonblock(fds[0], true) //nolint:gosec // a descriptor
+}
+
+// one takes one call, looks at it, and lets it go on whatever it is.
+func (w *Watch) one(fd uintptr, tell func(Reach)) {
+	var n notification
+	if ioctl(fd, notifRecv, unsafe.Pointer(&n)) != nil { //nolint:gosec // so the call wants it
+		return // whoever called has been killed
+	}
+	defer func() {
+		r := response{id: n.id, flags: notifContinue}
+		_ = ioctl(fd, notifSend, unsafe.Pointer(&r)) //nolint:gosec // so the call wants it
+	}()
+	path, write, err := openedBy(n)
+	if err != nil {
+		return
+	}
+	id := n.id
+	if ioctl(fd, notifIDValid, unsafe.Pointer(&id)) != nil { //nolint:gosec // so the call wants it
+		return // it has ended meanwhile: what was read was of somebody else
+	}
+	if path, out := w.outside(path, write, n.pid); out {
+		tell(Reach{Path: path, Write: write})
+	}
+}
+
+// openedBy is the file that a call is about to open, by its absolute path.
+func openedBy(n notification) (path string, write bool, err error) {
+	at, flags := n.args[1], n.args[2]
+	dir := "cwd"
+	byPath, creates := opensByPath(n.nr)
+	switch fd := int32(n.args[0]); { //nolint:gosec // the kernel takes it as an int, too
+	case byPath:
+		at, flags = n.args[0], n.args[1]
+	case fd != unix.AT_FDCWD:
+		dir = "fd/" + strconv.Itoa(int(fd))
+	}
+	if n.nr == unix.SYS_OPENAT2 { // the flags are the first field of what it points to
+		how, err := memory(n.pid, flags, 8)
+		if err != nil {
+			return "", false, err
+		}
+		flags = binary.NativeEndian.Uint64(how)
+	}
+	if flags&unix.O_PATH != 0 && !creates {
+		return "", false, errors.New("it opens nothing")
+	}
+	if path, err = text(n.pid, at); err != nil {
+		return "", false, err
+	}
+	if !filepath.IsAbs(path) {
+		base, err := os.Readlink(fmt.Sprintf("/proc/%d/%s", n.pid, dir))
+		if err != nil {
+			return "", false, err
+		}
+		path = filepath.Join(base, path)
+	}
+	return filepath.Clean(path), creates || flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0, nil
+}
+
+// outside is whether the kernel will refuse a file, and its path with links followed. What is not there is not refused but missing.
+func (w *Watch) outside(path string, write bool, pid uint32) (string, bool) {
+	switch process, below, _ := strings.Cut(strings.TrimPrefix(path, "/proc/"), "/"); {
+	case !strings.HasPrefix(path, "/proc/"):
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			path = real
+		} else if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil && write {
+			path = filepath.Join(dir, filepath.Base(path))
+		} else {
+			return "", false
+		}
+	case process == "self", process == "thread-self", exists(fmt.Sprintf("/proc/%s/task/%d", process, pid)):
+		return "", false // its own; links there lead for it elsewhere than for us
+	case below == "" && process == "":
+		return "", false
+	}
+	if w.spec.allows(path, write, w.own) {
+		return "", false
+	}
+	info, err := os.Lstat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return path, !inside(path, w.spec.List)
+	case err != nil && !write:
+		return "", false
+	}
+	return path, true
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+const pageSize = 4096 // of the smallest pages: reads that end at one never begin an unmapped one
+
+// text is a string in a process' memory.
+func text(pid uint32, at uint64) (string, error) {
+	var out []byte
+	for len(out) < unix.PathMax {
+		part, err := memory(pid, at, int(pageSize-at%pageSize)) //nolint:gosec // at most a page
+		if err != nil {
+			return "", err
+		}
+		line, _, ended := bytes.Cut(part, []byte{0})
+		if out = append(out, line...); ended {
+			return string(out), nil
+		}
+		at += uint64(len(part))
+	}
+	return "", errors.New("the path has no end")
+}
+
+func memory(pid uint32, at uint64, length int) ([]byte, error) {
+	out := make([]byte, length)
+	n, err := unix.ProcessVMReadv(int(pid), []unix.Iovec{{Base: &out[0], Len: uint64(len(out))}}, []unix.RemoteIovec{{Base: uintptr(at), Len: length}}, 0)
+	if err != nil || n != length {
+		return nil, errors.Join(err, errors.New("cannot read the plugin's memory"))
+	}
+	return out, nil
+}

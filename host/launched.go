@@ -1,0 +1,219 @@
+package host
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/shared/launcher"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// launched is what a process of the gateway was made with. As long as it lives, its port, its token and whatever else concerns it are those,
+// whatever the configuration says meanwhile.
+type launched struct {
+	cfg    *config.Gateway
+	labels map[string]string // nil: while it is being made
+}
+
+// launchBook keeps what the processes of a gateway were made with, and by which plugin.
+type launchBook struct {
+	mu   sync.Mutex // guards the two below
+	made map[lifecycle.LaunchID]launched
+	by   map[lifecycle.LaunchID]string // plugins; also of launches that were only found
+
+	probed   atomic.Pointer[config.Gateway] // by which the port was looked at last
+	attached atomic.Pointer[config.Gateway] // by which the gateway was found that is attached
+}
+
+func (b *launchBook) make(id lifecycle.LaunchID, l launched, by string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.made == nil {
+		b.made, b.by = map[lifecycle.LaunchID]launched{}, map[lifecycle.LaunchID]string{}
+	}
+	b.made[id], b.by[id] = l, by
+}
+
+// found notes a launch that a launcher told of; what this host made it knows better.
+func (b *launchBook) found(id lifecycle.LaunchID, l launched) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.made == nil {
+		b.made = map[lifecycle.LaunchID]launched{}
+	}
+	if _, ours := b.made[id]; !ours {
+		b.made[id] = l
+	}
+}
+
+func (b *launchBook) listed(id lifecycle.LaunchID, by string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.by == nil {
+		b.by = map[lifecycle.LaunchID]string{}
+	}
+	if _, known := b.by[id]; !known {
+		b.by[id] = by
+	}
+}
+
+// forget lets go of a launch that is over, and reports by which plugin it was; "" when that is not known.
+func (b *launchBook) forget(id lifecycle.LaunchID) (by string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	by = b.by[id]
+	delete(b.made, id)
+	delete(b.by, id)
+	return by
+}
+
+func (b *launchBook) of(id lifecycle.LaunchID) (launched, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l, ok := b.made[id]
+	return l, ok
+}
+
+// launcherOf is the plugin that holds a launch; "" when none is known to.
+func (b *launchBook) launcherOf(id lifecycle.LaunchID) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.by[id]
+}
+
+// launchers are the plugins that hold launches.
+func (b *launchBook) launchers() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Compact(slices.Sorted(maps.Values(b.by)))
+}
+
+// follow keeps by what an attached gateway was found; for the engine's owner.
+func (b *launchBook) follow(c engine.Change) {
+	switch {
+	case c.After.Attached && !c.Before.Attached:
+		b.attached.Store(b.probed.Load())
+	case !c.After.Attached && c.Before.Attached:
+		b.attached.Store(nil)
+	}
+}
+
+// present is what runs was made with; false when nothing runs.
+func (g *gateway) present() (launched, bool) {
+	if g.engine == nil {
+		return launched{}, false
+	}
+	s := g.engine.Snapshot().State
+	if s.Launch != "" {
+		return g.launches.of(s.Launch)
+	}
+	if cfg := g.launches.attached.Load(); cfg != nil && s.Attached {
+		return launched{cfg: cfg}, true
+	}
+	return launched{}, false
+}
+
+// asLaunched is the configuration of what runs, as it was made; when nothing runs, of what would be launched now.
+func (g *gateway) asLaunched() *config.Gateway {
+	if l, ok := g.present(); ok {
+		return l.cfg
+	}
+	return g.conf()
+}
+
+// drift is what the configuration says otherwise now than what runs was made with.
+func (g *gateway) drift() []string {
+	l, ok := g.present()
+	if !ok {
+		return nil
+	}
+	now := g.conf()
+	if l.labels == nil {
+		if l.cfg == now {
+			return nil
+		}
+		l.labels = g.labelsOf(l.cfg)
+	}
+	return driftOf(l.labels, g.labelsOf(now))
+}
+
+// launchers asks for each launch the plugin that made it: another one may be configured since. What is new is for the configured one.
+type launchers struct{ g *gateway }
+
+var _ launcher.Launcher = launchers{}
+
+func (l launchers) of(id string) launcher.Launcher {
+	by := l.g.launches.launcherOf(lifecycle.LaunchID(id))
+	if by == "" {
+		by = l.g.asLaunched().Launcher
+	}
+	return l.g.host.plugins.Launcher(by)
+}
+
+func (l launchers) Launch(ctx context.Context, req launcher.LaunchRequest) (launcher.Launched, error) {
+	return l.of(req.LaunchID).Launch(ctx, req)
+}
+
+// List asks all who hold launches of the gateway, and the one that would make the next. One that cannot be asked may hold what nobody else
+// knows: then there is no answer.
+func (l launchers) List(ctx context.Context, gateway string) (launcher.Listing, error) {
+	names := l.g.launches.launchers()
+	if now := l.g.conf().Launcher; !slices.Contains(names, now) {
+		names = append(names, now)
+	}
+	var all launcher.Listing
+	for _, name := range names {
+		got, err := l.g.host.plugins.Launcher(name).List(ctx, gateway)
+		if err != nil {
+			return launcher.Listing{}, err
+		}
+		for _, i := range got.Instances {
+			if slices.ContainsFunc(all.Instances, func(have launcher.Instance) bool { return have.LaunchID == i.LaunchID }) {
+				continue // they share a directory
+			}
+			all.Instances = append(all.Instances, i)
+			l.g.launches.listed(lifecycle.LaunchID(i.LaunchID), name)
+		}
+		for _, b := range got.Broken {
+			if !slices.Contains(all.Broken, b) {
+				all.Broken = append(all.Broken, b)
+			}
+		}
+	}
+	slices.SortStableFunc(all.Instances, func(a, b launcher.Instance) int { return a.StartedAt.Compare(b.StartedAt) }) // newest last
+	return all, nil
+}
+
+func (l launchers) Recover(ctx context.Context, id string) (launcher.Instance, error) {
+	return l.of(id).Recover(ctx, id)
+}
+
+func (l launchers) Inspect(ctx context.Context, id string) (launcher.Inspection, error) {
+	return l.of(id).Inspect(ctx, id)
+}
+
+func (l launchers) Output(ctx context.Context, req launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
+	return l.of(req.LaunchID).Output(ctx, req, sink)
+}
+
+func (l launchers) Signal(ctx context.Context, id, name string) error {
+	return l.of(id).Signal(ctx, id, name)
+}
+
+func (l launchers) Stop(ctx context.Context, id string, grace time.Duration) (launcher.Stopped, error) {
+	return l.of(id).Stop(ctx, id, grace)
+}
+
+func (l launchers) Release(ctx context.Context, id string) error { return l.of(id).Release(ctx, id) }
+
+// Exec runs a command where the gateway runs, or would.
+func (l launchers) Exec(ctx context.Context, req launcher.ExecRequest, sink func(plugin.Line) error) (launcher.ExecResult, error) {
+	return l.g.host.plugins.Launcher(l.g.asLaunched().Launcher).Exec(ctx, req, sink)
+}
