@@ -23,7 +23,7 @@ type refusals struct {
 func (r *refusals) take(launch string, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if launch != r.launch || at.Sub(r.last) > refusedFor {
+	if launch != r.launch || at.Sub(r.last).Abs() > refusedFor {
 		r.launch, r.first, r.number = launch, at, 0
 	}
 	r.last = at
@@ -33,7 +33,7 @@ func (r *refusals) take(launch string, at time.Time) {
 func (r *refusals) condition(launch string, now time.Time) (control.Condition, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.number == 0 || launch != r.launch || now.Sub(r.last) > refusedFor {
+	if r.number == 0 || launch != r.launch || now.Sub(r.last).Abs() > refusedFor {
 		return control.Condition{}, false
 	}
 	times := "1 time"

@@ -433,6 +433,9 @@ func TestRefusedClientsAreShownForAWhile(t *testing.T) { // B295
 	if _, shown := r.condition("a", at.Add(time.Hour)); shown {
 		t.Error("it is shown for ever")
 	}
+	if _, shown := r.condition("a", at.Add(-24*time.Hour)); shown { // the times are those of lines
+		t.Error("with a clock that was set back it is shown for a day")
+	}
 	r.take("a", at.Add(2*time.Hour))
 	if c, _ := r.condition("a", at.Add(2*time.Hour)); !c.Since.Equal(at.Add(2*time.Hour)) || !strings.Contains(c.Message, "1 time") {
 		t.Errorf("after a quiet time: %+v", c)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 
@@ -23,7 +25,7 @@ func (a *app) pluginNewVerb() *cobra.Command {
 			"  gatehost plugin new doctor my-doctor --lang python",
 		Args: cobra.ExactArgs(2),
 		RunE: verb(func(_ context.Context, args []string) error {
-			o.Kind, o.Dir, o.Release = plugin.Kind(args[0]), args[1], published(version.Version())
+			o.Kind, o.Dir, o.Release, o.Gatehost = plugin.Kind(args[0]), args[1], published(version.Version()), self()
 			p, err := scaffold.New(o)
 			switch {
 			case fault.CodeOf(err) == fault.InvalidArgument:
@@ -48,6 +50,24 @@ func (a *app) pluginNewVerb() *cobra.Command {
 	v.Flags().StringVar(&o.Lang, "lang", scaffold.Go, "`language`: "+strings.Join(scaffold.Languages(plugin.KindDoctor), ", ")+"; all but doctors are made in go")
 	v.Flags().StringVar(&o.Name, "name", "", "`name` of the plugin; default: that of the directory")
 	return v
+}
+
+// self is the path of this program; "" when a shell finds it by its name.
+func self() string {
+	own, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	found, err := exec.LookPath("gatehost")
+	if err != nil {
+		return own
+	}
+	a, errA := os.Stat(own)
+	b, errB := os.Stat(found)
+	if errA == nil && errB == nil && os.SameFile(a, b) {
+		return ""
+	}
+	return own
 }
 
 // modulePublished is the switch: once releases of our module can be fetched, projects require them and carry no copy.

@@ -41,6 +41,8 @@ type Options struct {
 	Release string
 	// Interpreter is the absolute path of what runs a Node or Python project; "": where it is on this machine.
 	Interpreter string
+	// Gatehost is how an author's shell finds gatehost; "": by its name.
+	Gatehost string
 }
 
 // Project is what was made.
@@ -64,7 +66,7 @@ func New(o Options) (Project, error) {
 	if err := write(data.Dir, files); err != nil {
 		return Project{}, err
 	}
-	return Project{Name: data.Name, Dir: data.Dir, Next: next(o.Dir, data.Lang)}, nil
+	return Project{Name: data.Name, Dir: data.Dir, Next: next(o.Dir, data.Lang, o.Gatehost)}, nil
 }
 
 // data is what templates may use.
@@ -141,18 +143,25 @@ func join[T ~string](words []T) string {
 }
 
 // next is what an author does now.
-func next(dir, lang string) []string {
+func next(dir, lang, gatehost string) []string {
 	var out []string
 	if dir != "." {
 		out = append(out, "cd "+quote(dir))
 	}
-	switch lang {
-	case Node:
-		out = append(out, "npm ci", "npm test", "npm run seal")
-	default:
-		out = append(out, "make")
+	setting, command := "", "gatehost"
+	if gatehost != "" {
+		command = quote(gatehost)
+		setting = " GATEHOST=" + command
 	}
-	return append(out, "gatehost plugin verify .")
+	switch {
+	case lang == Node && gatehost == "":
+		out = append(out, "npm ci", "npm test", "npm run seal")
+	case lang == Node:
+		out = append(out, "npm ci", "npm test", command+" plugin seal .")
+	default:
+		out = append(out, "make"+setting)
+	}
+	return append(out, command+" plugin verify .")
 }
 
 // quote makes a path one word of a shell.

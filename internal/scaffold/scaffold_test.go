@@ -162,6 +162,20 @@ func TestFailureHalfWayLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestNextCommandsFindGatehostWhereItIs(t *testing.T) {
+	for _, c := range []struct{ dir, lang, gatehost, want string }{
+		{"x", Go, "", "cd x; make; gatehost plugin verify ."},
+		{".", Go, "/a b/gatehost", "make GATEHOST='/a b/gatehost'; '/a b/gatehost' plugin verify ."},
+		{"x y", Node, "", "cd 'x y'; npm ci; npm test; npm run seal; gatehost plugin verify ."},
+		{".", Node, "/b/gatehost", "npm ci; npm test; /b/gatehost plugin seal .; /b/gatehost plugin verify ."},
+		{".", Python, "", "make; gatehost plugin verify ."},
+	} {
+		if got := strings.Join(next(c.dir, c.lang, c.gatehost), "; "); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}
+
 func TestPathsAreOneWordOfAShell(t *testing.T) {
 	for path, want := range map[string]string{"a/b-c": "a/b-c", "a b": "'a b'", "it's": `'it'\''s'`, "~x": "'~x'", "$HOME": "'$HOME'"} {
 		if got := quote(path); got != want {

@@ -29,7 +29,7 @@ func TestNewProjectsOfAllKindsBuildAndLookAfterAGateway(t *testing.T) {
 	var building sync.WaitGroup
 	for _, kind := range kinds {
 		dir := filepath.Join(projects, "my-"+kind)
-		if out := s.must("plugin", "new", kind, dir); !strings.Contains(out, "cd "+dir+"\n    make\n") {
+		if out := s.must("plugin", "new", kind, dir); !strings.Contains(out, "cd "+dir+"\n    make GATEHOST="+filepath.Join(bin, "gatehost")+"\n") {
 			t.Errorf("it says\n%s", out)
 		}
 		building.Go(func() { makeProject(t, dir) })
