@@ -16,6 +16,9 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
+// ownStderr is the process's, before go-plugin puts its own in its place.
+var ownStderr = os.Stderr
+
 // starter is launcher-utility with one fault.
 type starter struct {
 	*launcherutility.Launcher
@@ -35,7 +38,7 @@ func (s *starter) Launch(ctx context.Context, req launcher.LaunchRequest) (launc
 	case "adds-to-the-environment":
 		req.Process.Env = append(req.Process.Env, plugin.EnvVar{Name: "PLANTED", Value: "1"})
 	case "leaves-its-pipes-to-what-it-launches":
-		child(os.NewFile(2, "stderr"), []string{"PATH=/usr/bin:/bin"})
+		child(ownStderr, []string{"PATH=/usr/bin:/bin"})
 	}
 	again := s.own(req.LaunchID)
 	got, err := s.Launcher.Launch(ctx, req)
