@@ -39,7 +39,8 @@ build: ## build everything into bin/
 	@$(GO_BUILD) -o $(BIN)/doctor-versions ./test/e2e/testdata/doctor-versions
 	@for p in plugins/*/cmd/*; do $(GO_BUILD) -o $(BIN)/plugins/$$(basename $$p) ./$$p; done
 	@$(GO_BUILD) -o $(BIN)/plugins/doctor-environment ./examples/doctor-environment
-	@$(GO_BUILD) -o /dev/null ./examples/doctor-minimal
+	@$(GO_BUILD) -o $(BIN)/verify-plugin ./test/verify/testdata/plugin
+	@$(GO_BUILD) -o $(BIN)/doctor-minimal ./examples/doctor-minimal
 
 .PHONY: openclaw
 openclaw: ## install the pinned Node and OpenClaw into the cache

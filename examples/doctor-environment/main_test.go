@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehost/gatehost/shared/conformance"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -20,6 +21,10 @@ import (
 )
 
 const gib = 1 << 30
+
+func TestItKeepsTheContract(t *testing.T) {
+	conformance.Doctor(t, func() pluginkit.Plugin { return environment(roomy()) })
+}
 
 // roomy is a machine on which nothing is wrong; tests make something wrong with it.
 func roomy() machine {

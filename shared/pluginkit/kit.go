@@ -9,11 +9,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
 
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/doctor"
@@ -122,10 +124,13 @@ func serve(p Plugin, args []string, stdin io.Reader, stdout, stderr io.Writer) i
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ignoreSignals()
-	running := &calls{}
+	running, server := &calls{}, &atomic.Pointer[grpc.Server]{}
 	go func() {
 		_, _ = io.Copy(io.Discard, stdin) // the death pipe: ends when the host does
 		cancel()
+		if s := server.Load(); s != nil {
+			go s.Stop() // a stream that waits for the host's next message does not look at its context
+		}
 		select { // calls end by their contexts; after that, or the bound, nothing of us may stay
 		case <-running.idle():
 		case <-time.After(exitBound):
@@ -136,9 +141,12 @@ func serve(p Plugin, args []string, stdin io.Reader, stdout, stderr io.Writer) i
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: Handshake(),
 		Plugins:         goplugin.PluginSet{PluginName: &grpcPlugin{p: p, ctx: ctx}},
-		GRPCServer:      grpcServer(ctx, running),
+		GRPCServer:      grpcServer(ctx, running, server),
 		Logger:          Logger(p.Name),
 	})
+	if ctx.Err() != nil {
+		select {} // calls end in their own time, bounded above
+	}
 	return 0
 }
 

@@ -76,6 +76,24 @@ func isPermanent(err error) bool {
 // start makes a process of a table and brings it to the point where it can be called. It is bounded by StartTimeout, whatever the plugin
 // does, and by ctx.
 func (s *supervisor) start(ctx context.Context, spec *Spec) (*generation, error) {
+	gen, err := s.prepare(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, spec.StartTimeout)
+	defer cancel()
+	if err := s.shake(ctx, gen); err != nil {
+		return nil, err
+	}
+	if err := s.introduce(ctx, gen); err != nil {
+		s.end(gen)
+		return nil, err
+	}
+	return gen, nil
+}
+
+// prepare finds and checks what is to be run.
+func (s *supervisor) prepare(ctx context.Context, spec *Spec) (*generation, error) {
 	exe, err := resolve(ctx, *spec, s.opts.PluginDir)
 	if err != nil {
 		if exe != nil {
@@ -86,19 +104,17 @@ func (s *supervisor) start(ctx context.Context, spec *Spec) (*generation, error)
 		}
 		return nil, err
 	}
-	gen := newGeneration(spec, exe, newLogs(s.log, func(line string) { s.overheard(spec, line) }))
-	ctx, cancel := context.WithTimeout(ctx, spec.StartTimeout)
-	defer cancel()
-	if err := s.connect(ctx, gen); err != nil {
+	return newGeneration(spec, exe, newLogs(s.log, func(line string) { s.overheard(spec, line) })), nil
+}
+
+// shake makes the process and shakes hands; nobody has asked who it is.
+func (s *supervisor) shake(ctx context.Context, gen *generation) error {
+	err := s.connect(ctx, gen)
+	if err != nil {
 		err = s.explain(gen, err)
 		s.end(gen)
-		return nil, err
 	}
-	if err := s.introduce(ctx, gen); err != nil {
-		s.end(gen)
-		return nil, err
-	}
-	return gen, nil
+	return err
 }
 
 // connect starts the process and shakes hands.
@@ -129,7 +145,7 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		Logger:           hclog.NewNullLogger(), // what matters is said by us
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: gen.dir},
 		// What a plugin prints after the handshake comes by a stream of go-plugin's own; without these it is lost (R39).
-		SyncStdout: &lineWriter{take: gen.logs.take}, SyncStderr: &lineWriter{take: gen.logs.take},
+		SyncStdout: &lineWriter{take: gen.logs.takePrinted}, SyncStderr: &lineWriter{take: gen.logs.take},
 		GRPCDialOptions: options,
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
 			p, err := newProcess(*spec, gen.exe, dataDir, gen.dir, cmd.Env, gen.logs, s.opts)
@@ -294,31 +310,39 @@ func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 	s.tellWithheld(gen)
 	faults, err := s.configure(ctx, gen, gen.spec)
 	if err == nil && faults != "" {
-		err = permanent{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+faults, "correct config.toml")}
+		err = permanent{tableRefused{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+faults, "correct config.toml")}}
 	}
 	return err
 }
 
 // configure hands a table over. With faults the plugin refuses it, and goes by the one that it had; after an error nobody knows by which.
 func (s *supervisor) configure(ctx context.Context, gen *generation, spec *Spec) (faults string, err error) {
-	req := plugin.ConfigureRequest{
-		Config: spec.Config, Name: spec.Name, Grants: granted(spec, gen.info),
-		Directories: plugin.Directories{Data: filepath.Join(s.opts.DataDir, spec.Name)},
-	}
-	if gen.serves(plugin.KindLauncher) {
-		req.Directories.Run, req.Directories.Runtime = s.opts.RunDir, s.opts.RuntimeDir
-		if err := os.MkdirAll(s.opts.RunDir, 0o700); err != nil { // the contract: all of them exist
+	req := s.configuration(gen, spec)
+	if req.Directories.Run != "" {
+		if err := os.MkdirAll(req.Directories.Run, 0o700); err != nil { // the contract: all of them exist
 			return "", s.refuse(gen, fault.Internal, err.Error(), "make the directory writable for the host's user")
 		}
-	}
-	if len(req.Config) == 0 {
-		req.Config = []byte("{}")
 	}
 	diagnostics, err := pluginkit.NewClient(gen.conn).Configure(ctx, req)
 	if err != nil {
 		return "", s.unintroduced(ctx, gen, "be configured", err)
 	}
 	return s.judge(spec, diagnostics), nil
+}
+
+// configuration is what a plugin is configured with by a table.
+func (s *supervisor) configuration(gen *generation, spec *Spec) plugin.ConfigureRequest {
+	req := plugin.ConfigureRequest{
+		Config: spec.Config, Name: spec.Name, Grants: granted(spec, gen.info),
+		Directories: plugin.Directories{Data: filepath.Join(s.opts.DataDir, spec.Name)},
+	}
+	if gen.serves(plugin.KindLauncher) {
+		req.Directories.Run, req.Directories.Runtime = s.opts.RunDir, s.opts.RuntimeDir
+	}
+	if len(req.Config) == 0 {
+		req.Config = []byte("{}")
+	}
+	return req
 }
 
 // unanswered is why whoever listens where the plugin said was not talked to; nil when that isn't so.
@@ -408,4 +432,15 @@ func (s *supervisor) judge(spec *Spec, diagnostics []plugin.Diagnostic) string {
 		}
 	}
 	return strings.Join(faults, "; ")
+}
+
+// tableRefused is a start that failed for what the operator wrote in the plugin's table.
+type tableRefused struct{ error }
+
+func (t tableRefused) Unwrap() error { return t.error }
+
+// IsTableRefused reports whether a plugin did not start because it refuses its table.
+func IsTableRefused(err error) bool {
+	_, ok := errors.AsType[tableRefused](err)
+	return ok
 }
