@@ -55,7 +55,8 @@ type Plugin struct {
 	ConfigFields []plugin.ConfigField
 	WantedGrants []string
 
-	// Configure takes the plugin's table; nil accepts any table without keys. See DecodeConfig.
+	// Configure takes the plugin's table; nil accepts any table without keys. It comes again when the table or the grants change, maybe while calls
+	// are under way; what it refuses must leave the former table in force. See DecodeConfig.
 	Configure func(ctx context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error)
 
 	Launcher   launcher.Launcher
