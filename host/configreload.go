@@ -320,6 +320,10 @@ func (h *Host) tellReload(r control.Reload, err error) {
 	h.hub.Publish(events.Event{Type: events.ConfigReloaded, Data: r})
 	h.condition(refused, err != nil)
 	if err == nil {
+		h.condition(control.Condition{
+			Code: "config-partly", Message: "a part of the configuration is not in force: " + strings.Join(failed, ", "),
+			Hint: "`gatehost config reload` tries it again and says why it failed",
+		}, len(failed) > 0)
 		keys := hostRestartKeys(r)
 		h.condition(control.Condition{
 			Code: "host-restart-needed", Message: "the configuration says otherwise than this host was started with: " + strings.Join(keys, ", "),

@@ -187,6 +187,9 @@ func TestPluginsChangeUnderARunningGateway(t *testing.T) {
 		t.Errorf("a table that the plugin refuses: exit %d, %+v", code, r)
 	}
 	s.claimed("of")
+	if out := s.must("status"); !strings.Contains(out, "config-partly") {
+		t.Errorf("status = %s", out)
+	}
 	if now := pluginOf(t, s, "rules"); now != was {
 		t.Errorf("refused: before %+v, after %+v", was, now)
 	}

@@ -116,6 +116,11 @@ func TestEmptyFileIsNoWishForTheDefaultsWhileTheHostRuns(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(t.TempDir(), "nothing"))
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	if c, err := config.LoadAgain(""); err != nil || c.Path != "" { // there was no file, and there is none
+		t.Errorf("%+v, %v", c, err)
+	}
 	if _, err := config.LoadAgain(path + ".gone"); err == nil || !strings.Contains(err.Error(), "cannot read configuration") {
 		t.Errorf("error = %v", err)
 	}
