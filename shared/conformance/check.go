@@ -60,7 +60,7 @@ func (c Check) judge(err error) Result {
 		return r
 	}
 	if err != nil {
-		r.Result, r.Why = Fails, err.Error()
+		r.Result, r.Why, r.Hint = Fails, err.Error(), "look it up in the contract, docs/plugin-reference.md"
 		if v, ok := errors.AsType[*violation](err); ok {
 			r.Hint = v.hint
 		}
