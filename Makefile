@@ -39,7 +39,8 @@ build: ## build everything into bin/
 	@$(GO_BUILD) -o $(BIN)/doctor-versions ./test/e2e/testdata/doctor-versions
 	@for p in plugins/*/cmd/*; do $(GO_BUILD) -o $(BIN)/plugins/$$(basename $$p) ./$$p; done
 	@$(GO_BUILD) -o $(BIN)/plugins/doctor-environment ./examples/doctor-environment
-	@$(GO_BUILD) -o /dev/null ./examples/doctor-minimal
+	@$(GO_BUILD) -o $(BIN)/verify-plugin ./test/verify/testdata/plugin
+	@$(GO_BUILD) -o $(BIN)/doctor-minimal ./examples/doctor-minimal
 
 .PHONY: openclaw
 openclaw: ## install the pinned Node and OpenClaw into the cache
@@ -176,12 +177,12 @@ proto-check: tools ## lint the contract, hold it compatible, and hold what was g
 	{ diff -r "$$new/shared/pb" shared/pb && diff "$$new/docs/plugin-reference.md" docs/plugin-reference.md; } || \
 	  { echo "shared/pb or docs/plugin-reference.md was not generated from the contract: run make proto, commit what it made"; exit 1; }
 
-# What strangers send: frames, a whole session, the configuration, lines of output. A crash fails it and leaves its input in testdata/fuzz.
-FUZZED := internal/frame:FuzzParse host/internal/session:FuzzSession host/internal/config:FuzzParse plugins/doctor:FuzzLine
+# What strangers send: frames, a whole session, the configuration, lines of output, manifests. A crash fails it and leaves its input in testdata/fuzz.
+FUZZED := internal/frame:FuzzParse host/internal/session:FuzzSession host/internal/config:FuzzParse plugins/doctor:FuzzLine host/internal/manifest:FuzzManifest
 TEST_FUZZTIME ?= 30s
 
 .PHONY: test-fuzz
-test-fuzz: tools ## fuzz frames, sessions, configuration and output for TEST_FUZZTIME (default 30s) each
+test-fuzz: tools ## fuzz frames, sessions, configuration, output and manifests for TEST_FUZZTIME (default 30s) each
 	@mkdir -p $(RESULTS); rm -f $(RESULTS)/fuzz*.json; status=0; \
 	for target in $(FUZZED); do \
 	  $(GOTESTSUM) --jsonfile $(RESULTS)/fuzz-$${target##*:}-$$RANDOM.json -- -run '^$$' -fuzz "^$${target##*:}\$$" -fuzztime $(TEST_FUZZTIME) \

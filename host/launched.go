@@ -74,6 +74,14 @@ func (b *launchBook) forget(id lifecycle.LaunchID) (by string) {
 	return by
 }
 
+// only forgets all launches but these: of any other nothing is left.
+func (b *launchBook) only(ids []lifecycle.LaunchID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	maps.DeleteFunc(b.made, func(id lifecycle.LaunchID, _ launched) bool { return !slices.Contains(ids, id) })
+	maps.DeleteFunc(b.by, func(id lifecycle.LaunchID, _ string) bool { return !slices.Contains(ids, id) })
+}
+
 func (b *launchBook) of(id lifecycle.LaunchID) (launched, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -110,11 +118,14 @@ func (g *gateway) present() (launched, bool) {
 	if g.engine == nil {
 		return launched{}, false
 	}
-	s := g.engine.Snapshot().State
+	return g.launches.present(g.engine.Snapshot().State)
+}
+
+func (b *launchBook) present(s lifecycle.State) (launched, bool) {
 	if s.Launch != "" {
-		return g.launches.of(s.Launch)
+		return b.of(s.Launch)
 	}
-	if cfg := g.launches.attached.Load(); cfg != nil && s.Attached {
+	if cfg := b.attached.Load(); cfg != nil && s.Attached {
 		return launched{cfg: cfg}, true
 	}
 	return launched{}, false
@@ -145,16 +156,23 @@ func (g *gateway) drift() []string {
 }
 
 // launchers asks for each launch the plugin that made it: another one may be configured since. What is new is for the configured one.
-type launchers struct{ g *gateway }
+type launchers struct {
+	g      *gateway
+	plugin func(name string) launcher.Launcher
+}
 
 var _ launcher.Launcher = launchers{}
+
+func launchersOf(g *gateway) launchers {
+	return launchers{g, func(name string) launcher.Launcher { return g.host.plugins.Launcher(name) }}
+}
 
 func (l launchers) of(id string) launcher.Launcher {
 	by := l.g.launches.launcherOf(lifecycle.LaunchID(id))
 	if by == "" {
 		by = l.g.asLaunched().Launcher
 	}
-	return l.g.host.plugins.Launcher(by)
+	return l.plugin(by)
 }
 
 func (l launchers) Launch(ctx context.Context, req launcher.LaunchRequest) (launcher.Launched, error) {
@@ -170,7 +188,7 @@ func (l launchers) List(ctx context.Context, gateway string) (launcher.Listing, 
 	}
 	var all launcher.Listing
 	for _, name := range names {
-		got, err := l.g.host.plugins.Launcher(name).List(ctx, gateway)
+		got, err := l.plugin(name).List(ctx, gateway)
 		if err != nil {
 			return launcher.Listing{}, err
 		}
@@ -187,6 +205,11 @@ func (l launchers) List(ctx context.Context, gateway string) (launcher.Listing, 
 			}
 		}
 	}
+	ids := make([]lifecycle.LaunchID, 0, len(all.Instances))
+	for _, i := range all.Instances {
+		ids = append(ids, lifecycle.LaunchID(i.LaunchID))
+	}
+	l.g.launches.only(ids)
 	slices.SortStableFunc(all.Instances, func(a, b launcher.Instance) int { return a.StartedAt.Compare(b.StartedAt) }) // newest last
 	return all, nil
 }
@@ -215,5 +238,5 @@ func (l launchers) Release(ctx context.Context, id string) error { return l.of(i
 
 // Exec runs a command where the gateway runs, or would.
 func (l launchers) Exec(ctx context.Context, req launcher.ExecRequest, sink func(plugin.Line) error) (launcher.ExecResult, error) {
-	return l.g.host.plugins.Launcher(l.g.asLaunched().Launcher).Exec(ctx, req, sink)
+	return l.plugin(l.g.asLaunched().Launcher).Exec(ctx, req, sink)
 }

@@ -71,7 +71,7 @@ func newManners(g *gateway) manners {
 			return answers(ctx, g.asLaunched(), g.engine.Snapshot().State, launch, held)
 		},
 		signal: func(ctx context.Context, launch lifecycle.LaunchID, name string) error {
-			return launchers{g}.Signal(ctx, string(launch), name)
+			return launchersOf(g).Signal(ctx, string(launch), name)
 		},
 	}
 }

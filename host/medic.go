@@ -42,7 +42,7 @@ func (m *medic) exec(ctx context.Context, argv []string, timeout time.Duration, 
 	spec := r.Process
 	spec.Argv = argv
 	redactor := redactorOf(r)
-	res, err := launchers{m.g}.Exec(ctx, launcher.ExecRequest{
+	res, err := launchersOf(m.g).Exec(ctx, launcher.ExecRequest{
 		Gateway: m.g.factsOf(cfg, r), Process: spec, Timeout: timeout,
 	}, func(l plugin.Line) error {
 		l.Text = redactor.Text(l.Text)

@@ -16,11 +16,14 @@ import (
 //go:embed fault/*.go plugin/*.go launcher/*.go unloader/*.go doctor/*.go classifier/*.go
 //go:embed pb/pluginv1alpha1/*.go pb/pluginv1alpha2/*.go internal/wire/*.go pluginkit/*.go pluginkit/plugintest/*.go
 //go:embed shim/*.go shim/outlog/*.go shim/process/*.go shimlauncher/*.go
+//go:embed conformance/*.go conformance/incidents/*.json
 var source embed.FS
 
-// SDK is the Go source by its path from the root of the module, without tests, and the license.
+// SDK is the Go source by its path from the root of the module, without tests, with what it embeds, and the license.
 func SDK() (map[string][]byte, error) {
-	files, err := read(".", func(name string) bool { return strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") }, "shared")
+	files, err := read(".", func(name string) bool {
+		return strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "conformance/incidents/")
+	}, "shared")
 	if err != nil {
 		return nil, err
 	}

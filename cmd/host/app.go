@@ -101,7 +101,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.config, "config", a.getenv("GATEHOST_CONFIG"), "configuration `file` (GATEHOST_CONFIG)")
 	root.AddCommand(
 		a.runVerb(), a.statusVerb(), a.startVerb(), a.stopVerb(), a.restartVerb(), a.reloadVerb(), a.rpcVerb(), a.healthVerb(), a.eventsVerb(),
-		a.logsVerb(), a.explainVerb(), a.doctorVerb(), a.gatewayConfigVerb(), a.pluginVerb(), a.configVerb(), a.versionVerb(), sandboxVerb(),
+		a.logsVerb(), a.explainVerb(), a.doctorVerb(), a.gatewayConfigVerb(), a.pluginVerb(), a.configVerb(), a.versionVerb(), sandboxVerb(), a.verifyChildVerb(),
 	)
 	return root
 }

@@ -64,6 +64,7 @@ func (f *fakeHost) handler() http.Handler {
 	mux.HandleFunc("GET /v1/gateways/{name}/logs", known(logs))
 	mux.HandleFunc("GET /v1/gateways/{name}/config", known(config))
 	mux.HandleFunc("POST /v1/gateways/{name}/config", known(editConfig))
+	mux.HandleFunc("POST /v1/config/reload", reloadConfig)
 	mux.HandleFunc("GET /v1/events", f.sse)
 	mux.HandleFunc("GET /v1/plugins", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 200, control.Plugins{Plugins: fakeStatus().Plugins})
@@ -178,6 +179,44 @@ func (f *fakeHost) command(w http.ResponseWriter, r *http.Request) {
 		g.State, g.PID = control.StateStopped, 0
 	}
 	out.Gateway = &g
+	answer(w, 200, out)
+}
+
+// reloadConfig changes nothing in a dry run, a part with remove, and refuses the file with both.
+func reloadConfig(w http.ResponseWriter, r *http.Request) {
+	var req control.ReloadRequest
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		refuse(w, 400, control.CodeBadRequest, err.Error(), "")
+		return
+	}
+	out := control.Reload{Outcome: control.ReloadApplied, Config: "/etc/config.toml", Warnings: []string{"control.tcp is not implemented"}}
+	plugin := control.ReloadChange{
+		Scope: control.ScopePlugin, Name: "doctor", Action: control.ChangeConfigured, Keys: []string{"plugins.doctor.config"}, Result: control.ReloadNow,
+	}
+	switch {
+	case req.DryRun && req.Remove:
+		w.Header().Set("Content-Type", "application/problem+json")
+		answer(w, 422, control.Problem{
+			Status: 422, Code: control.CodeBadConfig, Detail: "config.toml:1: a\nconfig.toml:2: b", Hint: "correct the file",
+			Faults: []string{"config.toml:1: a", "config.toml:2: b"},
+		})
+		return
+	case req.DryRun:
+		out = control.Reload{Outcome: control.ReloadUnchanged, Config: "/etc/config.toml"}
+	case req.Remove:
+		plugin.Keys, plugin.Result, plugin.Detail = nil, control.ReloadFailed, "its former table stays in force"
+		plugin.Error = &control.Failure{Code: "failed_precondition", Message: "it refuses \x1bit", Hint: "correct it"}
+		out.Outcome, out.Changes = control.ReloadPartly, []control.ReloadChange{plugin}
+	default:
+		out.Changes = []control.ReloadChange{
+			plugin,
+			{
+				Scope: control.ScopeGateway, Name: "main", Action: control.ChangeChanged, Keys: []string{"gateways.main.port"}, Result: control.ReloadNextRestart,
+				Detail: "what runs goes on",
+			},
+			{Scope: control.ScopeHost, Action: control.ChangeChanged, Keys: []string{"journal.max_files"}, Result: control.ReloadHostRestart},
+		}
+	}
 	answer(w, 200, out)
 }
 

@@ -18,7 +18,9 @@ func (a *app) pluginVerb() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	v.AddCommand(a.pluginListVerb(), a.pluginInfoVerb(), a.pluginRestartVerb(), a.pluginPinVerb(), a.pluginNewVerb(), a.pluginSealVerb())
+	v.AddCommand(
+		a.pluginListVerb(), a.pluginInfoVerb(), a.pluginRestartVerb(), a.pluginPinVerb(), a.pluginNewVerb(), a.pluginSealVerb(), a.pluginVerifyVerb(),
+	)
 	return v
 }
 
@@ -145,7 +147,7 @@ func (a *app) pluginInfoVerb() *cobra.Command {
 			if asJSON {
 				return a.printJSON(p)
 			}
-			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + versionsText(p) + trustText(p) + sandboxText(p.Sandbox))
+			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + versionsText(p) + trustText(p) + sandboxText(p))
 		}),
 	}
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -153,7 +155,8 @@ func (a *app) pluginInfoVerb() *cobra.Command {
 }
 
 // sandboxText says how a plugin is shut in, and what it can do all the same.
-func sandboxText(s *control.Sandbox) string {
+func sandboxText(p control.Plugin) string {
+	s := p.Sandbox
 	if s == nil {
 		return ""
 	}
@@ -166,8 +169,12 @@ func sandboxText(s *control.Sandbox) string {
 		if s.Network {
 			network = "yes"
 		}
+		read := []string{"the system's programs and libraries"}
+		if p.Manifest != nil {
+			read = append(read, "the files that its manifest lists")
+		}
 		lines = append(lines,
-			"  may read: "+strings.Join(append([]string{"the system's programs and libraries"}, s.Read...), ", "),
+			"  may read: "+strings.Join(append(read, s.Read...), ", "),
 			"  may write: "+strings.Join(append([]string{"its data directory"}, s.Write...), ", "),
 			"  network: "+network)
 	}

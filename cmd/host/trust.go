@@ -42,7 +42,7 @@ func trustText(p control.Plugin) string {
 		}
 	}
 	for _, r := range p.Refused {
-		add("refused: %s, noticed %d times, last at %s (%s)", r.What, r.Times, r.Last.Format("2006-01-02T15:04:05Z07:00"), r.Key)
+		add("refused: %s, times noticed: %d, last at %s (%s)", r.What, r.Times, r.Last.Format("2006-01-02T15:04:05Z07:00"), r.Key)
 	}
 	text := ""
 	if len(lines) > 0 {

@@ -3,8 +3,10 @@ package scaffold
 import (
 	"bytes"
 	"errors"
+	"go/format"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,6 +56,11 @@ func TestEveryKindInEveryLanguageIsAWholeProject(t *testing.T) {
 				text, err := os.ReadFile(filepath.Join(dir, name))
 				if err != nil {
 					t.Fatal(err)
+				}
+				if path.Ext(name) == ".go" && !strings.HasPrefix(name, "sdk/") {
+					if formatted, err := format.Source(text); err != nil || !bytes.Equal(formatted, text) {
+						t.Errorf("%s in %s: %s is not as gofmt writes it: %v", kind, lang, name, err)
+					}
 				}
 				if bytes.Contains(text, []byte("{%")) || bytes.Contains(text, []byte("<no value>")) {
 					t.Errorf("%s in %s: %s is still a template", kind, lang, name)

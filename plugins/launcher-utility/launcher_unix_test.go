@@ -18,6 +18,7 @@ import (
 	"time"
 
 	launcherutility "github.com/gatehost/gatehost/plugins/launcher-utility"
+	"github.com/gatehost/gatehost/shared/conformance"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -34,6 +35,7 @@ var shimPath string //nolint:gochecknoglobals // set once by TestMain
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
 func runTests(m *testing.M) int {
+	conformance.ChildMain()
 	if len(os.Args) > 1 && os.Args[1] == shimreplay.Role {
 		return shimreplay.Main()
 	}

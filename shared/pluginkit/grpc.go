@@ -2,6 +2,7 @@ package pluginkit
 
 import (
 	"context"
+	"sync/atomic"
 
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
@@ -109,9 +110,12 @@ type boundStream struct {
 
 func (b *boundStream) Context() context.Context { return b.ctx }
 
-func grpcServer(host context.Context, running *calls) func([]grpc.ServerOption) *grpc.Server {
+// grpcServer makes the server when go-plugin asks for it, and remembers it.
+func grpcServer(host context.Context, running *calls, made *atomic.Pointer[grpc.Server]) func([]grpc.ServerOption) *grpc.Server {
 	return func(opts []grpc.ServerOption) *grpc.Server {
-		return grpc.NewServer(append(opts, serverOptions(host, running)...)...)
+		s := grpc.NewServer(append(opts, serverOptions(host, running)...)...)
+		made.Store(s)
+		return s
 	}
 }
 

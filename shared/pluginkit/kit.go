@@ -9,11 +9,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
 
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/doctor"
@@ -53,7 +55,8 @@ type Plugin struct {
 	ConfigFields []plugin.ConfigField
 	WantedGrants []string
 
-	// Configure takes the plugin's table; nil accepts any table without keys. See DecodeConfig.
+	// Configure takes the plugin's table; nil accepts any table without keys. It comes again when the table or the grants change, maybe while calls
+	// are under way; what it refuses must leave the former table in force. See DecodeConfig.
 	Configure func(ctx context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error)
 
 	Launcher   launcher.Launcher
@@ -122,10 +125,13 @@ func serve(p Plugin, args []string, stdin io.Reader, stdout, stderr io.Writer) i
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ignoreSignals()
-	running := &calls{}
+	running, server := &calls{}, &atomic.Pointer[grpc.Server]{}
 	go func() {
 		_, _ = io.Copy(io.Discard, stdin) // the death pipe: ends when the host does
 		cancel()
+		if s := server.Load(); s != nil {
+			go s.Stop() // a stream that waits for the host's next message does not look at its context
+		}
 		select { // calls end by their contexts; after that, or the bound, nothing of us may stay
 		case <-running.idle():
 		case <-time.After(exitBound):
@@ -136,9 +142,12 @@ func serve(p Plugin, args []string, stdin io.Reader, stdout, stderr io.Writer) i
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: Handshake(),
 		Plugins:         goplugin.PluginSet{PluginName: &grpcPlugin{p: p, ctx: ctx}},
-		GRPCServer:      grpcServer(ctx, running),
+		GRPCServer:      grpcServer(ctx, running, server),
 		Logger:          Logger(p.Name),
 	})
+	if ctx.Err() != nil {
+		select {} // calls end in their own time, bounded above
+	}
 	return 0
 }
 

@@ -187,6 +187,9 @@ func TestPluginsChangeUnderARunningGateway(t *testing.T) {
 		t.Errorf("a table that the plugin refuses: exit %d, %+v", code, r)
 	}
 	s.claimed("of")
+	if out := s.must("status"); !strings.Contains(out, "config-partly") {
+		t.Errorf("status = %s", out)
+	}
 	if now := pluginOf(t, s, "rules"); now != was {
 		t.Errorf("refused: before %+v, after %+v", was, now)
 	}
@@ -377,6 +380,97 @@ env = {EMULATOR_TIME_SCALE = "0.05"}
 	if s.life("main") != before {
 		t.Errorf("before: %s, after: %s", before, s.life("main"))
 	}
+	s.must("stop", "main")
+	s.shutdown()
+}
+
+// TestFirstClassifierInTheListDecides: two real classifiers and one that hangs; the first that claims a line decides it, the other is recorded, and
+// the start waits for nobody longer than a deadline.
+func TestFirstClassifierInTheListDecides(t *testing.T) {
+	s := newSite(t, emulator(""))
+	text := strings.Replace(s.config(), `classifiers = ["doctor"]`, `classifiers = ["bad", "rules", "doctor"]`, 1)
+	s.writeConfig(text + rulesTable("[", "") + fmt.Sprintf("[plugins.bad]\npath = %q\nargs = [\"hang\"]\n", filepath.Join(bin, "bad-plugin")))
+	s.run()
+	s.awaitState("running")
+	type line struct {
+		Text   string `json:"text"`
+		Plugin string `json:"plugin"`
+		RuleID string `json:"ruleId"`
+		Also   []struct {
+			Plugin string `json:"plugin"`
+			RuleID string `json:"ruleId"`
+		} `json:"also"`
+	}
+	lines := func() (all []line) {
+		for text := range strings.Lines(s.must("logs", "main", "--json", "-n", "0")) {
+			var l line
+			if err := json.Unmarshal([]byte(text), &l); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, l)
+		}
+		return all
+	}
+	s.eventually("a line that both claim", func() (bool, string) {
+		all := lines()
+		return slices.ContainsFunc(all, func(l line) bool {
+			return l.Plugin == "rules" && l.RuleID == "[" && len(l.Also) == 1 && l.Also[0].Plugin == "doctor" && l.Also[0].RuleID != ""
+		}), fmt.Sprintf("%+v", all)
+	})
+	if r, code := s.reload(strings.Replace(text, `["bad", "rules", "doctor"]`, `["doctor", "rules"]`, 1) + rulesTable("[", "")); code != 0 || r.of("plugin", "bad", "removed").Result != "applied" {
+		t.Errorf("exit %d, %+v", code, r)
+	}
+	s.must("restart", "main") // it says all that again
+	s.eventually("a line that the other one decides", func() (bool, string) {
+		all := lines()
+		return slices.ContainsFunc(all, func(l line) bool {
+			return l.Plugin == "doctor" && len(l.Also) == 1 && l.Also[0].Plugin == "rules"
+		}), fmt.Sprintf("%+v", all)
+	})
+	s.must("stop", "main")
+	s.shutdown()
+}
+
+// TestReloadsAtTheSameTimeComeToOneEnd: each waits for its turn, and what holds afterwards is the file.
+func TestReloadsAtTheSameTimeComeToOneEnd(t *testing.T) {
+	s := newSite(t, emulator(""))
+	s.run()
+	s.awaitState("running")
+	before := s.life("main")
+	s.writeConfig(with(s.config(), "classifiers", rulesTable("x", "")))
+	socket := s.socket()
+	type answer struct {
+		out  string
+		code int
+	}
+	answers := make(chan answer, 4)
+	for range cap(answers) {
+		go func() {
+			out, errOut, code := s.cli("config", "reload", "--json", "--host", socket)
+			answers <- answer{out + errOut, code}
+		}()
+	}
+	applied := 0
+	for range cap(answers) {
+		a := <-answers
+		if a.code != 0 {
+			t.Errorf("exit %d: %s", a.code, a.out)
+		}
+		if strings.Contains(a.out, `"outcome": "applied"`) {
+			applied++
+		}
+	}
+	if p := pluginOf(t, s, "rules"); applied != 1 || p.State != "running" || p.Restarts != 0 || s.life("main") != before {
+		t.Errorf("%d reloads applied the file; plugin %+v, gateway %s, before %s", applied, p, s.life("main"), before)
+	}
+	// Pins are checked by starting anew what is pinned, the launcher of what runs included.
+	was := pluginOf(t, s, "utility")
+	s.must("plugin", "pin", "--all")
+	out := s.must("config", "reload")
+	if now := pluginOf(t, s, "utility"); strings.Count(out, "replaced") != 3 || now.PID == was.PID || now.State != "running" || s.life("main") != before {
+		t.Errorf("pinned: %s\n%+v, before %+v; gateway %s, before %s", out, now, was, s.life("main"), before)
+	}
+	s.must("rpc", "main", "health")
 	s.must("stop", "main")
 	s.shutdown()
 }

@@ -30,6 +30,7 @@ func TestDoctorsInOtherLanguagesHealAGateway(t *testing.T) {
 				t.Fatalf("its own tests: %v\n%s\nbuild/languages.sh installs what they need", err, text)
 			}
 			s.must("plugin", "seal", dir)
+			verified(t, s, dir)
 
 			text := strings.Replace(s.repairConfig("auto", "none"), `doctors = ["doctor"]`, `doctors = ["mine"]`, 1)
 			text = strings.Replace(text, "[gateways.main]\n", "[gateways.main]\non_host_exit = \"keep\"\n", 1)

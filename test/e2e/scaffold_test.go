@@ -39,6 +39,11 @@ func TestNewProjectsOfAllKindsBuildAndLookAfterAGateway(t *testing.T) {
 		return
 	}
 
+	for _, kind := range kinds { // as generated, and without a table
+		building.Go(func() { verified(t, s, filepath.Join(projects, "my-"+kind)) })
+	}
+	building.Wait()
+
 	text := s.repairConfig("auto", "none")
 	for _, r := range [][2]string{
 		{`launcher = "utility"`, "launcher = \"my-launcher\"\nunload = [\"my-unloader\"]"},
@@ -97,6 +102,14 @@ func makeProject(t *testing.T, dir string) {
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly", "GOPROXY=off", "MAKEFLAGS=", "MAKELEVEL=")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("make in %s: %v\n%s", dir, err, text)
+	}
+}
+
+// verified holds the contract against a plugin.
+func verified(t *testing.T, s *site, dir string) {
+	t.Helper()
+	if out, errOut, code := s.cli("plugin", "verify", dir); code != 0 {
+		t.Errorf("gatehost plugin verify %s: exit %d\n%s%s", dir, code, out, errOut)
 	}
 }
 

@@ -24,6 +24,7 @@ const (
 	linesPerSec  = 200      // forwarded; a flood is counted instead
 	lineBurst    = 1000
 	saysDropped  = time.Second // after the first that was
+	keptPrinted  = 8           // lines on stdout
 )
 
 // logs forwards a plugin's stderr to the host's log and keeps its last raw lines.
@@ -36,15 +37,18 @@ type logs struct {
 	tokens  float64
 	filled  time.Time
 	dropped int
+	printed []string // the first lines that came on stdout, where only the handshake should
 }
 
 func newLogs(out hclog.Logger, overheard func(line string)) *logs {
 	return &logs{out: out, overheard: overheard, tokens: lineBurst, filled: time.Now()}
 }
 
-func (l *logs) read(r io.Reader) {
-	_ = eachLine(r, maxLogLine, l.take)
+// read takes lines until the end of r, which is io.EOF, or an error.
+func (l *logs) read(r io.Reader) error {
+	err := eachLine(r, maxLogLine, l.take)
 	l.report() // at once: its end is told next
+	return err
 }
 
 func (l *logs) take(line string) {
@@ -54,6 +58,27 @@ func (l *logs) take(line string) {
 		l.forward(line)
 		l.overheard(line)
 	}
+}
+
+// takePrinted is take for a line that came on stdout by go-plugin's stream.
+func (l *logs) takePrinted(line string) {
+	l.print(line)
+	l.take(line)
+}
+
+// print remembers a line that came on stdout.
+func (l *logs) print(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.printed) < keptPrinted {
+		l.printed = append(l.printed, printable(line))
+	}
+}
+
+func (l *logs) printedLines() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.printed)
 }
 
 // keep stores a raw line for the crash report.

@@ -33,10 +33,13 @@ type process struct {
 
 	done    chan struct{} // closed when the pid has been waited for
 	read    chan struct{} // closed when its stderr has been read to the end
-	mu      sync.Mutex    // guards the three below
+	drained chan struct{} // closed when nobody holds the other ends of its stdout and stderr: closePipes is not enough
+	mu      sync.Mutex    // guards the four below
 	started bool
 	doomed  bool // killed before it was started
 	closed  bool
+	open    int           // of stdout and stderr, those that somebody may still write to
+	drain   time.Duration // see drainBound
 	outR    *os.File
 	errR    *os.File
 	toHost  *io.PipeReader // what go-plugin reads as stdout: the handshake, then nothing
@@ -55,7 +58,10 @@ func newProcess(s Spec, exe *executable, dir, sockets string, env []string, l *l
 	cmd.Env = append(environment(s, dir), env...)
 	cmd.Dir = dir
 	ownGroup(cmd)
-	p := &process{cmd: cmd, watch: watch, logs: l, done: make(chan struct{}), read: make(chan struct{})}
+	p := &process{
+		cmd: cmd, watch: watch, logs: l, done: make(chan struct{}), read: make(chan struct{}), drained: make(chan struct{}), open: 2,
+		drain: max(o.drain, drainBound),
+	}
 	p.toHost, p.fromOut = io.Pipe()
 	return p, nil
 }
@@ -87,12 +93,12 @@ func (p *process) Start(context.Context) error {
 	go p.copyHandshake()
 	go func() {
 		defer close(p.read)
-		p.logs.read(errR)
+		p.emptied(p.logs.read(errR))
 	}()
 	go func() {
 		_ = p.cmd.Wait()
 		close(p.done)
-		time.AfterFunc(drainBound, p.closePipes)
+		time.AfterFunc(p.drain, p.closePipes)
 	}()
 	return nil
 }
@@ -124,15 +130,29 @@ func (p *process) unwatch() {
 
 // copyHandshake gives go-plugin what stands on stdout, in pieces that its scanner can take, and never blocks the plugin.
 func (p *process) copyHandshake() {
-	_ = eachLine(p.outR, maxHandshake, func(line string) {
+	err := eachLine(p.outR, maxHandshake, func(line string) {
 		if !isHandshake(line) { // its certificate says nothing to people
 			p.logs.keep("stdout: " + printable(line))
+			p.logs.print(line)
 		} else {
 			p.at.heard(line)
 		}
 		_, _ = p.fromOut.Write([]byte(line + "\n")) // go-plugin reads until it is closed
 	})
 	_ = p.fromOut.Close()
+	p.emptied(err)
+}
+
+// emptied is told how the reading of stdout or stderr ended: at its end nobody holds the other side, when we closed it somebody may.
+func (p *process) emptied(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !errors.Is(err, io.EOF) {
+		return
+	}
+	if p.open--; p.open == 0 {
+		close(p.drained)
+	}
 }
 
 func isHandshake(line string) bool {

@@ -26,6 +26,8 @@ type Options struct {
 	Timing Timing
 	// Speaks is the versions of services that the host speaks; nil: Speaks(). Less is for tests of what an older host does.
 	Speaks map[plugin.Kind]Versions
+
+	drain time.Duration // for how long the pipes of a process that ended are looked at; 0: drainBound
 }
 
 // Call is a call to a plugin that ended.

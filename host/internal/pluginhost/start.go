@@ -3,7 +3,6 @@ package pluginhost
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -76,6 +75,24 @@ func isPermanent(err error) bool {
 // start makes a process of a table and brings it to the point where it can be called. It is bounded by StartTimeout, whatever the plugin
 // does, and by ctx.
 func (s *supervisor) start(ctx context.Context, spec *Spec) (*generation, error) {
+	gen, err := s.prepare(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, spec.StartTimeout)
+	defer cancel()
+	if err := s.shake(ctx, gen); err != nil {
+		return nil, err
+	}
+	if err := s.introduce(ctx, gen); err != nil {
+		s.end(gen)
+		return nil, err
+	}
+	return gen, nil
+}
+
+// prepare finds and checks what is to be run.
+func (s *supervisor) prepare(ctx context.Context, spec *Spec) (*generation, error) {
 	exe, err := resolve(ctx, *spec, s.opts.PluginDir)
 	if err != nil {
 		if exe != nil {
@@ -86,19 +103,17 @@ func (s *supervisor) start(ctx context.Context, spec *Spec) (*generation, error)
 		}
 		return nil, err
 	}
-	gen := newGeneration(spec, exe, newLogs(s.log, func(line string) { s.overheard(spec, line) }))
-	ctx, cancel := context.WithTimeout(ctx, spec.StartTimeout)
-	defer cancel()
-	if err := s.connect(ctx, gen); err != nil {
+	return newGeneration(spec, exe, newLogs(s.log, func(line string) { s.overheard(spec, line) })), nil
+}
+
+// shake makes the process and shakes hands; nobody has asked who it is.
+func (s *supervisor) shake(ctx context.Context, gen *generation) error {
+	err := s.connect(ctx, gen)
+	if err != nil {
 		err = s.explain(gen, err)
 		s.end(gen)
-		return nil, err
 	}
-	if err := s.introduce(ctx, gen); err != nil {
-		s.end(gen)
-		return nil, err
-	}
-	return gen, nil
+	return err
 }
 
 // connect starts the process and shakes hands.
@@ -129,12 +144,12 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		Logger:           hclog.NewNullLogger(), // what matters is said by us
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: gen.dir},
 		// What a plugin prints after the handshake comes by a stream of go-plugin's own; without these it is lost (R39).
-		SyncStdout: &lineWriter{take: gen.logs.take}, SyncStderr: &lineWriter{take: gen.logs.take},
+		SyncStdout: &lineWriter{take: gen.logs.takePrinted}, SyncStderr: &lineWriter{take: gen.logs.take},
 		GRPCDialOptions: options,
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
 			p, err := newProcess(*spec, gen.exe, dataDir, gen.dir, cmd.Env, gen.logs, s.opts)
 			if err == nil {
-				p.reach = func(r sandbox.Reach) { s.heard(spec, r) }
+				p.reach = func(r sandbox.Reach) { s.heard(spec, gen.exe, r) }
 				s.live.add(p)
 				begun.Store(p)
 				made <- p
@@ -207,77 +222,6 @@ func shakeHands(client *goplugin.Client) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// execFormat is how the kernel says that a file is no program of its own.
-const execFormat = "exec format error"
-
-// explain turns go-plugin's errors into one that names the plugin, its file and what to do.
-func (s *supervisor) explain(gen *generation, err error) error {
-	if _, ours := errors.AsType[*fault.Error](err); ours {
-		return err
-	}
-	why, hint := err.Error(), "start it by hand with --describe to see what it says"
-	if refused := s.unanswered(gen); refused != nil {
-		return refused
-	}
-	closed := strings.Contains(why, "plugin exited before we could connect") || strings.Contains(why, "Failed to read any lines")
-	if closed && gen.proc != nil && gen.proc.pid() != 0 { // its pipe ends a moment before it does
-		_ = within(killBound, gen.proc.done)
-	}
-	lines := lastWords(gen)
-	curable := true
-	switch {
-	case errors.Is(err, context.DeadlineExceeded), strings.Contains(why, "timeout while waiting for plugin to start"):
-		why = fmt.Sprintf("it said nothing for start_timeout (%v)", gen.spec.StartTimeout)
-		hint = "look at its last lines; raise plugins." + gen.spec.Name + ".start_timeout if it is only slow"
-	case strings.Contains(why, execFormat), closed && strings.Contains(strings.Join(lines, "\n"), "cannot run the plugin") && strings.Contains(strings.Join(lines, "\n"), execFormat):
-		why, lines = wrongPlatform(gen.exe.file), nil // the second: by whatever shuts it in
-		hint, curable = "install the build for this platform", false
-	case closed:
-		why = "it ended before it began with a handshake"
-		if more := join(shutOut(gen.spec, lines), gen.exe.missing(*gen.spec)); more != "" {
-			hint = more
-		}
-	case strings.Contains(why, "Unrecognized remote plugin message"), strings.Contains(why, "Incompatible API version") && len(lines) == 0:
-		why = "it is not a gatehost plugin: it did not begin with a handshake"
-		hint, curable = "name a plugin in plugins."+gen.spec.Name+".path", false
-	case strings.Contains(why, "ncompatible"):
-		why = "it speaks another version of the plugin protocol: " + why
-		hint, curable = fmt.Sprintf("upgrade the plugin, or gatehost (it speaks %d)", pluginkit.ProtocolVersion), false
-	}
-	err = refuse(fault.Unavailable, *gen.spec, gen.exe.path, why+tail(lines), hint)
-	if !curable {
-		return permanent{err}
-	}
-	return err
-}
-
-// join puts pieces of advice together.
-func join(advice ...string) string {
-	return strings.Join(slices.DeleteFunc(advice, func(a string) bool { return a == "" }), "; ")
-}
-
-// lastWords are the last lines of a plugin, all of them when it has ended: what it wrote may still be on its way to us.
-func lastWords(gen *generation) []string {
-	if gen.proc != nil && gen.proc.pid() != 0 && gen.dead() {
-		_ = within(drainBound, gen.proc.read)
-	}
-	return gen.logs.last()
-}
-
-// tail shows the last lines of a plugin in its error.
-func tail(lines []string) string {
-	var words []string
-	for _, line := range lines {
-		if text := brief(line); text != "" {
-			words = append(words, text)
-		}
-	}
-	if len(words) == 0 {
-		return ""
-	}
-	return "; its last lines: " + strings.Join(words[max(0, len(words)-5):], " | ")
-}
-
 // introduce asks who it is and hands over its table.
 func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 	client := pluginkit.NewClient(gen.conn)
@@ -294,25 +238,18 @@ func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 	s.tellWithheld(gen)
 	faults, err := s.configure(ctx, gen, gen.spec)
 	if err == nil && faults != "" {
-		err = permanent{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+faults, "correct config.toml")}
+		err = permanent{tableRefused{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+faults, "correct config.toml")}}
 	}
 	return err
 }
 
 // configure hands a table over. With faults the plugin refuses it, and goes by the one that it had; after an error nobody knows by which.
 func (s *supervisor) configure(ctx context.Context, gen *generation, spec *Spec) (faults string, err error) {
-	req := plugin.ConfigureRequest{
-		Config: spec.Config, Name: spec.Name, Grants: granted(spec, gen.info),
-		Directories: plugin.Directories{Data: filepath.Join(s.opts.DataDir, spec.Name)},
-	}
-	if gen.serves(plugin.KindLauncher) {
-		req.Directories.Run, req.Directories.Runtime = s.opts.RunDir, s.opts.RuntimeDir
-		if err := os.MkdirAll(s.opts.RunDir, 0o700); err != nil { // the contract: all of them exist
+	req := s.configuration(gen, spec)
+	if req.Directories.Run != "" {
+		if err := os.MkdirAll(req.Directories.Run, 0o700); err != nil { // the contract: all of them exist
 			return "", s.refuse(gen, fault.Internal, err.Error(), "make the directory writable for the host's user")
 		}
-	}
-	if len(req.Config) == 0 {
-		req.Config = []byte("{}")
 	}
 	diagnostics, err := pluginkit.NewClient(gen.conn).Configure(ctx, req)
 	if err != nil {
@@ -321,38 +258,19 @@ func (s *supervisor) configure(ctx context.Context, gen *generation, spec *Spec)
 	return s.judge(spec, diagnostics), nil
 }
 
-// unanswered is why whoever listens where the plugin said was not talked to; nil when that isn't so.
-func (s *supervisor) unanswered(gen *generation) error {
-	if gen.proc == nil {
-		return nil
+// configuration is what a plugin is configured with by a table.
+func (s *supervisor) configuration(gen *generation, spec *Spec) plugin.ConfigureRequest {
+	req := plugin.ConfigureRequest{
+		Config: spec.Config, Name: spec.Name, Grants: granted(spec, gen.info),
+		Directories: plugin.Directories{Data: filepath.Join(s.opts.DataDir, spec.Name)},
 	}
-	err := gen.proc.at.refusal()
-	if err == nil {
-		return nil
+	if gen.serves(plugin.KindLauncher) {
+		req.Directories.Run, req.Directories.Runtime = s.opts.RunDir, s.opts.RuntimeDir
 	}
-	return permanent{s.refuse(gen, fault.CodeOf(err), err.Error(), fault.HintOf(err))}
-}
-
-// unintroduced explains a Describe or a Configure that failed.
-func (s *supervisor) unintroduced(ctx context.Context, gen *generation, what string, err error) error {
-	if refused := s.unanswered(gen); refused != nil {
-		return refused
+	if len(req.Config) == 0 {
+		req.Config = []byte("{}")
 	}
-	why, hint := err.Error(), fault.HintOf(err)
-	if hint == "" {
-		hint = "look at its last lines; tell its author"
-	}
-	switch {
-	case errors.Is(err, fault.ErrPluginGone) && within(drainBound, gen.proc.done):
-		why = fmt.Sprintf("it ended (%s)", gen.proc.cmd.ProcessState)
-	case ctx.Err() != nil, due(ctx) && errors.Is(err, context.DeadlineExceeded): // gRPC may say so a moment before our own timer does
-		why = fmt.Sprintf("it did not answer within start_timeout (%v)", gen.spec.StartTimeout)
-	}
-	return s.refuse(gen, fault.CodeOf(err), "it cannot "+what+": "+why+tail(lastWords(gen)), hint)
-}
-
-func (s *supervisor) refuse(gen *generation, code fault.Code, why, hint string) error {
-	return refuse(code, *gen.spec, gen.exe.path, why, hint)
+	return req
 }
 
 // negotiate keeps in which versions host and plugin talk. What cannot be used is said now, and again to each who asks for it.
@@ -408,4 +326,15 @@ func (s *supervisor) judge(spec *Spec, diagnostics []plugin.Diagnostic) string {
 		}
 	}
 	return strings.Join(faults, "; ")
+}
+
+// tableRefused is a start that failed for what the operator wrote in the plugin's table.
+type tableRefused struct{ error }
+
+func (t tableRefused) Unwrap() error { return t.error }
+
+// IsTableRefused reports whether a plugin did not start because it refuses its table.
+func IsTableRefused(err error) bool {
+	_, ok := errors.AsType[tableRefused](err)
+	return ok
 }

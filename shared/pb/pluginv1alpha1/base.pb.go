@@ -834,7 +834,7 @@ type GatewayFacts struct {
 	ConfigPath string `protobuf:"bytes,9,opt,name=config_path,json=configPath,proto3" json:"config_path,omitempty"`
 	// Lifecycle state as in status: stopped, starting, running, reconnecting, stopping, error.
 	State string `protobuf:"bytes,10,opt,name=state,proto3" json:"state,omitempty"`
-	// The host that looks after it, and asks; absent from hosts before 0.2.
+	// The host that looks after it, and asks; absent from older hosts.
 	Host          *HostInfo `protobuf:"bytes,11,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

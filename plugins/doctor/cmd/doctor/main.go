@@ -7,8 +7,5 @@ import (
 )
 
 func main() {
-	pluginkit.Serve(pluginkit.Plugin{
-		Name: "openclaw-doctor", Version: "0.1.0",
-		Doctor: openclawdoctor.Doctor{}, Classifier: openclawdoctor.NewClassifier(),
-	})
+	pluginkit.Serve(openclawdoctor.Plugin())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -107,6 +108,10 @@ func misbehave(mode string, p *pluginkit.Plugin) bool {
 		p.Launcher = &holder{mode: mode}
 	case "lies":
 		p.Launcher = &liar{}
+	case "leaves-word": // that its stream has ended
+		p.Classifier = wordy{}
+	case "holds-pipes": // by a child that goes on
+		holdPipes()
 	case "misjudges":
 		p.Classifier = misjudge{}
 	case "unbounded": // no limit of its own keeps it from sending what is too large
@@ -286,3 +291,21 @@ func (misjudge) Classify(_ context.Context, lines []classifier.NumberedLine) ([]
 }
 
 func (misjudge) Close() error { return nil }
+
+// wordy says in a file that a stream of its was closed.
+type wordy struct{ misjudge }
+
+func (w wordy) Open(context.Context, plugin.GatewayFacts, string) (classifier.Stream, error) {
+	return w, nil
+}
+
+func (wordy) Close() error { return os.WriteFile("stream-closed", nil, 0o600) }
+
+// holdPipes leaves stdout and stderr to somebody who ends when the file "go" is there, or the directory is not.
+func holdPipes() {
+	cmd := exec.Command("/bin/sh", "-c", "while [ -d . ] && [ ! -e go ]; do sleep 0.05; done")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,280 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/manifest"
+	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/host/internal/sandbox"
+	"github.com/gatehost/gatehost/internal/version"
+	"github.com/gatehost/gatehost/shared/conformance"
+	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// ProbeOptions are what [plugins.NAME] says elsewhere, for a plugin that is started to be looked at. The zero value is that of a table with
+// nothing but a path.
+type ProbeOptions struct {
+	Args      []string
+	Table     string // a TOML file with its own table; "": it has none
+	Grants    []string
+	Transport string   // "auto_mtls", "socket"; "": as its manifest says, else the former
+	Sandbox   string   // "auto", "on", "off"; "" is auto
+	Read      []string // absolute; what the sandbox lets it read besides
+	Network   bool
+	Log       hclog.Logger // nil: nobody
+}
+
+// Probe starts processes of one plugin as a host does, without a host, in directories that are removed by Close.
+type Probe struct {
+	probe *pluginhost.Probe
+	path  string
+	root  string
+	shut  bool
+	told  control.Sandbox
+}
+
+var _ conformance.Opener = (*Probe)(nil)
+
+// ProbePlugin prepares to start a plugin by its path. It is started once to see what it serves: launchers and unloaders are not shut in.
+// What is wrong with the plugin is told by Open. Errors: a table that cannot be read, which is a ConfigFaults; no place for its directories.
+func ProbePlugin(ctx context.Context, path string, o ProbeOptions) (*Probe, error) {
+	var table json.RawMessage
+	if o.Table != "" {
+		var err error
+		if table, err = config.Table(o.Table); err != nil {
+			return nil, err
+		}
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.MkdirTemp("", "ghv") // short: sockets live under it
+	if err != nil {
+		return nil, err
+	}
+	p := &Probe{path: path, root: root}
+	spec := pluginhost.Spec{
+		Name: probeName(path), Path: path, Args: o.Args, Grants: o.Grants, Transport: o.Transport, Config: table,
+		Env: map[string]string{},
+	}
+	if o.Log == nil {
+		o.Log = hclog.NewNullLogger()
+	}
+	if err := p.prepare(ctx, o, spec); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func (p *Probe) prepare(ctx context.Context, o ProbeOptions, spec pluginhost.Spec) error {
+	options := pluginhost.Options{
+		Log: o.Log, Version: version.Version(), PluginDir: filepath.Dir(spec.Path), DataDir: filepath.Join(p.root, "data"),
+		RunDir: filepath.Join(p.root, "run"), RuntimeDir: filepath.Join(p.root, "s"),
+	}
+	for _, dir := range []string{options.DataDir, options.RunDir, options.RuntimeDir, p.Scratch(), filepath.Join(p.root, "tmp")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	here := sandbox.Supported()
+	p.told = control.Sandbox{State: control.SandboxOff, Level: here.String(), Gaps: sandbox.Support{}.Gaps()}
+	open := spec
+	open.Env = map[string]string{"TMPDIR": filepath.Join(p.root, "tmp")}
+	var err error
+	switch {
+	case o.Sandbox == config.SandboxOff:
+		p.told.Why = "it was asked to be off"
+	case !here.OK():
+		p.told.State, p.told.Why = control.SandboxNone, "this platform has no landlock"
+	default:
+		spec.Sandbox = &sandbox.Spec{Read: o.Read, Network: o.Network}
+		asked, askErr := manifest.Read(spec.Path)
+		if askErr == nil { // it is tried with what it asks for: an operator may give it
+			spec.Sandbox.Read, spec.Sandbox.Write = append(spec.Sandbox.Read, asked.Read...), asked.Write
+			spec.Sandbox.Network = o.Network || asked.Network
+		}
+		if p.probe, err = pluginhost.NewProbe(options, spec); err != nil {
+			return err
+		}
+		if !p.startsProcesses(ctx, options, open) {
+			p.shut = true
+			p.told.State, p.told.Gaps = control.SandboxOn, here.Gaps()
+			p.told.Read, p.told.Write, p.told.Network = spec.Sandbox.Read, spec.Sandbox.Write, spec.Sandbox.Network
+			return nil
+		}
+		p.told.Why = "it launches or unloads: what it starts would be shut in with it"
+	}
+	p.probe, err = pluginhost.NewProbe(options, open)
+	return err
+}
+
+// startsProcesses asks the plugin what it serves: shut in, and if it cannot answer so, as it is.
+func (p *Probe) startsProcesses(ctx context.Context, options pluginhost.Options, open pluginhost.Spec) bool {
+	info, err := p.probe.Describe(ctx)
+	if err != nil {
+		free, freeErr := pluginhost.NewProbe(options, open)
+		if freeErr != nil {
+			return false
+		}
+		if info, err = free.Describe(ctx); err != nil {
+			return false // of which Open tells
+		}
+	}
+	return info.Serves(plugin.KindLauncher) || info.Serves(plugin.KindUnloader)
+}
+
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+
+// probeName is what the plugin is called by the host.
+func probeName(path string) string {
+	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	return cmp.Or(strings.Trim(notInNames.ReplaceAllString(name, "-"), "-"), "plugin")
+}
+
+// Open starts a process. Errors: what a host would say of the plugin.
+func (p *Probe) Open(ctx context.Context, write ...string) (conformance.Process, error) {
+	started, err := p.probe.Start(ctx, write...)
+	if err != nil {
+		return nil, err
+	}
+	return started, nil
+}
+
+// Places are the directories that the plugin is given.
+func (p *Probe) Places() map[string]string {
+	out := map[string]string{"data": p.probe.DataDir(), "run": filepath.Join(p.root, "run")}
+	if !p.shut { // else it is its data directory
+		out["tmp"] = filepath.Join(p.root, "tmp")
+	}
+	return out
+}
+
+// Path is that of the plugin, absolute.
+func (p *Probe) Path() string { return p.path }
+
+// Scratch is a directory for whoever tries the plugin.
+func (p *Probe) Scratch() string { return filepath.Join(p.root, "scratch") }
+
+// Sandbox tells how the plugin is shut in.
+func (p *Probe) Sandbox() control.Sandbox { return p.told }
+
+// Close removes the directories. Processes that were opened are closed before.
+func (p *Probe) Close() error { return os.RemoveAll(p.root) }
+
+// VerifyChildVerb is the hidden verb of the host's binary by which it becomes the program that launchers are tried with.
+const VerifyChildVerb = conformance.ChildVerb
+
+// VerifyChild is that program; it returns its exit code.
+func VerifyChild(args []string, stdout, stderr io.Writer) int {
+	return conformance.RunChild(args, stdout, stderr)
+}
+
+// VerifyOptions say how a plugin is started and what is tried.
+type VerifyOptions struct {
+	ProbeOptions
+
+	Kinds     []string // "doctor"; empty: all that it serves
+	Only      []string // ids of checks, or "doctor/"
+	Incidents []string // files
+	Deadline  time.Duration
+	Child     []string // command line of VerifyChild
+	OnResult  func(VerifyResult)
+}
+
+// VerifyResult is how one check went.
+type VerifyResult = conformance.Result
+
+// VerifyReport is how all went; its JSON is stable.
+type VerifyReport struct {
+	Path    string          `json:"path"`
+	Sandbox control.Sandbox `json:"sandbox"`
+	conformance.Report
+}
+
+// Errors of VerifyPlugin besides those of ProbePlugin.
+var (
+	// ErrVerifyUsage is wrapped by errors about options.
+	ErrVerifyUsage = errors.New("usage")
+	// ErrTableRefused is wrapped when the plugin does not start because it refuses its table.
+	ErrTableRefused = errors.New("the plugin refuses its table")
+)
+
+// VerifyPlugin holds the contract against a plugin. The report is worth reading with an error, too, when it has checks.
+func VerifyPlugin(ctx context.Context, path string, o VerifyOptions) (VerifyReport, error) {
+	run, err := o.conformance()
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	p, err := ProbePlugin(ctx, path, o.ProbeOptions)
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	defer func() { _ = p.Close() }()
+	run.Dir = p.Scratch()
+	report, err := conformance.Run(ctx, p, run)
+	if pluginhost.IsTableRefused(err) {
+		err = errors.Join(ErrTableRefused, err)
+	}
+	return VerifyReport{Path: p.Path(), Sandbox: p.told, Report: report}, err
+}
+
+// conformance turns words into options.
+func (o VerifyOptions) conformance() (conformance.Options, error) {
+	run := conformance.Options{Only: o.Only, Deadline: o.Deadline, Child: o.Child, OnResult: o.OnResult}
+	if unknown := conformance.Unknown(o.Only); len(unknown) > 0 {
+		return run, fmt.Errorf("%w: there is no check %q", ErrVerifyUsage, unknown[0])
+	}
+	for _, word := range o.Kinds {
+		if !slices.Contains(plugin.Kinds(), plugin.Kind(word)) {
+			return run, fmt.Errorf("%w: there is no kind %q", ErrVerifyUsage, word)
+		}
+		run.Kinds = append(run.Kinds, plugin.Kind(word))
+	}
+	for _, file := range o.Incidents {
+		i, err := conformance.ReadIncident(file)
+		if err != nil {
+			return run, fmt.Errorf("%w: %w", ErrVerifyUsage, err)
+		}
+		run.Incidents = append(run.Incidents, i)
+	}
+	return run, nil
+}
+
+// IsConfigFault reports whether an error is about what an operator wrote: a configuration, or a plugin's table.
+func IsConfigFault(err error) bool {
+	_, ok := errors.AsType[config.Faults](err)
+	return ok || errors.Is(err, ErrTableRefused)
+}
+
+// VerifyCheck is one check, as `gatehost plugin verify --list --json` prints it.
+type VerifyCheck struct {
+	ID    string `json:"id"`
+	Kind  string `json:"kind"`
+	Title string `json:"title"`
+	Row   string `json:"row"`
+}
+
+// VerifyChecks lists all checks, in the order in which they are tried.
+func VerifyChecks() []VerifyCheck {
+	var out []VerifyCheck
+	for _, c := range conformance.Checks() {
+		out = append(out, VerifyCheck{ID: c.ID, Kind: string(c.Kind), Title: c.Title, Row: c.Row})
+	}
+	return out
+}

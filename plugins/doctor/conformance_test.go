@@ -1,0 +1,12 @@
+package openclawdoctor_test
+
+import (
+	"testing"
+
+	openclawdoctor "github.com/gatehost/gatehost/plugins/doctor"
+	"github.com/gatehost/gatehost/shared/conformance"
+)
+
+func TestDoctorKeepsTheContract(t *testing.T) { conformance.Doctor(t, openclawdoctor.Plugin) }
+
+func TestClassifierKeepsTheContract(t *testing.T) { conformance.Classifier(t, openclawdoctor.Plugin) }

@@ -1,0 +1,338 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gatehost/gatehost/shared/fault"
+	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+func doctorChecks() []Check {
+	k := plugin.KindDoctor
+	return append([]Check{
+		{ID: idDoctorDeadline, Kind: k, Title: "every incident gets its answer within the deadline", Row: "Doctor.Diagnose and Doctor.Plan: 30 s", try: doctorDeadline},
+		{ID: "doctor/answers", Kind: k, Title: "findings and wishes for evidence are what the contract allows", Row: "DiagnoseResponse, Finding, EvidenceRequest", try: doctorAnswers},
+		{ID: "doctor/changes-nothing", Kind: k, Title: "Diagnose and Plan change no file of the gateway", Row: "Doctor.Diagnose, Doctor.Plan", try: doctorChangesNothing},
+		{ID: "doctor/repeat", Kind: k, Title: "the same question gets the same answer", Row: "Doctor.Diagnose and Doctor.Plan: idempotent", try: doctorRepeat},
+		{ID: "doctor/concurrent", Kind: k, Title: "several gateways are diagnosed at once", Row: "Doctor.Diagnose: concurrent, one a gateway", try: doctorConcurrent},
+		{ID: "doctor/cancel", Kind: k, Title: "a call that is cancelled half-way ends, and the next one is answered", Row: "Cancelling a call ends its work", try: doctorCancel},
+		{ID: "doctor/big-incident", Kind: k, Title: "120 lines of 64 KiB, odd characters and evidence up to 16 MiB are answered", Row: "Sizes: a message has at most 16 MiB", try: doctorBig},
+		{ID: "doctor/versions", Kind: k, Title: "all versions of the service that it announces answer the same", Row: "ServiceInfo", try: doctorOfAllVersions},
+		{ID: "doctor/foreign-finding", Kind: k, Title: "Plan and Repair refuse what is not theirs and change nothing", Row: "Doctor.Plan, Doctor.Repair: unsupported", try: doctorForeign},
+	}, planChecks()...)
+}
+
+const idDoctorDeadline = "doctor/deadline"
+
+// answered are the visits to work with.
+func (b *bench) answered(ctx context.Context) ([]*visit, error) {
+	s := b.patients(ctx)
+	if s.err != nil {
+		return nil, s.err
+	}
+	if len(s.sound()) == 0 {
+		return nil, skip("no incident got an answer, see %s and doctor/answers", idDoctorDeadline)
+	}
+	return s.sound(), nil
+}
+
+func doctorDeadline(ctx context.Context, b *bench) error {
+	s := b.patients(ctx)
+	if s.err != nil {
+		return s.err
+	}
+	var slowest *visit
+	for _, v := range s.visits {
+		if v.lateErr != nil {
+			if s.given != "" {
+				b.noteDown("%s", s.given)
+			}
+			return v.lateErr
+		}
+		if slowest == nil || v.took > slowest.took {
+			slowest = v
+		}
+	}
+	b.noteDown("%d incidents; the slowest was %s about %s with %d ms", len(s.visits), slowest.slowest, slowest.incident.Name, slowest.took.Milliseconds())
+	return nil
+}
+
+// Bounds of what a doctor may say.
+const (
+	mostFindings = 64
+	mostWants    = 16
+	mostData     = 64 << 10
+	mostEvidence = 60 * time.Second
+)
+
+var codes = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
+func doctorAnswers(ctx context.Context, b *bench) error {
+	s := b.patients(ctx)
+	if s.err != nil {
+		return s.err
+	}
+	unsupported, findings := 0, 0
+	for _, v := range s.visits {
+		if v.lateErr != nil {
+			continue // told elsewhere
+		}
+		if err := v.judge(); err != nil {
+			return err
+		}
+		findings += len(v.answer.GetFindings())
+		if v.err != nil {
+			unsupported++
+		}
+	}
+	if unsupported == len(s.visits) {
+		return breach("answer no findings for what is not yours; unsupported is for a profile that you do not know", "it answers unsupported to every incident")
+	}
+	b.noteDown("%d incidents, %d findings", len(s.visits), findings)
+	return nil
+}
+
+func (v *visit) judge() error {
+	if v.err != nil {
+		if fault.CodeOf(v.err) == fault.Unsupported {
+			return nil
+		}
+		return breach("no findings is an answer; the only error that is meant is unsupported", "Diagnose (%s) fails: %v", v.incident.Name, v.err)
+	}
+	if len(v.answer.GetWants()) > 0 && len(v.rounds) == mostRounds {
+		return breach("ask for everything at once, at most three times", "it wants evidence a fourth time (%s)", v.incident.Name)
+	}
+	if n := len(v.answer.GetFindings()); n > mostFindings {
+		return breach("say what counts", "%d findings (%s), the limit is %d", n, v.incident.Name, mostFindings)
+	}
+	for _, f := range v.answer.GetFindings() {
+		if err := judgeFinding(f); err != nil {
+			return breach("see the comments of Finding", "a finding about %s %v", v.incident.Name, err)
+		}
+	}
+	ids := map[string]bool{}
+	for _, w := range v.wants {
+		if err := v.judgeWant(w, ids); err != nil {
+			return breach("see the comments of EvidenceRequest", "a wish for evidence about %s %v", v.incident.Name, err)
+		}
+	}
+	return nil
+}
+
+func judgeFinding(f *pb.Finding) error {
+	switch {
+	case len(f.GetCode()) > 64 || !codes.MatchString(f.GetCode()):
+		return fmt.Errorf("has the code %.80q, which is not lower-case words joined by hyphens", f.GetCode())
+	case f.GetSeverity() < pb.Severity_SEVERITY_INFO || f.GetSeverity() > pb.Severity_SEVERITY_ERROR:
+		return fmt.Errorf("(%s) has no severity", f.GetCode())
+	case strings.TrimSpace(f.GetText()) == "":
+		return fmt.Errorf("(%s) has no text for the operator", f.GetCode())
+	case len(f.GetData()) > mostData:
+		return fmt.Errorf("(%s) carries %d bytes of data, the limit is %d", f.GetCode(), len(f.GetData()), mostData)
+	default:
+		return nil
+	}
+}
+
+func (v *visit) judgeWant(w *pb.EvidenceRequest, ids map[string]bool) error {
+	if w.GetId() == "" || ids[w.GetId()] {
+		return fmt.Errorf("has the id %q, which is empty or was used before", w.GetId())
+	}
+	ids[w.GetId()] = true
+	switch want := w.GetWant().(type) {
+	case *pb.EvidenceRequest_Exec:
+		timeout := want.Exec.GetTimeout()
+		switch {
+		case !v.site.ownCommand(want.Exec.GetArgv()):
+			return fmt.Errorf("(%s) runs %q, which does not begin with the gateway's command %q", w.GetId(), want.Exec.GetArgv(), v.site.facts.GetCommand())
+		case timeout != nil && (timeout.AsDuration() <= 0 || timeout.AsDuration() > mostEvidence):
+			return fmt.Errorf("(%s) has a limit of %v, it is at most %v", w.GetId(), timeout.AsDuration(), mostEvidence)
+		}
+	case *pb.EvidenceRequest_File:
+		if !v.site.inScope(want.File.GetPath()) {
+			return fmt.Errorf("(%s) is for the file %q outside of the state directory", w.GetId(), want.File.GetPath())
+		}
+	default:
+		return fmt.Errorf("(%s) wants nothing", w.GetId())
+	}
+	return nil
+}
+
+func doctorChangesNothing(ctx context.Context, b *bench) error {
+	visits, err := b.answered(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range visits {
+		if len(v.touched) > 0 {
+			return breach("propose it in a plan; the host does it, with a backup", "after Diagnose and Plan about %s: %s", v.incident.Name, strings.Join(v.touched, ", "))
+		}
+	}
+	return nil
+}
+
+func doctorRepeat(ctx context.Context, b *bench) error {
+	visits, err := b.answered(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := b.granted(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range visits {
+		r, err := b.again(ctx, p, v)
+		if err != nil {
+			return err
+		}
+		if got, want := inWords(r), inWords(v.answer); got != want {
+			return breach("an answer depends on what is asked, not on what was asked before", "asked again about %s it says %q, before it said %q", v.incident.Name, got, want)
+		}
+		for _, pl := range v.plans {
+			if pl.err != nil {
+				continue
+			}
+			bound, cancel := b.within(ctx, deadlinePlan)
+			again, err := b.medic(p).Plan(bound, &pb.PlanRequest{Gateway: v.site.facts, Finding: pl.finding})
+			cancel()
+			if lost := b.lost(p, "a second Plan", err); lost != nil {
+				return lost
+			}
+			if got, want := planInWords(again.GetPlan()), planInWords(pl.plan); err != nil || got != want {
+				return breach("a plan depends on the finding and the gateway alone", "asked again for a plan for %s it says %s (%v), before it said %s", pl.finding.GetCode(), got, err, want)
+			}
+		}
+	}
+	return nil
+}
+
+// again asks the last round of a visit once more.
+func (b *bench) again(ctx context.Context, p Process, v *visit) (*pb.DiagnoseResponse, error) {
+	bound, cancel := b.within(ctx, deadlineDiagnose)
+	defer cancel()
+	r, err := b.medic(p).Diagnose(bound, v.asked)
+	if lost := b.lost(p, "a second Diagnose about "+v.incident.Name, err); lost != nil {
+		return nil, lost
+	}
+	if err != nil {
+		return nil, breach("an answer depends on what is asked, not on what was asked before", "asked again about %s it fails: %v", v.incident.Name, fault.FromStatus(err))
+	}
+	return r, nil
+}
+
+func doctorConcurrent(ctx context.Context, b *bench) error {
+	visits, err := b.answered(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := b.granted(ctx)
+	if err != nil {
+		return err
+	}
+	const each = 3
+	errs := make([]error, each*len(visits))
+	var calls sync.WaitGroup
+	for n := range errs {
+		calls.Go(func() {
+			v := visits[n%len(visits)]
+			v = &visit{incident: v.incident, site: v.site, answer: v.answer, asked: askedAs(v.asked, fmt.Sprintf("%s-%d", v.site.facts.GetName(), n))}
+			r, err := b.again(ctx, p, v)
+			if err == nil && inWords(r) != inWords(v.answer) {
+				err = breach("keep no state that calls share, or guard it", "beside other calls it says %q about %s, alone it said %q", inWords(r), v.incident.Name, inWords(v.answer))
+			}
+			errs[n] = err
+		})
+	}
+	calls.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	b.noteDown("%d calls at once", len(errs))
+	return nil
+}
+
+// askedAs is the same question about a gateway of another name: the contract promises one call at a time for each gateway.
+func askedAs(r *pb.DiagnoseRequest, name string) *pb.DiagnoseRequest {
+	out, ok := proto.Clone(r).(*pb.DiagnoseRequest)
+	if !ok || out.GetGateway() == nil {
+		return r
+	}
+	out.Gateway.Name = name
+	return out
+}
+
+func doctorCancel(ctx context.Context, b *bench) error {
+	visits, err := b.answered(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := b.granted(ctx)
+	if err != nil {
+		return err
+	}
+	client, cut := b.medic(p), 0
+	for _, v := range visits {
+		half, cancel := context.WithTimeout(ctx, max(v.took/2, time.Millisecond))
+		_, err := client.Diagnose(half, v.asked)
+		cancel()
+		if code := fault.CodeOf(fault.FromStatus(err)); code == fault.PluginGone {
+			return b.lost(p, "a Diagnose that was cancelled", err)
+		}
+		if err != nil {
+			cut++
+		}
+		r, err := b.again(ctx, p, v)
+		if err != nil {
+			return fmt.Errorf("after a call that was cancelled half-way: %w", err)
+		}
+		if got, want := inWords(r), inWords(v.answer); got != want {
+			return breach("a cancelled call leaves nothing behind", "after a cancelled call about %s it says %q, before it said %q", v.incident.Name, got, want)
+		}
+	}
+	b.noteDown("%d of %d calls were not answered before", cut, len(visits))
+	return nil
+}
+
+func doctorForeign(ctx context.Context, b *bench) error {
+	s, err := b.newSite(Incident{Name: "foreign-finding", Files: map[string]string{configName: "{\"gateway\": {\"mode\": \"local\"}}\n"}})
+	if err != nil {
+		return err
+	}
+	p, err := b.granted(ctx)
+	if err != nil {
+		return err
+	}
+	client := b.medic(p)
+	finding := &pb.Finding{Code: "gatehost-verify-unknown", Severity: pb.Severity_SEVERITY_ERROR, Text: "a finding of another doctor", Repairable: true, Data: []byte{0xff, 0}}
+	bound, cancel := b.within(ctx, deadlinePlan)
+	defer cancel()
+	r, err := client.Plan(bound, &pb.PlanRequest{Gateway: s.facts, Finding: finding})
+	if lost := b.lost(p, "Doctor.Plan for a finding of another doctor", err); lost != nil {
+		return lost
+	}
+	if err == nil && len(r.GetPlan().GetSteps()) > 0 {
+		return breach("plan for your own codes only; else no plan, or unsupported", "it has a plan for the finding %q, which is none of its own: %s", finding.GetCode(), planInWords(r.GetPlan()))
+	}
+	result, err := repair(bound, client, &pb.RepairRequest{Gateway: s.facts, Finding: finding, StepId: "gatehost-verify-unknown"}, nil)
+	if lost := b.lost(p, "Doctor.Repair of an unknown step", err); lost != nil {
+		return lost
+	}
+	if err == nil && result.GetChanged() {
+		return breach("answer unsupported to a step that no plan of yours has", "Repair of a step that no plan has says that it changed something: %q", result.GetSummary())
+	}
+	changed, err := s.changed()
+	if err == nil && len(changed) > 0 {
+		err = breach("answer unsupported to a step that no plan of yours has", "Repair of a step that no plan has changed files: %s", strings.Join(changed, ", "))
+	}
+	return err
+}
