@@ -59,7 +59,7 @@ type sample struct {
 	zombies                int
 }
 
-// TestSoak: SOAK_DURATION (default 30 minutes, at least ten), SOAK_SEED, SOAK_REPORT.
+// TestSoak: SOAK_DURATION (default 30 minutes, at least ten), SOAK_SEED, SOAK_REPORT, SOAK_LOG.
 func TestSoak(t *testing.T) {
 	duration, seed := 30*time.Minute, rand.Uint64()>>32
 	if text := os.Getenv("SOAK_DURATION"); text != "" {
@@ -82,6 +82,7 @@ func TestSoak(t *testing.T) {
 		t: t, r: rand.New(rand.NewPCG(seed, 1)), began: time.Now(), times: map[string][]time.Duration{},
 		s: newSiteOf(t, true, []gateway{{name: "real", command: command, path: path[0], table: soakTable}}),
 	}
+	t.Cleanup(k.keepLog)
 	if err := k.s.startHost(); err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +96,21 @@ func TestSoak(t *testing.T) {
 	k.faults(duration, false) // the ends by -9 left the channels alone: there is time left
 	k.end()
 	k.tell(seed, duration)
+}
+
+// keepLog keeps the host's terminal where SOAK_LOG says, above all when the soak has failed.
+func (k *soak) keepLog() {
+	keep := os.Getenv("SOAK_LOG")
+	if keep == "" {
+		return
+	}
+	data, err := os.ReadFile(k.s.logPath())
+	if err == nil {
+		err = os.WriteFile(keep, data, 0o600)
+	}
+	if err != nil {
+		k.t.Errorf("SOAK_LOG: %v", err)
+	}
 }
 
 // kinds of faults; unclean ones are ends that OpenClaw takes for crashes.
@@ -502,11 +518,6 @@ func (k *soak) tell(seed uint64, duration time.Duration) {
 		}
 	}
 	k.t.Logf("\n%s", &b)
-	if keep := os.Getenv("SOAK_LOG"); keep != "" { // the host's terminal, to look into
-		if data, err := os.ReadFile(k.s.logPath()); err == nil {
-			_ = os.WriteFile(keep, data, 0o600)
-		}
-	}
 	if report := os.Getenv("SOAK_REPORT"); report != "" {
 		if err := os.WriteFile(report, []byte(b.String()), 0o600); err != nil {
 			k.t.Error(err)
