@@ -253,6 +253,7 @@ func (g *gateway) reconfigure(ctx context.Context) {
 	cfg := g.conf()
 	chain := g.classifiers()
 	g.lines.each(func(p *output.Pipeline) { p.SetChain(chain) })
+	g.frames.each(func(s *openSession) { s.SetPing(cfg.Liveness.Ping, cfg.Liveness.PongTimeout) })
 	err := g.engine.Configure(ctx, engine.Settings{
 		Policy: policyOf(cfg), VerifyMethod: cfg.Liveness.VerifyMethod, VerifyTimeout: cfg.Liveness.VerifyTimeout, Drift: g.drift(),
 	})

@@ -59,7 +59,7 @@ func TestChangesAreNamedWithTheTimeWhenTheyCount(t *testing.T) {
 		{`port = 4711`, "port = 4711\nlauncher = \"mine\"", "gateways.other.launcher", config.NextLaunch},
 		{`port = 4711`, "port = 4711\ntoken = {env = \"T\"}", "gateways.other.token", config.NextLaunch},
 		{`port = 4711`, "port = 4711\norphan_grace = \"1h\"", "gateways.other.orphan_grace", config.NextLaunch},
-		{`port = 4711`, "port = 4711\nliveness = {ping = \"20s\"}", "gateways.other.liveness.ping", config.NextSession},
+		{`port = 4711`, "port = 4711\nliveness = {ping = \"20s\"}", "gateways.other.liveness.ping", config.Now},
 		{`port = 4711`, "port = 4711\nliveness = {silence = \"60s\"}", "gateways.other.liveness.silence", config.Now},
 		{`command = ["x"]`, `command = ["y"]`, "gateways.other.launch.command", config.NextLaunch},
 		{`command = ["x"]`, `command = ["x"], grace = "5s"`, "gateways.other.launch.grace", config.Now},

@@ -118,7 +118,7 @@ func (p proxy) boundary(m method, err error) error {
 	return &fault.Error{Code: fault.PermissionDenied, Hint: hint, Cause: err}
 }
 
-// heard takes a file that the plugin was about to open and that the kernel does not let it have: whatever the plugin makes of that.
+// heard takes a file that the plugin was about to open, or an address, and that the kernel does not let it have: whatever the plugin makes of that.
 func (s *supervisor) heard(spec *Spec, exe *executable, r sandbox.Reach) {
 	if m := exe.manifest; m != nil && !r.Write && manifest.Within(m.Dir, r.Path) {
 		hint := fmt.Sprintf("if it belongs to the plugin run `gatehost plugin seal %s`, then `gatehost plugin restart %s`", exe.path, s.name)
@@ -127,6 +127,11 @@ func (s *supervisor) heard(spec *Spec, exe *executable, r sandbox.Reach) {
 		return
 	}
 	key := "plugins." + spec.Name + ".sandbox.read"
+	if r.Address != "" {
+		key = "plugins." + spec.Name + ".sandbox.network"
+		s.note(false, "plugin was refused a connection", "network "+r.Address, key, s.grantHint(key))
+		return
+	}
 	if r.Write {
 		key = "plugins." + spec.Name + ".sandbox.write"
 	}
