@@ -111,7 +111,7 @@ func TestPlanSaysWhatEachChangeTakes(t *testing.T) {
 			"settings of a gateway that does not run",
 			[]string{`port = 4711`, "port = 4712\non_conflict = \"fail\"\nliveness = {ping = \"20s\"}"},
 			[]string{
-				"gateway other changed applied gateways.other.on_conflict", "gateway other changed applied gateways.other.liveness.ping",
+				"gateway other changed applied gateways.other.liveness.ping gateways.other.on_conflict",
 				"gateway other changed applied gateways.other.port",
 			},
 		},

@@ -253,6 +253,7 @@ func (g *gateway) reconfigure(ctx context.Context) {
 	cfg := g.conf()
 	chain := g.classifiers()
 	g.lines.each(func(p *output.Pipeline) { p.SetChain(chain) })
+	g.frames.each(func(s *openSession) { s.SetPing(cfg.Liveness.Ping, cfg.Liveness.PongTimeout) })
 	err := g.engine.Configure(ctx, engine.Settings{
 		Policy: policyOf(cfg), VerifyMethod: cfg.Liveness.VerifyMethod, VerifyTimeout: cfg.Liveness.VerifyTimeout, Drift: g.drift(),
 	})
@@ -320,6 +321,10 @@ func (h *Host) tellReload(r control.Reload, err error) {
 	h.hub.Publish(events.Event{Type: events.ConfigReloaded, Data: r})
 	h.condition(refused, err != nil)
 	if err == nil {
+		h.condition(control.Condition{
+			Code: "config-partly", Message: "a part of the configuration is not in force: " + strings.Join(failed, ", "),
+			Hint: "`gatehost config reload` tries it again and says why it failed",
+		}, len(failed) > 0)
 		keys := hostRestartKeys(r)
 		h.condition(control.Condition{
 			Code: "host-restart-needed", Message: "the configuration says otherwise than this host was started with: " + strings.Join(keys, ", "),

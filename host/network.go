@@ -83,6 +83,8 @@ func (s sessions) Open(ctx context.Context, port int, events engine.SessionEvent
 	}
 	open := &openSession{g: s.g, s: opened}
 	s.g.frames.opened(open)
+	liveness = s.g.conf().Liveness // a reload may not have seen this session yet
+	opened.SetPing(liveness.Ping, liveness.PongTimeout)
 	go func() { // ends with the session, which the engine closes
 		<-opened.Done()
 		s.g.frames.closed(open)
@@ -136,6 +138,9 @@ func (o *openSession) Call(ctx context.Context, method string, params json.RawMe
 	}
 	return got, err
 }
+
+// SetPing changes the pace of its pings.
+func (o *openSession) SetPing(ping, pongTimeout time.Duration) { o.s.SetPing(ping, pongTimeout) }
 
 func (o *openSession) Stats() engine.SessionStats {
 	h, st := o.s.Hello(), o.s.Stats()

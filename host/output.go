@@ -32,6 +32,7 @@ func (o outputs) Open(id lifecycle.LaunchID, told engine.OutputEvents) engine.Ou
 		OnSymptom: told.Symptom, OnActivity: told.Activity,
 	})
 	o.g.lines.opened(p)
+	p.SetChain(o.g.classifiers()) // a reload may not have seen this one yet
 	o.remember(launch, told)
 	return &countedOutput{Pipeline: p, lines: &o.g.lines}
 }

@@ -209,6 +209,15 @@ func (f *frameCounts) closed(s *openSession) {
 	}
 }
 
+// each calls back with every session that is open.
+func (f *frameCounts) each(do func(*openSession)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.open {
+		do(s)
+	}
+}
+
 // total has the counts of all sessions, and of the times the newest.
 func (f *frameCounts) total() engine.SessionStats {
 	f.mu.Lock()

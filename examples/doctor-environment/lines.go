@@ -27,9 +27,11 @@ var (
 // ownTags are the subsystems in which the gateway speaks of itself; agents and tools quote anything.
 var ownTags = []string{"gateway", "config", "startup", "migration", "migrations", "state", "doctor", "cli", "openclaw", "entry", "lifecycle", "shutdown"}
 
-// ownWords are the lines in which the gateway speaks of itself, without colour, time and tag.
-func ownWords(lines []plugin.Line) []string {
-	var out []string
+// speakers are the subsystems that show what people, models and tools say.
+var speakers = []string{"agent", "agents", "chat", "session", "sessions", "tool", "tools", "exec", "ws"}
+
+// wordsOf are the lines in which the gateway speaks of itself, and those in which any of its parts speaks, without colour, time and tag.
+func wordsOf(lines []plugin.Line) (itself, parts []string) {
 	starting := true
 	for _, l := range lines {
 		text := strings.TrimSpace(colour.ReplaceAllString(l.Text[:min(len(l.Text), maxLooked)], ""))
@@ -47,14 +49,17 @@ func ownWords(lines []plugin.Line) []string {
 		case tag != "":
 			first, _, _ := strings.Cut(tag, "/")
 			own = slices.Contains(ownTags, first)
+			if !slices.Contains(speakers, first) {
+				parts = append(parts, rest)
+			}
 		default:
 			own = starting || rest != text || l.Stream != plugin.Stdout && dying.MatchString(rest)
 		}
 		if own {
-			out = append(out, rest)
+			itself = append(itself, rest)
 		}
 	}
-	return out
+	return itself, parts
 }
 
 // cut bounds a line for a finding.

@@ -57,7 +57,7 @@ type examination struct {
 	table   table
 	space   space
 	words   []string // that the gateway said of itself
-	folded  []string // the same in lower case
+	parts   []string // that any part of it said
 }
 
 func (d *environmentDoctor) look(req doctor.DiagnoseRequest) *examination {
@@ -66,10 +66,7 @@ func (d *environmentDoctor) look(req doctor.DiagnoseRequest) *examination {
 		c.space = d.machine.space(req.Gateway.StateDir)
 	}
 	if req.Incident != nil {
-		c.words = ownWords(req.Incident.Lines)
-		for _, w := range c.words {
-			c.folded = append(c.folded, strings.ToLower(w))
-		}
+		c.words, c.parts = wordsOf(req.Incident.Lines)
 	}
 	return c
 }

@@ -312,6 +312,11 @@ func TestOtherLimitsAreToldApart(t *testing.T) {
 	for _, row := range [][2]string{
 		{"disk-full", "2026-11-25T23:58:03.144+00:00 [lifecycle] failed to persist gateway boot start; fail-open: Error: database or disk is full"},
 		{"disk-full", "2026-11-25T23:58:15.632+00:00 Gateway failed to start: failed to acquire gateway lock at /srv/openclaw/tmp/openclaw-0/gateway.17d558d0.lock | ENOSPC: no space left on device, write"},
+		{"provider-credentials", "[openai] 401 Unauthorized: the access token expired at 2026-11-23T13:40:00Z"},
+		{"provider-credentials", "2026-11-25T23:58:03.144+00:00 [model-fallback] Authentication failed (provider returned HTTP 401). Your provider token may have expired — try the request again in a moment."},
+		{"provider-credentials", "[secrets] SECRETS_PROVIDER_DEGRADED: vault"},
+		{"", "[agent/embedded] the site answered HTTP 401: token expired"},
+		{"", "[openai] the token will expire in 401 minutes"},
 		{"watch-limit", "Error: ENOSPC: System limit for number of file watchers reached, watch '/srv/openclaw'"},
 		{"watch-limit", "Error: EMFILE: too many open files, watch '/srv/openclaw'"},
 		{"too-many-files", "Error: EMFILE: too many open files, open '/srv/openclaw/a'"},

@@ -16,6 +16,7 @@ type trouble struct {
 	words   []string // lower case; one must be there: most lines cost a few searches and no pattern
 	pattern *regexp.Regexp
 	unless  *regexp.Regexp // it is something else that reads like it
+	anyPart bool           // not only the gateway itself: its providers and channels, too
 	symptom plugin.Symptom // shows it, too, when the line itself is out of sight
 	port    bool           // a port that the line names must be the gateway's own
 	finding doctor.Finding
@@ -25,8 +26,13 @@ type trouble struct {
 // in looks for t in what a gateway said.
 func (t trouble) in(c *examination) (doctor.Finding, bool) {
 	f := t.finding
-	for i, w := range c.words {
-		if !slices.ContainsFunc(t.words, func(word string) bool { return strings.Contains(c.folded[i], word) }) {
+	said := c.words
+	if t.anyPart {
+		said = c.parts
+	}
+	for _, w := range said {
+		folded := strings.ToLower(w)
+		if !slices.ContainsFunc(t.words, func(word string) bool { return strings.Contains(folded, word) }) {
 			continue
 		}
 		at := t.pattern.FindStringIndex(w)
@@ -130,6 +136,16 @@ var known = []trouble{
 		finding: doctor.Finding{
 			Code: "runtime-broken", Severity: plugin.SeverityError, Fatal: true, Text: "the program that runs the gateway does not fit this system: a library is missing, or it is for another one",
 			Hint: "install Node.js again, for this system and its version",
+		},
+	},
+	{ // the first is 2026.9.6's own text; the codes are those of its docs/gateway/secrets
+		words: []string{"http 401", "401 ", "secrets_"},
+		pattern: regexp.MustCompile(`(?i)\bAuthentication failed \(provider returned HTTP 401\)|\bSECRETS_(?:PROVIDER_)?DEGRADED\b` +
+			`|\b401\b.*\b(?:token|key)\b.*\b(?:expired|invalid|revoked)\b`),
+		anyPart: true, symptom: never,
+		finding: doctor.Finding{
+			Code: "provider-credentials", Severity: plugin.SeverityWarning, Text: "a model provider refuses the gateway's key or token, or it cannot be had: it may have expired",
+			Hint: "run `openclaw models status` to see which, then log in there again or replace the key",
 		},
 	},
 	{

@@ -28,8 +28,9 @@ type bench struct {
 	answers map[plugin.Kind]error // what calls to a kind said, by which it is known whether it is served
 	visits  *survey               // of a doctor
 	ends    *lives
-	runs    int // of the launcher's child
-	asked   int // questions to a classifier
+	beat    *pulse // of a launcher
+	runs    int    // of the launcher's child
+	asked   int    // questions to a classifier
 }
 
 // begin starts the plugin for the first time.
@@ -96,7 +97,12 @@ func (b *bench) renew() {
 	}
 }
 
-func (b *bench) close() { b.renew() }
+func (b *bench) close() {
+	if b.beat != nil {
+		b.beat.end()
+	}
+	b.renew()
+}
 
 func (b *bench) sitesDir() string { return filepath.Join(b.opts.Dir, "gateways") }
 

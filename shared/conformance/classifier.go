@@ -115,10 +115,12 @@ func gatewayOfLines() *pb.GatewayFacts {
 	return factsIn("/nowhere/verify", Incident{})
 }
 
-// classified is classify with the bound of its batches, and with what no answer means.
+// verdictBound is how long verdicts are waited for where their number and order count: how quick they are is a check of its own.
+const verdictBound = 30 * time.Second
+
+// classified is classify with a bound, and with what no answer means.
 func (b *bench) classified(ctx context.Context, p Process, launch string, lines []*pb.NumberedLine) ([]*pb.Verdict, error) {
-	batches := time.Duration(1 + len(lines)/mostBatch)
-	bound, cancel := context.WithTimeout(ctx, batches*deadlineBatch+slack)
+	bound, cancel := context.WithTimeout(ctx, verdictBound)
 	defer cancel()
 	got, err := classify(bound, p.Conn(), gatewayOfLines(), launch, lines)
 	if lost := b.lost(p, "Classifier.Classify", err); lost != nil {

@@ -40,6 +40,7 @@ func launcherChecks() []Check {
 		{ID: "launcher/recover-output", Kind: k, Title: "across a kill -9 of the plugin no line is lost and none comes twice", Row: "Launcher.Output: reopened at the cursor", process: true, try: recoverOutput},
 		{ID: "launcher/recover-exit", Kind: k, Title: "a program that ended while there was no plugin is told with its exit code and all its lines", Row: "Launcher.Recover, Exit", process: true, try: recoverExit},
 		{ID: "launcher/lets-go", Kind: k, Title: "what it launched does not hold its end back", Row: "Gateways outlive the plugin", process: true, try: launcherLetsGo},
+		{ID: idHeartbeat, Kind: k, Title: "an output that has nothing to say sends a sign of life every 15 s", Row: "Launcher.Output: heartbeat 15 s", try: launcherHeartbeat},
 	}
 }
 

@@ -47,7 +47,7 @@ type Report struct {
 	Plugin   string   `json:"plugin"` // as it calls itself; "" when it did not start
 	Version  string   `json:"version"`
 	Services []string `json:"services"` // kinds
-	OK       bool     `json:"ok"`       // none fails
+	OK       bool     `json:"ok"`       // all were tried, and none fails
 	TookMs   int64    `json:"tookMs"`
 	Checks   []Result `json:"checks"`
 }
@@ -117,8 +117,9 @@ func Run(ctx context.Context, opener Opener, o Options) (Report, error) {
 			o.OnResult(r)
 		}
 	}
-	report.OK, report.TookMs = len(report.Failed()) == 0, time.Since(began).Milliseconds()
-	return report, cmp.Or(startErr, context.Cause(ctx))
+	err := cmp.Or(startErr, context.Cause(ctx))
+	report.OK, report.TookMs = err == nil && len(report.Failed()) == 0, time.Since(began).Milliseconds()
+	return report, err
 }
 
 // wanted reports whether a check is among those that were asked for.
@@ -147,6 +148,9 @@ func (b *bench) attempt(ctx context.Context, c Check, startErr error) (err error
 	}
 	if c.process && b.inProcess {
 		return skip("it needs a process of the plugin's own: run `gatehost plugin verify`")
+	}
+	if c.Kind == plugin.KindLauncher && slices.ContainsFunc(Checks(), func(c Check) bool { return c.ID == idHeartbeat && b.wanted(c) }) {
+		b.listen(ctx)
 	}
 	defer func() {
 		if _, nothing := errors.AsType[*inapplicable](err); err != nil && !nothing {

@@ -187,6 +187,9 @@ func TestPluginsChangeUnderARunningGateway(t *testing.T) {
 		t.Errorf("a table that the plugin refuses: exit %d, %+v", code, r)
 	}
 	s.claimed("of")
+	if out := s.must("status"); !strings.Contains(out, "config-partly") {
+		t.Errorf("status = %s", out)
+	}
 	if now := pluginOf(t, s, "rules"); now != was {
 		t.Errorf("refused: before %+v, after %+v", was, now)
 	}
@@ -460,6 +463,14 @@ func TestReloadsAtTheSameTimeComeToOneEnd(t *testing.T) {
 	if p := pluginOf(t, s, "rules"); applied != 1 || p.State != "running" || p.Restarts != 0 || s.life("main") != before {
 		t.Errorf("%d reloads applied the file; plugin %+v, gateway %s, before %s", applied, p, s.life("main"), before)
 	}
+	// Pins are checked by starting anew what is pinned, the launcher of what runs included.
+	was := pluginOf(t, s, "utility")
+	s.must("plugin", "pin", "--all")
+	out := s.must("config", "reload")
+	if now := pluginOf(t, s, "utility"); strings.Count(out, "replaced") != 3 || now.PID == was.PID || now.State != "running" || s.life("main") != before {
+		t.Errorf("pinned: %s\n%+v, before %+v; gateway %s, before %s", out, now, was, s.life("main"), before)
+	}
+	s.must("rpc", "main", "health")
 	s.must("stop", "main")
 	s.shutdown()
 }

@@ -59,7 +59,7 @@ func TestChangesAreNamedWithTheTimeWhenTheyCount(t *testing.T) {
 		{`port = 4711`, "port = 4711\nlauncher = \"mine\"", "gateways.other.launcher", config.NextLaunch},
 		{`port = 4711`, "port = 4711\ntoken = {env = \"T\"}", "gateways.other.token", config.NextLaunch},
 		{`port = 4711`, "port = 4711\norphan_grace = \"1h\"", "gateways.other.orphan_grace", config.NextLaunch},
-		{`port = 4711`, "port = 4711\nliveness = {ping = \"20s\"}", "gateways.other.liveness.ping", config.NextSession},
+		{`port = 4711`, "port = 4711\nliveness = {ping = \"20s\"}", "gateways.other.liveness.ping", config.Now},
 		{`port = 4711`, "port = 4711\nliveness = {silence = \"60s\"}", "gateways.other.liveness.silence", config.Now},
 		{`command = ["x"]`, `command = ["y"]`, "gateways.other.launch.command", config.NextLaunch},
 		{`command = ["x"]`, `command = ["x"], grace = "5s"`, "gateways.other.launch.grace", config.Now},
@@ -115,6 +115,11 @@ func TestEmptyFileIsNoWishForTheDefaultsWhileTheHostRuns(t *testing.T) {
 		if (err != nil) != faulty || faulty && !errors.Is(err, fault.ErrInvalidArgument) {
 			t.Errorf("%q: %v", text, err)
 		}
+	}
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(t.TempDir(), "nothing"))
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	if c, err := config.LoadAgain(""); err != nil || c.Path != "" { // there was no file, and there is none
+		t.Errorf("%+v, %v", c, err)
 	}
 	if _, err := config.LoadAgain(path + ".gone"); err == nil || !strings.Contains(err.Error(), "cannot read configuration") {
 		t.Errorf("error = %v", err)

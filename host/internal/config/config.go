@@ -183,8 +183,8 @@ type Reconnect struct {
 
 // Liveness is [gateways.NAME.liveness].
 type Liveness struct {
-	Ping          time.Duration `toml:"ping" min:"100ms" max:"1h" applies:"session"`
-	PongTimeout   time.Duration `toml:"pong_timeout" min:"100ms" max:"1h" applies:"session"`
+	Ping          time.Duration `toml:"ping" min:"100ms" max:"1h"`
+	PongTimeout   time.Duration `toml:"pong_timeout" min:"100ms" max:"1h"`
 	Silence       time.Duration `toml:"silence" min:"1s" max:"24h"`
 	VerifyMethod  string        `toml:"verify_method" required:"true"`
 	VerifyTimeout time.Duration `toml:"verify_timeout" min:"100ms" max:"10m"`

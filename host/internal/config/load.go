@@ -32,11 +32,14 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data)
 }
 
-// LoadAgain reads the configuration of a host that runs. It differs from Load in that an empty file is a fault: it is more likely one that
+// LoadAgain reads the configuration of a host that runs; path is that of the one that holds. It differs from Load in that an empty file is a fault: it is more likely one that
 // an editor is about to write than the wish to have nothing but the defaults.
 func LoadAgain(path string) (*Config, error) {
 	if path == "" {
-		return Load("")
+		path = DefaultPath()
+		if _, err := os.Lstat(path); path == "" || errors.Is(err, fs.ErrNotExist) {
+			return Default()
+		}
 	}
 	data, err := read(path)
 	if err != nil {

@@ -95,6 +95,9 @@ type summer struct {
 
 // sum is the sum of a file or of a directory, as [files] has it.
 func (s *summer) sum(name string) (string, error) {
+	if err := s.above(name); err != nil {
+		return "", err
+	}
 	info, err := s.root.Lstat(filepath.FromSlash(name))
 	if err != nil {
 		return "", err
@@ -110,6 +113,23 @@ func (s *summer) sum(name string) (string, error) {
 	default:
 		return "", &problem{"is " + kindOf(info), "list the file itself"}
 	}
+}
+
+// above looks at the directories that a name is in: who may write to one of them may put another file in its place.
+func (s *summer) above(name string) error {
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		info, err := s.root.Lstat(filepath.FromSlash(dir))
+		if err != nil {
+			return err
+		}
+		if !info.IsDir() {
+			return &problem{fmt.Sprintf("%s is %s, not a directory", dir, kindOf(info)), "list files by their own path"}
+		}
+		if why, hint := Changeable(s.path(dir), info); why != "" {
+			return &problem{fmt.Sprintf("the directory %s: %s", dir, why), hint}
+		}
+	}
+	return nil
 }
 
 func (s *summer) close() error {

@@ -262,14 +262,19 @@ sys.exit(7)`,
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			dir := directory(t, row.run, "", row.files)
+			entry := filepath.Join(dir, strings.Fields(strings.Trim(row.run, `[]`))[2][3:10])
+			own := fmt.Sprintf("own 41 42 %s --word %s", entry, entry)
 			timing := quick()
 			timing.CircuitAfter = 1
 			h, _ := newHost(t, timing, pluginhost.Spec{Name: "p", Path: dir, Args: []string{"--word"}, Sandbox: &sandbox.Spec{Read: needs}, StartTimeout: patience})
 			s := awaitState(t, h, pluginhost.Failed)
 			text := s.Err.Error()
-			entry := filepath.Join(dir, strings.Fields(strings.Trim(row.run, `[]`))[2][3:10])
-			if !strings.Contains(text, fmt.Sprintf("own 41 42 %s --word %s", entry, entry)) || strings.Count(text, "shut ") != 2 || strings.Contains(text, "open ") {
+			if !strings.Contains(text, own) || strings.Count(text, "shut ") != 2 || strings.Contains(text, "open ") {
 				t.Errorf("it says: %s\nlines: %q", text, s.Lines)
+			}
+			h, _ = newHost(t, timing, pluginhost.Spec{Name: "p", Path: dir, Args: []string{"--word"}, StartTimeout: patience})
+			if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(), own) {
+				t.Errorf("not shut in it says: %v", s.Err)
 			}
 		})
 	}

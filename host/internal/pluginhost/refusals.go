@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/fault"
 )
@@ -112,24 +113,40 @@ func (p proxy) boundary(m method, err error) error {
 		return err
 	}
 	what, key, _ := reached(p.s.spec(), err.Error())
-	hint := p.s.tellRefused(false, "plugin was refused something outside of its sandbox", what, key, "call", m.name, "error", err)
+	hint := p.s.grantHint(key)
+	p.s.note(false, "plugin was refused something outside of its sandbox", what, key, hint, "call", m.name, "error", err)
 	return &fault.Error{Code: fault.PermissionDenied, Hint: hint, Cause: err}
 }
 
-// heard takes a file that the plugin was about to open and that the kernel does not let it have: whatever the plugin makes of that.
-func (s *supervisor) heard(spec *Spec, r sandbox.Reach) {
+// heard takes a file that the plugin was about to open, or an address, and that the kernel does not let it have: whatever the plugin makes of that.
+func (s *supervisor) heard(spec *Spec, exe *executable, r sandbox.Reach) {
+	if m := exe.manifest; m != nil && !r.Write && manifest.Within(m.Dir, r.Path) {
+		hint := fmt.Sprintf("if it belongs to the plugin run `gatehost plugin seal %s`, then `gatehost plugin restart %s`", exe.path, s.name)
+		cache := strings.Contains(r.Path, "/__pycache__/") // Python looks for one, and lives without
+		s.note(cache, "plugin was refused a file of its own directory that its manifest does not list", r.Path, "[files] of "+manifest.Name, hint)
+		return
+	}
 	key := "plugins." + spec.Name + ".sandbox.read"
+	if r.Address != "" {
+		key = "plugins." + spec.Name + ".sandbox.network"
+		s.note(false, "plugin was refused a connection", "network "+r.Address, key, s.grantHint(key))
+		return
+	}
 	if r.Write {
 		key = "plugins." + spec.Name + ".sandbox.write"
 	}
 	// Libraries look around there and live without.
 	usual := given(r.Path, []string{"/dev", "/etc", "/proc", "/run", "/sys", "/var"}) && !r.Write
-	s.tellRefused(usual, "plugin was refused a file outside of its sandbox", r.Path, key, "write", r.Write)
+	s.note(usual, "plugin was refused a file outside of its sandbox", r.Path, key, s.grantHint(key), "write", r.Write)
 }
 
-// tellRefused remembers a refusal and logs it the first time; it answers what the operator can do.
-func (s *supervisor) tellRefused(usual bool, message, what, key string, fields ...any) string {
-	hint := fmt.Sprintf("the plugin is shut in; if it may have that, name it in %s, then run `gatehost plugin restart %s`", key, s.name)
+// grantHint is what an operator can do who agrees.
+func (s *supervisor) grantHint(key string) string {
+	return fmt.Sprintf("the plugin is shut in; if it may have that, name it in %s, then run `gatehost plugin restart %s`", key, s.name)
+}
+
+// note remembers a refusal and logs it the first time, at debug what is usual.
+func (s *supervisor) note(usual bool, message, what, key, hint string, fields ...any) {
 	level := hclog.Warn
 	if usual {
 		level = hclog.Debug
@@ -140,7 +157,6 @@ func (s *supervisor) tellRefused(usual bool, message, what, key string, fields .
 	case full:
 		s.log.Warn("plugin reaches for ever more outside of its sandbox; what follows is not noted", "plugin", s.name, "what", what)
 	}
-	return hint
 }
 
 // overheard looks at a line of the log of a plugin that is shut in: one that swallows the error may still write it down, and a program that
@@ -150,7 +166,7 @@ func (s *supervisor) overheard(spec *Spec, line string) {
 		return
 	}
 	if what, key, known := reached(spec, line); known {
-		s.tellRefused(false, "plugin says that it was refused something; its sandbox may be why", what, key, "line", line)
+		s.note(false, "plugin says that it was refused something; its sandbox may be why", what, key, s.grantHint(key), "line", line)
 	}
 }
 

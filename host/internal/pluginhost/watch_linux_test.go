@@ -3,6 +3,7 @@ package pluginhost_test
 import (
 	"fmt"
 	"maps"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,8 +62,21 @@ func TestRefusalThatThePluginSwallowsIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	quietly("read " + rel)
+	ear, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ear.Close() }()
+	quietly("connect " + ear.Addr().String())
+	quietly("udp 127.0.0.1:9") // not refused, and so not noticed
 	want := map[string]string{
 		secret: "read", home: "read", filepath.Join(home, "new"): "write", filepath.Join(home, "given", "facts"): "write", filepath.Join(home, "by-child"): "read",
+		"network " + ear.Addr().String(): "network",
+	}
+	if six, err := net.Listen("tcp6", "[::1]:0"); err == nil { // where there is IPv6
+		defer func() { _ = six.Close() }()
+		quietly("connect " + six.Addr().String())
+		want["network "+six.Addr().String()] = "network"
 	}
 	if got := refusedOf(h); !maps.Equal(got, want) {
 		t.Errorf("noticed %v\nwant    %v", got, want)

@@ -37,10 +37,10 @@ type response struct {
 	flags uint32
 }
 
-// filter lets every system call pass, and the host hear of those that open a file by its path before they are made.
+// filter lets every system call pass, and the host hear of those that open a file by its path, or connect, before they are made.
 func filter() []unix.SockFilter {
 	const load, jumpEqual, ret = 0x20, 0x15, 0x06
-	calls := append([]uint32{unix.SYS_OPENAT, unix.SYS_OPENAT2}, oldOpens...)
+	calls := append([]uint32{unix.SYS_OPENAT, unix.SYS_OPENAT2, unix.SYS_CONNECT}, oldOpens...)
 	prog := []unix.SockFilter{
 		{Code: load, K: 4}, // the architecture; another one's numbers mean other calls
 		{Code: jumpEqual, K: auditArch, Jt: 1},

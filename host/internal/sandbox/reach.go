@@ -6,10 +6,12 @@ import (
 	"strings"
 )
 
-// Reach is a file that a plugin which is shut in was about to open, and that its sandbox does not let it have.
+// Reach is a file that a plugin which is shut in was about to open, or a TCP address that it was about to connect to, and that its sandbox
+// does not let it have.
 type Reach struct {
-	Path  string // absolute, symbolic links followed where the plugin could have made them
-	Write bool   // it was to be changed
+	Path    string // absolute, symbolic links followed; "" for an address
+	Write   bool   // it was to be changed
+	Address string // with its port
 }
 
 // reached is the descriptor of a plugin's process, before it begins, by which the host is told where to hear of what the plugin opens.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,14 +18,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch hears of the files that one plugin opens. It decides nothing: the kernel does, by landlock, after the call has gone on. So nothing
+// Watch hears of the files that one plugin opens, and of where it connects to. It decides nothing: the kernel does, by landlock, after the call has gone on. So nothing
 // depends on what is read of a plugin's memory here, which the plugin can change meanwhile.
 type Watch struct {
 	spec  Spec
+	level int // of landlock
 	own   []string
 	conn  *net.UnixConn
 	child *os.File
 }
+
+// tcpLevel is landlock's level from which on it refuses TCP.
+const tcpLevel = 4
 
 // NewWatch prepares for a plugin of these rights, which has the files own by descriptors. Give Child to its process as descriptor 4, close
 // it then, and call Run.
@@ -43,7 +48,7 @@ func NewWatch(spec Spec, own ...string) (*Watch, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("cannot watch a plugin by a %T", conn), conn.Close(), child.Close())
 	}
-	return &Watch{spec: spec, own: own, conn: unixConn, child: child}, nil
+	return &Watch{spec: spec, level: Supported().Level, own: own, conn: unixConn, child: child}, nil
 }
 
 // Child is the plugin's end.
@@ -55,7 +60,7 @@ func (w *Watch) Close() {
 	_ = w.conn.Close()
 }
 
-// Run tells of each file that was to be opened and is outside of the sandbox, until the plugin and all that it started have ended. A call
+// Run tells of each file that was to be opened, and each TCP address, that is outside of the sandbox, until the plugin and all that it started have ended. A call
 // of the plugin waits until tell returns. It returns at once where the kernel cannot do this.
 func (w *Watch) Run(tell func(Reach)) {
 	listener, err := w.listener()
@@ -114,17 +119,78 @@ func (w *Watch) one(fd uintptr, tell func(Reach)) {
 		r := response{id: n.id, flags: notifContinue}
 		_ = ioctl(fd, notifSend, unsafe.Pointer(&r)) //nolint:gosec // so the call wants it
 	}()
-	path, write, err := openedBy(n)
-	if err != nil {
+	if n.nr == unix.SYS_CONNECT {
+		if to := w.dialled(n); to != "" && valid(fd, n.id) {
+			tell(Reach{Address: to})
+		}
 		return
 	}
-	id := n.id
-	if ioctl(fd, notifIDValid, unsafe.Pointer(&id)) != nil { //nolint:gosec // so the call wants it
-		return // it has ended meanwhile: what was read was of somebody else
+	path, write, err := openedBy(n)
+	if err != nil || !valid(fd, n.id) {
+		return
 	}
 	if path, out := w.outside(path, write, n.pid); out {
 		tell(Reach{Path: path, Write: write})
 	}
+}
+
+// valid reports whether whoever made a call still waits in it: else what was read was perhaps of somebody else.
+func valid(fd uintptr, id uint64) bool {
+	return ioctl(fd, notifIDValid, unsafe.Pointer(&id)) == nil //nolint:gosec // so the call wants it
+}
+
+// dialled is the TCP address that a call is about to connect to; "" when the sandbox lets it, or it is none.
+func (w *Watch) dialled(n notification) string {
+	if w.spec.Network || w.level < tcpLevel || !isTCP(n.pid, int(int32(n.args[0]))) { //nolint:gosec // the kernel takes it as an int, too
+		return ""
+	}
+	to, err := memory(n.pid, n.args[1], int(min(n.args[2], unix.SizeofSockaddrInet6))) //nolint:gosec // small
+	if err != nil || len(to) < unix.SizeofSockaddrInet4 {
+		return ""
+	}
+	port := binary.BigEndian.Uint16(to[2:])
+	switch family := binary.NativeEndian.Uint16(to); {
+	case family == unix.AF_INET:
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(to[4:8])), port).String()
+	case family == unix.AF_INET6 && len(to) == unix.SizeofSockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(to[8:24])).Unmap(), port).String()
+	default:
+		return ""
+	}
+}
+
+// isTCP looks at a descriptor of another process: a UDP socket connects as well, and that is not refused.
+func isTCP(thread uint32, fd int) bool {
+	pid, err := leader(thread)
+	if err != nil {
+		return false
+	}
+	handle, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = unix.Close(handle) }()
+	socket, err := unix.PidfdGetfd(handle, fd, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = unix.Close(socket) }()
+	protocol, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_PROTOCOL)
+	return err == nil && protocol == unix.IPPROTO_TCP
+}
+
+// leader is the process that a thread is of.
+func leader(thread uint32) (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", thread))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if pid, ok := strings.CutPrefix(line, "Tgid:"); ok {
+			return strconv.Atoi(strings.TrimSpace(pid))
+		}
+	}
+	return 0, errors.New("a process without a leader")
 }
 
 // openedBy is the file that a call is about to open, by its absolute path.

@@ -28,6 +28,7 @@ type Session struct {
 	opts  Options
 
 	out    chan message  // bounded: see maxQueue
+	repace chan struct{} // holds one: the pace of pings has changed
 	closed chan struct{} // closed when no more may be sent
 	done   chan struct{} // closed when reader and writer have ended
 
@@ -37,7 +38,11 @@ type Session struct {
 	end     End
 	stats   Stats
 	pingAt  time.Time
+	pace    pace
 }
+
+// pace is how often the gateway is pinged, and within what it should answer.
+type pace struct{ ping, pong time.Duration }
 
 type message struct {
 	kind int // a websocket message type
@@ -77,7 +82,7 @@ type Stats struct {
 func newSession(conn *websocket.Conn, hello Hello, o Options) *Session {
 	s := &Session{
 		conn: conn, hello: hello, opts: o, out: make(chan message, maxQueue), closed: make(chan struct{}), done: make(chan struct{}),
-		pending: map[string]chan frame.Frame{},
+		pending: map[string]chan frame.Frame{}, repace: make(chan struct{}, 1), pace: pace{o.Ping, o.PongTimeout},
 	}
 	s.stats.LastFrameAt = time.Now()
 	conn.SetPongHandler(func(string) error { s.pong(); return nil })
@@ -98,6 +103,30 @@ func newSession(conn *websocket.Conn, hello Hello, o Options) *Session {
 
 // Hello is what the gateway said of itself.
 func (s *Session) Hello() Hello { return s.hello }
+
+// SetPing changes how often the gateway is pinged, from now on; as in Options, zero is the default.
+func (s *Session) SetPing(ping, pongTimeout time.Duration) {
+	o := Options{Ping: ping, PongTimeout: pongTimeout}
+	o.defaults()
+	next := pace{o.Ping, o.PongTimeout}
+	s.mu.Lock()
+	changed := s.pace != next
+	s.pace = next
+	s.mu.Unlock()
+	if !changed { // the rhythm goes on
+		return
+	}
+	select {
+	case s.repace <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Session) paceNow() pace {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pace
+}
 
 // Done is closed when the session is over and none of its goroutines runs any more.
 func (s *Session) Done() <-chan struct{} { return s.done }
@@ -336,9 +365,9 @@ func (s *Session) finish(err error) {
 
 // write is the one writer; it also pings. It ends when the reader has.
 func (s *Session) write() {
-	ping := time.NewTicker(s.opts.Ping)
+	ping := time.NewTicker(s.paceNow().ping)
 	defer ping.Stop()
-	overdue := time.NewTimer(s.opts.Ping)
+	overdue := time.NewTimer(s.paceNow().ping)
 	overdue.Stop()
 	defer overdue.Stop()
 	for {
@@ -359,9 +388,11 @@ func (s *Session) write() {
 			}
 		case <-overdue.C:
 			s.missed()
+		case <-s.repace:
+			ping.Reset(s.paceNow().ping)
 		case <-ping.C:
 			s.look()
-			overdue.Reset(s.opts.PongTimeout)
+			overdue.Reset(s.paceNow().pong)
 			_ = s.conn.SetWriteDeadline(time.Now().Add(writeLimit))
 			if err := s.conn.WriteMessage(websocket.PingMessage, nil); err != nil {
 				_ = s.conn.NetConn().Close()

@@ -373,6 +373,30 @@ func TestMissedPongsAndTicksAreSignsOnly(t *testing.T) { // T071
 	})
 }
 
+func TestPingsFollowAnotherPaceAtOnce(t *testing.T) {
+	virtual(t, &gatewaytest.Server{Misbehave: "no-ticks"}, func(t *testing.T, o session.Options) {
+		o.Ping = time.Hour
+		s, err := session.Dial(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer hangUp(s)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if !s.Stats().LastPongAt.IsZero() {
+			t.Error("there was a ping before its time")
+		}
+		s.SetPing(time.Minute, time.Second)
+		time.Sleep(30 * time.Second)
+		s.SetPing(time.Minute, time.Second) // the same again does not put it off
+		time.Sleep(31 * time.Second)
+		synctest.Wait()
+		if st := s.Stats(); st.LastPongAt.IsZero() || time.Since(st.LastPongAt) > 2*time.Second {
+			t.Errorf("stats = %+v", st)
+		}
+	})
+}
+
 func TestHealthySessionMissesNothing(t *testing.T) {
 	virtual(t, &gatewaytest.Server{}, func(t *testing.T, o session.Options) {
 		alive := 0

@@ -35,6 +35,8 @@ func main() {
 		utility := inner.Plugin()
 		p.Launcher = &starter{Launcher: inner, mode: mode, launched: map[string]bool{}}
 		p.Configure, p.ConfigFields = utility.Configure, utility.ConfigFields
+	case "unloader":
+		p.Unloader = &porter{mode: mode}
 	case "classifier":
 		p.Classifier = &judge{mode: mode, seen: map[string]bool{}}
 	default:

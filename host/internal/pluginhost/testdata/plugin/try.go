@@ -43,6 +43,11 @@ func try(what string) (doctor.Diagnosis, error) {
 		if conn, err = net.DialTimeout("tcp", arg, 10*time.Second); err == nil {
 			err = conn.Close()
 		}
+	case "udp":
+		var conn net.Conn
+		if conn, err = net.Dial("udp", arg); err == nil {
+			err = conn.Close()
+		}
 	case "signal":
 		var pid int
 		if pid, err = strconv.Atoi(arg); err == nil {

@@ -1,0 +1,80 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/gatehost/gatehost/shared/launcher"
+)
+
+const idHeartbeat = "launcher/heartbeat"
+
+// heartbeatEvery is how long a followed output may be silent.
+const heartbeatEvery = 15 * time.Second
+
+// pulse is the silence of a program that says nothing, listened to beside the other checks: it takes longer than they do.
+type pulse struct {
+	done chan struct{}
+	err  error // once done is closed
+	took time.Duration
+	end  func()
+}
+
+// listen begins, once, to listen.
+func (b *bench) listen(ctx context.Context) {
+	if b.beat != nil {
+		return
+	}
+	b.beat = &pulse{done: make(chan struct{}), end: func() {}}
+	fail := func(err error) {
+		b.beat.err = err
+		close(b.beat.done)
+	}
+	r, err := b.newRun("hold")
+	if err != nil {
+		fail(err)
+		return
+	}
+	p, err := b.own(ctx)
+	if err != nil {
+		fail(err)
+		return
+	}
+	bound, cancel := context.WithTimeout(ctx, heartbeatEvery+slack)
+	b.beat.end = sync.OnceFunc(func() {
+		cancel()
+		<-b.beat.done
+		p.Close()
+		r.end(ctx)
+	})
+	if _, err := r.launch(ctx, p); err != nil {
+		fail(err)
+		return
+	}
+	go func() {
+		began := time.Now()
+		err := client(p).Output(bound, launcher.OutputRequest{LaunchID: r.req.LaunchID, Follow: true}, func(launcher.OutputItem) error { return errEnough })
+		b.beat.took = time.Since(began)
+		switch {
+		case errors.Is(err, errEnough):
+			err = nil
+		case bound.Err() != nil && ctx.Err() == nil:
+			err = breach("send a Heartbeat when there is nothing else: the host opens a stream again that says nothing for 30 s", "the output of a program that says nothing is silent for %v", heartbeatEvery+slack)
+		}
+		fail(err)
+	}()
+}
+
+func launcherHeartbeat(ctx context.Context, b *bench) error {
+	b.listen(ctx)
+	select {
+	case <-b.beat.done:
+	case <-ctx.Done():
+	}
+	err := b.beat.err
+	b.beat.end()
+	b.noteDown("after %.1f s", b.beat.took.Seconds())
+	return err
+}
