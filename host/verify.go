@@ -36,7 +36,9 @@ type ProbeOptions struct {
 	Sandbox   string   // "auto", "on", "off"; "" is auto
 	Read      []string // absolute; what the sandbox lets it read besides
 	Network   bool
-	Log       hclog.Logger // nil: nobody
+	// StartTimeout is how long it may take to start; 0: the default of plugins.NAME.start_timeout.
+	StartTimeout time.Duration
+	Log          hclog.Logger // nil: nobody
 }
 
 // Probe starts processes of one plugin as a host does, without a host, in directories that are removed by Close.
@@ -46,7 +48,12 @@ type Probe struct {
 	root  string
 	shut  bool
 	told  control.Sandbox
+
+	silent error // of a start that took all of its time
 }
+
+// startPatience is the default of start_timeout.
+const startPatience = 30 * time.Second
 
 var _ conformance.Opener = (*Probe)(nil)
 
@@ -71,7 +78,8 @@ func ProbePlugin(ctx context.Context, path string, o ProbeOptions) (*Probe, erro
 	p := &Probe{path: path, root: root}
 	spec := pluginhost.Spec{
 		Name: probeName(path), Path: path, Args: o.Args, Grants: o.Grants, Transport: o.Transport, Config: table,
-		Env: map[string]string{},
+		StartTimeout: cmp.Or(o.StartTimeout, startPatience),
+		Env:          map[string]string{},
 	}
 	if o.Log == nil {
 		o.Log = hclog.NewNullLogger()
@@ -126,7 +134,12 @@ func (p *Probe) prepare(ctx context.Context, o ProbeOptions, spec pluginhost.Spe
 
 // startsProcesses asks the plugin what it serves: shut in, and if it cannot answer so, as it is.
 func (p *Probe) startsProcesses(ctx context.Context, options pluginhost.Options, open pluginhost.Spec) bool {
+	began := time.Now()
 	info, err := p.probe.Describe(ctx)
+	if err != nil && time.Since(began) > open.StartTimeout/2 { // it says nothing; to wait for that again and again helps nobody
+		p.silent = err
+		return false
+	}
 	if err != nil {
 		free, freeErr := pluginhost.NewProbe(options, open)
 		if freeErr != nil {
@@ -149,6 +162,9 @@ func probeName(path string) string {
 
 // Open starts a process. Errors: what a host would say of the plugin.
 func (p *Probe) Open(ctx context.Context, write ...string) (conformance.Process, error) {
+	if p.silent != nil {
+		return nil, p.silent
+	}
 	started, err := p.probe.Start(ctx, write...)
 	if err != nil {
 		return nil, err

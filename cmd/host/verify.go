@@ -49,6 +49,7 @@ func (a *app) pluginVerifyVerb() *cobra.Command {
 	f.StringVar(&o.Sandbox, "sandbox", "", "auto or off, as plugins.NAME.sandbox.mode")
 	f.StringArrayVar(&o.Read, "read", nil, "an absolute `path` that the sandbox lets it read, as plugins.NAME.sandbox.read; may be repeated")
 	f.BoolVar(&o.Network, "network", false, "let it use the network, as plugins.NAME.sandbox.network")
+	f.DurationVar(&o.StartTimeout, "start-timeout", 0, "how long it may take to start, as plugins.NAME.start_timeout")
 	f.BoolVar(&verbose, "verbose", false, "show the plugin's log on stderr")
 	f.BoolVar(&list, "list", false, "list the checks and try nothing")
 	f.BoolVar(&asJSON, "json", false, "print JSON")

@@ -8,5 +8,3 @@ import (
 )
 
 func TestDoctorKeepsTheContract(t *testing.T) { conformance.Doctor(t, openclawdoctor.Plugin) }
-
-func TestClassifierKeepsTheContract(t *testing.T) { conformance.Classifier(t, openclawdoctor.Plugin) }

@@ -1,11 +1,13 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -60,7 +62,8 @@ func (c Check) judge(err error) Result {
 		return r
 	}
 	if err != nil {
-		r.Result, r.Why, r.Hint = Fails, err.Error(), "look it up in the contract, docs/plugin-reference.md"
+		r.Result, r.Why = Fails, err.Error()
+		r.Hint = cmp.Or(fault.HintOf(err), "look it up in the contract, docs/plugin-reference.md")
 		if v, ok := errors.AsType[*violation](err); ok {
 			r.Hint = v.hint
 		}

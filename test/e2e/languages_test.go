@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -53,15 +52,15 @@ func TestDoctorsInOtherLanguagesHealAGateway(t *testing.T) {
 				t.Errorf("it is not shut in:\n%s", out)
 			}
 
-			pid := pluginOf(t, s, "mine").PID
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
+			pid := killPlugin(t, s, "mine")
 			s.eventually("it is back", func() (bool, string) {
 				p := pluginOf(t, s, "mine")
-				return p.State == "running" && p.PID != pid && p.Restarts == 1, fmt.Sprintf("%+v", p)
+				if p.State != "running" || p.PID == pid || p.Restarts == 0 {
+					return false, fmt.Sprintf("%+v", p)
+				}
+				pid = p.PID
+				return true, ""
 			})
-			pid = pluginOf(t, s, "mine").PID
 			if err := s.host.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}

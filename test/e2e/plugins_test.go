@@ -248,9 +248,7 @@ func TestGatewayGoesOnWhenItsLauncherIsBack(t *testing.T) {
 	if err := os.Remove(path); err != nil { // nobody can start it any more
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(pluginOf(t, s, "utility").PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	killPlugin(t, s, "utility")
 	if _, errOut, code := s.cli("restart", "main"); code == 0 {
 		t.Errorf("a restart without a launcher: %s", errOut)
 	}

@@ -151,6 +151,30 @@ func TestOurPluginsKeepTheContract(t *testing.T) {
 	}
 }
 
+func TestWhatDoesNotStartIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	for name, row := range map[string]struct{ text, want, hint string }{
+		"silent":  {"#!/bin/sh\nexec sleep 600\n", "it said nothing for start_timeout (2s)", "start_timeout"},
+		"babbles": {"#!/bin/sh\necho hello\n", "it did not begin with a handshake", "name a plugin"},
+		"alien":   {"\x7fELF rubbish", "not a program of this platform", "install the build"},
+	} {
+		path := filepath.Join(dir, name) // written before anything is started, which might inherit the descriptor
+		if err := os.WriteFile(path, []byte(row.text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, code := verified(t, path, "--start-timeout", "2s")
+			if got := r.with("fails"); !slices.Equal(got, []string{"base/start"}) || code != 1 || r.OK {
+				t.Fatalf("fails = %v, exit code %d\n%s", got, code, r.text())
+			}
+			if c := r.Checks[0]; !strings.Contains(c.Why, row.want) || !strings.Contains(c.Hint, row.hint) {
+				t.Errorf("check = %+v, want %q and the hint %q", c, row.want, row.hint)
+			}
+		})
+	}
+}
+
 // planted are the plugins that break one promise, by the check that is for it.
 var planted = map[string]map[string]string{
 	"doctor": {
