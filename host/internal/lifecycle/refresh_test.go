@@ -419,6 +419,42 @@ func TestSuppressedChannelsAreFreedAlsoWhenTheMomentIsBad(t *testing.T) {
 	}
 }
 
+// TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown: the restart that frees them can't end the process, and the process is taken up
+// again later. Its line was read long ago and will not come again.
+func TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown(t *testing.T) {
+	d := running(t)
+	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomChannelsSuppressed, Text: "breaker tripped"})
+	timer := last[lc.SetTimer](d)
+	d.now = d.now.Add(timer.After)
+	d.feed(lc.TimerFired{Op: timer.Op})
+	for d.s.Phase == lc.PhaseClearing {
+		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.Failed, Launch: "A", Problem: lc.Problem{Code: "plugin_down", Message: "the launcher is down"}})
+		if id, n := d.pending(lc.TimerTerminate); n == 1 {
+			d.feed(lc.TimerFired{Op: id})
+		}
+	}
+	if d.s.Phase != lc.PhaseError || d.s.Launch != "A" {
+		t.Fatalf("phase %s, launch %q", d.s.Phase, d.s.Launch)
+	}
+	d.feed(lc.StartRequested{Command: 2})
+	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}}})
+	d.opened("2")
+	if len(d.s.Conditions) != 1 || d.s.Conditions[0].Code != "channels-suppressed" {
+		t.Errorf("taken up again: conditions %v", d.s.Conditions)
+	}
+	again, n := d.pending(lc.TimerBreaker)
+	if n != 1 {
+		t.Fatalf("nothing will free its channels: %v", d.s.Pending)
+	}
+	if d.feed(lc.TimerFired{Op: again}); d.s.Phase != lc.PhaseClearing {
+		t.Errorf("they are not freed: %s", d.s.Phase)
+	}
+	d.up("B", "3")
+	if _, n := d.pending(lc.TimerBreaker); n != 0 || len(d.s.Conditions) != 0 {
+		t.Errorf("conditions %v, pending %v", d.s.Conditions, d.s.Pending)
+	}
+}
+
 // TestRequiredHookThatFailsEndsTheAttempt is B088.
 func TestRequiredHookThatFailsEndsTheAttempt(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}

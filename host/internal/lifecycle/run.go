@@ -293,17 +293,35 @@ const breakerWindow = 310 * time.Second
 // breakerRetry is between two looks whether a gateway whose channels are to be freed may be restarted.
 const breakerRetry = 10 * time.Second
 
+// suppression is what a launch has said of its channels: it outlives whatever the host goes through with that launch.
+type suppression struct {
+	launch LaunchID
+	text   string
+	until  time.Time // the breaker's window has passed
+}
+
 // suppressed: the gateway came up healthy with its channels off, since it ended uncleanly three times within its window. That clears
 // only by a start after the window, so one graceful restart is made then.
 func (t *turn) suppressed(text string) {
-	at := t.now.Add(breakerWindow)
+	if t.s.suppression.launch != t.s.Launch {
+		t.s.suppression = suppression{launch: t.s.Launch, text: text, until: t.now.Add(breakerWindow)}
+	}
+	t.heldBack()
+}
+
+// heldBack shows what is known of the channels of the present launch, and sees to it that they are freed.
+func (t *turn) heldBack() {
+	of := t.s.suppression
+	if of.launch == "" || of.launch != t.s.Launch {
+		return
+	}
 	t.condition(Condition{
-		Code: "channels-suppressed", Message: text,
+		Code: "channels-suppressed", Message: of.text,
 		Hint: "the gateway's crash-loop breaker holds its channels back after three unclean ends in 5 minutes; it is restarted at " +
-			at.UTC().Format("15:04:05") + " UTC, when that window has passed, or by `gatehost restart` after it",
+			of.until.UTC().Format("15:04:05") + " UTC, when that window has passed, or by `gatehost restart` after it",
 	})
 	if _, armed := t.s.pendingOf(TimerBreaker); !armed {
-		t.arm(TimerBreaker, breakerWindow)
+		t.arm(TimerBreaker, max(of.until.Sub(t.now), breakerRetry))
 	}
 }
 

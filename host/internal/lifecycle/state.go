@@ -125,6 +125,7 @@ type State struct {
 	RestartedAt   time.Time // begin of the last restart that was asked for
 	SpawnedAt     time.Time // of the present process; when it was adopted, since then
 	reload        *reload
+	suppression   suppression
 	Conditions    []Condition
 
 	Pending map[OpID]Op

@@ -122,6 +122,7 @@ func (t *turn) adopt(inst Instance) {
 		t.unwatched("its shim is gone")
 	}
 	t.emit(Watch{Launch: inst.Launch, Adopted: true})
+	t.heldBack() // taken up again after an error: its line was read long ago
 	t.waitReady()
 }
 
