@@ -126,6 +126,26 @@ func TestCancellingExecKillsAndCleans(t *testing.T) {
 	noTrace(t, p)
 }
 
+// TestExecCancelledWhileItBeginsLeavesNothing: the caller may go away at any moment, also between the command's first breath and the shim's
+// first word to us.
+func TestExecCancelledWhileItBeginsLeavesNothing(t *testing.T) {
+	p := newPlace(t)
+	l := p.open(t)
+	if r := execute(deadline(t), l, launcher.ExecRequest{Process: p.process(`true`), Timeout: patience}); r.err != nil { // the folders are there from now on
+		t.Fatal(r.err)
+	}
+	for n := range 40 {
+		ctx, cancel := context.WithTimeout(deadline(t), time.Duration(n)*time.Millisecond)
+		_, err := l.Exec(ctx, launcher.ExecRequest{Process: p.process(`trap '' TERM; sleep 600 & wait; sleep 600`), Timeout: time.Minute},
+			func(plugin.Line) error { return nil })
+		cancel()
+		if err == nil {
+			t.Errorf("cancelled after %d ms: no error", n)
+		}
+		noTrace(t, p)
+	}
+}
+
 func TestExecBoundsTheOutput(t *testing.T) {
 	p := newPlace(t)
 	r := execute(deadline(t), p.open(t), launcher.ExecRequest{

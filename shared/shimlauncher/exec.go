@@ -47,7 +47,14 @@ func (l *Launcher) Exec(ctx context.Context, req launcher.ExecRequest, sink func
 	}
 	orphan, linger := execOrphan, execOrphan
 	spec.Socket, spec.Stdin, spec.OrphanGrace, spec.Linger = shim.SocketPath(dirs.Runtime, dir), req.Stdin, &orphan, &linger
-	started, err := shim.Start(ctx, shim.StartOptions{ShimPath: path, BundleDir: dir, Spec: spec})
+	if ctx.Err() != nil {
+		return launcher.ExecResult{}, faultOf(context.Cause(ctx))
+	}
+	// Not by ctx: whoever goes away while the command is being started would leave it to its shim, which ends it only as an orphan.
+	// What has come to life is ended by us, below.
+	starting, begun := context.WithTimeout(context.WithoutCancel(ctx), execCleanup)
+	defer begun()
+	started, err := shim.Start(starting, shim.StartOptions{ShimPath: path, BundleDir: dir, Spec: spec})
 	if err != nil {
 		abandon(ctx, dir)
 		return launcher.ExecResult{}, faultOf(err)
@@ -153,8 +160,8 @@ func (c *command) end(ctx context.Context) error {
 	return shim.Remove(c.bundle)
 }
 
-// abandon forgets a command that could not be started. When the caller went away while it was being started, it may run all the
-// same: then its shim ends it, as an orphan.
+// abandon forgets a command that could not be started. When its shim did not answer in time it may run all the same: then the shim ends
+// it, as an orphan.
 func abandon(ctx context.Context, dir string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), execCleanup)
 	defer cancel()
