@@ -9,6 +9,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/fault"
 )
@@ -58,10 +59,10 @@ func asksOf(s pluginhost.State, p *config.Plugin, shut bool) []control.PluginAsk
 		given = config.Sandbox{Network: m.Network}
 	}
 	out = append(out, asks(control.AskRead, box+"read", m.Read, given.Read, func(_ []string, path string) bool {
-		return !shut || within(given.Read, path) || within(given.Write, path)
+		return !shut || sandbox.Inside(path, given.Read) || sandbox.Inside(path, given.Write)
 	})...)
 	out = append(out, asks(control.AskWrite, box+"write", m.Write, given.Write, func(_ []string, path string) bool {
-		return !shut || within(given.Write, path)
+		return !shut || sandbox.Inside(path, given.Write)
 	})...)
 	if m.Network || given.Network {
 		out = append(out, control.PluginAsk{What: control.AskNetwork, Asked: m.Network, Given: given.Network, Key: box + "network"})
@@ -84,8 +85,4 @@ func asks(what, key string, asked, given []string, has func(given []string, one 
 	}
 	slices.SortStableFunc(out, func(a, b control.PluginAsk) int { return cmp.Compare(a.Value, b.Value) })
 	return out
-}
-
-func within(places []string, path string) bool {
-	return slices.ContainsFunc(places, func(place string) bool { return manifest.Within(place, path) })
 }

@@ -167,12 +167,6 @@ func inside(word string) (string, bool) {
 	return name, ok
 }
 
-// Within reports whether a path is a place, or inside of it; both absolute.
-func Within(place, path string) bool {
-	rel, err := filepath.Rel(place, path)
-	return err == nil && filepath.IsLocal(rel)
-}
-
 // kindOf is what is there instead of a file, in words.
 func kindOf(info fs.FileInfo) string {
 	switch mode := info.Mode(); {

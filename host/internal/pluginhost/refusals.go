@@ -100,7 +100,7 @@ func reached(spec *Spec, text string) (what, key string, known bool) {
 func reachedFile(spec *Spec, path string) (what, key string, known bool) {
 	table := "plugins." + spec.Name + ".sandbox"
 	read, _ := sandbox.System()
-	if given(path, read) || given(path, spec.Sandbox.Read) {
+	if sandbox.Inside(path, read) || sandbox.Inside(path, spec.Sandbox.Read) {
 		return path, table + ".write", true
 	}
 	return path, table + ".read", true
@@ -120,7 +120,7 @@ func (p proxy) boundary(m method, err error) error {
 
 // heard takes a file that the plugin was about to open, or an address, and that the kernel does not let it have: whatever the plugin makes of that.
 func (s *supervisor) heard(spec *Spec, exe *executable, r sandbox.Reach) {
-	if m := exe.manifest; m != nil && !r.Write && manifest.Within(m.Dir, r.Path) {
+	if m := exe.manifest; m != nil && !r.Write && sandbox.Inside(r.Path, []string{m.Dir}) {
 		hint := fmt.Sprintf("if it belongs to the plugin run `gatehost plugin seal %s`, then `gatehost plugin restart %s`", exe.path, s.name)
 		cache := strings.Contains(r.Path, "/__pycache__/") // Python looks for one, and lives without
 		s.note(cache, "plugin was refused a file of its own directory that its manifest does not list", r.Path, "[files] of "+manifest.Name, hint)
@@ -136,7 +136,7 @@ func (s *supervisor) heard(spec *Spec, exe *executable, r sandbox.Reach) {
 		key = "plugins." + spec.Name + ".sandbox.write"
 	}
 	// Libraries look around there and live without.
-	usual := given(r.Path, []string{"/dev", "/etc", "/proc", "/run", "/sys", "/var"}) && !r.Write
+	usual := sandbox.Inside(r.Path, []string{"/dev", "/etc", "/proc", "/run", "/sys", "/var"}) && !r.Write
 	s.note(usual, "plugin was refused a file outside of its sandbox", r.Path, key, s.grantHint(key), "write", r.Write)
 }
 

@@ -123,7 +123,7 @@ func (e *executable) lacks(s Spec) string {
 	}
 	for key, asked := range map[string][]string{"read": m.Read, "write": m.Write} {
 		for _, p := range asked {
-			if !given(p, s.Sandbox.Write) && (key == "write" || !given(p, s.Sandbox.Read)) {
+			if !sandbox.Inside(p, s.Sandbox.Write) && (key == "write" || !sandbox.Inside(p, s.Sandbox.Read)) {
 				out = append(out, fmt.Sprintf("plugins.%s.sandbox.%s %q", s.Name, key, p))
 			}
 		}
@@ -133,11 +133,6 @@ func (e *executable) lacks(s Spec) string {
 	}
 	slices.Sort(out)
 	return strings.Join(out, ", ")
-}
-
-// given reports whether a path is one of those that were given, or inside of one.
-func given(path string, places []string) bool {
-	return slices.ContainsFunc(places, func(place string) bool { return manifest.Within(place, path) })
 }
 
 // missing is advice for a plugin of a directory that cannot begin: what it may lack. "" when nothing is known.
@@ -150,7 +145,7 @@ func (e *executable) missing(s Spec) string {
 		out = append(out, "its manifest asks for what it is not given: "+lacks)
 	}
 	program := e.manifest.Interpreter()
-	if system, _ := sandbox.System(); s.Sandbox != nil && program != "" && !given(program, system) && !given(program, s.Sandbox.Read) {
+	if system, _ := sandbox.System(); s.Sandbox != nil && program != "" && !sandbox.Inside(program, system) && !sandbox.Inside(program, s.Sandbox.Read) {
 		out = append(out, fmt.Sprintf("its interpreter %s is outside of what every plugin may read: it is given that file, and the rest that it needs "+
 			"has to be asked for by `[sandbox] read` of %s and given by plugins.%s.sandbox.read", program, manifest.Name, s.Name))
 	}

@@ -17,17 +17,9 @@ type Reach struct {
 // reached is the descriptor of a plugin's process, before it begins, by which the host is told where to hear of what the plugin opens.
 const reached = 4
 
-// allows reports whether the sandbox lets a file be opened. own are files that the plugin has by a descriptor.
-func (s Spec) allows(path string, write bool, own []string) bool {
-	read, devices := System()
-	if inside(path, slices.Concat(s.Write, devices)) {
-		return true
-	}
-	return !write && inside(path, slices.Concat(read, s.Read, own))
-}
-
-// inside reports whether a path is one of some places, or below one of them.
-func inside(path string, places []string) bool {
+// Inside reports whether a path is one of some places, or below one of them; all are absolute.
+func Inside(path string, places []string) bool {
+	path = filepath.Clean(path)
 	return slices.ContainsFunc(places, func(place string) bool {
 		place = strings.TrimSuffix(filepath.Clean(place), "/")
 		return path == place || strings.HasPrefix(path, place+"/")

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -21,11 +22,11 @@ import (
 // Watch hears of the files that one plugin opens, and of where it connects to. It decides nothing: the kernel does, by landlock, after the call has gone on. So nothing
 // depends on what is read of a plugin's memory here, which the plugin can change meanwhile.
 type Watch struct {
-	spec  Spec
-	level int // of landlock
-	own   []string
-	conn  *net.UnixConn
-	child *os.File
+	spec        Spec
+	level       int      // of landlock
+	read, write []string // the places whose files it may open, made once: each call of the plugin waits for us
+	conn        *net.UnixConn
+	child       *os.File
 }
 
 // tcpLevel is landlock's level from which on it refuses TCP.
@@ -48,7 +49,11 @@ func NewWatch(spec Spec, own ...string) (*Watch, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("cannot watch a plugin by a %T", conn), conn.Close(), child.Close())
 	}
-	return &Watch{spec: spec, level: Supported().Level, own: own, conn: unixConn, child: child}, nil
+	read, write := System()
+	write = append(write, spec.Write...)
+	return &Watch{
+		spec: spec, level: Supported().Level, read: slices.Concat(read, spec.Read, own, write), write: write, conn: unixConn, child: child,
+	}, nil
 }
 
 // Child is the plugin's end.
@@ -243,13 +248,17 @@ func (w *Watch) outside(path string, write bool, pid uint32) (string, bool) {
 	case below == "" && process == "":
 		return "", false
 	}
-	if w.spec.allows(path, write, w.own) {
+	places := w.read
+	if write {
+		places = w.write
+	}
+	if Inside(path, places) {
 		return "", false
 	}
 	info, err := os.Lstat(path)
 	switch {
 	case err == nil && info.IsDir():
-		return path, !inside(path, w.spec.List)
+		return path, !Inside(path, w.spec.List)
 	case err != nil && !write:
 		return "", false
 	}
