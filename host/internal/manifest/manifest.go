@@ -97,7 +97,10 @@ func text(dir string) ([]byte, error) {
 
 // Parse reads a manifest from its text; name is what the operator calls the file. The error is a tomltext.Faults with everything that
 // is wrong, in the order of the file.
-func Parse(name string, data []byte) (*Manifest, error) {
+func Parse(name string, data []byte) (*Manifest, error) { return parse(name, data, false) }
+
+// parse is Parse. To be sealed it may hold any sums, and lack what run names: that is what sealing mends.
+func parse(name string, data []byte, toSeal bool) (*Manifest, error) {
 	if len(data) > maxManifest {
 		return nil, tomltext.Faults{{File: name, Message: fmt.Sprintf("larger than %d KiB", maxManifest>>10), Hint: "list directories in [files], not each of their files"}}
 	}
@@ -107,7 +110,7 @@ func Parse(name string, data []byte) (*Manifest, error) {
 	}
 	sum := sha256.Sum256(data)
 	m := &Manifest{SHA256: hex.EncodeToString(sum[:]), file: name, where: tomltext.FindPositions(string(data))}
-	r := &reader{m: m}
+	r := &reader{m: m, toSeal: toSeal}
 	if v, ok := raw["manifest"].(int64); ok && v > Version { // the rest may mean something else by then
 		r.fault([]string{"manifest"}, "update gatehost", "%d is newer than this host understands, which is %d", v, Version)
 		return nil, r.faults

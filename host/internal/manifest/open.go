@@ -43,11 +43,11 @@ func (m *Manifest) Open(ctx context.Context) (*os.File, error) {
 	defer func() { _ = root.Close() }()
 	s := &summer{ctx: ctx, m: m, root: root, program: m.Program()}
 	r := &reader{m: m}
-	for _, name := range []string{".", Name} {
-		if info, err := root.Lstat(name); err != nil {
+	for _, at := range []struct{ name, what string }{{".", "its directory: "}, {Name, ""}} {
+		if info, err := root.Lstat(at.name); err != nil {
 			r.fault(nil, "", "%v", err)
-		} else if why, hint := Changeable(filepath.Join(m.Dir, name), info); why != "" {
-			r.fault(nil, hint, "%s", map[bool]string{true: "its directory: ", false: ""}[name == "."]+why)
+		} else if why, hint := Changeable(s.path(at.name), info); why != "" {
+			r.fault(nil, hint, "%s", at.what+why)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Files)) {

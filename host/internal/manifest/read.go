@@ -36,6 +36,7 @@ var (
 // reader takes values out of what the toml package parsed and collects what does not fit.
 type reader struct {
 	m      *Manifest
+	toSeal bool // see parse
 	faults tomltext.Faults
 }
 
@@ -221,7 +222,7 @@ func (r *reader) run(raw map[string]any) {
 		switch {
 		case isOwn && !local(name):
 			r.fault(at, "write ./ and its name inside of the plugin's directory", "%q is no file inside of the plugin's directory", word)
-		case isOwn && len(m.Files) > 0 && !m.covered(name):
+		case isOwn && !r.toSeal && len(m.Files) > 0 && !m.covered(name):
 			r.fault(at, "run `gatehost plugin seal` on the directory", "%q is not in [files]", word)
 		case isOwn:
 			own++
@@ -260,7 +261,7 @@ func (r *reader) files(table map[string]any) {
 			r.fault(key, "leave it out: the pin in config.toml is its sum", "a manifest cannot hold its own sum")
 		case !ok:
 			r.wrong(key, "a string", table[name])
-		case err != nil || len(raw) != 32 || strings.ToLower(digits) != digits:
+		case !r.toSeal && (err != nil || len(raw) != 32 || strings.ToLower(digits) != digits):
 			r.fault(key, "run `gatehost plugin seal` on the directory", "is not 64 lower-case hexadecimal digits")
 		default:
 			r.m.Files[name] = sum

@@ -49,7 +49,7 @@ func Seal(ctx context.Context, dir string) (Sealed, error) {
 		return Sealed{}, err
 	}
 	shown := filepath.Join(dir, Name)
-	m, err := parseUnsealed(shown, before)
+	m, err := parse(shown, before, true)
 	if err != nil {
 		return Sealed{}, err
 	}
@@ -87,41 +87,6 @@ func Seal(ctx context.Context, dir string) (Sealed, error) {
 		return Sealed{}, fmt.Errorf("cannot seal: %w", err)
 	}
 	return out, nil
-}
-
-// parseUnsealed reads a manifest whose [files] may lack what run names: that is what sealing adds.
-func parseUnsealed(name string, data []byte) (*Manifest, error) {
-	if len(data) > maxManifest {
-		return Parse(name, data)
-	}
-	raw, err := tomltext.Decode(name, data)
-	if err != nil {
-		return nil, err
-	}
-	files := raw["files"]
-	delete(raw, "files")
-	m := &Manifest{file: name, where: tomltext.FindPositions(string(data))}
-	r := &reader{m: m}
-	if v, ok := raw["manifest"].(int64); ok && v > Version {
-		return Parse(name, data)
-	}
-	r.read(raw)
-	if table, ok := files.(map[string]any); ok {
-		names := map[string]any{} // the sums do not matter, they are made anew
-		for k, v := range table {
-			if names[k] = v; reflect.TypeOf(v).Kind() == reflect.String {
-				names[k] = strings.Repeat("0", 64)
-			}
-		}
-		r.files(names)
-		for k := range m.Files {
-			m.Files[k], _ = table[k].(string)
-		}
-	} else if files != nil {
-		r.wrong([]string{"files"}, "a table", files)
-	}
-	r.faults.Sort()
-	return m, r.faults.Err()
 }
 
 // sums are those of all that is to be listed, and out is told of each.
