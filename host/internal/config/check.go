@@ -44,7 +44,7 @@ func (d *decoder) check(c *Config) {
 
 func (d *decoder) checkPlugin(p *Plugin) {
 	key := []string{"plugins", p.Name}
-	if p.Path == "" && !d.faulty(under(key, "path")) {
+	if p.Path == "" && !d.faults.At(under(key, "path")) {
 		d.fault(key, `name a file in plugin_dir, such as "launcher-utility"`, "path is missing")
 	}
 	if raw, err := hex.DecodeString(p.SHA256); p.SHA256 != "" && (err != nil || len(raw) != 32) {
@@ -60,16 +60,10 @@ func (d *decoder) checkPlugin(p *Plugin) {
 	d.checkSecrets(under(key, "args"), p.Args, "give the plugin a file or a variable instead")
 }
 
-// faulty reports whether something was found at a key or inside of it.
-func (d *decoder) faulty(key []string) bool {
-	name := tomltext.Dotted(key)
-	return slices.ContainsFunc(d.faults, func(f Fault) bool { return f.Key == name || strings.HasPrefix(f.Key, name+".") })
-}
-
 func (d *decoder) checkReferences(c *Config, g *Gateway) {
 	known := slices.Sorted(maps.Keys(c.Plugins))
 	look := func(key []string, name string) {
-		if c.Plugins[name] != nil || d.faulty([]string{"plugins", name}) || d.faulty(key) {
+		if c.Plugins[name] != nil || d.faults.At([]string{"plugins", name}) || d.faults.At(key) {
 			return
 		}
 		hint := tomltext.DidYouMean(name, known)
@@ -102,7 +96,7 @@ func (d *decoder) checkToken(g *Gateway) {
 	switch _, given := d.where[tomltext.Join(key)]; {
 	case n == 0 && !given:
 		g.Token.Generate = true
-	case n != 1 && !d.faulty(key):
+	case n != 1 && !d.faults.At(key):
 		d.fault(key, `write {env = "NAME"}, {file = "PATH"} or {generate = true}`, "exactly one source is needed, got %d", n)
 	case strings.ContainsAny(g.Token.Env, "= "):
 		d.fault(under(key, "env"), "name the variable, do not put the token here", "is no name of a variable")

@@ -21,11 +21,20 @@ type decoder struct {
 	faults Faults
 }
 
+// decode reads a text as TOML; the decoder is for what it says. The error is a Faults.
+func decode(name string, data []byte) (*decoder, map[string]any, error) {
+	if len(data) > maxFile {
+		return nil, nil, Faults{{File: name, Message: "cannot read configuration: larger than 1 MiB"}}
+	}
+	raw, err := tomltext.Decode(name, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &decoder{file: name, where: tomltext.FindPositions(string(data))}, raw, nil
+}
+
 func (d *decoder) fault(key []string, hint, format string, args ...any) {
-	at := d.where.Of(key)
-	d.faults = append(d.faults, Fault{
-		File: d.file, Line: at.Line, Col: at.Col, Key: tomltext.Dotted(key), Message: fmt.Sprintf(format, args...), Hint: hint,
-	})
+	d.faults = append(d.faults, d.where.Fault(d.file, key, fmt.Sprintf(format, args...), hint))
 }
 
 // under is a longer key; key itself stays as it is.

@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-
-	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
 // maxFile bounds config.toml in bytes.
@@ -93,14 +91,10 @@ func hintFor(err error) string {
 // Parse reads a configuration from its text; name is the path of the file, against whose directory relative paths are meant.
 // The error is a Faults with everything that is wrong, in the order of the file.
 func Parse(name string, data []byte) (*Config, error) {
-	if len(data) > maxFile {
-		return nil, Faults{{File: name, Message: "cannot read configuration: larger than 1 MiB"}}
-	}
-	raw, err := tomltext.Decode(name, data)
+	d, raw, err := decode(name, data)
 	if err != nil {
 		return nil, err
 	}
-	d := &decoder{file: name, where: tomltext.FindPositions(string(data))}
 	c := defaults()
 	c.where = d.where
 	if abs, err := filepath.Abs(name); err == nil {
@@ -129,13 +123,6 @@ func (c *Config) Line(key ...string) int { return c.where.Of(key).Line }
 func (c *Config) PluginLine(plugin, path string) int {
 	key := []string{"plugins", plugin, "config"}
 	return c.where.Of(append(key, splitPath(path)...)).Line
-}
-
-// PluginFault places a remark of a plugin about its own table.
-func (c *Config) PluginFault(plugin, path, message, hint string) Fault {
-	key := append([]string{"plugins", plugin, "config"}, splitPath(path)...)
-	at := c.where.Of(key)
-	return Fault{File: c.Path, Line: at.Line, Col: at.Col, Key: tomltext.Dotted(key), Message: message, Hint: hint}
 }
 
 // splitPath cuts a.b[2].c into its parts.

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
 // unimplemented lists, in this one place, the keys that are read and checked but whose function does not exist yet; * stands for
@@ -26,11 +24,7 @@ func (d *decoder) notYet(c *Config) []Fault {
 			if reflect.DeepEqual(usual[pattern], value) {
 				return
 			}
-			at := d.where.Of(key)
-			found = append(found, Fault{
-				File: d.file, Line: at.Line, Col: at.Col, Key: tomltext.Dotted(key),
-				Message: "is not implemented yet and changes nothing",
-			})
+			found = append(found, d.where.Fault(d.file, key, "is not implemented yet and changes nothing", ""))
 		})
 	}
 	found.Sort()

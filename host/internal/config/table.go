@@ -1,10 +1,6 @@
 package config
 
-import (
-	"encoding/json"
-
-	"github.com/gatehost/gatehost/host/internal/tomltext"
-)
+import "encoding/json"
 
 // Table reads a plugin's own table from a file that holds nothing else: what stands below [plugins.NAME.config] elsewhere. The error is a
 // Faults.
@@ -13,14 +9,10 @@ func Table(path string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, Faults{{File: path, Message: err.Error(), Hint: hintFor(err)}}
 	}
-	if len(data) > maxFile {
-		return nil, Faults{{File: path, Message: "cannot read configuration: larger than 1 MiB"}}
-	}
-	raw, err := tomltext.Decode(path, data)
+	d, raw, err := decode(path, data)
 	if err != nil {
 		return nil, err
 	}
-	d := &decoder{file: path, where: tomltext.FindPositions(string(data))}
 	var out json.RawMessage
 	d.object(&out, raw, nil)
 	return out, d.faults.Err()

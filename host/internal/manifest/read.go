@@ -41,10 +41,7 @@ type reader struct {
 }
 
 func (r *reader) fault(key []string, hint, format string, args ...any) {
-	at := r.m.where.Of(key)
-	r.faults = append(r.faults, tomltext.Fault{
-		File: r.m.file, Line: at.Line, Col: at.Col, Key: tomltext.Dotted(key), Message: fmt.Sprintf(format, args...), Hint: hint,
-	})
+	r.faults = append(r.faults, r.m.where.Fault(r.m.file, key, fmt.Sprintf(format, args...), hint))
 }
 
 func (r *reader) read(raw map[string]any) {
@@ -64,7 +61,7 @@ func (r *reader) read(raw map[string]any) {
 		r.fault([]string{"version"}, `write three numbers, such as "0.1.0"`, "%q is not a version", m.Version)
 	}
 	m.Kinds = r.words(raw, []string{"kinds"}, kinds)
-	if _, given := raw["kinds"]; !given || len(m.Kinds) == 0 && !r.faulty("kinds") {
+	if _, given := raw["kinds"]; !given || len(m.Kinds) == 0 && !r.faults.At([]string{"kinds"}) {
 		r.fault([]string{"kinds"}, `write what it serves as, such as ["doctor"]`, "is missing or empty")
 	}
 	if m.Transport = r.text(raw, "transport", false); m.Transport != "" {
@@ -88,10 +85,6 @@ func (r *reader) known(key []string, table map[string]any, names ...string) {
 			r.fault(append(slices.Clip(key), name), tomltext.DidYouMean(name, names), "unknown key")
 		}
 	}
-}
-
-func (r *reader) faulty(key string) bool {
-	return slices.ContainsFunc(r.faults, func(f tomltext.Fault) bool { return f.Key == key || strings.HasPrefix(f.Key, key+".") })
 }
 
 func (r *reader) wrong(key []string, want string, raw any) {
@@ -210,7 +203,7 @@ func (r *reader) run(raw map[string]any) {
 	m, key := r.m, []string{"run"}
 	words := r.list(raw, key, true)
 	if m.Run = words; len(words) == 0 {
-		if !r.faulty("run") {
+		if !r.faults.At(key) {
 			r.fault(key, `write ["./my-plugin"], or an interpreter and its file: ["/usr/bin/node", "./main.js"]`, "is missing or empty")
 		}
 		return
@@ -237,7 +230,7 @@ func (r *reader) run(raw map[string]any) {
 			r.fault(at, "put the file into the plugin's directory", "%q leaves the plugin's directory", word)
 		}
 	}
-	if own == 0 && !r.faulty("run") {
+	if own == 0 && !r.faults.At(key) {
 		r.fault(key, `name it with ./, such as "./main.js"`, "names no file of the plugin's directory")
 	}
 }

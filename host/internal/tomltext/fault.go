@@ -63,6 +63,12 @@ func (fs Faults) Err() error {
 	return fs
 }
 
+// At reports whether there is one at a key or inside of it.
+func (fs Faults) At(key []string) bool {
+	name := Dotted(key)
+	return slices.ContainsFunc(fs, func(f Fault) bool { return f.Key == name || strings.HasPrefix(f.Key, name+".") })
+}
+
 // Sort puts them in the order of the file.
 func (fs Faults) Sort() {
 	slices.SortStableFunc(fs, func(a, b Fault) int {

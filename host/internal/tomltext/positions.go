@@ -26,6 +26,12 @@ func (p Positions) Of(key []string) Place {
 	return Place{}
 }
 
+// Fault is one that stands at a key.
+func (p Positions) Fault(file string, key []string, message, hint string) Fault {
+	at := p.Of(key)
+	return Fault{File: file, Line: at.Line, Col: at.Col, Key: Dotted(key), Message: message, Hint: hint}
+}
+
 // FindPositions reads a text that the toml package has accepted. It is lenient: on anything else it ends early, and
 // every turn of its loops takes a byte.
 func FindPositions(text string) Positions {
