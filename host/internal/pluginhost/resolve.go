@@ -38,15 +38,10 @@ func resolve(ctx context.Context, s Spec, pluginDir string) (*executable, error)
 	if isDir(path) {
 		return resolveDir(ctx, s, path)
 	}
-	f, err := openProgram(s, path)
-	switch {
-	case fault.HintOf(err) != "":
+	f, err := openProgram(s, path, "there is no such file",
+		"build or install it, or set plugins."+s.Name+".path; bare names are looked up in plugin_dir ("+pluginDir+")")
+	if err != nil {
 		return nil, err
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, refuse(fault.NotFound, s, path, "there is no such file",
-			"build or install it, or set plugins."+s.Name+".path; bare names are looked up in plugin_dir ("+pluginDir+")")
-	case err != nil:
-		return nil, refuse(fault.PermissionDenied, s, path, err.Error(), "make it readable for the host's user")
 	}
 	if err := checkSum(s, path, f); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -59,19 +54,25 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// openProgram opens a program that nobody else may change.
-func openProgram(s Spec, path string) (*os.File, error) {
+// openProgram opens a program that nobody else may change; absent and hint are what is said when it is not there.
+func openProgram(s Spec, path, absent, hint string) (*os.File, error) {
+	unreadable := func(err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return refuse(fault.NotFound, s, path, absent, hint)
+		}
+		return refuse(fault.PermissionDenied, s, path, err.Error(), "make it readable for the host's user")
+	}
 	// Looked at before it is opened: opening a named pipe would wait for a writer.
 	info, err := os.Stat(path)
-	if err == nil {
-		err = checkKind(s, path, info)
-	}
 	if err != nil {
+		return nil, unreadable(err)
+	}
+	if err := checkKind(s, path, info); err != nil {
 		return nil, err
 	}
 	f, err := os.Open(path) //nolint:gosec // the operator named it
 	if err != nil {
-		return nil, err
+		return nil, unreadable(err)
 	}
 	if err := check(s, path, f); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -87,8 +88,7 @@ func check(s Spec, path string, f *os.File) error {
 	if err := checkKind(s, path, info); err != nil {
 		return err
 	}
-	switch {
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o111 == 0:
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o111 == 0 {
 		return refuse(fault.PermissionDenied, s, path, "it is not executable", "run: chmod +x "+path)
 	}
 	if why, hint := manifest.Changeable(path, info); why != "" {
@@ -102,11 +102,20 @@ func checkSum(s Spec, path string, f *os.File) error {
 	if s.SHA256 == "" {
 		return nil
 	}
+	sum, err := sumOf(s, path, f)
+	if err != nil {
+		return err
+	}
+	return comparePin(s, path, "its", sum)
+}
+
+// sumOf is the SHA-256 of a file in lower-case hex.
+func sumOf(s Spec, path string, f *os.File) (string, error) {
 	sum := sha256.New()
 	if _, err := io.Copy(sum, f); err != nil {
-		return refuse(fault.Internal, s, path, "cannot read it: "+err.Error(), "")
+		return "", refuse(fault.Internal, s, path, "cannot read it: "+err.Error(), "")
 	}
-	return comparePin(s, path, "its", hex.EncodeToString(sum.Sum(nil)))
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // DetailSHA256 is the detail of an error that says which sum was found in the place of the pinned one.

@@ -63,14 +63,9 @@ func refuseDir(s Spec, path string, err error) error {
 // openInterpreter opens the program that runs a plugin's file. It is the system's, or the operator's: no sum is known, but nobody else may
 // change it, and it is a program and no script, which might run anything.
 func openInterpreter(s Spec, path string) (*os.File, error) {
-	f, err := openProgram(s, path)
-	switch {
-	case fault.HintOf(err) != "":
+	f, err := openProgram(s, path, "the interpreter that its manifest names is not there", "install it, or correct `run` in "+manifest.Name)
+	if err != nil {
 		return nil, err
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, refuse(fault.NotFound, s, path, "the interpreter that its manifest names is not there", "install it, or correct `run` in "+manifest.Name)
-	case err != nil:
-		return nil, refuse(fault.PermissionDenied, s, path, err.Error(), "make it readable for the host's user")
 	}
 	var head [2]byte
 	if _, err := io.ReadFull(f, head[:]); err == nil && string(head[:]) == "#!" {
