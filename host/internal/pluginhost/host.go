@@ -105,9 +105,9 @@ func (h *Host) Start(ctx context.Context) {
 
 // forget lets go of a plugin that has ended, unless it is still configured.
 func (h *Host) forget(s *supervisor) {
+	_ = os.RemoveAll(s.socketDir) // before its number is free
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	_ = os.RemoveAll(s.socketDir)
 	if h.plugins[s.name] != s {
 		delete(h.all, s)
 	}

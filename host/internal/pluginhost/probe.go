@@ -4,15 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"maps"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/gatehost/gatehost/shared/plugin"
-	"github.com/gatehost/gatehost/shared/pluginkit"
 )
 
 // markName is the variable by which the processes that a probed plugin starts are known.
@@ -50,11 +47,7 @@ func (p *Probe) Describe(ctx context.Context) (plugin.Info, error) {
 		return plugin.Info{}, err
 	}
 	defer s.end(gen)
-	info, err := pluginkit.NewClient(gen.conn).Describe(ctx, plugin.HostInfo{Version: s.opts.Version, OS: runtime.GOOS, Arch: runtime.GOARCH})
-	if err != nil {
-		return info, s.unintroduced(ctx, gen, "describe itself", err)
-	}
-	return info, nil
+	return s.describe(ctx, gen)
 }
 
 // Start starts a process, which has described itself and taken its table when it returns. write names directories that the sandbox lets it
@@ -128,4 +121,4 @@ func (p *Probed) Kill() { p.gen.proc.kill() }
 func (p *Probed) Close() { p.s.end(p.gen) }
 
 // DataDir is the directory of a probed plugin's own.
-func (p *Probe) DataDir() string { return filepath.Join(p.s.opts.DataDir, p.s.name) }
+func (p *Probe) DataDir() string { return p.s.dataDir() }

@@ -67,7 +67,12 @@ func newProcess(s Spec, exe *executable, dir, sockets string, env []string, l *l
 }
 
 // Start runs it. The pipes are ours, so that cmd.Wait waits for nothing but the pid.
-func (p *process) Start(context.Context) error {
+func (p *process) Start(context.Context) (err error) {
+	defer func() {
+		if err != nil && p.watch != nil {
+			p.watch.Close()
+		}
+	}()
 	inR, inW, err := os.Pipe()
 	if err != nil {
 		return err
@@ -107,25 +112,17 @@ func (p *process) begin() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.doomed {
-		p.unwatch()
 		return errors.New("the start was given up")
 	}
-	err := p.cmd.Start()
-	if p.started = err == nil; !p.started {
-		p.unwatch()
+	if err := p.cmd.Start(); err != nil {
 		return err
 	}
+	p.started = true
 	if p.watch != nil {
 		_ = p.watch.Child().Close()
 		go p.watch.Run(p.reach) // until the plugin, and what it has started, has ended
 	}
 	return nil
-}
-
-func (p *process) unwatch() {
-	if p.watch != nil {
-		p.watch.Close()
-	}
 }
 
 // copyHandshake gives go-plugin what stands on stdout, in pieces that its scanner can take, and never blocks the plugin.

@@ -63,11 +63,8 @@ func (s *slot) running(g *generation) {
 		if s.started {
 			s.state.Restarts++
 		}
-		if old := s.current; old != nil {
-			close(old.moved)
-			if old.calls == 0 {
-				close(old.idle)
-			}
+		if s.current != nil {
+			s.current.depart()
 		}
 		s.started, s.current = true, g
 		s.state.State, s.state.PID, s.state.Version, s.state.Services = Running, g.proc.pid(), g.info.Version, g.services
@@ -75,6 +72,14 @@ func (s *slot) running(g *generation) {
 		s.state.Manifest, s.state.Wants = g.exe.manifest, g.info.WantedGrants
 		s.state.Err, s.state.Lines = nil, nil
 	})
+}
+
+// depart takes no more calls. The slot is locked.
+func (g *generation) depart() {
+	close(g.moved)
+	if g.calls == 0 {
+		close(g.idle)
+	}
 }
 
 // looked shows the manifest of a plugin that cannot be started; that of a process that serves stays.
@@ -129,10 +134,7 @@ func (s *slot) stop() {
 // dismiss takes no more callers, for good; g is left to those who call it now.
 func (s *slot) dismiss(g *generation) {
 	s.update(func() {
-		close(g.moved)
-		if g.calls == 0 {
-			close(g.idle)
-		}
+		g.depart()
 		s.current = nil
 		s.state.State, s.state.PID = Stopped, 0
 	})

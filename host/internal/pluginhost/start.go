@@ -118,7 +118,7 @@ func (s *supervisor) shake(ctx context.Context, gen *generation) error {
 
 // connect starts the process and shakes hands.
 func (s *supervisor) connect(ctx context.Context, gen *generation) error {
-	dataDir := filepath.Join(s.opts.DataDir, gen.spec.Name)
+	dataDir := s.dataDir()
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return err
 	}
@@ -131,8 +131,9 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage),
 	))
 	var begun atomic.Pointer[process]
-	spec := gen.spec               // as it is now: it may be exchanged once the process serves
-	if gen.exe.socket(*gen.spec) { // the last dialer counts: it takes the place of go-plugin's
+	spec := gen.spec // as it is now: it may be exchanged once the process serves
+	socket := gen.exe.socket(*spec)
+	if socket { // the last dialer counts: it takes the place of go-plugin's
 		options = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return begun.Load().dial(ctx, gen.dir)
 		}))
@@ -140,7 +141,7 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 	gen.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig: pluginkit.Handshake(), Plugins: pluginkit.ClientPlugins(),
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		AutoMTLS:         !gen.exe.socket(*gen.spec), SkipHostEnv: true, StartTimeout: gen.spec.StartTimeout,
+		AutoMTLS:         !socket, SkipHostEnv: true, StartTimeout: spec.StartTimeout,
 		Logger:           hclog.NewNullLogger(), // what matters is said by us
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: gen.dir},
 		// What a plugin prints after the handshake comes by a stream of go-plugin's own; without these it is lost (R39).
@@ -224,10 +225,9 @@ func shakeHands(client *goplugin.Client) (*grpc.ClientConn, error) {
 
 // introduce asks who it is and hands over its table.
 func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
-	client := pluginkit.NewClient(gen.conn)
-	info, err := client.Describe(ctx, plugin.HostInfo{Version: s.opts.Version, OS: runtime.GOOS, Arch: runtime.GOARCH})
+	info, err := s.describe(ctx, gen)
 	if err != nil {
-		return s.unintroduced(ctx, gen, "describe itself", err)
+		return err
 	}
 	if err := s.negotiate(gen, info); err != nil {
 		return err
@@ -241,6 +241,14 @@ func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 		err = permanent{tableRefused{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+faults, "correct config.toml")}}
 	}
 	return err
+}
+
+func (s *supervisor) describe(ctx context.Context, gen *generation) (plugin.Info, error) {
+	info, err := pluginkit.NewClient(gen.conn).Describe(ctx, plugin.HostInfo{Version: s.opts.Version, OS: runtime.GOOS, Arch: runtime.GOARCH})
+	if err != nil {
+		return plugin.Info{}, s.unintroduced(ctx, gen, "describe itself", err)
+	}
+	return info, nil
 }
 
 // configure hands a table over. With faults the plugin refuses it, and goes by the one that it had; after an error nobody knows by which.
@@ -262,7 +270,7 @@ func (s *supervisor) configure(ctx context.Context, gen *generation, spec *Spec)
 func (s *supervisor) configuration(gen *generation, spec *Spec) plugin.ConfigureRequest {
 	req := plugin.ConfigureRequest{
 		Config: spec.Config, Name: spec.Name, Grants: granted(spec, gen.info),
-		Directories: plugin.Directories{Data: filepath.Join(s.opts.DataDir, spec.Name)},
+		Directories: plugin.Directories{Data: s.dataDir()},
 	}
 	if gen.serves(plugin.KindLauncher) {
 		req.Directories.Run, req.Directories.Runtime = s.opts.RunDir, s.opts.RuntimeDir

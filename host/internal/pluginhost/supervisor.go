@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,9 @@ type supervisor struct {
 
 // spec is the table in force.
 func (s *supervisor) spec() *Spec { return s.inForce.Load() }
+
+// dataDir is the plugin's own directory.
+func (s *supervisor) dataDir() string { return filepath.Join(s.opts.DataDir, s.name) }
 
 func newSupervisor(opts Options, s Spec, socketDir string) *supervisor {
 	one := &supervisor{
