@@ -29,6 +29,9 @@ const (
 	DefaultFileSize  = 1 << 30
 )
 
+// maxWord is how many bytes Linux takes as one word of a command line, its end included (execve(2), MAX_ARG_STRLEN).
+const maxWord = 128 << 10
+
 // System is what every program needs to begin and to tell the time: libraries, interpreters, certificates, and devices that hold nothing.
 // None of it is of a user, and none of it is a secret.
 func System() (read, write []string) {
@@ -53,6 +56,10 @@ func (s Spec) Args(path string, args []string) ([]string, error) {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("cannot shut the plugin in: %w", err)
+	}
+	if len(text) >= maxWord {
+		return nil, fmt.Errorf("cannot shut the plugin in: the names of the %d files and directories that it may open take %d bytes, at most %d fit; "+
+			"list directories in [files], not each of their files", len(s.Read)+len(s.Write)+len(s.List), len(text), maxWord-1)
 	}
 	return append([]string{Verb, string(text), "--", path}, args...), nil
 }

@@ -1,7 +1,10 @@
 package sandbox
 
 import (
+	"os/exec"
 	"reflect"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,6 +36,24 @@ func TestWhatIsNotUnderstoodShutsNothingIn(t *testing.T) {
 	}
 	if _, err := (Spec{Write: []string{"here"}}).Args("p", nil); err == nil {
 		t.Error("a relative path is taken")
+	}
+}
+
+func TestSpecThatNoCommandLineTakesIsToldInWords(t *testing.T) {
+	long := "/" + strings.Repeat("x", 4000)
+	fits, tooMany := Spec{Read: slices.Repeat([]string{long}, 32)}, Spec{Read: slices.Repeat([]string{long}, 33)}
+	args, err := fits.Args("p", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tooMany.Args("p", nil); err == nil || !strings.Contains(err.Error(), "list directories in [files]") {
+		t.Errorf("error = %v", err)
+	}
+	if runtime.GOOS != "linux" {
+		return
+	}
+	if err := exec.Command("true", args...).Run(); err != nil { //nolint:gosec // what the kernel takes
+		t.Errorf("the kernel does not take %d bytes: %v", len(args[1]), err)
 	}
 }
 
