@@ -21,13 +21,17 @@ func shutIn(c *Config, name string) (*sandbox.Spec, control.Sandbox, error) {
 }
 
 func shutInHere(c *Config, name string, here sandbox.Support) (*sandbox.Spec, control.Sandbox, error) {
-	p := c.Plugins[name].Sandbox
+	return shutInBy(c.Plugins[name].Sandbox, name, c.StartsProcesses(name), here)
+}
+
+// shutInBy is shutIn by a table and what is known of the plugin.
+func shutInBy(p config.Sandbox, name string, startsProcesses bool, here sandbox.Support) (*sandbox.Spec, control.Sandbox, error) {
 	told := control.Sandbox{State: control.SandboxOff, Level: here.String(), Gaps: sandbox.Support{}.Gaps()}
 	switch {
 	case p.Mode == config.SandboxOff:
 		told.Why = "plugins." + name + ".sandbox.mode is off"
 		return nil, told, nil
-	case c.StartsProcesses(name):
+	case startsProcesses:
 		told.Why = "it launches or unloads: what it starts would be shut in with it"
 		return nil, told, nil
 	case !here.OK() && p.Mode == config.SandboxOn:

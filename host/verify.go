@@ -52,9 +52,6 @@ type Probe struct {
 	silent error // of a start that took all of its time
 }
 
-// startPatience is the default of start_timeout.
-const startPatience = 30 * time.Second
-
 var _ conformance.Opener = (*Probe)(nil)
 
 // ProbePlugin prepares to start a plugin by its path. It is started once to see what it serves: launchers and unloaders are not shut in.
@@ -78,7 +75,7 @@ func ProbePlugin(ctx context.Context, path string, o ProbeOptions) (*Probe, erro
 	p := &Probe{path: path, root: root}
 	spec := pluginhost.Spec{
 		Name: probeName(path), Path: path, Args: o.Args, Grants: o.Grants, Transport: o.Transport, Config: table,
-		StartTimeout: cmp.Or(o.StartTimeout, startPatience),
+		StartTimeout: cmp.Or(o.StartTimeout, config.DefaultStartTimeout),
 		Env:          map[string]string{},
 	}
 	if o.Log == nil {
@@ -100,33 +97,30 @@ func (p *Probe) prepare(ctx context.Context, o ProbeOptions, spec pluginhost.Spe
 			return err
 		}
 	}
-	here := sandbox.Supported()
-	p.told = control.Sandbox{State: control.SandboxOff, Level: here.String(), Gaps: sandbox.Support{}.Gaps()}
 	open := spec
 	open.Env = map[string]string{"TMPDIR": filepath.Join(p.root, "tmp")}
+	box := config.Sandbox{Mode: o.Sandbox, Read: o.Read, Network: o.Network}
+	if asked, err := manifest.Read(spec.Path); err == nil { // it is tried with what it asks for: an operator may give it
+		box.Read, box.Write, box.Network = slices.Concat(o.Read, asked.Read), asked.Write, o.Network || asked.Network
+	}
+	here := sandbox.Supported()
 	var err error
-	switch {
-	case o.Sandbox == config.SandboxOff:
+	if spec.Sandbox, p.told, err = shutInBy(box, spec.Name, false, here); err != nil {
+		return err
+	}
+	if o.Sandbox == config.SandboxOff {
 		p.told.Why = "it was asked to be off"
-	case !here.OK():
-		p.told.State, p.told.Why = control.SandboxNone, "this platform has no landlock"
-	default:
-		spec.Sandbox = &sandbox.Spec{Read: o.Read, Network: o.Network}
-		asked, askErr := manifest.Read(spec.Path)
-		if askErr == nil { // it is tried with what it asks for: an operator may give it
-			spec.Sandbox.Read, spec.Sandbox.Write = append(spec.Sandbox.Read, asked.Read...), asked.Write
-			spec.Sandbox.Network = o.Network || asked.Network
-		}
+	}
+	if spec.Sandbox != nil {
 		if p.probe, err = pluginhost.NewProbe(options, spec); err != nil {
 			return err
 		}
-		if !p.startsProcesses(ctx, options, open) {
-			p.shut = true
-			p.told.State, p.told.Gaps = control.SandboxOn, here.Gaps()
-			p.told.Read, p.told.Write, p.told.Network = spec.Sandbox.Read, spec.Sandbox.Write, spec.Sandbox.Network
+		if p.shut = !p.startsProcesses(ctx, options, open); p.shut {
 			return nil
 		}
-		p.told.Why = "it launches or unloads: what it starts would be shut in with it"
+		if _, p.told, err = shutInBy(box, spec.Name, true, here); err != nil {
+			return err
+		}
 	}
 	p.probe, err = pluginhost.NewProbe(options, open)
 	return err

@@ -160,10 +160,7 @@ func sandboxText(p control.Plugin) string {
 	if s == nil {
 		return ""
 	}
-	lines := []string{"", "sandbox: " + s.State + " (" + s.Level + ")"}
-	if s.Why != "" {
-		lines[1] += ", " + s.Why
-	}
+	lines := []string{"", shutText(*s)}
 	if s.State == control.SandboxOn {
 		network := "no"
 		if s.Network {
@@ -185,6 +182,14 @@ func sandboxText(p control.Plugin) string {
 		lines[i] = clean(lines[i])
 	}
 	return strings.Join(lines, "\n")
+}
+
+func shutText(s control.Sandbox) string {
+	text := "sandbox: " + s.State + " (" + s.Level + ")"
+	if s.Why != "" {
+		text += ", " + s.Why
+	}
+	return text
 }
 
 func (a *app) pluginRestartVerb() *cobra.Command {

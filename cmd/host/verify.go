@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehost/gatehost/host"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 func (a *app) pluginVerifyVerb() *cobra.Command {
@@ -68,7 +69,7 @@ func (a *app) verify(ctx context.Context, path string, o host.VerifyOptions, asJ
 		}
 	}
 	for _, g := range o.Grants {
-		if g != "gateway-config" && g != "gateway-token" {
+		if g != plugin.GrantGatewayConfig && g != plugin.GrantGatewayToken {
 			return usage("--grant is gateway-config or gateway-token")
 		}
 	}
@@ -128,11 +129,7 @@ func verifyText(r host.VerifyReport) string {
 	for line := range strings.Lines(r.Text()) {
 		lines = append(lines, clean(strings.TrimSuffix(line, "\n")))
 	}
-	shut := "sandbox: " + r.Sandbox.State + " (" + r.Sandbox.Level + ")"
-	if r.Sandbox.Why != "" {
-		shut += ", " + r.Sandbox.Why
-	}
-	return clean(shut) + "\n" + strings.Join(lines, "\n")
+	return clean(shutText(r.Sandbox)) + "\n" + strings.Join(lines, "\n")
 }
 
 func (a *app) listChecks(asJSON bool) error {

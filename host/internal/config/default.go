@@ -45,9 +45,12 @@ func (c *Config) fill() {
 	}
 }
 
+// DefaultStartTimeout is that of plugins.NAME.start_timeout.
+const DefaultStartTimeout = 20 * time.Second
+
 func newPlugin(name string) *Plugin {
 	return &Plugin{
-		Name: name, StartTimeout: 20 * time.Second,
+		Name: name, StartTimeout: DefaultStartTimeout,
 		Sandbox: Sandbox{Mode: SandboxAuto, OpenFiles: 1024, FileSize: 1 << 30},
 	}
 }
