@@ -19,7 +19,6 @@ import (
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
-	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -281,14 +280,7 @@ func TestPluginsComeAndGoWhileTheHostRuns(t *testing.T) {
 	}
 
 	former := pid(t, h)
-	ran := make(chan error, 1)
-	go func() {
-		_, err := h.Launcher("p").Exec(context.Background(), launcher.ExecRequest{
-			Timeout: patience, Process: plugin.ProcessSpec{Argv: []string{"x"}},
-		}, func(plugin.Line) error { return nil })
-		ran <- err
-	}()
-	poll(t, "the command to run", func() bool { return count(inData(dir, "exec")) == 1 })
+	ran := running(t, h, dir, patience)
 	gone, err := h.Remove("p")
 	if err != nil {
 		t.Fatal(err)

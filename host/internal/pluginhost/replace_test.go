@@ -90,19 +90,26 @@ func TestRestartLetsAnotherProcessTakeThePlaceWithoutAGap(t *testing.T) {
 	}
 }
 
+// running lets the plugin run a command that ends when the file "go" is there, and waits until it runs. How it ended comes by the channel.
+func running(t *testing.T, h *pluginhost.Host, dir string, timeout time.Duration) <-chan error {
+	t.Helper()
+	ran := make(chan error, 1)
+	go func() {
+		_, err := h.Launcher("p").Exec(context.Background(), launcher.ExecRequest{
+			Timeout: timeout, Process: plugin.ProcessSpec{Argv: []string{"x"}},
+		}, func(plugin.Line) error { return nil })
+		ran <- err
+	}()
+	poll(t, "the command to run", func() bool { return count(inData(dir, "exec")) == 1 })
+	return ran
+}
+
 // What is launched while another process is already looking around is taken up before the former one lets go.
 func TestLaunchBesideARestartIsTakenUpAtItsEnd(t *testing.T) {
 	timing := quick()
 	h, dir := newHost(t, timing, testPlugin("holds"))
 	pid(t, h)
-	ran := make(chan error, 1)
-	go func() {
-		_, err := h.Launcher("p").Exec(context.Background(), launcher.ExecRequest{
-			Timeout: patience, Process: plugin.ProcessSpec{Argv: []string{"x"}},
-		}, func(plugin.Line) error { return nil })
-		ran <- err
-	}()
-	poll(t, "a command to run", func() bool { return count(inData(dir, "exec")) == 1 })
+	ran := running(t, h, dir, patience)
 	if err := h.Restart(t.Context(), "p"); err != nil {
 		t.Fatal(err)
 	}
@@ -218,14 +225,7 @@ func TestCallUnderWayEndsWhereItBeganWhileANewProcessServes(t *testing.T) {
 func TestFormerProcessThatHangsIsKilled(t *testing.T) {
 	h, dir := newHost(t, quick(), testPlugin("holds"))
 	former := pid(t, h)
-	ran := make(chan error, 1)
-	go func() {
-		_, err := h.Launcher("p").Exec(context.Background(), launcher.ExecRequest{
-			Timeout: time.Hour, Process: plugin.ProcessSpec{Argv: []string{"x"}},
-		}, func(plugin.Line) error { return nil })
-		ran <- err
-	}()
-	poll(t, "the command to run", func() bool { return count(inData(dir, "exec")) == 1 })
+	ran := running(t, h, dir, time.Hour)
 	if err := h.Restart(t.Context(), "p"); err != nil {
 		t.Fatal(err)
 	}
@@ -469,14 +469,7 @@ func TestCloseDoesNotWaitForCallsOfAFormerProcess(t *testing.T) {
 	timing.CloseGrace = 100 * time.Millisecond
 	h, dir := newHost(t, timing, testPlugin("holds"))
 	former := pid(t, h)
-	ran := make(chan error, 1)
-	go func() {
-		_, err := h.Launcher("p").Exec(context.Background(), launcher.ExecRequest{
-			Timeout: time.Hour, Process: plugin.ProcessSpec{Argv: []string{"x"}},
-		}, func(plugin.Line) error { return nil })
-		ran <- err
-	}()
-	poll(t, "the command to run", func() bool { return count(inData(dir, "exec")) == 1 })
+	ran := running(t, h, dir, time.Hour)
 	if err := h.Restart(t.Context(), "p"); err != nil {
 		t.Fatal(err)
 	}
