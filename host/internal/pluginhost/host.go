@@ -3,7 +3,6 @@ package pluginhost
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -105,7 +104,6 @@ func (h *Host) Start(ctx context.Context) {
 
 // forget lets go of a plugin that has ended, unless it is still configured.
 func (h *Host) forget(s *supervisor) {
-	_ = os.RemoveAll(s.socketDir) // before its number is free
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.plugins[s.name] != s {

@@ -117,6 +117,7 @@ func (p *processes) pids() []int {
 // what was begun in it.
 func (s *supervisor) run(ctx, wanted context.Context) {
 	defer close(s.over)
+	defer func() { _ = os.RemoveAll(s.socketDir) }()
 	defer s.wishes.close()
 	defer s.slot.stop()
 	defer s.leaving.Wait()
