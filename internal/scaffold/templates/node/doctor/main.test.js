@@ -96,7 +96,7 @@ serve({
   version: '0.1.0',
   doctor: {
     diagnose: (_request, { signal }) => new Promise((resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
-    plan: () => { throw new TypeError('a bug') },
+    plan: (gateway) => gateway ? Promise.reject(new TypeError('a bug')) : Promise.reject(),
     repair: async ({ stepId }, { progress }) => { progress('half', 50); return { changed: true, summary: stepId } }
   }
 })`
@@ -106,6 +106,7 @@ test('a delegated step, a bug, and a call that the host leaves', { timeout: 60_0
   const [, doctor] = await connect(t, plugin)
   assert.deepEqual(await items(doctor.Repair({ gateway, finding: { code: 'x' }, stepId: 'swap' })), ['progress', 'result'])
   await assert.rejects(ask(doctor, 'Plan', { gateway, finding: { code: 'x' } }), { code: grpc.status.INTERNAL, details: 'a bug' })
+  await assert.rejects(ask(doctor, 'Plan', {}), { code: grpc.status.INTERNAL, details: 'undefined' })
   const left = assert.rejects(ask(doctor, 'Diagnose', { gateway }))
   await ask(doctor, 'Plan', {}).catch(() => {}) // so that the call before has arrived
   plugin.child.stdin.end()
