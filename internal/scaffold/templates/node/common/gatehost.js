@@ -117,7 +117,8 @@ function described (plugin) {
     Name: plugin.name,
     Version: plugin.version,
     Services: [{ Kind: 'doctor', MinVersion: 1, MaxVersion: 1, Capabilities: null }],
-    ConfigFields: plugin.configFields ?? null,
+    ConfigFields: plugin.configFields?.map(({ path, type, required = false, defaultJson = '', doc = '' }) =>
+      ({ Path: path, Type: type, Required: required, DefaultJSON: defaultJson, Doc: doc })) ?? null,
     WantedGrants: plugin.wantedGrants ?? null,
     Homepage: plugin.homepage ?? ''
   }
