@@ -206,11 +206,11 @@ func TestMakefilesFindGatehostWhereItIs(t *testing.T) {
 
 func TestInterpreterIsOneStringOfTheManifest(t *testing.T) {
 	for _, lang := range []string{Node, Python} {
-		dir := filepath.Join(t.TempDir(), "x")
-		if _, err := New(Options{Kind: plugin.KindDoctor, Dir: dir, Lang: lang, Interpreter: `C:\Program Files\run.exe`}); err != nil {
+		files, err := contents(data{Name: "x", Kind: plugin.KindDoctor, Lang: lang, Interpreter: `C:\Program Files\run.exe`})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if text := read(t, filepath.Join(dir, "plugin.toml")); !strings.Contains(text, `run = ["C:\\Program Files\\run.exe", `) {
+		if text := string(files["plugin.toml"].data); !strings.Contains(text, `run = ["C:\\Program Files\\run.exe", `) {
 			t.Errorf("%s: %s", lang, text)
 		}
 	}
