@@ -350,13 +350,3 @@ func hostRestartKeys(r control.Reload) []string {
 	}
 	return out
 }
-
-// condition makes one of the host come or go, with what it says now, and tells of it.
-func (h *Host) condition(c control.Condition, active bool) {
-	if active {
-		h.conditions.set(c, false) // it may say something else now
-	}
-	if now, changed := h.conditions.set(c, active); changed {
-		h.hub.Publish(events.Event{Type: events.HostCondition, Data: control.ConditionData{Condition: now, Active: active}})
-	}
-}
