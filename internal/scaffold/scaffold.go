@@ -128,7 +128,7 @@ func interpreter(lang string) string {
 			return path
 		}
 	}
-	if path, err := exec.LookPath(program); err == nil && filepath.IsAbs(path) && program != "" {
+	if path, err := exec.LookPath(program); err == nil && filepath.IsAbs(path) {
 		return path
 	}
 	return system

@@ -3,48 +3,19 @@
 package chaos_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 var bin string // the built binaries; set once by TestMain
 
 func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (int, error) {
-	bin = os.Getenv("GATEHOST_BIN") // set by make, so that the binaries are those that were built
-	if bin == "" {
-		dir, err := os.MkdirTemp("", "gh-bin")
-		if err != nil {
-			return 1, err
-		}
-		defer os.RemoveAll(dir)
-		for out, pkg := range map[string]string{
-			"gatehost": "cmd/host", "gatehost-shim": "cmd/gatehost-shim", "gateway-emulator": "cmd/gateway-emulator",
-			"plugins/launcher-utility": "plugins/launcher-utility/cmd/launcher-utility",
-			"plugins/doctor":           "plugins/doctor/cmd/doctor",
-		} {
-			cmd := exec.Command("go", "build", "-o", filepath.Join(dir, out), "../../"+pkg)
-			if text, err := cmd.CombinedOutput(); err != nil {
-				return 1, fmt.Errorf("cannot build %s: %w\n%s", pkg, err, text)
-			}
-		}
-		bin = dir
-	}
-	return m.Run(), nil
+	testhost.Main(m, &bin, "gatehost", "gatehost-shim", "gateway-emulator", "plugins/launcher-utility", "plugins/doctor")
 }
 
 // settings are what the environment asks for.

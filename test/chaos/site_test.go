@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehost/gatehost/internal/testhost"
 	"github.com/gatehost/gatehost/internal/testreal"
 )
 
@@ -101,7 +102,7 @@ func newSiteOf(t *testing.T, openclaw bool, gateways []gateway) *site {
 		s.disk = true
 	}
 	for i := range s.gateways {
-		s.gateways[i].port = freePort(t)
+		s.gateways[i].port = testhost.FreePort(t)
 		if err := os.MkdirAll(s.gatewayDir(s.gateways[i].name), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -155,16 +156,6 @@ func (s *site) clean() {
 		}
 	}
 	_ = os.RemoveAll(s.dir)
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (s *site) config() string {

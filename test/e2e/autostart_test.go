@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // oneAtATime is a host that starts main, which takes its time, and holds back the other gateway meanwhile.
@@ -22,7 +24,7 @@ command = [%q]
 state_dir = %q
 [gateways.other.launch.env]
 EMULATOR_TIME_SCALE = "0.05"
-`, freePort(t), filepath.Join(bin, "gateway-emulator"), filepath.Join(s.dir, "oc2"))
+`, testhost.FreePort(t), filepath.Join(bin, "gateway-emulator"), filepath.Join(s.dir, "oc2"))
 	s.run()
 	s.is("main", "starting")
 	return s

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // reloadAnswer is the answer of config reload --json.
@@ -301,7 +303,7 @@ func TestWhatConcernsAProcessIsAppliedByItsRestart(t *testing.T) {
 	before := s.awaitState("running")
 	alive := s.life("main")
 	base, old := s.config(), s.port
-	s.port = freePort(t)
+	s.port = testhost.FreePort(t)
 	s.gw.env["ANOTHER"] = "variable"
 	text := strings.NewReplacer("[plugins.utility]", "[plugins.second]", `launcher = "utility"`, `launcher = "second"`).Replace(s.config())
 	r, code := s.reload(text)
@@ -350,7 +352,7 @@ token = {env = "GH_TEST_TOKEN"}
 command = %s
 state_dir = %q
 env = {EMULATOR_TIME_SCALE = "0.05"}
-`, freePort(t), command, filepath.Join(s.dir, "oc2"))
+`, testhost.FreePort(t), command, filepath.Join(s.dir, "oc2"))
 	if r, code := s.reload(two); code != 0 || r.of("gateway", "second", "added").Result != "applied" {
 		t.Errorf("exit %d, %+v", code, r)
 	}

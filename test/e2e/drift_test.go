@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // TestDriftIsShownAndAppliedByARestartOnly: a gateway that was launched with another configuration is adopted as it is (R26).
@@ -22,7 +24,7 @@ func TestDriftIsShownAndAppliedByARestartOnly(t *testing.T) {
 	}
 	s.killHost()
 	old := s.port
-	s.port = freePort(t)
+	s.port = testhost.FreePort(t)
 	s.gw.env["ANOTHER"] = "variable"
 	s.writeConfig(keep(s.config()))
 	s.startHost()

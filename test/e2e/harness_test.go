@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/internal/release"
+	"github.com/gatehost/gatehost/internal/testhost"
 	"github.com/gatehost/gatehost/shared/gatewaytest"
 )
 
@@ -30,47 +30,8 @@ const canary = "canary-0f8e4c1d9b7a6532-token"
 var bin string // the built binaries; set once by TestMain
 
 func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (int, error) {
-	bin = os.Getenv("GATEHOST_BIN") // set by make, so that the binaries are those that were built
-	if bin == "" {
-		dir, err := os.MkdirTemp("", "gh-bin")
-		if err != nil {
-			return 1, err
-		}
-		defer os.RemoveAll(dir)
-		if err := build(dir); err != nil {
-			return 1, err
-		}
-		bin = dir
-	}
-	return m.Run(), nil
-}
-
-func build(dir string) error {
-	for out, pkg := range map[string]string{
-		"gatehost": "cmd/host", "gatehost-shim": "cmd/gatehost-shim", "gateway-emulator": "cmd/gateway-emulator",
-		"plugins/launcher-utility": "plugins/launcher-utility/cmd/launcher-utility",
-		"plugins/launcher-launchd": "plugins/launcher-launchd/cmd/launcher-launchd",
-		"plugins/doctor":           "plugins/doctor/cmd/doctor", "plugins/doctor-environment": "examples/doctor-environment",
-		"protocol-only":   "test/e2e/testdata/protocol-only",
-		"bad-plugin":      "test/e2e/testdata/bad-plugin",
-		"doctor-versions": "test/e2e/testdata/doctor-versions",
-		"rules-plugin":    "test/e2e/testdata/rules-plugin",
-	} {
-		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, out), "../../"+pkg)
-		if text, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("cannot build %s: %w\n%s", pkg, err, text)
-		}
-	}
-	return nil
+	testhost.Main(m, &bin, "gatehost", "gatehost-shim", "gateway-emulator", "plugins/launcher-utility", "plugins/launcher-launchd", "plugins/doctor",
+		"plugins/doctor-environment", "protocol-only", "bad-plugin", "doctor-versions", "rules-plugin")
 }
 
 // gateway is what a scenario supervises.
@@ -137,7 +98,7 @@ func newSite(t *testing.T, gw gateway) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, dir: dir, port: freePort(t), gw: gw, stderr: &safeBuffer{}}
+	s := &site{t: t, dir: dir, port: testhost.FreePort(t), gw: gw, stderr: &safeBuffer{}}
 	t.Cleanup(func() {
 		s.killHost()
 		for _, p := range s.processes() { // whatever a failed test left
@@ -155,16 +116,6 @@ func newSite(t *testing.T, gw gateway) *site {
 		}
 	}
 	return s
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (s *site) config() string {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // withBad gives the gateway a plugin that misbehaves, as its classifier or its doctor.
@@ -108,7 +110,7 @@ func TestFailedStartKeepsItsCauseWithoutAWorkingDoctor(t *testing.T) {
 // TestGatewaysDoNotNoticeThatPluginsDie: one gateway has a plugin that crashes and floods; the launcher of both is killed twice.
 func TestGatewaysDoNotNoticeThatPluginsDie(t *testing.T) {
 	s := newSite(t, emulator("flood-stderr=20"))
-	port := freePort(t)
+	port := testhost.FreePort(t)
 	command, _ := json.Marshal(s.gw.command)
 	s.writeConfig(withBad(s, "crash", "classifiers") + fmt.Sprintf(`[plugins.loud]
 path = %q

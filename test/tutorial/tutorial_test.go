@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +12,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
+
+var bin string // the built binaries; set once by TestMain
+
+func TestMain(m *testing.M) {
+	testhost.Main(m, &bin, "gatehost", "gatehost-shim", "gateway-emulator", "plugins/launcher-utility", "plugins/doctor")
+}
 
 // printedPort is the port that the page prints; a free one takes its place.
 const printedPort = "18971"
@@ -23,16 +30,15 @@ const healer = "bind-doctor"
 
 // TestTutorialLeadsToADoctorThatHeals follows the page in each language and ends with a gateway that runs since that doctor healed it.
 func TestTutorialLeadsToADoctorThatHeals(t *testing.T) {
-	bin := binaries(t)
 	for _, lang := range langs {
 		t.Run(lang, func(t *testing.T) {
 			t.Parallel()
-			follow(t, bin, lang)
+			follow(t, lang)
 		})
 	}
 }
 
-func follow(t *testing.T, bin, lang string) {
+func follow(t *testing.T, lang string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ghtut") // short: sockets live under it
 	if err != nil {
@@ -40,7 +46,8 @@ func follow(t *testing.T, bin, lang string) {
 	}
 	home := filepath.Join(dir, "home")
 	start := filepath.Join(dir, "empty")
-	for _, d := range []string{home, start} {
+	run := filepath.Join(dir, "run")
+	for _, d := range []string{home, start, run} {
 		if err := os.Mkdir(d, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +57,7 @@ func follow(t *testing.T, bin, lang string) {
 		_ = exec.Command("chmod", "-R", "u+w", dir).Run()
 		_ = os.RemoveAll(dir)
 	})
-	env, port := environ(t, bin, home), strconv.Itoa(freePort(t))
+	env, port := environ(t, home, run), strconv.Itoa(testhost.FreePort(t))
 	typing := openTerminal(t, start, env)
 	var host *terminal
 	t.Cleanup(func() {
@@ -135,10 +142,10 @@ func write(t *testing.T, path, text string) {
 }
 
 // environ is a shell's environment with the binaries on PATH. Caches of compilers and package managers are the developer's own, for speed.
-func environ(t *testing.T, bin, home string) []string {
+func environ(t *testing.T, home, run string) []string {
 	t.Helper()
 	env := []string{
-		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8", "NO_COLOR=1", "TMPDIR=" + os.TempDir(),
+		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME=" + home, "XDG_RUNTIME_DIR=" + run, "LANG=C.UTF-8", "NO_COLOR=1", "TMPDIR=" + os.TempDir(),
 	}
 	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOTOOLCHAIN", "GOSUMDB", "GONOSUMDB", "GOFLAGS"} {
 		out, err := exec.Command("go", "env", name).Output()
@@ -158,34 +165,6 @@ func environ(t *testing.T, bin, home string) []string {
 		}
 	}
 	return env
-}
-
-// binaries is the directory with what make build makes.
-func binaries(t *testing.T) string {
-	t.Helper()
-	if bin := os.Getenv("GATEHOST_BIN"); bin != "" { // set by make, so that the binaries are those that were built
-		return bin
-	}
-	bin := t.TempDir()
-	for out, pkg := range map[string]string{
-		"gatehost": "cmd/host", "gatehost-shim": "cmd/gatehost-shim", "gateway-emulator": "cmd/gateway-emulator",
-		"plugins/launcher-utility": "plugins/launcher-utility/cmd/launcher-utility", "plugins/doctor": "plugins/doctor/cmd/doctor",
-	} {
-		if text, err := exec.Command("go", "build", "-o", filepath.Join(bin, out), "../../"+pkg).CombinedOutput(); err != nil {
-			t.Fatalf("cannot build %s: %v\n%s", pkg, err, text)
-		}
-	}
-	return bin
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // nothingLeft waits until no process carries dir in its environment or arguments, and ends those that do.

@@ -13,51 +13,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 var bin string // the built binaries; set once by TestMain
 
 func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (int, error) {
-	bin = os.Getenv("GATEHOST_BIN") // set by make, so that the binaries are those that were built
-	if bin == "" {
-		dir, err := os.MkdirTemp("", "gh-bin")
-		if err != nil {
-			return 1, err
-		}
-		defer os.RemoveAll(dir)
-		if err := build(dir); err != nil {
-			return 1, err
-		}
-		bin = dir
-	}
-	return m.Run(), nil
-}
-
-func build(dir string) error {
-	for out, pkg := range map[string]string{
-		"gatehost": "cmd/host", "gatehost-shim": "cmd/gatehost-shim",
-		"plugins/launcher-utility":   "plugins/launcher-utility/cmd/launcher-utility",
-		"plugins/launcher-launchd":   "plugins/launcher-launchd/cmd/launcher-launchd",
-		"plugins/doctor":             "plugins/doctor/cmd/doctor",
-		"plugins/doctor-environment": "examples/doctor-environment",
-		"doctor-minimal":             "examples/doctor-minimal",
-		"verify-plugin":              "test/verify/testdata/plugin",
-	} {
-		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, out), "../../"+pkg)
-		if text, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("cannot build %s: %w\n%s", pkg, err, text)
-		}
-	}
-	return nil
+	testhost.Main(m, &bin, "gatehost", "gatehost-shim", "plugins/launcher-utility", "plugins/launcher-launchd", "plugins/doctor", "plugins/doctor-environment",
+		"doctor-minimal", "verify-plugin")
 }
 
 // report is what `gatehost plugin verify --json` prints: the words that it promises to keep.

@@ -19,22 +19,22 @@ const maxFile = 1 << 20
 // Load reads a configuration. With path "" it is DefaultPath if that exists, and Default otherwise. The error is a Faults with
 // everything that is wrong.
 func Load(path string) (*Config, error) {
-	if path == "" {
-		path = DefaultPath()
-		if _, err := os.Lstat(path); path == "" || errors.Is(err, fs.ErrNotExist) {
-			return Default()
-		}
-	}
-	data, err := read(path)
-	if err != nil {
-		return nil, Faults{{File: path, Message: err.Error(), Hint: hintFor(err)}}
-	}
-	return Parse(path, data)
+	return load(path, func([]byte) *Fault { return nil })
 }
 
 // LoadAgain reads the configuration of a host that runs; path is that of the one that holds. It differs from Load in that an empty file is a fault: it is more likely one that
 // an editor is about to write than the wish to have nothing but the defaults.
 func LoadAgain(path string) (*Config, error) {
+	return load(path, func(data []byte) *Fault {
+		if len(bytes.TrimSpace(data)) > 0 {
+			return nil
+		}
+		return &Fault{Message: "the file is empty", Hint: "reload when it is written; for nothing but the defaults write version = 1"}
+	})
+}
+
+// load lets refuse look at the text before it is parsed.
+func load(path string, refuse func([]byte) *Fault) (*Config, error) {
 	if path == "" {
 		path = DefaultPath()
 		if _, err := os.Lstat(path); path == "" || errors.Is(err, fs.ErrNotExist) {
@@ -45,8 +45,9 @@ func LoadAgain(path string) (*Config, error) {
 	if err != nil {
 		return nil, Faults{{File: path, Message: err.Error(), Hint: hintFor(err)}}
 	}
-	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, Faults{{File: path, Message: "the file is empty", Hint: "reload when it is written; for nothing but the defaults write version = 1"}}
+	if f := refuse(data); f != nil {
+		f.File = path
+		return nil, Faults{*f}
 	}
 	return Parse(path, data)
 }
