@@ -167,7 +167,7 @@ cross: ## build and vet for the platforms that CI does not run
 .PHONY: proto
 proto: tools ## generate from the contract: shared/pb, docs/plugin-reference.md, and the copies in the examples
 	PATH="$(TOOLS):$$PATH" $(TOOLS)/buf generate
-	@go test ./internal/scaffold -run Examples -update >/dev/null
+	@go test ./internal/scaffold -run Examples -update
 
 .PHONY: proto-check
 proto-check: tools ## lint the contract, hold it compatible, and hold what was generated from it equal to it

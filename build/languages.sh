@@ -20,7 +20,8 @@ node() {
     if npm ci --prefix "$new" --ignore-scripts --no-audit --no-fund --loglevel=error >&2; then
       touch "$new/.complete"
       chmod 755 "$new"
-      mv -T "$new" "$dir" 2>/dev/null || { rm -rf "$new"; [ -f "$dir/.complete" ]; } # the other was first
+      [ -e "$dir" ] || mv "$new" "$dir" || return 1 # else the other was first
+      rm -rf "$new"
       return 0
     fi
     echo "npm failed (try $try of 3)" >&2

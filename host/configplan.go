@@ -227,7 +227,7 @@ func (p *plan) foreseen(ctx context.Context) []control.ReloadChange {
 		out = append(out, c)
 	}
 	for _, name := range p.gone {
-		out = append(out, control.ReloadChange{Scope: control.ScopeGateway, Name: name, Action: control.ChangeRemoved, Result: control.ReloadNow})
+		out = append(out, departure(name))
 	}
 	for _, name := range p.came {
 		out = append(out, p.arrival(name))
@@ -244,6 +244,10 @@ func (p *plan) arrival(name string) control.ReloadChange {
 		c.Detail = "it is not started: autostart = false"
 	}
 	return c
+}
+
+func departure(name string) control.ReloadChange {
+	return control.ReloadChange{Scope: control.ScopeGateway, Name: name, Action: control.ChangeRemoved, Result: control.ReloadNow}
 }
 
 // changes are those of a gateway that stays, by the time when they count.
@@ -271,8 +275,6 @@ func (s *gatewayStep) changes() []control.ReloadChange {
 	return out
 }
 
-const launcherKind = plugin.KindLauncher
-
 // specOf turns the operator's words about a plugin into its table, and tells how it is shut in. held are the gateways of which it launched
 // what runs, also when it is no longer their launcher: for them it goes on as one.
 func (h *Host) specOf(cfg *Config, name string, held []string) (pluginhost.Spec, control.Sandbox, error) {
@@ -281,8 +283,8 @@ func (h *Host) specOf(cfg *Config, name string, held []string) (pluginhost.Spec,
 		return pluginhost.Spec{}, told, err
 	}
 	p, uses := cfg.Plugins[name], usesOf(cfg, name)
-	if len(held) > 0 && !slices.Contains(uses, launcherKind) {
-		uses = append(uses, launcherKind)
+	if len(held) > 0 && !slices.Contains(uses, plugin.KindLauncher) {
+		uses = append(uses, plugin.KindLauncher)
 		if shut != nil {
 			shut, told = nil, control.Sandbox{State: control.SandboxOff, Level: told.Level, Why: "it launched what runs of " + strings.Join(held, ", ")}
 		}

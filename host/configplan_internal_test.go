@@ -141,7 +141,7 @@ func TestPlanSaysWhatEachChangeTakes(t *testing.T) {
 func TestLauncherOfWhatRunsStays(t *testing.T) {
 	h := assembled(t, planned)
 	dir := filepath.Dir(h.config().Path)
-	h.now().gateways["main"].launches.make("A", launched{cfg: h.config().Gateways["main"]}, "utility")
+	h.now().gateways["main"].launches.note("A", launched{cfg: h.config().Gateways["main"], by: "utility"})
 	gone := strings.NewReplacer("[plugins.utility]\npath = \"launcher-utility\"\n", "", "[gateways.main]", "[gateways.main]\nlauncher = \"another\"",
 		"port = 4711", "port = 4711\nlauncher = \"another\"", "[plugins.spare]", "[plugins.another]\npath = \"another\"\n[plugins.spare]").Replace(planned)
 	p, err := h.planFor(parse(t, dir, gone))
@@ -152,7 +152,7 @@ func TestLauncherOfWhatRunsStays(t *testing.T) {
 		t.Errorf("%q, table %+v", got, p.to.Plugins["utility"])
 	}
 	used := strings.Replace(gone, `["mine", "doctor"]`, `["mine", "doctor", "former"]`, 1) + "[plugins.former]\npath = \"launcher-utility\"\n"
-	h.now().gateways["main"].launches.make("B", launched{}, "former")
+	h.now().gateways["main"].launches.note("B", launched{by: "former"})
 	spec, _, err := h.specOf(parse(t, dir, used), "former", []string{"main"})
 	if err != nil || spec.Sandbox != nil || !slices.Contains(spec.Uses, plugin.KindLauncher) {
 		t.Errorf("%+v, %v", spec, err)

@@ -21,6 +21,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/output"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // Reload reads the configuration file again and puts it in force, without touching a gateway that runs: tables of plugins are taken up,
@@ -203,7 +204,7 @@ func (h *Host) dismiss(ctx context.Context, p *plan, next *current) []control.Re
 	out := make([]control.ReloadChange, len(p.gone))
 	var stops sync.WaitGroup
 	for i, name := range p.gone {
-		out[i] = control.ReloadChange{Scope: control.ScopeGateway, Name: name, Action: control.ChangeRemoved, Result: control.ReloadNow}
+		out[i] = departure(name)
 		stops.Go(func() {
 			g := p.from.gateways[name]
 			g.watch.command(control.CommandData{Action: string(control.ActionStop), By: "host", Reason: "the configuration no longer has it"})
@@ -221,9 +222,9 @@ func (h *Host) dismiss(ctx context.Context, p *plan, next *current) []control.Re
 		}
 		g := p.from.gateways[name]
 		p.to.Gateways[name], next.gateways[name] = p.from.cfg.Gateways[name], g
-		for plugin, table := range p.from.cfg.Plugins {
-			if p.to.Plugins[plugin] == nil {
-				p.to.Plugins[plugin] = table
+		for of, table := range p.from.cfg.Plugins {
+			if p.to.Plugins[of] == nil {
+				p.to.Plugins[of] = table
 			}
 		}
 		p.stay = append(p.stay, &gatewayStep{g: g})
@@ -264,7 +265,7 @@ func (g *gateway) reconfigure(ctx context.Context) {
 
 // launchOver is told of a launch of which nothing is left. A plugin that only that was for may go, or change, now.
 func (h *Host) launchOver(by string) {
-	if by == "" || slices.Contains(usesOf(h.config(), by), launcherKind) {
+	if by == "" || slices.Contains(usesOf(h.config(), by), plugin.KindLauncher) {
 		return
 	}
 	go func() { // bounded by the turn: whoever has it ends with the host
@@ -348,14 +349,4 @@ func hostRestartKeys(r control.Reload) []string {
 		}
 	}
 	return out
-}
-
-// condition makes one of the host come or go, with what it says now, and tells of it.
-func (h *Host) condition(c control.Condition, active bool) {
-	if active {
-		h.conditions.set(c, false) // it may say something else now
-	}
-	if now, changed := h.conditions.set(c, active); changed {
-		h.hub.Publish(events.Event{Type: events.HostCondition, Data: control.ConditionData{Condition: now, Active: active}})
-	}
 }

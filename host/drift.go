@@ -77,7 +77,7 @@ func fingerprint(key []byte, name string, value any) string {
 
 // driftOf names what was different at a launch. What only one side knows is no difference: another version may have kept it.
 func driftOf(then, now map[string]string) []string {
-	if now == nil || then[labelKey] != now[labelKey] {
+	if then[labelKey] != now[labelKey] {
 		return nil // the key was lost: nothing can be compared
 	}
 	var drift []string

@@ -197,7 +197,7 @@ func (l launches) Prepare(context.Context) (lifecycle.LaunchID, error) {
 
 func (l launches) Request(ctx context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error) {
 	cfg := l.g.conf() // of this launch, whatever holds when it is made
-	l.g.launches.make(id, launched{cfg: cfg}, cfg.Launcher)
+	l.g.launches.note(id, launched{cfg: cfg, by: cfg.Launcher})
 	r, err := l.g.buildOf(cfg)
 	if err != nil {
 		return launcher.LaunchRequest{}, err
@@ -206,7 +206,7 @@ func (l launches) Request(ctx context.Context, id lifecycle.LaunchID) (launcher.
 	l.g.align(ctx, r)
 	l.g.keeper.launching(id, r.ConfigPath)
 	orphan, labels := cfg.OrphanGrace, l.g.labels(cfg, r)
-	l.g.launches.make(id, launched{cfg: cfg, labels: labels}, cfg.Launcher)
+	l.g.launches.note(id, launched{labels: labels})
 	return launcher.LaunchRequest{
 		LaunchID: string(id), Gateway: l.g.factsOf(cfg, r), Process: r.Process, Grace: cfg.Launch.Grace, OrphanGrace: &orphan,
 		OutputMaxBytes: uint64(max(cfg.Launch.OutputMaxSize, 0)), //nolint:gosec // not negative
@@ -216,7 +216,7 @@ func (l launches) Request(ctx context.Context, id lifecycle.LaunchID) (launcher.
 
 func (l launches) Drift(i launcher.Instance) (drift []string, port int) {
 	cfg := l.g.conf()
-	l.g.launches.found(lifecycle.LaunchID(i.LaunchID), launched{cfg: cfg, labels: i.Labels})
+	l.g.launches.note(lifecycle.LaunchID(i.LaunchID), launched{cfg: cfg, labels: i.Labels})
 	return driftOf(i.Labels, l.g.labelsOf(cfg)), portOf(i.Labels)
 }
 

@@ -56,8 +56,13 @@ func (h *Host) journalFault(err error) {
 			h.log.Warn("no room is set aside for a full disk", "error", err)
 		}
 	}
-	if now, changed := h.conditions.set(c, err != nil); changed {
-		h.hub.Publish(events.Event{Type: events.HostCondition, Data: control.ConditionData{Condition: now, Active: err != nil}})
+	h.condition(c, err != nil)
+}
+
+// condition makes one of the host come, say something else, or go, and tells of it.
+func (h *Host) condition(c control.Condition, active bool) {
+	if now, changed := h.conditions.set(c, active); changed {
+		h.hub.Publish(events.Event{Type: events.HostCondition, Data: control.ConditionData{Condition: now, Active: active}})
 	}
 }
 
@@ -77,7 +82,7 @@ type hostConditions struct {
 	now []control.Condition
 }
 
-// set makes a condition come or go, and reports whether that is a change.
+// set makes a condition come, say what it says now, or go, and reports whether that is a change. It holds since it came, whatever it says.
 func (c *hostConditions) set(cond control.Condition, active bool) (control.Condition, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,7 +92,12 @@ func (c *hostConditions) set(cond control.Condition, active bool) (control.Condi
 		cond.Since = control.At(time.Now())
 		c.now = append(c.now, cond)
 		return cond, true
-	case !active && i >= 0:
+	case active:
+		cond.Since = c.now[i].Since
+		changed := cond != c.now[i]
+		c.now[i] = cond
+		return cond, changed
+	case i >= 0:
 		gone := c.now[i]
 		c.now = slices.Delete(c.now, i, i+1)
 		return gone, true

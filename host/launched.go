@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -18,59 +19,41 @@ import (
 // launched is what a process of the gateway was made with. As long as it lives, its port, its token and whatever else concerns it are those,
 // whatever the configuration says meanwhile.
 type launched struct {
-	cfg    *config.Gateway
+	cfg    *config.Gateway   // nil: not known yet, of one that was only listed
 	labels map[string]string // nil: while it is being made
+	by     string            // the plugin that holds it; "": none is known to
 }
 
 // launchBook keeps what the processes of a gateway were made with, and by which plugin.
 type launchBook struct {
-	mu   sync.Mutex // guards the two below
-	made map[lifecycle.LaunchID]launched
-	by   map[lifecycle.LaunchID]string // plugins; also of launches that were only found
+	mu   sync.Mutex // guards held
+	held map[lifecycle.LaunchID]launched
 
 	probed   atomic.Pointer[config.Gateway] // by which the port was looked at last
 	attached atomic.Pointer[config.Gateway] // by which the gateway was found that is attached
 }
 
-func (b *launchBook) make(id lifecycle.LaunchID, l launched, by string) {
+// note adds what is not known of a launch yet: what this host made it knows better than a launcher that tells of it.
+func (b *launchBook) note(id lifecycle.LaunchID, more launched) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.made == nil {
-		b.made, b.by = map[lifecycle.LaunchID]launched{}, map[lifecycle.LaunchID]string{}
+	if b.held == nil {
+		b.held = map[lifecycle.LaunchID]launched{}
 	}
-	b.made[id], b.by[id] = l, by
-}
-
-// found notes a launch that a launcher told of; what this host made it knows better.
-func (b *launchBook) found(id lifecycle.LaunchID, l launched) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.made == nil {
-		b.made = map[lifecycle.LaunchID]launched{}
+	l := b.held[id]
+	l.cfg, l.by = cmp.Or(l.cfg, more.cfg), cmp.Or(l.by, more.by)
+	if l.labels == nil {
+		l.labels = more.labels
 	}
-	if _, ours := b.made[id]; !ours {
-		b.made[id] = l
-	}
-}
-
-func (b *launchBook) listed(id lifecycle.LaunchID, by string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.by == nil {
-		b.by = map[lifecycle.LaunchID]string{}
-	}
-	if _, known := b.by[id]; !known {
-		b.by[id] = by
-	}
+	b.held[id] = l
 }
 
 // forget lets go of a launch that is over, and reports by which plugin it was; "" when that is not known.
 func (b *launchBook) forget(id lifecycle.LaunchID) (by string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	by = b.by[id]
-	delete(b.made, id)
-	delete(b.by, id)
+	by = b.held[id].by
+	delete(b.held, id)
 	return by
 }
 
@@ -78,29 +61,34 @@ func (b *launchBook) forget(id lifecycle.LaunchID) (by string) {
 func (b *launchBook) only(ids []lifecycle.LaunchID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	maps.DeleteFunc(b.made, func(id lifecycle.LaunchID, _ launched) bool { return !slices.Contains(ids, id) })
-	maps.DeleteFunc(b.by, func(id lifecycle.LaunchID, _ string) bool { return !slices.Contains(ids, id) })
+	maps.DeleteFunc(b.held, func(id lifecycle.LaunchID, _ launched) bool { return !slices.Contains(ids, id) })
 }
 
 func (b *launchBook) of(id lifecycle.LaunchID) (launched, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l, ok := b.made[id]
-	return l, ok
+	l := b.held[id]
+	return l, l.cfg != nil
 }
 
 // launcherOf is the plugin that holds a launch; "" when none is known to.
 func (b *launchBook) launcherOf(id lifecycle.LaunchID) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.by[id]
+	l, _ := b.of(id)
+	return l.by
 }
 
 // launchers are the plugins that hold launches.
 func (b *launchBook) launchers() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Compact(slices.Sorted(maps.Values(b.by)))
+	var names []string
+	for _, l := range b.held {
+		if l.by != "" && !slices.Contains(names, l.by) {
+			names = append(names, l.by)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // follow keeps by what an attached gateway was found; for the engine's owner.
@@ -197,7 +185,7 @@ func (l launchers) List(ctx context.Context, gateway string) (launcher.Listing, 
 				continue // they share a directory
 			}
 			all.Instances = append(all.Instances, i)
-			l.g.launches.listed(lifecycle.LaunchID(i.LaunchID), name)
+			l.g.launches.note(lifecycle.LaunchID(i.LaunchID), launched{by: name})
 		}
 		for _, b := range got.Broken {
 			if !slices.Contains(all.Broken, b) {

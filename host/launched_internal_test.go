@@ -36,7 +36,7 @@ func launch(t *testing.T, l launcher.Launcher, id string) {
 // Each launch belongs to the plugin that made it, until nothing of it is left.
 func TestLaunchIsStoppedAndReadByThePluginThatMadeIt(t *testing.T) {
 	g, old, next, l := twoLaunchers()
-	g.launches.make("A", launched{cfg: &config.Gateway{Launcher: "old"}}, "old")
+	g.launches.note("A", launched{cfg: &config.Gateway{Launcher: "old"}, by: "old"})
 	launch(t, l, "A")
 	launch(t, l, "B")
 	for who, want := range map[*launcher.Fake][]string{old: {"A"}, next: {"B"}} {
@@ -66,7 +66,7 @@ func TestLaunchIsStoppedAndReadByThePluginThatMadeIt(t *testing.T) {
 // A launcher that cannot be asked may hold a process that nobody else knows: to start another beside it would be wrong.
 func TestWhatRunsIsNotKnownBeforeAllLaunchersHaveAnswered(t *testing.T) {
 	g, old, _, l := twoLaunchers()
-	g.launches.make("A", launched{}, "old")
+	g.launches.note("A", launched{by: "old"})
 	old.ListErr = fault.New(fault.PluginDown, "it is down")
 	if _, err := l.List(t.Context(), "main"); !errors.Is(err, fault.ErrPluginDown) {
 		t.Errorf("error = %v", err)
@@ -101,9 +101,9 @@ func TestCommandIsForTheNextLauncherWhereNothingRuns(t *testing.T) {
 func TestProcessKeepsWhatItWasMadeWith(t *testing.T) {
 	var b launchBook
 	first, second := &config.Gateway{Port: 1}, &config.Gateway{Port: 2}
-	b.make("A", launched{cfg: first}, "utility")
-	b.found("A", launched{cfg: second}) // found again by the launcher: what this host made it knows better
-	b.found("old", launched{cfg: second, labels: map[string]string{"x": "y"}})
+	b.note("A", launched{cfg: first, by: "utility"})
+	b.note("A", launched{cfg: second}) // found again by the launcher: what this host made it knows better
+	b.note("old", launched{cfg: second, labels: map[string]string{"x": "y"}})
 	for _, row := range []struct {
 		name  string
 		state lifecycle.State

@@ -95,12 +95,13 @@ func (m *medic) doctors() []repair.Named {
 
 // ask runs a chain of doctors.
 func (m *medic) ask(ctx context.Context, chain []repair.Named, incident *doctor.Incident, check func(doctor.Plan) error) repair.Diagnosis {
-	return repair.RunDiagnosis(ctx, chain, doctor.DiagnoseRequest{Gateway: m.g.facts(), Incident: incident}, m.gatherer(), check)
+	facts := m.g.facts()
+	return repair.RunDiagnosis(ctx, chain, doctor.DiagnoseRequest{Gateway: facts, Incident: incident}, m.gatherer(facts), check)
 }
 
 // gatherer is what looks at the gateway for a doctor.
-func (m *medic) gatherer() repair.Gatherer {
-	return repair.Gatherer{Gateway: m.g.facts(), Exec: m.exec, Redact: m.g.redactor().Text}
+func (m *medic) gatherer(facts plugin.GatewayFacts) repair.Gatherer {
+	return repair.Gatherer{Gateway: facts, Exec: m.exec, Redact: m.g.redactor().Text}
 }
 
 // examine asks all doctors, adds what the host itself knows, and publishes what they say.

@@ -204,7 +204,8 @@ func (m *medic) verify(ctx context.Context, p *repair.Proposal) error {
 	if i < 0 {
 		return nil
 	}
-	v, err := repair.RunVerification(ctx, chain[i], m.g.facts(), p.Finding, m.gatherer())
+	facts := m.g.facts()
+	v, err := repair.RunVerification(ctx, chain[i], facts, p.Finding, m.gatherer(facts))
 	if err != nil {
 		m.g.log.Warn("the doctor cannot tell whether its plan has helped", "plugin", p.Doctor, "error", err)
 	}

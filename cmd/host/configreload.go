@@ -75,9 +75,6 @@ func reloadTable(changes []control.ReloadChange) string {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, c := range changes {
 		what := strings.TrimSpace(c.Scope + " " + c.Name)
-		if c.Scope == control.ScopeHost {
-			what = c.Scope
-		}
 		rest := strings.Join(c.Keys, " ")
 		if c.Detail != "" {
 			rest = strings.TrimSpace(rest + " (" + c.Detail + ")")

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/gatehost/gatehost/shared/doctor"
-	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
 	"github.com/gatehost/gatehost/shared/pluginkit"
 )
@@ -28,6 +27,8 @@ func fields() []plugin.ConfigField {
 
 // environmentDoctor diagnoses from the last lines of a gateway, from how it ended, and from what can be seen of the machine.
 type environmentDoctor struct {
+	doctor.ReadOnly // what is wrong here is in no file of the gateway: it has no plans
+
 	machine machine
 	table   atomic.Pointer[table] // Configure may come again while a call runs
 }
@@ -83,16 +84,6 @@ func codesOf(findings []doctor.Finding) []string {
 		out = append(out, f.Code)
 	}
 	return out
-}
-
-// Plan has none: what is wrong here is not in a file of the gateway.
-func (*environmentDoctor) Plan(context.Context, plugin.GatewayFacts, doctor.Finding) (*doctor.Plan, error) {
-	return nil, nil //nolint:nilnil // no plan is an answer
-}
-
-// Repair is never asked for.
-func (*environmentDoctor) Repair(context.Context, doctor.RepairRequest, func(doctor.Progress)) (doctor.RepairResult, error) {
-	return doctor.RepairResult{}, fault.New(fault.Unsupported, "this doctor repairs nothing by itself")
 }
 
 // fromEnd is what the way in which the process ended, or the session was refused, says without any words.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,10 +108,7 @@ func (c *examination) fromMachine() []doctor.Finding {
 
 // lackOfSpace is a warning while the gateway does not suffer from it.
 func (c *examination) lackOfSpace() doctor.Finding {
-	suffers := false
-	for _, w := range c.words {
-		suffers = suffers || starved.MatchString(w)
-	}
+	suffers := slices.ContainsFunc(c.words, starved.MatchString)
 	f := doctor.Finding{
 		Code: codeNearlyFull, Severity: plugin.SeverityWarning, Evidence: []string{c.space.String()},
 		Text: "the disk of " + about(c.req.Gateway) + " is nearly full",

@@ -42,7 +42,7 @@ func (t trouble) in(c *examination) (doctor.Finding, bool) {
 			f.Evidence = append(f.Evidence, cut(w))
 		}
 	}
-	if len(f.Evidence) == 0 && !slices.Contains(c.req.Incident.Symptoms, t.symptom) {
+	if len(f.Evidence) == 0 && !c.req.Incident.Shows(t.symptom) {
 		return f, false
 	}
 	return f, t.refine == nil || t.refine(&f, c)

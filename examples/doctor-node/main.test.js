@@ -94,18 +94,27 @@ import { serve } from './gatehost.js'
 serve({
   name: 'other',
   version: '0.1.0',
+  configFields: [{ path: 'most', type: 'integer', doc: 'as many' }],
   doctor: {
     diagnose: (_request, { signal }) => new Promise((resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
-    plan: () => { throw new TypeError('a bug') },
+    plan: (gateway) => gateway ? Promise.reject(new TypeError('a bug')) : Promise.reject(),
     repair: async ({ stepId }, { progress }) => { progress('half', 50); return { changed: true, summary: stepId } }
   }
 })`
+
+test('it describes itself as plugins in Go do', { timeout: 60_000 }, async (t) => {
+  const { child, exited } = start(t, {}, ['--input-type=module', '-e', other, '--', '--describe'])
+  const [text] = await once(child.stdout, 'data')
+  assert.deepEqual(JSON.parse(text).ConfigFields, [{ Path: 'most', Type: 'integer', Required: false, DefaultJSON: '', Doc: 'as many' }])
+  assert.deepEqual(await exited, [0, null])
+})
 
 test('a delegated step, a bug, and a call that the host leaves', { timeout: 60_000 }, async (t) => {
   const plugin = start(t, {}, ['--input-type=module', '-e', other])
   const [, doctor] = await connect(t, plugin)
   assert.deepEqual(await items(doctor.Repair({ gateway, finding: { code: 'x' }, stepId: 'swap' })), ['progress', 'result'])
   await assert.rejects(ask(doctor, 'Plan', { gateway, finding: { code: 'x' } }), { code: grpc.status.INTERNAL, details: 'a bug' })
+  await assert.rejects(ask(doctor, 'Plan', {}), { code: grpc.status.INTERNAL, details: 'undefined' })
   const left = assert.rejects(ask(doctor, 'Diagnose', { gateway }))
   await ask(doctor, 'Plan', {}).catch(() => {}) // so that the call before has arrived
   plugin.child.stdin.end()

@@ -39,8 +39,6 @@ type Options struct {
 	Name string // "": that of the directory
 	// Release is the published version of our module that a Go project requires, without v; "": it gets a copy of the source.
 	Release string
-	// Interpreter is the absolute path of what runs a Node or Python project; "": where it is on this machine.
-	Interpreter string
 	// Gatehost is how an author's shell finds gatehost; "": by its name.
 	Gatehost string
 }
@@ -77,7 +75,8 @@ type data struct {
 	Dir     string
 	Version string // of the plugin
 
-	Release, Interpreter string // see Options
+	Release     string // see Options
+	Interpreter string // absolute path of what runs a Node or Python project
 }
 
 // names are lower-case words joined by hyphens, as the contract says; they are also names of files, of tables and of Go modules.
@@ -112,10 +111,7 @@ func dataOf(o Options) (data, error) {
 	if len(name) > maxName || !names.MatchString(name) {
 		return data{}, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a plugin: %.80q is not a name of a plugin", name)).WithHint(hint)
 	}
-	if o.Interpreter == "" {
-		o.Interpreter = interpreter(o.Lang)
-	}
-	return data{Name: name, Kind: o.Kind, Lang: o.Lang, Dir: dir, Version: version, Release: o.Release, Interpreter: o.Interpreter}, nil
+	return data{Name: name, Kind: o.Kind, Lang: o.Lang, Dir: dir, Version: version, Release: o.Release, Interpreter: interpreter(o.Lang)}, nil
 }
 
 // interpreter is the absolute path of what runs a language: the system's own, which a plugin that is shut in may read, before one that is
@@ -128,7 +124,7 @@ func interpreter(lang string) string {
 			return path
 		}
 	}
-	if path, err := exec.LookPath(program); err == nil && filepath.IsAbs(path) && program != "" {
+	if path, err := exec.LookPath(program); err == nil && filepath.IsAbs(path) {
 		return path
 	}
 	return system

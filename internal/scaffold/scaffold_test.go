@@ -6,6 +6,7 @@ import (
 	"go/format"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -179,6 +180,38 @@ func TestNextCommandsFindGatehostWhereItIs(t *testing.T) {
 	} {
 		if got := strings.Join(next(c.dir, c.lang, c.gatehost), "; "); got != c.want {
 			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}
+
+// TestMakefilesFindGatehostWhereItIs has make print what it would do: the path that New names may have a space.
+func TestMakefilesFindGatehostWhereItIs(t *testing.T) {
+	for _, kind := range plugin.Kinds() {
+		for _, lang := range Languages(kind) {
+			dir := filepath.Join(t.TempDir(), "x")
+			if _, err := New(Options{Kind: kind, Dir: dir, Lang: lang}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "Makefile")); err != nil {
+				continue // npm has its own way
+			}
+			out, err := exec.Command("make", "-C", dir, "-n", "verify", "GATEHOST=/a b/gatehost").CombinedOutput()
+			if err != nil || strings.Count(string(out), "/a b/gatehost") != strings.Count(string(out), `"/a b/gatehost"`) ||
+				!strings.Contains(string(out), `"/a b/gatehost" plugin verify .`) {
+				t.Errorf("%s in %s: %v\n%s", kind, lang, err, out)
+			}
+		}
+	}
+}
+
+func TestInterpreterIsOneStringOfTheManifest(t *testing.T) {
+	for _, lang := range []string{Node, Python} {
+		files, err := contents(data{Name: "x", Kind: plugin.KindDoctor, Lang: lang, Interpreter: `C:\Program Files\run.exe`})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := string(files["plugin.toml"].data); !strings.Contains(text, `run = ["C:\\Program Files\\run.exe", `) {
+			t.Errorf("%s: %s", lang, text)
 		}
 	}
 }

@@ -35,7 +35,7 @@ const (
 )
 
 // Doctor diagnoses OpenClaw gateways.
-type Doctor struct{}
+type Doctor struct{ doctor.ReadOnly }
 
 var _ doctor.Verifier = Doctor{}
 
@@ -51,20 +51,12 @@ func (Doctor) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor.Di
 	if !concernsConfig(req.Incident) {
 		return doctor.Diagnosis{}, nil
 	}
-	validate, asked := find(req.Evidence, evidenceValidate)
+	validate, asked := req.Asked(evidenceValidate)
 	if !asked {
 		return doctor.Diagnosis{Wants: wants(req.Gateway)}, nil
 	}
-	file, _ := find(req.Evidence, evidenceFile)
+	file, _ := req.Asked(evidenceFile)
 	return doctor.Diagnosis{Findings: judgeConfig(req, validate, file)}, nil
-}
-
-func find(list []doctor.Evidence, id string) (doctor.Evidence, bool) {
-	i := slices.IndexFunc(list, func(e doctor.Evidence) bool { return e.ID == id })
-	if i < 0 {
-		return doctor.Evidence{}, false
-	}
-	return list[i], true
 }
 
 func wants(gw plugin.GatewayFacts) []doctor.EvidenceRequest {
@@ -82,10 +74,7 @@ func concernsConfig(i *doctor.Incident) bool {
 	if i == nil {
 		return true
 	}
-	if slices.Contains(i.Symptoms, plugin.SymptomConfigInvalid) || slices.Contains(i.Symptoms, plugin.SymptomZombie) {
-		return true
-	}
-	return exited78(i)
+	return i.Shows(plugin.SymptomConfigInvalid) || i.Shows(plugin.SymptomZombie) || exited78(i)
 }
 
 // exited78 is sysexits' EX_CONFIG, which OpenClaw means in many ways.
@@ -99,12 +88,12 @@ func fromWords(req doctor.DiagnoseRequest) (doctor.Finding, bool) {
 		return doctor.Finding{}, false
 	}
 	for _, k := range known() {
-		if !slices.Contains(req.Incident.Symptoms, k.symptom) {
+		if !req.Incident.Shows(k.symptom) {
 			continue
 		}
 		f := k.finding
 		f.Evidence = quote(req.Incident.Lines, k.symptom)
-		if f.Code == CodeConfigMissing && noFile(req.Incident.Lines) {
+		if _, noFile := req.Incident.Find("Missing config."); f.Code == CodeConfigMissing && noFile {
 			f.Text, f.ConfigPath = "the gateway's configuration "+orFile(req.Gateway.ConfigPath)+" is missing", ""
 		}
 		if f.Severity == plugin.SeverityError || !concernsConfig(req.Incident) {
@@ -180,12 +169,7 @@ func (Doctor) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding) 
 	}
 	p := &doctor.Plan{
 		Title: "let OpenClaw's own doctor repair the configuration",
-		Steps: []doctor.Step{{
-			Title: "run openclaw doctor --fix",
-			Exec: &doctor.ExecStep{
-				Argv: append(slices.Clone(gw.Command), "doctor", "--fix", "--yes", "--non-interactive"), Timeout: repairTimeout,
-			},
-		}},
+		Steps: []doctor.Step{doctor.Command(gw, "run openclaw doctor --fix", repairTimeout, "doctor", "--fix", "--yes", "--non-interactive")},
 	}
 	if gw.ConfigPath != "" {
 		p.Touches = []string{gw.ConfigPath}
@@ -193,21 +177,16 @@ func (Doctor) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding) 
 	return p, nil
 }
 
-// Repair is not needed: the plans have no delegated steps.
-func (Doctor) Repair(context.Context, doctor.RepairRequest, func(doctor.Progress)) (doctor.RepairResult, error) {
-	return doctor.RepairResult{}, fault.New(fault.Unsupported, "this doctor has no steps of its own")
-}
-
 // Verify has the vendor's validator say whether its doctor has mended the file: that says "done", and 0, also of what it left as it was.
 func (Doctor) Verify(_ context.Context, req doctor.VerifyRequest) (doctor.Verification, error) {
 	if req.Finding.Code != CodeConfigInvalid {
 		return doctor.Verification{}, fault.New(fault.Unsupported, fmt.Sprintf("cannot verify %q: no plan of this doctor is for it", req.Finding.Code))
 	}
-	validate, asked := find(req.Evidence, evidenceValidate)
+	validate, asked := req.Asked(evidenceValidate)
 	if !asked {
 		return doctor.Verification{Wants: wants(req.Gateway)}, nil
 	}
-	file, _ := find(req.Evidence, evidenceFile)
+	file, _ := req.Asked(evidenceFile)
 	v, readable := parseVerdict(validate.Stdout)
 	switch {
 	case !readable:
@@ -234,12 +213,12 @@ type verdict struct {
 // judgeConfig decides from the validator's answer, and from the gateway's words where it has none: releases before 2026.9 may not
 // know --json.
 func judgeConfig(req doctor.DiagnoseRequest, validate, file doctor.Evidence) []doctor.Finding {
-	said := req.Incident != nil && (slices.Contains(req.Incident.Symptoms, plugin.SymptomConfigInvalid) ||
+	said := req.Incident != nil && (req.Incident.Shows(plugin.SymptomConfigInvalid) ||
 		len(quote(req.Incident.Lines, plugin.SymptomConfigInvalid)) > 0) // where no classifier was there to see it
 	v, readable := parseVerdict(validate.Stdout)
 	switch {
 	case !readable && said: // its own words have to do
-		broken := unparsable(req.Incident.Lines) // the vendor's doctor cannot mend that, and must not try
+		_, broken := req.Incident.Find("parse failed: SyntaxError") // the vendor's doctor cannot mend that, and must not try
 		return []doctor.Finding{{
 			Code: CodeConfigInvalid, Severity: plugin.SeverityError, Repairable: !broken, Fatal: broken,
 			Text: "the gateway refuses its configuration", Hint: "run `openclaw doctor` to see what is wrong with it",
@@ -275,15 +254,6 @@ func refusedBy(i *doctor.Incident) doctor.Finding {
 		}
 	}
 	return f
-}
-
-// noFile reports whether the gateway found no file at all.
-func noFile(lines []plugin.Line) bool {
-	return slices.ContainsFunc(lines, func(l plugin.Line) bool { return strings.Contains(l.Text, "Missing config.") })
-}
-
-func unparsable(lines []plugin.Line) bool {
-	return slices.ContainsFunc(lines, func(l plugin.Line) bool { return strings.Contains(l.Text, "parse failed: SyntaxError") })
 }
 
 func parseVerdict(stdout string) (verdict, bool) {

@@ -44,12 +44,17 @@ func (i *Incident) Find(texts ...string) (plugin.Line, bool) {
 func (i *Incident) Shows(s plugin.Symptom) bool { return i != nil && slices.Contains(i.Symptoms, s) }
 
 // Asked is the evidence that was asked for under id; false in the round in which it has to be asked for.
-func (r DiagnoseRequest) Asked(id string) (Evidence, bool) {
-	at := slices.IndexFunc(r.Evidence, func(e Evidence) bool { return e.ID == id })
+func (r DiagnoseRequest) Asked(id string) (Evidence, bool) { return asked(r.Evidence, id) }
+
+// Asked is the evidence that was asked for under id in this call; nothing of the diagnosis.
+func (r VerifyRequest) Asked(id string) (Evidence, bool) { return asked(r.Evidence, id) }
+
+func asked(list []Evidence, id string) (Evidence, bool) {
+	at := slices.IndexFunc(list, func(e Evidence) bool { return e.ID == id })
 	if at < 0 {
 		return Evidence{}, false
 	}
-	return r.Evidence[at], true
+	return list[at], true
 }
 
 // Command is a step that runs the gateway's own program with these arguments.

@@ -55,12 +55,16 @@ func TestIncidentIsSearchedAndNoneHasNothing(t *testing.T) {
 }
 
 func TestEvidenceIsFoundByItsID(t *testing.T) {
-	req := doctor.DiagnoseRequest{Evidence: []doctor.Evidence{{ID: "a"}, {ID: "b", Stdout: "x"}}}
-	if e, ok := req.Asked("b"); !ok || e.Stdout != "x" {
-		t.Errorf("evidence = %+v, %v", e, ok)
-	}
-	if _, ok := req.Asked("c"); ok {
-		t.Error("evidence that nobody gave")
+	evidence := []doctor.Evidence{{ID: "a"}, {ID: "b", Stdout: "x"}}
+	for name, asked := range map[string]func(string) (doctor.Evidence, bool){
+		"diagnose": doctor.DiagnoseRequest{Evidence: evidence}.Asked, "verify": doctor.VerifyRequest{Evidence: evidence}.Asked,
+	} {
+		if e, ok := asked("b"); !ok || e.Stdout != "x" {
+			t.Errorf("%s: evidence = %+v, %v", name, e, ok)
+		}
+		if _, ok := asked("c"); ok {
+			t.Errorf("%s: evidence that nobody gave", name)
+		}
 	}
 }
 

@@ -76,10 +76,8 @@ type request struct {
 
 // New makes an engine that does nothing until Run.
 func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *Engine {
-	ports.VerifyMethod = cmp.Or(ports.VerifyMethod, "system-presence")
-	ports.VerifyTimeout = cmp.Or(ports.VerifyTimeout, 5*time.Second)
 	e := &Engine{
-		name: name, policy: policy, ports: ports, log: log,
+		name: name, ports: ports, log: log,
 		inbox: make(chan message), requests: make(chan request), settings: make(chan settled), done: make(chan struct{}),
 		state:    lifecycle.New(),
 		ops:      map[lifecycle.OpID]context.CancelFunc{},
@@ -89,6 +87,7 @@ func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *E
 		sessions: map[lifecycle.SessionID]Session{},
 		replies:  map[lifecycle.CommandID]chan lifecycle.Outcome{},
 	}
+	e.goBy(Settings{Policy: policy, VerifyMethod: ports.VerifyMethod, VerifyTimeout: ports.VerifyTimeout})
 	e.publish(time.Now())
 	return e
 }
@@ -108,7 +107,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case r := <-e.requests:
 			e.command(ctx, r)
 		case s := <-e.settings:
-			e.policy, e.ports.VerifyMethod, e.ports.VerifyTimeout = s.Policy, s.VerifyMethod, s.VerifyTimeout
+			e.goBy(s.Settings)
 			e.retired = false
 			e.step(ctx, message{in: lifecycle.Reconfigured{Drift: s.Drift}})
 			close(s.done)
@@ -235,10 +234,14 @@ type settled struct {
 	done chan struct{}
 }
 
+func (e *Engine) goBy(s Settings) {
+	e.policy = s.Policy
+	e.ports.VerifyMethod, e.ports.VerifyTimeout = cmp.Or(s.VerifyMethod, "system-presence"), cmp.Or(s.VerifyTimeout, 5*time.Second)
+}
+
 // Configure puts other settings in force, from the next decision on; what runs goes on. A gateway that was to retire stays. It fails as Start
 // does.
 func (e *Engine) Configure(ctx context.Context, s Settings) error {
-	s.VerifyMethod, s.VerifyTimeout = cmp.Or(s.VerifyMethod, "system-presence"), cmp.Or(s.VerifyTimeout, 5*time.Second)
 	in := settled{Settings: s, done: make(chan struct{})}
 	select {
 	case e.settings <- in:

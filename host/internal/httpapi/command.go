@@ -13,9 +13,10 @@ import (
 // maxWait bounds waitMs and timeoutMs.
 const maxWait = 24 * time.Hour
 
-type answer struct {
-	outcome control.Outcome
-	err     error
+// answer is how something ended that outlives its request.
+type answer[T any] struct {
+	got T
+	err error
 }
 
 // command gives a command. It outlives its request: a client that goes away does not cancel anything.
@@ -43,7 +44,7 @@ func (s *Server) command(action control.Action) func(http.ResponseWriter, *http.
 		if a.err != nil {
 			return ended(r, a.err)
 		}
-		out := a.outcome
+		out := a.got
 		if out.TookMs == 0 {
 			out.TookMs = time.Since(began).Milliseconds()
 		}
@@ -58,24 +59,29 @@ func (s *Server) command(action control.Action) func(http.ResponseWriter, *http.
 	}
 }
 
-// do runs a command beside its request, as long as the server lives.
-func (s *Server) do(name string, cmd control.Command) <-chan answer {
-	done := make(chan answer, 1) // 1: nobody may be waiting any more
+// do runs a command beside its request.
+func (s *Server) do(name string, cmd control.Command) <-chan answer[control.Outcome] {
+	return beside(s, "command", func(ctx context.Context) (control.Outcome, error) { return s.o.Gateways.Do(ctx, name, cmd) }, "gateway", name)
+}
+
+// beside runs something beside its request, as long as the server lives; what and about are for the log, if it panics.
+func beside[T any](s *Server, what string, do func(context.Context) (T, error), about ...any) <-chan answer[T] {
+	done := make(chan answer[T], 1) // 1: nobody may be waiting any more
 	s.operations.Go(func() {
 		defer func() {
 			if p := recover(); p != nil {
-				s.o.Log.Error("command panicked", "gateway", name, "error", fmt.Sprint(p))
-				done <- answer{err: problem(http.StatusInternalServerError, control.CodeInternal, "bug: the command panicked")}
+				s.o.Log.Error(what+" panicked", append(about, "error", fmt.Sprint(p))...)
+				done <- answer[T]{err: problem(http.StatusInternalServerError, control.CodeInternal, "bug: the "+what+" panicked")}
 			}
 		}()
-		out, err := s.o.Gateways.Do(s.requests, name, cmd)
-		done <- answer{out, err}
+		got, err := do(s.requests)
+		done <- answer[T]{got, err}
 	})
 	return done
 }
 
 // wait waits for the answer as long as the command says. Without a bound it waits while anything happens to the gateway.
-func (s *Server) wait(r *http.Request, name string, cmd control.Command, done <-chan answer) (answer, error) {
+func (s *Server) wait(r *http.Request, name string, cmd control.Command, done <-chan answer[control.Outcome]) (a answer[control.Outcome], err error) {
 	limit := s.o.Idle
 	if cmd.WaitMs != nil {
 		limit = max(time.Duration(*cmd.WaitMs)*time.Millisecond, s.o.Refusal)
@@ -90,19 +96,20 @@ func (s *Server) wait(r *http.Request, name string, cmd control.Command, done <-
 	}
 	for {
 		select {
-		case a := <-done:
+		case a = <-done:
 			return a, nil
 		case <-progress:
 			timer.Reset(limit)
 		case <-timer.C:
 			if cmd.WaitMs != nil && *cmd.WaitMs == 0 {
-				return answer{outcome: control.Outcome{Outcome: control.OutcomeAccepted}}, nil
+				a.got.Outcome = control.OutcomeAccepted
+				return a, nil
 			}
 			p := problem(http.StatusGatewayTimeout, control.CodeTimedOut, fmt.Sprintf("%s of gateway %s has not ended in %v", cmd.Action, name, limit))
 			p.Hint = "it may still end; look with `gatehost status " + name + "`"
-			return answer{}, p
+			return a, p
 		case <-r.Context().Done():
-			return answer{}, context.Cause(r.Context())
+			return a, context.Cause(r.Context())
 		}
 	}
 }

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/gatehost/gatehost/shared/control"
@@ -17,27 +16,12 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 	if err := readBody(w, r, &req); err != nil {
 		return err
 	}
-	type answer struct {
-		out control.Reload
-		err error
-	}
-	done := make(chan answer, 1) // 1: nobody may be waiting any more
-	s.operations.Go(func() {
-		defer func() {
-			if p := recover(); p != nil {
-				s.o.Log.Error("reload panicked", "error", fmt.Sprint(p))
-				done <- answer{err: problem(http.StatusInternalServerError, control.CodeInternal, "bug: the reload panicked")}
-			}
-		}()
-		out, err := s.o.Config.Reload(s.requests, req) //nolint:contextcheck // see above
-		done <- answer{out, err}
-	})
 	select {
-	case a := <-done:
+	case a := <-beside(s, "reload", func(ctx context.Context) (control.Reload, error) { return s.o.Config.Reload(ctx, req) }): //nolint:contextcheck // see above
 		if a.err != nil {
 			return ended(r, a.err)
 		}
-		writeJSON(w, http.StatusOK, a.out)
+		writeJSON(w, http.StatusOK, a.got)
 		return nil
 	case <-r.Context().Done():
 		return context.Cause(r.Context())

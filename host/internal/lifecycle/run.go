@@ -161,24 +161,19 @@ func (t *turn) flapped(lasted, within time.Duration) {
 
 // rejoinAfter is rejoin a little later.
 func (t *turn) rejoinAfter(pause, within time.Duration) {
-	if pause <= 0 {
-		t.rejoin(within)
-		return
-	}
 	t.s.Flow = FlowRejoin
 	t.s.Readiness = 0
 	t.arm(TimerRejoin, pause+within)
+	if pause <= 0 {
+		t.probeReady()
+		return
+	}
 	t.enter(PhaseReady)
 	t.arm(TimerProbe, pause)
 }
 
 // rejoin tries the connection alone: the process lives, or is not ours to touch (B204).
-func (t *turn) rejoin(within time.Duration) {
-	t.s.Flow = FlowRejoin
-	t.s.Readiness = 0
-	t.arm(TimerRejoin, within)
-	t.probeReady()
-}
+func (t *turn) rejoin(within time.Duration) { t.rejoinAfter(0, within) }
 
 func (t *turn) rejoinFailed() {
 	cause := Problem{Code: "session_lost", Message: "the gateway did not take a connection again in time"}

@@ -93,9 +93,9 @@ func RunDiagnosis(ctx context.Context, chain []Named, req doctor.DiagnoseRequest
 // ask puts the question, and again with what the doctor wished for.
 func (n Named) ask(ctx context.Context, req doctor.DiagnoseRequest, evidence Evidence) ([]doctor.Finding, error) {
 	var got doctor.Diagnosis
-	err := n.rounds(ctx, evidence, func(known []doctor.Evidence) (wants []doctor.EvidenceRequest, err error) {
+	err := n.rounds(ctx, evidence, func(ctx context.Context, known []doctor.Evidence) (wants []doctor.EvidenceRequest, err error) {
 		req.Evidence = known // one doctor's evidence is not another's
-		got, err = n.once(ctx, req)
+		got, err = n.Doctor.Diagnose(ctx, req)
 		return got.Wants, err
 	})
 	if err != nil {
@@ -104,11 +104,14 @@ func (n Named) ask(ctx context.Context, req doctor.DiagnoseRequest, evidence Evi
 	return got.Findings, checkFindings(got.Findings)
 }
 
+// question is one question to a doctor, with what is known by then; it returns what the doctor wishes to know besides.
+type question func(ctx context.Context, known []doctor.Evidence) ([]doctor.EvidenceRequest, error)
+
 // rounds asks until the doctor wishes to know no more.
-func (n Named) rounds(ctx context.Context, evidence Evidence, ask func(known []doctor.Evidence) ([]doctor.EvidenceRequest, error)) error {
+func (n Named) rounds(ctx context.Context, evidence Evidence, ask question) error {
 	var known []doctor.Evidence
 	for round := 0; ; round++ {
-		wants, err := ask(known)
+		wants, err := ask.put(ctx, known)
 		if err != nil || len(wants) == 0 {
 			return err
 		}
@@ -131,11 +134,11 @@ func (n Named) rounds(ctx context.Context, evidence Evidence, ask func(known []d
 	}
 }
 
-func (n Named) once(ctx context.Context, req doctor.DiagnoseRequest) (d doctor.Diagnosis, err error) {
+func (q question) put(ctx context.Context, known []doctor.Evidence) (wants []doctor.EvidenceRequest, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	defer recovered(&err)
-	return n.Doctor.Diagnose(ctx, req)
+	return q(ctx, known)
 }
 
 func (n Named) plan(ctx context.Context, req doctor.DiagnoseRequest, f doctor.Finding, check func(doctor.Plan) error) (p *doctor.Plan, err error) {

@@ -43,20 +43,13 @@ func (n Named) verify(ctx context.Context, req doctor.VerifyRequest, evidence Ev
 	if !ok {
 		return doctor.Verification{}, fault.New(fault.Unsupported, "the doctor does not verify")
 	}
-	err = n.rounds(ctx, evidence, func(known []doctor.Evidence) (wants []doctor.EvidenceRequest, err error) {
+	err = n.rounds(ctx, evidence, func(ctx context.Context, known []doctor.Evidence) (wants []doctor.EvidenceRequest, err error) {
 		req.Evidence = known
-		got, err = verifyOnce(ctx, v, req)
+		got, err = v.Verify(ctx, req)
 		return got.Wants, err
 	})
 	if err != nil {
 		return doctor.Verification{}, err
 	}
 	return got, nil
-}
-
-func verifyOnce(ctx context.Context, v doctor.Verifier, req doctor.VerifyRequest) (got doctor.Verification, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	defer recovered(&err)
-	return v.Verify(ctx, req)
 }

@@ -14,7 +14,7 @@
 //
 //   method                 deadline              idempotent           concurrent calls          a miss means
 //   Plugin.Describe        start_timeout         yes                  never                     plugin failed to start
-//   Plugin.Configure       start_timeout         yes                  never                     plugin failed to start
+//   Plugin.Configure       start_timeout         yes                  with others, not itself   failed to start; later: replaced
 //   Launcher.Launch        60 s                  by launch_id         across launch_ids         unknown, then Recover
 //   Launcher.List          10 s                  yes                  yes                       suspect
 //   Launcher.Recover       10 s                  yes                  yes                       suspect

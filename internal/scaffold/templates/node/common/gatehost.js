@@ -117,7 +117,8 @@ function described (plugin) {
     Name: plugin.name,
     Version: plugin.version,
     Services: [{ Kind: 'doctor', MinVersion: 1, MaxVersion: 1, Capabilities: null }],
-    ConfigFields: plugin.configFields ?? null,
+    ConfigFields: plugin.configFields?.map(({ path, type, required = false, defaultJson = '', doc = '' }) =>
+      ({ Path: path, Type: type, Required: required, DefaultJSON: defaultJson, Doc: doc })) ?? null,
     WantedGrants: plugin.wantedGrants ?? null,
     Homepage: plugin.homepage ?? ''
   }
@@ -207,8 +208,8 @@ const codes = {
 // statusOf makes an error cross the boundary with its meaning: a google.rpc.Status with a FaultDetail in it. What is no Fault is a bug of
 // this plugin: its stack goes to the log.
 function statusOf (error) {
-  let { code, hint = '' } = error
-  if (error.name === 'AbortError') code = 'cancelled'
+  let { code, hint = '' } = error ?? {} // a promise may be rejected without one
+  if (error?.name === 'AbortError') code = 'cancelled'
   else if (!(error instanceof Fault)) {
     code = 'internal'
     hint = ''
