@@ -21,6 +21,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/gatehost/gatehost/internal/testhost"
 	"github.com/gatehost/gatehost/shared/gatewaytest"
 )
 
@@ -307,7 +308,7 @@ func TestSpawnBrokerHasASessionOfItsOwnAndDiesWithTheGateway(t *testing.T) {
 	}
 	_ = p.cmd.Process.Kill()
 	p.exit()
-	eventually(t, "the broker ends", func() bool { return errors.Is(syscall.Kill(broker, 0), syscall.ESRCH) || zombie(broker) })
+	eventually(t, "the broker ends", func() bool { return errors.Is(testhost.Signal(broker, 0), syscall.ESRCH) || zombie(broker) })
 }
 
 func zombie(pid int) bool {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 func ignoredSignals() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} }
@@ -18,7 +20,7 @@ func ignoredSignals() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIG
 // groupGone waits until nothing of a group is left but, perhaps, zombies of pid 1.
 func groupGone(pid int) error {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if errors.Is(syscall.Kill(-pid, 0), syscall.ESRCH) || onlyZombies(pid) {
+		if errors.Is(testhost.Signal(-pid, 0), syscall.ESRCH) || onlyZombies(pid) {
 			return nil
 		}
 	}

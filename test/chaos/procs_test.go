@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // role is what a process is to the site.
@@ -199,4 +201,4 @@ func usage(pid int) (rssKB, fds int) {
 	return rssKB, len(entries)
 }
 
-func kill(pid int, sig syscall.Signal) bool { return pid > 1 && syscall.Kill(pid, sig) == nil }
+func kill(pid int, sig syscall.Signal) bool { return testhost.Signal(pid, sig) == nil }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // moment is what is under way when something dies. reach brings a site there; it starts with a host whose gateway runs, unless begins
@@ -36,7 +38,7 @@ func moments() []moment {
 				_, rest, _ := strings.Cut(string(stat), ") ")
 				return strings.HasPrefix(rest, "T"), string(stat)
 			})
-			s.t.Cleanup(func() { _ = syscall.Kill(stopped[0], syscall.SIGCONT) })
+			s.t.Cleanup(func() { _ = testhost.Signal(stopped[0], syscall.SIGCONT) })
 			s.must("start", "main", "--no-wait")
 			phase(s, "recovering")
 		}},
@@ -287,7 +289,7 @@ func (s *site) kill(sig syscall.Signal, roles ...string) int {
 		}
 	}
 	for _, pid := range pids {
-		_ = syscall.Kill(pid, sig)
+		_ = testhost.Signal(pid, sig)
 	}
 	return len(pids)
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // TestChannelsThatAreHeldBackAreShownAlsoByTheNextHost: three unclean ends within five minutes make OpenClaw come up healthy and without its
@@ -15,7 +17,7 @@ func TestChannelsThatAreHeldBackAreShownAlsoByTheNextHost(t *testing.T) {
 	s.run()
 	now := s.awaitState("running")
 	for range 3 {
-		if err := syscall.Kill(now.PID, syscall.SIGKILL); err != nil {
+		if err := testhost.Signal(now.PID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		now = s.await("another process runs", func(g gatewayStatus) bool { return g.State == "running" && g.PID != now.PID })

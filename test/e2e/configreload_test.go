@@ -369,11 +369,11 @@ env = {EMULATOR_TIME_SCALE = "0.05"}
 		return len(st.Gateways) == 2 && second.State == "running", out
 	})
 	s.must("rpc", "second", "health")
-	if _, code := s.reload(base); code != 1 || syscall.Kill(second.PID, 0) != nil {
+	if _, code := s.reload(base); code != 1 || testhost.Signal(second.PID, 0) != nil {
 		t.Errorf("exit %d, and the gateway is gone", code)
 	}
 	r, code := s.reload(base, "--remove")
-	if code != 0 || r.of("gateway", "second", "removed").Result != "applied" || syscall.Kill(second.PID, 0) == nil {
+	if code != 0 || r.of("gateway", "second", "removed").Result != "applied" || testhost.Signal(second.PID, 0) == nil {
 		t.Errorf("exit %d, %+v, or the gateway lives", code, r)
 	}
 	if _, _, code := s.cli("start", "second"); code != 4 {

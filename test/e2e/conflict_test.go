@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // TestStrangerOnAnyAddressIsNamedAndNotTouched: the gateway listens on both loopbacks, so a stranger on either is in its way.
@@ -81,7 +83,7 @@ func TestGatewayThatIsNotOursIsAttachedAndNeverSignalled(t *testing.T) {
 	}
 	s.must("stop", "main")
 	s.shutdown()
-	if err := syscall.Kill(gw.Process.Pid, 0); err != nil {
+	if err := testhost.Signal(gw.Process.Pid, 0); err != nil {
 		t.Errorf("the gateway was ended: %v", err)
 	}
 }
@@ -96,7 +98,7 @@ func TestGatewayThatIsNotOursIsAnErrorWhereConfiguredSo(t *testing.T) {
 		t.Errorf("error = %+v, want pid %d and its command", got.Error, gw.Process.Pid)
 	}
 	s.shutdown()
-	if err := syscall.Kill(gw.Process.Pid, 0); err != nil {
+	if err := testhost.Signal(gw.Process.Pid, 0); err != nil {
 		t.Errorf("the gateway was ended: %v", err)
 	}
 }
@@ -144,7 +146,7 @@ func TestPidThatNowIsAStrangersIsNeverTouched(t *testing.T) {
 	}
 	s.must("stop", "main")
 	s.shutdown()
-	if err := syscall.Kill(stranger.Process.Pid, 0); err != nil {
+	if err := testhost.Signal(stranger.Process.Pid, 0); err != nil {
 		t.Errorf("the stranger was ended: %v", err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/gatehost/gatehost/internal/testhost"
@@ -61,7 +60,7 @@ func TestTokenThatChangedUnderAGatewayIsSaidAndKillsNothing(t *testing.T) {
 	if got.Error == nil || !strings.Contains(got.Error.Message, "changed since") || !strings.Contains(got.Error.Hint, "old token") || !slices.Contains(got.Drift, "token") {
 		t.Errorf("error = %+v, drift %v", got.Error, got.Drift)
 	}
-	if err := syscall.Kill(before.PID, 0); err != nil || got.PID != before.PID {
+	if err := testhost.Signal(before.PID, 0); err != nil || got.PID != before.PID {
 		t.Errorf("the gateway was ended: %v, pid %d, before %d", err, got.PID, before.PID)
 	}
 	checkNoToken(t, s)

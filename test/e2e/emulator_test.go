@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -245,7 +247,7 @@ func TestKeptGatewayOutlivesAnOrderlyStop(t *testing.T) {
 	s.run()
 	before := s.awaitState("running")
 	s.killHost()
-	if err := syscall.Kill(before.PID, 0); err != nil {
+	if err := testhost.Signal(before.PID, 0); err != nil {
 		t.Fatalf("the gateway ended with its host: %v", err)
 	}
 	s.startHost()

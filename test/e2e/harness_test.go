@@ -103,7 +103,7 @@ func newSite(t *testing.T, gw gateway) *site {
 		s.killHost()
 		for _, p := range s.processes() { // whatever a failed test left
 			t.Errorf("left behind: %s", p)
-			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+			_ = testhost.Signal(p.pid, syscall.SIGKILL)
 		}
 		if t.Failed() {
 			t.Logf("host's terminal:\n%s", s.stderr)

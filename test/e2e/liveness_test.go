@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // quickSilence is liveness with figures that a test can wait for.
@@ -29,7 +31,7 @@ func aFrozenProcessIsReplaced(t *testing.T, gw gateway) {
 	s.writeConfig(strings.Replace(s.config(), `grace = "20s"`, `grace = "2s"`, 1))
 	s.run()
 	before := s.awaitState("running")
-	if err := syscall.Kill(before.PID, syscall.SIGSTOP); err != nil {
+	if err := testhost.Signal(before.PID, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	after := s.await("another process", func(g gatewayStatus) bool { return g.State == "running" && g.PID != before.PID })
@@ -59,7 +61,7 @@ func aBusyProcessIsSpared(t *testing.T, gw gateway) {
 	s.run()
 	before := s.awaitState("running")
 	began := time.Now()
-	if err := syscall.Kill(before.PID, syscall.SIGSTOP); err != nil {
+	if err := testhost.Signal(before.PID, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	shows := func(g gatewayStatus, code string) bool {
@@ -68,7 +70,7 @@ func aBusyProcessIsSpared(t *testing.T, gw gateway) {
 	s.await("the condition is shown", func(g gatewayStatus) bool { return shows(g, "unresponsive") })
 	s.await("it is asked whether it lives", func(g gatewayStatus) bool { return g.Phase == "verifying" && shows(g, "silent") })
 	time.Sleep(busyFor - time.Since(began)) // the time is what is tried out
-	if err := syscall.Kill(before.PID, syscall.SIGCONT); err != nil {
+	if err := testhost.Signal(before.PID, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	after := s.await("well again", func(g gatewayStatus) bool {
@@ -94,13 +96,13 @@ func TestBusyProcessIsAdoptedWhenItAnswers(t *testing.T) {
 	}
 	<-s.exited
 	began := time.Now()
-	if err := syscall.Kill(before.PID, syscall.SIGSTOP); err != nil {
+	if err := testhost.Signal(before.PID, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	s.startHost()
 	s.await("it is connected to", func(g gatewayStatus) bool { return g.Phase == "connecting" && g.PID == before.PID })
 	time.Sleep(busyFor - time.Since(began)) // the time is what is tried out
-	if err := syscall.Kill(before.PID, syscall.SIGCONT); err != nil {
+	if err := testhost.Signal(before.PID, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	after := s.await("running, adopted", func(g gatewayStatus) bool { return g.State == "running" && g.Adopted })

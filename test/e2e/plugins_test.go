@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/gatehost/gatehost/internal/testhost"
@@ -143,13 +142,10 @@ env = {EMULATOR_TIME_SCALE = "0.05"}
 		return before["main"].State == "running" && before["second"].State == "running", fmt.Sprint(before)
 	})
 	for range 2 {
-		was := pluginOf(t, s, "utility")
-		if err := syscall.Kill(was.PID, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
+		was := killPlugin(t, s, "utility")
 		s.eventually("another process of the launcher", func() (bool, string) {
 			now := pluginOf(t, s, "utility")
-			return now.State == "running" && now.PID != was.PID, fmt.Sprint(now)
+			return now.State == "running" && now.PID != was, fmt.Sprint(now)
 		})
 	}
 	for name, g := range both() {
@@ -257,7 +253,7 @@ func TestGatewayGoesOnWhenItsLauncherIsBack(t *testing.T) {
 	if broken := s.awaitState("error"); broken.Error == nil || broken.Error.Code != "plugin_down" {
 		t.Errorf("error %+v", broken.Error)
 	}
-	if err := syscall.Kill(before.PID, 0); err != nil {
+	if err := testhost.Signal(before.PID, 0); err != nil {
 		t.Errorf("the process was ended by nobody, and is gone: %v", err)
 	}
 	link(t, filepath.Join(bin, "plugins", "launcher-utility"), path)

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // inConfig is a secret that only the gateway's own configuration holds. The host keeps copies of the file; nothing else may have it.
@@ -570,7 +572,7 @@ func TestRepairThatIsCutOffLeavesAReadableFile(t *testing.T) {
 	repairing()
 	for _, p := range s.processes() {
 		if strings.Contains(p.args, filepath.Join("plugins", "doctor")) || strings.Contains(p.args, "doctor --fix") {
-			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+			_ = testhost.Signal(p.pid, syscall.SIGKILL)
 		}
 	}
 	s.awaitState("running")

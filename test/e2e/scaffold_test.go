@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // kinds are those that an author can make, all of them in Go.
@@ -103,7 +105,7 @@ func makeProject(t *testing.T, dir string) {
 	}
 }
 
-// killPlugin waits until a plugin runs, and kills it. The pid of one that does not is 0, and a signal to 0 goes to our own group.
+// killPlugin waits until a plugin runs, and kills it.
 func killPlugin(t *testing.T, s *site, name string) (pid int) {
 	t.Helper()
 	s.eventually(name+" runs", func() (bool, string) {
@@ -111,7 +113,7 @@ func killPlugin(t *testing.T, s *site, name string) (pid int) {
 		pid = p.PID
 		return p.State == "running" && pid > 1, fmt.Sprintf("%+v", p)
 	})
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	if err := testhost.Signal(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	return pid

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // theWholeStory is issue A's story: start, rpc, kill -9, a broken configuration that the doctor repairs, stop, nothing left.
@@ -28,7 +30,7 @@ func theWholeStory(t *testing.T, gw gateway) {
 	}
 	checkNoToken(t, s)
 
-	if err := syscall.Kill(first.PID, syscall.SIGKILL); err != nil {
+	if err := testhost.Signal(first.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	second := s.await("running again after kill -9", func(g gatewayStatus) bool { return g.State == "running" && g.PID != first.PID })

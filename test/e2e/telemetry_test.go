@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // scrape reads /metrics from the host's control socket.
@@ -160,7 +162,7 @@ func theTelemetry(t *testing.T, gw gateway, traced int) {
 	}
 	s.must("rpc", "main", "status")
 
-	if err := syscall.Kill(first.PID, syscall.SIGKILL); err != nil {
+	if err := testhost.Signal(first.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	s.await("another process runs", func(g gatewayStatus) bool { return g.State == "running" && g.PID != first.PID })
@@ -351,7 +353,7 @@ func TestLastExitKeepsTheLinesOfTheProcessThatEnded(t *testing.T) {
 	s := newSite(t, emulator("count-lines=20"))
 	s.run()
 	before := s.awaitState("running")
-	if err := syscall.Kill(before.PID, syscall.SIGKILL); err != nil {
+	if err := testhost.Signal(before.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	after := s.await("another process runs", func(g gatewayStatus) bool { return g.State == "running" && g.PID != before.PID })

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehost/gatehost/internal/testhost"
 )
 
 // patience is how long a step may take: only a hang needs it.
@@ -111,13 +113,13 @@ func (term *terminal) interrupt() {
 		return
 	default:
 	}
-	_ = syscall.Kill(-term.cmd.Process.Pid, syscall.SIGINT)
+	_ = testhost.Signal(-term.cmd.Process.Pid, syscall.SIGINT)
 	_ = term.in.Close()
 	select {
 	case <-term.ended:
 	case <-time.After(time.Minute):
 		term.t.Errorf("what runs in the terminal does not end on ^C; it shows:\n%s", term.out.String())
-		_ = syscall.Kill(-term.cmd.Process.Pid, syscall.SIGKILL)
+		_ = testhost.Signal(-term.cmd.Process.Pid, syscall.SIGKILL)
 		<-term.ended
 	}
 }

@@ -179,7 +179,7 @@ func nothingLeft(t *testing.T, dir string) {
 		if time.Now().After(deadline) {
 			for pid, args := range left {
 				t.Errorf("left behind: pid %d: %s", pid, args)
-				_ = syscall.Kill(pid, syscall.SIGKILL)
+				_ = testhost.Signal(pid, syscall.SIGKILL)
 			}
 			return
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
+	"github.com/gatehost/gatehost/internal/testhost"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -106,7 +107,7 @@ func TestPluginGoesByAnotherTableInTheSameProcess(t *testing.T) {
 // kill ends the plugin's process as the kernel would.
 func kill(t *testing.T, h *pluginhost.Host) {
 	t.Helper()
-	if err := syscall.Kill(h.Plugins()[0].PID, syscall.SIGKILL); err != nil {
+	if err := testhost.Signal(h.Plugins()[0].PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 }

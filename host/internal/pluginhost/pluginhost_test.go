@@ -22,6 +22,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
+	"github.com/gatehost/gatehost/internal/testhost"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -158,7 +159,7 @@ func TestPluginIsStartedCalledAndClosed(t *testing.T) {
 		t.Errorf("state = %+v, pid = %d", s, p)
 	}
 	h.Close()
-	if err := syscall.Kill(p, 0); !errors.Is(err, syscall.ESRCH) {
+	if err := testhost.Signal(p, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("the plugin lives after Close: %v", err)
 	}
 	if _, err := ask(t, h, ""); !errors.Is(err, fault.ErrPluginDown) {
@@ -186,7 +187,7 @@ func TestErrorsKeepTheirMeaningAndPanicsBecomeErrors(t *testing.T) {
 func TestKilledPluginIsReplacedAndIdempotentCallsGoOn(t *testing.T) {
 	h, _ := newHost(t, quick(), testPlugin())
 	first := pid(t, h)
-	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+	if err := testhost.Signal(first, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if second := pid(t, h); second == first {
@@ -216,7 +217,7 @@ func TestStoppedPluginIsFoundAndReplaced(t *testing.T) {
 		t.Error("the stopped process answers")
 	}
 	t.Logf("replaced after %v", time.Since(began))
-	if err := syscall.Kill(first, 0); !errors.Is(err, syscall.ESRCH) {
+	if err := testhost.Signal(first, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("the stopped plugin still exists: %v", err)
 	}
 }
@@ -224,7 +225,7 @@ func TestStoppedPluginIsFoundAndReplaced(t *testing.T) {
 // stopProcess stops a process and waits until it stands still: the signal takes a moment to reach every thread.
 func stopProcess(t *testing.T, pid int) {
 	t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+	if err := testhost.Signal(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	if runtime.GOOS != "linux" {
@@ -259,7 +260,7 @@ func TestGrandchildThatHoldsStderrDoesNotHideADeath(t *testing.T) {
 	t.Cleanup(func() {
 		if text, err := os.ReadFile(filepath.Join(dir, "data", "p", "grandchild")); err == nil {
 			if n, err := strconv.Atoi(string(text)); err == nil {
-				_ = syscall.Kill(n, syscall.SIGKILL)
+				_ = testhost.Signal(n, syscall.SIGKILL)
 			}
 		}
 	})
@@ -381,7 +382,7 @@ func TestCheckedFileIsTheOneThatRuns(t *testing.T) {
 		t.Errorf("runs %s, %v, want %s", exe, err, path)
 	}
 	first := pid(t, h)
-	_ = syscall.Kill(first, syscall.SIGKILL)
+	_ = testhost.Signal(first, syscall.SIGKILL)
 	if pid(t, h) == first { // a second start checks again (R31)
 		t.Error("not replaced")
 	}
@@ -424,7 +425,7 @@ func TestPluginsEndWithAKilledHost(t *testing.T) {
 	})
 	_ = host.Process.Kill()
 	_ = host.Wait()
-	poll(t, "the end of the plugin", func() bool { return errors.Is(syscall.Kill(plugin, 0), syscall.ESRCH) || zombie(plugin) })
+	poll(t, "the end of the plugin", func() bool { return errors.Is(testhost.Signal(plugin, 0), syscall.ESRCH) || zombie(plugin) })
 	if left, _ := filepath.Glob(filepath.Join(dir, "rt", "*", "*", "*")); len(left) != 0 {
 		t.Errorf("sockets are left: %v", left)
 	}

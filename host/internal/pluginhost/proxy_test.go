@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/internal/testhost"
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
@@ -161,7 +162,7 @@ func TestClassifierStreamBreaksWithItsProcessAndANewOneWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+	if err := testhost.Signal(first, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	poll(t, "the stream to break", func() bool { _, err := classify(s); return err != nil })
@@ -237,7 +238,7 @@ func TestCloseLeavesNoGoroutineAndNoProcess(t *testing.T) {
 	h, _ := newHost(t, quick(), testPlugin())
 	before := goleak.IgnoreCurrent() // newHost's supervisor among them; its generations come and go below
 	killed := pid(t, h)
-	_ = syscall.Kill(killed, syscall.SIGKILL)
+	_ = testhost.Signal(killed, syscall.SIGKILL)
 	_ = pid(t, h)
 	if err := h.Restart(t.Context(), "p"); err != nil {
 		t.Fatal(err)
@@ -245,7 +246,7 @@ func TestCloseLeavesNoGoroutineAndNoProcess(t *testing.T) {
 	poll(t, "the restart", func() bool { return h.Plugins()[0].Restarts == 2 })
 	last := pid(t, h)
 	h.Close()
-	if err := syscall.Kill(last, 0); !errors.Is(err, syscall.ESRCH) {
+	if err := testhost.Signal(last, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("the plugin lives: %v", err)
 	}
 	goleak.VerifyNone(t, before)

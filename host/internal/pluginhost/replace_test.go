@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/internal/testhost"
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
@@ -45,7 +46,7 @@ func count(path string) int {
 	return len(text)
 }
 
-func alive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
+func alive(pid int) bool { return !errors.Is(testhost.Signal(pid, 0), syscall.ESRCH) }
 
 // restarted begins a restart; its outcome comes by the channel.
 func restarted(h *pluginhost.Host) <-chan error {
@@ -363,7 +364,7 @@ func TestFormerProcessThatDiesDuringARestartIsSucceededByTheNewOne(t *testing.T)
 	h, dir := newHost(t, quick(), testPlugin())
 	former := pid(t, h)
 	out := waiting(t, h, dir)
-	_ = syscall.Kill(former, syscall.SIGKILL)
+	_ = testhost.Signal(former, syscall.SIGKILL)
 	asked := make(chan error, 1)
 	go func() {
 		_, err := ask(t, h, "")
@@ -396,7 +397,7 @@ func TestBothProcessesThatDieDuringARestartAreTold(t *testing.T) {
 		}
 	}
 	_ = os.Remove(inData(dir, "mode"))
-	_, _ = syscall.Kill(former, syscall.SIGKILL), syscall.Kill(next, syscall.SIGKILL)
+	_, _ = testhost.Signal(former, syscall.SIGKILL), testhost.Signal(next, syscall.SIGKILL)
 	if err := outcome(t, out); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "signal: killed") {
 		t.Errorf("error = %v", err)
 	}
@@ -410,7 +411,7 @@ func TestNewProcessThatDiesRightAfterTheSwitchIsReplacedAsAny(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := h.Plugins()[0].PID
-	_ = syscall.Kill(second, syscall.SIGKILL)
+	_ = testhost.Signal(second, syscall.SIGKILL)
 	if third := pid(t, h); third == former || third == second {
 		t.Errorf("pid %d answers after %d and %d", third, former, second)
 	}
@@ -537,7 +538,7 @@ func TestManyRestartsLeaveNothing(t *testing.T) {
 		t.Errorf("state = %+v", s)
 	}
 	for range 4 { // a fifth in a row would open the circuit
-		_ = syscall.Kill(pid(t, h), syscall.SIGKILL)
+		_ = testhost.Signal(pid(t, h), syscall.SIGKILL)
 		poll(t, "the replacement", func() bool { s := h.Plugins()[0]; return s.PID != 0 && s.PID != last })
 		last = pid(t, h)
 	}
