@@ -39,11 +39,7 @@ func longLine(size int) string {
 }
 
 func doctorBig(ctx context.Context, b *bench) error {
-	visits, err := b.answered(ctx)
-	if err != nil {
-		return err
-	}
-	p, err := b.granted(ctx)
+	visits, p, err := b.attended(ctx)
 	if err != nil {
 		return err
 	}

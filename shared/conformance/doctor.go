@@ -44,6 +44,16 @@ func (b *bench) answered(ctx context.Context) ([]*visit, error) {
 	return s.sound(), nil
 }
 
+// attended is the same, with a process to ask again.
+func (b *bench) attended(ctx context.Context) ([]*visit, Process, error) {
+	visits, err := b.answered(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := b.granted(ctx)
+	return visits, p, err
+}
+
 func doctorDeadline(ctx context.Context, b *bench) error {
 	s := b.patients(ctx)
 	if s.err != nil {
@@ -180,11 +190,7 @@ func doctorChangesNothing(ctx context.Context, b *bench) error {
 }
 
 func doctorRepeat(ctx context.Context, b *bench) error {
-	visits, err := b.answered(ctx)
-	if err != nil {
-		return err
-	}
-	p, err := b.granted(ctx)
+	visits, p, err := b.attended(ctx)
 	if err != nil {
 		return err
 	}
@@ -229,11 +235,7 @@ func (b *bench) again(ctx context.Context, p Process, v *visit) (*pb.DiagnoseRes
 }
 
 func doctorConcurrent(ctx context.Context, b *bench) error {
-	visits, err := b.answered(ctx)
-	if err != nil {
-		return err
-	}
-	p, err := b.granted(ctx)
+	visits, p, err := b.attended(ctx)
 	if err != nil {
 		return err
 	}
@@ -272,11 +274,7 @@ func askedAs(r *pb.DiagnoseRequest, name string) *pb.DiagnoseRequest {
 }
 
 func doctorCancel(ctx context.Context, b *bench) error {
-	visits, err := b.answered(ctx)
-	if err != nil {
-		return err
-	}
-	p, err := b.granted(ctx)
+	visits, p, err := b.attended(ctx)
 	if err != nil {
 		return err
 	}

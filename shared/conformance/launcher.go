@@ -71,6 +71,16 @@ func (b *bench) newRun(args ...string) (*run, error) {
 	return r, nil
 }
 
+// ready is a run, or a place for commands, and the process that the checks share. End the run.
+func (b *bench) ready(ctx context.Context, args ...string) (*run, Process, error) {
+	r, err := b.newRun(args...)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := b.process(ctx)
+	return r, p, err
+}
+
 // command is the child with its arguments.
 func (r *run) command(args ...string) plugin.ProcessSpec {
 	return plugin.ProcessSpec{
@@ -156,11 +166,7 @@ func (r *run) end(ctx context.Context) {
 
 // launched runs a child for one check.
 func (b *bench) launched(ctx context.Context, args []string, try func(p Process, r *run, i launcher.Instance) error) error {
-	r, err := b.newRun(args...)
-	if err != nil {
-		return err
-	}
-	p, err := b.process(ctx)
+	r, p, err := b.ready(ctx, args...)
 	if err != nil {
 		return err
 	}
@@ -221,11 +227,7 @@ func launchRuns(ctx context.Context, b *bench) error {
 }
 
 func launchAgain(ctx context.Context, b *bench) error {
-	r, err := b.newRun("hold")
-	if err != nil {
-		return err
-	}
-	p, err := b.process(ctx)
+	r, p, err := b.ready(ctx, "hold")
 	if err != nil {
 		return err
 	}
@@ -295,11 +297,7 @@ func outcome(err error) string {
 }
 
 func launchRefused(ctx context.Context, b *bench) error {
-	r, err := b.newRun()
-	if err != nil {
-		return err
-	}
-	p, err := b.process(ctx)
+	r, p, err := b.ready(ctx)
 	if err != nil {
 		return err
 	}

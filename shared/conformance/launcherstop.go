@@ -147,7 +147,7 @@ func (r *run) exec(ctx context.Context, p Process, timeout time.Duration, stdin 
 }
 
 func execRuns(ctx context.Context, b *bench) error {
-	r, p, err := b.command(ctx)
+	r, p, err := b.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -186,18 +186,8 @@ func execRuns(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// command is a place for commands, and the process that runs them.
-func (b *bench) command(ctx context.Context) (*run, Process, error) {
-	r, err := b.newRun()
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := b.process(ctx)
-	return r, p, err
-}
-
 func execTimeout(ctx context.Context, b *bench) error {
-	r, p, err := b.command(ctx)
+	r, p, err := b.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -217,7 +207,7 @@ func execTimeout(ctx context.Context, b *bench) error {
 }
 
 func execCancel(ctx context.Context, b *bench) error {
-	r, p, err := b.command(ctx)
+	r, p, err := b.ready(ctx)
 	if err != nil {
 		return err
 	}
