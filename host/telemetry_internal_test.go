@@ -74,6 +74,8 @@ func (m *machine) answer(e lifecycle.Effect) lifecycle.Input {
 		return lifecycle.LaunchPrepared{Op: e.Op, Result: lifecycle.OK, Launch: lifecycle.LaunchID(fmt.Sprint("launch-", m.launches))}
 	case lifecycle.Launch:
 		return lifecycle.Launched{Op: e.Op, Result: lifecycle.OK, Instance: lifecycle.Instance{Launch: e.Launch, Live: true, Watched: true}}
+	case lifecycle.Inspect:
+		return lifecycle.Inspected{Op: e.Op, Result: lifecycle.OK, Found: true, Instance: lifecycle.Instance{Launch: e.Launch, Live: true, Watched: true}}
 	case lifecycle.ProbeReady:
 		return lifecycle.ReadyProbed{Op: e.Op, Readiness: lifecycle.ReadinessReady}
 	case lifecycle.OpenSession:

@@ -23,8 +23,9 @@ import (
 
 // What a soak waits for.
 const (
-	// breakerOver is how long the host lets OpenClaw's crash-loop breaker forget, with room for the restart after it.
-	breakerOver = 310*time.Second + 3*time.Minute
+	// breakerWindow is how long the host lets OpenClaw's crash-loop breaker forget, breakerOver has room for the restart after it.
+	breakerWindow = 310 * time.Second
+	breakerOver   = breakerWindow + 3*time.Minute
 	// soakTable shortens what a frozen process costs, so that half an hour has room for some.
 	soakTable = `[gateways.real.reconnect]
 base = "500ms"
@@ -172,16 +173,22 @@ func (k *soak) suppressed() bool {
 	})
 }
 
-// clear lets the breaker's window pass, with nothing but clean faults, until the host has freed the channels.
+// clear lets the breaker's window pass, with nothing but clean faults, until the host has freed the channels. After the window the launcher
+// is left alone: killed every few seconds it rests for a minute each time (its circuit is open), and nothing can be restarted without it.
 func (k *soak) clear() {
 	if !k.suppressed() {
 		return
 	}
-	for deadline := time.Now().Add(breakerOver); k.suppressed(); {
+	began := time.Now()
+	for deadline := began.Add(breakerOver); k.suppressed(); {
 		if time.Now().After(deadline) {
 			k.t.Fatalf("the channels were not freed after the breaker's window:\n%s", k.s.logTail(60))
 		}
-		k.meet(pick(k.r, []weighted{{"a hundred calls", 3}, {"plugin doctor killed", 1}, {"plugin utility killed", 1}, {"busy for 6 s", 1}}))
+		from := []weighted{{"a hundred calls", 3}, {"plugin doctor killed", 1}, {"busy for 6 s", 1}}
+		if time.Since(began) < breakerWindow {
+			from = append(from, weighted{"plugin utility killed", 1})
+		}
+		k.meet(pick(k.r, from))
 		k.sample()
 	}
 	k.cleared++

@@ -41,7 +41,7 @@ type (
 		Op     OpID
 		Launch LaunchID
 	}
-	// Inspect finds out what became of a launch after an unknown answer.
+	// Inspect finds out what became of a launch after an unknown answer, and whether the launcher answers at all.
 	Inspect struct {
 		Op     OpID
 		Launch LaunchID

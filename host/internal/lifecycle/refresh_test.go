@@ -359,6 +359,18 @@ func TestDrainLetsWorkEndFirstAndNowCutsIt(t *testing.T) {
 	}
 }
 
+// windowOver lets the breaker's window pass, or the next look at it come. The launcher is asked before anything is touched.
+func (d *drive) windowOver(timer lc.OpID, launcher lc.Result) {
+	d.t.Helper()
+	before := d.s
+	d.feed(lc.TimerFired{Op: timer})
+	ask := last[lc.Inspect](d)
+	if d.s.Phase != before.Phase || d.s.Session != before.Session || ask.Launch != before.Launch {
+		d.t.Errorf("before the launcher has answered: phase %s, session %d, asked about %q", d.s.Phase, d.s.Session, ask.Launch)
+	}
+	d.feed(lc.Inspected{Op: ask.Op, Result: launcher, Found: true})
+}
+
 // TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow: the breaker's window must have passed (gateway-facts.md §4).
 func TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow(t *testing.T) {
 	d := running(t)
@@ -372,7 +384,7 @@ func TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow(t *testing.T) {
 		t.Error("a second line puts it off")
 	}
 	d.now = d.now.Add(timer.After)
-	d.feed(lc.TimerFired{Op: timer.Op})
+	d.windowOver(timer.Op, lc.OK)
 	d.up("B", "")
 	if d.s.Phase != lc.PhaseRunning || len(d.s.Conditions) != 0 {
 		t.Errorf("phase %s, conditions %v", d.s.Phase, d.s.Conditions)
@@ -409,7 +421,7 @@ func TestSuppressedChannelsAreFreedAlsoWhenTheMomentIsBad(t *testing.T) {
 		}
 		d.out = before
 		d.opened("2")
-		if d.feed(lc.TimerFired{Op: again}); d.s.Phase != lc.PhaseClearing {
+		if d.windowOver(again, lc.OK); d.s.Phase != lc.PhaseClearing {
 			t.Errorf("%s: %s", name, d.s.Phase)
 		}
 		d.up("B", "3")
@@ -426,7 +438,7 @@ func TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown(t *testing.T) {
 	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomChannelsSuppressed, Text: "breaker tripped"})
 	timer := last[lc.SetTimer](d)
 	d.now = d.now.Add(timer.After)
-	d.feed(lc.TimerFired{Op: timer.Op})
+	d.windowOver(timer.Op, lc.OK)
 	for d.s.Phase == lc.PhaseClearing {
 		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.Failed, Launch: "A", Problem: lc.Problem{Code: "plugin_down", Message: "the launcher is down"}})
 		if id, n := d.pending(lc.TimerTerminate); n == 1 {
@@ -446,11 +458,53 @@ func TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown(t *testing.T) {
 	if n != 1 {
 		t.Fatalf("nothing will free its channels: %v", d.s.Pending)
 	}
-	if d.feed(lc.TimerFired{Op: again}); d.s.Phase != lc.PhaseClearing {
+	if d.windowOver(again, lc.OK); d.s.Phase != lc.PhaseClearing {
 		t.Errorf("they are not freed: %s", d.s.Phase)
 	}
 	d.up("B", "3")
 	if _, n := d.pending(lc.TimerBreaker); n != 0 || len(d.s.Conditions) != 0 {
+		t.Errorf("conditions %v, pending %v", d.s.Conditions, d.s.Pending)
+	}
+}
+
+// TestSuppressedChannelsWaitForALauncherThatIsDown: nobody asked for the restart that frees them, and one that can't end the process would
+// only take a gateway that works off its session. A soak found it.
+func TestSuppressedChannelsWaitForALauncherThatIsDown(t *testing.T) {
+	d := running(t)
+	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomChannelsSuppressed, Text: "breaker tripped"})
+	timer := last[lc.SetTimer](d)
+	d.now = d.now.Add(timer.After)
+	next := timer.Op
+	for _, answer := range []lc.Result{lc.Failed, lc.Unknown, lc.Failed} {
+		before := d.s
+		d.windowOver(next, answer)
+		if d.s.Phase != lc.PhaseRunning || d.s.Session != before.Session || d.s.Launch != "A" || len(d.s.Conditions) != 1 {
+			t.Fatalf("launcher answers %v: phase %s, session %d, conditions %v", answer, d.s.Phase, d.s.Session, d.s.Conditions)
+		}
+		var n int
+		if next, n = d.pending(lc.TimerBreaker); n != 1 || last[lc.SetTimer](d).After > time.Minute {
+			t.Fatalf("launcher answers %v: nothing looks again soon: %v", answer, d.s.Pending)
+		}
+	}
+
+	d.feed(lc.TimerFired{Op: next}) // the answer comes when there is no session, and a line of the output, too
+	ask := last[lc.Inspect](d)
+	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006})
+	rejoining := d.out
+	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomChannelsSuppressed, Text: "breaker tripped"})
+	if _, n := d.pending(lc.TimerBreaker); n != 0 {
+		t.Error("it looks again although it is looking")
+	}
+	d.feed(lc.Inspected{Op: ask.Op, Result: lc.OK, Found: true})
+	if d.s.Launch != "A" || d.s.Phase == lc.PhaseClearing {
+		t.Errorf("phase %s", d.s.Phase)
+	}
+	d.out = rejoining
+	d.opened("2")
+	next, _ = d.pending(lc.TimerBreaker)
+	d.windowOver(next, lc.OK)
+	d.up("B", "3")
+	if _, n := d.pending(lc.TimerBreaker, lc.OpReach); n != 0 || len(d.s.Conditions) != 0 {
 		t.Errorf("conditions %v, pending %v", d.s.Conditions, d.s.Pending)
 	}
 }

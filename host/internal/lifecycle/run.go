@@ -315,16 +315,27 @@ func (t *turn) heldBack() {
 		Hint: "the gateway's crash-loop breaker holds its channels back after three unclean ends in 5 minutes; it is restarted at " +
 			of.until.UTC().Format("15:04:05") + " UTC, when that window has passed, or by `gatehost restart` after it",
 	})
-	if _, armed := t.s.pendingOf(TimerBreaker); !armed {
+	_, armed := t.s.pendingOf(TimerBreaker)
+	if _, asked := t.s.pendingOf(OpReach); !armed && !asked {
 		t.arm(TimerBreaker, max(of.until.Sub(t.now), breakerRetry))
 	}
 }
 
+// breakerOver asks the launcher first: a restart that could not end the process would take a gateway that works off its session.
 func (t *turn) breakerOver() {
 	if t.s.Attached {
 		return
 	}
 	if !t.canRefresh() { // whatever ends this process has cancelled the timer: it is only being connected to, or asked to reload
+		t.arm(TimerBreaker, breakerRetry)
+		return
+	}
+	t.emit(Inspect{Op: t.open(Op{Kind: OpReach, Launch: t.s.Launch}), Launch: t.s.Launch})
+}
+
+// reached: the launcher has answered, or it is down. Whatever it says of the process, a restart is what mends it.
+func (t *turn) reached(in Inspected) {
+	if in.Result != OK || !t.canRefresh() {
 		t.arm(TimerBreaker, breakerRetry)
 		return
 	}

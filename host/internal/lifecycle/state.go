@@ -17,6 +17,7 @@ const (
 	OpPrepare   OpKind = "prepare"
 	OpLaunch    OpKind = "launch"
 	OpInspect   OpKind = "inspect"
+	OpReach     OpKind = "reach" // does the launcher answer, before a restart that nobody asked for
 	OpReady     OpKind = "ready"
 	OpSession   OpKind = "session"
 	OpVerify    OpKind = "verify"
