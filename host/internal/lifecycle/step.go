@@ -40,13 +40,7 @@ func Step(p Policy, s State, in Input, now time.Time) (State, []Effect) {
 	case Launched:
 		answer(t, in.Op, func(op Op) { t.launched(op, in) })
 	case Inspected:
-		answer(t, in.Op, func(op Op) {
-			if op.Kind == OpReach {
-				t.reached(in)
-				return
-			}
-			t.inspected(op, in)
-		})
+		answer(t, in.Op, func(op Op) { t.inspected(op, in) })
 	case ReadyProbed:
 		answer(t, in.Op, func(Op) { t.readyProbed(in) })
 	case SessionOpened:

@@ -225,6 +225,8 @@ func (t *turn) launched(op Op, in Launched) {
 
 func (t *turn) inspected(op Op, in Inspected) {
 	switch {
+	case op.Kind == OpReach:
+		t.reached(in)
 	case in.Result == OK && in.Found:
 		t.arrived(op, in.Instance)
 	case in.Result == OK:
