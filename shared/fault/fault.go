@@ -1,5 +1,6 @@
 // Package fault holds errors that keep their meaning across a process boundary: a code that programs act on, a message and
-// a hint for people. The adapters of every kind translate them to and from gRPC, so errors.Is works on both sides.
+// a hint for people. The adapters of every kind translate them to and from gRPC, so errors.Is works on both sides and says the
+// same: the code of a cause is not the error's.
 package fault
 
 import (
@@ -55,8 +56,32 @@ func (e *Error) Error() string {
 	}
 }
 
-// Unwrap gives the cause.
-func (e *Error) Unwrap() error { return e.Cause }
+// Unwrap gives the cause, without its meaning: an error has one code, its own, as it has for whoever hears of it by RPC. That a
+// plugin's program is not found, which is why the plugin is down, does not mean that what the plugin was asked for is not found.
+func (e *Error) Unwrap() error {
+	if e.Cause == nil {
+		return nil
+	}
+	return cause{e.Cause}
+}
+
+// cause lets errors.Is and errors.As find everything in an error but its faults.
+type cause struct{ err error }
+
+func (c cause) Error() string { return c.err.Error() }
+
+// Is reports whether the error is or wraps target, unless that is a mere code.
+func (c cause) Is(target error) bool {
+	t, ok := target.(*Error)
+	isCode := ok && t.Message == "" && t.Cause == nil
+	return !isCode && errors.Is(c.err, target)
+}
+
+// As finds what is no fault.
+func (c cause) As(target any) bool {
+	_, wantsFault := target.(**Error)
+	return !wantsFault && errors.As(c.err, target)
+}
 
 // Is makes errors.Is compare codes: any two faults of one code match when the target has nothing but its code.
 func (e *Error) Is(target error) bool {

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/gatehost/gatehost/host/internal/engine"
 	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/shared/fault"
@@ -465,6 +467,66 @@ func TestEndOfAnUnwatchedGatewayIsSeen(t *testing.T) {
 		synctest.Wait()
 		if got := e.Snapshot().State; got.Public() != lc.Running || s.launches != 2 || got.Restarts != 1 {
 			t.Errorf("%s, launches %d, restarts %d", got.Public(), s.launches, got.Restarts)
+		}
+	})
+}
+
+// TestLauncherWhoseProgramIsNotFoundHasLostNoGateway: why a launcher is down says nothing of what it was asked for. The log tells of it once.
+func TestLauncherWhoseProgramIsNotFoundHasLostNoGateway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		var said strings.Builder // written by one goroutine, read when it rests
+		s.log = hclog.New(&hclog.LoggerOptions{Output: &said, Level: hclog.Warn})
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		launch := e.Snapshot().State.Launch
+		missing := fault.Wrap(fault.PluginDown, "plugin is failed", fault.New(fault.NotFound, "there is no such file"))
+		down := func(err error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.down = err
+		}
+		for range 2 {
+			said.Reset()
+			down(missing)
+			s.mu.Lock()
+			for _, p := range s.procs {
+				p.lost <- struct{}{} // its stream breaks off
+			}
+			s.mu.Unlock()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if got := e.Snapshot().State; got.Public() != lc.Running || got.Launch != launch || got.Restarts != 0 {
+				t.Fatalf("%s, launch %q, restarts %d", got.Public(), got.Launch, got.Restarts)
+			}
+			if n := strings.Count(said.String(), "cannot follow the gateway's output"); n != 1 {
+				t.Errorf("said %d times:\n%s", n, said.String())
+			}
+			mustDo(t, restartIt(e), lc.OutcomeFailed)
+			down(nil)
+			time.Sleep(10 * time.Second)
+			s.mu.Lock()
+			for _, p := range s.procs {
+				p.items <- &launcher.LineBatch{Lines: []plugin.Line{{Text: "it is followed again"}}}
+			}
+			s.mu.Unlock()
+			synctest.Wait()
+			if got := e.Snapshot().State; got.Public() != lc.Running || got.Launch != launch || s.stops != 0 {
+				t.Errorf("%s, launch %q, stops %d", got.Public(), got.Launch, s.stops)
+			}
+		}
+		s.mu.Lock()
+		if len(s.feeds) != 2 {
+			t.Errorf("lines %q", s.feeds)
+		}
+		s.mu.Unlock()
+
+		down(missing)
+		mustDo(t, stopIt(e), lc.OutcomeFailed)
+		down(nil)
+		mustDo(t, stopIt(e), lc.OutcomeApplied)
+		if s.alive() != 0 {
+			t.Error("it lives")
 		}
 	})
 }

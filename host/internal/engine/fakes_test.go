@@ -33,6 +33,8 @@ type scene struct {
 	labels   map[string]string // of all
 	feeds    []string          // text of the lines that outputs were fed, in order
 	held     chan struct{}     // an output takes nothing until it is closed
+	down     error             // of every call of the launcher, while it is set
+	log      hclog.Logger      // default: none
 
 	LaunchBlocks chan struct{}       // Launch waits for it, or for ctx
 	LaunchErr    func(n int) error   // of the nth launch, from 1
@@ -155,6 +157,9 @@ func (s *scene) Launch(ctx context.Context, req launcher.LaunchRequest) (launche
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.down != nil {
+		return launcher.Launched{}, s.down
+	}
 	if s.PanicIn == "launch" {
 		s.PanicIn = ""
 		panic("planted")
@@ -192,12 +197,15 @@ func (s *scene) List(context.Context, string) (launcher.Listing, error) {
 	for id := range s.procs {
 		l.Instances = append(l.Instances, s.instance(id))
 	}
-	return l, nil
+	return l, s.down
 }
 
 func (s *scene) Recover(_ context.Context, id string) (launcher.Instance, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.down != nil {
+		return launcher.Instance{}, s.down
+	}
 	if s.procs[id] == nil {
 		return launcher.Instance{}, fault.New(fault.NotFound, "no such launch")
 	}
@@ -218,8 +226,11 @@ func (s *scene) Output(ctx context.Context, req launcher.OutputRequest, sink fun
 	}
 	for {
 		s.mu.Lock()
-		gone := s.phase == launcher.PhaseUnwatched && !p.dead
+		gone, down := s.phase == launcher.PhaseUnwatched && !p.dead, s.down
 		s.mu.Unlock()
+		if down != nil {
+			return down
+		}
 		if gone {
 			return fault.New(fault.Unavailable, "its shim is gone")
 		}
@@ -256,6 +267,9 @@ func (s *scene) Signal(context.Context, string, string) error { return nil }
 func (s *scene) Stop(_ context.Context, id string, _ time.Duration) (launcher.Stopped, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.down != nil {
+		return launcher.Stopped{}, s.down
+	}
 	s.stops++
 	p := s.procs[id]
 	if p == nil {
@@ -268,6 +282,9 @@ func (s *scene) Stop(_ context.Context, id string, _ time.Duration) (launcher.St
 func (s *scene) Release(_ context.Context, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.down != nil {
+		return s.down
+	}
 	delete(s.procs, id)
 	return nil
 }
@@ -427,7 +444,10 @@ func (m medic) Repair(context.Context) error {
 // begin runs an engine until the test ends.
 func begin(t *testing.T, s *scene, p lc.Policy) *engine.Engine {
 	t.Helper()
-	e := engine.New("main", p, s.ports(), hclog.NewNullLogger())
+	if s.log == nil {
+		s.log = hclog.NewNullLogger()
+	}
+	e := engine.New("main", p, s.ports(), s.log)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1) // 1: Run must be able to end without a reader
 	go func() { ended <- e.Run(ctx) }()

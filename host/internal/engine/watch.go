@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,8 @@ type watch struct {
 	output atomic.Pointer[Output] // nil until it is opened
 	cancel context.CancelFunc
 	closed chan struct{} // closed when nothing of it writes any more
+
+	said string // of follow alone: the trouble that the log has been told of, until something is read again
 }
 
 // out is the processing of the output; nil before it was opened.
@@ -137,6 +140,7 @@ func (e *Engine) follow(ctx context.Context, w *watch) {
 			if x, ok := item.(*launcher.End); ok {
 				end = x
 			}
+			w.said = ""
 			return out.Feed(ctx, item)
 		})
 		switch {
@@ -204,7 +208,7 @@ func (e *Engine) unwatched(ctx context.Context, w *watch, cause error) bool {
 			e.send(ctx, lifecycle.ProcessExited{Launch: w.launch, Exit: lifecycle.Exit{At: time.Now()}})
 			return true
 		case err != nil:
-			e.log.Warn("cannot follow the gateway's output; trying again", "launch", string(w.launch), "error", err)
+			e.sayOnce(w, "cannot follow the gateway's output; trying again", err)
 			return false
 		case !got.Instance.Live():
 			exit := lifecycle.Exit{At: time.Now()}
@@ -214,7 +218,7 @@ func (e *Engine) unwatched(ctx context.Context, w *watch, cause error) bool {
 			e.send(ctx, lifecycle.ProcessExited{Launch: w.launch, Exit: exit})
 			return true
 		case got.Instance.Phase != launcher.PhaseUnwatched:
-			e.log.Warn("the gateway's output broke off; opening it again", "launch", string(w.launch), "error", cause)
+			e.sayOnce(w, "the gateway's output broke off; opening it again", cause)
 			return false
 		case !told:
 			e.send(ctx, lifecycle.WatchLost{Launch: w.launch, Problem: lifecycle.Problem{
@@ -222,5 +226,14 @@ func (e *Engine) unwatched(ctx context.Context, w *watch, cause error) bool {
 			}})
 		}
 		pause(ctx, unwatchedEvery)
+	}
+}
+
+// sayOnce tells the log of a trouble with an output that is tried again every second, but not every second.
+func (e *Engine) sayOnce(w *watch, what string, why error) {
+	text := fmt.Sprint(what, why)
+	if text != w.said {
+		w.said = text
+		e.log.Warn(what, "launch", string(w.launch), "error", why)
 	}
 }

@@ -126,6 +126,9 @@ func (w *world) refuse(c *call, code fault.Code) {
 		return
 	}
 	err := fault.New(code, "drawn by the simulator")
+	if code == fault.PluginDown { // its program is not found: that says nothing of what it was asked for
+		err.Cause = fault.New(fault.NotFound, "there is no such file")
+	}
 	switch c.kind {
 	case callReady:
 		w.answer(c, answer{value: lc.ReadinessClosed})
