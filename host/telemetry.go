@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,9 +40,10 @@ func (g *gateway) count(c engine.Change) {
 	}
 }
 
+// restartCause is why a process is replaced: a restart counts when the old one has ended, a loss when it is noticed.
 func restartCause(before, after lifecycle.State) string {
-	if after.Flow == lifecycle.FlowStart && (after.Cause.Code == "" || after.Cause == before.Cause) {
-		return "command"
+	if before.After == lifecycle.AfterRestart {
+		return cmp.Or(before.Cause.Code, "command")
 	}
 	return after.Cause.Code
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/gatehost/gatehost/internal/testhost"
@@ -235,8 +236,9 @@ func TestPluginRestartThatFailsIsToldAndChangesNothing(t *testing.T) {
 	s.shutdown()
 }
 
-// TestGatewayGoesOnWhenItsLauncherIsBack: a restart that fell into an outage of the launcher does not wait for the next slow attempt.
-func TestGatewayGoesOnWhenItsLauncherIsBack(t *testing.T) {
+// TestGatewayWithoutALauncher: a restart that nobody can do is refused, and the gateway goes on. One that has ended by itself
+// does not wait for the next slow attempt when the launcher is back.
+func TestGatewayWithoutALauncher(t *testing.T) {
 	s := newSite(t, emulator(""))
 	path := filepath.Join(s.dir, "launcher")
 	link(t, filepath.Join(bin, "plugins", "launcher-utility"), path)
@@ -247,18 +249,25 @@ func TestGatewayGoesOnWhenItsLauncherIsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	killPlugin(t, s, "utility")
-	if _, errOut, code := s.cli("restart", "main"); code == 0 {
-		t.Errorf("a restart without a launcher: %s", errOut)
+	if _, errOut, code := s.cli("restart", "main"); code == 0 || !strings.Contains(errOut, "cannot end the gateway's process") {
+		t.Errorf("a restart without a launcher: exit %d, %s", code, errOut)
+	}
+	if kept := s.awaitState("running"); kept.PID != before.PID || kept.LaunchID != before.LaunchID || kept.Error != nil {
+		t.Errorf("before: %+v\nafter:  %+v", before, kept)
+	}
+	s.must("rpc", "main", "health")
+
+	if err := testhost.Signal(before.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
 	}
 	if broken := s.awaitState("error"); broken.Error == nil || broken.Error.Code != "plugin_down" {
 		t.Errorf("error %+v", broken.Error)
 	}
-	if err := testhost.Signal(before.PID, 0); err != nil {
-		t.Errorf("the process was ended by nobody, and is gone: %v", err)
-	}
 	link(t, filepath.Join(bin, "plugins", "launcher-utility"), path)
 	s.must("plugin", "restart", "utility")
-	s.awaitState("running")
+	if after := s.awaitState("running"); after.PID == before.PID {
+		t.Errorf("it runs in a process that was killed: %+v", after)
+	}
 	s.must("stop", "main")
 	s.shutdown()
 }

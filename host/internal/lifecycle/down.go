@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -93,7 +94,22 @@ func (t *turn) endAgain(what string, p Problem) {
 		return
 	}
 	p.Message = what + p.Message
+	if t.s.After == AfterRestart && t.s.worked {
+		t.keep(p)
+		return
+	}
 	t.toError(p)
+}
+
+// keep leaves a restart that cannot end the process: whoever asked is told, and the gateway, which worked, is taken up again at once.
+func (t *turn) keep(p Problem) {
+	p.Hint = cmp.Or(p.Hint, "the gateway goes on as it was; restart it when its launcher can end it (see `gatehost plugin list`)")
+	t.replyWhere(
+		func(w Waiter) bool { return (w.kind == waitRestart || w.kind == waitReload) && !w.held },
+		func(Waiter) Outcome { return Outcome{Kind: OutcomeFailed, Problem: &p} })
+	t.s.After, t.s.Cause = AfterNothing, p
+	t.heldBack()
+	t.rejoin(t.p.RejoinWithin)
 }
 
 // cleared goes on with what the way down was for, once nothing owned is alive and nothing is under way that could change it.
@@ -114,6 +130,7 @@ func (t *turn) cleared() {
 	case AfterRest:
 		t.rest()
 	case AfterRestart:
+		t.s.Restarts++
 		t.begin(FlowStart)
 	case AfterBegin:
 		t.attempt()

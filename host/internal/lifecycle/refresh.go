@@ -141,12 +141,13 @@ func (t *turn) cover(kinds ...waiterKind) {
 
 // restartNow replaces the process.
 func (t *turn) restartNow(cause Problem) {
+	t.s.worked = t.s.Public() == Running || t.s.Flow == FlowRejoin
 	t.s.Epoch++
 	t.s.Up = true
 	t.fresh()
-	t.s.Restarts++
 	t.s.Flow = FlowStart
 	t.s.RestartedAt = t.now
+	t.s.Cause = Problem{} // of what was before
 	t.cover(waitRestart, waitReload)
 	t.bringDown(AfterRestart, cause, t.p.Grace)
 }

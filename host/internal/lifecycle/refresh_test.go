@@ -434,36 +434,37 @@ func TestSuppressedChannelsAreFreedAlsoWhenTheMomentIsBad(t *testing.T) {
 // TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown: the restart that frees them can't end the process, and the process is taken up
 // again later. Its line was read long ago and will not come again.
 func TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown(t *testing.T) {
-	d := running(t)
-	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomChannelsSuppressed, Text: "breaker tripped"})
-	timer := last[lc.SetTimer](d)
-	d.now = d.now.Add(timer.After)
-	d.windowOver(timer.Op, lc.OK)
-	for d.s.Phase == lc.PhaseClearing {
-		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.Failed, Launch: "A", Problem: lc.Problem{Code: "plugin_down", Message: "the launcher is down"}})
-		if id, n := d.pending(lc.TimerTerminate); n == 1 {
-			d.feed(lc.TimerFired{Op: id})
+	for _, viaError := range []bool{false, true} {
+		d := running(t)
+		d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomChannelsSuppressed, Text: "breaker tripped"})
+		timer := last[lc.SetTimer](d)
+		d.now = d.now.Add(timer.After)
+		d.windowOver(timer.Op, lc.OK)
+		ending := d.out
+		if viaError {
+			d.feed(lc.WatchLost{Launch: "A", Problem: lc.Problem{Message: "the shim is gone"}})
+			d.out = ending
 		}
-	}
-	if d.s.Phase != lc.PhaseError || d.s.Launch != "A" {
-		t.Fatalf("phase %s, launch %q", d.s.Phase, d.s.Launch)
-	}
-	d.feed(lc.StartRequested{Command: 2})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}}})
-	d.opened("2")
-	if len(d.s.Conditions) != 1 || d.s.Conditions[0].Code != "channels-suppressed" {
-		t.Errorf("taken up again: conditions %v", d.s.Conditions)
-	}
-	again, n := d.pending(lc.TimerBreaker)
-	if n != 1 {
-		t.Fatalf("nothing will free its channels: %v", d.s.Pending)
-	}
-	if d.windowOver(again, lc.OK); d.s.Phase != lc.PhaseClearing {
-		t.Errorf("they are not freed: %s", d.s.Phase)
-	}
-	d.up("B", "3")
-	if _, n := d.pending(lc.TimerBreaker); n != 0 || len(d.s.Conditions) != 0 {
-		t.Errorf("conditions %v, pending %v", d.s.Conditions, d.s.Pending)
+		d.notEnded()
+		if viaError {
+			d.feed(lc.StartRequested{Command: 2})
+			d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}}})
+		}
+		d.opened("2")
+		if len(d.s.Conditions) != 1 || d.s.Conditions[0].Code != "channels-suppressed" {
+			t.Errorf("taken up again: conditions %v", d.s.Conditions)
+		}
+		again, n := d.pending(lc.TimerBreaker)
+		if n != 1 {
+			t.Fatalf("nothing will free its channels: %v", d.s.Pending)
+		}
+		if d.windowOver(again, lc.OK); d.s.Phase != lc.PhaseClearing {
+			t.Errorf("they are not freed: %s", d.s.Phase)
+		}
+		d.up("B", "3")
+		if _, n := d.pending(lc.TimerBreaker); n != 0 || len(d.s.Conditions) != 0 {
+			t.Errorf("conditions %v, pending %v", d.s.Conditions, d.s.Pending)
+		}
 	}
 }
 
@@ -506,6 +507,76 @@ func TestSuppressedChannelsWaitForALauncherThatIsDown(t *testing.T) {
 	d.up("B", "3")
 	if _, n := d.pending(lc.TimerBreaker, lc.OpReach); n != 0 || len(d.s.Conditions) != 0 {
 		t.Errorf("conditions %v, pending %v", d.s.Conditions, d.s.Pending)
+	}
+}
+
+// notEnded lets the launcher fail to end the process until the host leaves that.
+func (d *drive) notEnded() {
+	d.t.Helper()
+	for d.s.Phase == lc.PhaseClearing {
+		d.feed(lc.Terminated{
+			Op: last[lc.Terminate](d).Op, Result: lc.Failed, Launch: "A", Problem: lc.Problem{Code: "plugin_down", Message: "the launcher is down"},
+		})
+		if id, n := d.pending(lc.TimerTerminate); n == 1 {
+			d.feed(lc.TimerFired{Op: id})
+		}
+	}
+}
+
+// TestRestartThatCannotEndTheProcessKeepsTheGateway: whoever asked is told, and a gateway that works is taken up again at once.
+func TestRestartThatCannotEndTheProcessKeepsTheGateway(t *testing.T) {
+	d := running(t).old()
+	d.feed(lc.RestartRequested{Command: 10})
+	ending := d.out
+	d.feed(lc.RestartRequested{Command: 11})                         // joins
+	d.feed(lc.RestartRequested{Command: 12, Delay: 2 * time.Second}) // its turn has not come
+	d.feed(lc.StartRequested{Command: 13})
+	d.out = ending
+	d.notEnded()
+	if d.s.Phase != lc.PhaseReady || d.s.Launch != "A" || d.s.Public() != lc.Reconnecting || d.s.Err != nil {
+		t.Fatalf("phase %s (%s), launch %q, error %v", d.s.Phase, d.s.Public(), d.s.Launch, d.s.Err)
+	}
+	for _, e := range d.out {
+		if r, ok := e.(lc.Reply); ok && (r.Outcome.Problem == nil || r.Outcome.Problem.Code != "plugin_down" || r.Outcome.Problem.Hint == "") {
+			t.Errorf("reply to %d: %+v", r.Command, r.Outcome)
+		}
+	}
+	if got := replies(d); len(got) != 2 || got[10] != lc.OutcomeFailed || got[11] != lc.OutcomeFailed {
+		t.Errorf("replies = %v", got)
+	}
+	d.opened("1")
+	if got := replies(d); d.s.Phase != lc.PhaseRunning || d.s.Launch != "A" || len(got) != 1 || got[13] != lc.OutcomeJoined {
+		t.Errorf("phase %s, launch %q, replies %v", d.s.Phase, d.s.Launch, got)
+	}
+	if _, n := d.pending(lc.TimerRefresh); n != 1 {
+		t.Errorf("the restart that is put off is forgotten: %v", d.s.Pending)
+	}
+}
+
+// TestRestartThatCannotEndTheProcessIsAnErrorWhereNothingGoesOn: a gateway that has ended by itself meanwhile, that nobody watches any
+// more, that was in error before, or that shall be stopped by now.
+func TestRestartThatCannotEndTheProcessIsAnErrorWhereNothingGoesOn(t *testing.T) {
+	for name, meanwhile := range map[string]lc.Input{
+		"ended":     lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Code: 1}},
+		"unwatched": lc.WatchLost{Launch: "A", Problem: lc.Problem{Message: "the shim is gone"}},
+		"stop":      lc.StopRequested{Command: 11},
+	} {
+		d := running(t).old()
+		d.feed(lc.RestartRequested{Command: 10})
+		ending := d.out
+		d.feed(meanwhile)
+		d.out = ending
+		if d.notEnded(); d.s.Phase != lc.PhaseError || d.s.Launch != "A" {
+			t.Errorf("%s: phase %s, launch %q", name, d.s.Phase, d.s.Launch)
+		}
+	}
+
+	d := running(t).old()
+	d.feed(lc.StopRequested{Command: 10})
+	d.notEnded() // in error, with its process
+	d.feed(lc.RestartRequested{Command: 11})
+	if d.notEnded(); d.s.Phase != lc.PhaseError || replies(d)[11] != lc.OutcomeFailed {
+		t.Errorf("in error before: phase %s, replies %v", d.s.Phase, replies(d))
 	}
 }
 

@@ -18,6 +18,7 @@ func (t *turn) processExited(in ProcessExited) {
 	t.exited(in.Exit, t.s.Process)
 	switch t.s.Phase {
 	case PhaseClearing: // Terminated answers when the rest of the tree is gone, too
+		t.s.worked = false
 	case PhaseError:
 		t.bringDown(AfterGiveUp, *t.s.Err, t.p.Grace)
 	case PhaseDraining:
@@ -67,6 +68,7 @@ func (t *turn) watchLost(in WatchLost) {
 	}
 	switch t.s.Phase {
 	case PhaseClearing, PhaseError, PhaseDraining:
+		t.s.worked = false
 		t.ignore("lost watch while ending the launch")
 	case PhaseRunning, PhaseVerifying, PhaseReloading, PhaseReady, PhaseConnecting:
 		if t.p.OnShimLoss == ShimLossKeep {

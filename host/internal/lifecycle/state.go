@@ -116,12 +116,13 @@ type State struct {
 	repairUnknown bool
 	repairLost    bool // a repair was cut off and had done nothing
 	killTries     int
+	worked        bool          // in a restart: the process that it ends was a gateway that works, and nothing else has befallen it
 	swept         bool          // what earlier hosts left is known: nothing of ours can be alive but Launch
 	Reconnects    int           // automatic attempts since the last stable period (invariant 5)
 	slow          bool          // an error ended the fast attempts: what comes by itself now is slow
 	flaps         int           // sessions with this gateway that did not last, in a row
 	waited        time.Duration // for new ones in place of them
-	Restarts      int           // processes lost or restarted since the host began
+	Restarts      int           // processes lost, or ended by a restart, since the host began
 	RunningSince  time.Time
 	RestartedAt   time.Time // begin of the last restart that was asked for
 	SpawnedAt     time.Time // of the present process; when it was adopted, since then
