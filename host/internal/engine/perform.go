@@ -298,7 +298,7 @@ func (e *Engine) inspect(ctx context.Context, eff lifecycle.Inspect) lifecycle.I
 
 func (e *Engine) terminate(ctx context.Context, eff lifecycle.Terminate) lifecycle.Input {
 	got, err := e.ports.Launcher.Stop(ctx, string(eff.Launch), eff.Grace)
-	if errors.Is(err, fault.ErrNotFound) { // no trace: nothing of it can be alive
+	if errors.Is(err, fault.ErrNotFound) || mutant.On(mutant.DownIsNotFound) && errors.Is(err, fault.ErrPluginDown) { // no trace: nothing of it can be alive
 		return lifecycle.Terminated{Result: lifecycle.OK, Launch: eff.Launch}
 	}
 	return lifecycle.Terminated{

@@ -23,6 +23,7 @@ const (
 	WaiterAnsweredTwice Name = "waiter answered twice"  // and more often
 	AdoptedRestarted    Name = "adopted restarted"      // what lives is ended instead of adopted
 	StrangerTaken       Name = "stranger taken"         // the launch of another gateway is taken for ours
+	DownIsNotFound      Name = "down is not found"      // found: a launcher that is down was taken for one that knows no such launch
 	FatalRetried        Name = "fatal retried"          // a fatal error is tried again
 	SilentIsAlive       Name = "silent is alive"        // whatever the verifying call says
 	NotReleased         Name = "not released"           // ended launches are kept
@@ -40,7 +41,7 @@ const (
 func All() []Name {
 	return []Name{
 		ExitOfAnyLaunch, AttemptsNeverReset, AttemptsAlwaysReset, CapIgnored, DoubleLaunch, LateLaunchForgotten, UnknownLaunchFailed,
-		RepairedTwice, OldTimerActs, OldSessionActs, LateSessionKept, WaiterForgotten, WaiterAnsweredTwice, AdoptedRestarted, StrangerTaken,
+		RepairedTwice, OldTimerActs, OldSessionActs, LateSessionKept, WaiterForgotten, WaiterAnsweredTwice, AdoptedRestarted, StrangerTaken, DownIsNotFound,
 		FatalRetried, SilentIsAlive, NotReleased, CursorIgnored, NoDeadline, LeftoversIgnored, RestartAdopts, ZombieBeatsStop, RestsAtOnce,
 		LastLinesThrownAway, FlapsAtOnce,
 	}
