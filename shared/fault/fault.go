@@ -73,8 +73,7 @@ func (c cause) Error() string { return c.err.Error() }
 // Is reports whether the error is or wraps target, unless that is a mere code.
 func (c cause) Is(target error) bool {
 	t, ok := target.(*Error)
-	isCode := ok && t.Message == "" && t.Cause == nil
-	return !isCode && errors.Is(c.err, target)
+	return !(ok && t.bare()) && errors.Is(c.err, target)
 }
 
 // As finds what is no fault.
@@ -86,8 +85,11 @@ func (c cause) As(target any) bool {
 // Is makes errors.Is compare codes: any two faults of one code match when the target has nothing but its code.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
-	return ok && t.Code == e.Code && t.Message == "" && t.Cause == nil
+	return ok && t.bare() && t.Code == e.Code
 }
+
+// bare: it has nothing but its code, as the sentinels.
+func (e *Error) bare() bool { return e.Message == "" && e.Cause == nil }
 
 // Sentinels for errors.Is.
 var (

@@ -475,7 +475,7 @@ func TestEndOfAnUnwatchedGatewayIsSeen(t *testing.T) {
 func TestLauncherWhoseProgramIsNotFoundHasLostNoGateway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()
-		var said strings.Builder // written by one goroutine, read when it rests
+		var said strings.Builder // hclog writes one line after the other; read when everything rests
 		s.log = hclog.New(&hclog.LoggerOptions{Output: &said, Level: hclog.Warn})
 		e := begin(t, s, lc.DefaultPolicy())
 		mustDo(t, e.Start, lc.OutcomeApplied)
@@ -489,11 +489,7 @@ func TestLauncherWhoseProgramIsNotFoundHasLostNoGateway(t *testing.T) {
 		for range 2 {
 			said.Reset()
 			down(missing)
-			s.mu.Lock()
-			for _, p := range s.procs {
-				p.lost <- struct{}{} // its stream breaks off
-			}
-			s.mu.Unlock()
+			s.breakStreams()
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			if got := e.Snapshot().State; got.Public() != lc.Running || got.Launch != launch || got.Restarts != 0 {

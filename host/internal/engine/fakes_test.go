@@ -127,8 +127,15 @@ func (s *scene) kill(exit plugin.Exit) {
 // loseShims makes all live processes unwatched.
 func (s *scene) loseShims() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.phase = launcher.PhaseUnwatched
+	s.mu.Unlock()
+	s.breakStreams()
+}
+
+// breakStreams breaks every output off.
+func (s *scene) breakStreams() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, p := range s.procs {
 		p.lost <- struct{}{}
 	}

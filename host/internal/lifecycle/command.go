@@ -228,6 +228,13 @@ func (t *turn) succeed(kinds ...waiterKind) {
 		func(w Waiter) Outcome { return Outcome{Kind: w.outcome} })
 }
 
+// refuse answers the waiters whose wish cannot be done, while the gateway goes on; held ones keep their turn.
+func (t *turn) refuse(p Problem, kinds ...waiterKind) {
+	t.replyWhere(
+		func(w Waiter) bool { return slices.Contains(kinds, w.kind) && !w.held },
+		func(Waiter) Outcome { return Outcome{Kind: OutcomeFailed, Problem: &p} })
+}
+
 func (t *turn) fail(p Problem) {
 	t.replyWhere(
 		func(Waiter) bool { return true },

@@ -104,9 +104,7 @@ func (t *turn) endAgain(what string, p Problem) {
 // keep leaves a restart that cannot end the process: whoever asked is told, and the gateway, which worked, is taken up again at once.
 func (t *turn) keep(p Problem) {
 	p.Hint = cmp.Or(p.Hint, "the gateway goes on as it was; restart it when its launcher can end it (see `gatehost plugin list`)")
-	t.replyWhere(
-		func(w Waiter) bool { return (w.kind == waitRestart || w.kind == waitReload) && !w.held },
-		func(Waiter) Outcome { return Outcome{Kind: OutcomeFailed, Problem: &p} })
+	t.refuse(p, waitRestart, waitReload)
 	t.s.After, t.s.Cause = AfterNothing, p
 	t.heldBack()
 	t.rejoin(t.p.RejoinWithin)

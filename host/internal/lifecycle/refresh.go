@@ -187,13 +187,7 @@ func (t *turn) reloadFailed(why string) {
 		t.restartNow(Problem{Code: "reload_failed", Message: why})
 		return
 	}
-	t.replyWhere(
-		func(w Waiter) bool { return w.kind == waitReload && !w.held },
-		func(Waiter) Outcome {
-			return Outcome{Kind: OutcomeFailed, Problem: &Problem{
-				Code: "not_owned", Message: why, Hint: "the gateway was started by somebody else: restart it there",
-			}}
-		})
+	t.refuse(Problem{Code: "not_owned", Message: why, Hint: "the gateway was started by somebody else: restart it there"}, waitReload)
 	if t.s.Phase == PhaseReloading {
 		t.enter(PhaseRunning)
 	}

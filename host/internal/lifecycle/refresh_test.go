@@ -445,7 +445,13 @@ func TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown(t *testing.T) {
 			d.feed(lc.WatchLost{Launch: "A", Problem: lc.Problem{Message: "the shim is gone"}})
 			d.out = ending
 		}
-		d.notEnded()
+		want := lc.PhaseReady
+		if viaError {
+			want = lc.PhaseError
+		}
+		if d.notEnded(); d.s.Phase != want || d.s.Launch != "A" {
+			t.Fatalf("phase %s, launch %q", d.s.Phase, d.s.Launch)
+		}
 		if viaError {
 			d.feed(lc.StartRequested{Command: 2})
 			d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}}})
