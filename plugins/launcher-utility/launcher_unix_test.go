@@ -215,7 +215,7 @@ func only(t *testing.T, l launcher.Launcher) launcher.Instance {
 func TestAWholeLife(t *testing.T) {
 	p := newPlace(t)
 	l := p.open(t)
-	req := p.request("life", `echo "hello $TOKEN" | tr -d s; echo oops >&2; trap 'echo bye; exit 7' TERM; while :; do sleep 0.05; done`)
+	req := p.request("life", `trap 'echo bye; exit 7' TERM; echo "hello $TOKEN" | tr -d s; echo oops >&2; while :; do sleep 0.05; done`)
 	i := launch(t, l, req)
 	if i.Phase != launcher.PhaseRunning || i.Gateway != "main" || i.Labels["epoch"] != "3" || len(i.Labels) != 1 ||
 		i.PID == 0 || i.ShimPID == 0 || i.StartTime == "" || i.BootID == "" || i.StartedAt.IsZero() || i.Exit != nil {

@@ -90,7 +90,7 @@ func testFullFromTheStart(t *testing.T, limit func(place)) {
 	t.Helper()
 	p := newPlace(t)
 	limit(p)
-	o := p.options("full", sh(`yes abcdefghijklmnop | head -n 100000; echo flooded > `+p.dir+`/flooded; trap 'echo bye; exit 9' TERM; while :; do sleep 0.05; done`)...)
+	o := p.options("full", sh(`trap 'echo bye; exit 9' TERM; yes abcdefghijklmnop | head -n 100000; echo flooded > `+p.dir+`/flooded; while :; do sleep 0.05; done`)...)
 	s := start(t, o)
 	eventually(t, "the flood is over: nobody made the gateway wait", func() bool {
 		_, err := os.Stat(filepath.Join(p.dir, "flooded"))

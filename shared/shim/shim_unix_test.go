@@ -25,7 +25,7 @@ import (
 
 func TestAWholeLife(t *testing.T) {
 	p := newPlace(t)
-	o := p.options("life", sh(`echo out; echo err >&2; echo "id=$GATEHOST_LAUNCH_ID x=$X cwd=$(pwd)"; trap 'echo bye; exit 7' TERM; while :; do sleep 0.05; done`)...)
+	o := p.options("life", sh(`trap 'echo bye; exit 7' TERM; echo out; echo err >&2; echo "id=$GATEHOST_LAUNCH_ID x=$X cwd=$(pwd)"; while :; do sleep 0.05; done`)...)
 	o.Spec.Env = append(o.Spec.Env, shim.EnvVar{Name: "X", Value: "a b"})
 	o.Spec.Labels = map[string]string{"gateway": "main"}
 	s := start(t, o)
