@@ -107,7 +107,7 @@ func (a api) Do(ctx context.Context, name string, cmd control.Command) (control.
 	case control.ActionStart:
 		got, err = g.engine.Start(ctx)
 	case control.ActionStop:
-		got, err = g.engine.Stop(ctx, engine.How{Now: cmd.Now, Drain: cmd.Drain, External: cmd.External})
+		got, err = g.engine.Stop(ctx, engine.StopOptions{Now: cmd.Now, Drain: cmd.Drain, External: cmd.External})
 	case control.ActionRestart:
 		got, err = g.engine.Restart(ctx, delayOf(cmd, g.conf().Restart.Debounce))
 	case control.ActionReload:

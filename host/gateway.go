@@ -64,7 +64,7 @@ func newGateway(h *Host, cfg *config.Gateway) (*gateway, error) {
 	g.health = newHealth(g)
 	g.engine = engine.New(cfg.Name, policyOf(cfg), engine.Ports{
 		Launcher: launchersOf(g), Services: services{g}, Probe: port{g}, Launches: launches{g},
-		Sessions: sessions{g}, Hooks: hooks{g}, Manners: newManners(g), Output: outputs{g}, Medic: g.medic, Observer: g.watch,
+		Sessions: sessions{g}, Hooks: hooks{g}, Control: newManners(g), Output: outputs{g}, Doctors: g.medic, Observer: g.watch,
 		VerifyMethod: cfg.Liveness.VerifyMethod, VerifyTimeout: cfg.Liveness.VerifyTimeout,
 	}, g.log)
 	return g, nil

@@ -282,7 +282,7 @@ func (h *Host) stopOne(ctx context.Context, gw *gateway) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		o, err := gw.engine.Stop(ctx, engine.How{})
+		o, err := gw.engine.Stop(ctx, engine.StopOptions{})
 		if err != nil || o.Kind == lifecycle.OutcomeFailed {
 			gw.log.Error("gateway could not be stopped", "error", errorOf(o, err))
 		}
@@ -292,7 +292,7 @@ func (h *Host) stopOne(ctx context.Context, gw *gateway) {
 		return
 	case <-h.kill:
 	}
-	if _, err := gw.engine.Stop(ctx, engine.How{Now: true}); err != nil {
+	if _, err := gw.engine.Stop(ctx, engine.StopOptions{Now: true}); err != nil {
 		gw.log.Error("gateway could not be killed", "error", err)
 	}
 	<-done

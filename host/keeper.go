@@ -55,7 +55,7 @@ func (k *keeper) launching(id lifecycle.LaunchID, configPath string) {
 
 // stepped is told of every step, by the engine's owner: it never blocks.
 func (k *keeper) stepped(c engine.Change) {
-	in, ok := c.Input.(lifecycle.SessionOpened)
+	in, ok := lifecycle.ReportOf[lifecycle.SessionOpened](c.Input)
 	if !ok || c.After.Session != in.Session || c.After.Owner() != lifecycle.OwnerOwned {
 		return // a gateway that is not ours may have any configuration
 	}

@@ -142,7 +142,7 @@ func (o *observer) tailOf(x *lifecycle.Exit) ([]string, bool) {
 }
 
 func (o *observer) sessionChange(c engine.Change) {
-	if in, ok := c.Input.(lifecycle.SessionOpened); ok && c.After.Session == in.Session {
+	if in, ok := lifecycle.ReportOf[lifecycle.SessionOpened](c.Input); ok && c.After.Session == in.Session {
 		o.publish(events.GatewaySessionOpened, control.SessionData{
 			Protocol: in.Hello.Protocol, ConnID: in.Hello.ConnID, BootID: in.Hello.BootID, Version: in.Hello.Version,
 		})

@@ -62,31 +62,31 @@ func (m *machine) give(in lifecycle.Input) {
 func (m *machine) answer(e lifecycle.Effect) lifecycle.Input {
 	switch e := e.(type) {
 	case lifecycle.Recover:
-		return lifecycle.Recovered{Op: e.Op, Result: lifecycle.OK}
+		return lifecycle.Answer{Op: e.Op, Report: lifecycle.Recovered{Result: lifecycle.OK}}
 	case lifecycle.ClearServices:
-		return lifecycle.ServicesCleared{Op: e.Op, Result: lifecycle.OK}
+		return lifecycle.Answer{Op: e.Op, Report: lifecycle.ServicesCleared{Result: lifecycle.OK}}
 	case lifecycle.ProbePort:
-		return lifecycle.PortProbed{Op: e.Op, Holder: m.Holder}
+		return lifecycle.Answer{Op: e.Op, Report: lifecycle.PortProbed{Holder: m.Holder}}
 	case lifecycle.RunHooks:
-		return lifecycle.HooksDone{Op: e.Op, Result: lifecycle.OK}
+		return lifecycle.Answer{Op: e.Op, Report: lifecycle.HooksDone{Result: lifecycle.OK}}
 	case lifecycle.PrepareLaunch:
 		m.launches++
-		return lifecycle.LaunchPrepared{Op: e.Op, Result: lifecycle.OK, Launch: lifecycle.LaunchID(fmt.Sprint("launch-", m.launches))}
+		return lifecycle.Answer{Op: e.Op, Report: lifecycle.LaunchPrepared{Result: lifecycle.OK, Launch: lifecycle.LaunchID(fmt.Sprint("launch-", m.launches))}}
 	case lifecycle.Launch:
-		return lifecycle.Launched{Op: e.Op, Result: lifecycle.OK, Instance: lifecycle.Instance{Launch: e.Launch, Live: true, Watched: true}}
+		return lifecycle.Answer{Op: e.Op, Report: lifecycle.Launched{Result: lifecycle.OK, Instance: lifecycle.Instance{Launch: e.Launch, Live: true, Watched: true}}}
 	case lifecycle.Inspect:
-		return lifecycle.Inspected{Op: e.Op, Result: lifecycle.OK, Found: true, Instance: lifecycle.Instance{Launch: e.Launch, Live: true, Watched: true}}
+		return lifecycle.Answer{Op: e.Op, Report: lifecycle.Inspected{Result: lifecycle.OK, Found: true, Instance: lifecycle.Instance{Launch: e.Launch, Live: true, Watched: true}}}
 	case lifecycle.ProbeReady:
-		return lifecycle.ReadyProbed{Op: e.Op, Readiness: lifecycle.ReadinessReady}
+		return lifecycle.Answer{Op: e.Op, Report: lifecycle.ReadyProbed{Readiness: lifecycle.ReadinessReady}}
 	case lifecycle.OpenSession:
 		if m.Refuse != nil {
-			return lifecycle.SessionRefused{Op: e.Op, Session: e.Session, Problem: *m.Refuse}
+			return lifecycle.Answer{Op: e.Op, Report: lifecycle.SessionRefused{Session: e.Session, Problem: *m.Refuse}}
 		}
-		return lifecycle.SessionOpened{Op: e.Op, Session: e.Session}
+		return lifecycle.Answer{Op: e.Op, Report: lifecycle.SessionOpened{Session: e.Session}}
 	case lifecycle.Terminate:
-		return lifecycle.Terminated{Op: e.Op, Result: lifecycle.OK, Launch: e.Launch}
+		return lifecycle.Answer{Op: e.Op, Report: lifecycle.Terminated{Result: lifecycle.OK, Launch: e.Launch}}
 	case lifecycle.Diagnose:
-		return lifecycle.Diagnosed{Op: e.Op}
+		return lifecycle.Answer{Op: e.Op, Report: lifecycle.Diagnosed{}}
 	default:
 		return nil
 	}
@@ -98,7 +98,7 @@ func (m *machine) fire(kind lifecycle.OpKind, after time.Duration) {
 	m.now = m.now.Add(after)
 	for id, op := range m.state.Pending {
 		if op.Kind == kind {
-			m.give(lifecycle.TimerFired{Op: id})
+			m.give(lifecycle.Answer{Op: id, Report: lifecycle.TimerFired{}})
 			return
 		}
 	}
@@ -406,7 +406,7 @@ func TestSleepOfTheMachineIsVerifiedFirst(t *testing.T) { // B283
 			}
 			for id, op := range m.state.Pending {
 				if op.Kind == lifecycle.OpVerify {
-					m.give(lifecycle.Verified{Op: id, Session: m.state.Session, Alive: true})
+					m.give(lifecycle.Answer{Op: id, Report: lifecycle.Verified{Session: m.state.Session, Alive: true}})
 					break
 				}
 			}

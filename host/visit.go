@@ -174,7 +174,7 @@ func (m *medic) quiet(ctx context.Context, stop bool) (wasUp bool, err error) {
 		return false, fault.New(fault.FailedPrecondition, "cannot change the configuration while the gateway is "+string(s.Public())).
 			WithHint("add --stop: it stops the gateway, does it, and starts it again")
 	}
-	o, err := m.g.engine.Stop(ctx, engine.How{})
+	o, err := m.g.engine.Stop(ctx, engine.StopOptions{})
 	if err == nil && o.Problem != nil {
 		err = fault.New(fault.Internal, o.Problem.Message)
 	}

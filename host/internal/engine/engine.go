@@ -15,10 +15,10 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// ErrStopped is returned by Do and Call when the engine no longer runs.
+// ErrStopped is returned by commands and by Configure when the engine no longer runs.
 var ErrStopped = errors.New("the host is shutting down")
 
-// ErrNotConnected is returned by Call without an open session.
+// ErrNotConnected is the error of a call without an open session.
 var ErrNotConnected = errors.New("Gateway not connected") //nolint:staticcheck // the reference's exact text (B152)
 
 // ErrNotSent is in the errors of calls that the gateway has not been asked, whatever the reason.
@@ -33,7 +33,7 @@ type Engine struct {
 
 	inbox    chan message // unbuffered: the owner takes one at a time, senders wait beside it
 	requests chan request
-	settings chan settled
+	settings chan settingsRequest
 	done     chan struct{} // closed when Run has returned
 	snap     atomic.Pointer[Snapshot]
 	session  atomic.Pointer[Session] // the one that calls go through; nil without
@@ -45,7 +45,7 @@ type Engine struct {
 	watches   map[lifecycle.LaunchID]*watch
 	last      *watch                      // the newest watch, kept for diagnosis and last exit after its launch is over
 	read      map[lifecycle.LaunchID]bool // launches whose output was opened here
-	rests     chan struct{}               // holds one token while a rest is read: one that was cancelled may still be at it
+	remaining chan struct{}               // holds one token while remaining output is read: a cancelled reader may still be at it
 	sessions  map[lifecycle.SessionID]Session
 	replies   map[lifecycle.CommandID]chan lifecycle.Outcome
 	commands  lifecycle.CommandID
@@ -78,16 +78,16 @@ type request struct {
 func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *Engine {
 	e := &Engine{
 		name: name, ports: ports, log: log,
-		inbox: make(chan message), requests: make(chan request), settings: make(chan settled), done: make(chan struct{}),
-		state:    lifecycle.New(),
-		ops:      map[lifecycle.OpID]context.CancelFunc{},
-		watches:  map[lifecycle.LaunchID]*watch{},
-		read:     map[lifecycle.LaunchID]bool{},
-		rests:    make(chan struct{}, mutant.Or(mutant.RestsAtOnce, 9, 1)), // one reader of rests at a time
-		sessions: map[lifecycle.SessionID]Session{},
-		replies:  map[lifecycle.CommandID]chan lifecycle.Outcome{},
+		inbox: make(chan message), requests: make(chan request), settings: make(chan settingsRequest), done: make(chan struct{}),
+		state:     lifecycle.New(),
+		ops:       map[lifecycle.OpID]context.CancelFunc{},
+		watches:   map[lifecycle.LaunchID]*watch{},
+		read:      map[lifecycle.LaunchID]bool{},
+		remaining: make(chan struct{}, mutant.Or(mutant.RestsAtOnce, 9, 1)), // one reader at a time
+		sessions:  map[lifecycle.SessionID]Session{},
+		replies:   map[lifecycle.CommandID]chan lifecycle.Outcome{},
 	}
-	e.goBy(Settings{Policy: policy, VerifyMethod: ports.VerifyMethod, VerifyTimeout: ports.VerifyTimeout})
+	e.apply(Settings{Policy: policy, VerifyMethod: ports.VerifyMethod, VerifyTimeout: ports.VerifyTimeout})
 	e.publish(time.Now())
 	return e
 }
@@ -107,7 +107,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case r := <-e.requests:
 			e.command(ctx, r)
 		case s := <-e.settings:
-			e.goBy(s.Settings)
+			e.apply(s.Settings)
 			e.retired = false
 			e.step(ctx, message{in: lifecycle.Reconfigured{Drift: s.Drift}})
 			close(s.done)
@@ -144,7 +144,9 @@ func (e *Engine) closeAll() {
 func (e *Engine) step(ctx context.Context, m message) {
 	now, in := time.Now(), m.in
 	e.track(m)
-	e.settle(in)
+	if a, ok := in.(lifecycle.Answer); ok {
+		e.closeOp(a)
+	}
 	before := e.state
 	after, effects := lifecycle.Step(e.policy, before, in, now)
 	e.state = after
@@ -153,7 +155,7 @@ func (e *Engine) step(ctx context.Context, m message) {
 	for _, eff := range effects {
 		e.perform(ctx, eff)
 	}
-	e.offer()
+	e.publishSession()
 	e.publish(now)
 	if e.ports.Observer != nil {
 		e.ports.Observer.Stepped(Change{
@@ -200,8 +202,8 @@ func (e *Engine) Start(ctx context.Context) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.StartRequested{Command: id} })
 }
 
-// How is how a gateway is stopped.
-type How struct {
+// StopOptions say how a gateway is stopped.
+type StopOptions struct {
 	Now   bool // kill it without the grace
 	Drain bool // let work in flight end first
 	// External asks a gateway that is not ours to shut down; without it, it is only let go.
@@ -209,7 +211,7 @@ type How struct {
 }
 
 // Stop ends the gateway.
-func (e *Engine) Stop(ctx context.Context, how How) (lifecycle.Outcome, error) {
+func (e *Engine) Stop(ctx context.Context, how StopOptions) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
 		return lifecycle.StopRequested{Command: id, Now: how.Now, Drain: how.Drain, External: how.External}
 	})
@@ -228,13 +230,13 @@ type Settings struct {
 	Drift         []string // in what they differ from those of the process that runs
 }
 
-type settled struct {
+type settingsRequest struct {
 	Settings
 
 	done chan struct{}
 }
 
-func (e *Engine) goBy(s Settings) {
+func (e *Engine) apply(s Settings) {
 	e.policy = s.Policy
 	e.ports.VerifyMethod, e.ports.VerifyTimeout = cmp.Or(s.VerifyMethod, "system-presence"), cmp.Or(s.VerifyTimeout, 5*time.Second)
 }
@@ -242,7 +244,7 @@ func (e *Engine) goBy(s Settings) {
 // Configure puts other settings in force, from the next decision on; what runs goes on. A gateway that was to retire stays. It fails as Start
 // does.
 func (e *Engine) Configure(ctx context.Context, s Settings) error {
-	in := settled{Settings: s, done: make(chan struct{})}
+	in := settingsRequest{Settings: s, done: make(chan struct{})}
 	select {
 	case e.settings <- in:
 		<-in.done // the owner is at it

@@ -28,7 +28,7 @@ func mustDo(t *testing.T, do func(context.Context) (lc.Outcome, error), want lc.
 }
 
 func stopIt(e *engine.Engine) func(context.Context) (lc.Outcome, error) {
-	return func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, engine.How{}) }
+	return func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, engine.StopOptions{}) }
 }
 
 func restartIt(e *engine.Engine) func(context.Context) (lc.Outcome, error) {
@@ -114,7 +114,7 @@ func TestStopDuringLaunchEndsTheLateProcess(t *testing.T) { // B034
 		synctest.Wait()
 		stopped := make(chan lc.Outcome, 1)
 		go func() {
-			o, _ := e.Stop(t.Context(), engine.How{})
+			o, _ := e.Stop(t.Context(), engine.StopOptions{})
 			stopped <- o
 		}()
 		synctest.Wait()
@@ -213,7 +213,7 @@ func TestForeignGatewayIsShutDownOnlyWhenThatIsAskedFor(t *testing.T) {
 		}
 		e := begin(t, s, lc.DefaultPolicy())
 		mustDo(t, e.Start, lc.OutcomeApplied)
-		external := func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, engine.How{External: true}) }
+		external := func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, engine.StopOptions{External: true}) }
 		began := time.Now()
 		mustDo(t, external, lc.OutcomeFailed)
 		if took := time.Since(began); took != 5*time.Second || asked != 1 || e.Snapshot().State.Public() != lc.Running {

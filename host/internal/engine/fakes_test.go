@@ -68,7 +68,7 @@ func newScene() *scene {
 
 func (s *scene) ports() engine.Ports {
 	return engine.Ports{
-		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Hooks: nothing{}, Manners: manners{s}, Output: s, Medic: medic{s}, Observer: s,
+		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Hooks: nothing{}, Control: gatewayControl{s}, Output: s, Doctors: doctors{s}, Observer: s,
 	}
 }
 
@@ -76,18 +76,18 @@ type nothing struct{}
 
 func (nothing) Run(context.Context) error { return nil }
 
-type manners struct{ s *scene }
+type gatewayControl struct{ s *scene }
 
-func (m manners) Reload(_ context.Context, _ engine.Session, _ lc.LaunchID) error {
+func (m gatewayControl) Reload(_ context.Context, _ engine.Session, _ lc.LaunchID) error {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
 	m.s.reloads++
 	return m.s.ReloadErr
 }
 
-func (m manners) Drain(context.Context, engine.Session) error { return nil }
+func (m gatewayControl) Drain(context.Context, engine.Session) error { return nil }
 
-func (m manners) Shutdown(ctx context.Context, _ engine.Session) error { return m.s.ShutdownErr(ctx) }
+func (m gatewayControl) Shutdown(ctx context.Context, _ engine.Session) error { return m.s.ShutdownErr(ctx) }
 
 type servicesOK struct{}
 
@@ -432,15 +432,15 @@ func (o *session) Close() {
 	}
 }
 
-type medic struct{ s *scene }
+type doctors struct{ s *scene }
 
-func (m medic) Diagnose(context.Context, engine.Incident) engine.Diagnosis {
+func (m doctors) Diagnose(context.Context, engine.Incident) engine.Diagnosis {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
 	return m.s.Diagnosis
 }
 
-func (m medic) Repair(context.Context) error {
+func (m doctors) Repair(context.Context) error {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
 	m.s.repairs++

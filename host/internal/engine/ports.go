@@ -20,9 +20,9 @@ type Ports struct {
 	Launches Launches
 	Sessions Sessions
 	Hooks    Hooks
-	Manners  Manners
+	Control  GatewayControl
 	Output   OutputOpener
-	Medic    Medic
+	Doctors  Doctors
 	Observer Observer
 
 	// VerifyMethod is the one call that decides whether a silent gateway is alive, within VerifyTimeout (B274). Default:
@@ -51,8 +51,8 @@ type Hooks interface {
 	Run(ctx context.Context) error
 }
 
-// Manners are what can be asked of a gateway politely, depending on its release.
-type Manners interface {
+// GatewayControl asks a gateway to do something by itself; what it can be asked depends on its release.
+type GatewayControl interface {
 	// Reload asks it to restart within its process. Launch is "" for a gateway that is not ours: nothing but a call may be used then.
 	// fault.Unsupported: this release knows no way.
 	Reload(ctx context.Context, s Session, launch lifecycle.LaunchID) error
@@ -184,8 +184,8 @@ type Diagnosis struct {
 	OtherOwner bool
 }
 
-// Medic asks the doctors and executes what they propose.
-type Medic interface {
+// Doctors asks the doctors and executes what they propose.
+type Doctors interface {
 	// Diagnose never fails: without a doctor it finds nothing.
 	Diagnose(ctx context.Context, in Incident) Diagnosis
 	// Repair executes the plan of the last Diagnose. fault.PluginGone means that what it did is unknown.

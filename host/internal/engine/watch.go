@@ -158,17 +158,17 @@ func (e *Engine) follow(ctx context.Context, w *watch) {
 	}
 }
 
-// rest reads what is left of the output of a launch that nobody will follow any more: it ended, or lost its shim, while there was no
+// readRemaining reads what is left of the output of a launch that nobody will follow any more: it ended, or lost its shim, while there was no
 // host. It comes before anything of the next launch, and takes no longer than finishBound.
-func (e *Engine) rest(ctx context.Context, launch string) {
+func (e *Engine) readRemaining(ctx context.Context, launch string) {
 	ctx, cancel := context.WithTimeout(ctx, finishBound)
 	defer cancel()
 	if ctx.Err() != nil {
 		return
 	}
 	select {
-	case e.rests <- struct{}{}: // two readers of one output would tell its lines twice
-		defer func() { <-e.rests }()
+	case e.remaining <- struct{}{}: // two readers of one output would tell its lines twice
+		defer func() { <-e.remaining }()
 	case <-ctx.Done():
 		return
 	}

@@ -23,13 +23,13 @@ func (d *drive) exits() *drive {
 	d.t.Helper()
 	launch := d.s.Launch
 	d.feed(lc.ProcessExited{Launch: launch, Exit: lc.Exit{Known: true, Code: 1}})
-	return d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: launch, Result: lc.OK})
+	return d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: launch, Result: lc.OK})
 }
 
 // undiagnosed lets the doctors find nothing.
 func (d *drive) undiagnosed() *drive {
 	d.t.Helper()
-	return d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op})
+	return d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{})
 }
 
 // TestFiguresAreThoseOfTheTable is B040, B054, B060, B197, B204 to B205, B235, B253 and B274: what holds where nobody configures it.
@@ -110,14 +110,14 @@ func TestStartGoesItsWayInOrder(t *testing.T) {
 	if way = append(way, string(d.s.Phase)); d.s.Public() != lc.Starting || has[lc.ProbePort](d) || has[lc.Launch](d) {
 		t.Fatalf("%s, effects %v", d.s.Public(), d.out)
 	}
-	step(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
-	step(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
-	step(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
-	step(lc.HooksDone{Op: last[lc.RunHooks](d).Op, Result: lc.OK})
-	step(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: "A"})
-	step(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: "A", Live: true, Watched: true}})
-	step(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
-	step(lc.SessionOpened{Op: last[lc.OpenSession](d).Op, Session: last[lc.OpenSession](d).Session})
+	step(lc.Answer{Op: last[lc.Recover](d).Op, Report: lc.Recovered{Result: lc.OK}})
+	step(lc.Answer{Op: last[lc.ClearServices](d).Op, Report: lc.ServicesCleared{Result: lc.OK}})
+	step(lc.Answer{Op: last[lc.ProbePort](d).Op, Report: lc.PortProbed{Holder: lc.HolderNobody}})
+	step(lc.Answer{Op: last[lc.RunHooks](d).Op, Report: lc.HooksDone{Result: lc.OK}})
+	step(lc.Answer{Op: last[lc.PrepareLaunch](d).Op, Report: lc.LaunchPrepared{Result: lc.OK, Launch: "A"}})
+	step(lc.Answer{Op: last[lc.Launch](d).Op, Report: lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: "A", Live: true, Watched: true}}})
+	step(lc.Answer{Op: last[lc.ProbeReady](d).Op, Report: lc.ReadyProbed{Readiness: lc.ReadinessReady}})
+	step(lc.Answer{Op: last[lc.OpenSession](d).Op, Report: lc.SessionOpened{Session: last[lc.OpenSession](d).Session}})
 	const want = "recovering services probing hooks preparing launching ready connecting running"
 	if got := strings.Join(way, " "); got != want {
 		t.Errorf("phases %s, want %s", got, want)
@@ -150,12 +150,12 @@ func (d *drive) launched2(id lc.LaunchID) {
 	if n != 1 {
 		d.t.Fatalf("%d questions for what is there", n)
 	}
-	d.feed(lc.Recovered{Op: op, Result: lc.OK})
-	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
-	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
-	d.feed(lc.HooksDone{Op: last[lc.RunHooks](d).Op, Result: lc.OK})
-	d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: id})
-	d.feed(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: id, Live: true, Watched: true}})
+	d.answer(op, lc.Recovered{Result: lc.OK})
+	d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
+	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
+	d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
+	d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: id})
+	d.answer(last[lc.Launch](d).Op, lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: id, Live: true, Watched: true}})
 	d.opened("")
 }
 
@@ -194,7 +194,7 @@ func TestFatalCausesAreNotTriedAgain(t *testing.T) {
 	d := starting(t)
 	d.launched("A")
 	d.exits()
-	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Problem: lc.Problem{Code: "runtime-fatal", Message: "no such Node", Hint: "install it", Fatal: true}})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Problem: lc.Problem{Code: "runtime-fatal", Message: "no such Node", Hint: "install it", Fatal: true}})
 	if r := last[lc.Reply](d); d.s.Phase != lc.PhaseError || r.Outcome.Problem.Hint != "install it" || len(d.timers()) != 0 || len(d.s.Pending) != 0 {
 		t.Errorf("%s, %+v, pending %v", d.s.Phase, r, d.s.Pending)
 	}
@@ -210,11 +210,11 @@ func TestRepairIsDoneOnceAtAnyAttempt(t *testing.T) {
 	}
 	d.launched("B")
 	d.exits()
-	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true, Problem: broken})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Repairable: true, Problem: broken})
 	if d.s.Phase != lc.PhaseRepairing || d.s.Public() != lc.Starting {
 		t.Fatalf("%s, effects %v", d.s.Phase, d.out)
 	}
-	d.feed(lc.Repaired{Op: last[lc.Repair](d).Op, Result: lc.OK})
+	d.answer(last[lc.Repair](d).Op, lc.Repaired{Result: lc.OK})
 	if d.s.Phase != lc.PhaseRecovering || d.s.Attempt != 4 || len(d.timers()) != 0 {
 		t.Fatalf("after it: %s, attempt %d; want one more start without a delay", d.s.Phase, d.s.Attempt)
 	}
@@ -223,7 +223,7 @@ func TestRepairIsDoneOnceAtAnyAttempt(t *testing.T) {
 	if !last[lc.Diagnose](d).Repaired {
 		t.Error("the doctors are not told that a repair was done")
 	}
-	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true, Problem: broken})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Repairable: true, Problem: broken})
 	if p := d.s.Err; d.s.Phase != lc.PhaseError || has[lc.Repair](d) || !p.Fatal || !strings.Contains(p.Message, "already done") {
 		t.Errorf("a second time: %s, %+v, effects %v", d.s.Phase, p, d.out)
 	}
@@ -232,7 +232,7 @@ func TestRepairIsDoneOnceAtAnyAttempt(t *testing.T) {
 // TestTransientFailureAfterARepairIsRetriedWithinTheAttempts is B052 and T027.
 func TestTransientFailureAfterARepairIsRetriedWithinTheAttempts(t *testing.T) {
 	d := repairing(t)
-	d.feed(lc.Repaired{Op: last[lc.Repair](d).Op, Result: lc.OK})
+	d.answer(last[lc.Repair](d).Op, lc.Repaired{Result: lc.OK})
 	d.launched("B")
 	d.exits().undiagnosed()
 	if d.s.Phase != lc.PhaseRetryWait {
@@ -243,7 +243,7 @@ func TestTransientFailureAfterARepairIsRetriedWithinTheAttempts(t *testing.T) {
 // TestRepairThatFailsEndsTheStartWithItsFirstCause is B051.
 func TestRepairThatFailsEndsTheStartWithItsFirstCause(t *testing.T) {
 	d := repairing(t)
-	d.feed(lc.Repaired{Op: last[lc.Repair](d).Op, Result: lc.Failed, Problem: lc.Problem{Message: "it ended with code 1"}})
+	d.answer(last[lc.Repair](d).Op, lc.Repaired{Result: lc.Failed, Problem: lc.Problem{Message: "it ended with code 1"}})
 	if d.s.Phase != lc.PhaseError || !strings.Contains(d.s.Err.Message, "the repair failed: it ended with code 1") || has[lc.Launch](d) || len(d.timers()) != 0 {
 		t.Errorf("%s, %+v, effects %v", d.s.Phase, d.s.Err, d.out)
 	}
@@ -251,18 +251,18 @@ func TestRepairThatFailsEndsTheStartWithItsFirstCause(t *testing.T) {
 
 // TestStopSupersedesAStartInEachOfItsPhases is B031, B034 to B039, T002, T035 and T044: it is answered, nothing of it stays, and no error is shown.
 func TestStopSupersedesAStartInEachOfItsPhases(t *testing.T) {
-	recovered := func(d *drive) { d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK}) }
+	recovered := func(d *drive) { d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK}) }
 	services := func(d *drive) {
 		recovered(d)
-		d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
+		d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
 	}
 	hooks := func(d *drive) {
 		services(d)
-		d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
+		d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
 	}
 	preparing := func(d *drive) {
 		hooks(d)
-		d.feed(lc.HooksDone{Op: last[lc.RunHooks](d).Op, Result: lc.OK})
+		d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
 	}
 	for phase, walk := range map[lc.Phase]func(d *drive){
 		lc.PhaseRecovering: func(*drive) {},
@@ -272,12 +272,12 @@ func TestStopSupersedesAStartInEachOfItsPhases(t *testing.T) {
 		lc.PhasePreparing:  preparing,
 		lc.PhaseLaunching: func(d *drive) {
 			preparing(d)
-			d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: "A"})
+			d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: "A"})
 		},
 		lc.PhaseReady: func(d *drive) { d.launched("A") },
 		lc.PhaseConnecting: func(d *drive) {
 			d.launched("A")
-			d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
+			d.answer(last[lc.ProbeReady](d).Op, lc.ReadyProbed{Readiness: lc.ReadinessReady})
 		},
 		lc.PhaseDiagnosing: func(d *drive) {
 			d.launched("A")
@@ -303,16 +303,16 @@ func TestStopSupersedesAStartInEachOfItsPhases(t *testing.T) {
 			for _, e := range under {
 				switch e := e.(type) {
 				case lc.RunHooks:
-					d.feed(lc.HooksDone{Op: e.Op, Result: lc.OK})
+					d.answer(e.Op, lc.HooksDone{Result: lc.OK})
 				case lc.PrepareLaunch:
 					down := d.out
-					d.feed(lc.LaunchPrepared{Op: e.Op, Result: lc.OK, Launch: "late"})
+					d.answer(e.Op, lc.LaunchPrepared{Result: lc.OK, Launch: "late"})
 					if r := last[lc.Release](d); r.Launch != "late" {
 						t.Errorf("the identity is kept: %v", d.out)
 					}
 					d.out = append(down, d.out...)
 				case lc.Launch:
-					d.feed(lc.Launched{Op: e.Op, Result: lc.OK, Instance: lc.Instance{Launch: e.Launch, Live: true, Watched: true}})
+					d.answer(e.Op, lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: e.Launch, Live: true, Watched: true}})
 				}
 			}
 			for range 4 { // whatever the way down asks for
@@ -320,9 +320,9 @@ func TestStopSupersedesAStartInEachOfItsPhases(t *testing.T) {
 				switch {
 				case has[lc.Terminate](d):
 					kill := last[lc.Terminate](d)
-					d.feed(lc.Terminated{Op: kill.Op, Launch: kill.Launch, Result: lc.OK})
+					d.answer(kill.Op, lc.Terminated{Launch: kill.Launch, Result: lc.OK})
 				case has[lc.Recover](d):
-					d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+					d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
 				}
 			}
 			if d.s.Phase != lc.PhaseStopped || d.s.Err != nil || d.s.Launch != "" || len(d.s.Pending) != 0 {
@@ -343,7 +343,7 @@ func TestStopDuringARepairWaitsForItsEndAndStartsNothing(t *testing.T) {
 	if c := last[lc.Cancel](d); c.Op != repair.Op || d.s.Public() != lc.Stopping {
 		t.Fatalf("%s, effects %v", d.s.Public(), d.out)
 	}
-	d.feed(lc.Repaired{Op: repair.Op, Result: lc.OK})
+	d.answer(repair.Op, lc.Repaired{Result: lc.OK})
 	if has[lc.Launch](d) || has[lc.PrepareLaunch](d) || d.s.Public() == lc.Starting {
 		t.Errorf("after it: %s, effects %v", d.s.Public(), d.out)
 	}
@@ -367,13 +367,13 @@ func TestReadyIsWaitedForAsLongAsThereIsProgress(t *testing.T) {
 	if n != 1 || again == quiet || last[lc.SetTimer](d).After != 90*time.Second {
 		t.Fatalf("after a line of output: %v", d.out)
 	}
-	d.feed(lc.TimerFired{Op: again})
+	d.answer(again, lc.TimerFired{})
 	if kill := last[lc.Terminate](d); kill.Launch != "A" || !strings.Contains(d.s.Cause.Message, "1m30s") {
 		t.Errorf("without progress: %v, %+v", d.out, d.s.Cause)
 	}
 	d = starting(t)
 	d.launched("A")
-	d.feed(lc.TimerFired{Op: start.Op})
+	d.answer(start.Op, lc.TimerFired{})
 	if kill := last[lc.Terminate](d); kill.Launch != "A" || !strings.Contains(d.s.Cause.Message, "8m0s") {
 		t.Errorf("in the end: %v, %+v", d.out, d.s.Cause)
 	}
@@ -384,9 +384,9 @@ func TestStillStartingIsAskedAgainWithoutAnotherSpawn(t *testing.T) {
 	d := starting(t)
 	d.launched("A")
 	for range 3 {
-		d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
+		d.answer(last[lc.ProbeReady](d).Op, lc.ReadyProbed{Readiness: lc.ReadinessReady})
 		open := last[lc.OpenSession](d)
-		d.feed(lc.SessionRefused{Op: open.Op, Session: open.Session, Retryable: true, RetryAfter: 500 * time.Millisecond, Problem: lc.Problem{Message: "gateway starting; retry shortly"}})
+		d.answer(open.Op, lc.SessionRefused{Session: open.Session, Retryable: true, RetryAfter: 500 * time.Millisecond, Problem: lc.Problem{Message: "gateway starting; retry shortly"}})
 		if has[lc.Terminate](d) || d.s.Launch != "A" || d.s.Attempt != 1 {
 			t.Fatalf("%s, effects %v", d.s.Phase, d.out)
 		}
@@ -414,7 +414,7 @@ func TestDropClearsWhatIsNoLongerTrue(t *testing.T) {
 	}
 	d.feed(lc.StopRequested{Command: 2})
 	if has[lc.Recover](d) {
-		d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+		d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
 	}
 	if d.s.Phase != lc.PhaseStopped || d.s.Err != nil || d.s.Reconnects != 0 {
 		t.Errorf("after a stop: %s, %+v, attempts %d", d.s.Phase, d.s.Err, d.s.Reconnects)
@@ -425,23 +425,23 @@ func TestDropClearsWhatIsNoLongerTrue(t *testing.T) {
 func TestLaunchWithoutAnAnswerIsBounded(t *testing.T) {
 	for name, in := range map[string]func(op lc.OpID) lc.Input{
 		"it failed": func(op lc.OpID) lc.Input {
-			return lc.Launched{Op: op, Result: lc.Failed, Problem: lc.Problem{Message: "no such program"}}
+			return lc.Answer{Op: op, Report: lc.Launched{Result: lc.Failed, Problem: lc.Problem{Message: "no such program"}}}
 		},
-		"nobody knows": func(op lc.OpID) lc.Input { return lc.Launched{Op: op, Result: lc.Unknown} },
+		"nobody knows": func(op lc.OpID) lc.Input { return lc.Answer{Op: op, Report: lc.Launched{Result: lc.Unknown}} },
 		"it ended first": func(op lc.OpID) lc.Input {
-			return lc.Launched{Op: op, Result: lc.OK, Instance: lc.Instance{Launch: "A", Exit: lc.Exit{Known: true, Code: 3}}}
+			return lc.Answer{Op: op, Report: lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: "A", Exit: lc.Exit{Known: true, Code: 3}}}}
 		},
 		"it runs, unseen": func(op lc.OpID) lc.Input {
-			return lc.Launched{Op: op, Result: lc.OK, Instance: lc.Instance{Launch: "A", Live: true}}
+			return lc.Answer{Op: op, Report: lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: "A", Live: true}}}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := starting(t)
-			d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
-			d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
-			d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
-			d.feed(lc.HooksDone{Op: last[lc.RunHooks](d).Op, Result: lc.OK})
-			d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: "A"})
+			d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
+			d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
+			d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
+			d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
+			d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: "A"})
 			d.feed(in(last[lc.Launch](d).Op))
 			if d.s.Phase == lc.PhaseLaunching && len(d.s.Pending) < 2 {
 				t.Errorf("%s: it hangs in %s with %v", name, d.s.Phase, d.s.Pending)

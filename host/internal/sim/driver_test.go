@@ -79,7 +79,7 @@ func (w *world) startHost() {
 	h := &host{gen: w.hosts, cancel: cancel, state: lc.New(), asked: map[lc.CommandID]*command{}}
 	h.engine = engine.New(ours, w.policy, engine.Ports{
 		Launcher: ports, Services: services{ports}, Probe: prober{ports}, Launches: ports, Sessions: dialer{ports}, Output: ports,
-		Hooks: hooks{ports}, Manners: manners{ports}, Medic: medic{ports}, Observer: observer{w, h},
+		Hooks: hooks{ports}, Control: control{ports}, Doctors: doctors{ports}, Observer: observer{w, h},
 	}, hclog.NewNullLogger())
 	w.host = h
 	w.note("HOST %d begins", h.gen)
@@ -137,7 +137,7 @@ func (w *world) command(kind string) *command {
 		case cmdEdited:
 			out, err = h.engine.Reload(context.Background(), reloadDebounce)
 		default:
-			out, err = h.engine.Stop(context.Background(), engine.How{Now: kind == cmdStopNow, Drain: kind == cmdDrain, External: kind == cmdExternal})
+			out, err = h.engine.Stop(context.Background(), engine.StopOptions{Now: kind == cmdStopNow, Drain: kind == cmdDrain, External: kind == cmdExternal})
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()

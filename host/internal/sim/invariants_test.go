@@ -144,7 +144,11 @@ func (o observer) replies(c engine.Change) {
 
 // comesUp: a session was opened, or one goes on whose gateway, which is not ours, was asked to shut down and refused.
 func comesUp(c engine.Change) bool {
-	switch in := c.Input.(type) {
+	answer, ok := c.Input.(lc.Answer)
+	if !ok {
+		return false
+	}
+	switch in := answer.Report.(type) {
 	case lc.SessionOpened:
 		return true
 	case lc.ShutdownAsked:
@@ -189,65 +193,22 @@ func (o observer) intents(c engine.Change) {
 
 // late is the other half: an answer or timer that nobody waits for changes nothing; what it created is cleaned up.
 func (o observer) late(c engine.Change) {
-	op, ok := opOf(c.Input)
+	answer, ok := c.Input.(lc.Answer)
 	if !ok {
 		return
 	}
-	if _, pending := c.Before.Pending[op]; pending {
+	if _, pending := c.Before.Pending[answer.Op]; pending {
 		return
 	}
 	if c.After.Phase != c.Before.Phase || c.After.Launch != c.Before.Launch || c.After.Session != c.Before.Session {
-		o.w.failLocked("6", "%T acts, and nobody waits for it", c.Input)
+		o.w.failLocked("6", "%T acts, and nobody waits for it", answer.Report)
 	}
 	for _, eff := range c.Effects {
 		switch eff.(type) {
 		case lc.Ignored, lc.Release, lc.CloseSession:
 		default:
-			o.w.failLocked("6", "%T has the effect %T, and nobody waits for it", c.Input, eff)
+			o.w.failLocked("6", "%T has the effect %T, and nobody waits for it", answer.Report, eff)
 		}
-	}
-}
-
-func opOf(in lc.Input) (lc.OpID, bool) {
-	switch in := in.(type) {
-	case lc.Recovered:
-		return in.Op, true
-	case lc.ServicesCleared:
-		return in.Op, true
-	case lc.PortProbed:
-		return in.Op, true
-	case lc.HooksDone:
-		return in.Op, true
-	case lc.Reloaded:
-		return in.Op, true
-	case lc.Drained:
-		return in.Op, true
-	case lc.ShutdownAsked:
-		return in.Op, true
-	case lc.LaunchPrepared:
-		return in.Op, true
-	case lc.Launched:
-		return in.Op, true
-	case lc.Inspected:
-		return in.Op, true
-	case lc.ReadyProbed:
-		return in.Op, true
-	case lc.SessionOpened:
-		return in.Op, true
-	case lc.SessionRefused:
-		return in.Op, true
-	case lc.Verified:
-		return in.Op, true
-	case lc.Terminated:
-		return in.Op, true
-	case lc.Diagnosed:
-		return in.Op, true
-	case lc.Repaired:
-		return in.Op, true
-	case lc.TimerFired:
-		return in.Op, true
-	default:
-		return 0, false
 	}
 }
 
@@ -263,7 +224,8 @@ func (o observer) attempts(c engine.Change) {
 		if c.After.Reconnects > c.Before.Reconnects { // a restart in place that failed: what its repair leads to
 			b.spent++
 		}
-	case lc.SessionOpened:
+	}
+	if _, ok := lc.ReportOf[lc.SessionOpened](c.Input); ok {
 		b.sessions = slices.DeleteFunc(b.sessions, func(at time.Time) bool { return c.At.Sub(at) > time.Minute })
 		if !b.announced {
 			b.sessions = append(b.sessions, c.At)
@@ -305,7 +267,7 @@ func (o observer) attempts(c engine.Change) {
 	}
 	if c.After.Phase != lc.PhaseError || c.Before.Phase == lc.PhaseError {
 		if c.Before.Phase == lc.PhaseError && c.After.Phase != lc.PhaseError && c.Before.Err.Fatal {
-			if _, timer := c.Input.(lc.TimerFired); timer {
+			if _, timer := lc.ReportOf[lc.TimerFired](c.Input); timer {
 				w.failLocked("5", "a fatal error is tried again")
 			}
 		}
@@ -318,7 +280,7 @@ func (o observer) attempts(c engine.Change) {
 
 // repairs is invariant 7.
 func (o observer) repairs(c engine.Change) {
-	if in, ok := c.Input.(lc.Repaired); ok && in.Result == lc.Unknown {
+	if in, ok := lc.ReportOf[lc.Repaired](c.Input); ok && in.Result == lc.Unknown {
 		o.h.books.unknown = true
 	}
 	for _, eff := range c.Effects {
@@ -374,7 +336,7 @@ func (o observer) sessions(c engine.Change) {
 
 // adoption: what lives, watched and alone, is adopted and not ended.
 func (o observer) adoption(c engine.Change) {
-	in, ok := c.Input.(lc.Recovered)
+	in, ok := lc.ReportOf[lc.Recovered](c.Input)
 	if !ok || in.Result != lc.OK || c.Before.Phase != lc.PhaseRecovering {
 		return
 	}

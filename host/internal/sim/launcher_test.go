@@ -33,16 +33,16 @@ const (
 	callHolder   = "probe.Holder"
 	callReady    = "probe.Ready"
 	callHooks    = "hooks.Run"
-	callReload   = "manners.Reload"
-	callDrain    = "manners.Drain"
-	callShutdown = "manners.Shutdown"
+	callReload   = "control.Reload"
+	callDrain    = "control.Drain"
+	callShutdown = "control.Shutdown"
 	callPrepare  = "launches.Prepare"
 	callRequest  = "launches.Request"
 	callOpen     = "sessions.Open"
 	callVerify   = "session.Call"
 	callDrained  = "output.Drained"
-	callDiagnose = "medic.Diagnose"
-	callRepair   = "medic.Repair"
+	callDiagnose = "doctors.Diagnose"
+	callRepair   = "doctors.Repair"
 )
 
 func (c *call) ofLauncher() bool {
@@ -560,31 +560,31 @@ func (o *output) Close() {
 	o.h.w.outputs[o.id]--
 }
 
-// services, prober, dialer and medic are the ports whose methods share names with others.
+// services, prober, dialer and doctors are the ports whose methods share names with others.
 type (
 	services struct{ hostPorts }
 	hooks    struct{ hostPorts }
-	manners  struct{ hostPorts }
+	control  struct{ hostPorts }
 	prober   struct{ hostPorts }
 	dialer   struct{ hostPorts }
-	medic    struct{ hostPorts }
+	doctors  struct{ hostPorts }
 )
 
 func (s services) Clear(ctx context.Context) error { return s.call(ctx, callServices, "", 0).err }
 
 func (k hooks) Run(ctx context.Context) error { return k.call(ctx, callHooks, "", 0).err }
 
-func (m manners) Reload(ctx context.Context, s engine.Session, _ lc.LaunchID) error {
+func (m control) Reload(ctx context.Context, s engine.Session, _ lc.LaunchID) error {
 	n := s.(*session).n
 	return m.call(ctx, callReload, strconv.Itoa(n), int64(n)).err
 }
 
-func (m manners) Drain(ctx context.Context, s engine.Session) error {
+func (m control) Drain(ctx context.Context, s engine.Session) error {
 	n := s.(*session).n
 	return m.call(ctx, callDrain, strconv.Itoa(n), int64(n)).err
 }
 
-func (m manners) Shutdown(ctx context.Context, s engine.Session) error {
+func (m control) Shutdown(ctx context.Context, s engine.Session) error {
 	n := s.(*session).n
 	return m.call(ctx, callShutdown, strconv.Itoa(n), int64(n)).err
 }
@@ -607,9 +607,9 @@ func (p prober) Ready(ctx context.Context, port int) lc.Readiness {
 	return r
 }
 
-func (m medic) Diagnose(ctx context.Context, in engine.Incident) engine.Diagnosis {
+func (m doctors) Diagnose(ctx context.Context, in engine.Incident) engine.Diagnosis {
 	d, _ := valueOf[engine.Diagnosis](m.call(ctx, callDiagnose, in.Problem.Code, int64(in.Attempt)))
 	return d
 }
 
-func (m medic) Repair(ctx context.Context) error { return m.call(ctx, callRepair, "", 0).err }
+func (m doctors) Repair(ctx context.Context) error { return m.call(ctx, callRepair, "", 0).err }

@@ -38,8 +38,8 @@ func (s step) String() string {
 		state += " err=" + a.Err.Code
 	}
 	op := ""
-	if id, ok := opOf(s.Input); ok {
-		if was, ok := s.Before.Pending[id]; ok {
+	if a, ok := s.Input.(lc.Answer); ok {
+		if was, ok := s.Before.Pending[a.Op]; ok {
 			op = " (" + string(was.Kind) + ")"
 		}
 	}
@@ -53,6 +53,9 @@ func name(v any) string {
 			text += " " + r.Outcome.Problem.Code
 		}
 		return text + "}"
+	}
+	if a, ok := v.(lc.Answer); ok {
+		return fmt.Sprintf("%d: %s", a.Op, name(a.Report))
 	}
 	if d, ok := v.(lc.Diagnose); ok {
 		return fmt.Sprintf("Diagnose{Op:%d Launch:%s Problem:%s}", d.Op, d.Launch, d.Problem.Code)

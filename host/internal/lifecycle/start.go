@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -185,14 +184,6 @@ func (t *turn) hooksDone(op Op, in HooksDone) {
 }
 
 func (t *turn) launchPrepared(in LaunchPrepared) {
-	if _, ok := t.s.Pending[in.Op]; !ok {
-		if in.Result == OK && in.Launch != t.s.Launch { // an answer may come twice
-			t.emit(Release{Launch: in.Launch}) // an identity that nobody will use
-		}
-		t.ignore("launch identity for an attempt that is over")
-		return
-	}
-	delete(t.s.Pending, in.Op)
 	if in.Result != OK {
 		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
 		return
@@ -293,12 +284,6 @@ func (t *turn) progress() {
 }
 
 func (t *turn) sessionOpened(in SessionOpened) {
-	if _, ok := t.s.Pending[in.Op]; !ok {
-		t.emit(CloseSession{Session: mutant.Or(mutant.LateSessionKept, 0, in.Session)}) // it came too late
-		t.ignore("session %d opened for an attempt that is over", in.Session)
-		return
-	}
-	delete(t.s.Pending, in.Op)
 	t.disarm(TimerNoProgress, TimerStart, TimerProbe, TimerRejoin)
 	t.s.Session, t.s.ConnectedAt, t.s.LastAlive = in.Session, t.now, t.now
 	t.s.Hello, t.s.LastHello = &in.Hello, &in.Hello
@@ -366,55 +351,5 @@ func (t *turn) howFar() string {
 		return "its port is closed"
 	default:
 		return "its port is open, but no session could be opened"
-	}
-}
-
-func (t *turn) timerFired(kind OpKind) {
-	switch kind {
-	case TimerProbe:
-		t.probeReady()
-	case TimerNoProgress:
-		t.bringDown(AfterFailed, Problem{
-			Code:    "not_ready",
-			Message: fmt.Sprintf("the gateway showed no sign of progress for %v before becoming ready: %s", t.p.NoProgress, t.stuck()),
-			Hint:    "look at its output with `gatehost logs`; raise ready.no_progress if it is only slow",
-		}, t.p.Grace)
-	case TimerStart:
-		t.bringDown(AfterGiveUp, Problem{
-			Code:    "start_timeout",
-			Message: fmt.Sprintf("the gateway did not become ready within %v", t.p.StartTimeout),
-			Hint:    "look at its output with `gatehost logs`; raise ready.timeout if it is only slow",
-		}, t.p.Grace)
-	case TimerRepair:
-		t.diagnose()
-	case TimerRetry:
-		t.attempt()
-	case TimerBackoff:
-		if t.s.Attached {
-			t.rejoin(t.p.RejoinWithin)
-			return
-		}
-		t.begin(FlowRevive)
-	case TimerSlow:
-		if t.s.Attached { // only ever the connection: a gateway of our own beside somebody's is a person's decision (B204)
-			t.s.Err = nil
-			t.rejoin(t.p.RejoinWithin)
-			return
-		}
-		t.begin(FlowRevive)
-	case TimerRejoin:
-		t.rejoinFailed()
-	case TimerSilence:
-		t.silence()
-	case TimerTerminate:
-		t.terminate(t.p.Grace)
-	case TimerRefresh:
-		t.refresh()
-	case TimerReload:
-		t.reloadFailed(fmt.Sprintf("the gateway took the reload, and did not restart within %v", t.p.ReloadSettle))
-	case TimerBreaker:
-		t.breakerOver()
-	default:
-		t.ignore("timer of kind %s", kind)
 	}
 }

@@ -30,7 +30,7 @@ func (d *drive) later() *drive {
 	d.t.Helper()
 	s := last[lc.SetTimer](d)
 	d.now = d.now.Add(s.After)
-	return d.feed(lc.TimerFired{Op: s.Op})
+	return d.answer(s.Op, lc.TimerFired{})
 }
 
 func replies(d *drive) map[lc.CommandID]lc.OutcomeKind {
@@ -47,7 +47,7 @@ func replies(d *drive) map[lc.CommandID]lc.OutcomeKind {
 func (d *drive) up(id lc.LaunchID, boot string) {
 	d.t.Helper()
 	if d.s.Launch != "" {
-		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.OK, Launch: d.s.Launch})
+		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Result: lc.OK, Launch: d.s.Launch})
 	}
 	d.launched(id)
 	d.opened(boot)
@@ -55,9 +55,9 @@ func (d *drive) up(id lc.LaunchID, boot string) {
 
 func (d *drive) opened(boot string) {
 	d.t.Helper()
-	d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
+	d.answer(last[lc.ProbeReady](d).Op, lc.ReadyProbed{Readiness: lc.ReadinessReady})
 	open := last[lc.OpenSession](d)
-	d.feed(lc.SessionOpened{Op: open.Op, Session: open.Session, Hello: lc.Hello{BootID: boot}})
+	d.answer(open.Op, lc.SessionOpened{Session: open.Session, Hello: lc.Hello{BootID: boot}})
 }
 
 // TestRestartWithinTheCooldownIsPutOffNotDropped is B235.
@@ -164,8 +164,8 @@ func TestDebouncedWishNeverStartsWhatIsDown(t *testing.T) {
 	if got := replies(d)[10]; got != lc.OutcomeSuperseded {
 		t.Errorf("a stop leaves the wish: %v", got)
 	}
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.OK, Launch: "A"})
-	d.feed(lc.TimerFired{Op: timer.Op})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Result: lc.OK, Launch: "A"})
+	d.answer(timer.Op, lc.TimerFired{})
 	if d.s.Phase != lc.PhaseStopped {
 		t.Errorf("revived: %s", d.s.Phase)
 	}
@@ -189,7 +189,7 @@ func TestReloadIsProvenByANewGeneration(t *testing.T) {
 	d := reloading(t)
 	for id := range d.s.Pending {
 		if d.s.Pending[id].Kind == lc.OpReload {
-			d.feed(lc.Reloaded{Op: id, Result: lc.OK})
+			d.answer(id, lc.Reloaded{Result: lc.OK})
 		}
 	}
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond})
@@ -216,7 +216,7 @@ func TestReloadOfAReleaseWithoutBootIDsIsProvenByItsAnnouncement(t *testing.T) {
 			d.s.Hello = &lc.Hello{Version: "2026.3.13"}
 			d.old().feed(lc.ReloadRequested{Command: 10})
 			if answered {
-				d.feed(lc.Reloaded{Op: last[lc.Reload](d).Op, Result: lc.OK})
+				d.answer(last[lc.Reload](d).Op, lc.Reloaded{Result: lc.OK})
 			}
 			row.end.Session = d.s.Session
 			d.feed(row.end)
@@ -236,7 +236,7 @@ func TestReloadOfAReleaseWithoutBootIDsIsProvenByItsAnnouncement(t *testing.T) {
 func TestAReloadLeavesTheStateBeforeAlone(t *testing.T) {
 	d := running(t).old()
 	d.feed(lc.ReloadRequested{Command: 10})
-	before, answer := d.s, lc.Reloaded{Op: last[lc.Reload](d).Op, Result: lc.OK}
+	before, answer := d.s, lc.Answer{Op: last[lc.Reload](d).Op, Report: lc.Reloaded{Result: lc.OK}}
 	closed := lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart}
 	d.feed(answer).feed(closed)
 	d.s = before
@@ -260,20 +260,20 @@ func TestReloadThatIsNotProvenBecomesARestart(t *testing.T) {
 	}
 	for name, fail := range map[string]func(d *drive){
 		"no way to ask": func(d *drive) {
-			d.feed(lc.Reloaded{Op: op(d), Result: lc.Failed, Problem: lc.Problem{Message: "no way"}})
+			d.answer(op(d), lc.Reloaded{Result: lc.Failed, Problem: lc.Problem{Message: "no way"}})
 		},
 		"nothing happens": func(d *drive) {
-			d.feed(lc.Reloaded{Op: op(d), Result: lc.OK})
+			d.answer(op(d), lc.Reloaded{Result: lc.OK})
 			d.later()
 		},
 		"same generation": func(d *drive) {
-			d.feed(lc.Reloaded{Op: op(d), Result: lc.Unknown})
+			d.answer(op(d), lc.Reloaded{Result: lc.Unknown})
 			d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
 			d.opened("1")
 		},
 		"it dies": func(d *drive) {
 			d.feed(lc.ProcessExited{Launch: "A"})
-			d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.OK, Launch: "A"})
+			d.answer(last[lc.Terminate](d).Op, lc.Terminated{Result: lc.OK, Launch: "A"})
 			d.later()
 		},
 	} {
@@ -310,7 +310,7 @@ func TestStopDuringAReloadEndsIt(t *testing.T) {
 	if got := replies(d); got[10] != lc.OutcomeSuperseded || got[11] != lc.OutcomeSuperseded {
 		t.Errorf("replies = %v", got)
 	}
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.OK, Launch: "A"})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Result: lc.OK, Launch: "A"})
 	if d.s.Phase != lc.PhaseStopped || len(d.s.Pending) != 0 {
 		t.Errorf("phase %s, pending %v", d.s.Phase, d.s.Pending)
 	}
@@ -320,16 +320,16 @@ func TestStopDuringAReloadEndsIt(t *testing.T) {
 func TestAttachedGatewayIsNeverRestartedForAReload(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
-	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
-	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderGateway})
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
+	d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
+	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderGateway})
 	d.opened("1")
 	d.feed(lc.ReloadRequested{Command: 2})
 	ask := last[lc.Reload](d)
 	if ask.Launch != "" {
 		t.Errorf("a launch %q is named to a gateway that is not ours", ask.Launch)
 	}
-	d.feed(lc.Reloaded{Op: ask.Op, Result: lc.Failed, Problem: lc.Problem{Message: "no way"}})
+	d.answer(ask.Op, lc.Reloaded{Result: lc.Failed, Problem: lc.Problem{Message: "no way"}})
 	if got := replies(d)[2]; got != lc.OutcomeFailed || d.s.Phase != lc.PhaseRunning {
 		t.Errorf("reply %v in %s", got, d.s.Phase)
 	}
@@ -346,8 +346,8 @@ func TestDrainLetsWorkEndFirstAndNowCutsIt(t *testing.T) {
 	if len(d.out) != 0 {
 		t.Errorf("a second drain does %v", d.out)
 	}
-	d.feed(lc.Drained{Op: drain.Op})
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.OK, Launch: "A"})
+	d.answer(drain.Op, lc.Drained{})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Result: lc.OK, Launch: "A"})
 	if got := replies(d); got[10] != lc.OutcomeApplied || got[11] != lc.OutcomeJoined || d.s.Phase != lc.PhaseStopped {
 		t.Errorf("replies %v in %s", got, d.s.Phase)
 	}
@@ -363,12 +363,12 @@ func TestDrainLetsWorkEndFirstAndNowCutsIt(t *testing.T) {
 func (d *drive) windowOver(timer lc.OpID, launcher lc.Result) {
 	d.t.Helper()
 	before := d.s
-	d.feed(lc.TimerFired{Op: timer})
+	d.answer(timer, lc.TimerFired{})
 	ask := last[lc.Inspect](d)
 	if d.s.Phase != before.Phase || d.s.Session != before.Session || ask.Launch != before.Launch {
 		d.t.Errorf("before the launcher has answered: phase %s, session %d, asked about %q", d.s.Phase, d.s.Session, ask.Launch)
 	}
-	d.feed(lc.Inspected{Op: ask.Op, Result: launcher, Found: true})
+	d.answer(ask.Op, lc.Inspected{Result: launcher, Found: true})
 }
 
 // TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow: the breaker's window must have passed (gateway-facts.md §4).
@@ -404,7 +404,7 @@ func TestSuppressedChannelsAreFreedAlsoWhenTheMomentIsBad(t *testing.T) {
 		d.now = d.now.Add(timer.After)
 		busy(d)
 		before := d.out
-		d.feed(lc.TimerFired{Op: timer.Op})
+		d.answer(timer.Op, lc.TimerFired{})
 		if d.s.Launch != "A" || d.s.Phase == lc.PhaseClearing {
 			t.Errorf("%s: it is not left alone: %s", name, d.s.Phase)
 		}
@@ -415,7 +415,7 @@ func TestSuppressedChannelsAreFreedAlsoWhenTheMomentIsBad(t *testing.T) {
 		}
 		if name == "reloading" {
 			d.out = before
-			d.feed(lc.Reloaded{Op: last[lc.Reload](d).Op, Result: lc.OK})
+			d.answer(last[lc.Reload](d).Op, lc.Reloaded{Result: lc.OK})
 			d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
 			before = d.out
 		}
@@ -454,7 +454,7 @@ func TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown(t *testing.T) {
 		}
 		if viaError {
 			d.feed(lc.StartRequested{Command: 2})
-			d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}}})
+			d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}}})
 		}
 		d.opened("2")
 		if len(d.s.Conditions) != 1 || d.s.Conditions[0].Code != "channels-suppressed" {
@@ -494,7 +494,7 @@ func TestSuppressedChannelsWaitForALauncherThatIsDown(t *testing.T) {
 		}
 	}
 
-	d.feed(lc.TimerFired{Op: next}) // the answer comes when there is no session, and a line of the output, too
+	d.answer(next, lc.TimerFired{}) // the answer comes when there is no session, and a line of the output, too
 	ask := last[lc.Inspect](d)
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006})
 	rejoining := d.out
@@ -502,7 +502,7 @@ func TestSuppressedChannelsWaitForALauncherThatIsDown(t *testing.T) {
 	if _, n := d.pending(lc.TimerBreaker); n != 0 {
 		t.Error("it looks again although it is looking")
 	}
-	d.feed(lc.Inspected{Op: ask.Op, Result: lc.OK, Found: true})
+	d.answer(ask.Op, lc.Inspected{Result: lc.OK, Found: true})
 	if d.s.Launch != "A" || d.s.Phase == lc.PhaseClearing {
 		t.Errorf("phase %s", d.s.Phase)
 	}
@@ -520,11 +520,9 @@ func TestSuppressedChannelsWaitForALauncherThatIsDown(t *testing.T) {
 func (d *drive) notEnded() {
 	d.t.Helper()
 	for d.s.Phase == lc.PhaseClearing {
-		d.feed(lc.Terminated{
-			Op: last[lc.Terminate](d).Op, Result: lc.Failed, Launch: "A", Problem: lc.Problem{Code: "plugin_down", Message: "the launcher is down"},
-		})
+		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Result: lc.Failed, Launch: "A", Problem: lc.Problem{Code: "plugin_down", Message: "the launcher is down"}})
 		if id, n := d.pending(lc.TimerTerminate); n == 1 {
-			d.feed(lc.TimerFired{Op: id})
+			d.answer(id, lc.TimerFired{})
 		}
 	}
 }
@@ -590,10 +588,10 @@ func TestRestartThatCannotEndTheProcessIsAnErrorWhereNothingGoesOn(t *testing.T)
 func TestRequiredHookThatFailsEndsTheAttempt(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
-	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
-	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
-	d.feed(lc.HooksDone{Op: last[lc.RunHooks](d).Op, Result: lc.Failed, Problem: lc.Problem{Code: "hook_failed", Message: "hook x failed", Fatal: true}})
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
+	d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
+	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
+	d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.Failed, Problem: lc.Problem{Code: "hook_failed", Message: "hook x failed", Fatal: true}})
 	if d.s.Phase != lc.PhaseError || replies(d)[1] != lc.OutcomeFailed || d.s.Launch != "" {
 		t.Errorf("phase %s, replies %v", d.s.Phase, replies(d))
 	}
@@ -606,7 +604,7 @@ func TestBackoffJitterStaysWithinItsSides(t *testing.T) {
 		d.p.Jitter = 0.1
 		d.s.Epoch += uint64(i)
 		d.feed(lc.ProcessExited{Launch: "A"})
-		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Result: lc.OK, Launch: "A"})
+		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Result: lc.OK, Launch: "A"})
 		wait := d.timers()
 		if len(wait) != 1 || wait[0] < 900*time.Millisecond || wait[0] > 1100*time.Millisecond {
 			t.Fatalf("delay %v", wait)
