@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/gatehost/gatehost/host/internal/config"
-	"github.com/gatehost/gatehost/host/internal/profile"
 )
 
 // Labels of a launch. They stand in files of the launcher for as long as the gateway lives, and tell a later host what it was
@@ -26,15 +25,15 @@ const (
 
 // labelsOf are those that a launch would have by a configuration; nil when it cannot be built: the launch itself will say why.
 func (g *gateway) labelsOf(cfg *config.Gateway) map[string]string {
-	r, err := g.buildOf(cfg)
-	if err != nil {
+	b := g.newBuild(cfg)
+	if b.err != nil {
 		return nil
 	}
-	return g.labels(cfg, r)
+	return g.labels(cfg, b)
 }
 
 // labels are what is kept about a launch.
-func (g *gateway) labels(cfg *config.Gateway, r profile.Result) map[string]string {
+func (g *gateway) labels(cfg *config.Gateway, r build) map[string]string {
 	out := map[string]string{labelHost: g.host.version, labelPort: strconv.Itoa(cfg.Port)}
 	key, remark, err := g.host.store.FingerprintKey()
 	if remark != nil {
@@ -45,14 +44,13 @@ func (g *gateway) labels(cfg *config.Gateway, r profile.Result) map[string]strin
 		return out
 	}
 	out[labelKey] = fingerprint(key, "key", nil)
-	token, _ := g.tokenOf(cfg) // a token that cannot be read has failed the launch already
 	l := cfg.Launch
 	kept := map[string]any{
 		"launcher": cfg.Launcher,
 		"port":     cfg.Port,
 		"command":  r.Process.Argv,
 		"cwd":      r.Process.Cwd,
-		"token":    token,
+		"token":    r.token,
 		// Not the whole environment: that of the host differs from shell to shell.
 		"env": []any{l.Env, l.EnvFile, l.ClearEnv, l.PathPrepend, l.Proxy, l.SkipChannels, r.StateDir, r.ConfigPath, l.User},
 	}

@@ -63,7 +63,7 @@ func newGateway(h *Host, cfg *config.Gateway) (*gateway, error) {
 	g.watch = newObserver(g)
 	g.health = newHealth(g)
 	g.engine = engine.New(cfg.Name, policyOf(cfg), engine.Ports{
-		Launcher: launchersOf(g), Services: services{g}, Probe: port{g}, Launches: launches{g},
+		Launcher: launchersOf(g), Services: services{g}, Probe: port{g}, Launches: launches{g, g.newBuild},
 		Sessions: sessions{g}, Hooks: hooks{g}, Control: newManners(g), Output: outputs{g}, Doctors: g.medic, Observer: g.watch,
 		VerifyMethod: cfg.Liveness.VerifyMethod, VerifyTimeout: cfg.Liveness.VerifyTimeout,
 	}, g.log)
@@ -87,9 +87,7 @@ func policyOf(c *config.Gateway) lifecycle.Policy {
 	return p
 }
 
-// token is that of what runs, read afresh for each use (B125).
-func (g *gateway) token() (string, error) { return g.tokenOf(g.asLaunched()) }
-
+// tokenOf is the token by a configuration, read afresh for each use (B125).
 func (g *gateway) tokenOf(cfg *config.Gateway) (string, error) {
 	if cfg.Token.Generate {
 		return g.host.store.Token(g.name)
@@ -101,10 +99,28 @@ func (g *gateway) tokenOf(cfg *config.Gateway) (string, error) {
 func (g *gateway) build() (profile.Result, error) { return g.buildOf(g.asLaunched()) }
 
 func (g *gateway) buildOf(cfg *config.Gateway) (profile.Result, error) {
+	b := g.newBuild(cfg)
+	return b.Result, b.err
+}
+
+// build is a launch as it was built from a configuration, its environment file and its token.
+type build struct {
+	profile.Result
+
+	token string
+	err   error
+}
+
+func (g *gateway) newBuild(cfg *config.Gateway) build {
 	token, err := g.tokenOf(cfg)
 	if err != nil {
-		return profile.Result{}, err
+		return build{err: err}
 	}
+	r, err := g.buildWith(cfg, token)
+	return build{Result: r, token: token, err: err}
+}
+
+func (g *gateway) buildWith(cfg *config.Gateway, token string) (profile.Result, error) {
 	home, _ := os.UserHomeDir() // without one the profile has no default places
 	l := cfg.Launch
 	return profile.Build(profile.Launch{
@@ -187,25 +203,41 @@ func secretsOf(r profile.Result) []string {
 	return secrets
 }
 
-// launches makes identities durable and builds launches under them.
-type launches struct{ g *gateway }
+// launches makes identities durable and builds launches under them: each once, by build.
+type launches struct {
+	g     *gateway
+	build func(*config.Gateway) build
+}
 
 func (l launches) Prepare(context.Context) (lifecycle.LaunchID, error) {
 	id, err := l.g.host.store.PrepareLaunch(l.g.name)
 	return lifecycle.LaunchID(id), err
 }
 
-func (l launches) Request(ctx context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error) {
-	cfg := l.g.conf() // of this launch, whatever holds when it is made
-	l.g.launches.note(id, launched{cfg: cfg, by: cfg.Launcher})
-	r, err := l.g.buildOf(cfg)
-	if err != nil {
-		return launcher.LaunchRequest{}, err
+// Align builds the launch, which is kept until Request, and edits the gateway's own file where it disagrees with it.
+func (l launches) Align(ctx context.Context, id lifecycle.LaunchID) error {
+	cfg := l.g.conf() // of this launch, also when the operator's settings change meanwhile
+	b := l.build(cfg)
+	l.g.launches.note(id, launched{cfg: cfg, by: cfg.Launcher, built: &b})
+	if b.err != nil {
+		return nil //nolint:nilerr // Request fails with it: there is no launch that a file could agree with
 	}
-	l.g.launching(cfg, r)
-	l.g.align(ctx, r)
+	l.g.launching(cfg, b.Result)
+	return l.g.align(ctx, cfg, b)
+}
+
+// Request returns the launch that Align built.
+func (l launches) Request(_ context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error) {
+	cfg, b, ok := l.g.launches.takeBuilt(id)
+	if !ok {
+		return launcher.LaunchRequest{}, fault.New(fault.Internal, "bug in the host: launch "+string(id)+" was not built")
+	}
+	if b.err != nil {
+		return launcher.LaunchRequest{}, b.err
+	}
+	r := b.Result
 	l.g.keeper.launching(id, r.ConfigPath)
-	orphan, labels := cfg.OrphanGrace, l.g.labels(cfg, r)
+	orphan, labels := cfg.OrphanGrace, l.g.labels(cfg, *b)
 	l.g.launches.note(id, launched{labels: labels})
 	return launcher.LaunchRequest{
 		LaunchID: string(id), Gateway: l.g.factsOf(cfg, r), Process: r.Process, Grace: cfg.Launch.Grace, OrphanGrace: &orphan,

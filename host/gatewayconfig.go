@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
 	"github.com/gatehost/gatehost/host/internal/json5"
@@ -37,21 +38,20 @@ func (g *gateway) configPath() (string, error) {
 	return r.ConfigPath, nil
 }
 
-// align makes the file of a gateway that is about to be launched agree with the token that it is launched with (B321). A failure keeps
-// nothing from launching: the gateway says better what is wrong with its file.
-func (g *gateway) align(ctx context.Context, r profile.Result) {
-	token, err := g.token()
-	if err != nil || token == "" || g.asLaunched().Launch.Profile != "openclaw" || r.ConfigPath == "" {
-		return
+// align makes the file of a gateway that is about to be launched agree with the token that it is launched with (B321).
+func (g *gateway) align(ctx context.Context, cfg *config.Gateway, b build) error {
+	if b.token == "" || cfg.Launch.Profile != profile.OpenClaw || b.ConfigPath == "" {
+		return nil
 	}
-	if _, err := os.Stat(r.ConfigPath); err != nil {
-		return
+	if _, err := os.Stat(b.ConfigPath); err != nil {
+		return nil //nolint:nilerr // there is no file yet, or the gateway says better what is wrong with it
 	}
-	done, err := g.config.Edit(ctx, gatewayconfig.How{Launching: true}, gatewayconfig.Align(token))
-	if err != nil {
-		g.log.Warn("cannot see to it that the gateway's file agrees with its token", "error", err)
-	}
-	g.tellEdit(control.ConfigEdit{Action: control.ConfigAlign, Reason: "the file had another way to authenticate than gateways." + g.name + ".token"}, done)
+	done, err := g.config.Edit(ctx, gatewayconfig.How{Launching: true, Path: b.ConfigPath}, gatewayconfig.Align(b.token))
+	g.tellEdit(control.ConfigEdit{
+		Action: control.ConfigAlign,
+		Reason: "the file had another way to authenticate than gateways." + g.name + ".token",
+	}, done)
+	return err
 }
 
 // tellEdit logs and publishes an edit: paths, never values.

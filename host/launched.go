@@ -22,6 +22,7 @@ type launched struct {
 	cfg    *config.Gateway   // nil: not known yet, of one that was only listed
 	labels map[string]string // nil: while it is being made
 	by     string            // the plugin that holds it; "": none is known to
+	built  *build            // from Align to Request: the launch to be made
 }
 
 // launchBook keeps what the processes of a gateway were made with, and by which plugin.
@@ -45,7 +46,24 @@ func (b *launchBook) note(id lifecycle.LaunchID, more launched) {
 	if l.labels == nil {
 		l.labels = more.labels
 	}
+	if more.built != nil {
+		l.built = more.built
+	}
 	b.held[id] = l
+}
+
+// takeBuilt returns the launch that was built under an identity, once.
+func (b *launchBook) takeBuilt(id lifecycle.LaunchID) (*config.Gateway, *build, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l, ok := b.held[id]
+	if !ok || l.built == nil {
+		return nil, nil, false
+	}
+	built := l.built
+	l.built = nil
+	b.held[id] = l
+	return l.cfg, built, true
 }
 
 // forget lets go of a launch that is over, and reports by which plugin it was; "" when that is not known.
@@ -57,11 +75,13 @@ func (b *launchBook) forget(id lifecycle.LaunchID) (by string) {
 	return by
 }
 
-// only forgets all launches but these: of any other nothing is left.
+// only forgets all launches but these and one that is about to be made: of any other nothing is left.
 func (b *launchBook) only(ids []lifecycle.LaunchID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	maps.DeleteFunc(b.held, func(id lifecycle.LaunchID, _ launched) bool { return !slices.Contains(ids, id) })
+	maps.DeleteFunc(b.held, func(id lifecycle.LaunchID, l launched) bool {
+		return l.built == nil && !slices.Contains(ids, id)
+	})
 }
 
 func (b *launchBook) of(id lifecycle.LaunchID) (launched, bool) {

@@ -56,7 +56,7 @@ func TestTokenThatCannotBeReadEndsTheConnect(t *testing.T) {
 			if err := os.WriteFile(cfg.Token.File, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := g.token(); err != nil || got != text {
+			if got, err := g.tokenOf(cfg); err != nil || got != text {
 				t.Errorf("token %q, %v", got, err)
 			}
 			continue

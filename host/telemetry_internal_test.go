@@ -72,6 +72,8 @@ func (m *machine) answer(e lifecycle.Effect) lifecycle.Input {
 	case lifecycle.PrepareLaunch:
 		m.launches++
 		return lifecycle.Answer{Op: e.Op, Report: lifecycle.LaunchPrepared{Result: lifecycle.OK, Launch: lifecycle.LaunchID(fmt.Sprint("launch-", m.launches))}}
+	case lifecycle.AlignConfig:
+		return lifecycle.Answer{Op: e.Op, Report: lifecycle.ConfigAligned{Result: lifecycle.OK}}
 	case lifecycle.Launch:
 		return lifecycle.Answer{Op: e.Op, Report: lifecycle.Launched{Result: lifecycle.OK, Instance: lifecycle.Instance{Launch: e.Launch, Live: true, Watched: true}}}
 	case lifecycle.Inspect:

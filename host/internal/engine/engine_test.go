@@ -254,6 +254,25 @@ func TestPanickingPortBecomesAFailedStart(t *testing.T) {
 	})
 }
 
+// The launch goes on when the gateway's configuration cannot be aligned, and each launch is aligned once, before it is made.
+func TestEachLaunchIsAlignedOnceAndAFailureKeepsNothing(t *testing.T) { // B321
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.AlignErr = errors.New("the file is locked")
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		mustDo(t, restartIt(e), lc.OutcomeApplied)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if want := []lc.LaunchID{"launch-1", "launch-2"}; !slices.Equal(s.aligned, want) || s.launches != 2 {
+			t.Errorf("aligned %v, want %v; %d launches", s.aligned, want, s.launches)
+		}
+		if w := e.Snapshot().Waterfall; !slices.ContainsFunc(w.Stages, func(st engine.Stage) bool { return st.Name == "aligning" }) {
+			t.Errorf("the waterfall does not show it: %+v", w)
+		}
+	})
+}
+
 func TestSecondStartJoinsTheFirst(t *testing.T) { // B021
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()

@@ -27,6 +27,7 @@ type scene struct {
 	repairs  int
 	reloads  int
 	discards []lc.LaunchID
+	aligned  []lc.LaunchID
 	changes  []engine.Change
 	dialled  int               // port of the newest session
 	phase    launcher.Phase    // of living processes; default running
@@ -43,6 +44,7 @@ type scene struct {
 	Holder       lc.Holder
 	Diagnosis    engine.Diagnosis
 	RepairErr    error
+	AlignErr     error
 	ReloadErr    error
 	CallErr      func(ctx context.Context, method string) error
 	ShutdownErr  func(context.Context) error // of a gateway that is not ours
@@ -87,7 +89,9 @@ func (m gatewayControl) Reload(_ context.Context, _ engine.Session, _ lc.LaunchI
 
 func (m gatewayControl) Drain(context.Context, engine.Session) error { return nil }
 
-func (m gatewayControl) Shutdown(ctx context.Context, _ engine.Session) error { return m.s.ShutdownErr(ctx) }
+func (m gatewayControl) Shutdown(ctx context.Context, _ engine.Session) error {
+	return m.s.ShutdownErr(ctx)
+}
 
 type servicesOK struct{}
 
@@ -321,6 +325,13 @@ func (s *scene) Prepare(context.Context) (lc.LaunchID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return lc.LaunchID(fmt.Sprintf("launch-%d", s.launches+1)), nil
+}
+
+func (s *scene) Align(_ context.Context, id lc.LaunchID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.aligned = append(s.aligned, id)
+	return s.AlignErr
 }
 
 func (s *scene) Request(_ context.Context, id lc.LaunchID) (launcher.LaunchRequest, error) {

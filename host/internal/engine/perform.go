@@ -79,6 +79,14 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 			id, err := e.ports.Launches.Prepare(ctx)
 			return lifecycle.LaunchPrepared{Result: min(resultOf(err), lifecycle.Failed), Launch: id, Problem: ProblemOf(err)}
 		})
+	case lifecycle.AlignConfig:
+		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report {
+			err := e.ports.Launches.Align(ctx, eff.Launch)
+			if err != nil {
+				e.log.Warn("cannot align the gateway's configuration with its launch", "error", err)
+			}
+			return lifecycle.ConfigAligned{Result: min(resultOf(err), lifecycle.Failed), Problem: ProblemOf(err)}
+		})
 	case lifecycle.Launch:
 		e.run(ctx, eff.Op, launchDeadline, eff, func(ctx context.Context) lifecycle.Report { return e.launch(ctx, eff) })
 	case lifecycle.Inspect:

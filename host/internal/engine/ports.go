@@ -66,7 +66,10 @@ type GatewayControl interface {
 type Launches interface {
 	// Prepare stores a new identity on disk.
 	Prepare(ctx context.Context) (lifecycle.LaunchID, error)
-	// Request is what to launch. Called after Prepare, once for each launch.
+	// Align builds what is to be launched under an identity, once, keeps it for Request, and makes the gateway's own
+	// configuration agree with it. An error does not prevent the launch.
+	Align(ctx context.Context, id lifecycle.LaunchID) error
+	// Request returns what Align built. It changes nothing. Called once for each launch, after Align.
 	Request(ctx context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error)
 	// Drift tells a live launch of an earlier host from one that would be launched now: what differs, and the port that it has (0: the
 	// configured one).

@@ -91,6 +91,8 @@ type How struct {
 	// Launching: the caller is about to launch the gateway and knows that nothing of it runs. The file is edited at once, without waiting
 	// for other edits: those may wait for the launch. Comparing before writing keeps them apart.
 	Launching bool
+	// Path is the file to edit, for a caller that knows it; "" asks Options.Path.
+	Path string
 }
 
 // Ways of an edit or a reading.

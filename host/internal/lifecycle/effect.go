@@ -74,6 +74,15 @@ func (PrepareLaunch) onFailure(why Problem) Report {
 	return LaunchPrepared{Result: Failed, Problem: why}
 }
 
+// AlignConfig makes the gateway's own configuration agree with a launch that is about to be made: its token. It may edit
+// the gateway's file, so the machine waits for its answer.
+type AlignConfig struct {
+	Op     OpID
+	Launch LaunchID
+}
+
+func (AlignConfig) onFailure(why Problem) Report { return ConfigAligned{Result: Failed, Problem: why} }
+
 // Launch starts the process.
 type Launch struct {
 	Op     OpID

@@ -158,6 +158,7 @@ func TestOutputOfALateLaunchIsRead(t *testing.T) {
 	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
 	d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
 	d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: "B"})
+	d.answer(last[lc.AlignConfig](d).Op, lc.ConfigAligned{Result: lc.OK})
 	launching := last[lc.Launch](d)
 	d.feed(lc.StopRequested{Command: 3})
 	d.answer(launching.Op, lc.Launched{Result: lc.OK, Instance: alive("B")[0]})

@@ -93,6 +93,15 @@ type LaunchPrepared struct {
 
 func (LaunchPrepared) report() {}
 
+// ConfigAligned answers AlignConfig. Failed does not prevent the launch: the gateway itself says better what is wrong with
+// its file.
+type ConfigAligned struct {
+	Result  Result
+	Problem Problem
+}
+
+func (ConfigAligned) report() {}
+
 // Launched answers Launch.
 type Launched struct {
 	Result   Result

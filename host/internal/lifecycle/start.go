@@ -189,10 +189,30 @@ func (t *turn) launchPrepared(in LaunchPrepared) {
 		return
 	}
 	t.disown()
-	t.s.Launch, t.s.SpawnedAt = in.Launch, t.now
+	t.s.Launch = in.Launch
 	t.cover(waitStart, waitRestart, waitReload)
+	t.enter(PhaseAligning)
+	t.emit(AlignConfig{Op: t.open(Op{Kind: OpAlign, Launch: in.Launch}), Launch: in.Launch})
+}
+
+// configAligned goes on with the launch, also when the gateway's file could not be aligned.
+func (t *turn) configAligned(op Op) {
+	if op.Abandoned {
+		t.notLaunched(op)
+		return
+	}
+	t.s.SpawnedAt = t.now
 	t.enter(PhaseLaunching)
-	t.emit(Launch{Op: t.open(Op{Kind: OpLaunch, Launch: in.Launch}), Launch: in.Launch})
+	t.emit(Launch{Op: t.open(Op{Kind: OpLaunch, Launch: op.Launch}), Launch: op.Launch})
+}
+
+// notLaunched releases a launch identity of which there is no process, and goes on with the way down if one waits for it.
+func (t *turn) notLaunched(op Op) {
+	t.s.Launch = ""
+	t.emit(Release{Launch: op.Launch})
+	if op.Abandoned {
+		t.cleared()
+	}
 }
 
 func (t *turn) launched(op Op, in Launched) {
@@ -200,13 +220,9 @@ func (t *turn) launched(op Op, in Launched) {
 	case OK:
 		t.arrived(op, in.Instance)
 	case Failed:
-		t.s.Launch = ""
-		t.emit(Release{Launch: op.Launch})
-		if op.Abandoned {
-			t.cleared()
-			return
+		if t.notLaunched(op); !op.Abandoned {
+			t.bringDown(AfterFailed, in.Problem, t.p.Grace)
 		}
-		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
 	case Unknown: // the launcher died in the call: ask its successor (R21)
 		t.emit(Inspect{
 			Op: t.open(Op{Kind: OpInspect, Launch: op.Launch, Abandoned: op.Abandoned}), Launch: op.Launch,
@@ -221,15 +237,11 @@ func (t *turn) inspected(op Op, in Inspected) {
 	case in.Result == OK && in.Found:
 		t.arrived(op, in.Instance)
 	case in.Result == OK:
-		t.s.Launch = ""
-		t.emit(Release{Launch: op.Launch})
-		if op.Abandoned {
-			t.cleared()
-			return
+		if t.notLaunched(op); !op.Abandoned {
+			t.bringDown(AfterFailed, Problem{
+				Code: "launch_lost", Message: "the launcher died before it started the gateway",
+			}, t.p.Grace)
 		}
-		t.bringDown(AfterFailed, Problem{
-			Code: "launch_lost", Message: "the launcher died before it started the gateway",
-		}, t.p.Grace)
 	case op.Abandoned:
 		t.terminate(t.p.Grace) // it may live: end it by its identity
 	default:

@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func TestStatesAreTheKnownOnes(t *testing.T) {
 	}
 	for phase, want := range map[lc.Phase]lc.Public{
 		lc.PhaseStopped: lc.Stopped, lc.PhaseRecovering: lc.Starting, lc.PhaseServices: lc.Starting, lc.PhaseProbing: lc.Starting,
-		lc.PhaseHooks: lc.Starting, lc.PhasePreparing: lc.Starting, lc.PhaseLaunching: lc.Starting, lc.PhaseReady: lc.Starting,
+		lc.PhaseHooks: lc.Starting, lc.PhasePreparing: lc.Starting, lc.PhaseAligning: lc.Starting, lc.PhaseLaunching: lc.Starting, lc.PhaseReady: lc.Starting,
 		lc.PhaseConnecting: lc.Starting, lc.PhaseRunning: lc.Running, lc.PhaseVerifying: lc.Running, lc.PhaseReloading: lc.Running,
 		lc.PhaseError: lc.Error,
 	} {
@@ -115,15 +116,37 @@ func TestStartGoesItsWayInOrder(t *testing.T) {
 	step(lc.Answer{Op: last[lc.ProbePort](d).Op, Report: lc.PortProbed{Holder: lc.HolderNobody}})
 	step(lc.Answer{Op: last[lc.RunHooks](d).Op, Report: lc.HooksDone{Result: lc.OK}})
 	step(lc.Answer{Op: last[lc.PrepareLaunch](d).Op, Report: lc.LaunchPrepared{Result: lc.OK, Launch: "A"}})
+	step(lc.Answer{Op: last[lc.AlignConfig](d).Op, Report: lc.ConfigAligned{Result: lc.OK}})
 	step(lc.Answer{Op: last[lc.Launch](d).Op, Report: lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: "A", Live: true, Watched: true}}})
 	step(lc.Answer{Op: last[lc.ProbeReady](d).Op, Report: lc.ReadyProbed{Readiness: lc.ReadinessReady}})
 	step(lc.Answer{Op: last[lc.OpenSession](d).Op, Report: lc.SessionOpened{Session: last[lc.OpenSession](d).Session}})
-	const want = "recovering services probing hooks preparing launching ready connecting running"
+	const want = "recovering services probing hooks preparing aligning launching ready connecting running"
 	if got := strings.Join(way, " "); got != want {
 		t.Errorf("phases %s, want %s", got, want)
 	}
 	if r := last[lc.Reply](d); r.Command != 1 || r.Outcome.Kind != lc.OutcomeApplied || !has[lc.SetTimer](d) {
 		t.Errorf("at the end %v: want the answer, and the watch over its silence", d.out)
+	}
+}
+
+// TestLaunchGoesOnWhenTheConfigurationCannotBeAligned is B321: the gateway itself says better what is wrong with its file.
+func TestLaunchGoesOnWhenTheConfigurationCannotBeAligned(t *testing.T) {
+	for _, result := range []lc.Result{lc.OK, lc.Failed} {
+		d := starting(t)
+		d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
+		d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
+		d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
+		d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
+		d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: "A"})
+		align := last[lc.AlignConfig](d)
+		if align.Launch != "A" || has[lc.Launch](d) {
+			t.Fatalf("before the launch: %v", d.out)
+		}
+		d.now = d.now.Add(time.Second)
+		d.answer(align.Op, lc.ConfigAligned{Result: result, Problem: lc.Problem{Code: "conflict", Message: "m"}})
+		if e := last[lc.Launch](d); e.Launch != "A" || d.s.Phase != lc.PhaseLaunching || !d.s.SpawnedAt.Equal(d.now) {
+			t.Errorf("after result %d: %v in %s, spawned at %v", result, d.out, d.s.Phase, d.s.SpawnedAt)
+		}
 	}
 }
 
@@ -155,6 +178,7 @@ func (d *drive) launched2(id lc.LaunchID) {
 	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
 	d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
 	d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: id})
+	d.answer(last[lc.AlignConfig](d).Op, lc.ConfigAligned{Result: lc.OK})
 	d.answer(last[lc.Launch](d).Op, lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: id, Live: true, Watched: true}})
 	d.opened("")
 }
@@ -264,15 +288,21 @@ func TestStopSupersedesAStartInEachOfItsPhases(t *testing.T) {
 		hooks(d)
 		d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
 	}
+	aligning := func(d *drive) {
+		preparing(d)
+		d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: "A"})
+	}
+	writes := []lc.Phase{lc.PhaseHooks, lc.PhaseAligning, lc.PhaseLaunching} // who knows what these still do
 	for phase, walk := range map[lc.Phase]func(d *drive){
 		lc.PhaseRecovering: func(*drive) {},
 		lc.PhaseServices:   recovered,
 		lc.PhaseProbing:    services,
 		lc.PhaseHooks:      hooks,
 		lc.PhasePreparing:  preparing,
+		lc.PhaseAligning:   aligning,
 		lc.PhaseLaunching: func(d *drive) {
-			preparing(d)
-			d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: "A"})
+			aligning(d)
+			d.answer(last[lc.AlignConfig](d).Op, lc.ConfigAligned{Result: lc.OK})
 		},
 		lc.PhaseReady: func(d *drive) { d.launched("A") },
 		lc.PhaseConnecting: func(d *drive) {
@@ -297,7 +327,7 @@ func TestStopSupersedesAStartInEachOfItsPhases(t *testing.T) {
 			under := d.out // what the start has asked for, and is answered all the same
 			d.feed(lc.StopRequested{Command: 2})
 			got := replies(d)
-			if (phase == lc.PhaseHooks || phase == lc.PhaseLaunching) && got[2] != "" { // who knows what these do
+			if slices.Contains(writes, phase) && got[2] != "" {
 				t.Errorf("the stop is answered %s while %v is under way", got[2], under)
 			}
 			for _, e := range under {
@@ -311,6 +341,14 @@ func TestStopSupersedesAStartInEachOfItsPhases(t *testing.T) {
 						t.Errorf("the identity is kept: %v", d.out)
 					}
 					d.out = append(down, d.out...)
+				case lc.AlignConfig:
+					if has[lc.Terminate](d) || has[lc.Release](d) {
+						t.Errorf("the launch is ended or released while its configuration is aligned: %v", d.out)
+					}
+					d.answer(e.Op, lc.ConfigAligned{Result: lc.OK})
+					if r := last[lc.Release](d); r.Launch != "A" || has[lc.Launch](d) {
+						t.Errorf("the identity is kept or launched: %v", d.out)
+					}
 				case lc.Launch:
 					d.answer(e.Op, lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: e.Launch, Live: true, Watched: true}})
 				}
@@ -442,6 +480,7 @@ func TestLaunchWithoutAnAnswerIsBounded(t *testing.T) {
 			d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
 			d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
 			d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: "A"})
+			d.answer(last[lc.AlignConfig](d).Op, lc.ConfigAligned{Result: lc.OK})
 			d.feed(in(last[lc.Launch](d).Op))
 			if d.s.Phase == lc.PhaseLaunching && len(d.s.Pending) < 2 {
 				t.Errorf("%s: it hangs in %s with %v", name, d.s.Phase, d.s.Pending)

@@ -62,6 +62,8 @@ func (t *turn) answered(in Answer) {
 		t.hooksDone(op, r)
 	case LaunchPrepared:
 		t.launchPrepared(r)
+	case ConfigAligned:
+		t.configAligned(op)
 	case Launched:
 		t.launched(op, r)
 	case Inspected:

@@ -51,6 +51,7 @@ func (d *drive) launched(id lc.LaunchID) {
 	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
 	d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
 	d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: id})
+	d.answer(last[lc.AlignConfig](d).Op, lc.ConfigAligned{Result: lc.OK})
 	d.answer(last[lc.Launch](d).Op, lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: id, Live: true, Watched: true}})
 }
 

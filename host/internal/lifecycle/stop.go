@@ -51,7 +51,7 @@ func (t *turn) dropSession() {
 // ended when its answer comes.
 func (t *turn) terminate(grace time.Duration) {
 	for _, op := range t.s.Pending {
-		if (op.Kind == OpLaunch || op.Kind == OpInspect) && !mutant.On(mutant.LateLaunchForgotten) {
+		if op.mayLaunch() && !mutant.On(mutant.LateLaunchForgotten) {
 			return
 		}
 	}

@@ -38,6 +38,7 @@ const (
 	PhaseProbing    Phase = "probing"
 	PhaseHooks      Phase = "hooks" // the operator's programs before a launch
 	PhasePreparing  Phase = "preparing"
+	PhaseAligning   Phase = "aligning" // making the gateway's own configuration agree with the launch
 	PhaseLaunching  Phase = "launching"
 	PhaseReady      Phase = "ready" // waiting until the gateway would accept a connect
 	PhaseConnecting Phase = "connecting"

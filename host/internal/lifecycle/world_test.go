@@ -29,6 +29,7 @@ type world struct {
 	procs        map[lc.LaunchID]bool // alive
 	known        map[lc.LaunchID]bool // has a trace
 	ours         map[lc.LaunchID]bool // identities that were made durable
+	aligned      map[lc.LaunchID]bool // whose AlignConfig has been answered
 	sessions     map[lc.SessionID]bool
 	asked        map[lc.CommandID]string
 	replies      map[lc.CommandID]int
@@ -46,6 +47,7 @@ func newWorld(t *rapid.T) *world {
 	return &world{
 		t: t, p: p, s: lc.New(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		timers: map[lc.OpID]time.Time{}, procs: map[lc.LaunchID]bool{}, known: map[lc.LaunchID]bool{}, ours: map[lc.LaunchID]bool{},
+		aligned:  map[lc.LaunchID]bool{},
 		sessions: map[lc.SessionID]bool{}, asked: map[lc.CommandID]string{}, replies: map[lc.CommandID]int{},
 	}
 }
@@ -133,10 +135,13 @@ func (w *world) perform(e lc.Effect) {
 		}
 		if w.asked[e.Command] == "stop" && e.Outcome.Kind != lc.OutcomeFailed {
 			w.checkNothingAlive()
-			w.checkNoRepair("a stop was answered")
+			w.checkNoWriter("a stop was answered")
 		}
 	case lc.Launch:
-		w.checkNoRepair("a launch began")
+		w.checkNoWriter("a launch began")
+		if !w.aligned[e.Launch] {
+			w.failf("%s is launched, and its configuration was not aligned", e.Launch)
+		}
 		w.queue = append(w.queue, e)
 	case lc.Repair:
 		w.repairs++
@@ -155,11 +160,13 @@ func (w *world) perform(e lc.Effect) {
 	}
 }
 
-// checkNoRepair: what may still write the gateway's files has to be known to have ended (B035).
-func (w *world) checkNoRepair(what string) {
+// checkNoWriter: an effect that may still write the gateway's files has to be known to have ended (B035).
+func (w *world) checkNoWriter(what string) {
 	for _, e := range w.queue {
-		if _, ok := e.(lc.Repair); ok {
-			w.failf("%s while a repair is under way", what)
+		switch e.(type) {
+		case lc.Repair, lc.AlignConfig:
+			w.failf("%s while %T is under way", what, e)
+		default:
 		}
 	}
 }
@@ -252,6 +259,9 @@ func (w *world) answerOne(i int) {
 		id := lc.LaunchID(fmt.Sprintf("L%d", w.nextLaunch))
 		w.ours[id] = true
 		w.answer(e.Op, lc.LaunchPrepared{Result: min(w.result(), lc.Failed), Launch: id, Problem: w.problem()})
+	case lc.AlignConfig:
+		w.aligned[e.Launch] = true
+		w.answer(e.Op, lc.ConfigAligned{Result: min(w.result(), lc.Failed), Problem: w.problem()})
 	case lc.Launch:
 		w.answerLaunch(e)
 	case lc.Inspect:

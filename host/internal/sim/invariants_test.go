@@ -172,7 +172,7 @@ func (o observer) stopped(cmd *command) {
 		o.w.failLocked("2", "command %d (%s) is answered while %s lives", cmd.n, cmd.kind, p.id)
 	}
 	for _, c := range o.w.running {
-		if !c.closed && (c.kind == callLaunch && !c.did || c.kind == callRepair || c.kind == callHooks) {
+		if !c.closed && (c.kind == callLaunch && !c.did || c.kind == callRepair || c.kind == callHooks || c.kind == callAlign) {
 			o.w.failLocked("2", "command %d (%s) is answered while %s %s is under way", cmd.n, cmd.kind, c.kind, c.id)
 		}
 	}
@@ -185,7 +185,7 @@ func (o observer) intents(c engine.Change) {
 	}
 	for _, eff := range c.Effects {
 		switch eff.(type) {
-		case lc.PrepareLaunch, lc.Launch, lc.OpenSession, lc.Diagnose, lc.Repair, lc.ClearServices, lc.RunHooks, lc.Reload:
+		case lc.PrepareLaunch, lc.AlignConfig, lc.Launch, lc.OpenSession, lc.Diagnose, lc.Repair, lc.ClearServices, lc.RunHooks, lc.Reload:
 			o.w.failLocked("6", "%T after a stop", eff)
 		}
 	}

@@ -37,6 +37,7 @@ const (
 	callDrain    = "control.Drain"
 	callShutdown = "control.Shutdown"
 	callPrepare  = "launches.Prepare"
+	callAlign    = "launches.Align"
 	callRequest  = "launches.Request"
 	callOpen     = "sessions.Open"
 	callVerify   = "session.Call"
@@ -228,6 +229,8 @@ func (w *world) effectOf(c *call) func() answer {
 			w.prepared[id] = c.gen
 			return answer{value: lc.LaunchID(id)}
 		}
+	case callAlign:
+		return func() answer { return w.align(c) }
 	case callRequest:
 		return func() answer {
 			return answer{value: launcher.LaunchRequest{LaunchID: c.id, Gateway: plugin.GatewayFacts{Name: ours}}}
@@ -279,9 +282,15 @@ func (w *world) launch(c *call) answer {
 		}
 	}
 	for _, other := range w.running {
-		if other.kind == callRepair {
+		switch other.kind {
+		case callRepair:
 			w.fail("7", "%s is launched while a repair is under way", c.id)
+		case callAlign:
+			w.fail("9", "%s is launched while the configuration is aligned with %s", c.id, other.id)
 		}
+	}
+	if !w.locked(func() bool { return w.aligned[c.id] }) {
+		w.fail("9", "%s is launched, and the configuration was not aligned with it", c.id)
 	}
 	if _, ok := w.prepared[c.id]; !ok {
 		w.fail("3", "%s is launched, and its identity was not made durable", c.id)
@@ -289,6 +298,17 @@ func (w *world) launch(c *call) answer {
 	p := w.start(c.id, ours)
 	w.boot(p)
 	return answer{value: launcher.Launched{Instance: w.instance(p)}}
+}
+
+// align edits the gateway's own file, for one launch that is about to be made and has no process yet.
+func (w *world) align(c *call) answer {
+	switch _, prepared := w.prepared[c.id]; {
+	case !prepared:
+		w.fail("3", "the configuration is aligned with %s, whose identity is not durable", c.id)
+	case w.procs[c.id] != nil:
+		w.fail("9", "the configuration is aligned with %s, which is launched already", c.id)
+	}
+	return answer{}
 }
 
 func (w *world) stop(c *call) answer {
@@ -476,6 +496,14 @@ func (h hostPorts) Exec(context.Context, launcher.ExecRequest, func(plugin.Line)
 
 func (h hostPorts) Prepare(ctx context.Context) (lc.LaunchID, error) {
 	return valueOf[lc.LaunchID](h.call(ctx, callPrepare, "", 0))
+}
+
+func (h hostPorts) Align(ctx context.Context, id lc.LaunchID) error {
+	err := h.call(ctx, callAlign, string(id), 0).err
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.w.aligned[string(id)] = true // also when it failed: it has been tried
+	return err
 }
 
 func (h hostPorts) Request(ctx context.Context, id lc.LaunchID) (launcher.LaunchRequest, error) {

@@ -54,6 +54,7 @@ type world struct {
 	closes  []*session // that the host closed
 	journal map[string]uint64
 	outputs map[string]int
+	aligned map[string]bool // launches for which Align has returned
 	log     []entry
 	wrong   *violation
 }
@@ -81,6 +82,7 @@ func newWorld(seed uint64) *world {
 	w := &world{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), t0: time.Now(), wake: make(chan struct{}, 1),
 		procs: map[string]*proc{}, prepared: map[string]int{}, journal: map[string]uint64{}, outputs: map[string]int{},
+		aligned: map[string]bool{},
 	}
 	w.faults = pick(w, 0, 2, 5, 10, 25)
 	p := lc.DefaultPolicy()
