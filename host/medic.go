@@ -15,6 +15,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/repair"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -25,6 +26,8 @@ type medic struct {
 
 	mu       sync.Mutex       // guards all below
 	remedy   remedy           // of the last failed start
+	plan     lifecycle.PlanID // the name of that remedy; "": there is none
+	plans    int              // named so far
 	incident *doctor.Incident // of it, and the configuration as it was then
 	met      repair.Look
 	executor *repair.Executor // made on first use; it allows one repair at a time
@@ -135,26 +138,29 @@ func (m *medic) intend(r remedy) {
 	}
 }
 
-// Diagnose implements engine.Medic. Without a doctor, or when none can answer, it finds nothing and the original cause stands.
-func (m *medic) Diagnose(ctx context.Context, in engine.Incident) engine.Diagnosis {
-	incident := incidentOf(in)
+// Diagnose implements engine.Doctors. Without a doctor, or when none can answer, it finds nothing and the original cause stands.
+func (m *medic) Diagnose(
+	ctx context.Context, in lifecycle.Incident, lines []plugin.Line, symptoms []plugin.Symptom,
+) lifecycle.Diagnosed {
+	incident := &doctor.Incident{
+		Exit: engine.PluginExit(in.Exit), Lines: lines, Symptoms: symptoms,
+		ErrorCode: in.Problem.Code, ErrorMessage: in.Problem.Message, Attempt: in.Attempt, Repaired: in.Repaired,
+	}
 	r, err := m.examine(ctx, incident)
 	if err != nil {
 		m.g.log.Error("cannot diagnose", "error", err)
-		return engine.Diagnosis{}
+		return lifecycle.Diagnosed{}
 	}
 	met := m.present()
-	m.mu.Lock()
-	m.remedy, m.incident, m.met = r, incident, met
-	m.mu.Unlock()
 	f, ok := worst(r.Diagnosis)
+	restores := m.restores(r) && f.Code == m.finding(r) // not for another failure that met a broken file
+	plan := m.propose(r, incident, met, ok && (r.Proposal != nil || restores))
 	if !ok {
-		return engine.Diagnosis{}
+		return lifecycle.Diagnosed{}
 	}
 	m.intend(r)
-	restores := m.restores(r) && f.Code == m.finding(r) // not for another failure that met a broken file
-	out := engine.Diagnosis{
-		Found: true, Repairable: r.Proposal != nil || restores, OtherOwner: f.OtherOwner,
+	out := lifecycle.Diagnosed{
+		Found: true, Plan: plan, OtherOwner: f.OtherOwner,
 		Problem: lifecycle.Problem{Code: f.Code, Message: f.Text, Hint: f.Hint, Fatal: f.Fatal},
 	}
 	if f.OtherOwner {
@@ -199,24 +205,38 @@ func (m *medic) owner(ctx context.Context) string {
 	return fmt.Sprintf(" (port %d: %s)", port, holders[0])
 }
 
-func incidentOf(in engine.Incident) *doctor.Incident {
-	out := &doctor.Incident{
-		Lines: in.Lines, Symptoms: in.Symptoms, ErrorCode: in.Problem.Code, ErrorMessage: in.Problem.Message,
-		Attempt: in.Attempt, Repaired: in.Repaired,
+// propose keeps what a diagnosis found, and returns the name of its plan; "" when it cannot be repaired.
+func (m *medic) propose(r remedy, incident *doctor.Incident, met repair.Look, repairable bool) lifecycle.PlanID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.remedy, m.incident, m.met, m.plan = r, incident, met, ""
+	if repairable {
+		m.plans++
+		m.plan = lifecycle.PlanID(fmt.Sprintf("plan-%d", m.plans))
 	}
-	if in.Exit != nil {
-		out.Exit = &plugin.Exit{Code: in.Exit.Code, Signal: in.Exit.Signal, At: in.Exit.At, Known: in.Exit.Known}
-	}
-	return out
+	return m.plan
 }
 
-// Repair implements engine.Medic: it does what the last Diagnose found.
-func (m *medic) Repair(ctx context.Context) error {
+// take returns the remedy of that name, once. It must be the one that was proposed last.
+func (m *medic) take(plan lifecycle.PlanID) (remedy, error) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	if plan == "" || plan != m.plan {
+		return remedy{}, fault.New(fault.FailedPrecondition,
+			fmt.Sprintf("cannot repair by %q: the plan that was proposed last is %q; nothing was changed", plan, m.plan))
+	}
 	r := m.remedy
-	m.remedy = remedy{}
-	m.mu.Unlock()
-	_, err := m.heal(ctx, r, func(control.DoctorMessage) {})
+	m.remedy, m.plan = remedy{}, ""
+	return r, nil
+}
+
+// Repair implements engine.Doctors.
+func (m *medic) Repair(ctx context.Context, plan lifecycle.PlanID) error {
+	r, err := m.take(plan)
+	if err != nil {
+		return err
+	}
+	_, err = m.heal(ctx, r, func(control.DoctorMessage) {})
 	return err
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
-	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // visit is `gatehost doctor`: it tells findings, the plan, progress and one result.
@@ -80,7 +79,7 @@ func (m *medic) lastIncident() *doctor.Incident {
 	if s.LastExit == nil {
 		return in
 	}
-	in.Exit = &plugin.Exit{Code: s.LastExit.Code, Signal: s.LastExit.Signal, At: s.LastExit.At, Known: s.LastExit.Known}
+	in.Exit = engine.PluginExit(s.LastExit)
 	now := m.present()
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -152,9 +152,9 @@ func TestUnknownLaunchIsFoundAgain(t *testing.T) { // R21
 func TestExitBeforeReadyIsRepairedOnceAndStartedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()
-		s.Diagnosis = engine.Diagnosis{Found: true, Repairable: true, Problem: lc.Problem{Code: "config-invalid", Message: "bad key"}}
+		s.Diagnosis = lc.Diagnosed{Found: true, Plan: "fix-1", Problem: lc.Problem{Code: "config-invalid", Message: "bad key"}}
 		s.Ready = func() lc.Readiness {
-			if s.count(&s.repairs) == 0 {
+			if len(s.executed()) == 0 {
 				s.kill(plugin.Exit{Code: 78, Known: true})
 				return lc.ReadinessClosed
 			}
@@ -162,8 +162,8 @@ func TestExitBeforeReadyIsRepairedOnceAndStartedAgain(t *testing.T) {
 		}
 		e := begin(t, s, lc.DefaultPolicy())
 		mustDo(t, e.Start, lc.OutcomeApplied)
-		if s.count(&s.repairs) != 1 || s.launches != 2 {
-			t.Errorf("repairs = %d, launches = %d, want 1 and 2", s.repairs, s.launches)
+		if plans := s.executed(); !slices.Equal(plans, []lc.PlanID{"fix-1"}) || s.launches != 2 {
+			t.Errorf("plans = %v, launches = %d, want the plan of the diagnosis and 2", plans, s.launches)
 		}
 	})
 }

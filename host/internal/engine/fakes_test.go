@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,7 +25,6 @@ type scene struct {
 	launches int
 	stops    int
 	opens    int
-	repairs  int
 	reloads  int
 	discards []lc.LaunchID
 	aligned  []lc.LaunchID
@@ -42,7 +42,8 @@ type scene struct {
 	Ready        func() lc.Readiness // default: ready while a process lives
 	SessionErr   func(n int) error
 	Holder       lc.Holder
-	Diagnosis    engine.Diagnosis
+	Diagnosis    lc.Diagnosed
+	plans        []lc.PlanID // that were executed
 	RepairErr    error
 	AlignErr     error
 	ReloadErr    error
@@ -113,6 +114,13 @@ func (s *scene) count(of *int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return *of
+}
+
+// executed is the plans that were executed.
+func (s *scene) executed() []lc.PlanID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.plans)
 }
 
 // kill ends every live process as the kernel would.
@@ -445,17 +453,17 @@ func (o *session) Close() {
 
 type doctors struct{ s *scene }
 
-func (m doctors) Diagnose(context.Context, engine.Incident) engine.Diagnosis {
+func (m doctors) Diagnose(context.Context, lc.Incident, []plugin.Line, []plugin.Symptom) lc.Diagnosed {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
 	return m.s.Diagnosis
 }
 
-func (m doctors) Repair(context.Context) error {
+func (m doctors) Repair(_ context.Context, plan lc.PlanID) error {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
-	m.s.repairs++
-	m.s.Diagnosis = engine.Diagnosis{}
+	m.s.plans = append(m.s.plans, plan)
+	m.s.Diagnosis = lc.Diagnosed{}
 	return m.s.RepairErr
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // Outer deadlines of effects. The plugin proxies have their own, shorter ones (the table in base.proto); these only keep a
@@ -28,6 +29,9 @@ const (
 	hooksDeadline    = 2 * time.Hour   // each hook has its own
 	drainDeadline    = 6 * time.Minute // OpenClaw's own drain takes up to 325 s (gateway-facts.md §4)
 )
+
+// diagnoseLines is how many of the last lines of a gateway the doctors see.
+const diagnoseLines = 120
 
 // perform starts one effect. Operations run beside the loop and answer by an input.
 func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
@@ -105,7 +109,7 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 		e.diagnose(ctx, eff)
 	case lifecycle.Repair:
 		e.run(ctx, eff.Op, repairDeadline, eff, func(ctx context.Context) lifecycle.Report {
-			err := e.ports.Doctors.Repair(ctx)
+			err := e.ports.Doctors.Repair(ctx, eff.Plan)
 			return lifecycle.Repaired{Result: resultOf(err), Problem: ProblemOf(err)}
 		})
 	case lifecycle.SetTimer:
@@ -278,17 +282,15 @@ func (e *Engine) terminate(ctx context.Context, eff lifecycle.Terminate) lifecyc
 }
 
 func (e *Engine) diagnose(ctx context.Context, eff lifecycle.Diagnose) {
-	incident := Incident{Exit: eff.Exit, Problem: eff.Problem, Attempt: eff.Attempt, Repaired: eff.Repaired}
-	if w := e.last; w != nil && w.launch == eff.Launch {
+	var lines []plugin.Line
+	var symptoms []plugin.Symptom
+	if w := e.last; w != nil && w.launch == eff.Incident.Launch {
 		if out := w.out(); out != nil {
-			incident.Lines, incident.Symptoms = out.Tail(120), out.Symptoms()
+			lines, symptoms = out.Tail(diagnoseLines), out.Symptoms()
 		}
 	}
 	e.run(ctx, eff.Op, diagnoseDeadline, eff, func(ctx context.Context) lifecycle.Report {
-		d := e.ports.Doctors.Diagnose(ctx, incident)
-		return lifecycle.Diagnosed{
-			Found: d.Found, Problem: d.Problem, Repairable: d.Repairable, OtherOwner: d.OtherOwner,
-		}
+		return e.ports.Doctors.Diagnose(ctx, eff.Incident, lines, symptoms)
 	})
 }
 

@@ -169,30 +169,16 @@ type Output interface {
 	Close()
 }
 
-// Incident is what a diagnosis starts from.
-type Incident struct {
-	Exit     *lifecycle.Exit
-	Lines    []plugin.Line
-	Symptoms []plugin.Symptom
-	Problem  lifecycle.Problem
-	Attempt  int
-	Repaired bool
-}
-
-// Diagnosis is the finding that counts.
-type Diagnosis struct {
-	Found      bool
-	Problem    lifecycle.Problem
-	Repairable bool
-	OtherOwner bool
-}
-
 // Doctors asks the doctors and executes what they propose.
 type Doctors interface {
-	// Diagnose never fails: without a doctor it finds nothing.
-	Diagnose(ctx context.Context, in Incident) Diagnosis
-	// Repair executes the plan of the last Diagnose. fault.PluginGone means that what it did is unknown.
-	Repair(ctx context.Context) error
+	// Diagnose asks about a failed start attempt whose gateway has written these lines last, with these meanings. It never
+	// fails: without a doctor it finds nothing.
+	Diagnose(
+		ctx context.Context, in lifecycle.Incident, lines []plugin.Line, symptoms []plugin.Symptom,
+	) lifecycle.Diagnosed
+	// Repair executes the plan that Diagnose proposed under that name, and no other: it fails when that is not the plan that
+	// was proposed last. fault.PluginGone means that what it did is unknown.
+	Repair(ctx context.Context, plan lifecycle.PlanID) error
 }
 
 // Observer is told of every step, by the owner goroutine: it must not block and must not call the engine.

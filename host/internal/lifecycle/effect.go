@@ -138,20 +138,28 @@ func (e Terminate) onFailure(why Problem) Report {
 	return Terminated{Result: Unknown, Launch: e.Launch, Problem: why}
 }
 
-// Diagnose asks the doctors about the failed start.
-type Diagnose struct {
-	Op       OpID
+// Incident is the failed start attempt that a diagnosis starts from.
+type Incident struct {
 	Launch   LaunchID // whose output to show; empty when there was none
 	Exit     *Exit
 	Problem  Problem
 	Attempt  int
-	Repaired bool
+	Repaired bool // a repair was already done in this start
+}
+
+// Diagnose asks the doctors about a failed start attempt.
+type Diagnose struct {
+	Op       OpID
+	Incident Incident
 }
 
 func (Diagnose) onFailure(Problem) Report { return Diagnosed{} }
 
-// Repair executes the plan that the last Diagnose found.
-type Repair struct{ Op OpID }
+// Repair executes one plan, that of the diagnosis which the machine decided on, and no other.
+type Repair struct {
+	Op   OpID
+	Plan PlanID
+}
 
 // It may have changed something.
 func (Repair) onFailure(why Problem) Report { return Repaired{Result: Unknown, Problem: why} }

@@ -114,7 +114,7 @@ func TestWhatFollowsAFailedRestartInPlaceIsBounded(t *testing.T) {
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
 	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomZombie, Text: "port in use"})
 	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
-	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Repairable: true})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Plan: "fix"})
 	d.answer(last[lc.Repair](d).Op, lc.Repaired{Result: lc.OK})
 	for _, op := range d.s.Pending {
 		if op.Kind == lc.TimerStart {

@@ -169,8 +169,8 @@ func (Terminated) report() {}
 type Diagnosed struct {
 	Found      bool
 	Problem    Problem // the finding that counts
-	Repairable bool
-	OtherOwner bool
+	Plan       PlanID  // the repair that is proposed for it; "": there is none
+	OtherOwner bool    // another program has the gateway's port or state
 }
 
 func (Diagnosed) report() {}

@@ -566,7 +566,7 @@ func TestExit78IsDiagnosedAndOnlyThenFatal(t *testing.T) {
 		d.launched("B")
 		d.feed(lc.ProcessExited{Launch: "B", Exit: lc.Exit{Known: true, Code: 78}})
 		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "B", Result: lc.OK})
-		if got := last[lc.Diagnose](d); got.Exit == nil || got.Exit.Code != 78 || got.Launch != "B" {
+		if got := last[lc.Diagnose](d).Incident; got.Exit == nil || got.Exit.Code != 78 || got.Launch != "B" {
 			t.Fatalf("diagnose %+v", got)
 		}
 		return d

@@ -234,7 +234,7 @@ func TestRepairIsDoneOnceAtAnyAttempt(t *testing.T) {
 	}
 	d.launched("B")
 	d.exits()
-	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Repairable: true, Problem: broken})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Plan: "fix", Problem: broken})
 	if d.s.Phase != lc.PhaseRepairing || d.s.Public() != lc.Starting {
 		t.Fatalf("%s, effects %v", d.s.Phase, d.out)
 	}
@@ -244,10 +244,10 @@ func TestRepairIsDoneOnceAtAnyAttempt(t *testing.T) {
 	}
 	d.launched("C")
 	d.exits()
-	if !last[lc.Diagnose](d).Repaired {
+	if !last[lc.Diagnose](d).Incident.Repaired {
 		t.Error("the doctors are not told that a repair was done")
 	}
-	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Repairable: true, Problem: broken})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Plan: "fix", Problem: broken})
 	if p := d.s.Err; d.s.Phase != lc.PhaseError || has[lc.Repair](d) || !p.Fatal || !strings.Contains(p.Message, "already done") {
 		t.Errorf("a second time: %s, %+v, effects %v", d.s.Phase, p, d.out)
 	}
@@ -510,5 +510,23 @@ func TestStopClosesTheSessionBeforeTheProcessIsEnded(t *testing.T) {
 	}
 	if closed < 0 || ended < 0 || closed > ended || has[lc.Reply](d) {
 		t.Errorf("effects %v", d.out)
+	}
+}
+
+// TestRepairNamesThePlanOfItsDiagnosis: a start that is repaired a second time, since the first repair was cut off, executes
+// what was proposed then.
+func TestRepairNamesThePlanOfItsDiagnosis(t *testing.T) {
+	d := starting(t)
+	d.launched("A")
+	d.exits()
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Plan: "first"})
+	if e := last[lc.Repair](d); e.Plan != "first" || d.s.Plan != "first" {
+		t.Fatalf("repair %+v, the state has %q", e, d.s.Plan)
+	}
+	d.answer(last[lc.Repair](d).Op, lc.Repaired{Result: lc.Unknown})
+	d.answer(last[lc.SetTimer](d).Op, lc.TimerFired{})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Plan: "second"})
+	if e := last[lc.Repair](d); e.Plan != "second" || d.s.Plan != "second" {
+		t.Errorf("repair %+v, the state has %q", e, d.s.Plan)
 	}
 }

@@ -120,7 +120,8 @@ type State struct {
 	Err           *Problem
 	LastExit      *Exit
 	Readiness     Readiness
-	Attempt       int // in this flow, from 1
+	Attempt       int    // in this flow, from 1
+	Plan          PlanID // of the repair that was decided on last
 	Repaired      bool
 	repairUnknown bool
 	repairLost    bool // a repair was cut off and had done nothing

@@ -171,7 +171,7 @@ func repairing(t *testing.T) *drive {
 	d.launched("B")
 	d.feed(lc.ProcessExited{Launch: "B", Exit: lc.Exit{Known: true, Code: 78}})
 	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "B", Result: lc.OK})
-	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Repairable: true})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Plan: "fix"})
 	return d
 }
 
@@ -198,9 +198,9 @@ func TestUnknownRepairIsDiagnosedAgainBeforeAnythingElse(t *testing.T) { // R21
 func TestRepairThatWasCutOffAndDidNothingIsDoneAgainOnce(t *testing.T) {
 	d := repairing(t)
 	d.cutOff()
-	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Repairable: true})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Plan: "fix"})
 	d.cutOff() // the second one, too
-	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Repairable: true, Problem: lc.Problem{Message: "bad key"}})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Plan: "fix", Problem: lc.Problem{Message: "bad key"}})
 	if d.s.Phase != lc.PhaseError || d.s.Err == nil || len(d.s.Pending) != 0 {
 		t.Errorf("phase = %s, error = %+v: want an end", d.s.Phase, d.s.Err)
 	}

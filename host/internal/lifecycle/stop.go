@@ -165,15 +165,18 @@ func (t *turn) judge() {
 func (t *turn) diagnose() {
 	t.enter(PhaseDiagnosing)
 	t.emit(Diagnose{
-		Op: t.open(Op{Kind: OpDiagnose}), Launch: t.s.Failed, Exit: t.s.LastExit,
-		Problem: t.s.Cause, Attempt: t.s.Attempt, Repaired: t.s.Repaired,
+		Op: t.open(Op{Kind: OpDiagnose}),
+		Incident: Incident{
+			Launch: t.s.Failed, Exit: t.s.LastExit, Problem: t.s.Cause, Attempt: t.s.Attempt, Repaired: t.s.Repaired,
+		},
 	})
 }
 
 func (t *turn) diagnosed(in Diagnosed) {
 	afterUnknownRepair := t.s.repairUnknown
 	t.s.repairUnknown = false
-	if afterUnknownRepair && in.Found && in.Repairable && !in.OtherOwner && !t.s.repairLost {
+	repairable := in.Plan != ""
+	if afterUnknownRepair && in.Found && repairable && !in.OtherOwner && !t.s.repairLost {
 		t.s.repairLost, t.s.Repaired = true, false // it did not happen: once more, and no more than that
 	}
 	switch {
@@ -183,16 +186,16 @@ func (t *turn) diagnosed(in Diagnosed) {
 		t.retryOrFail()
 	case in.OtherOwner:
 		t.toError(in.Problem)
-	case in.Repairable && t.s.Repaired && !mutant.On(mutant.RepairedTwice): // once is enough (B053, invariant 7)
+	case repairable && t.s.Repaired && !mutant.On(mutant.RepairedTwice): // once is enough (B053, invariant 7)
 		p := in.Problem
 		p.Fatal = true
 		p.Message += " (a repair was already done and did not help)"
 		t.toError(p)
-	case in.Repairable && t.p.Repair == RepairAuto:
-		t.s.Cause = in.Problem
+	case repairable && t.p.Repair == RepairAuto:
+		t.s.Cause, t.s.Plan = in.Problem, in.Plan
 		t.enter(PhaseRepairing)
-		t.emit(Repair{Op: t.open(Op{Kind: OpRepair})})
-	case in.Repairable:
+		t.emit(Repair{Op: t.open(Op{Kind: OpRepair}), Plan: t.s.Plan})
+	case repairable:
 		p := in.Problem
 		p.Fatal = true
 		p.Hint = "run `gatehost doctor NAME --repair` (repair.mode is " + string(t.p.Repair) + "), or " + p.Hint

@@ -33,9 +33,11 @@ type world struct {
 	sessions     map[lc.SessionID]bool
 	asked        map[lc.CommandID]string
 	replies      map[lc.CommandID]int
-	repairs      int // in this start flow
-	cutOff       int // repairs of this start flow whose outcome is unknown
-	backoffs     int // fast automatic attempts since the last stable period or command
+	plans        int
+	proposed     lc.PlanID // by the diagnosis that was answered last
+	repairs      int       // in this start flow
+	cutOff       int       // repairs of this start flow whose outcome is unknown
+	backoffs     int       // fast automatic attempts since the last stable period or command
 	runningSince time.Time
 	history      []string
 }
@@ -147,6 +149,9 @@ func (w *world) perform(e lc.Effect) {
 		w.repairs++
 		if w.repairs > 1+min(w.cutOff, 1) { // one that was cut off and had done nothing is made up for, once
 			w.failf("repair %d in one start flow, %d of them cut off", w.repairs, w.cutOff)
+		}
+		if e.Plan == "" || e.Plan != w.proposed {
+			w.failf("plan %q is executed, the last diagnosis proposed %q", e.Plan, w.proposed)
 		}
 		w.queue = append(w.queue, e)
 	case lc.Watch, lc.Unwatch, lc.Ignored:
@@ -295,9 +300,13 @@ func (w *world) answerOne(i int) {
 		d := lc.Diagnosed{Problem: w.problem()}
 		if !w.calm {
 			d.Found = rapid.IntRange(0, 3).Draw(w.t, "unknown") > 0
-			d.Repairable = rapid.IntRange(0, 3).Draw(w.t, "beyond repair") > 0
+			if rapid.IntRange(0, 3).Draw(w.t, "beyond repair") > 0 {
+				w.plans++
+				d.Plan = lc.PlanID(fmt.Sprintf("P%d", w.plans))
+			}
 			d.OtherOwner = rapid.IntRange(0, 5).Draw(w.t, "other owner") == 0
 		}
+		w.proposed = d.Plan
 		w.answer(e.Op, d)
 	case lc.Repair:
 		r := w.result()

@@ -19,6 +19,7 @@ type books struct {
 	announced bool        // one was
 	repairs   int         // in this start flow
 	unknown   bool        // what one of them did
+	plan      lc.PlanID   // that the last diagnosis of this start proposed
 }
 
 // sessionsAMinute is more than a gateway that drops each session without a word leads to, and what operators do beside it.
@@ -283,13 +284,19 @@ func (o observer) repairs(c engine.Change) {
 	if in, ok := lc.ReportOf[lc.Repaired](c.Input); ok && in.Result == lc.Unknown {
 		o.h.books.unknown = true
 	}
+	if in, ok := lc.ReportOf[lc.Diagnosed](c.Input); ok && c.After.Phase != c.Before.Phase {
+		o.h.books.plan = in.Plan
+	}
 	for _, eff := range c.Effects {
 		switch eff := eff.(type) {
 		case lc.SetTimer:
 			if eff.After == o.w.policy.StartTimeout { // a new start flow
-				o.h.books.repairs, o.h.books.unknown = 0, false
+				o.h.books.repairs, o.h.books.unknown, o.h.books.plan = 0, false, ""
 			}
 		case lc.Repair:
+			if eff.Plan == "" || eff.Plan != o.h.books.plan {
+				o.w.failLocked("7", "plan %q is decided on, the diagnosis of this start proposed %q", eff.Plan, o.h.books.plan)
+			}
 			most := 1
 			if o.h.books.unknown { // it may have done nothing
 				most = 2

@@ -134,7 +134,7 @@ func (w *world) refuse(c *call, code fault.Code) {
 	case callReady:
 		w.answer(c, answer{value: lc.ReadinessClosed})
 	case callDiagnose:
-		w.answer(c, answer{value: engine.Diagnosis{}})
+		w.answer(c, answer{value: lc.Diagnosed{}})
 	default:
 		w.answer(c, answer{err: err})
 	}
@@ -247,12 +247,7 @@ func (w *world) effectOf(c *call) func() answer {
 	case callDiagnose:
 		return func() answer { return answer{value: w.diagnosis()} }
 	case callRepair:
-		return func() answer {
-			if w.calm || !w.percent(25) {
-				w.broken = false
-			}
-			return answer{}
-		}
+		return func() answer { return w.repair(c) }
 	default:
 		panic("sim: a call without an effect: " + c.kind)
 	}
@@ -635,9 +630,13 @@ func (p prober) Ready(ctx context.Context, port int) lc.Readiness {
 	return r
 }
 
-func (m doctors) Diagnose(ctx context.Context, in engine.Incident) engine.Diagnosis {
-	d, _ := valueOf[engine.Diagnosis](m.call(ctx, callDiagnose, in.Problem.Code, int64(in.Attempt)))
+func (m doctors) Diagnose(
+	ctx context.Context, in lc.Incident, _ []plugin.Line, _ []plugin.Symptom,
+) lc.Diagnosed {
+	d, _ := valueOf[lc.Diagnosed](m.call(ctx, callDiagnose, in.Problem.Code, int64(in.Attempt)))
 	return d
 }
 
-func (m doctors) Repair(ctx context.Context) error { return m.call(ctx, callRepair, "", 0).err }
+func (m doctors) Repair(ctx context.Context, plan lc.PlanID) error {
+	return m.call(ctx, callRepair, string(plan), 0).err
+}

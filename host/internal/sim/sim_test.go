@@ -58,7 +58,7 @@ func name(v any) string {
 		return fmt.Sprintf("%d: %s", a.Op, name(a.Report))
 	}
 	if d, ok := v.(lc.Diagnose); ok {
-		return fmt.Sprintf("Diagnose{Op:%d Launch:%s Problem:%s}", d.Op, d.Launch, d.Problem.Code)
+		return fmt.Sprintf("Diagnose{Op:%d Launch:%s Problem:%s}", d.Op, d.Incident.Launch, d.Incident.Problem.Code)
 	}
 	return strings.TrimPrefix(strings.ReplaceAll(fmt.Sprintf("%T%+v", v, v), "0001-01-01 00:00:00 +0000 UTC", "-"), "lifecycle.")
 }

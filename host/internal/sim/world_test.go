@@ -33,6 +33,7 @@ type world struct {
 	procs    map[string]*proc // by launch id; released ones are gone
 	order    []string         // of procs
 	launches int
+	plans    int // that diagnoses have proposed
 	pids     int
 	prepared map[string]int // identities that were made durable and not discarded, by the host that did
 	foreign  port           // who has the port besides our gateways
