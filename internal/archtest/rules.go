@@ -64,10 +64,9 @@ func rules() []rule {
 		{from: "cmd/gateway-emulator", may: []string{"shared/gatewaytest"}, reason: "a flag parser around the library"},
 
 		{from: "host", may: kinds("host/internal/...", "shared/conformance", "shared/control", "internal/frame", "internal/release", "internal/version"), mods: []string{hclog, oklog}, reason: "the host knows kinds, not implementations: no plugins, no cmd"},
-		{from: "host/internal/lifecycle", may: []string{"host/internal/lifecycle/mutant"}, std: []string{"errors", "fmt", "slices", "cmp", "strings", "time", "maps"}, reason: "a decision that logs or waits is not a decision"},
-		{from: "host/internal/lifecycle/mutant", std: []string{"sync/atomic"}, reason: "names of bugs; without its build tag it is nothing"},
-		{from: "host/internal/engine", may: kinds("host/internal/lifecycle", "host/internal/lifecycle/mutant"), mods: []string{hclog}, reason: "it declares small ports; host.go plugs session, probe and pluginhost in"},
-		{from: "host/internal/sim", may: kinds("host/internal/engine", "host/internal/lifecycle", "host/internal/lifecycle/mutant"), mods: []string{hclog}, reason: "tests only: the world around an engine, and the real engine"},
+		{from: "host/internal/lifecycle", std: []string{"errors", "fmt", "slices", "cmp", "strings", "time", "maps"}, reason: "a decision that logs or waits is not a decision"},
+		{from: "host/internal/engine", may: kinds("host/internal/lifecycle"), mods: []string{hclog}, reason: "it declares small ports; host.go plugs session, probe and pluginhost in"},
+		{from: "host/internal/sim", may: kinds("host/internal/engine", "host/internal/lifecycle"), mods: []string{hclog}, reason: "tests only: the world around an engine, and the real engine"},
 		{from: "host/internal/session", may: []string{"internal/frame", "shared/fault"}, mods: []string{gorilla, hclog, uuid}, reason: noMeaning},
 		{from: "host/internal/probe", may: []string{"internal/frame"}, mods: []string{gorilla, gopsutil}, reason: "questions to a port have no opinion"},
 		{from: "host/internal/output", may: []string{"shared/classifier", "shared/launcher", "shared/plugin"}, mods: []string{hclog}, reason: "symptoms leave by a callback given at construction"},

@@ -11,7 +11,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
-	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -83,7 +82,7 @@ func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *E
 		ops:       map[lifecycle.OpID]context.CancelFunc{},
 		watches:   map[lifecycle.LaunchID]*watch{},
 		read:      map[lifecycle.LaunchID]bool{},
-		remaining: make(chan struct{}, mutant.Or(mutant.RestsAtOnce, 9, 1)), // one reader at a time
+		remaining: make(chan struct{}, 1), // one reader at a time
 		sessions:  map[lifecycle.SessionID]Session{},
 		replies:   map[lifecycle.CommandID]chan lifecycle.Outcome{},
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
-	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -126,7 +125,7 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	case lifecycle.CloseSession:
 		e.closeSession(eff.Session)
 	case lifecycle.Release:
-		e.release(ctx, mutant.Or(mutant.NotReleased, "", eff.Launch))
+		e.release(ctx, eff.Launch)
 	case lifecycle.Reply: // see step: answered after everything else
 	case lifecycle.Ignored:
 		e.log.Debug("input ignored", "reason", eff.Reason)
@@ -154,14 +153,11 @@ func (e *Engine) run(
 	ctx context.Context, op lifecycle.OpID, limit time.Duration, eff lifecycle.Effect,
 	f func(context.Context) lifecycle.Report,
 ) {
-	opCtx, cancel := context.WithTimeout(ctx, mutant.Or(mutant.NoDeadline, 1<<62, limit))
+	opCtx, cancel := context.WithTimeout(ctx, limit)
 	e.ops[op] = cancel
 	e.tasks.Go(func() {
 		defer cancel()
-		answer := lifecycle.Answer{Op: op, Report: e.guarded(opCtx, eff, f)}
-		for range mutant.Or(mutant.AnsweredTwice, 2, 1) {
-			e.send(ctx, answer)
-		}
+		e.send(ctx, lifecycle.Answer{Op: op, Report: e.guarded(opCtx, eff, f)})
 	})
 }
 
@@ -214,7 +210,7 @@ func (e *Engine) recoverOwn(ctx context.Context, read map[lifecycle.LaunchID]boo
 	}
 	r := lifecycle.Recovered{Result: lifecycle.OK}
 	for _, inst := range listing.Instances {
-		if inst.Gateway != e.name && !mutant.On(mutant.StrangerTaken) {
+		if inst.Gateway != e.name {
 			continue
 		}
 		if inst.Live() {
@@ -273,7 +269,7 @@ func (e *Engine) inspect(ctx context.Context, eff lifecycle.Inspect) lifecycle.R
 
 func (e *Engine) terminate(ctx context.Context, eff lifecycle.Terminate) lifecycle.Report {
 	got, err := e.ports.Launcher.Stop(ctx, string(eff.Launch), eff.Grace)
-	if errors.Is(err, fault.ErrNotFound) || mutant.On(mutant.DownIsNotFound) && errors.Is(err, fault.ErrPluginDown) { // no trace: nothing of it can be alive
+	if errors.Is(err, fault.ErrNotFound) { // no trace: nothing of it can be alive
 		return lifecycle.Terminated{Result: lifecycle.OK, Launch: eff.Launch}
 	}
 	return lifecycle.Terminated{

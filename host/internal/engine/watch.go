@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
-	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -135,7 +134,7 @@ func (e *Engine) follow(ctx context.Context, w *watch) {
 	for ctx.Err() == nil {
 		var end *launcher.End
 		err := e.ports.Launcher.Output(ctx, launcher.OutputRequest{
-			LaunchID: string(w.launch), Cursor: mutant.Or(mutant.CursorIgnored, 0, out.Cursor()), Follow: true,
+			LaunchID: string(w.launch), Cursor: out.Cursor(), Follow: true,
 		}, func(item launcher.OutputItem) error {
 			if x, ok := item.(*launcher.End); ok {
 				end = x

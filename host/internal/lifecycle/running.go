@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // processExited is the end of an owned process. It matches by LaunchID alone, also after a stop was asked (R1).
 func (t *turn) processExited(in ProcessExited) {
-	if in.Launch != t.s.Launch && !mutant.On(mutant.ExitOfAnyLaunch) {
+	if in.Launch != t.s.Launch {
 		t.ignore("exit of launch %s, which is not ours now", in.Launch)
 		return
 	}
@@ -106,7 +104,7 @@ func (t *turn) lost(cause Problem) {
 
 // stable forgets earlier attempts when the gateway has been healthy for long enough (B026, B203).
 func (t *turn) stable() {
-	if !t.s.RunningSince.IsZero() && t.now.Sub(t.s.RunningSince) >= mutant.Or(mutant.AttemptsAlwaysReset, 0, mutant.Or(mutant.AttemptsNeverReset, 1<<62, t.p.StableAfter)) {
+	if !t.s.RunningSince.IsZero() && t.now.Sub(t.s.RunningSince) >= t.p.StableAfter {
 		t.fresh()
 	}
 	t.s.RunningSince = time.Time{}
@@ -114,7 +112,7 @@ func (t *turn) stable() {
 
 // sessionClosed: the connection is gone; what that means depends on what the gateway said and whose process it is.
 func (t *turn) sessionClosed(in SessionClosed) {
-	if (in.Session != t.s.Session || in.Session == 0) && !mutant.On(mutant.OldSessionActs) {
+	if in.Session != t.s.Session || in.Session == 0 {
 		t.ignore("close of session %d, which is not the present one", in.Session)
 		return
 	}
@@ -136,7 +134,7 @@ func (t *turn) sessionClosed(in SessionClosed) {
 			t.s.reload = &r
 		}
 		pause := time.Duration(0)
-		if lasted < t.p.ProbeInterval && !mutant.On(mutant.FlapsAtOnce) {
+		if lasted < t.p.ProbeInterval {
 			pause = t.p.ProbeInterval
 		}
 		t.rejoinAfter(pause, within)
@@ -149,7 +147,7 @@ func (t *turn) sessionClosed(in SessionClosed) {
 // session and drops it is in the end one that takes none.
 func (t *turn) flapped(lasted, within time.Duration) {
 	pause := time.Duration(0)
-	if lasted < t.p.StableAfter && !mutant.On(mutant.FlapsAtOnce) {
+	if lasted < t.p.StableAfter {
 		if t.s.flaps++; t.s.flaps > 1 {
 			pause = t.p.backoff(t.s.flaps-2, t.dice())
 		}
@@ -227,7 +225,7 @@ func (t *turn) verified(in Verified) {
 		v.Why = cmp.Or(in.Why, VerifyFailed)
 	}
 	t.s.LastVerify = &v
-	if v.Alive || mutant.On(mutant.SilentIsAlive) {
+	if v.Alive {
 		if in.Alive {
 			t.s.LastAlive = t.now
 		}
@@ -258,7 +256,7 @@ func (t *turn) symptomSeen(in SymptomSeen) {
 		t.ignore("symptom of launch %s, which is not ours now", in.Launch)
 	case in.Symptom == SymptomChannelsSuppressed:
 		t.suppressed(in.Text)
-	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin && (t.s.Phase != PhaseClearing || mutant.On(mutant.ZombieBeatsStop)): // what is being ended is not judged
+	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin && t.s.Phase != PhaseClearing: // what is being ended is not judged
 		p := Problem{Code: "restart_failed", Message: "the gateway could not restart: " + in.Text}
 		if t.s.Reconnects >= t.p.ReconnectAttempts { // what a repair leads to is an attempt like any other
 			t.lost(p)

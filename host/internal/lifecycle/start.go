@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // begin walks the road up from its first phase, as a new flow.
@@ -42,7 +40,7 @@ func (t *turn) recovered(in Recovered) {
 	}
 	var live []Instance
 	for _, inst := range in.Instances {
-		if inst.Live && !mutant.On(mutant.DoubleLaunch) {
+		if inst.Live {
 			live = append(live, inst)
 			continue
 		}
@@ -67,7 +65,7 @@ func (t *turn) recovered(in Recovered) {
 	case len(live) == 0:
 		t.enter(PhaseServices)
 		t.emit(ClearServices{Op: t.open(Op{Kind: OpServices})})
-	case len(live) == 1 && (live[0].Watched || t.p.OnShimLoss == ShimLossKeep) && !stopping && !t.wantsNew() && !mutant.On(mutant.AdoptedRestarted):
+	case len(live) == 1 && (live[0].Watched || t.p.OnShimLoss == ShimLossKeep) && !stopping && !t.wantsNew():
 		t.adopt(live[0])
 	default:
 		// The newest watched one is kept for last; its turn to be adopted comes when it is alone.
@@ -92,7 +90,7 @@ func (t *turn) recovered(in Recovered) {
 // wantsNew: a restart was asked for, and what an earlier host left is older than that wish.
 func (t *turn) wantsNew() bool {
 	return slices.ContainsFunc(t.s.Waiters, func(w Waiter) bool {
-		return w.kind == waitRestart && !w.due.After(t.now) && !mutant.On(mutant.RestartAdopts)
+		return w.kind == waitRestart && !w.due.After(t.now)
 	})
 }
 
@@ -216,7 +214,7 @@ func (t *turn) notLaunched(op Op) {
 }
 
 func (t *turn) launched(op Op, in Launched) {
-	switch mutant.Or(mutant.UnknownLaunchFailed, min(in.Result, Failed), in.Result) {
+	switch in.Result {
 	case OK:
 		t.arrived(op, in.Instance)
 	case Failed:

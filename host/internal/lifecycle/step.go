@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // Step is total and pure: the same arguments give the same answer. An input that means nothing here returns the state
@@ -103,7 +101,7 @@ func (t *turn) late(in Answer) {
 			t.emit(Release{Launch: r.Launch})
 		}
 	case SessionOpened:
-		t.emit(CloseSession{Session: mutant.Or(mutant.LateSessionKept, 0, r.Session)})
+		t.emit(CloseSession{Session: r.Session})
 	default:
 	}
 	t.ignore("answer %T to operation %d, which is not pending", in.Report, in.Op)
@@ -211,7 +209,7 @@ func (t *turn) pendingIDs() []OpID {
 // cancel ends an operation. One that may have created something stays pending, abandoned, until its answer says what.
 func (t *turn) cancel(id OpID) {
 	op := t.s.Pending[id]
-	if op.Abandoned || mutant.On(mutant.OldTimerActs) && (op.Kind == TimerBackoff || op.Kind == TimerRetry || op.Kind == TimerSlow) {
+	if op.Abandoned {
 		return
 	}
 	if op.mustSettle() {

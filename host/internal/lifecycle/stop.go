@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"time"
-
-	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // killAttempts is how often a stop that failed or whose outcome is unknown is asked for again.
@@ -51,7 +49,7 @@ func (t *turn) dropSession() {
 // ended when its answer comes.
 func (t *turn) terminate(grace time.Duration) {
 	for _, op := range t.s.Pending {
-		if op.mayLaunch() && !mutant.On(mutant.LateLaunchForgotten) {
+		if op.mayLaunch() {
 			return
 		}
 	}
@@ -71,7 +69,7 @@ func (t *turn) terminated(op Op, in Terminated) {
 			if in.Exit.Known {
 				t.exited(in.Exit, t.s.Process)
 			}
-			t.emit(Unwatch{Launch: op.Launch, Ended: !mutant.On(mutant.LastLinesThrownAway)})
+			t.emit(Unwatch{Launch: op.Launch, Ended: true})
 			t.emit(Release{Launch: op.Launch})
 			t.disown()
 		}
@@ -116,7 +114,7 @@ func (t *turn) cleared() {
 		return
 	}
 	after := t.s.After
-	if after == AfterRest && !t.s.swept && !mutant.On(mutant.LeftoversIgnored) { // what an earlier host left is ours, too: a stop ends it (invariant 2)
+	if after == AfterRest && !t.s.swept { // what an earlier host left is ours, too: a stop ends it (invariant 2)
 		if _, asked := t.s.pendingOf(OpRecover); !asked {
 			t.emit(Recover{Op: t.open(Op{Kind: OpRecover})})
 		}
@@ -186,7 +184,7 @@ func (t *turn) diagnosed(in Diagnosed) {
 		t.retryOrFail()
 	case in.OtherOwner:
 		t.toError(in.Problem)
-	case repairable && t.s.Repaired && !mutant.On(mutant.RepairedTwice): // once is enough (B053, invariant 7)
+	case repairable && t.s.Repaired: // once is enough (B053, invariant 7)
 		p := in.Problem
 		p.Fatal = true
 		p.Message += " (a repair was already done and did not help)"
@@ -265,7 +263,7 @@ func (t *turn) toError(p Problem) {
 	t.s.Flow, t.s.After, t.s.Err = FlowNone, AfterNothing, &p
 	t.s.slow = true // what comes by itself now is slow (invariant 5)
 	t.fail(p)
-	if (!p.Fatal || mutant.On(mutant.FatalRetried)) && t.s.Up && t.p.SlowRetry > 0 {
+	if !p.Fatal && t.s.Up && t.p.SlowRetry > 0 {
 		t.arm(TimerSlow, t.p.SlowRetry)
 	}
 }
@@ -283,7 +281,7 @@ func (t *turn) backOff() {
 		t.toError(t.s.Cause)
 		return
 	}
-	if t.s.Reconnects >= t.p.ReconnectAttempts && !mutant.On(mutant.CapIgnored) {
+	if t.s.Reconnects >= t.p.ReconnectAttempts {
 		p := t.s.Cause
 		p.Message = fmt.Sprintf("gave up fast attempts after %d: %s", t.p.ReconnectAttempts, p.Message)
 		t.toError(p)

@@ -133,6 +133,7 @@ func TestSchedules(t *testing.T) {
 	if os.Getenv("SIM_BRIEF") != "" {
 		most = n
 	}
+	most = fromEnv(t, "SIM_VIOLATIONS", most)
 	var next, wrong, steps atomic.Uint64
 	t.Run("all", func(t *testing.T) {
 		for i := range runtime.GOMAXPROCS(0) {
