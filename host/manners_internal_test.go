@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -24,7 +25,9 @@ func (p *peer) Call(_ context.Context, method string, params json.RawMessage) (j
 	return nil, p.answer
 }
 
-func (p *peer) Stats() engine.SessionStats { return engine.SessionStats{BootID: p.boot, ConnID: "c"} }
+func (p *peer) Stats() engine.SessionStats {
+	return engine.SessionStats{Hello: session.Hello{BootID: p.boot, ConnID: "c"}}
+}
 
 func (p *peer) Close() {}
 

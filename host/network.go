@@ -143,13 +143,7 @@ func (o *openSession) Call(ctx context.Context, method string, params json.RawMe
 func (o *openSession) SetPing(ping, pongTimeout time.Duration) { o.s.SetPing(ping, pongTimeout) }
 
 func (o *openSession) Stats() engine.SessionStats {
-	h, st := o.s.Hello(), o.s.Stats()
-	return engine.SessionStats{
-		Protocol: h.Protocol, Version: h.Version, ConnID: h.ConnID, BootID: h.BootID, Scopes: h.Scopes, Methods: h.Methods,
-		LastFrameAt: st.LastFrameAt, RTT: st.RTT,
-		MissedPongs: st.MissedPongs, Unanswered: st.Unanswered, MissedTicks: st.MissedTicks, BadFrames: st.BadFrames,
-		LateAnswers: st.UnexpectedIDs, FramesIn: st.FramesIn, FramesOut: st.FramesOut, LastMissAt: st.LastMissAt,
-	}
+	return engine.SessionStats{Hello: o.s.Hello(), Stats: o.s.Stats()}
 }
 
 func (o *openSession) Close() {

@@ -14,6 +14,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/internal/frame"
 	"github.com/gatehost/gatehost/internal/release"
 	"github.com/gatehost/gatehost/shared/fault"
@@ -77,7 +78,7 @@ func TestReloadAsksInAWayThatTheReleaseHandles(t *testing.T) {
 					return nil
 				},
 			}
-			s := &politely{SessionStats: engine.SessionStats{Version: row.version, Methods: row.methods}, err: row.callErr}
+			s := &politely{SessionStats: engine.SessionStats{Hello: session.Hello{Version: row.version, Methods: row.methods}}, err: row.callErr}
 			err := m.Reload(t.Context(), s, row.launch)
 			if !errors.Is(err, row.want) || row.want == nil && err != nil {
 				t.Errorf("err = %v, want %v", err, row.want)
@@ -104,7 +105,7 @@ func TestTheNewestReleaseIsNeverSentSIGUSR1(t *testing.T) {
 						return fault.New(fault.Unavailable, "its shim is gone")
 					},
 				}
-				_ = m.Reload(t.Context(), &politely{SessionStats: engine.SessionStats{Version: version, Methods: methods}, err: callErr}, "A")
+				_ = m.Reload(t.Context(), &politely{SessionStats: engine.SessionStats{Hello: session.Hello{Version: version, Methods: methods}}, err: callErr}, "A")
 			}
 		}
 	}
@@ -121,7 +122,7 @@ func TestDrainIsAskedOfAReleaseThatCanSuspend(t *testing.T) {
 		{"2026.9.6", []string{release.MethodSuspend}, []string{release.MethodSuspend}},
 		{"2027.1.1", []string{release.MethodSuspend}, []string{release.MethodSuspend}},
 	} {
-		s := &politely{SessionStats: engine.SessionStats{Version: row.version, Methods: row.methods}}
+		s := &politely{SessionStats: engine.SessionStats{Hello: session.Hello{Version: row.version, Methods: row.methods}}}
 		err := manners{log: hclog.NewNullLogger()}.Drain(t.Context(), s)
 		if !slices.Equal(s.calls, row.calls) || errors.Is(err, fault.ErrUnsupported) != (row.calls == nil) || row.calls != nil && err != nil {
 			t.Errorf("%s: %v, calls %v", row.version, err, s.calls)

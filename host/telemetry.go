@@ -192,7 +192,7 @@ func (e *ends) number(now time.Time) int {
 // frameCounts adds up the frames of a gateway over its sessions.
 type frameCounts struct {
 	mu   sync.Mutex // guards all below
-	past engine.SessionStats
+	past session.Stats
 	open []*openSession
 }
 
@@ -207,7 +207,7 @@ func (f *frameCounts) closed(s *openSession) {
 	defer f.mu.Unlock()
 	if i := slices.Index(f.open, s); i >= 0 {
 		f.open = slices.Delete(f.open, i, i+1)
-		f.past = added(f.past, s.Stats())
+		f.past = added(f.past, s.s.Stats())
 	}
 }
 
@@ -221,26 +221,26 @@ func (f *frameCounts) each(do func(*openSession)) {
 }
 
 // total has the counts of all sessions, and of the times the newest.
-func (f *frameCounts) total() engine.SessionStats {
+func (f *frameCounts) total() session.Stats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	all := f.past
 	for _, s := range f.open {
-		all = added(all, s.Stats())
+		all = added(all, s.s.Stats())
 	}
 	return all
 }
 
-func added(a, b engine.SessionStats) engine.SessionStats {
+func added(a, b session.Stats) session.Stats {
 	newest := func(x, y time.Time) time.Time {
 		if x.After(y) {
 			return x
 		}
 		return y
 	}
-	return engine.SessionStats{
+	return session.Stats{
 		FramesIn: a.FramesIn + b.FramesIn, FramesOut: a.FramesOut + b.FramesOut, BadFrames: a.BadFrames + b.BadFrames,
-		LateAnswers: a.LateAnswers + b.LateAnswers, MissedPongs: a.MissedPongs + b.MissedPongs,
+		UnexpectedIDs: a.UnexpectedIDs + b.UnexpectedIDs, MissedPongs: a.MissedPongs + b.MissedPongs,
 		LastFrameAt: newest(a.LastFrameAt, b.LastFrameAt), LastMissAt: newest(a.LastMissAt, b.LastMissAt),
 	}
 }
@@ -271,7 +271,7 @@ func (g *gateway) scrape() metrics.Gateway {
 	out := metrics.Gateway{
 		Name: g.name, State: string(s.Public()), Ready: g.ready(s), Connected: s.Session != 0, UncleanEnds: g.ends.number(now),
 		FramesIn: frames.FramesIn, FramesOut: frames.FramesOut, Garbage: unsigned(frames.BadFrames),
-		LateAnswers: unsigned(frames.LateAnswers), MissedPongs: unsigned(frames.MissedPongs),
+		LateAnswers: unsigned(frames.UnexpectedIDs), MissedPongs: unsigned(frames.MissedPongs),
 		DroppedBy: lines.DroppedBy, Repeated: lines.Repeated, Truncated: lines.Truncated, LostLines: lines.GapLines, LostBytes: lines.GapBytes,
 	}
 	if since := uptimeFrom(s); !since.IsZero() {

@@ -441,7 +441,7 @@ func (o *session) Call(ctx context.Context, method string, _ json.RawMessage) (j
 	}
 	return json.RawMessage(`{"ok":true}`), nil
 }
-func (o *session) Stats() engine.SessionStats { return engine.SessionStats{Protocol: 4} }
+func (o *session) Stats() engine.SessionStats { return engine.SessionStats{} }
 func (o *session) Close() {
 	o.s.mu.Lock()
 	defer o.s.mu.Unlock()

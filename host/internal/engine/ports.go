@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -110,24 +111,10 @@ type Session interface {
 	Close()
 }
 
-// SessionStats are facts about an open session.
+// SessionStats are facts about an open session: what the gateway said when it opened, and its figures.
 type SessionStats struct {
-	Protocol    int
-	Version     string // that the gateway says it is
-	ConnID      string
-	BootID      string // of the gateway's generation; "" before 2026.9
-	Scopes      []string
-	Methods     []string // that the gateway advertised
-	LastFrameAt time.Time
-	RTT         time.Duration
-	MissedPongs int // pings without an answer in time
-	Unanswered  int // of them, in a row up to now
-	MissedTicks int // tick intervals without any frame
-	BadFrames   int // frames that made no sense
-	LateAnswers int // answers that nobody waits for
-	FramesIn    uint64
-	FramesOut   uint64
-	LastMissAt  time.Time // of a ping whose answer was overdue
+	session.Hello
+	session.Stats
 }
 
 // Refused is why a session could not be opened.

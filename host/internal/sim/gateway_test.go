@@ -468,7 +468,7 @@ func (s *session) Call(ctx context.Context, _ string, _ json.RawMessage) (json.R
 	return json.RawMessage(`{}`), s.h.call(ctx, callVerify, strconv.Itoa(s.n), int64(s.n)).err
 }
 
-func (s *session) Stats() engine.SessionStats { return engine.SessionStats{Protocol: 4} }
+func (s *session) Stats() engine.SessionStats { return engine.SessionStats{} }
 
 func (s *session) Close() {
 	w := s.h.w
