@@ -10,10 +10,10 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
-	"github.com/gatehost/gatehost/host/internal/json5"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/profile"
 	"github.com/gatehost/gatehost/internal/frame"
+	"github.com/gatehost/gatehost/internal/json5"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/fault"
 )

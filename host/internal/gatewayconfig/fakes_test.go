@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
-	"github.com/gatehost/gatehost/host/internal/json5"
+	"github.com/gatehost/gatehost/internal/json5"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/gatehost/gatehost/host/internal/json5"
 	"github.com/gatehost/gatehost/host/internal/repair"
+	"github.com/gatehost/gatehost/internal/json5"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 

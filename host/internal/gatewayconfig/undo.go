@@ -15,8 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehost/gatehost/host/internal/json5"
 	"github.com/gatehost/gatehost/host/internal/repair"
+	"github.com/gatehost/gatehost/internal/json5"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 

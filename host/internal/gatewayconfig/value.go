@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gatehost/gatehost/host/internal/json5"
 	"github.com/gatehost/gatehost/host/internal/repair"
+	"github.com/gatehost/gatehost/internal/json5"
 )
 
 // Placeholder stands where the gateway hides a secret in config.get; config.set puts the secret back (T139).

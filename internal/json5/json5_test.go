@@ -2,15 +2,18 @@ package json5_test
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
-	"github.com/gatehost/gatehost/host/internal/json5"
+	"github.com/gatehost/gatehost/internal/json5"
 )
 
 func parse(tb testing.TB, text string) *json5.Document {
@@ -335,4 +338,37 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestKeysAreNamedWithTheirLines(t *testing.T) {
+	doc, err := json5.Parse("// é\n{a: 1,\n \"b\": [{c: 2}, {\n  c: 3}],\n a: {'d.e': 4}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for path, line := range doc.Keys() {
+		got = append(got, fmt.Sprintf("%s:%d", path, line))
+	}
+	if want := []string{"a:2", "b:3", "b[0].c:3", "b[1].c:4", "a:5", `a["d.e"]:5`}; !slices.Equal(got, want) {
+		t.Errorf("keys = %q, want %q", got, want)
+	}
+	for path, line := range doc.Keys() {
+		if path.String() != "a" || line != 2 {
+			t.Errorf("the first key is %s on line %d, want a on 2", path, line)
+		}
+		break
+	}
+}
+
+func TestErrorHoldsTheCharacterThatDoesNotFit(t *testing.T) {
+	for text, want := range map[string]rune{"{a: é}": 'é', "{a: 1 ]": ']', "{a:": 0, "{a: 'x": 0, "{a: 1, /* x": 0} {
+		_, err := json5.Parse(text)
+		wrong, ok := errors.AsType[*json5.SyntaxError](err)
+		if !ok {
+			t.Fatalf("%q: %v is no syntax error", text, err)
+		}
+		if wrong.Found != want {
+			t.Errorf("%q: %v holds %q, want %q", text, err, wrong.Found, want)
+		}
+	}
 }

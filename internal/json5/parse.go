@@ -1,12 +1,14 @@
 // Package json5 reads JSON5 and changes single values in its text: comments, quotes, order and indentation of everything else stay as
-// their author made them. It knows nobody.
+// their author made them. It does not know what a key means.
 package json5
 
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -19,6 +21,7 @@ const maxDepth = 200
 // SyntaxError is where a text stops being JSON5. Line and Column count from 1, the column in characters.
 type SyntaxError struct {
 	Line, Column int
+	Found        rune // the character at that place; 0 at the end of the text
 	Text         string
 }
 
@@ -87,6 +90,32 @@ func (d *Document) Comments() []string {
 // them the caller's. Of a key that stands there twice the last one counts. Infinity and NaN are float64.
 func (d *Document) Value() any { return d.root.decode() }
 
+// Keys yields the path of each key of each object and the line on which the key stands, counted from 1, in the order of the text.
+func (d *Document) Keys() iter.Seq2[Path, int] {
+	return func(yield func(Path, int) bool) {
+		line, at := 1, 0
+		d.root.keys(nil, func(path Path, from int) bool {
+			line, at = line+strings.Count(d.text[at:from], "\n"), from
+			return yield(path, line)
+		})
+	}
+}
+
+// keys yields the keys below n with their offsets. It returns false when the caller wants no more.
+func (n *node) keys(at Path, yield func(Path, int) bool) bool {
+	for i, m := range n.members {
+		part := m.key
+		if n.array {
+			part = strconv.Itoa(i)
+		}
+		path := append(slices.Clone(at), part)
+		if n.object && !yield(path, m.from) || !m.value.keys(path, yield) {
+			return false
+		}
+	}
+	return true
+}
+
 func (n *node) decode() any {
 	switch {
 	case n.object:
@@ -115,7 +144,11 @@ type parser struct {
 func (p *parser) fail(text string) error {
 	line := 1 + strings.Count(p.text[:p.at], "\n")
 	column := 1 + utf8.RuneCountInString(p.text[strings.LastIndexByte(p.text[:p.at], '\n')+1:p.at])
-	return &SyntaxError{Line: line, Column: column, Text: text}
+	found, n := utf8.DecodeRuneInString(p.text[p.at:])
+	if n == 0 {
+		found = 0
+	}
+	return &SyntaxError{Line: line, Column: column, Found: found, Text: text}
 }
 
 func (p *parser) unexpected() error {
