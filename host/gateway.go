@@ -17,8 +17,8 @@ import (
 	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
 	"github.com/gatehost/gatehost/host/internal/health"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
-	"github.com/gatehost/gatehost/host/internal/output"
 	"github.com/gatehost/gatehost/host/internal/profile"
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -161,7 +161,7 @@ func (g *gateway) factsOf(cfg *config.Gateway, r profile.Result) plugin.GatewayF
 
 // redactor knows the gateway's secrets: of what runs, and of what would be launched. When they cannot be read it knows none: there is no
 // process then that could print them.
-func (g *gateway) redactor() *output.Redactor {
+func (g *gateway) redactor() *redact.Redactor {
 	var secrets []string
 	running, next := g.asLaunched(), g.conf()
 	if r, err := g.buildOf(running); err == nil {
@@ -172,10 +172,10 @@ func (g *gateway) redactor() *output.Redactor {
 			secrets = append(secrets, secretsOf(r)...)
 		}
 	}
-	return output.NewRedactor(secrets)
+	return redact.New(secrets)
 }
 
-func redactorOf(r profile.Result) *output.Redactor { return output.NewRedactor(secretsOf(r)) }
+func redactorOf(r profile.Result) *redact.Redactor { return redact.New(secretsOf(r)) }
 
 func secretsOf(r profile.Result) []string {
 	secrets := slices.Clone(r.Secrets)

@@ -70,12 +70,13 @@ func (s sessions) Open(ctx context.Context, port int, events engine.SessionEvent
 	if err != nil {
 		return nil, lifecycle.Hello{}, &engine.Refused{Problem: engine.ProblemOf(err)}
 	}
+	redactor := s.g.redactor()
 	opened, err := session.Dial(ctx, session.Options{
 		URL: "ws://" + probe.Address(cmp.Or(port, cfg.Port)) + "/ws", Token: token, Device: s.g.host.device(), Version: s.g.host.version,
-		Trace: s.g.traceFrames(), Ping: liveness.Ping, PongTimeout: liveness.PongTimeout, Log: s.g.log, OnAlive: events.Alive,
+		Trace: s.g.traceFrames(redactor), Ping: liveness.Ping, PongTimeout: liveness.PongTimeout, Log: s.g.log, OnAlive: events.Alive,
 		OnEvent: func(e session.Event) {
 			s.g.health.Event(e.Name)
-			s.g.watch.gatewayEvent(e)
+			s.g.watch.gatewayEvent(e, redactor)
 		},
 	})
 	if err != nil {

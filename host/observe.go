@@ -10,6 +10,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/internal/frame"
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/control"
 )
 
@@ -192,8 +193,8 @@ func (o *observer) reconnect(c engine.Change) {
 	}
 }
 
-// gatewayEvent is what the gateway sent by itself (B172 to B179).
-func (o *observer) gatewayEvent(e session.Event) {
+// gatewayEvent publishes an event that the gateway sent (B172 to B179), with the secrets in it hidden.
+func (o *observer) gatewayEvent(e session.Event, redactor *redact.Redactor) {
 	kind := e.Kind()
 	if kind == session.KindTick {
 		return
@@ -203,7 +204,7 @@ func (o *observer) gatewayEvent(e session.Event) {
 	}
 	payload := e.Payload
 	if len(payload) > 0 {
-		payload = frame.Redact(payload)
+		payload = frame.Redact(payload, redactor)
 	}
 	o.publish(events.Type(kind), control.GatewayEventData{Event: e.Name, Payload: payload})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/output"
 	"github.com/gatehost/gatehost/host/internal/session"
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/launcher"
@@ -98,7 +99,7 @@ func TestEventsPassOnByTheirKindAndTicksAreLifeOnly(t *testing.T) {
 	g := &gateway{name: "main", host: h}
 	o := newObserver(g)
 	for _, name := range []string{"tick", "chat", "channel.status", "agent"} {
-		o.gatewayEvent(session.Event{Name: name, Payload: json.RawMessage(`{"text":"hi","token":"canary-value"}`)})
+		o.gatewayEvent(session.Event{Name: name, Payload: json.RawMessage(`{"text":"hi","token":"canary-value"}`)}, nil)
 	}
 	var got []string
 	sub := h.hub.Subscribe(0)
@@ -109,6 +110,44 @@ func TestEventsPassOnByTheirKindAndTicksAreLifeOnly(t *testing.T) {
 	const payload = ` {"text":"hi","token":"[redacted]"}`
 	if want := []string{"gateway.chat.message chat" + payload, "gateway.channel.status channel.status" + payload, "gateway.notification agent" + payload}; !slices.Equal(got, want) {
 		t.Errorf("events %q, want %q", got, want)
+	}
+}
+
+// TestSecretsOfAnEventAreHiddenWhereverItIsShown covers the published event, which the journal stores, and the trace of the frame.
+func TestSecretsOfAnEventAreHiddenWhereverItIsShown(t *testing.T) {
+	const payload = `{"botToken":"123456:ABCDEFGHIJ","clientSecret":"s3cr3t-value","passphrase":"hunter2hunter2","access_key":"AKIA-canary",` +
+		`"device":{"nonce":"canary-nonce","signature":["canary-signature"]},"text":"it said the-gateways-own and Authorization: Bearer sk-canary-01",` +
+		`"maxTokens":4096,"keep":"this"}`
+	var log bytes.Buffer
+	h := &Host{hub: events.NewHub(events.Options{})}
+	defer h.hub.Close()
+	cfg := &Config{}
+	cfg.Log.Frames = true
+	h.current.Store(&current{cfg: cfg})
+	g := &gateway{name: "main", host: h, log: hclog.New(&hclog.LoggerOptions{Output: &log, DisableTime: true})}
+	known := redact.New([]string{"the-gateways-own"})
+	newObserver(g).gatewayEvent(session.Event{Name: "agent", Payload: json.RawMessage(payload)}, known)
+	g.traceFrames(known)(false, []byte(`{"type":"event","event":"agent","payload":`+payload+`}`))
+
+	e, ok := h.hub.Subscribe(0).TryNext()
+	if !ok {
+		t.Fatal("the event is not published")
+	}
+	published, err := json.Marshal(e) // what the journal writes
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, text := range map[string]string{"event": string(published), "trace": log.String()} {
+		for _, secret := range []string{"ABCDEFGHIJ", "s3cr3t", "hunter2", "AKIA", "canary", "the-gateways-own"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("the %s shows %q: %s", where, secret, text)
+			}
+		}
+		for _, shown := range []string{"4096", "this", "it said"} {
+			if !strings.Contains(text, shown) {
+				t.Errorf("the %s does not show %q: %s", where, shown, text)
+			}
+		}
 	}
 }
 

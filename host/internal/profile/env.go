@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 // maxEnvFile bounds an env_file in bytes.
@@ -157,14 +159,8 @@ func userinfo(v string) (from, to int, ok bool) {
 	return loc[1], loc[1] + at, true
 }
 
-// RedactURL hides the credentials of a URL (B082); a bare user:password@host:port is one, too.
-func RedactURL(v string) string {
-	v = NormalizeProxy(v)
-	if from, to, ok := userinfo(v); ok {
-		return v[:from] + "redacted" + v[to:]
-	}
-	return v
-}
+// RedactURL hides the credentials in the address of a proxy (B082).
+func RedactURL(v string) string { return redact.URL(NormalizeProxy(v)) }
 
 // password is the secret part of a URL, as it stands there and as it is meant; none when there is none.
 func password(v string) []string {

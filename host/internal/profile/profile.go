@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -168,19 +169,9 @@ func list(env map[string]string, l Launch) []plugin.EnvVar {
 	out := make([]plugin.EnvVar, 0, len(env))
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		v := env[k]
-		out = append(out, plugin.EnvVar{Name: k, Value: v, Secret: v != "" && v == l.Token || secretName(k) || isProxy(k) && password(v) != nil})
+		out = append(out, plugin.EnvVar{Name: k, Value: v, Secret: v != "" && v == l.Token || redact.Name(k) || isProxy(k) && password(v) != nil})
 	}
 	return out
 }
 
 func isProxy(k string) bool { return strings.HasSuffix(strings.ToUpper(k), "_PROXY") }
-
-func secretName(k string) bool {
-	k = strings.ToUpper(k)
-	for _, mark := range []string{"TOKEN", "PASSWORD", "SECRET", "API_KEY", "APIKEY", "PRIVATE_KEY"} {
-		if strings.Contains(k, mark) {
-			return true
-		}
-	}
-	return false
-}

@@ -8,13 +8,6 @@ import (
 	"path/filepath"
 )
 
-// SecretName reports whether what stands under a name must not be shown.
-func SecretName(name string) bool { return secretKey.MatchString(name) }
-
-// Harmless reports whether a value, as it is written in JSON, is no secret although it stands under a secret's name: a switch, a figure,
-// the name of a way to authenticate.
-func Harmless(name, value string) bool { return harmless(name, value) }
-
 // ReplaceFile puts new content at path in one step, with mode 0600: by a temporary file in the same directory, made exclusively, synced,
 // and renamed. It keeps the owner of the file; a new one belongs to whom the directory does. Links are not followed.
 func ReplaceFile(path string, data []byte) error {

@@ -1,4 +1,4 @@
-package repair
+package redact
 
 import (
 	"regexp"
@@ -6,42 +6,30 @@ import (
 	"unicode/utf8"
 )
 
-// masked stands where a secret was.
-const masked = "[redacted]"
-
-// secretKey are names of what must not be shown.
-var secretKey = regexp.MustCompile(`(?i)(?:token|secret|passw(?:or)?d|passphrase|api_?-?key|private_?-?key|access_?-?key|signing_?-?key|authorization|credential|cookie|bearer)`)
-
 // assignment is `NAME=value` and `name: value` outside of JSON.
-var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:token|secret|passw(?:or)?d|api_?-?key|private_?-?key|authorization)[A-Za-z0-9_.-]*\s*[=:]\s*)("[^"]*"?|'[^']*'?|[^\s,}\]]+)`)
+var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:` + words + `|` + headers + `)[A-Za-z0-9_.-]*\s*[=:]\s*)` +
+	`("[^"]*"?|'[^']*'?|[^\s,}\]]+)`)
 
-// mask hides every value under a secret's name in JSON or JSON5 text, whether it parses or not, and keeps the number of lines.
-// What looks like neither is searched for assignments.
-func mask(text string) string {
+// Document hides every value under a secret's name in JSON or JSON5 text, whether it parses or not, and keeps the number of lines. What
+// looks like neither is searched for assignments.
+func Document(text string) string {
 	m := masker{in: text}
 	m.run()
 	return assignment.ReplaceAllStringFunc(m.out.String(), func(s string) string {
 		at := assignment.FindStringSubmatchIndex(s)
 		value := s[at[4]:at[5]]
-		if strings.HasPrefix(strings.Trim(value, `"'`), "[redacted") || value == "[" || value == "{" || harmless(s[at[2]:at[3]], value) {
+		if strings.HasPrefix(strings.Trim(value, `"'`), "[redacted") || value == "[" || value == "{" || Harmless(nameOf(s[at[2]:at[3]]), value) {
 			return s
 		}
-		return s[:at[4]] + masked
+		return s[:at[4]] + Mark
 	})
 }
 
-// plain are values that are no secret: switches, and the names of ways to authenticate.
-var plain = regexp.MustCompile(`^(?:true|false|null|undefined|["']?(?:token|password|none|trusted-proxy)["']?|""|'')$`)
+// nameOf is the name in the first half of an assignment.
+func nameOf(s string) string { return strings.TrimRight(s, " \t\r\n=:") }
 
-// count is a figure: `maxTokens: 4096`. Under a name without "token" it may be a PIN.
-var count = regexp.MustCompile(`^-?[0-9][0-9_.]{0,9}$`)
-
-func harmless(name, value string) bool {
-	return plain.MatchString(value) || count.MatchString(value) && strings.Contains(strings.ToLower(name), "token")
-}
-
-// masker walks over JSON5 without believing in it: a text that was cut off, or has a brace too many, is masked as far as it makes
-// sense, rather too much than too little.
+// masker reads JSON5 without relying on its syntax: a text that was cut off, or has a brace too many, is masked as far as it makes sense,
+// rather too much than too little.
 type masker struct {
 	in    string
 	at    int
@@ -107,21 +95,21 @@ func (m *masker) token(n int, quoted bool) {
 		m.copy(n)
 		return
 	}
-	if !m.isSecret(*top) || harmless(top.key, text) {
+	if !m.isSecret(*top) || Harmless(top.key, text) {
 		m.copy(n)
 		return
 	}
 	if quoted {
-		m.out.WriteString(text[:1] + masked + text[:1])
+		m.out.WriteString(text[:1] + Mark + text[:1])
 	} else {
-		m.out.WriteString(masked)
+		m.out.WriteString(Mark)
 	}
 	m.out.WriteString(strings.Repeat("\n", strings.Count(text, "\n")))
 	m.at += n
 }
 
 func (m *masker) isSecret(l level) bool {
-	return l.secret || l.object && l.value && secretKey.MatchString(l.key)
+	return l.secret || l.object && l.value && Name(l.key)
 }
 
 // quoted is the length of a string; without its end it goes to the end of the line.

@@ -1,14 +1,14 @@
-package output_test
+package redact_test
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/gatehost/gatehost/host/internal/output"
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 func TestCredentialsAreHiddenByTheirNames(t *testing.T) { // B073, B307; the first six are rows of stderr-corpus.jsonl
-	r := output.NewRedactor(nil)
+	r := redact.New(nil)
 	for text, want := range map[string]string{
 		"[gateway] listening; token=clawx-0123456789abcdef0123456789abcdef":              "[gateway] listening; token=[redacted]",
 		"argv: gateway --port 18789 --token clawx-0123456789abcdef --allow-unconfigured": "argv: gateway --port 18789 --token [redacted] --allow-unconfigured",
@@ -36,9 +36,9 @@ func TestCredentialsAreHiddenByTheirNames(t *testing.T) { // B073, B307; the fir
 }
 
 func TestKnownSecretsAreHiddenInWhateverForm(t *testing.T) {
-	r := output.NewRedactor([]string{"pa ss/\"word<1>", "short"})
+	r := redact.New([]string{"pa ss/\"word<1>", "short"})
 	for _, text := range []string{`x pa ss/"word<1> y`, "?x=pa+ss%2F%22word%3C1%3E", "/pa%20ss%2F%22word%3C1%3E/", `{"x":"pa ss/\"word\u003c1\u003e"}`} {
-		if got := r.Text(text); strings.Contains(got, "word") || !strings.Contains(got, output.Redacted) {
+		if got := r.Text(text); strings.Contains(got, "word") || !strings.Contains(got, redact.Mark) {
 			t.Errorf("%s becomes %s", text, got)
 		}
 	}
@@ -50,8 +50,8 @@ func TestKnownSecretsAreHiddenInWhateverForm(t *testing.T) {
 func FuzzRedact(f *testing.F) {
 	f.Add("--token canary-value-1", "canary-value-1")
 	f.Fuzz(func(t *testing.T, text, secret string) {
-		got := output.NewRedactor([]string{secret}).Text(text + secret)
-		if len(secret) >= 8 && !strings.Contains(output.Redacted, secret) && strings.Contains(got, secret) && !strings.Contains(secret, "[redacted]") {
+		got := redact.New([]string{secret}).Text(text + secret)
+		if len(secret) >= 8 && !strings.Contains(redact.Mark, secret) && strings.Contains(got, secret) && !strings.Contains(secret, "[redacted]") {
 			t.Errorf("%q is in %q", secret, got)
 		}
 	})
