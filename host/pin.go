@@ -10,7 +10,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
-	"github.com/gatehost/gatehost/host/internal/store"
+	"github.com/gatehost/gatehost/internal/atomicfile"
 )
 
 // Pin is the checksum of one plugin.
@@ -81,5 +81,5 @@ func rewrite(path string, pins []Pin) error {
 	if now, err := os.ReadFile(file); err != nil || !bytes.Equal(now, before) { //nolint:gosec // as above
 		return fmt.Errorf("cannot pin: %s was changed meanwhile; try again", file)
 	}
-	return store.ReplaceFile(file, text, info.Mode().Perm())
+	return atomicfile.Write(file, text, info.Mode().Perm())
 }

@@ -63,10 +63,10 @@ func TestValuesAreHiddenByNameByShapeAndByValue(t *testing.T) {
 		`{"a":[{"botToken":"x"},{"maxTokens":1}]}`:                     `{"a":[{"botToken":"[redacted]"},{"maxTokens":1}]}`,
 		`{"secret":{"deep":"x"},"cookie":["x"],"nonce":7}`:             `{"cookie":"[redacted]","nonce":"[redacted]","secret":"[redacted]"}`,
 		`{"token":null,"secret":"","password":false}`:                  `{"password":false,"secret":"","token":null}`,
-		`{"known-value":"a known-value b","n":1234567890}`:           `{"[redacted]":"a [redacted] b","n":"[redacted]"}`,
+		`{"known-value":"a known-value b","n":1234567890}`:             `{"[redacted]":"a [redacted] b","n":"[redacted]"}`,
 		`{"text":"Authorization: Bearer abcdefgh1","url":"a://u:p@h"}`: `{"text":"Authorization: Bearer [redacted]","url":"a://[redacted]@h"}`,
 		`["{\"token\":\"abcdefgh\"}"]`:                                 `["{\"token\":\"[redacted]\"}"]`,
-		`"known-value"`:                                               `"[redacted]"`,
+		`"known-value"`:                                                `"[redacted]"`,
 	} {
 		dec := json.NewDecoder(strings.NewReader(text))
 		dec.UseNumber()

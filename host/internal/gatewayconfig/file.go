@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/gatehost/gatehost/host/internal/repair"
+	"github.com/gatehost/gatehost/internal/atomicfile"
 	"github.com/gatehost/gatehost/internal/json5"
 	"github.com/gatehost/gatehost/shared/fault"
 )
@@ -152,7 +152,7 @@ func (e *Editor) replace(ctx context.Context, how How, before file, data []byte,
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
-		return repair.ReplaceFile(before.path, data)
+		return atomicfile.Replace(before.path, data)
 	}()
 	if err != nil {
 		e.drop(rec)

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gatehost/gatehost/internal/atomicfile"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
@@ -200,7 +201,7 @@ func (e *Executor) keepAside(rec Record, before map[string]snapshot) (Record, er
 		if !f.Existed {
 			continue
 		}
-		if err := replace(f.Path+asideMark+rec.ID, before[f.Path].data, 0o600, before[f.Path].owner); err != nil {
+		if err := atomicfile.WriteAs(f.Path+asideMark+rec.ID, before[f.Path].data, 0o600, before[f.Path].owner); err != nil {
 			return rec, err
 		}
 		pruneAside(f.Path)
@@ -357,9 +358,9 @@ func (r run) write(step *doctor.WriteFileStep) error {
 		return err
 	}
 	if !now.exists {
-		now.mode, now.owner = 0o600, ownerOfDir(filepath.Dir(path))
+		now.mode, now.owner = 0o600, atomicfile.OwnerOfDir(filepath.Dir(path))
 	}
-	return replace(path, step.Content, now.mode, now.owner)
+	return atomicfile.WriteAs(path, step.Content, now.mode, now.owner)
 }
 
 func (r run) delegated(ctx context.Context, step *doctor.DelegateStep, p Progress) error {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatehost/gatehost/internal/atomicfile"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -132,7 +133,7 @@ func (g *Good) add(k Kept, data []byte) (err error) {
 			_ = os.RemoveAll(tmp)
 		}
 	}()
-	if err = replace(filepath.Join(tmp, keptContent), data, 0o600, owner{}); err != nil {
+	if err = atomicfile.Write(filepath.Join(tmp, keptContent), data, 0o600); err != nil {
 		return err
 	}
 	if err = g.note(tmp, k); err != nil {
@@ -141,7 +142,7 @@ func (g *Good) add(k Kept, data []byte) (err error) {
 	if err = os.Rename(tmp, filepath.Join(g.dir, k.ID)); err != nil {
 		return err
 	}
-	return syncDir(g.dir)
+	return atomicfile.SyncDir(g.dir)
 }
 
 func (g *Good) note(dir string, k Kept) error {
@@ -149,7 +150,7 @@ func (g *Good) note(dir string, k Kept) error {
 	if err != nil {
 		return err
 	}
-	return replace(filepath.Join(dir, manifestName), append(data, '\n'), 0o600, owner{})
+	return atomicfile.Write(filepath.Join(dir, manifestName), append(data, '\n'), 0o600)
 }
 
 // List is the versions of a configuration file, the one that ran last first; those that cannot be read are left out. path "": of every

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatehost/gatehost/internal/atomicfile"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -115,7 +116,7 @@ func (s shelf) begin(rec Record, files []string) (Record, map[string]snapshot, e
 		f := FileCopy{Path: path, Existed: snap.exists, Mode: uint32(snap.mode), SHA256: snap.sum()}
 		if snap.exists {
 			f.Copy = fmt.Sprintf("file-%03d", i)
-			if err := replace(filepath.Join(dir, f.Copy), snap.data, 0o600, owner{}); err != nil {
+			if err := atomicfile.Write(filepath.Join(dir, f.Copy), snap.data, 0o600); err != nil {
 				_ = os.RemoveAll(dir)
 				return rec, nil, err
 			}
@@ -126,7 +127,7 @@ func (s shelf) begin(rec Record, files []string) (Record, map[string]snapshot, e
 		_ = os.RemoveAll(dir)
 		return rec, nil, err
 	}
-	if err := syncDir(s.dir); err != nil {
+	if err := atomicfile.SyncDir(s.dir); err != nil {
 		return rec, nil, fmt.Errorf("cannot back up: %w", err)
 	}
 	s.prune()
@@ -138,7 +139,7 @@ func (s shelf) save(rec Record) error {
 	if err != nil {
 		return err
 	}
-	return replace(filepath.Join(s.dir, rec.ID, manifestName), append(data, '\n'), 0o600, owner{})
+	return atomicfile.Write(filepath.Join(s.dir, rec.ID, manifestName), append(data, '\n'), 0o600)
 }
 
 // finish notes how it ended and what the files are now.
@@ -217,7 +218,7 @@ func (s shelf) copyOf(rec Record, f FileCopy) (snapshot, error) {
 	if err == nil && snap.sum() != f.SHA256 {
 		err = fault.New(fault.Internal, fmt.Sprintf("cannot read the backup of %s: it was changed since", f.Path))
 	}
-	snap.mode, snap.owner = fs.FileMode(f.Mode).Perm(), owner{}
+	snap.mode, snap.owner = fs.FileMode(f.Mode).Perm(), atomicfile.Owner{}
 	return snap, err
 }
 

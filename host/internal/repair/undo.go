@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/gatehost/gatehost/internal/atomicfile"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -38,9 +39,9 @@ func (e *Executor) Recover() error {
 			continue
 		}
 		for _, f := range rec.Files {
-			sweepTemp(filepath.Dir(f.Path))
+			atomicfile.Sweep(filepath.Dir(f.Path))
 		}
-		sweepTemp(filepath.Join(e.shelf.dir, rec.ID))
+		atomicfile.Sweep(filepath.Join(e.shelf.dir, rec.ID))
 		rec.Outcome = OutcomeCut // what the files are now says nothing: the command may outlive the host by some seconds
 		if err := e.shelf.save(rec); err != nil {
 			return err
@@ -150,7 +151,7 @@ func (e *Executor) Undo(ctx context.Context, id string, force bool) (Result, err
 		snap := want[path]
 		if snap.exists {
 			if snap.owner = before[path].owner; !before[path].exists {
-				snap.owner = ownerOfDir(filepath.Dir(path))
+				snap.owner = atomicfile.OwnerOfDir(filepath.Dir(path))
 			}
 		}
 		if failure = snap.restore(path); failure != nil {
