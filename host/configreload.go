@@ -53,9 +53,6 @@ func (h *Host) reload(ctx context.Context, req control.ReloadRequest) (control.R
 		return out, badConfig(err)
 	}
 	out.Config = file.Path
-	for _, w := range file.Warnings {
-		out.Warnings = append(out.Warnings, w.String())
-	}
 	p, err := h.planFor(file)
 	if err != nil {
 		return out, badConfig(err)

@@ -93,7 +93,6 @@ func (c *Config) resolve(file, base string) Faults {
 	abs(&c.StateDir)
 	abs(&c.PluginDir)
 	abs(&c.Control.Socket)
-	abs(&c.Control.TokenFile)
 	for _, p := range c.Plugins {
 		program(&p.Path)
 		for _, list := range [][]string{p.Sandbox.Read, p.Sandbox.Write} {

@@ -126,7 +126,7 @@ func numbers(v any) any {
 	return v
 }
 
-// hideSecrets hides the values of keys that look like secrets; the path of a token's file is not one.
+// hideSecrets hides the values of keys that look like secrets.
 func hideSecrets(tree map[string]any) map[string]any {
 	for k, v := range tree {
 		switch x := v.(type) {
@@ -143,7 +143,7 @@ func hideSecrets(tree map[string]any) map[string]any {
 				}
 			}
 		case string:
-			if redact.Name(k) && k != "token_file" {
+			if redact.Name(k) {
 				tree[k] = redact.Mark
 			} else if strings.Contains(x, "@") && (strings.Contains(x, "://") || strings.HasSuffix(k, "proxy")) {
 				tree[k] = redact.URL(x)

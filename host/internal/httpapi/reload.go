@@ -9,9 +9,6 @@ import (
 
 // reload reads the host's configuration again. It outlives its request: a client that goes away leaves nothing half done.
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
-	if s.o.Config == nil {
-		return notImplemented("reloading config.toml", "restart the host")(w, r)
-	}
 	var req control.ReloadRequest
 	if err := readBody(w, r, &req); err != nil {
 		return err
