@@ -168,12 +168,6 @@ func (a api) RPC(ctx context.Context, name string, req control.RPCRequest) (json
 }
 
 func (g *gateway) call(ctx context.Context, req control.RPCRequest) (json.RawMessage, error) {
-	if req.TimeoutMs > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(req.TimeoutMs)*time.Millisecond,
-			fmt.Errorf("RPC timeout: %s: %w", req.Method, context.DeadlineExceeded))
-		defer cancel()
-	}
 	s, ok := g.engine.Session()
 	if !ok {
 		return nil, notConnected(g, engine.ErrNotConnected)

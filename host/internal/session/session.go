@@ -146,7 +146,7 @@ func (s *Session) Stats() Stats {
 }
 
 // Call makes one call and returns its payload; nil is null. Errors: *frame.Error (the gateway's own), ErrNotConnected, ErrBusy,
-// the cause of ctx, or a timeout that names the method. Without a deadline in ctx the default is CallTimeout.
+// the cause of ctx, or a timeout that names the method. The caller's ctx is the timeout; without a deadline it is CallTimeout.
 func (s *Session) Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
