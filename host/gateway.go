@@ -106,13 +106,8 @@ func (g *gateway) buildOf(cfg *config.Gateway) (profile.Result, error) {
 		return profile.Result{}, err
 	}
 	home, _ := os.UserHomeDir() // without one the profile has no default places
-	l := cfg.Launch
 	return profile.Build(profile.Launch{
-		Profile: l.Profile, Command: l.Command, Args: l.Args, Port: cfg.Port, Token: token, Cwd: l.Cwd, Env: l.Env,
-		EnvFile: l.EnvFile, ClearEnv: l.ClearEnv, PathPrepend: l.PathPrepend, SkipChannels: l.SkipChannels,
-		Proxy: l.Proxy, Proxies: profile.Proxies{HTTP: l.HTTPProxy, HTTPS: l.HTTPSProxy, All: l.AllProxy, No: l.NoProxy},
-		StateDir: l.StateDir, ConfigPath: l.ConfigPath, User: l.User, Home: home, Inherited: os.Environ(),
-		Foreign: g.host.tokensOfOthers(g),
+		Launch: cfg.Launch, Port: cfg.Port, Token: token, Home: home, Inherited: os.Environ(), Foreign: g.host.tokensOfOthers(g),
 	})
 }
 

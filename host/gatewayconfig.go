@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/profile"
-	"github.com/gatehost/gatehost/internal/frame"
 	"github.com/gatehost/gatehost/internal/json5"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/fault"
@@ -95,11 +93,7 @@ func (c configured) Call(ctx context.Context, method string, params json.RawMess
 	if !ok {
 		return nil, gatewayconfig.ErrNoSession
 	}
-	got, err := s.Call(ctx, method, params)
-	if refusal, ok := errors.AsType[*frame.Error](err); ok {
-		return nil, &gatewayconfig.Refusal{Code: refusal.Code, Message: refusal.Error()}
-	}
-	return got, err
+	return s.Call(ctx, method, params)
 }
 
 // Config reads a gateway's own configuration.

@@ -18,8 +18,7 @@ func TestLaunchIsLoggedWithoutItsSecrets(t *testing.T) { // B073, B082, B089
 		PathPrepend: []string{"/opt/node"}, SkipChannels: true,
 	}
 	r, err := profile.Build(profile.Launch{
-		Profile: cfg.Profile, Command: cfg.Command, Args: cfg.Args, Port: 4711, Token: token, Cwd: "/srv", PathPrepend: cfg.PathPrepend,
-		Proxy: "user:" + password + "@proxy:3128", Proxies: profile.Proxies{HTTPS: "other:1"}, SkipChannels: true,
+		Launch: config.Launch{Profile: cfg.Profile, Command: cfg.Command, Args: cfg.Args, Cwd: "/srv", PathPrepend: cfg.PathPrepend, Proxy: "user:" + password + "@proxy:3128", HTTPSProxy: "other:1", SkipChannels: true}, Port: 4711, Token: token,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +47,7 @@ func TestLaunchIsLoggedWithoutItsSecrets(t *testing.T) { // B073, B082, B089
 }
 
 func TestProxyOfALaunchIsSaidInOneWord(t *testing.T) {
-	r, err := profile.Build(profile.Launch{Command: []string{"x"}})
+	r, err := profile.Build(profile.Launch{Launch: config.Launch{Command: []string{"x"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,11 +51,7 @@ func restartCause(before, after lifecycle.State) string {
 func (g *gateway) countStart(c engine.Change) {
 	w := c.Waterfall
 	spawn, _ := milestones(w, c.After)
-	start := metrics.Start{Outcome: w.Outcome, Total: w.Total, SpawnToReady: spawn}
-	for _, st := range w.Stages {
-		start.Stages = append(start.Stages, metrics.Stage{Name: st.Name, Took: st.Took})
-	}
-	g.host.metrics.StartEnded(g.name, start)
+	g.host.metrics.StartEnded(g.name, w, spawn)
 	if p := c.After.Err; w.Outcome == string(lifecycle.Error) && p != nil {
 		g.log.Info("the start failed", "code", p.Code, "port", g.asLaunched().Port, "attempt", c.After.Attempt, "launch", g.newestLaunch())
 	}

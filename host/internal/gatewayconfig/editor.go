@@ -24,18 +24,10 @@ const (
 // Gateway is how the gateway is reached. Its methods are called concurrently.
 type Gateway interface {
 	Presence() Presence
-	// Call calls a method. The gateway's own refusal is a *Refusal; with ErrNoSession nothing was sent; after any other error the call may
-	// have been carried out.
+	// Call calls a method. The gateway's own error is a *frame.Error; with ErrNoSession nothing was sent; after any other error the
+	// gateway may have executed the call.
 	Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error)
 }
-
-// Refusal is the gateway's own answer that a call failed.
-type Refusal struct {
-	Code, Message string
-}
-
-// Error is "CODE: message".
-func (r *Refusal) Error() string { return r.Code + ": " + r.Message }
 
 // ErrNoSession is the error of a call that was never sent.
 var ErrNoSession = errors.New("the gateway has no session")

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -21,27 +22,15 @@ const (
 	Plain    = "plain"
 )
 
-// Launch is the words.
+// Launch is a configured launch, and what the host adds to it.
 type Launch struct {
-	Profile      string
-	Command      []string
-	Args         []string // nil: the profile's; "{port}" is replaced
-	Port         int
-	Token        string
-	Cwd          string
-	Env          map[string]string
-	EnvFile      string
-	ClearEnv     bool
-	PathPrepend  []string
-	Proxy        string  // for everything that has none of its own
-	Proxies      Proxies // for one kind only
-	SkipChannels bool
-	StateDir     string
-	ConfigPath   string
-	User         string
-	Home         string   // of the user that runs it; for default places
-	Inherited    []string // environment of the host, as os.Environ
-	Foreign      []string // variables of it that hold secrets of others: they are not inherited (B077)
+	config.Launch
+
+	Port      int
+	Token     string
+	Home      string   // of the user that runs it; for default places
+	Inherited []string // environment of the host, as os.Environ
+	Foreign   []string // variables of it that hold secrets of others: they are not inherited (B077)
 }
 
 // Result is what is run and what is known about it.
@@ -88,7 +77,7 @@ func Build(l Launch) (Result, error) {
 		}
 	}
 	maps.Copy(env, l.Env)
-	maps.Copy(env, ProxyEnv(l.Proxy, l.Proxies))
+	maps.Copy(env, ProxyEnv(l.Launch))
 	prependPath(env, l.PathPrepend)
 	r := Result{StateDir: l.StateDir, ConfigPath: l.ConfigPath}
 	fixed(&l, env, &r)
