@@ -33,7 +33,7 @@ type keeper struct {
 
 	mu       sync.Mutex // guards below
 	launch   lifecycle.LaunchID
-	launched repair.Look // the file before that launch
+	launched repair.FileState // the file before that launch
 	running  lifecycle.LaunchID
 }
 
@@ -44,9 +44,9 @@ func newKeeper(g *gateway) (*keeper, error) {
 
 // launching is told right before a process is made.
 func (k *keeper) launching(id lifecycle.LaunchID, configPath string) {
-	var look repair.Look
+	var look repair.FileState
 	if configPath != "" {
-		look, _ = repair.LookAt(configPath) // what cannot be read now is not what the gateway will have read
+		look, _ = repair.StateOf(configPath) // what cannot be read now is not what the gateway will have read
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -95,7 +95,7 @@ func (k *keeper) keep(ctx context.Context) error {
 	k.mu.Lock()
 	before, known := k.launched, k.launch != "" && k.launch == k.running
 	k.mu.Unlock()
-	now, err := repair.LookAt(path)
+	now, err := repair.StateOf(path)
 	if err != nil || !now.Exists {
 		return err
 	}
@@ -122,7 +122,7 @@ type said struct {
 }
 
 // proven asks the gateway whether it goes by what is on disk. Releases before 2026.9 cannot say so, and then it is not claimed.
-func (k *keeper) proven(ctx context.Context, now repair.Look) (bool, error) {
+func (k *keeper) proven(ctx context.Context, now repair.FileState) (bool, error) {
 	for range mostAsked {
 		s, ok := k.g.engine.Session()
 		if !ok || !slices.Contains(s.Stats().Methods, methodConfig) {
@@ -132,7 +132,7 @@ func (k *keeper) proven(ctx context.Context, now repair.Look) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		after, err := repair.LookAt(now.Path)
+		after, err := repair.StateOf(now.Path)
 		switch {
 		case err != nil || !after.Same(now):
 			return false, err // it is being changed; the gateway will tell

@@ -26,7 +26,7 @@ type medic struct {
 	mu       sync.Mutex       // guards all below
 	remedy   remedy           // of the last failed start
 	incident *doctor.Incident // of it, and the configuration as it was then
-	met      repair.Look
+	met      repair.FileState
 	executor *repair.Executor // made on first use; it allows one repair at a time
 }
 
@@ -164,14 +164,14 @@ func (m *medic) Diagnose(ctx context.Context, in engine.Incident) engine.Diagnos
 }
 
 // present is the configuration file as it is now; one that cannot be read is like none.
-func (m *medic) present() repair.Look {
+func (m *medic) present() repair.FileState {
 	path := m.g.facts().ConfigPath
 	if path == "" {
-		return repair.Look{}
+		return repair.FileState{}
 	}
-	look, err := repair.LookAt(path)
+	look, err := repair.StateOf(path)
 	if err != nil {
-		return repair.Look{}
+		return repair.FileState{}
 	}
 	return look
 }

@@ -28,7 +28,7 @@ type remedy struct {
 
 // restoration brings back a kept configuration.
 type restoration struct {
-	kept repair.Kept
+	kept repair.Version
 	plan doctor.Plan
 }
 
@@ -46,7 +46,7 @@ func (m *medic) addOwn(r *remedy) {
 	if path == "" {
 		return
 	}
-	if look, err := repair.LookAt(path); err != nil || look.Exists {
+	if look, err := repair.StateOf(path); err != nil || look.Exists {
 		return
 	}
 	if r.restore = m.lastGood(); r.restore == nil {
@@ -80,7 +80,7 @@ func (m *medic) restoration(id string) (*restoration, error) {
 	kept := m.g.keeper.good.List(path)
 	i := 0
 	if id != control.RestoreLastGood {
-		i = slices.IndexFunc(kept, func(k repair.Kept) bool { return k.ID == id })
+		i = slices.IndexFunc(kept, func(k repair.Version) bool { return k.ID == id })
 	}
 	if i < 0 || i >= len(kept) {
 		return nil, fault.New(fault.NotFound, fmt.Sprintf("cannot bring back a configuration: none is kept of %s under %q", path, id)).
@@ -90,7 +90,7 @@ func (m *medic) restoration(id string) (*restoration, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, err := repair.LookAt(path)
+	now, err := repair.StateOf(path)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func (m *medic) operate(ctx context.Context, p *repair.Proposal, tell func(contr
 	m.g.log.Info("repairing", "plugin", p.Doctor, "finding", p.Finding.Code, "plan", p.Plan.Title)
 	d := m.g.host.plugins.Doctor(p.Doctor)
 	facts := m.g.facts()
-	return m.execute(ctx, repair.Order{
+	return m.execute(ctx, repair.Request{
 		Plan: p.Plan, Doctor: p.Doctor, Finding: p.Finding.Code,
 		Delegate: func(ctx context.Context, step string, tell func(doctor.Progress)) (doctor.RepairResult, error) {
 			return d.Repair(ctx, doctor.RepairRequest{Gateway: facts, Finding: p.Finding, StepID: step}, tell)
@@ -222,11 +222,11 @@ func (m *medic) verify(ctx context.Context, p *repair.Proposal) error {
 // bringBack puts a kept configuration in the place of a broken one, which stays beside it.
 func (m *medic) bringBack(ctx context.Context, r *restoration, finding string, tell func(control.DoctorMessage)) (repair.Result, error) {
 	m.g.log.Info("bringing back the last configuration that ran", "finding", finding, "id", r.kept.ID, "last", r.kept.Last.Format(time.RFC3339))
-	return m.execute(ctx, repair.Order{Plan: r.plan, Doctor: control.HostDoctor, Finding: finding, KeepAside: true}, tell)
+	return m.execute(ctx, repair.Request{Plan: r.plan, Doctor: control.HostDoctor, Finding: finding, KeepAside: true}, tell)
 }
 
 // execute has a plan executed and tells how it goes.
-func (m *medic) execute(ctx context.Context, o repair.Order, tell func(control.DoctorMessage)) (repair.Result, error) {
+func (m *medic) execute(ctx context.Context, o repair.Request, tell func(control.DoctorMessage)) (repair.Result, error) {
 	hands, err := m.hands()
 	if err != nil {
 		return repair.Result{}, err
