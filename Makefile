@@ -131,7 +131,7 @@ chaos: build openclaw ## ten minutes of random kills, a real gateway among the k
 	  go test $$(build/race.sh) -v -count=1 -timeout 40m ./test/chaos
 
 .PHONY: check
-check: golangci vet arch proto-check ## the quick round: what lint reads, and the tests without real gateways
+check: golangci vet arch citations proto-check ## the quick round: what lint reads, and the tests without real gateways
 	go test ./host/... ./shared/... ./internal/... ./plugins/... ./cmd/... ./examples/...
 
 .PHONY: fmt
@@ -150,8 +150,12 @@ arch: ## hold the arrows of docs/architecture.md
 behaviour: ## hold docs/behaviour.md: each row of the table is answered by tests that exist
 	go test -count=1 ./internal/behaviour
 
+.PHONY: citations
+citations: ## hold documents and comments: citations resolve, the words are those of docs/glossary.md, lines fit
+	go test -count=1 ./internal/docs
+
 .PHONY: lint
-lint: golangci vet arch behaviour proto-check cross ## everything that reads the source
+lint: golangci vet arch behaviour citations proto-check cross ## everything that reads the source and the documents
 
 .PHONY: golangci
 golangci: tools
