@@ -227,7 +227,7 @@ func (d *documents) links(text string, report func(string, ...any)) {
 			doc = path.Join(path.Dir(doc), file)
 		}
 		switch {
-		case !d.t.paths[doc]:
+		case !d.t.has(doc):
 			report("the link to %s leads nowhere", m[1])
 		case fragment != "" && !d.x.anchors[doc][fragment]:
 			report("%s has no heading for #%s", doc, fragment)
@@ -239,7 +239,7 @@ func (d *documents) links(text string, report func(string, ...any)) {
 // documents from the root on.
 func (t *tree) document(from, name string) (string, bool) {
 	for _, dir := range []string{path.Dir(from), ".", "docs", adrDir, "docs/reference"} {
-		if doc := path.Join(dir, name); t.paths[doc] {
+		if doc := path.Join(dir, name); t.has(doc) {
 			return doc, true
 		}
 	}
@@ -263,9 +263,8 @@ func (t *tree) indexOfDecisions(x index) []fault {
 // repoPath is a name below one of our folders.
 var repoPath = regexp.MustCompile("`((?:cmd|host|shared|internal|plugins|test|build|examples|tools)(?:/[\\w.-]+)+)/?`")
 
-// repoPaths are names of files and folders in documents that do not exist. Decisions may name what was. planned are
-// paths that do not exist yet.
-func (t *tree) repoPaths(planned map[string]bool) []fault {
+// repoPaths are names of files and folders in documents that do not exist. Decisions may name what was.
+func (t *tree) repoPaths() []fault {
 	var out []fault
 	for _, p := range t.inOrder() {
 		if !strings.HasSuffix(p.name, ".md") || strings.HasPrefix(p.name, adrDir+"/") ||
@@ -274,7 +273,7 @@ func (t *tree) repoPaths(planned map[string]bool) []fault {
 		}
 		for _, l := range p.lines {
 			for _, m := range repoPath.FindAllStringSubmatch(l.text, -1) {
-				if name := m[1]; !t.paths[name] && !planned[name] && !t.isPackageMember(name) && !strings.Contains(name, "NAME") {
+				if name := m[1]; !t.has(name) && !t.isPackageMember(name) && !strings.Contains(name, "NAME") {
 					out = append(out, fault{p.name, l.number, name + " does not exist"})
 				}
 			}

@@ -24,7 +24,19 @@ var ratchetText string
 //go:embed testdata/planned.txt
 var plannedText string
 
-var readOnce = sync.OnceValues(func() (*tree, error) { return read(root) })
+var readOnce = sync.OnceValues(func() (*tree, error) {
+	r, err := read(root)
+	if err != nil {
+		return nil, err
+	}
+	r.planned = map[string]bool{}
+	for line := range strings.Lines(plannedText) {
+		if name := strings.TrimSpace(line); name != "" && !strings.HasPrefix(name, "#") {
+			r.planned[name] = true
+		}
+	}
+	return r, nil
+})
 
 func repository(t *testing.T) *tree {
 	t.Helper()
@@ -80,16 +92,12 @@ func TestDocumentsAreAtMost120ColumnsWide(t *testing.T) { hold(t, "width", repos
 
 func TestPathsInDocumentsExist(t *testing.T) {
 	r := repository(t)
-	planned := map[string]bool{}
-	for line := range strings.Lines(plannedText) {
-		if name := strings.TrimSpace(line); name != "" && !strings.HasPrefix(name, "#") {
-			planned[name] = true
-			if r.paths[name] {
-				t.Errorf("testdata/planned.txt: %s exists: remove the line", name)
-			}
+	for name := range r.planned {
+		if r.paths[name] {
+			t.Errorf("testdata/planned.txt: %s exists: remove the line", name)
 		}
 	}
-	for _, f := range r.repoPaths(planned) {
+	for _, f := range r.repoPaths() {
 		t.Error(f)
 	}
 }
@@ -204,7 +212,9 @@ func TestPlantedPathsAreFound(t *testing.T) {
 		{"a planned file", "docs/x.md", "`host/planned.go`", ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			expect(t, row.want, planted(map[string]string{row.file: row.text}).repoPaths(map[string]bool{"host/planned.go": true}))
+			r := planted(map[string]string{row.file: row.text})
+			r.planned = map[string]bool{"host/planned.go": true}
+			expect(t, row.want, r.repoPaths())
 		})
 	}
 }

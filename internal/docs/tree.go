@@ -26,11 +26,13 @@ type line struct {
 	text              string
 }
 
-// tree is the repository: its pages, and the names of all its files and folders.
+// tree is the repository: its pages, the names of all its files and folders, and names that do not exist yet.
 type tree struct {
-	pages map[string]page
-	paths map[string]bool
+	pages          map[string]page
+	paths, planned map[string]bool
 }
+
+func (t *tree) has(name string) bool { return t.paths[name] || t.planned[name] }
 
 // fault is a place that a check does not accept.
 type fault struct {
