@@ -14,7 +14,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/repair"
 )
 
-// methodConfig is the gateway's own word about its configuration (gateway-facts §10).
+// methodConfig is the gateway's own word about its configuration (docs/openclaw.md §10).
 const methodConfig = "config.get"
 
 const (
@@ -23,7 +23,7 @@ const (
 	mostAsked = 4
 )
 
-// keeper keeps the configuration files with which a gateway came to run (design §7). It claims a file only when the gateway read it and
+// keeper keeps the configuration files with which a gateway came to run (ADR 5). It claims a file only when the gateway read it and
 // runs with it: the file is what it was before the process was made, or, after a change, the gateway itself says that what is on disk is
 // valid and what it goes by. It looks when a session opens and when the gateway says that its configuration has changed.
 type keeper struct {

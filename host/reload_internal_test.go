@@ -89,7 +89,7 @@ func TestReloadAsksInAWayThatTheReleaseHandles(t *testing.T) {
 	}
 }
 
-// TestTheNewestReleaseIsNeverSentSIGUSR1: it would open Node's inspector, a port that runs any code (gateway-facts.md §4). Nor is it sent to a
+// TestTheNewestReleaseIsNeverSentSIGUSR1: it would open Node's inspector, a port that runs any code (docs/openclaw.md §4). Nor is it sent to a
 // release that nobody measured.
 func TestTheNewestReleaseIsNeverSentSIGUSR1(t *testing.T) {
 	for _, version := range []string{"2026.9.6", "2026.9.7", "2027.1.1", "2026.4.1", ""} {

@@ -197,7 +197,7 @@ func (m *medic) operate(ctx context.Context, p *repair.Proposal, tell func(contr
 }
 
 // verify asks the doctor whether its plan has helped. Exit 0 of the vendor's doctor does not mean that the gateway will take the file
-// (gateway-facts §5).
+// (docs/openclaw.md §5).
 func (m *medic) verify(ctx context.Context, p *repair.Proposal) error {
 	chain := m.doctors()
 	i := slices.IndexFunc(chain, func(n repair.Named) bool { return n.Name == p.Doctor })

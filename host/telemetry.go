@@ -151,7 +151,7 @@ func (h *Host) pluginCalled(c pluginhost.Call) {
 	h.metrics.PluginCall(c.Plugin, c.Method, result, c.Took, c.Stream)
 }
 
-// breakerSpan is how far back OpenClaw's crash-loop breaker looks (gateway-facts.md §4).
+// breakerSpan is how far back OpenClaw's crash-loop breaker looks (docs/openclaw.md §4).
 const breakerSpan = 300 * time.Second
 
 // exCleanly are the exit codes of a gateway that ended in order, or that never began: a configuration error.

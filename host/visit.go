@@ -164,7 +164,7 @@ func (m *medic) offered(diff string, dryRun bool) *control.DoctorResult {
 	return out
 }
 
-// quiet sees to it that no process of the gateway runs: its own doctor refuses otherwise (gateway-facts §4, B317).
+// quiet sees to it that no process of the gateway runs: its own doctor refuses otherwise (docs/openclaw.md §4, B317).
 func (m *medic) quiet(ctx context.Context, stop bool) (wasUp bool, err error) {
 	s := m.g.engine.Snapshot().State
 	if s.Owner() == lifecycle.OwnerNone && (s.Phase == lifecycle.PhaseStopped || s.Phase == lifecycle.PhaseError) {

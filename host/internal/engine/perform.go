@@ -26,7 +26,7 @@ const (
 	diagnoseDeadline = 5 * time.Minute
 	repairDeadline   = 15 * time.Minute
 	hooksDeadline    = 2 * time.Hour   // each hook has its own
-	drainDeadline    = 6 * time.Minute // OpenClaw's own drain takes up to 325 s (gateway-facts.md §4)
+	drainDeadline    = 6 * time.Minute // OpenClaw's own drain takes up to 325 s (docs/openclaw.md §4)
 )
 
 // perform starts one effect. Operations run beside the loop and answer by an input.

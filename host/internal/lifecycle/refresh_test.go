@@ -371,7 +371,7 @@ func (d *drive) windowOver(timer lc.OpID, launcher lc.Result) {
 	d.feed(lc.Inspected{Op: ask.Op, Result: launcher, Found: true})
 }
 
-// TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow: the breaker's window must have passed (gateway-facts.md §4).
+// TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow: the breaker's window must have passed (docs/openclaw.md §4).
 func TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow(t *testing.T) {
 	d := running(t)
 	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomChannelsSuppressed, Text: "breaker tripped"})

@@ -284,7 +284,7 @@ func (t *turn) condition(c Condition) {
 	t.s.Conditions = append(t.s.Conditions, c)
 }
 
-// breakerWindow is how far back OpenClaw's crash-loop breaker looks for unclean ends, with a margin (gateway-facts.md §4).
+// breakerWindow is how far back OpenClaw's crash-loop breaker looks for unclean ends, with a margin (docs/openclaw.md §4).
 const breakerWindow = 310 * time.Second
 
 // breakerRetry is between two looks whether a gateway whose channels are to be freed may be restarted.

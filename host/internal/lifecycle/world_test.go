@@ -13,7 +13,7 @@ import (
 )
 
 // world is a small model of everything around the machine: processes, sessions, the port, doctors. It answers effects in any
-// order, late, twice, or not as hoped, and checks the invariants of the design after every step.
+// order, late, twice, or not as hoped, and checks the invariants of docs/architecture.md after every step.
 type world struct {
 	t      *rapid.T
 	p      lc.Policy

@@ -1,5 +1,5 @@
 // Package profile turns an operator's words about a launch into what is run: program, arguments and a whole environment.
-// It knows the two profiles: "openclaw", with the environment rules of behaviour.md §4, and "plain", for any other program
+// It knows the two profiles: "openclaw", with the environment rules of docs/behaviour.md §4, and "plain", for any other program
 // that speaks the protocol. It reads nothing but what it is given, except an env_file.
 package profile
 
@@ -117,7 +117,7 @@ func inherit(l Launch) map[string]string {
 	return env
 }
 
-// fixed sets what the host decides (B074, B092, gateway-facts §2).
+// fixed sets what the host decides (B074, B092, docs/openclaw.md §2).
 func fixed(l *Launch, env map[string]string, r *Result) {
 	if l.Token != "" {
 		env["OPENCLAW_GATEWAY_TOKEN"] = l.Token

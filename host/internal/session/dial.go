@@ -22,13 +22,13 @@ import (
 	"github.com/gatehost/gatehost/internal/frame"
 )
 
-// The protocols that we speak: offered together, they work on every release measured (gateway-facts §12).
+// The protocols that we speak: offered together, they work on every release measured (docs/openclaw.md §12).
 const (
 	MinProtocol = 3
 	MaxProtocol = 4
 )
 
-// Who we are towards the gateway; both are closed enums there (gateway-facts §6).
+// Who we are towards the gateway; both are closed enums there (docs/openclaw.md §6).
 const (
 	clientID   = "gateway-client"
 	clientMode = "backend"
@@ -148,7 +148,7 @@ func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error)
 		out.Stage, out.Code = "upgrade", "upgrade_refused"
 		out.Message = "the gateway refused the WebSocket: HTTP " + strconv.Itoa(resp.StatusCode) + said(resp)
 		out.Hint = "is it a gateway that listens there?"
-		out.Retryable = resp.StatusCode == http.StatusServiceUnavailable // it drains (gateway-facts §4)
+		out.Retryable = resp.StatusCode == http.StatusServiceUnavailable // it drains (docs/openclaw.md §4)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		out.Code, out.Retryable = "refused", true
 	case ctx.Err() != nil:

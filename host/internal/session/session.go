@@ -56,8 +56,8 @@ type End struct {
 	Err      error  // what the reader saw
 	Shutdown bool   // a shutdown event came before
 	Said     string // the shutdown event's reason
-	// Restart: the shutdown event announced one, or a bare 1012 came without any event (gateway-facts §8). Expected is its
-	// restartExpectedMs, 0 when unknown.
+	// Restart: the shutdown event announced one, or a bare 1012 came without any event (docs/openclaw.md §8). Expected is
+	// its restartExpectedMs, 0 when unknown.
 	Restart  bool
 	Expected time.Duration
 }
@@ -309,7 +309,8 @@ func (s *Session) announce(payload json.RawMessage) {
 		RestartExpectedMs *float64 `json:"restartExpectedMs"`
 		Reason            string   `json:"reason"`
 	}
-	_ = json.Unmarshal(payload, &p) // absent, null and nonsense are the same: no restart is announced (gateway-facts §12)
+	// Absent, null and nonsense are the same: no restart is announced (docs/openclaw.md §12).
+	_ = json.Unmarshal(payload, &p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.end.Shutdown, s.end.Said = true, bound(p.Reason)

@@ -11,7 +11,7 @@
 //
 // # What is checked
 //
-// The eight invariants of the design after every step, against the world and not only against the state (invariants_test.go); then, when
+// The eight invariants of docs/architecture.md after every step, against the world and not only against the state (invariants_test.go); then, when
 // the faults stop, that a wanted gateway runs within bounded time, that each command was answered once, and that nothing is left behind.
 // With the build tag mutants, planted bugs (host/internal/lifecycle/mutant) show that each of these checks can fail.
 //
