@@ -10,7 +10,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Exit codes, as in interface.md.
+// Exit codes; docs/reference/api.md lists them.
 const (
 	exitDone       = 0
 	exitFailed     = 1

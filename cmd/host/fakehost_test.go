@@ -189,7 +189,7 @@ func reloadConfig(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 400, control.CodeBadRequest, err.Error(), "")
 		return
 	}
-	out := control.Reload{Outcome: control.ReloadApplied, Config: "/etc/config.toml", Warnings: []string{"control.tcp is not implemented"}}
+	out := control.Reload{Outcome: control.ReloadApplied, Config: "/etc/config.toml"}
 	plugin := control.ReloadChange{
 		Scope: control.ScopePlugin, Name: "doctor", Action: control.ChangeConfigured, Keys: []string{"plugins.doctor.config"}, Result: control.ReloadNow,
 	}

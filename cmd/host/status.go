@@ -33,7 +33,7 @@ func (a *app) statusVerb() *cobra.Command {
 			return a.status(ctx, client, name, asJSON)
 		}),
 	}
-	v.Flags().BoolVar(&asJSON, "json", false, "print JSON, as in interface.md")
+	v.Flags().BoolVar(&asJSON, "json", false, "print JSON (its fields: docs/reference/api.md)")
 	v.Flags().BoolVar(&watch, "watch", false, "show it again whenever something changes")
 	return v
 }

@@ -1,5 +1,5 @@
 // Package release is the one place that knows how the releases of OpenClaw differ. It decides from what a gateway says of itself
-// in hello-ok: its version and the methods that it advertises. It asks nobody and knows no time. Sections of gateway-facts are named
+// in hello-ok: its version and the methods that it advertises. It asks nobody and knows no time. Sections of docs/openclaw.md are named
 // with each row.
 package release
 
@@ -85,7 +85,7 @@ func (q Quirks) MaySignal(m Method) bool {
 	}
 }
 
-// rows are the releases that were measured, oldest first (gateway-facts §12; other sections where named).
+// rows are the releases that were measured, oldest first (docs/openclaw.md §12; other sections where named).
 func rows() []Quirks {
 	return []Quirks{
 		{
@@ -93,12 +93,12 @@ func rows() []Quirks {
 			NeedsDevice: true, // §12: connects without one, with empty scopes
 			Limited:     []string{"config.apply", "config.patch"},
 			QuietStart:  true,                     // docs/compatibility.md: nothing before "listening"
-			SIGUSR1:     Restarts, SIGUSR2: Kills, // §12
+			SIGUSR1:     Restarts, SIGUSR2: Kills, // docs/openclaw.md §12
 			ConfigExit: 1, DoctorExitLies: true, // §12: exit 0, nothing fixed
 		},
 		{
 			Release: "2026.5.27", Protocol: 4,
-			RestartRequest: true, // §12
+			RestartRequest: true, // docs/openclaw.md §12
 			Limited:        []string{"config.apply", "config.patch", MethodRestart},
 			SIGUSR1:        Restarts, // §12
 			SIGUSR2:        Kills,    // §12
@@ -108,7 +108,7 @@ func rows() []Quirks {
 		},
 		{
 			Release: "2026.9.6", Protocol: 4,
-			BootID: true, RestartRequest: true, Suspend: true, SystemInfo: true, // §6, §7, §12
+			BootID: true, RestartRequest: true, Suspend: true, SystemInfo: true, // docs/openclaw.md §6, §7, §12
 			StartupTrace: true,                 // §2
 			ReloadKind:   true,                 // §10
 			Startupz:     true, Sidecars: true, // §3

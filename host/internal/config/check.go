@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,15 +30,6 @@ func (d *decoder) check(c *Config) {
 		}
 	}
 	d.checkPorts(c)
-	if c.Control.TCP != "" {
-		if host, port, err := net.SplitHostPort(c.Control.TCP); err != nil {
-			d.fault([]string{"control", "tcp"}, `write "127.0.0.1:0"`, "%q is not an address with a port", c.Control.TCP)
-		} else if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-			d.fault([]string{"control", "tcp"}, "use 127.0.0.1 or [::1]", "%q is not a loopback address", host)
-		} else if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-			d.fault([]string{"control", "tcp"}, "", "%q is no port", port)
-		}
-	}
 }
 
 func (d *decoder) checkPlugin(p *Plugin) {

@@ -30,8 +30,6 @@ type Config struct {
 
 	// Path is the file this came from; "" without one.
 	Path string
-	// Warnings are remarks that keep nothing from working, such as keys whose function does not exist yet.
-	Warnings []Fault
 
 	where tomltext.Positions
 }
@@ -50,9 +48,7 @@ type Log struct {
 
 // Control is [control].
 type Control struct {
-	Socket    string `toml:"socket"`
-	TCP       string `toml:"tcp"` // "" is off
-	TokenFile string `toml:"token_file"`
+	Socket string `toml:"socket"`
 }
 
 // Journal is [journal].
@@ -75,7 +71,6 @@ type Plugin struct {
 	SHA256       string            `toml:"sha256"`
 	Grant        []string          `toml:"grant" oneof:"gateway-token|gateway-config"`
 	Sandbox      Sandbox           `toml:"sandbox"`
-	User         string            `toml:"user"`
 	Transport    string            `toml:"transport" oneof:"auto_mtls|socket"` // "": as its manifest says, else auto_mtls
 	StartTimeout time.Duration     `toml:"start_timeout" min:"100ms" max:"10m"`
 	CallTimeout  time.Duration     `toml:"call_timeout" min:"100ms" max:"10m"` // 0: the contract's, by method

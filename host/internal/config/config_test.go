@@ -69,7 +69,8 @@ func TestEachFaultIsNamedWithItsPlaceAndAdvice(t *testing.T) {
 		{"bad sum", "[plugins.x]\npath = \"x\"\nsha256 = \"beef\"", `is not 64 hexadecimal digits`},
 		{"plugin without a path", "[plugins.x]\n", `plugins.x: path is missing`},
 		{"bad name", "[gateways.\"a/b\"]\nport = 1", `"a/b" is not a usable name`},
-		{"tcp for everybody", "[control]\ntcp = \"0.0.0.0:80\"", `"0.0.0.0" is not a loopback address`},
+		{"key of an API by TCP", "[control]\ntcp = \"127.0.0.1:0\"", `config.toml:2:1: control.tcp: unknown key`},
+		{"user of a plugin", "[plugins.x]\npath = \"x\"\nuser = \"nobody\"", `config.toml:3:1: plugins.x.user: unknown key`},
 		{"base above max", "[gateways.main.reconnect]\nbase = \"1m\"", `gateways.main.reconnect.base: must not be longer than reconnect.max`},
 		{"not a number for JSON", "[plugins.doctor.config]\nx = nan", `plugins.doctor.config.x: nan and inf cannot be passed on`},
 		{"hook without a command", "[[gateways.main.launch.hooks]]\nrequired = true", `gateways.main.launch.hooks.0: command is missing`},
@@ -226,13 +227,6 @@ func TestPositionsSurviveEveryFormOfTOML(t *testing.T) {
 		if got := c.PluginLine("utility", path); got != line {
 			t.Errorf("line of %q = %d, want %d", path, got, line)
 		}
-	}
-}
-
-func TestKeysWithoutAFunctionYetWarnOnlyWhenTheyWouldChangeSomething(t *testing.T) {
-	c := parse(t, "[metrics]\nenabled = true\n[plugins.doctor]\npath = \"doctor\"\nuser = \"nobody\"\n[gateways.main.repair]\nrestore = \"last-good\"\n")
-	if len(c.Warnings) != 1 || c.Warnings[0].Key != "plugins.doctor.user" || c.Warnings[0].Line != 5 {
-		t.Errorf("warnings = %v", c.Warnings)
 	}
 }
 

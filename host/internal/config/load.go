@@ -113,7 +113,6 @@ func Parse(name string, data []byte) (*Config, error) {
 	if err := d.faults.Err(); err != nil {
 		return nil, err
 	}
-	c.Warnings = d.notYet(c)
 	return c, nil
 }
 

@@ -93,7 +93,6 @@ func (c *Config) resolve(file, base string) Faults {
 	abs(&c.StateDir)
 	abs(&c.PluginDir)
 	abs(&c.Control.Socket)
-	abs(&c.Control.TokenFile)
 	for _, p := range c.Plugins {
 		program(&p.Path)
 		for _, list := range [][]string{p.Sandbox.Read, p.Sandbox.Write} {
@@ -125,7 +124,7 @@ func (c *Config) resolve(file, base string) Faults {
 	return d.faults
 }
 
-// checkStateDirs: two gateways on one OpenClaw state directory end the second with exit 78 (R27, gateway-facts §4). A gateway
+// checkStateDirs: two gateways on one OpenClaw state directory end the second with exit 78 (R27, docs/openclaw.md §4). A gateway
 // that is not named main gets a place of its own.
 func (d *decoder) checkStateDirs(c *Config) {
 	owner := map[string]string{}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Type is what happened; the names are part of interface.md.
+// Type is what happened; docs/reference/api.md lists the names.
 type Type string
 
 // The types.

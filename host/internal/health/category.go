@@ -22,7 +22,7 @@ const (
 	Failed       Category = "failed"
 )
 
-// timedOut is the reference's pattern for a text about a timeout (behaviour.md §19).
+// timedOut is the reference's pattern for a text about a timeout (docs/behaviour.md §19).
 var timedOut = regexp.MustCompile(`(?i)\b(?:timed? out|timeout)\b`)
 
 // CategoryOf reduces an error. disconnected are the errors that mean that there is no session.

@@ -61,11 +61,11 @@ func (s *Server) command(action control.Action) func(http.ResponseWriter, *http.
 
 // do runs a command beside its request.
 func (s *Server) do(name string, cmd control.Command) <-chan answer[control.Outcome] {
-	return beside(s, "command", func(ctx context.Context) (control.Outcome, error) { return s.o.Gateways.Do(ctx, name, cmd) }, "gateway", name)
+	return detached(s, "command", func(ctx context.Context) (control.Outcome, error) { return s.o.Gateways.Do(ctx, name, cmd) }, "gateway", name)
 }
 
-// beside runs something beside its request, as long as the server lives; what and about are for the log, if it panics.
-func beside[T any](s *Server, what string, do func(context.Context) (T, error), about ...any) <-chan answer[T] {
+// detached runs something that outlives its request, as long as the server lives; what and about are for the log, if it panics.
+func detached[T any](s *Server, what string, do func(context.Context) (T, error), about ...any) <-chan answer[T] {
 	done := make(chan answer[T], 1) // 1: nobody may be waiting any more
 	s.operations.Go(func() {
 		defer func() {

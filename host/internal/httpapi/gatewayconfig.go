@@ -17,7 +17,7 @@ type Configs interface {
 }
 
 func (s *Server) gatewayConfig(w http.ResponseWriter, r *http.Request) error {
-	name, err := s.configOf(r)
+	name, err := s.known(r)
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func (s *Server) gatewayConfig(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) editConfig(w http.ResponseWriter, r *http.Request) error {
-	name, err := s.configOf(r)
+	name, err := s.known(r)
 	if err != nil {
 		return err
 	}
@@ -62,12 +62,4 @@ func (s *Server) editConfig(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, http.StatusOK, got)
 	return nil
-}
-
-func (s *Server) configOf(r *http.Request) (string, error) {
-	name, err := s.known(r)
-	if err == nil && s.o.Configs == nil {
-		err = problem(http.StatusNotImplemented, control.CodeNotImplemented, "this host does not edit configurations of gateways")
-	}
-	return name, err
 }

@@ -16,7 +16,7 @@ type Gateways interface {
 	// Do gives a command and waits for its outcome. Cancelling ctx ends the wait only. An error means that there is no outcome;
 	// fault.Unsupported becomes the problem not_implemented.
 	Do(ctx context.Context, name string, cmd control.Command) (control.Outcome, error)
-	// RPC calls a method of a gateway; its own refusal is a *control.RPCError.
+	// RPC calls a method of a gateway; ctx carries the request's timeout. The gateway's own refusal is a *control.RPCError.
 	RPC(ctx context.Context, name string, req control.RPCRequest) (json.RawMessage, error)
 }
 

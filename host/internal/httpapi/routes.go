@@ -91,14 +91,6 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func notImplemented(what, hint string) func(http.ResponseWriter, *http.Request) error {
-	return func(http.ResponseWriter, *http.Request) error {
-		p := problem(http.StatusNotImplemented, control.CodeNotImplemented, what+" is not implemented yet")
-		p.Hint = hint
-		return p
-	}
-}
-
 // maxBody bounds the body of a request, in bytes.
 const maxBody = 1 << 20
 
@@ -170,9 +162,6 @@ func (s *Server) gatewayHealth(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if s.o.Health == nil {
-		return notImplemented("asking for health", "look at the gateway's status")(w, r)
-	}
 	probe := r.URL.Query().Get("probe")
 	if probe != "" && probe != "0" && probe != "1" {
 		return problem(http.StatusBadRequest, control.CodeBadRequest, "probe is not 0 or 1")
@@ -197,11 +186,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) plugins(w http.ResponseWriter, _ *http.Request) error {
-	out := control.Plugins{Plugins: []control.Plugin{}}
-	if s.o.Plugins != nil {
-		out.Plugins = append(out.Plugins, s.o.Plugins.Plugins()...)
-	}
-	writeJSON(w, http.StatusOK, out)
+	writeJSON(w, http.StatusOK, control.Plugins{Plugins: append([]control.Plugin{}, s.o.Plugins.Plugins()...)})
 	return nil
 }
 
@@ -231,13 +216,11 @@ func (s *Server) restartPlugin(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) knownPlugin(name string) (control.Plugin, error) {
 	var names []string
-	if s.o.Plugins != nil {
-		for _, p := range s.o.Plugins.Plugins() {
-			if p.Name == name {
-				return p, nil
-			}
-			names = append(names, p.Name)
+	for _, p := range s.o.Plugins.Plugins() {
+		if p.Name == name {
+			return p, nil
 		}
+		names = append(names, p.Name)
 	}
 	p := problem(http.StatusNotFound, control.CodeNoSuchPlugin, fmt.Sprintf("no plugin %.64q", name))
 	if len(names) > 0 {

@@ -16,7 +16,7 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Options of a server. Gateways, Events and Log are needed; without another port its routes answer not_implemented.
+// Options of a server. All ports are needed, Metrics excepted.
 type Options struct {
 	Gateways Gateways
 	Events   *events.Hub
@@ -29,9 +29,9 @@ type Options struct {
 	Config   Configuration
 	Metrics  http.Handler // nil: they are switched off
 	Version  string       // of the host
-	// At is the cursor after which the events of a moment begin; 0: not known, all that is kept in memory. nil: never known.
+	// At is the cursor after which the events of a moment begin; 0: not known, all that is kept in memory.
 	At func(time.Time) uint64
-	// IsPlugin reports whether a process, or its process group, is a plugin: those are refused. nil: there are none.
+	// IsPlugin reports whether a process, or its process group, is a plugin: those are refused.
 	IsPlugin func(pid, pgid int) bool
 
 	Idle      time.Duration // a command without a bound is given up without any event for this long; default 10 min
@@ -148,7 +148,7 @@ func (s *Server) refuse(r *http.Request, uid int) *control.Problem {
 		p := problem(http.StatusForbidden, control.CodeForbidden, "this host belongs to another user")
 		p.Hint = "run the command as the user that runs the host"
 		return p
-	case s.o.IsPlugin != nil && who.pid > 0 && s.o.IsPlugin(who.pid, who.pgid):
+	case who.pid > 0 && s.o.IsPlugin(who.pid, who.pgid):
 		s.o.Log.Warn("control request refused", "reason", "a plugin", "pid", who.pid)
 		return problem(http.StatusForbidden, control.CodeForbidden, "plugins may not use the control API")
 	default:

@@ -139,14 +139,11 @@ func (s *Server) cursorOf(since string) (uint64, error) {
 		return n, nil
 	}
 	t, err := time.Parse(time.RFC3339, since)
-	switch {
-	case err != nil:
-		return 0, problem(http.StatusBadRequest, control.CodeBadRequest, fmt.Sprintf("%.64q is neither a cursor nor an RFC 3339 time", since))
-	case s.o.At == nil:
-		return 0, nil
-	default:
-		return s.o.At(t), nil
+	if err != nil {
+		return 0, problem(http.StatusBadRequest, control.CodeBadRequest,
+			fmt.Sprintf("%.64q is neither a cursor nor an RFC 3339 time", since))
 	}
+	return s.o.At(t), nil
 }
 
 // stream is the life of a streaming answer: it ends with its client and, at once, with the host.
@@ -237,9 +234,6 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if s.o.Output == nil {
-		return notImplemented("reading the output of gateways", "")(w, r)
-	}
 	q := control.LogsQuery{}
 	v := r.URL.Query()
 	q.Follow = v.Get("follow") == "1" || v.Get("follow") == "true"
@@ -273,9 +267,6 @@ func (s *Server) doctor(w http.ResponseWriter, r *http.Request) error {
 	}
 	if !slices.Contains([]string{control.DoctorDiagnose, control.DoctorRepair, control.DoctorUndo, control.DoctorHistory}, req.Action) {
 		return problem(http.StatusBadRequest, control.CodeBadRequest, "action is none of diagnose, repair, undo, history")
-	}
-	if s.o.Doctors == nil {
-		return notImplemented("asking the doctors", "")(w, r)
 	}
 	ctx := r.Context()
 	if req.Action != control.DoctorDiagnose && req.Action != control.DoctorHistory && !req.DryRun {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/internal/atomicfile"
 )
 
 // Bounds.
@@ -313,7 +314,7 @@ func (j *Journal) rotate(e events.Event) error {
 		return errors.Join(err, f.Close(), os.Remove(path))
 	}
 	j.file, j.size = f, int64(len(head)+1)
-	syncDir(j.dir)
+	_ = atomicfile.SyncDir(j.dir) // where a directory cannot be synced there is nothing to do about it
 	return j.trim()
 }
 
@@ -364,14 +365,6 @@ func stillNamed(f *os.File) bool {
 	}
 	named, err := os.Stat(f.Name())
 	return err == nil && os.SameFile(open, named)
-}
-
-// syncDir makes a new name durable; where a directory cannot be synced there is nothing to do about it.
-func syncDir(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync()
-		_ = d.Close()
-	}
 }
 
 // Last is the newest cursor that is stored; 0 when there is none.

@@ -9,10 +9,10 @@
 //
 // # Shape of a run
 //
-// Every road up is the same chain of phases (recovering, clearing services, probing, preparing, launching, waiting until
+// Every road up is the same chain of phases (recovering, clearing services, probing, hooks, preparing, aligning, launching, waiting until
 // ready, connecting, running), and every road down is bringDown: close the session, terminate what is owned, and then do
 // what State.After says (rest, begin again, diagnose, back off). Both roads keep their open questions in State.Pending, so a
-// state that is not final always has something pending (invariant 8 of the design).
+// state that is not final always has something pending (invariant 8 of docs/architecture.md).
 //
 // The package imports nothing of ours, and neither context nor a logger: a decision that waits or logs is not a decision.
 package lifecycle

@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/gatehost/gatehost/host/internal/observe"
 )
 
 // Outcomes of a restart (B351).
@@ -97,29 +99,15 @@ func (r *Recorder) Handler() http.Handler {
 	return promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{DisableCompression: true, ErrorHandling: promhttp.HTTPErrorOnError})
 }
 
-// Stage is one stage of a start.
-type Stage struct {
-	Name string
-	Took time.Duration
-}
-
-// Start is a start that came to its end.
-type Start struct {
-	Outcome      string
-	Total        time.Duration
-	SpawnToReady time.Duration // 0: no process was launched, or it never was ready
-	Stages       []Stage
-}
-
-// StartEnded counts a start.
-func (r *Recorder) StartEnded(gateway string, s Start) {
-	r.starts.WithLabelValues(gateway, s.Outcome).Inc()
-	r.startSeconds.WithLabelValues(gateway, s.Outcome).Observe(s.Total.Seconds())
-	for _, st := range s.Stages {
+// StartEnded counts a start that came to its end; spawnToReady is 0 when no process was launched, or none became ready.
+func (r *Recorder) StartEnded(gateway string, w observe.Waterfall, spawnToReady time.Duration) {
+	r.starts.WithLabelValues(gateway, w.Outcome).Inc()
+	r.startSeconds.WithLabelValues(gateway, w.Outcome).Observe(w.Total.Seconds())
+	for _, st := range w.Stages {
 		r.stageSeconds.WithLabelValues(gateway, r.stages.word(st.Name)).Observe(st.Took.Seconds())
 	}
-	if s.SpawnToReady > 0 {
-		r.spawnSeconds.WithLabelValues(gateway).Observe(s.SpawnToReady.Seconds())
+	if spawnToReady > 0 {
+		r.spawnSeconds.WithLabelValues(gateway).Observe(spawnToReady.Seconds())
 	}
 }
 

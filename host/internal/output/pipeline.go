@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -41,7 +42,7 @@ type Options struct {
 	Cursor      uint64 // lines up to here were processed by an earlier host
 	Lines       uint64 // so many lines of the launch ended up to Cursor; 0 with a Cursor: not known
 	Classifiers []Named
-	Redactor    *Redactor
+	Redactor    *redact.Redactor
 	Log         hclog.Logger
 	OnLine      func(Classified)
 	OnGap       func(Gap) // output that was lost before it could be read, in its place among the lines

@@ -119,7 +119,7 @@ func (p proxy) boundary(m method, err error) error {
 }
 
 // heard takes a file that the plugin was about to open, or an address, and that the kernel does not let it have: whatever the plugin makes of that.
-func (s *supervisor) heard(spec *Spec, exe *executable, r sandbox.Reach) {
+func (s *supervisor) heard(spec *Spec, exe *executable, r sandbox.Access) {
 	if m := exe.manifest; m != nil && !r.Write && sandbox.Inside(r.Path, []string{m.Dir}) {
 		hint := fmt.Sprintf("if it belongs to the plugin run `gatehost plugin seal %s`, then `gatehost plugin restart %s`", exe.path, s.name)
 		cache := strings.Contains(r.Path, "/__pycache__/") // Python looks for one, and lives without

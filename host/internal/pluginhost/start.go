@@ -150,7 +150,7 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
 			p, err := newProcess(*spec, gen.exe, dataDir, gen.dir, cmd.Env, gen.logs, s.opts)
 			if err == nil {
-				p.reach = func(r sandbox.Reach) { s.heard(spec, gen.exe, r) }
+				p.reach = func(r sandbox.Access) { s.heard(spec, gen.exe, r) }
 				s.live.add(p)
 				begun.Store(p)
 				made <- p

@@ -83,7 +83,7 @@ func common(ranges []Versions, host Versions) uint32 {
 	return best
 }
 
-// apart says in words that there is no common version, and which side to upgrade (needs.md 13).
+// apart says in words that there is no common version, and which side to upgrade (ADR 23).
 func (s Service) apart(who, host string) error {
 	var ranges []string
 	above, below := true, true

@@ -71,7 +71,7 @@ func askVersion(t *testing.T, h *pluginhost.Host, name string) (string, error) {
 	return f.Text, nil
 }
 
-// TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade: needs.md 13. The classifier that each plugin has besides works whatever
+// TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade: ADR 23. The classifier that each plugin has besides works whatever
 // becomes of its doctor.
 func TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade(t *testing.T) {
 	const gatehost, thePlugin = "upgrade gatehost", "upgrade the plugin"

@@ -14,7 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/gatehost/gatehost/host/internal/store"
+	"github.com/gatehost/gatehost/internal/atomicfile"
 )
 
 // schema is the version of the file; another one means that nothing is known (T158).
@@ -104,7 +104,7 @@ func (c *Cache) write(what content) error {
 	if err != nil {
 		return fmt.Errorf("cannot remember what was done before a launch: %w", err)
 	}
-	return store.WriteFile(c.path, data)
+	return atomicfile.Write(c.path, data, 0o600)
 }
 
 // key is a hash over the words of a task and all that it works on.

@@ -10,6 +10,8 @@ import (
 
 	gopsnet "github.com/shirou/gopsutil/v4/net"
 	"github.com/shirou/gopsutil/v4/process"
+
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 // Holder is who listens on a port.
@@ -116,23 +118,13 @@ func hide(args []string) []string {
 		name, _, hasValue := strings.Cut(a, "=")
 		switch {
 		case secret:
-			out, secret = append(out, "[redacted]"), false
-		case strings.HasPrefix(a, "-") && secretFlag(name) && hasValue:
-			out = append(out, name+"=[redacted]")
+			out, secret = append(out, redact.Mark), false
+		case strings.HasPrefix(a, "-") && redact.Name(name) && hasValue:
+			out = append(out, name+"="+redact.Mark)
 		default:
-			secret = strings.HasPrefix(a, "-") && secretFlag(name)
+			secret = strings.HasPrefix(a, "-") && redact.Name(name)
 			out = append(out, a)
 		}
 	}
 	return out
-}
-
-func secretFlag(name string) bool {
-	name = strings.ToLower(name)
-	for _, mark := range []string{"token", "password", "secret", "api-key", "apikey"} {
-		if strings.Contains(name, mark) {
-			return true
-		}
-	}
-	return false
 }

@@ -41,7 +41,7 @@ const (
 func Address(port int) string { return net.JoinHostPort(Host, strconv.Itoa(port)) }
 
 // ReadyNow asks once. It parses the answer: releases before 2026.9 answer any path with 200 and their user interface, so a status
-// alone proves nothing (gateway-facts §3).
+// alone proves nothing (docs/openclaw.md §3).
 func ReadyNow(ctx context.Context, port int) Readiness {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()

@@ -8,6 +8,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 // maxEnvFile bounds an env_file in bytes.
@@ -95,12 +98,6 @@ func prependPathFor(env map[string]string, dirs []string, goos string) {
 
 var scheme = regexp.MustCompile(`^(?i)[a-z][a-z0-9+.-]*://`)
 
-// Proxies are an operator's words about proxies; empty ones fall back (B081).
-type Proxies struct {
-	HTTP, HTTPS, All string
-	No               []string // hosts that are reached without one
-}
-
 // NormalizeProxy gives a bare host:port the scheme http (B081).
 func NormalizeProxy(v string) string {
 	v = strings.TrimSpace(v)
@@ -112,7 +109,7 @@ func NormalizeProxy(v string) string {
 
 // ProxyEnv is the proxy variables in both cases; what has no value is left out, so that the user's own stays (B080). HTTP and HTTPS fall
 // back to the base, then to ALL; ALL falls back to the base.
-func ProxyEnv(base string, p Proxies) map[string]string {
+func ProxyEnv(l config.Launch) map[string]string {
 	env := map[string]string{}
 	set := func(name string, values ...string) {
 		for _, v := range values {
@@ -122,11 +119,11 @@ func ProxyEnv(base string, p Proxies) map[string]string {
 			}
 		}
 	}
-	base, all := NormalizeProxy(base), NormalizeProxy(p.All)
-	set("HTTP_PROXY", NormalizeProxy(p.HTTP), base, all)
-	set("HTTPS_PROXY", NormalizeProxy(p.HTTPS), base, all)
+	base, all := NormalizeProxy(l.Proxy), NormalizeProxy(l.AllProxy)
+	set("HTTP_PROXY", NormalizeProxy(l.HTTPProxy), base, all)
+	set("HTTPS_PROXY", NormalizeProxy(l.HTTPSProxy), base, all)
 	set("ALL_PROXY", all, base)
-	set("NO_PROXY", bypass(p.No))
+	set("NO_PROXY", bypass(l.NoProxy))
 	return env
 }
 
@@ -157,14 +154,8 @@ func userinfo(v string) (from, to int, ok bool) {
 	return loc[1], loc[1] + at, true
 }
 
-// RedactURL hides the credentials of a URL (B082); a bare user:password@host:port is one, too.
-func RedactURL(v string) string {
-	v = NormalizeProxy(v)
-	if from, to, ok := userinfo(v); ok {
-		return v[:from] + "redacted" + v[to:]
-	}
-	return v
-}
+// RedactURL hides the credentials in the address of a proxy (B082).
+func RedactURL(v string) string { return redact.URL(NormalizeProxy(v)) }
 
 // password is the secret part of a URL, as it stands there and as it is meant; none when there is none.
 func password(v string) []string {

@@ -1,5 +1,5 @@
 // Package profile turns an operator's words about a launch into what is run: program, arguments and a whole environment.
-// It knows the two profiles: "openclaw", with the environment rules of behaviour.md §4, and "plain", for any other program
+// It knows the two profiles: "openclaw", with the environment rules of docs/behaviour.md §4, and "plain", for any other program
 // that speaks the protocol. It reads nothing but what it is given, except an env_file.
 package profile
 
@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -20,27 +22,15 @@ const (
 	Plain    = "plain"
 )
 
-// Launch is the words.
+// Launch is a configured launch, and what the host adds to it.
 type Launch struct {
-	Profile      string
-	Command      []string
-	Args         []string // nil: the profile's; "{port}" is replaced
-	Port         int
-	Token        string
-	Cwd          string
-	Env          map[string]string
-	EnvFile      string
-	ClearEnv     bool
-	PathPrepend  []string
-	Proxy        string  // for everything that has none of its own
-	Proxies      Proxies // for one kind only
-	SkipChannels bool
-	StateDir     string
-	ConfigPath   string
-	User         string
-	Home         string   // of the user that runs it; for default places
-	Inherited    []string // environment of the host, as os.Environ
-	Foreign      []string // variables of it that hold secrets of others: they are not inherited (B077)
+	config.Launch
+
+	Port      int
+	Token     string
+	Home      string   // of the user that runs it; for default places
+	Inherited []string // environment of the host, as os.Environ
+	Foreign   []string // variables of it that hold secrets of others: they are not inherited (B077)
 }
 
 // Result is what is run and what is known about it.
@@ -87,7 +77,7 @@ func Build(l Launch) (Result, error) {
 		}
 	}
 	maps.Copy(env, l.Env)
-	maps.Copy(env, ProxyEnv(l.Proxy, l.Proxies))
+	maps.Copy(env, ProxyEnv(l.Launch))
 	prependPath(env, l.PathPrepend)
 	r := Result{StateDir: l.StateDir, ConfigPath: l.ConfigPath}
 	fixed(&l, env, &r)
@@ -117,7 +107,7 @@ func inherit(l Launch) map[string]string {
 	return env
 }
 
-// fixed sets what the host decides (B074, B092, gateway-facts §2).
+// fixed sets what the host decides (B074, B092, docs/openclaw.md §2).
 func fixed(l *Launch, env map[string]string, r *Result) {
 	if l.Token != "" {
 		env["OPENCLAW_GATEWAY_TOKEN"] = l.Token
@@ -168,19 +158,9 @@ func list(env map[string]string, l Launch) []plugin.EnvVar {
 	out := make([]plugin.EnvVar, 0, len(env))
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		v := env[k]
-		out = append(out, plugin.EnvVar{Name: k, Value: v, Secret: v != "" && v == l.Token || secretName(k) || isProxy(k) && password(v) != nil})
+		out = append(out, plugin.EnvVar{Name: k, Value: v, Secret: v != "" && v == l.Token || redact.Name(k) || isProxy(k) && password(v) != nil})
 	}
 	return out
 }
 
 func isProxy(k string) bool { return strings.HasSuffix(strings.ToUpper(k), "_PROXY") }
-
-func secretName(k string) bool {
-	k = strings.ToUpper(k)
-	for _, mark := range []string{"TOKEN", "PASSWORD", "SECRET", "API_KEY", "APIKEY", "PRIVATE_KEY"} {
-		if strings.Contains(k, mark) {
-			return true
-		}
-	}
-	return false
-}

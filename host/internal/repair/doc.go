@@ -1,4 +1,4 @@
-// Package repair disposes of what doctors propose (design §7): it asks the doctors of a gateway in order and gathers the evidence
+// Package repair disposes of what doctors propose (ADR 5): it asks the doctors of a gateway in order and gathers the evidence
 // they wish for, checks a plan before anything is done, backs up every file that the plan names, executes it, shows the
 // difference with secrets masked, and keeps the way back.
 //

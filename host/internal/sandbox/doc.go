@@ -3,5 +3,5 @@
 //
 // The host does not start the plugin itself then but its own binary with the hidden verb `sandbox-exec`, which shuts itself in by
 // landlock and becomes the plugin by exec: no code of the plugin runs outside. Landlock is inherited and cannot be taken off. What a kernel's
-// level of it does not stop is told by Support, and docs/plugins.md; other platforms have none of this (review R13).
+// level of it does not stop is told by Support, and docs/plugins.md; other platforms have none of this (R13).
 package sandbox

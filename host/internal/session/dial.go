@@ -22,13 +22,13 @@ import (
 	"github.com/gatehost/gatehost/internal/frame"
 )
 
-// The protocols that we speak: offered together, they work on every release measured (gateway-facts §12).
+// The protocols that we speak: offered together, they work on every release measured (docs/openclaw.md §12).
 const (
 	MinProtocol = 3
 	MaxProtocol = 4
 )
 
-// Who we are towards the gateway; both are closed enums there (gateway-facts §6).
+// Who we are towards the gateway; both are closed enums there (docs/openclaw.md §6).
 const (
 	clientID   = "gateway-client"
 	clientMode = "backend"
@@ -63,6 +63,9 @@ type Options struct {
 	OnEvent func(Event)
 	// OnAlive is called by the reader for whatever comes.
 	OnAlive func()
+	// OnPings is called, by the reader or the writer, whenever the number of pings in a row without an answer in time has changed, with the
+	// time of the last frame.
+	OnPings func(unanswered int, lastFrameAt time.Time)
 	// Trace is told of every frame, as it is sent or was received, by whoever sends or reads; it must hide the secrets in it, must not keep
 	// it, and must not block. nil: none is told.
 	Trace func(sent bool, data []byte)
@@ -93,6 +96,9 @@ func (o *Options) defaults() {
 	}
 	if o.OnAlive == nil {
 		o.OnAlive = func() {}
+	}
+	if o.OnPings == nil {
+		o.OnPings = func(int, time.Time) {}
 	}
 	if o.Trace == nil {
 		o.Trace = func(bool, []byte) {}
@@ -148,7 +154,7 @@ func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error)
 		out.Stage, out.Code = "upgrade", "upgrade_refused"
 		out.Message = "the gateway refused the WebSocket: HTTP " + strconv.Itoa(resp.StatusCode) + said(resp)
 		out.Hint = "is it a gateway that listens there?"
-		out.Retryable = resp.StatusCode == http.StatusServiceUnavailable // it drains (gateway-facts §4)
+		out.Retryable = resp.StatusCode == http.StatusServiceUnavailable // it drains (docs/openclaw.md §4)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		out.Code, out.Retryable = "refused", true
 	case ctx.Err() != nil:

@@ -57,11 +57,3 @@ func trim(b []byte) string {
 	}
 	return string(b)
 }
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // our own state directory
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

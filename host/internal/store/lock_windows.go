@@ -23,6 +23,3 @@ func lockFile(path string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// syncDir does nothing: Windows has no way to sync a directory, and NTFS journals renames.
-func syncDir(string) error { return nil }

@@ -42,6 +42,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/gatehost/gatehost/internal/atomicfile"
 )
 
 // Store is an opened state directory. Safe for concurrent use.
@@ -122,10 +124,10 @@ func (s *Store) prepareLaunch(gateway string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot encode launch record: %w", err)
 	}
-	if err := WriteFile(filepath.Join(dir, "launch.json"), data); err != nil {
+	if err := writeFile(filepath.Join(dir, "launch.json"), data); err != nil {
 		return "", errors.Join(err, os.RemoveAll(dir))
 	}
-	return id, syncDir(s.RunDir())
+	return id, atomicfile.SyncDir(s.RunDir())
 }
 
 // DiscardLaunch removes what is left of a launch identity. Anything that is not one is refused.
@@ -175,7 +177,7 @@ func (s *Store) Token(gateway string) (string, error) {
 		raw := make([]byte, 16)
 		_, _ = rand.Read(raw) // never fails
 		token := "gatehost-" + hex.EncodeToString(raw)
-		return token, WriteFile(path, []byte(token+"\n"))
+		return token, writeFile(path, []byte(token+"\n"))
 	case err != nil:
 		return "", fmt.Errorf("cannot read token: %w", err)
 	}
@@ -203,40 +205,8 @@ func privateDir(dir string) error {
 	return nil
 }
 
-// WriteFile replaces a file atomically: temporary file in the same directory, 0600, fsync, rename, fsync of the directory.
-func WriteFile(path string, data []byte) error { return ReplaceFile(path, data, 0o600) }
-
-// ReplaceFile is WriteFile with another mode.
-func ReplaceFile(path string, data []byte, mode fs.FileMode) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("cannot write %s: %w", path, err)
-			_ = os.Remove(tmp.Name())
-		}
-	}()
-	if _, err = tmp.Write(data); err != nil {
-		return errors.Join(err, tmp.Close())
-	}
-	if mode != 0o600 { // what it has from its birth
-		if err = tmp.Chmod(mode); err != nil {
-			return errors.Join(err, tmp.Close())
-		}
-	}
-	if err = tmp.Sync(); err != nil {
-		return errors.Join(err, tmp.Close())
-	}
-	if err = tmp.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(tmp.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
+// writeFile replaces a file that only its owner may read.
+func writeFile(path string, data []byte) error { return atomicfile.Write(path, data, 0o600) }
 
 // HooksFile is where it is kept which work before launches of a gateway need not be done again; its directory is made.
 func (s *Store) HooksFile(gateway string) (string, error) {
@@ -260,7 +230,7 @@ func (s *Store) KeepUndo(gateway, service string, undo []byte) error {
 		return fmt.Errorf("cannot encode undo record: %w", err)
 	}
 	sum := sha256.Sum256([]byte(service)) // a service's name may hold slashes
-	return WriteFile(filepath.Join(dir, hex.EncodeToString(sum[:8])+".json"), data)
+	return writeFile(filepath.Join(dir, hex.EncodeToString(sum[:8])+".json"), data)
 }
 
 // FingerprintKey is a random key of this state directory: fingerprints made with it tell whether a value has changed, and nothing
@@ -281,7 +251,7 @@ func (s *Store) FingerprintKey() (key []byte, remark, err error) {
 	}
 	key = make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // never fails
-	return key, remark, WriteFile(path, []byte(hex.EncodeToString(key)+"\n"))
+	return key, remark, writeFile(path, []byte(hex.EncodeToString(key)+"\n"))
 }
 
 var errNotMoved = errors.New("it could not be set aside")
@@ -323,7 +293,7 @@ func (s *Store) Reserve() error {
 	}
 	room := make([]byte, reserveSize)
 	_, _ = rand.Read(room) // never fails; a file system may store zeros in no room at all
-	return WriteFile(path, room)
+	return writeFile(path, room)
 }
 
 // release gives the reserve up; false when there was none.
