@@ -41,7 +41,7 @@ type generation struct {
 	moved    chan struct{} // closed when another took its place: streams go there, calls under way may end here
 	idle     chan struct{} // closed when it was moved and no call is under way
 	gone     chan struct{} // closed when calls to it make no sense any more
-	calls    int           // under way; guarded by the slot
+	calls    int           // under way; guarded by current
 
 	recovered map[string]bool // launches taken over from the process before; of whoever replaces that
 }
@@ -96,7 +96,7 @@ func (s *supervisor) prepare(ctx context.Context, spec *Spec) (*generation, erro
 	exe, err := resolve(ctx, *spec, s.opts.PluginDir)
 	if err != nil {
 		if exe != nil {
-			s.slot.looked(exe.manifest)
+			s.current.looked(exe.manifest)
 		}
 		if fault.CodeOf(err) != fault.Internal { // a disk that fails may work again
 			err = permanent{err}
