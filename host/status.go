@@ -68,7 +68,7 @@ func pluginOf(p pluginhost.State, path string) control.Plugin {
 }
 
 func negotiatedOf(s pluginhost.Service) control.Negotiated {
-	out := control.Negotiated{Service: string(s.Kind), Version: s.Version, Experimental: s.Experimental, Host: control.Versions(s.Host)}
+	out := control.Negotiated{Service: string(s.Kind), Version: s.Version, Host: control.Versions(s.Host)}
 	for _, v := range s.Plugin {
 		out.Plugin = append(out.Plugin, control.Versions(v))
 	}

@@ -12,17 +12,17 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// NewClient is a Doctor, in version 1, on the other end of a connection.
-func NewClient(cc grpc.ClientConnInterface) Doctor { return &client{pb.NewDoctorServiceClient(cc)} }
+// NewClient is a doctor on the other end of a connection. Its Verify fails with fault.Unsupported when that has none.
+func NewClient(cc grpc.ClientConnInterface) Verifier { return &client{pb.NewDoctorServiceClient(cc)} }
 
-// RegisterServer serves an implementation in version 1.
+// RegisterServer serves an implementation, with Verify when it is a Verifier.
 func RegisterServer(s grpc.ServiceRegistrar, impl Doctor) {
 	pb.RegisterDoctorServiceServer(s, &server{impl: impl})
 }
 
 type client struct{ rpc pb.DoctorServiceClient }
 
-var _ Doctor = (*client)(nil)
+var _ Verifier = (*client)(nil)
 
 func (c *client) Diagnose(ctx context.Context, req DiagnoseRequest) (Diagnosis, error) {
 	return wire.Ask(ctx, c.rpc.Diagnose, diagnoseTo(req), diagnosisFrom)
@@ -78,6 +78,10 @@ func (c *client) Repair(ctx context.Context, req RepairRequest, progress func(Pr
 		}
 	})
 	return out, err
+}
+
+func (c *client) Verify(ctx context.Context, req VerifyRequest) (Verification, error) {
+	return wire.Ask(ctx, c.rpc.Verify, verifyTo(req), verificationFrom)
 }
 
 type server struct {
@@ -147,4 +151,20 @@ func (s *server) Repair(r *pb.RepairRequest, stream grpc.ServerStreamingServer[p
 	return stream.Send(&pb.RepairResponse{Item: &pb.RepairResponse_Result{Result: &pb.RepairResult{
 		Changed: got.Changed, Summary: wire.Text(got.Summary, maxText),
 	}}})
+}
+
+func (s *server) Verify(ctx context.Context, r *pb.VerifyRequest) (*pb.VerifyResponse, error) {
+	impl, ok := s.impl.(Verifier)
+	if !ok {
+		return nil, fault.ToStatus(fault.New(fault.Unsupported, "this doctor does not verify"))
+	}
+	req, err := verifyFrom(r)
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	v, err := impl.Verify(ctx, req)
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	return verificationTo(v), nil
 }

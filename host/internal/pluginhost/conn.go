@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +14,6 @@ import (
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
-	"github.com/gatehost/gatehost/shared/pluginkit"
 	"github.com/gatehost/gatehost/shared/unloader"
 )
 
@@ -25,9 +24,9 @@ func (h *Host) Launcher(name string) launcher.Launcher { return launcher.NewClie
 // Unloader is a client of the named plugin; see Launcher.
 func (h *Host) Unloader(name string) unloader.Unloader { return unloader.NewClient(conn{h, name}) }
 
-// Doctor is a client of the named plugin; see Launcher. Its Verify fails with fault.Unsupported on a plugin that is talked to
-// in version 1.
-func (h *Host) Doctor(name string) doctor.Verifier { return doctor.NewClient2(conn{h, name}) }
+// Doctor is a client of the named plugin; see Launcher. Its Verify fails with fault.Unsupported on a plugin that does not
+// announce it.
+func (h *Host) Doctor(name string) doctor.Verifier { return doctor.NewClient(conn{h, name}) }
 
 // Classifier is a client of the named plugin; see Launcher. A stream of it breaks when its process ends or is replaced;
 // the pipeline then opens another, with the lines that had no verdict (classifier.proto).
@@ -81,7 +80,7 @@ func (c conn) Invoke(ctx context.Context, path string, req, reply any, opts ...g
 			return err
 		}
 		a := k.begin(ctx, g, req)
-		err = a.explain(g.conn.Invoke(a.ctx, k.in(g), req, reply, opts...))
+		err = a.explain(g.conn.Invoke(a.ctx, path, req, reply, opts...))
 		a.release()
 		if err == nil && fault.Hear(opts, a.report) { // the client may find that the answer violates the contract
 			return nil
@@ -118,19 +117,11 @@ func (k *call) unusable(g *generation) error {
 	case !g.serves(k.kind):
 		return fault.New(fault.Unsupported, fmt.Sprintf("plugin %q (%s) does not serve as %s", k.conn.name, g.exe.path, k.kind)).
 			WithHint("name another plugin there; `gatehost plugin list` shows what each serves")
-	case k.method.name == "Doctor.Verify" && svc.Version < pluginkit.ExperimentalDoctorVersion:
-		return fault.New(fault.Unsupported, fmt.Sprintf("plugin %q is talked to in version %d, which has no %s",
-			k.conn.name, svc.Version, k.method.name))
+	case k.capability != "" && !slices.Contains(svc.Capabilities, k.capability):
+		return fault.New(fault.Unsupported, fmt.Sprintf("plugin %q does not announce the capability %q, which %s needs",
+			k.conn.name, k.capability, k.method.name))
 	}
 	return nil
-}
-
-// in is the path of the method in the version in which host and process talk.
-func (k *call) in(g *generation) string {
-	if g.version(k.kind) < pluginkit.ExperimentalDoctorVersion {
-		return strings.Replace(k.path, "v1alpha2", "v1alpha1", 1)
-	}
-	return k.path
 }
 
 // attempt is a call on one process.

@@ -16,6 +16,7 @@ type method struct {
 	kind       plugin.Kind
 	deadline   time.Duration // 0: the caller's own
 	idempotent bool
+	capability string // that a plugin must announce; "": the method is part of its kind
 	onReplace  onReplace
 	// extra is what a request adds to the deadline; nil: nothing.
 	extra func(req any) time.Duration
@@ -50,7 +51,7 @@ var methods = table(
 	method{name: "Doctor.Diagnose", deadline: 30 * time.Second, idempotent: true},
 	method{name: "Doctor.Plan", deadline: 30 * time.Second, idempotent: true},
 	method{name: "Doctor.Repair", onReplace: finish},
-	method{name: "Doctor.Verify", deadline: 30 * time.Second, idempotent: true},
+	method{name: "Doctor.Verify", deadline: 30 * time.Second, idempotent: true, capability: plugin.CapabilityVerify},
 	method{name: "Classifier.Classify", deadline: 2 * time.Second, onReplace: reopen}, // of one batch
 )
 

@@ -288,11 +288,8 @@ func (s *supervisor) negotiate(gen *generation, info plugin.Info) error {
 		return permanent{s.refuse(gen, fault.CodeOf(err), err.Error(), fault.HintOf(err))}
 	}
 	for _, svc := range services {
-		switch {
-		case svc.Err != nil:
+		if svc.Err != nil {
 			s.log.Error("a service of the plugin is not used; its others are", "service", svc.Kind, "error", svc.Err, "hint", fault.HintOf(svc.Err))
-		case svc.Experimental:
-			s.log.Info("the plugin speaks an experimental version of a service", "service", svc.Kind, "version", svc.Version)
 		}
 	}
 	if len(info.UnknownKinds) > 0 {

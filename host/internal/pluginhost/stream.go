@@ -60,7 +60,7 @@ func (s *stream) open() error {
 		}
 	})
 	s.at = at
-	if s.ClientStream, err = g.conn.NewStream(at.ctx, s.desc, s.in(g), s.opts...); err != nil {
+	if s.ClientStream, err = g.conn.NewStream(at.ctx, s.desc, s.path, s.opts...); err != nil {
 		return s.failed(err)
 	}
 	if s.desc.ClientStreams {
