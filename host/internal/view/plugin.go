@@ -43,7 +43,7 @@ func PluginEvent(s pluginhost.State) control.PluginData {
 
 func negotiated(s pluginhost.Service) control.Negotiated {
 	out := control.Negotiated{
-		Service: string(s.Kind), Version: s.Version, Experimental: s.Experimental, Host: control.Versions(s.Host),
+		Service: string(s.Kind), Version: s.Version, Host: control.Versions(s.Host),
 	}
 	for _, v := range s.Plugin {
 		out.Plugin = append(out.Plugin, control.Versions(v))

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -124,6 +125,50 @@ func TestCallsAreToldWithTheirOutcome(t *testing.T) {
 	defer mu.Unlock()
 	if _, ok := told["Launcher.List"]; !ok || failed == nil || told["Launcher.Inspect"] == nil || len(told) != 4 { // and the one that told the pid
 		t.Errorf("told = %v", told)
+	}
+}
+
+// TestCallsAreToldAsTheirClientsJudgeThem: only a client knows that an answer violates the contract, and where a batch ends.
+func TestCallsAreToldAsTheirClientsJudgeThem(t *testing.T) {
+	calls := make(chan pluginhost.Call, 16) // more than are made
+	liar, reader := testPlugin("lies"), testPlugin("misjudges")
+	liar.Name, reader.Name = "liar", "reader"
+	h := pluginhost.New(pluginhost.Options{
+		Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: t.TempDir(), RunDir: t.TempDir(), RuntimeDir: shortDir(t), Timing: quick(),
+		OnCall: func(c pluginhost.Call) { calls <- c },
+	})
+	for _, spec := range []pluginhost.Spec{liar, reader} {
+		if err := h.Add(spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Start(t.Context())
+	defer h.Close()
+	_, _ = h.Launcher("liar").Recover(t.Context(), "this")
+	_ = h.Launcher("liar").Output(t.Context(), launcher.OutputRequest{LaunchID: "goes-back", Follow: true}, func(launcher.OutputItem) error { return nil })
+	_, _ = h.Launcher("liar").Inspect(t.Context(), "fine")
+	stream, err := h.Classifier("reader").Open(t.Context(), plugin.GatewayFacts{Name: "main"}, "launch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq, text := range []string{"a", "b", "nonsense"} {
+		_, _ = stream.Classify(t.Context(), []classifier.NumberedLine{numbered(uint64(seq+1), text)})
+	}
+	_ = stream.Close()
+	close(calls)
+	var told []string
+	for c := range calls {
+		told = append(told, c.Method+" "+string(fault.CodeOf(c.Err)))
+		if c.Took <= 0 || c.Took > patience {
+			t.Errorf("%s took %v", c.Method, c.Took)
+		}
+	}
+	want := []string{
+		"Launcher.Recover internal", "Launcher.Output internal", "Launcher.Inspect ",
+		"Classifier.Classify ", "Classifier.Classify ", "Classifier.Classify internal",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }
 

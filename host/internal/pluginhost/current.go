@@ -10,71 +10,71 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// slot is where callers find the present process of a plugin. Safe for concurrent use.
-type slot struct {
+// current is where callers find the process of a plugin that serves now. Safe for concurrent use.
+type current struct {
 	wait    time.Duration
 	onState func(State)
 
 	mu      sync.Mutex // guards all below
 	state   State
-	current *generation
+	gen     *generation
 	changed chan struct{} // closed and replaced at each change
 	started bool          // it has been running before
 }
 
-func newSlot(name string, wait time.Duration, onState func(State)) *slot {
-	return &slot{
+func newCurrent(name string, wait time.Duration, onState func(State)) *current {
+	return &current{
 		wait: wait, onState: onState, changed: make(chan struct{}),
 		state: State{Name: name, State: Starting, Since: time.Now()},
 	}
 }
 
-func (s *slot) update(f func()) {
-	s.mu.Lock()
-	before := s.state.State
+func (c *current) update(f func()) {
+	c.mu.Lock()
+	before := c.state.State
 	f()
-	if s.state.State != before {
-		s.state.Since = time.Now()
+	if c.state.State != before {
+		c.state.Since = time.Now()
 	}
-	close(s.changed)
-	s.changed = make(chan struct{})
-	now := s.state
-	s.mu.Unlock()
-	s.onState(now)
+	close(c.changed)
+	c.changed = make(chan struct{})
+	now := c.state
+	c.mu.Unlock()
+	c.onState(now)
 }
 
-func (s *slot) snapshot() State {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state
+func (c *current) snapshot() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
 }
 
-func (s *slot) starting() {
-	s.update(func() {
-		if s.state.State != Failed { // an open circuit stays visible while it is tried
-			s.state.State = Starting
+func (c *current) starting() {
+	c.update(func() {
+		if c.state.State != Failed { // an open circuit stays visible while it is tried
+			c.state.State = Starting
 		}
 	})
 }
 
 // running makes g the present process. The one before, if it still serves, is left to those who call it now.
-func (s *slot) running(g *generation) {
-	s.update(func() {
-		if s.started {
-			s.state.Restarts++
+func (c *current) running(g *generation) {
+	c.update(func() {
+		if c.started {
+			c.state.Restarts++
 		}
-		if s.current != nil {
-			s.current.depart()
+		if c.gen != nil {
+			c.gen.depart()
 		}
-		s.started, s.current = true, g
-		s.state.State, s.state.PID, s.state.Version, s.state.Services = Running, g.proc.pid(), g.info.Version, g.services
-		s.state.UnknownKinds = g.info.UnknownKinds
-		s.state.Manifest, s.state.Wants = g.exe.manifest, g.info.WantedGrants
-		s.state.Err, s.state.Lines = nil, nil
+		c.started, c.gen = true, g
+		c.state.State, c.state.PID, c.state.Version, c.state.Services = Running, g.proc.pid(), g.info.Version, g.services
+		c.state.UnknownKinds = g.info.UnknownKinds
+		c.state.Manifest, c.state.Wants = g.exe.manifest, g.info.WantedGrants
+		c.state.Err, c.state.Lines = nil, nil
 	})
 }
 
-// depart takes no more calls. The slot is locked.
+// depart takes no more calls. It is locked.
 func (g *generation) depart() {
 	close(g.moved)
 	if g.calls == 0 {
@@ -83,18 +83,18 @@ func (g *generation) depart() {
 }
 
 // looked shows the manifest of a plugin that cannot be started; that of a process that serves stays.
-func (s *slot) looked(m *manifest.Manifest) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.current == nil {
-		s.state.Manifest = m
+func (c *current) looked(m *manifest.Manifest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gen == nil {
+		c.state.Manifest = m
 	}
 }
 
 // done gives back a generation from get.
-func (s *slot) done(g *generation) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (c *current) done(g *generation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if g.calls--; g.calls > 0 {
 		return
 	}
@@ -106,46 +106,46 @@ func (s *slot) done(g *generation) {
 }
 
 // leave ends the calls to a generation; a second time does nothing.
-func (s *slot) leave(g *generation) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (c *current) leave(g *generation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	select {
 	case <-g.gone:
 	default:
 		close(g.gone)
 	}
-	if s.current == g {
-		s.current = nil
-		s.state.PID = 0
-		s.state.Lines = g.logs.last()
+	if c.gen == g {
+		c.gen = nil
+		c.state.PID = 0
+		c.state.Lines = g.logs.last()
 	}
 }
 
-func (s *slot) down(state string, err error) {
-	s.update(func() { s.state.State, s.state.Err = state, err })
+func (c *current) down(state string, err error) {
+	c.update(func() { c.state.State, c.state.Err = state, err })
 }
 
-func (s *slot) stop() {
-	if s.snapshot().State != Stopped { // a plugin that was dismissed has told it
-		s.update(func() { s.state.State, s.state.PID = Stopped, 0 })
+func (c *current) stop() {
+	if c.snapshot().State != Stopped { // a plugin that was dismissed has told it
+		c.update(func() { c.state.State, c.state.PID = Stopped, 0 })
 	}
 }
 
 // dismiss takes no more callers, for good; g is left to those who call it now.
-func (s *slot) dismiss(g *generation) {
-	s.update(func() {
+func (c *current) dismiss(g *generation) {
+	c.update(func() {
 		g.depart()
-		s.current = nil
-		s.state.State, s.state.PID = Stopped, 0
+		c.gen = nil
+		c.state.State, c.state.PID = Stopped, 0
 	})
 }
 
 // settled waits until a plugin that was started serves, or says why not.
-func (s *slot) settled(ctx context.Context) error {
+func (c *current) settled(ctx context.Context) error {
 	for {
-		s.mu.Lock()
-		state, changed := s.state, s.changed
-		s.mu.Unlock()
+		c.mu.Lock()
+		state, changed := c.state, c.changed
+		c.mu.Unlock()
 		switch state.State {
 		case Running:
 			return nil
@@ -164,16 +164,16 @@ func (s *slot) settled(ctx context.Context) error {
 
 // get waits for a running process: as long as one is being started or restarted, and not longer than the bound. The caller gives
 // it back with done. It fails with fault.PluginDown, which says why; nothing was called then.
-func (s *slot) get(ctx context.Context) (*generation, error) {
-	bound, cancel := context.WithTimeout(ctx, s.wait)
+func (c *current) get(ctx context.Context) (*generation, error) {
+	bound, cancel := context.WithTimeout(ctx, c.wait)
 	defer cancel()
 	for {
-		s.mu.Lock()
-		g, state, changed := s.current, s.state, s.changed
+		c.mu.Lock()
+		g, state, changed := c.gen, c.state, c.changed
 		if g != nil {
 			g.calls++
 		}
-		s.mu.Unlock()
+		c.mu.Unlock()
 		switch {
 		case g != nil:
 			return g, nil
@@ -192,8 +192,8 @@ func (s *slot) get(ctx context.Context) (*generation, error) {
 }
 
 // awaitLeave waits until a generation whose call broke is no longer the present one, so that asking again asks another.
-func (s *slot) awaitLeave(ctx context.Context, g *generation) {
-	timer := time.NewTimer(s.wait)
+func (c *current) awaitLeave(ctx context.Context, g *generation) {
+	timer := time.NewTimer(c.wait)
 	defer timer.Stop()
 	select {
 	case <-g.gone:
