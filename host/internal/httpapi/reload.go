@@ -7,7 +7,8 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// reload reads the host's configuration again. It outlives its request: a client that goes away leaves nothing half done.
+// reload reads the host's configuration again. It outlives its request: a client that disconnects leaves nothing
+// half done.
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 	var req control.ReloadRequest
 	if err := readBody(w, r, &req); err != nil {
