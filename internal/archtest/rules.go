@@ -40,7 +40,7 @@ const (
 	pb         = "shared/pb/..."
 	wire       = "shared/internal/wire"
 	noMeaning  = "the session reports facts, it does not know what they mean"
-	stranger   = "strangers compile this, and a kind does not know the others"
+	stranger   = "authors compile this, and a kind does not know the others"
 	oldShims   = "standard library and x/sys only: it must stay small, and old shims outlive hosts"
 	views      = "views are folds over events and change nothing"
 )
@@ -59,7 +59,7 @@ func testMay() []string {
 func rules() []rule {
 	adapter := []string{"shared/fault", "shared/plugin", pb, wire}
 	return []rule{
-		{from: "cmd/host", may: []string{"host", "shared/control", "shared/fault", "shared/plugin", "internal/scaffold", "internal/version"}, mods: []string{cobra, hclog}, reason: "it wires and it talks; the core stays behind the facade"},
+		{from: "cmd/host", may: []string{"host", "shared/control", "shared/fault", "shared/plugin", "internal/scaffold", "internal/version"}, mods: []string{cobra, hclog}, reason: "verbs and their output; the core stays behind the facade"},
 		{from: "cmd/gatehost-shim", may: []string{"shared/shim/..."}, reason: oldShims},
 		{from: "cmd/gateway-emulator", may: []string{"shared/gatewaytest"}, reason: "a flag parser around the library"},
 
@@ -69,21 +69,21 @@ func rules() []rule {
 		{from: "host/internal/engine", may: kinds("host/internal/lifecycle", "host/internal/lifecycle/mutant"), mods: []string{hclog}, reason: "it declares small ports; host.go plugs session, probe and pluginhost in"},
 		{from: "host/internal/sim", may: kinds("host/internal/engine", "host/internal/lifecycle", "host/internal/lifecycle/mutant"), mods: []string{hclog}, reason: "tests only: the world around an engine, and the real engine"},
 		{from: "host/internal/session", may: []string{"internal/frame", "shared/fault"}, mods: []string{gorilla, hclog, uuid}, reason: noMeaning},
-		{from: "host/internal/probe", may: []string{"internal/frame"}, mods: []string{gorilla, gopsutil}, reason: "questions to a port have no opinion"},
+		{from: "host/internal/probe", may: []string{"internal/frame"}, mods: []string{gorilla, gopsutil}, reason: "it asks a port and decides nothing"},
 		{from: "host/internal/output", may: []string{"shared/classifier", "shared/launcher", "shared/plugin"}, mods: []string{hclog}, reason: "symptoms leave by a callback given at construction"},
 		{from: "host/internal/repair", may: kinds(), mods: []string{hclog}, reason: "it reaches processes by a function that host.go gives it"},
 		{from: "host/internal/pluginhost", may: kinds("shared/pluginkit", "host/internal/sandbox", "host/internal/manifest", "host/internal/tomltext"), mods: []string{goPlugin, gopsutil, grpc, hclog, xSys}, reason: "host.go passes specs; it does not know config.toml"},
 		{from: "host/internal/json5", reason: "text and values, no meanings"},
 		{from: "host/internal/gatewayconfig", may: []string{"host/internal/json5", "host/internal/repair", "shared/fault"}, reason: "it reaches the gateway by an interface that host gives it; of repair it has the masks and the atomic replacement"},
-		{from: "host/internal/profile", may: []string{"shared/plugin"}, reason: "words in, a process out"},
-		{from: "host/internal/sandbox", mods: []string{goLandlock, xSys}, reason: "it takes rights away and knows nobody"},
+		{from: "host/internal/profile", may: []string{"shared/plugin"}, reason: "configuration in, a process out; it starts nothing"},
+		{from: "host/internal/sandbox", mods: []string{goLandlock, xSys}, reason: "it takes rights away and knows no other package"},
 		{from: "host/internal/prelaunch", may: []string{"host/internal/store"}, reason: "it knows files and a function, not what a hook is"},
-		{from: "host/internal/store", mods: []string{uuid, xSys}, reason: "files know nobody"},
+		{from: "host/internal/store", mods: []string{uuid, xSys}, reason: "files know no other package"},
 		{from: "host/internal/events", reason: views},
 		{from: "host/internal/httpapi", may: []string{"host/internal/events", "shared/control", "shared/fault"}, mods: []string{hclog, xSys}, reason: "it uses interfaces that it declares itself, not the engine"},
 		{from: "host/internal/config", may: []string{"shared/fault", "host/internal/tomltext"}, mods: []string{toml}, reason: "host.go turns words into policies"},
 		{from: "host/internal/tomltext", may: []string{"shared/fault"}, mods: []string{toml}, reason: "it knows where keys stand, not what they mean"},
-		{from: "host/internal/manifest", may: []string{"shared/fault", "host/internal/store", "host/internal/tomltext"}, reason: "what a stranger wrote about itself; who may have what is not its business"},
+		{from: "host/internal/manifest", may: []string{"shared/fault", "host/internal/store", "host/internal/tomltext"}, reason: "what a plugin says about itself; it grants nothing"},
 		{from: "host/internal/health", may: []string{"internal/frame"}, reason: "a view beside the session: it decides nothing"},
 		{from: "host/internal/journal", may: []string{"host/internal/events"}, reason: views},
 		{from: "host/internal/metrics", mods: []string{gopsutil, prometheus}, reason: "host.go tells it facts and gives it snapshots; it shows them and changes nothing"},
@@ -94,24 +94,24 @@ func rules() []rule {
 		{from: pb, may: []string{pb}, mods: []string{grpc, protobuf}, reason: "generated; a version reuses the messages of the one before"},
 		{from: wire, may: []string{"shared/fault", "shared/plugin", pb}, mods: []string{protobuf}, reason: "conversions that the kinds share, and nothing else"},
 		{from: "shared/internal/wiretest", may: kinds(wire, pb), mods: []string{grpc, rapid}, reason: "helps the kinds' own tests"},
-		{from: "shared/fault", may: []string{pb}, mods: []string{grpc, protobuf}, reason: "errors know nobody"},
-		{from: "shared/plugin", reason: "the words that everybody shares import nobody"},
+		{from: "shared/fault", may: []string{pb}, mods: []string{grpc, protobuf}, reason: "errors know no other package"},
+		{from: "shared/plugin", reason: "the words that all kinds share import nothing"},
 		{from: "shared/launcher", may: adapter, mods: []string{grpc, protobuf}, reason: stranger},
 		{from: "shared/unloader", may: adapter, mods: []string{grpc, protobuf}, reason: stranger},
 		{from: "shared/doctor", may: adapter, mods: []string{grpc, protobuf}, reason: stranger},
 		{from: "shared/classifier", may: adapter, mods: []string{grpc, protobuf}, reason: stranger},
 		{from: "shared/pluginkit", may: kinds(pb, wire), mods: []string{goPlugin, grpc, hclog}, reason: "a plugin's main sees no host"},
-		{from: "shared/pluginkit/plugintest", may: kinds("shared/pluginkit"), mods: []string{grpc}, reason: "a stranger must be able to test with it"},
-		{from: "shared/conformance", may: kinds(pb, "shared/pluginkit", "shared/pluginkit/plugintest", "shared/shim/process"), mods: []string{grpc, protobuf}, reason: "a stranger must be able to run it; it starts nothing itself: host gives it an Opener"},
-		{from: "shared/shimlauncher", may: []string{"shared/fault", "shared/plugin", "shared/launcher", "shared/shim/..."}, reason: "a launcher to embed: strangers compile this"},
-		{from: "shared/control", may: []string{"shared/fault"}, reason: "the words of the API import nobody"},
-		{from: "shared/gatewaytest", may: []string{"internal/frame"}, mods: []string{gorilla}, reason: "the emulator is nobody's friend"},
+		{from: "shared/pluginkit/plugintest", may: kinds("shared/pluginkit"), mods: []string{grpc}, reason: "an author must be able to test with it"},
+		{from: "shared/conformance", may: kinds(pb, "shared/pluginkit", "shared/pluginkit/plugintest", "shared/shim/process"), mods: []string{grpc, protobuf}, reason: "an author must be able to run it; it starts nothing itself: host gives it an Opener"},
+		{from: "shared/shimlauncher", may: []string{"shared/fault", "shared/plugin", "shared/launcher", "shared/shim/..."}, reason: "a launcher to embed: authors compile this"},
+		{from: "shared/control", may: []string{"shared/fault"}, reason: "the words of the API import nothing"},
+		{from: "shared/gatewaytest", may: []string{"internal/frame"}, mods: []string{gorilla}, reason: "the emulator knows neither host nor plugins"},
 
-		{from: "plugins/...", may: kinds(own, "shared/pluginkit", "shared/shim/...", "shared/shimlauncher"), mods: []string{anything}, reason: "an in-tree plugin may use nothing that a stranger could not, and no other plugin"},
-		{from: "examples/...", may: kinds(own, "shared/pluginkit"), reason: "an example is a stranger"},
+		{from: "plugins/...", may: kinds(own, "shared/pluginkit", "shared/shim/...", "shared/shimlauncher"), mods: []string{anything}, reason: "an in-tree plugin may use nothing that an author could not, and no other plugin"},
+		{from: "examples/...", may: kinds(own, "shared/pluginkit"), reason: "an example may use only what an author can use"},
 
 		{from: "internal/frame", reason: "shapes, no meanings"},
-		{from: "internal/release", std: []string{"slices", "strings"}, reason: "a table decides nothing by itself and asks nobody"},
+		{from: "internal/release", std: []string{"slices", "strings"}, reason: "a table: it decides nothing and asks no gateway"},
 		{from: "internal/scaffold", may: []string{"shared", "shared/fault", "shared/plugin", pb}, mods: []string{protobuf}, reason: "templates and files: it knows no host"},
 		{from: "internal/version", reason: "build information"},
 		{from: "internal/protodoc", may: []string{pb}, mods: []string{protobuf}, reason: "a generator reads the contract and nothing else"},
