@@ -31,7 +31,7 @@ func TestPlantedViolationIsFound(t *testing.T) {
 	for _, row := range []struct{ name, folder, file, pkg, imp, want string }{
 		{"a lifecycle that may wait", "host/internal/lifecycle", "planted.go", "lifecycle", "context", "a decision that logs or waits"},
 		{"a lifecycle that logs", "host/internal/lifecycle", "planted.go", "lifecycle", hclog, "a decision that logs or waits"},
-		{"a plugin that knows the host", "plugins/doctor", "planted.go", "openclawdoctor", module + "host", "nothing that a stranger could not"},
+		{"a plugin that knows the host", "plugins/doctor", "planted.go", "openclawdoctor", module + "host", "nothing that an author could not"},
 		{"a plugin that knows another", "plugins/doctor", "planted.go", "openclawdoctor", module + "plugins/launcher-utility", "no other plugin"},
 		{"a shim that grows", "shared/shim", "planted.go", "shim", uuid, "it must stay small"},
 		{"a session with opinions", "host/internal/session", "planted.go", "session", module + "host/internal/lifecycle", noMeaning},
@@ -40,7 +40,7 @@ func TestPlantedViolationIsFound(t *testing.T) {
 		{"a kind that knows another", "shared/doctor", "planted.go", "doctor", module + "shared/launcher", stranger},
 		{"a facade that knows a plugin", "host", "planted.go", "host", module + "plugins/doctor", "not implementations"},
 		{"a black box test that looks inside", "test/e2e", "planted_test.go", "e2e_test", module + "host", "black box"},
-		{"a package that nobody planned", "host/internal/planted", "planted.go", "planted", "fmt", "host/internal/planted has no rule"},
+		{"a package that has no rule", "host/internal/planted", "planted.go", "planted", "fmt", "host/internal/planted has no rule"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -40,7 +40,7 @@ const (
 	pb         = "shared/pb/..."
 	wire       = "shared/internal/wire"
 	noMeaning  = "the session reports facts, it does not know what they mean"
-	stranger   = "strangers compile this, and a kind does not know the others"
+	stranger   = "authors compile this, and a kind does not know the others"
 	oldShims   = "standard library and x/sys only: it must stay small, and old shims outlive hosts"
 	views      = "views are folds over events and change nothing"
 )
@@ -59,7 +59,7 @@ func testMay() []string {
 func rules() []rule {
 	adapter := []string{"shared/fault", "shared/plugin", pb, wire}
 	return []rule{
-		{from: "cmd/host", may: []string{"host", "shared/control", "shared/fault", "shared/plugin", "internal/scaffold", "internal/version"}, mods: []string{cobra, hclog}, reason: "it wires and it talks; the core stays behind the facade"},
+		{from: "cmd/host", may: []string{"host", "shared/control", "shared/fault", "shared/plugin", "internal/scaffold", "internal/version"}, mods: []string{cobra, hclog}, reason: "verbs and their output; the core stays behind the facade"},
 		{from: "cmd/gatehost-shim", may: []string{"shared/shim/..."}, reason: oldShims},
 		{from: "cmd/gateway-emulator", may: []string{"shared/gatewaytest"}, reason: "a flag parser around the library"},
 
@@ -72,27 +72,27 @@ func rules() []rule {
 		{from: "host/internal/lastgood", may: []string{"host/internal/engine", "host/internal/lifecycle", "host/internal/repair"}, mods: []string{hclog}, reason: "it sees its gateway by two functions"},
 		{from: "host/internal/observe", may: []string{"host/internal/lifecycle", "host/internal/view", "shared/classifier", "shared/control"}, std: []string{"cmp", "fmt", "math", "slices", "time"}, reason: "a pure fold: no clock, lock, context or log"},
 		{from: "host/internal/view", may: []string{"host/internal/config", "host/internal/health", "host/internal/lifecycle", "host/internal/manifest", "host/internal/pluginhost", "host/internal/sandbox", "shared/control", "shared/fault"}, std: []string{"cmp", "errors", "slices", "strings", "time"}, reason: "pure words: values in, values out"},
-		{from: "host/internal/conditions", may: []string{"shared/control"}, reason: "what is not well with the host, whoever found it"},
+		{from: "host/internal/conditions", may: []string{"shared/control"}, reason: "the conditions of the host, for all that find one"},
 		{from: "host/internal/pluginspec", may: []string{"host/internal/config", "host/internal/pluginhost", "host/internal/sandbox", "shared/control", "shared/plugin"}, reason: "configuration in, specification out; it starts nothing"},
 		{from: "host/internal/plugintool", may: []string{"host/internal/config", "host/internal/manifest", "host/internal/pluginhost", "host/internal/pluginspec", "host/internal/sandbox", "internal/atomicfile", "internal/version", "shared/conformance", "shared/control", "shared/fault", "shared/plugin"}, mods: []string{hclog}, reason: "it works without a host: no gateway, no engine"},
 		{from: "host/internal/lifecycle", std: []string{"errors", "fmt", "slices", "cmp", "strings", "time", "maps"}, reason: "a decision that logs or waits is not a decision"},
 		{from: "host/internal/engine", may: kinds("host/internal/lifecycle", "host/internal/observe", "host/internal/session"), mods: []string{hclog}, reason: "it declares small ports; package gateway plugs session, probe and pluginhost in; of session it has the figures alone"},
 		{from: "host/internal/sim", may: kinds("host/internal/engine", "host/internal/lifecycle", "host/internal/observe"), mods: []string{hclog}, reason: "tests only: the world around an engine, and the real engine"},
 		{from: "host/internal/session", may: []string{"internal/atomicfile", "internal/frame", "shared/fault"}, mods: []string{gorilla, hclog, uuid}, reason: noMeaning},
-		{from: "host/internal/probe", may: []string{"internal/frame", "internal/redact"}, mods: []string{gorilla, gopsutil}, reason: "questions to a port have no opinion"},
+		{from: "host/internal/probe", may: []string{"internal/frame", "internal/redact"}, mods: []string{gorilla, gopsutil}, reason: "it asks a port and decides nothing"},
 		{from: "host/internal/output", may: []string{"internal/redact", "shared/classifier", "shared/launcher", "shared/plugin"}, mods: []string{hclog}, reason: "symptoms leave by a callback given at construction"},
 		{from: "host/internal/repair", may: kinds("internal/atomicfile", "internal/redact"), mods: []string{hclog}, reason: "it reaches processes by a function that is given to it"},
 		{from: "host/internal/pluginhost", may: kinds(pb, "shared/pluginkit", "host/internal/sandbox", "host/internal/manifest", "host/internal/tomltext"), mods: []string{goPlugin, gopsutil, grpc, hclog, xSys}, reason: "specifications are passed to it; it does not know config.toml"},
 		{from: "host/internal/gatewayconfig", may: []string{"internal/atomicfile", "internal/frame", "internal/json5", "internal/redact", "shared/fault"}, reason: "it reaches the gateway by an interface that host gives it"},
-		{from: "host/internal/profile", may: []string{"host/internal/config", "internal/redact", "shared/plugin"}, reason: "words in, a process out"},
-		{from: "host/internal/sandbox", mods: []string{goLandlock, xSys}, reason: "it takes rights away and knows nobody"},
+		{from: "host/internal/profile", may: []string{"host/internal/config", "internal/redact", "shared/plugin"}, reason: "configuration in, a process out; it starts nothing"},
+		{from: "host/internal/sandbox", mods: []string{goLandlock, xSys}, reason: "it takes rights away and knows no other package"},
 		{from: "host/internal/prelaunch", may: []string{"internal/atomicfile"}, reason: "it knows files and a function, not what a hook is"},
-		{from: "host/internal/store", may: []string{"internal/atomicfile"}, mods: []string{uuid, xSys}, reason: "files know nobody"},
+		{from: "host/internal/store", may: []string{"internal/atomicfile"}, mods: []string{uuid, xSys}, reason: "files know no other package"},
 		{from: "host/internal/events", reason: views},
 		{from: "host/internal/httpapi", may: []string{"host/internal/events", "shared/control", "shared/fault"}, mods: []string{hclog, xSys}, reason: "it uses interfaces that it declares itself, not the engine"},
 		{from: "host/internal/config", may: []string{"internal/redact", "shared/fault", "host/internal/tomltext"}, mods: []string{toml}, reason: "package gateway turns words into policies"},
 		{from: "host/internal/tomltext", may: []string{"shared/fault"}, mods: []string{toml}, reason: "it knows where keys stand, not what they mean"},
-		{from: "host/internal/manifest", may: []string{"internal/atomicfile", "shared/fault", "host/internal/tomltext"}, reason: "what a stranger wrote about itself; who may have what is not its business"},
+		{from: "host/internal/manifest", may: []string{"internal/atomicfile", "shared/fault", "host/internal/tomltext"}, reason: "what a plugin says about itself; it grants nothing"},
 		{from: "host/internal/health", may: []string{"internal/frame"}, reason: "a view beside the session: it decides nothing"},
 		{from: "host/internal/journal", may: []string{"host/internal/events", "internal/atomicfile"}, reason: views},
 		{from: "host/internal/metrics", may: []string{"host/internal/observe"}, mods: []string{gopsutil, prometheus}, reason: "package gateway tells it facts and gives it snapshots; it shows them and changes nothing"},
@@ -103,8 +103,8 @@ func rules() []rule {
 		{from: pb, may: []string{pb}, mods: []string{grpc, protobuf}, reason: "generated; a version reuses the messages of the one before"},
 		{from: wire, may: []string{"shared/fault", "shared/plugin", pb}, mods: []string{grpc, protobuf}, reason: "conversions that the kinds share, and nothing else"},
 		{from: "shared/internal/wiretest", may: kinds(wire, pb), mods: []string{grpc, rapid}, reason: "helps the kinds' own tests"},
-		{from: "shared/fault", may: []string{pb}, mods: []string{grpc, protobuf}, reason: "errors know nobody"},
-		{from: "shared/plugin", reason: "the words that everybody shares import nobody"},
+		{from: "shared/fault", may: []string{pb}, mods: []string{grpc, protobuf}, reason: "errors know no other package"},
+		{from: "shared/plugin", reason: "the words that all kinds share import nothing"},
 		{from: "shared/launcher", may: adapter, mods: []string{grpc, protobuf}, reason: stranger},
 		{from: "shared/unloader", may: adapter, mods: []string{grpc, protobuf}, reason: stranger},
 		{from: "shared/doctor", may: adapter, mods: []string{grpc, protobuf}, reason: stranger},
@@ -116,8 +116,8 @@ func rules() []rule {
 		{from: "shared/control", may: []string{"shared/fault"}, reason: "the words of the API import nobody"},
 		{from: "shared/gatewaytest", may: []string{"internal/frame", "internal/json5"}, mods: []string{gorilla}, reason: "the emulator is nobody's friend"},
 
-		{from: "plugins/...", may: kinds(own, "shared/pluginkit", "shared/shim/...", "shared/shimlauncher"), mods: []string{anything}, reason: "an in-tree plugin may use nothing that a stranger could not, and no other plugin"},
-		{from: "examples/...", may: kinds(own, "shared/pluginkit"), reason: "an example is a stranger"},
+		{from: "plugins/...", may: kinds(own, "shared/pluginkit", "shared/shim/...", "shared/shimlauncher"), mods: []string{anything}, reason: "an in-tree plugin may use nothing that an author could not, and no other plugin"},
+		{from: "examples/...", may: kinds(own, "shared/pluginkit"), reason: "an example may use only what an author can use"},
 
 		{from: "internal/atomicfile", reason: "bytes, modes and owners; it does not know what a file means"},
 		{from: "internal/frame", may: []string{"internal/redact"}, reason: "shapes, no meanings"},
