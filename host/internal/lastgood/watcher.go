@@ -16,7 +16,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/repair"
 )
 
-// methodConfig is the gateway's own word about its configuration (gateway-facts §10).
+// methodConfig is the gateway's own word about its configuration (docs/openclaw.md §10).
 const methodConfig = "config.get"
 
 const (

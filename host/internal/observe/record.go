@@ -14,7 +14,7 @@ import (
 // CrashLines is how many lines are kept of a process that ended.
 const CrashLines = 20
 
-// breakerSpan is how far back OpenClaw's crash-loop breaker looks (gateway-facts.md §4).
+// breakerSpan is how far back OpenClaw's crash-loop breaker looks (docs/openclaw.md §4).
 const breakerSpan = 300 * time.Second
 
 // cleanCodes are the exit codes of a gateway that ended in order, or that never began: a configuration error.
