@@ -66,14 +66,14 @@ type inProcess struct {
 	signal func(ctx context.Context, launch lifecycle.LaunchID, name string) error
 }
 
-func newInProcess(g *Gateway) inProcess {
+func newInProcess(c *core, shutdown *shutdownAnswer) inProcess {
 	return inProcess{
-		log: g.log, shutdown: &g.shutdown,
+		log: c.log, shutdown: shutdown,
 		answers: func(ctx context.Context, launch lifecycle.LaunchID) error {
-			return answers(ctx, g.asLaunched(), g.engine.Snapshot().State, launch, held)
+			return answers(ctx, c.asLaunched(), c.State(), launch, held)
 		},
 		signal: func(ctx context.Context, launch lifecycle.LaunchID, name string) error {
-			return g.launcher().Signal(ctx, string(launch), name)
+			return c.launcher().Signal(ctx, string(launch), name)
 		},
 	}
 }

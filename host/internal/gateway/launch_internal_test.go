@@ -41,7 +41,7 @@ func TestLaunchIsBuiltOncePerAttempt(t *testing.T) {
 	}
 	defer g.Close()
 	builds := 0
-	l := launches{g, func(cfg *config.Gateway) built {
+	l := launches{core: &g.core, align: g.config.align, launching: g.lastGood.Launching, build: func(cfg *config.Gateway) built {
 		builds++
 		return g.build(cfg)
 	}}

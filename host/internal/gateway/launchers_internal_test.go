@@ -16,7 +16,7 @@ import (
 )
 
 // twoLaunchers is a gateway whose next process is for the launcher "new", and which knows another one, "old".
-func twoLaunchers() (g *Gateway, old, next *launcher.Fake, l launchers) {
+func twoLaunchers() (g *core, old, next *launcher.Fake, l launchers) {
 	g = bare(&config.Gateway{Name: "main", Launcher: "new"})
 	old, next = &launcher.Fake{}, &launcher.Fake{}
 	return g, old, next, launchers{g, func(name string) launcher.Launcher {

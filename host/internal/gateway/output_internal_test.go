@@ -38,7 +38,7 @@ func TestStderrIsLoggedAtItsLevel(t *testing.T) {
 		{Line: plugin.Line{Stream: plugin.Stdout}, Level: classifier.LevelInfo, Shown: "its work"},
 		{Line: plugin.Line{Stream: plugin.Stdout}, Level: classifier.LevelWarn, Shown: "five"},
 	} {
-		g.line("A", c, func(observe.Sight) {})
+		outputs{core: g, lines: &lineTotals{}}.line("A", c, func(observe.Sight) {})
 	}
 	var got []string
 	for line := range strings.Lines(log.String()) {
@@ -82,7 +82,7 @@ func TestEventsPassOnByTheirKindAndTicksAreLifeOnly(t *testing.T) {
 	g.env.Hub = events.NewHub(events.Options{})
 	defer g.env.Hub.Close()
 	for _, name := range []string{"tick", "chat", "channel.status", "agent"} {
-		g.received(session.Event{Name: name, Payload: json.RawMessage(`{"text":"hi","token":"canary-value"}`)}, nil)
+		observer{core: g}.received(session.Event{Name: name, Payload: json.RawMessage(`{"text":"hi","token":"canary-value"}`)}, nil)
 	}
 	var got []string
 	sub := g.env.Hub.Subscribe(0)
@@ -108,7 +108,7 @@ func TestSecretsOfAnEventAreHiddenWhereverItIsShown(t *testing.T) {
 	g.env.Hub = events.NewHub(events.Options{})
 	defer g.env.Hub.Close()
 	known := redact.New([]string{"the-gateways-own"})
-	g.received(session.Event{Name: "agent", Payload: json.RawMessage(payload)}, known)
+	observer{core: g}.received(session.Event{Name: "agent", Payload: json.RawMessage(payload)}, known)
 	g.traceFrames(known)(false, []byte(`{"type":"event","event":"agent","payload":`+payload+`}`))
 
 	e, ok := g.env.Hub.Subscribe(0).TryNext()

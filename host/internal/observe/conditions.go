@@ -10,14 +10,6 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Codes of the conditions that are made here; those of the lifecycle are added to them.
-const (
-	CodeSilent        = "silent"         // nothing came for the whole of liveness.silence: one call decides
-	CodeUnresponsive  = "unresponsive"   // pings had no answer
-	CodeTokenMismatch = "token-mismatch" // the gateway refuses clients for their token
-	CodePluginDown    = "plugin-down"    // a plugin that this gateway uses does not run
-)
-
 // unansweredPings is how many pings in a row without an answer make a gateway unresponsive.
 const unansweredPings = 2
 
@@ -101,16 +93,6 @@ func (r *Record) conditionsAt(now time.Time) []condition {
 // uses reports whether the gateway needs a plugin: by its settings, or for the process that runs.
 func (r *Record) uses(name string) bool {
 	return name == r.launcher || slices.Contains(r.settings.Plugins, name)
-}
-
-// Plugin is what the host knows of a plugin, as far as a gateway that uses it is concerned.
-type Plugin struct {
-	Name    string
-	State   string // in words
-	Running bool
-	Begins  bool // its first start is under way, and nothing went wrong yet
-	Since   time.Time
-	Problem string // why it does not run; "" when nothing is known
 }
 
 func (p Plugin) down() bool { return !p.Running && !p.Begins }
