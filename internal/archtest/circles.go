@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // source is what the go command says of a package whose files are read.
@@ -138,4 +139,55 @@ func largestCircle(arrows map[string][]string) []string {
 		}
 	}
 	return largest
+}
+
+// mutex is the declaration of a lock.
+type mutex struct{ place, reason string }
+
+// mutexes finds the fields and variables of a package that are mutexes, with the comment beside or above them. Files of tests do not count.
+func mutexes(dir string) ([]mutex, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []mutex
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
+			continue
+		}
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, filepath.Join(dir, e.Name()), nil, parser.ParseComments)
+		if err != nil {
+			return nil, err
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			var typ ast.Expr
+			var comments [2]*ast.CommentGroup
+			switch n := n.(type) {
+			case *ast.Field:
+				typ, comments = n.Type, [2]*ast.CommentGroup{n.Doc, n.Comment}
+			case *ast.ValueSpec:
+				typ, comments = n.Type, [2]*ast.CommentGroup{n.Doc, n.Comment}
+			}
+			if !isMutex(typ) {
+				return true
+			}
+			at := fset.Position(n.Pos())
+			out = append(out, mutex{
+				place:  fmt.Sprintf("%s:%d", filepath.Join(filepath.Base(dir), e.Name()), at.Line),
+				reason: strings.Join(strings.Fields(comments[0].Text()+" "+comments[1].Text()), " "),
+			})
+			return true
+		})
+	}
+	return out, nil
+}
+
+func isMutex(typ ast.Expr) bool {
+	s, ok := typ.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	pkg, ok := s.X.(*ast.Ident)
+	return ok && pkg.Name == "sync" && (s.Sel.Name == "Mutex" || s.Sel.Name == "RWMutex")
 }

@@ -65,3 +65,33 @@ func TestPlantedCircleIsFound(t *testing.T) {
 		t.Errorf("circle %v, want %v", got, want)
 	}
 }
+
+// gatewayPackages is what one gateway is made of, without the leaves that it uses (session, output, health, repair, journal).
+func gatewayPackages() []string {
+	return []string{"doctors", "engine", "gateway", "lastgood", "lifecycle", "observe", "view"}
+}
+
+// maxMutexes is how many locks one gateway may have beside the owner of its state.
+const maxMutexes = 6
+
+// TestAGatewayHasOneOwnerAndFewLocks counts the mutexes of the packages that a gateway is made of. Each says at its declaration what it guards
+// and against whom.
+func TestAGatewayHasOneOwnerAndFewLocks(t *testing.T) {
+	count := 0
+	for _, name := range gatewayPackages() {
+		found, err := mutexes(filepath.Join("..", "..", "host", "internal", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range found {
+			count++
+			t.Logf("%s: %s", m.place, m.reason)
+			if !strings.Contains(m.reason, "guards") || len(strings.Fields(m.reason)) < 6 {
+				t.Errorf("%s: say what it guards and against whom, not %q", m.place, m.reason)
+			}
+		}
+	}
+	if count > maxMutexes || count == 0 {
+		t.Errorf("a gateway has %d mutexes, %d may be", count, maxMutexes)
+	}
+}

@@ -49,7 +49,7 @@ func New(env Env, s Settings) (*Gateway, error) {
 		return nil, err
 	}
 	g.doctors = doctors.New(doctors.Options{
-		Gateway: g.name, Target: doctorTarget{c}, RepairDir: env.Store.RepairDir(), LastGood: g.lastGood.Good, Log: g.log,
+		Gateway: g.name, Target: doctorTarget{c}, RepairDir: env.Store.RepairDir(), LastGood: g.lastGood.Store, Log: g.log,
 		Doctor: func(name string) doctor.Doctor { return env.Plugins.Doctor(name) },
 	})
 	g.config = newConfigFile(c)
