@@ -80,8 +80,31 @@ func prose(text string) string {
 		case !slices.ContainsFunc(block, func(l string) bool { return !strings.HasPrefix(l, "  ") }): // laid out by hand
 			b.WriteString("```text\n" + strings.Join(block, "\n") + "\n```\n\n")
 		default:
-			b.WriteString(escape(strings.Join(trimmed(block), " ")) + "\n\n")
+			b.WriteString(wrapped(escape(strings.Join(trimmed(block), " "))) + "\n\n")
 		}
+	}
+	return b.String()
+}
+
+// maxColumns is the width of a line of a paragraph.
+const maxColumns = 120
+
+// wrapped breaks a paragraph into lines. A word that looks like the mark of a list or a heading does not begin one.
+func wrapped(text string) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+		case column+1+len(word) > maxColumns && !strings.ContainsAny(word[:1], "-+*#>|0123456789"):
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
 	}
 	return b.String()
 }
