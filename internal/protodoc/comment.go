@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -89,22 +90,31 @@ func prose(text string) string {
 // maxColumns is the width of a line of a paragraph.
 const maxColumns = 120
 
-// wrapped breaks a paragraph into lines. A word that looks like the mark of a list or a heading does not begin one.
+// wrapped breaks a paragraph into lines. A word that looks like the mark of a list or a heading does not begin one: it stays
+// with the word before it.
 func wrapped(text string) string {
+	var words []string
+	for _, w := range strings.Fields(text) {
+		if last := len(words) - 1; last >= 0 && strings.ContainsAny(w[:1], "-+*#>|0123456789") {
+			words[last] += " " + w
+		} else {
+			words = append(words, w)
+		}
+	}
 	var b strings.Builder
 	column := 0
-	for i, word := range strings.Fields(text) {
-		switch {
-		case i == 0:
-		case column+1+len(word) > maxColumns && !strings.ContainsAny(word[:1], "-+*#>|0123456789"):
-			b.WriteByte('\n')
-			column = 0
+	for i, w := range words {
+		switch n := utf8.RuneCountInString(w); {
+		case i > 0 && column+1+n > maxColumns:
+			b.WriteString("\n" + w)
+			column = n
+		case i > 0:
+			b.WriteString(" " + w)
+			column += 1 + n
 		default:
-			b.WriteByte(' ')
-			column++
+			b.WriteString(w)
+			column = n
 		}
-		b.WriteString(word)
-		column += len(word)
 	}
 	return b.String()
 }
