@@ -94,7 +94,7 @@ const maxColumns = 120
 // with the word before it.
 func wrapped(text string) string {
 	var words []string
-	for _, w := range strings.Fields(text) {
+	for w := range strings.FieldsSeq(text) {
 		if last := len(words) - 1; last >= 0 && strings.ContainsAny(w[:1], "-+*#>|0123456789") {
 			words[last] += " " + w
 		} else {
