@@ -36,7 +36,6 @@ type app struct {
 // settings is what the verbs need of a configuration.
 type settings struct {
 	path     string // "" without a file
-	warnings []string
 	level    string
 	json     bool // logs as JSON
 	gateways int

@@ -57,9 +57,6 @@ func (a *app) reloadConfig(ctx context.Context, req control.ReloadRequest, asJSO
 }
 
 func (a *app) tellReload(r control.Reload) error {
-	for _, w := range r.Warnings {
-		a.say("warning: %s", clean(w))
-	}
 	name := r.Config
 	if name == "" {
 		name = "the defaults"

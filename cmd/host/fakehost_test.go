@@ -134,7 +134,7 @@ func fakeStatus() control.Status {
 				Sandbox: &control.Sandbox{State: control.SandboxNone, Level: "none on this platform", Why: "this platform has no landlock", Gaps: []string{"nothing is stopped"}},
 			},
 			{Name: "newer", State: "running", PID: 8, Version: "9.0.0", Services: []string{"doctor"}, UnknownKinds: []int32{9}, Negotiated: []control.Negotiated{
-				{Service: "doctor", Version: 2, Experimental: true, Plugin: []control.Versions{{Min: 1, Max: 3}}, Host: control.Versions{Min: 1, Max: 2}},
+				{Service: "doctor", Version: 2, Plugin: []control.Versions{{Min: 1, Max: 3}}, Host: control.Versions{Min: 1, Max: 2}},
 				{
 					Service: "classifier", Plugin: []control.Versions{{Min: 2, Max: 3}}, Host: control.Versions{Min: 1, Max: 1},
 					Error: &control.Failure{Code: "unsupported", Message: "newer 9.0.0 speaks the classifier service in versions 2 to 3\x1b[2J", Hint: "upgrade gatehost"},
@@ -189,7 +189,7 @@ func reloadConfig(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 400, control.CodeBadRequest, err.Error(), "")
 		return
 	}
-	out := control.Reload{Outcome: control.ReloadApplied, Config: "/etc/config.toml", Warnings: []string{"control.tcp is not implemented"}}
+	out := control.Reload{Outcome: control.ReloadApplied, Config: "/etc/config.toml"}
 	plugin := control.ReloadChange{
 		Scope: control.ScopePlugin, Name: "doctor", Action: control.ChangeConfigured, Keys: []string{"plugins.doctor.config"}, Result: control.ReloadNow,
 	}

@@ -39,9 +39,6 @@ func (a *app) run() error {
 	if err != nil {
 		return configError(err)
 	}
-	for _, w := range s.warnings {
-		a.say("gatehost: warning: %s", w)
-	}
 	log := hclog.New(&hclog.LoggerOptions{
 		Name: "gatehost", Level: hclog.LevelFromString(s.level), Output: a.stderr, JSONFormat: s.json, Color: hclog.ColorOff,
 	})

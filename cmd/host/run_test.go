@@ -74,7 +74,7 @@ func TestRunPrintsStagesWithElapsedTime(t *testing.T) {
 		event(control.EventGatewayOutput, "main", control.LogLine{Text: "chatter"}),
 		event(control.EventHostStopping, "", nil),
 	}}
-	a, stderr := testApp(&settings{level: "info", warnings: []string{"careful"}, newHost: func(hclog.Logger) supervisor { return sup }}, nil)
+	a, stderr := testApp(&settings{level: "info", newHost: func(hclog.Logger) supervisor { return sup }}, nil)
 	if got := execute(a, []string{"run"}); got != 0 {
 		t.Fatalf("exit code %d\n%s", got, stderr)
 	}
@@ -86,7 +86,6 @@ func TestRunPrintsStagesWithElapsedTime(t *testing.T) {
 		"main  error        it broke\uFFFD]0;x\n",
 		"hint: mend it\n",
 		"host  stopping\n",
-		"gatehost: warning: careful\n",
 	} {
 		if !strings.Contains(stderr.String(), want) {
 			t.Errorf("no %q in:\n%s", want, stderr)

@@ -20,9 +20,6 @@ func (a *app) wire() {
 			history: host.OpenHistory(cfg),
 			newHost: func(log hclog.Logger) supervisor { return host.New(cfg, log) },
 		}
-		for _, w := range cfg.Warnings {
-			s.warnings = append(s.warnings, w.String())
-		}
 		return s, nil
 	}
 }

@@ -35,7 +35,7 @@ func TestPlantedViolationIsFound(t *testing.T) {
 		{"a plugin that knows another", "plugins/doctor", "planted.go", "openclawdoctor", module + "plugins/launcher-utility", "no other plugin"},
 		{"a shim that grows", "shared/shim", "planted.go", "shim", uuid, "it must stay small"},
 		{"a session with opinions", "host/internal/session", "planted.go", "session", module + "host/internal/lifecycle", noMeaning},
-		{"an arrow on Windows only", "host/internal/session", "planted_windows.go", "session", module + "host/internal/engine", noMeaning},
+		{"an arrow on Windows only", "host/internal/session", "planted_windows.go", "session", module + "host/internal/journal", noMeaning},
 		{"a test that reaches around", "host/internal/session", "planted_test.go", "session_test", module + "host/internal/engine", "a test of host/internal/session imports"},
 		{"a kind that knows another", "shared/doctor", "planted.go", "doctor", module + "shared/launcher", stranger},
 		{"a facade that knows a plugin", "host", "planted.go", "host", module + "plugins/doctor", "not implementations"},

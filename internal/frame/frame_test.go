@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/internal/frame"
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 type captured struct {
@@ -103,21 +104,21 @@ func TestFramesOfOddShapes(t *testing.T) {
 
 func TestRedactionHidesSecretsAndKeepsTheRest(t *testing.T) { // T068, T069
 	in := `{"type":"req","id":"1","method":"connect","params":{"auth":{"token":"s3cret"},"device":{"signature":"s3cret","Authorization":"s3cret"},"keep":"me","n":[{"apiKey":"s3cret"}]}}`
-	out := string(frame.Redact([]byte(in)))
-	if strings.Contains(out, "s3cret") || !strings.Contains(out, "me") || !strings.Contains(out, frame.Redacted) {
+	out := string(frame.Redact([]byte(in), nil))
+	if strings.Contains(out, "s3cret") || !strings.Contains(out, "me") || !strings.Contains(out, redact.Mark) {
 		t.Error(out)
 	}
-	out = string(frame.Redact([]byte(`{"method":"config.set","params":{"raw":"{s3cret}","baseHash":"h"}}`)))
+	out = string(frame.Redact([]byte(`{"method":"config.set","params":{"raw":"{s3cret}","baseHash":"h"}}`), nil))
 	if strings.Contains(out, "s3cret") || !strings.Contains(out, `"h"`) {
 		t.Error(out)
 	}
 	for _, method := range []string{"config.set", "config.patch", "config.apply"} {
-		out = string(frame.Redact([]byte(`{"type":"req","method":"` + method + `","params":{"raw":"{s3cret}","baseHash":"h"}}`)))
+		out = string(frame.Redact([]byte(`{"type":"req","method":"`+method+`","params":{"raw":"{s3cret}","baseHash":"h"}}`), nil))
 		if want := `{"method":"` + method + `","params":{"baseHash":"h","raw":"[redacted]"},"type":"req"}`; out != want {
 			t.Errorf("got %s, want %s", out, want)
 		}
 	}
-	out = string(frame.Redact([]byte(`{"type":"res","ok":true,"payload":{"raw":"{s3cret}","hash":"h","config":{"token":"s3cret"}}}`)))
+	out = string(frame.Redact([]byte(`{"type":"res","ok":true,"payload":{"raw":"{s3cret}","hash":"h","config":{"token":"s3cret"}}}`), nil))
 	if strings.Contains(out, "s3cret") || !strings.Contains(out, `"hash":"h"`) {
 		t.Error(out)
 	}
@@ -125,11 +126,11 @@ func TestRedactionHidesSecretsAndKeepsTheRest(t *testing.T) { // T068, T069
 		"token", "authorization", "apikey", "api_key", "signature", "cookie", "set-cookie", "accesstoken", "refreshtoken", "Token", "AUTHORIZATION", "apiKey",
 		"Set-Cookie", "accessToken", "refreshToken",
 	} { // B352
-		if out := string(frame.Redact([]byte(`{"a":[{"` + key + `":"s3cret"}]}`))); out != `{"a":[{"`+key+`":"[redacted]"}]}` {
+		if out := string(frame.Redact([]byte(`{"a":[{"`+key+`":"s3cret"}]}`), nil)); out != `{"a":[{"`+key+`":"[redacted]"}]}` {
 			t.Errorf("%s: %s", key, out)
 		}
 	}
-	if out := string(frame.Redact([]byte("s3cret"))); strings.Contains(out, "s3cret") {
+	if out := string(frame.Redact([]byte("s3cret"), nil)); strings.Contains(out, "s3cret") {
 		t.Error(out)
 	}
 }
@@ -137,7 +138,7 @@ func TestRedactionHidesSecretsAndKeepsTheRest(t *testing.T) { // T068, T069
 func TestSecretsOfAnyShapeAreHidden(t *testing.T) {
 	in := `{"token":{"value":"s3cret"},"COOKIE":["s3cret"],"apiKey":12345,"password":null,"Authorization":true,"secret":""}`
 	want := `{"Authorization":true,"COOKIE":"[redacted]","apiKey":"[redacted]","password":null,"secret":"","token":"[redacted]"}`
-	if got := string(frame.Redact([]byte(in))); got != want {
+	if got := string(frame.Redact([]byte(in), nil)); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
@@ -208,7 +209,7 @@ func FuzzParse(f *testing.F) {
 		if got.Error != nil && (got.Error.RetryAfter < 0 || got.Error.RetryAfter > frame.MaxRetryAfter) {
 			t.Errorf("retry after %v", got.Error.RetryAfter)
 		}
-		if out := frame.Redact(data); !json.Valid(out) {
+		if out := frame.Redact(data, nil); !json.Valid(out) {
 			t.Errorf("redacted to %q", out)
 		}
 		_ = frame.Summary(data)

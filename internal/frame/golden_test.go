@@ -58,7 +58,7 @@ func reading(data []byte) string {
 	if f.Error != nil {
 		out += fmt.Sprintf(" code=%s reason=%s retryable=%t after=%v message=%q", f.Error.Code, f.Error.Reason, f.Error.Retryable, f.Error.RetryAfter, f.Error.Message)
 	}
-	if text := string(frame.Redact(data)); len(text) < 1200 {
+	if text := string(frame.Redact(data, nil)); len(text) < 1200 {
 		out += "\n  " + text
 	}
 	return out

@@ -4,23 +4,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strings"
+
+	"github.com/gatehost/gatehost/internal/redact"
 )
-
-// Redacted stands where a secret was.
-const Redacted = "[redacted]"
-
-// secretKeys are hidden wherever they stand, in any case (B352), besides a few that today's frames carry.
-var secretKeys = map[string]bool{
-	"token": true, "authorization": true, "apikey": true, "api_key": true, "signature": true, "cookie": true, "set-cookie": true,
-	"accesstoken": true, "refreshtoken": true, "devicetoken": true, "password": true, "secret": true, "privatekey": true, "nonce": true,
-}
 
 // writesConfig are the methods whose params.raw is a whole configuration, secrets included.
 var writesConfig = map[string]bool{"config.set": true, "config.patch": true, "config.apply": true}
 
-// Redact returns a copy of a frame with its secrets hidden. What is no JSON is replaced by its size.
-func Redact(data []byte) []byte {
+// Redact returns a copy of a frame, or of an event's payload, with its secrets hidden: by their names, and the values that known knows
+// (nil: none). What is no JSON is replaced by its size.
+func Redact(data []byte, known *redact.Redactor) []byte {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	var v any
@@ -30,49 +23,19 @@ func Redact(data []byte) []byte {
 	if m, ok := v.(map[string]any); ok {
 		method, _ := m["method"].(string)
 		if params, ok := m["params"].(map[string]any); ok && writesConfig[method] && params["raw"] != nil {
-			params["raw"] = Redacted
+			params["raw"] = redact.Mark
 		}
 	}
 	if m, ok := v.(map[string]any); ok { // the answer to config.get: raw is the same
-		if payload, ok := m["payload"].(map[string]any); ok && payload["hash"] != nil && tells(payload["raw"]) {
-			payload["raw"] = Redacted
+		if payload, ok := m["payload"].(map[string]any); ok && payload["hash"] != nil && payload["raw"] != nil {
+			payload["raw"] = redact.Mark
 		}
 	}
-	out, err := json.Marshal(redact(v))
+	out, err := json.Marshal(known.Value(v))
 	if err != nil {
 		return []byte(`"(unprintable)"`)
 	}
 	return out
-}
-
-func redact(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, x := range v {
-			if secretKeys[strings.ToLower(k)] && tells(x) {
-				v[k] = Redacted
-				continue
-			}
-			v[k] = redact(x)
-		}
-	case []any:
-		for i, x := range v {
-			v[i] = redact(x)
-		}
-	}
-	return v
-}
-
-// tells says whether a value could hold a secret: yes and no, nothing and an empty text do not.
-func tells(v any) bool {
-	switch v := v.(type) {
-	case nil, bool:
-		return false
-	case string:
-		return v != ""
-	default:
-		return true
-	}
 }
 
 // Summary is a frame in a few words without any of its content: "req id=1 method=sessions.list", "event chat" (T070).

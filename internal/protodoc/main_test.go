@@ -14,7 +14,6 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
-	pb2 "github.com/gatehost/gatehost/shared/pb/pluginv1alpha2"
 )
 
 // contractFile is one file with a service of one method, and comments at the paths where protoc puts them.
@@ -134,7 +133,6 @@ func TestReferenceNamesWholeContract(t *testing.T) {
 	for _, f := range []protoreflect.FileDescriptor{
 		pb.File_gatehost_plugin_v1alpha1_base_proto, pb.File_gatehost_plugin_v1alpha1_doctor_proto, pb.File_gatehost_plugin_v1alpha1_launcher_proto,
 		pb.File_gatehost_plugin_v1alpha1_unloader_proto, pb.File_gatehost_plugin_v1alpha1_classifier_proto,
-		pb2.File_gatehost_plugin_v1alpha2_doctor_proto,
 	} {
 		d := protodesc.ToFileDescriptorProto(f)
 		for _, s := range d.GetService() {

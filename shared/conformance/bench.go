@@ -184,7 +184,7 @@ func (b *bench) knock(ctx context.Context, p Process, kind plugin.Kind) error {
 	gateway := &pb.GatewayFacts{Name: "verify", Port: 18789, Command: []string{"openclaw"}, Profile: "openclaw"}
 	switch kind {
 	case plugin.KindDoctor:
-		_, err = b.medic(p).Diagnose(ctx, &pb.DiagnoseRequest{Gateway: gateway})
+		_, err = b.doctor(p).Diagnose(ctx, &pb.DiagnoseRequest{Gateway: gateway})
 	case plugin.KindLauncher:
 		_, err = pb.NewLauncherServiceClient(cc).List(ctx, &pb.ListRequest{})
 	case plugin.KindUnloader:
@@ -242,7 +242,7 @@ func (b *bench) askKind(ctx context.Context, p Process, kind plugin.Kind) (strin
 	case plugin.KindDoctor:
 		incident := builtIn()[0]
 		gateway := factsIn(filepath.Join(b.sitesDir(), "nowhere"), incident)
-		r, err := b.medic(p).Diagnose(ctx, &pb.DiagnoseRequest{Gateway: gateway, Incident: incident.message()})
+		r, err := b.doctor(p).Diagnose(ctx, &pb.DiagnoseRequest{Gateway: gateway, Incident: incident.message()})
 		return inWords(r), err
 	case plugin.KindClassifier:
 		b.asked++ // another launch each time: a classifier may remember what it said of one

@@ -62,7 +62,7 @@ func doctorBig(ctx context.Context, b *bench) error {
 func (b *bench) askBig(ctx context.Context, p Process, name string, r *pb.DiagnoseRequest) error {
 	bound, cancel := b.within(ctx, deadlineDiagnose)
 	defer cancel()
-	got, err := b.medic(p).Diagnose(bound, r)
+	got, err := b.doctor(p).Diagnose(bound, r)
 	if lost := b.lost(p, "Doctor.Diagnose with "+name, err); lost != nil {
 		return lost
 	}

@@ -25,7 +25,6 @@ func doctorChecks() []Check {
 		{ID: "doctor/concurrent", Kind: k, Title: "several gateways are diagnosed at once", Row: "Doctor.Diagnose: concurrent, one a gateway", try: doctorConcurrent},
 		{ID: "doctor/cancel", Kind: k, Title: "a call that is cancelled half-way ends, and the next one is answered", Row: "Cancelling a call ends its work", try: doctorCancel},
 		{ID: "doctor/big-incident", Kind: k, Title: "120 lines of 64 KiB, odd characters and evidence up to 16 MiB are answered", Row: "Sizes: a message has at most 16 MiB", try: doctorBig},
-		{ID: "doctor/versions", Kind: k, Title: "all versions of the service that it announces answer the same", Row: "ServiceInfo", try: doctorOfAllVersions},
 		{ID: "doctor/foreign-finding", Kind: k, Title: "Plan and Repair refuse what is not theirs and change nothing", Row: "Doctor.Plan, Doctor.Repair: unsupported", try: doctorForeign},
 	}, planChecks()...)
 }
@@ -207,7 +206,7 @@ func doctorRepeat(ctx context.Context, b *bench) error {
 				continue
 			}
 			bound, cancel := b.within(ctx, deadlinePlan)
-			again, err := b.medic(p).Plan(bound, &pb.PlanRequest{Gateway: v.site.facts, Finding: pl.finding})
+			again, err := b.doctor(p).Plan(bound, &pb.PlanRequest{Gateway: v.site.facts, Finding: pl.finding})
 			cancel()
 			if lost := b.lost(p, "a second Plan", err); lost != nil {
 				return lost
@@ -224,7 +223,7 @@ func doctorRepeat(ctx context.Context, b *bench) error {
 func (b *bench) again(ctx context.Context, p Process, v *visit) (*pb.DiagnoseResponse, error) {
 	bound, cancel := b.within(ctx, deadlineDiagnose)
 	defer cancel()
-	r, err := b.medic(p).Diagnose(bound, v.asked)
+	r, err := b.doctor(p).Diagnose(bound, v.asked)
 	if lost := b.lost(p, "a second Diagnose about "+v.incident.Name, err); lost != nil {
 		return nil, lost
 	}
@@ -278,7 +277,7 @@ func doctorCancel(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	client, cut := b.medic(p), 0
+	client, cut := b.doctor(p), 0
 	for _, v := range visits {
 		half, cancel := context.WithTimeout(ctx, max(v.took/2, time.Millisecond))
 		_, err := client.Diagnose(half, v.asked)
@@ -310,7 +309,7 @@ func doctorForeign(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	client := b.medic(p)
+	client := b.doctor(p)
 	finding := &pb.Finding{Code: "gatehost-verify-unknown", Severity: pb.Severity_SEVERITY_ERROR, Text: "a finding of another doctor", Repairable: true, Data: []byte{0xff, 0}}
 	bound, cancel := b.within(ctx, deadlinePlan)
 	defer cancel()

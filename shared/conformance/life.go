@@ -165,7 +165,7 @@ func (b *bench) occupy(ctx context.Context, p Process) {
 	if b.info.Serves(plugin.KindDoctor) && b.served(ctx, plugin.KindDoctor) {
 		go func() {
 			r := longQuestion(&pb.DiagnoseRequest{Gateway: gatewayOfLines(), Incident: builtIn()[0].message()}, false)
-			_, _ = b.medic(p).Diagnose(ctx, r)
+			_, _ = b.doctor(p).Diagnose(ctx, r)
 		}()
 		_ = pause(ctx, 100*time.Millisecond) // the question is long, and is on its way; only its answer would tell more
 	}

@@ -28,7 +28,7 @@ func planChecks() []Check {
 		{ID: "doctor/repair-again", Kind: k, Title: "a delegated step that was done has nothing to do a second time", Row: "Doctor.Repair: idempotent", try: repairAgain},
 		{ID: "doctor/repair-cancelled", Kind: k, Title: "a delegated step that is cancelled half-way stops writing and leaves readable files", Row: "Doctor.Repair: cancelling leaves every file readable", try: repairCancelled},
 		{ID: "doctor/repair-killed", Kind: k, Title: "a delegated step that is killed half-way leaves readable files", Row: "Doctor.Repair: a miss is unknown, then Diagnose", process: true, try: repairKilled},
-		{ID: "doctor/verify", Kind: k, Title: "Verify calls no plan helped that was not done, and changes nothing", Row: "Doctor.Verify: 30 s; version 2, experimental", try: doctorVerify},
+		{ID: "doctor/verify", Kind: k, Title: "Verify calls no plan helped that was not done, and changes nothing", Row: "Doctor.Verify: 30 s; optional", try: doctorVerify},
 	}
 }
 

@@ -134,7 +134,7 @@ func repair(ctx context.Context, client pb.DoctorServiceClient, r *pb.RepairRequ
 func (b *bench) do(ctx context.Context, p Process, j job, dry bool, progress func()) (*pb.RepairResult, error) {
 	bound, cancel := b.within(ctx, j.step.GetTimeout().AsDuration())
 	defer cancel()
-	r, err := repair(bound, b.medic(p), j.request(dry), progress)
+	r, err := repair(bound, b.doctor(p), j.request(dry), progress)
 	if lost := b.lost(p, "Doctor.Repair ("+j.name()+")", err); lost != nil {
 		return nil, lost
 	}
@@ -303,7 +303,7 @@ func (b *bench) interrupted(ctx context.Context, p Process, j job, moment string
 	alive := make(chan struct{}, 1)
 	go func() {
 		defer close(over)
-		_, _ = repair(bound, b.medic(p), j.request(false), func() { poke(alive) })
+		_, _ = repair(bound, b.doctor(p), j.request(false), func() { poke(alive) })
 	}()
 	defer func() { <-over }()
 	half := time.NewTimer(took / 2)

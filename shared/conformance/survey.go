@@ -97,7 +97,7 @@ func (b *bench) visit(ctx context.Context, p Process, i Incident, without bool) 
 		}
 		got := planned{finding: f}
 		v.time(b, p, "Doctor.Plan", deadlinePlan, ctx, func(ctx context.Context) error {
-			r, err := b.medic(p).Plan(ctx, &pb.PlanRequest{Gateway: s.facts, Finding: f})
+			r, err := b.doctor(p).Plan(ctx, &pb.PlanRequest{Gateway: s.facts, Finding: f})
 			if len(r.GetPlan().GetSteps()) > 0 {
 				got.plan = r.GetPlan()
 			}
@@ -116,7 +116,7 @@ func (b *bench) diagnose(ctx context.Context, p Process, v *visit) {
 	for {
 		v.answer, v.err = nil, nil
 		v.time(b, p, "Doctor.Diagnose", deadlineDiagnose, ctx, func(ctx context.Context) error {
-			r, err := b.medic(p).Diagnose(ctx, v.asked)
+			r, err := b.doctor(p).Diagnose(ctx, v.asked)
 			if v.err = fault.FromStatus(err); err == nil {
 				v.answer = r
 			}

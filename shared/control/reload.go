@@ -20,12 +20,11 @@ const (
 
 // Reload is what a reload did.
 type Reload struct {
-	Outcome  string         `json:"outcome"`
-	Config   string         `json:"config,omitempty"` // the file; absent without one
-	Changes  []ReloadChange `json:"changes"`
-	Warnings []string       `json:"warnings,omitempty"` // remarks about the file
-	Faults   []string       `json:"faults,omitempty"`   // of a file that was refused
-	TookMs   int64          `json:"tookMs"`
+	Outcome string         `json:"outcome"`
+	Config  string         `json:"config,omitempty"` // the file; absent without one
+	Changes []ReloadChange `json:"changes"`
+	Faults  []string       `json:"faults,omitempty"` // of a file that was refused
+	TookMs  int64          `json:"tookMs"`
 }
 
 // MarshalJSON lists no changes as [].

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/gatehost/gatehost/internal/json5"
 )
 
 // issue is one thing wrong with a configuration.
@@ -139,6 +141,52 @@ func readConfig(path string) (snapshot, error) {
 		return snapshot{}, fmt.Errorf("cannot read configuration: %w", err)
 	}
 	return parseConfig(string(data)), nil
+}
+
+// parse5 reads what openclaw.json may be. It returns the value and the line of each key by its dotted path, since the gateway's
+// messages name it.
+func parse5(text string) (value any, lines map[string]int, err error) {
+	doc, err := json5.Parse(text)
+	if wrong, ok := errors.AsType[*json5.SyntaxError](err); ok {
+		what := fmt.Sprintf("invalid character '%c'", wrong.Found)
+		if wrong.Found == 0 {
+			what = "invalid end of input"
+		}
+		return nil, nil, fmt.Errorf("SyntaxError: JSON5: %s at %d:%d", what, wrong.Line, wrong.Column)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("SyntaxError: JSON5: %w", err)
+	}
+	lines = map[string]int{}
+	for path, line := range doc.Keys() {
+		lines[strings.Join(path, ".")] = line
+	}
+	return floats(doc.Value()), lines, nil
+}
+
+// floats makes the numbers of a value what JavaScript has.
+func floats(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		f, _ := v.Float64() // out of range it is an infinity, as in JavaScript
+		return f
+	case map[string]any:
+		for k, x := range v {
+			v[k] = floats(x)
+		}
+	case []any:
+		for i, x := range v {
+			v[i] = floats(x)
+		}
+	}
+	return v
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
 }
 
 func parseConfig(raw string) snapshot {

@@ -161,12 +161,12 @@ func TestGatewaysThatWouldFightAreRefused(t *testing.T) {
 		return fmt.Sprintf("[gateways.other]\nport = %d\nlauncher = \"utility\"\n[gateways.other.launch]\ncommand = [\"x\"]\nstate_dir = %q\n", port, dir)
 	}
 	for name, row := range map[string][2]string{
-		"one port":       {other(s.port, filepath.Join(s.dir, "elsewhere")), "is the port of gateway"},
-		"same directory": {other(1, filepath.Join(s.dir, "oc")), "is the state directory of gateway"},
-		"by a slash":     {other(1, filepath.Join(s.dir, "oc")+"/"), "is the state directory of gateway"},
-		"by a detour":    {other(1, s.dir+"/home/../oc"), "is the state directory of gateway"},
-		"by a link":      {other(1, filepath.Join(s.dir, "link")), "is the state directory of gateway"},
-		"relative":       {other(1, "oc"), "is the state directory of gateway"},
+		"one port":       {other(s.port, filepath.Join(s.dir, "elsewhere")), "is also the port of gateway"},
+		"same directory": {other(1, filepath.Join(s.dir, "oc")), "is also the state directory of gateway"},
+		"by a slash":     {other(1, filepath.Join(s.dir, "oc")+"/"), "is also the state directory of gateway"},
+		"by a detour":    {other(1, s.dir+"/home/../oc"), "is also the state directory of gateway"},
+		"by a link":      {other(1, filepath.Join(s.dir, "link")), "is also the state directory of gateway"},
+		"relative":       {other(1, "oc"), "is also the state directory of gateway"},
 	} {
 		s.extra = row[0]
 		s.writeConfig(s.config())

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +11,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
-// check finds what single keys cannot show: references, duplicates, contradictions.
+// check finds what single keys cannot show: bad references, duplicates, contradictions.
 func (d *decoder) check(c *Config) {
 	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
 		d.checkPlugin(c.Plugins[name])
@@ -27,19 +26,10 @@ func (d *decoder) check(c *Config) {
 	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
 		if p := c.Plugins[name]; p.Sandbox.Mode == SandboxOn && c.StartsProcesses(name) {
 			d.fault([]string{"plugins", name, "sandbox", "mode"}, `write "off", or leave it out`,
-				"a plugin that launches or unloads cannot be shut in: what it starts would be, too")
+				"a launcher or unloader cannot run in a sandbox: everything it starts would run in it too")
 		}
 	}
 	d.checkPorts(c)
-	if c.Control.TCP != "" {
-		if host, port, err := net.SplitHostPort(c.Control.TCP); err != nil {
-			d.fault([]string{"control", "tcp"}, `write "127.0.0.1:0"`, "%q is not an address with a port", c.Control.TCP)
-		} else if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-			d.fault([]string{"control", "tcp"}, "use 127.0.0.1 or [::1]", "%q is not a loopback address", host)
-		} else if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-			d.fault([]string{"control", "tcp"}, "", "%q is no port", port)
-		}
-	}
 }
 
 func (d *decoder) checkPlugin(p *Plugin) {
@@ -57,7 +47,7 @@ func (d *decoder) checkPlugin(p *Plugin) {
 			}
 		}
 	}
-	d.checkSecrets(under(key, "args"), p.Args, "give the plugin a file or a variable instead")
+	d.checkSecrets(under(key, "args"), p.Args, "pass it in a file or an environment variable instead")
 }
 
 func (d *decoder) checkReferences(c *Config, g *Gateway) {
@@ -99,13 +89,13 @@ func (d *decoder) checkToken(g *Gateway) {
 	case n != 1 && !d.faults.At(key):
 		d.fault(key, `write {env = "NAME"}, {file = "PATH"} or {generate = true}`, "exactly one source is needed, got %d", n)
 	case strings.ContainsAny(g.Token.Env, "= "):
-		d.fault(under(key, "env"), "name the variable, do not put the token here", "is no name of a variable")
+		d.fault(under(key, "env"), "name the variable here, not the token", "is not the name of a variable")
 	}
 }
 
 func (d *decoder) checkLaunch(g *Gateway) {
 	key := []string{"gateways", g.Name, "launch"}
-	hint := fmt.Sprintf("use gateways.%s.token: the gateway gets it by environment", g.Name)
+	hint := fmt.Sprintf("use gateways.%s.token: the gateway gets it in its environment", g.Name)
 	d.checkSecrets(under(key, "command"), g.Launch.Command, hint)
 	d.checkSecrets(under(key, "args"), g.Launch.Args, hint)
 	if len(g.Launch.Command) > 0 && strings.TrimSpace(g.Launch.Command[0]) == "" {
@@ -116,7 +106,7 @@ func (d *decoder) checkLaunch(g *Gateway) {
 	}
 }
 
-// checkSecrets refuses words that put a secret where everybody can read it: in the process list.
+// checkSecrets rejects flags that would show a secret to everyone: in the process list.
 func (d *decoder) checkSecrets(key, words []string, hint string) {
 	for i, w := range words {
 		flag, _, _ := strings.Cut(w, "=")
@@ -150,7 +140,7 @@ func (d *decoder) checkPorts(c *Config) {
 	for _, name := range c.GatewayNames() {
 		port := c.Gateways[name].Port
 		if other, taken := owner[port]; taken {
-			d.fault([]string{"gateways", name, "port"}, "give each gateway a port of its own", "%d is the port of gateway %q, too", port, other)
+			d.fault([]string{"gateways", name, "port"}, "give each gateway a port of its own", "%d is also the port of gateway %q", port, other)
 			continue
 		}
 		owner[port] = name

@@ -45,7 +45,7 @@ func TestEachFaultIsNamedWithItsPlaceAndAdvice(t *testing.T) {
 		{"wrong type", "[gateways.main]\nport = \"x\"", `config.toml:2:1: gateways.main.port: expected an integer, got a string`},
 		{"number for a duration", "[gateways.main.ready]\ntimeout = 30", `gateways.main.ready.timeout: expected a string with a unit, such as "30s", got an integer`},
 		{"not a duration", "[gateways.main.ready]\ntimeout = \"30\"", `"30" is not a duration such as`},
-		{"duration of nought", "[gateways.main.launch]\ngrace = \"0s\"", `0s is not between 100ms and 1h (leave the key out`},
+		{"duration of nought", "[gateways.main.launch]\ngrace = \"0s\"", `0s is not between 100ms and 1h (remove the key to use its default`},
 		{"not a size", "[journal]\nmax_size = \"8 potatoes\"", `"8 potatoes" is not a size`},
 		{"fraction out of range", "[gateways.main.reconnect]\njitter = 1.5", `1.5 is not between 0 and 0.9`},
 		{"not a number", "[gateways.main.reconnect]\njitter = nan", `NaN is not between 0 and 0.9`},
@@ -58,9 +58,9 @@ func TestEachFaultIsNamedWithItsPlaceAndAdvice(t *testing.T) {
 		{"integer in a list", "[gateways.main.launch]\nargs = [\n\"a\",\n1]", `config.toml:4:1: gateways.main.launch.args.1: expected a string`},
 		{"unknown plugin", "[gateways.main]\nlauncher = \"utilty\"\ndoctors = [\"utility\"]", `gateways.main.launcher: no plugin "utilty" (did you mean "utility"?)`},
 		{"unknown doctor", "[gateways.main]\ndoctors = [\"surgeon\"]", `config.toml:2:12: gateways.main.doctors.0: no plugin "surgeon" (add [plugins.surgeon] with its path)`},
-		{"one port twice", "[gateways.a]\nport = 5\n[gateways.b]\nport = 5", `config.toml:4:1: gateways.b.port: 5 is the port of gateway "a", too`},
-		{"one state directory twice", "[gateways.a]\nport = 5\nlaunch.state_dir = \"/x\"\n[gateways.b]\nport = 6\nlaunch.state_dir = \"/x/../x\"", `gateways.b.launch.state_dir: /x is the state directory of gateway "a"`},
-		{"newer format", "version = 2\nwhatever = 1", `config.toml:1:1: version: 2 is newer than this host understands, which is 1 (update gatehost)`},
+		{"one port twice", "[gateways.a]\nport = 5\n[gateways.b]\nport = 5", `config.toml:4:1: gateways.b.port: 5 is also the port of gateway "a"`},
+		{"one state directory twice", "[gateways.a]\nport = 5\nlaunch.state_dir = \"/x\"\n[gateways.b]\nport = 6\nlaunch.state_dir = \"/x/../x\"", `gateways.b.launch.state_dir: /x is also the state directory of gateway "a"`},
+		{"newer format", "version = 2\nwhatever = 1", `config.toml:1:1: version: 2 is newer than this gatehost supports, which is 1 (update gatehost)`},
 		{"token in args", "[gateways.main.launch]\nargs = [\"gateway\", \"--token=abc\"]", `--token would show a secret in the process list (use gateways.main.token`},
 		{"two sources of a token", "[gateways.main]\ntoken = {env = \"A\", generate = true}", `gateways.main.token: exactly one source is needed, got 2`},
 		{"no source of a token", "[gateways.main]\ntoken = {}", `exactly one source is needed, got 0`},
@@ -69,7 +69,8 @@ func TestEachFaultIsNamedWithItsPlaceAndAdvice(t *testing.T) {
 		{"bad sum", "[plugins.x]\npath = \"x\"\nsha256 = \"beef\"", `is not 64 hexadecimal digits`},
 		{"plugin without a path", "[plugins.x]\n", `plugins.x: path is missing`},
 		{"bad name", "[gateways.\"a/b\"]\nport = 1", `"a/b" is not a usable name`},
-		{"tcp for everybody", "[control]\ntcp = \"0.0.0.0:80\"", `"0.0.0.0" is not a loopback address`},
+		{"key of an API by TCP", "[control]\ntcp = \"127.0.0.1:0\"", `config.toml:2:1: control.tcp: unknown key`},
+		{"user of a plugin", "[plugins.x]\npath = \"x\"\nuser = \"nobody\"", `config.toml:3:1: plugins.x.user: unknown key`},
 		{"base above max", "[gateways.main.reconnect]\nbase = \"1m\"", `gateways.main.reconnect.base: must not be longer than reconnect.max`},
 		{"not a number for JSON", "[plugins.doctor.config]\nx = nan", `plugins.doctor.config.x: nan and inf cannot be passed on`},
 		{"hook without a command", "[[gateways.main.launch.hooks]]\nrequired = true", `gateways.main.launch.hooks.0: command is missing`},
@@ -226,13 +227,6 @@ func TestPositionsSurviveEveryFormOfTOML(t *testing.T) {
 		if got := c.PluginLine("utility", path); got != line {
 			t.Errorf("line of %q = %d, want %d", path, got, line)
 		}
-	}
-}
-
-func TestKeysWithoutAFunctionYetWarnOnlyWhenTheyWouldChangeSomething(t *testing.T) {
-	c := parse(t, "[metrics]\nenabled = true\n[plugins.doctor]\npath = \"doctor\"\nuser = \"nobody\"\n[gateways.main.repair]\nrestore = \"last-good\"\n")
-	if len(c.Warnings) != 1 || c.Warnings[0].Key != "plugins.doctor.user" || c.Warnings[0].Line != 5 {
-		t.Errorf("warnings = %v", c.Warnings)
 	}
 }
 

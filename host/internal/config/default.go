@@ -2,11 +2,11 @@ package config
 
 import "time"
 
-// DefaultPort is OpenClaw's own (B003).
+// DefaultPort is OpenClaw's default port (B003).
 const DefaultPort = 18789
 
-// Default is the configuration without a file: one gateway "main" on DefaultPort, `openclaw` from PATH. It fails only when
-// the platform does not say where state may be kept.
+// Default returns the configuration without a file: one gateway "main" on DefaultPort, `openclaw` from PATH. It
+// fails only when the platform does not say where to store state.
 func Default() (*Config, error) {
 	c := defaults()
 	c.fill()
@@ -17,7 +17,7 @@ func Default() (*Config, error) {
 	return c, nil
 }
 
-// defaults is what holds before the file is read; it has no plugins and no gateways.
+// defaults returns the values before a file is read; it has no plugins and no gateways.
 func defaults() *Config {
 	return &Config{
 		Version: SupportedVersion,
@@ -29,7 +29,7 @@ func defaults() *Config {
 	}
 }
 
-// fill adds the gateway and the plugins that need no words.
+// fill adds the default gateway and the shipped plugins that need no table.
 func (c *Config) fill() {
 	if len(c.Gateways) == 0 {
 		c.Gateways["main"] = newGateway("main")
@@ -45,7 +45,7 @@ func (c *Config) fill() {
 	}
 }
 
-// DefaultStartTimeout is that of plugins.NAME.start_timeout.
+// DefaultStartTimeout is the default of plugins.NAME.start_timeout.
 const DefaultStartTimeout = 20 * time.Second
 
 func newPlugin(name string) *Plugin {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -25,9 +26,6 @@ func TestExampleIsTheDefaults(t *testing.T) {
 	want, err := Default()
 	if err != nil {
 		t.Fatal(err)
-	}
-	if len(got.Warnings) != 0 {
-		t.Errorf("warnings = %v", got.Warnings)
 	}
 	got.Path, got.where = "", nil
 	for _, g := range got.Gateways {
@@ -64,15 +62,6 @@ func TestExampleHasEveryKey(t *testing.T) {
 	for _, k := range keys() {
 		if !have[k] {
 			t.Errorf("%s is not in the example", k)
-		}
-	}
-}
-
-func TestEveryUnimplementedKeyExists(t *testing.T) {
-	known := keys()
-	for _, k := range unimplemented {
-		if !slices.ContainsFunc(known, func(have string) bool { return have == k || strings.HasPrefix(have, k+".") }) {
-			t.Errorf("%s is no key", k)
 		}
 	}
 }
@@ -121,4 +110,31 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("what is shown does not read back: %v\n%s", err, text)
 		}
 	})
+}
+
+// keys lists every key that exists, with * for names, in the order of the structs.
+func keys() []string {
+	var out []string
+	var walk func(t reflect.Type, prefix string)
+	walk = func(t reflect.Type, prefix string) {
+		for f := range t.Fields() {
+			name := f.Tag.Get("toml")
+			if name == "" {
+				continue
+			}
+			key := prefix + name
+			switch ft := f.Type; {
+			case ft.Kind() == reflect.Struct:
+				walk(ft, key+".")
+			case ft.Kind() == reflect.Map && ft.Elem().Kind() == reflect.Pointer:
+				walk(ft.Elem().Elem(), key+".*.")
+			case ft.Kind() == reflect.Slice && ft.Elem().Kind() == reflect.Struct:
+				walk(ft.Elem(), key+"."+strconv.Itoa(0)+".")
+			default:
+				out = append(out, key)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+	return slices.Clip(out)
 }

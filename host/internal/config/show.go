@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
-// Tree is the whole configuration as it holds, defaults included, by its keys. Values of variables and keys that look like secrets
-// are replaced by "[redacted]". It is the caller's.
-func (c *Config) Tree() map[string]any { return redact(toTree(reflect.ValueOf(c).Elem())) }
+// Tree returns the whole active configuration, defaults included, by its keys. Values of variables and keys that
+// look like secrets are replaced by "[redacted]". The caller owns it.
+func (c *Config) Tree() map[string]any { return hideSecrets(toTree(reflect.ValueOf(c).Elem())) }
 
-// TOML is Tree in a form that Parse reads.
+// TOML returns Tree in a form that Parse reads.
 func (c *Config) TOML() (string, error) {
 	var b bytes.Buffer
 	enc := toml.NewEncoder(&b)
@@ -26,7 +28,8 @@ func (c *Config) TOML() (string, error) {
 	return b.String(), nil
 }
 
-// toTree is a tagged struct as the toml package would have parsed it; what is empty is left out, except booleans.
+// toTree converts a tagged struct to what the toml package would have parsed; it omits empty values, except
+// booleans.
 func toTree(v reflect.Value) map[string]any {
 	out := map[string]any{}
 	for name, f := range tagged(v.Type()) {
@@ -93,7 +96,7 @@ func treeValue(field reflect.Value) (any, bool) {
 	}
 }
 
-// fromJSON is the way back of object: whole numbers stay whole.
+// fromJSON is the inverse of object: whole numbers stay whole.
 func fromJSON(data json.RawMessage) (any, bool) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
@@ -124,54 +127,29 @@ func numbers(v any) any {
 	return v
 }
 
-const redacted = "[redacted]"
-
-// redact hides the values of keys that look like secrets; where a token is to be found is not one.
-func redact(tree map[string]any) map[string]any {
+// hideSecrets hides the values of keys that look like secrets.
+func hideSecrets(tree map[string]any) map[string]any {
 	for k, v := range tree {
 		switch x := v.(type) {
 		case map[string]any:
-			redact(x)
+			hideSecrets(x)
 		case []map[string]any:
 			for _, e := range x {
-				redact(e)
+				hideSecrets(e)
 			}
 		case []any:
 			for _, e := range x {
 				if m, ok := e.(map[string]any); ok {
-					redact(m)
+					hideSecrets(m)
 				}
 			}
 		case string:
-			if secretName(k) {
-				tree[k] = redacted
+			if redact.Name(k) {
+				tree[k] = redact.Mark
 			} else if strings.Contains(x, "@") && (strings.Contains(x, "://") || strings.HasSuffix(k, "proxy")) {
-				tree[k] = withoutUser(x)
+				tree[k] = redact.URL(x)
 			}
 		}
 	}
 	return tree
-}
-
-func secretName(key string) bool {
-	if key == "token_file" {
-		return false
-	}
-	key = strings.ToLower(key)
-	for _, mark := range []string{"token", "password", "passwd", "secret", "api_key", "apikey", "private_key", "credential"} {
-		if strings.Contains(key, mark) {
-			return true
-		}
-	}
-	return false
-}
-
-// withoutUser hides user and password of a URL.
-func withoutUser(u string) string {
-	scheme, rest, found := strings.Cut(u, "://")
-	if !found {
-		scheme, rest = "http", u
-	}
-	host := rest[strings.LastIndex(rest, "@")+1:]
-	return scheme + "://redacted@" + host
 }

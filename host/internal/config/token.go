@@ -11,8 +11,9 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Read gives the token of the sources env and file; for generate it is "" and the host's store has it. The file must be readable by
-// its owner alone and hold one line. Errors say what to do and never hold the token.
+// Read returns the token of the sources env and file; for generate it returns "", and the host's store has the
+// token. Only the owner may be able to read the file, and it must hold one line. Errors say what to do and never
+// contain the token.
 func (t Token) Read(getenv func(string) string) (string, error) {
 	switch {
 	case t.Env != "":

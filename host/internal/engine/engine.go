@@ -11,14 +11,14 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
-	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
+	"github.com/gatehost/gatehost/host/internal/observe"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// ErrStopped is returned by Do and Call when the engine no longer runs.
+// ErrStopped is returned by commands and by Configure when the engine no longer runs.
 var ErrStopped = errors.New("the host is shutting down")
 
-// ErrNotConnected is returned by Call without an open session.
+// ErrNotConnected is the error of a call without an open session.
 var ErrNotConnected = errors.New("Gateway not connected") //nolint:staticcheck // the reference's exact text (B152)
 
 // ErrNotSent is in the errors of calls that the gateway has not been asked, whatever the reason.
@@ -33,19 +33,21 @@ type Engine struct {
 
 	inbox    chan message // unbuffered: the owner takes one at a time, senders wait beside it
 	requests chan request
-	settings chan settled
+	look     chan struct{} // 1: one look at the plugins is enough for all changes before it
+	settings chan settingsRequest
 	done     chan struct{} // closed when Run has returned
 	snap     atomic.Pointer[Snapshot]
 	session  atomic.Pointer[Session] // the one that calls go through; nil without
 
 	// Owned by Run's goroutine.
 	state     lifecycle.State
-	waterfall Waterfall
+	record    observe.Record
+	due       *time.Timer // fires when the record changes by time alone; made by Run
 	ops       map[lifecycle.OpID]context.CancelFunc
 	watches   map[lifecycle.LaunchID]*watch
 	last      *watch                      // the newest watch, kept for diagnosis and last exit after its launch is over
 	read      map[lifecycle.LaunchID]bool // launches whose output was opened here
-	rests     chan struct{}               // holds one token while a rest is read: one that was cancelled may still be at it
+	remaining chan struct{}               // holds one token while remaining output is read: a cancelled reader may still be at it
 	sessions  map[lifecycle.SessionID]Session
 	replies   map[lifecycle.CommandID]chan lifecycle.Outcome
 	commands  lifecycle.CommandID
@@ -54,18 +56,20 @@ type Engine struct {
 	tasks sync.WaitGroup // every goroutine of the engine
 }
 
-// Snapshot is what readers see: the state after the last step.
+// Snapshot is what readers see: the state after the last step, and everything that is derived from the steps.
 type Snapshot struct {
-	State     lifecycle.State
-	Waterfall Waterfall
-	At        time.Time
-	Tail      func(n int) []string // last lines of the newest launch; never nil
+	State  lifecycle.State
+	Record observe.Record
+	At     time.Time
+	Tail   func(n int) []string // last lines of the newest launch; never nil
 }
 
-// message is an input on its way to the owner, with the open session that a SessionOpened is about.
+// message is an input on its way to the owner, with the open session that a SessionOpened is about; or something that was seen beside the
+// steps.
 type message struct {
 	in      lifecycle.Input
 	session Session
+	sight   observe.Sight // nil: in is set
 }
 
 type request struct {
@@ -78,16 +82,17 @@ type request struct {
 func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *Engine {
 	e := &Engine{
 		name: name, ports: ports, log: log,
-		inbox: make(chan message), requests: make(chan request), settings: make(chan settled), done: make(chan struct{}),
-		state:    lifecycle.New(),
-		ops:      map[lifecycle.OpID]context.CancelFunc{},
-		watches:  map[lifecycle.LaunchID]*watch{},
-		read:     map[lifecycle.LaunchID]bool{},
-		rests:    make(chan struct{}, mutant.Or(mutant.RestsAtOnce, 9, 1)), // one reader of rests at a time
-		sessions: map[lifecycle.SessionID]Session{},
-		replies:  map[lifecycle.CommandID]chan lifecycle.Outcome{},
+		inbox: make(chan message), requests: make(chan request), look: make(chan struct{}, 1), settings: make(chan settingsRequest), done: make(chan struct{}),
+		state:     lifecycle.New(),
+		ops:       map[lifecycle.OpID]context.CancelFunc{},
+		watches:   map[lifecycle.LaunchID]*watch{},
+		read:      map[lifecycle.LaunchID]bool{},
+		remaining: make(chan struct{}, 1), // one reader at a time
+		sessions:  map[lifecycle.SessionID]Session{},
+		replies:   map[lifecycle.CommandID]chan lifecycle.Outcome{},
 	}
-	e.goBy(Settings{Policy: policy, VerifyMethod: ports.VerifyMethod, VerifyTimeout: ports.VerifyTimeout})
+	e.apply(Settings{Policy: policy, VerifyMethod: ports.VerifyMethod, VerifyTimeout: ports.VerifyTimeout})
+	e.record = observe.New(ports.Observe, e.state)
 	e.publish(time.Now())
 	return e
 }
@@ -100,6 +105,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.tasks.Wait()
 	defer cancel()
 	defer e.closeAll()
+	e.due = time.NewTimer(time.Hour)
+	e.due.Stop()
+	defer e.due.Stop()
+	e.Look()
 	for {
 		select {
 		case <-ctx.Done():
@@ -107,13 +116,51 @@ func (e *Engine) Run(ctx context.Context) error {
 		case r := <-e.requests:
 			e.command(ctx, r)
 		case s := <-e.settings:
-			e.goBy(s.Settings)
+			e.apply(s.Settings)
+			e.see(observe.Configured{Settings: s.Observe})
 			e.retired = false
 			e.step(ctx, message{in: lifecycle.Reconfigured{Drift: s.Drift}})
 			close(s.done)
+		case <-e.look:
+			if e.ports.Plugins != nil {
+				e.see(observe.Plugins{All: e.ports.Plugins()})
+			}
+		case <-e.due.C:
+			e.see(observe.Passed{})
 		case m := <-e.inbox:
+			if m.sight != nil {
+				e.see(m.sight)
+				continue
+			}
 			e.step(ctx, m)
 		}
+	}
+}
+
+// Look makes the owner read how the plugins are. It never blocks; safe from any goroutine.
+func (e *Engine) Look() {
+	select {
+	case e.look <- struct{}{}:
+	default:
+	}
+}
+
+// see takes what was seen beside the steps.
+func (e *Engine) see(s observe.Sight) {
+	now := time.Now()
+	var facts []observe.Fact
+	e.record, facts = e.record.See(s, now)
+	e.publish(now)
+	e.tell(facts)
+}
+
+// tell hands facts on, once the snapshot shows them, and sees to it that what ends by time alone is noticed.
+func (e *Engine) tell(facts []observe.Fact) {
+	if at := e.record.Due(); !at.IsZero() {
+		e.due.Reset(max(time.Until(at), 0))
+	}
+	if e.ports.Observer != nil && len(facts) > 0 {
+		e.ports.Observer.Observed(facts)
 	}
 }
 
@@ -144,28 +191,38 @@ func (e *Engine) closeAll() {
 func (e *Engine) step(ctx context.Context, m message) {
 	now, in := time.Now(), m.in
 	e.track(m)
-	e.settle(in)
+	if a, ok := in.(lifecycle.Answer); ok {
+		e.closeOp(a)
+	}
 	before := e.state
 	after, effects := lifecycle.Step(e.policy, before, in, now)
 	e.state = after
-	under := e.waterfall.Outcome == ""
-	e.waterfall = e.waterfall.follow(before, after, now)
+	change := observe.Change{Before: before, After: after, Input: in, Effects: effects, At: now}
 	for _, eff := range effects {
 		e.perform(ctx, eff)
 	}
-	e.offer()
+	e.publishSession()
+	var facts []observe.Fact
+	e.record, facts = e.record.Step(e.complete(change))
 	e.publish(now)
 	if e.ports.Observer != nil {
-		e.ports.Observer.Stepped(Change{
-			Before: before, After: after, Input: in, Effects: effects, At: now, Waterfall: e.waterfall,
-			Ended: under && e.waterfall.Outcome != "",
-		})
+		e.ports.Observer.Stepped(change)
 	}
+	e.tell(facts)
 	for _, eff := range effects { // answered last, so that whoever asked sees the state that answered
 		if r, ok := eff.(lifecycle.Reply); ok {
 			e.reply(r)
 		}
 	}
+}
+
+// complete adds to a change what only the ports know.
+func (e *Engine) complete(c observe.Change) observe.Change {
+	c.Launcher = e.ports.Launches.HeldBy(c.After)
+	if c.After.LastExit != c.Before.LastExit && e.last != nil {
+		c.Tail = e.last.tail(observe.CrashLines)
+	}
+	return c
 }
 
 func (e *Engine) reply(r lifecycle.Reply) {
@@ -180,7 +237,7 @@ func (e *Engine) publish(now time.Time) {
 	if e.last != nil {
 		tail = e.last.tail
 	}
-	e.snap.Store(&Snapshot{State: e.state, Waterfall: e.waterfall, At: now, Tail: tail})
+	e.snap.Store(&Snapshot{State: e.state, Record: e.record, At: now, Tail: tail})
 }
 
 // Snapshot is the state after the last step. Safe from any goroutine.
@@ -200,8 +257,8 @@ func (e *Engine) Start(ctx context.Context) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.StartRequested{Command: id} })
 }
 
-// How is how a gateway is stopped.
-type How struct {
+// StopOptions say how a gateway is stopped.
+type StopOptions struct {
 	Now   bool // kill it without the grace
 	Drain bool // let work in flight end first
 	// External asks a gateway that is not ours to shut down; without it, it is only let go.
@@ -209,7 +266,7 @@ type How struct {
 }
 
 // Stop ends the gateway.
-func (e *Engine) Stop(ctx context.Context, how How) (lifecycle.Outcome, error) {
+func (e *Engine) Stop(ctx context.Context, how StopOptions) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
 		return lifecycle.StopRequested{Command: id, Now: how.Now, Drain: how.Drain, External: how.External}
 	})
@@ -226,15 +283,16 @@ type Settings struct {
 	VerifyMethod  string // as in Ports
 	VerifyTimeout time.Duration
 	Drift         []string // in what they differ from those of the process that runs
+	Observe       observe.Settings
 }
 
-type settled struct {
+type settingsRequest struct {
 	Settings
 
 	done chan struct{}
 }
 
-func (e *Engine) goBy(s Settings) {
+func (e *Engine) apply(s Settings) {
 	e.policy = s.Policy
 	e.ports.VerifyMethod, e.ports.VerifyTimeout = cmp.Or(s.VerifyMethod, "system-presence"), cmp.Or(s.VerifyTimeout, 5*time.Second)
 }
@@ -242,7 +300,7 @@ func (e *Engine) goBy(s Settings) {
 // Configure puts other settings in force, from the next decision on; what runs goes on. A gateway that was to retire stays. It fails as Start
 // does.
 func (e *Engine) Configure(ctx context.Context, s Settings) error {
-	in := settled{Settings: s, done: make(chan struct{})}
+	in := settingsRequest{Settings: s, done: make(chan struct{})}
 	select {
 	case e.settings <- in:
 		<-in.done // the owner is at it

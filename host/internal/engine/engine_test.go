@@ -14,6 +14,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/engine"
 	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/observe"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -28,7 +29,7 @@ func mustDo(t *testing.T, do func(context.Context) (lc.Outcome, error), want lc.
 }
 
 func stopIt(e *engine.Engine) func(context.Context) (lc.Outcome, error) {
-	return func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, engine.How{}) }
+	return func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, engine.StopOptions{}) }
 }
 
 func restartIt(e *engine.Engine) func(context.Context) (lc.Outcome, error) {
@@ -44,7 +45,7 @@ func TestStartRunsAndStopLeavesNothing(t *testing.T) {
 		if snap.State.Public() != lc.Running || snap.State.Hello.Version != "2026.9.6" || snap.State.Owner() != lc.OwnerOwned {
 			t.Fatalf("state = %+v", snap.State)
 		}
-		if w := snap.Waterfall; w.Outcome != "running" || len(w.Stages) == 0 {
+		if w := snap.Record.Waterfall(); w.Outcome != "running" || len(w.Stages) == 0 {
 			t.Errorf("waterfall = %+v", w)
 		}
 		if s.count(&s.opens) != 1 {
@@ -114,7 +115,7 @@ func TestStopDuringLaunchEndsTheLateProcess(t *testing.T) { // B034
 		synctest.Wait()
 		stopped := make(chan lc.Outcome, 1)
 		go func() {
-			o, _ := e.Stop(t.Context(), engine.How{})
+			o, _ := e.Stop(t.Context(), engine.StopOptions{})
 			stopped <- o
 		}()
 		synctest.Wait()
@@ -152,9 +153,9 @@ func TestUnknownLaunchIsFoundAgain(t *testing.T) { // R21
 func TestExitBeforeReadyIsRepairedOnceAndStartedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()
-		s.Diagnosis = engine.Diagnosis{Found: true, Repairable: true, Problem: lc.Problem{Code: "config-invalid", Message: "bad key"}}
+		s.Diagnosis = lc.Diagnosed{Found: true, Plan: "fix-1", Problem: lc.Problem{Code: "config-invalid", Message: "bad key"}}
 		s.Ready = func() lc.Readiness {
-			if s.count(&s.repairs) == 0 {
+			if len(s.executed()) == 0 {
 				s.kill(plugin.Exit{Code: 78, Known: true})
 				return lc.ReadinessClosed
 			}
@@ -162,8 +163,8 @@ func TestExitBeforeReadyIsRepairedOnceAndStartedAgain(t *testing.T) {
 		}
 		e := begin(t, s, lc.DefaultPolicy())
 		mustDo(t, e.Start, lc.OutcomeApplied)
-		if s.count(&s.repairs) != 1 || s.launches != 2 {
-			t.Errorf("repairs = %d, launches = %d, want 1 and 2", s.repairs, s.launches)
+		if plans := s.executed(); !slices.Equal(plans, []lc.PlanID{"fix-1"}) || s.launches != 2 {
+			t.Errorf("plans = %v, launches = %d, want the plan of the diagnosis and 2", plans, s.launches)
 		}
 	})
 }
@@ -213,7 +214,7 @@ func TestForeignGatewayIsShutDownOnlyWhenThatIsAskedFor(t *testing.T) {
 		}
 		e := begin(t, s, lc.DefaultPolicy())
 		mustDo(t, e.Start, lc.OutcomeApplied)
-		external := func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, engine.How{External: true}) }
+		external := func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, engine.StopOptions{External: true}) }
 		began := time.Now()
 		mustDo(t, external, lc.OutcomeFailed)
 		if took := time.Since(began); took != 5*time.Second || asked != 1 || e.Snapshot().State.Public() != lc.Running {
@@ -250,6 +251,25 @@ func TestPanickingPortBecomesAFailedStart(t *testing.T) {
 		mustDo(t, e.Start, lc.OutcomeApplied) // unknown, nothing found, then the second attempt
 		if s.launches != 1 {
 			t.Errorf("launches = %d", s.launches)
+		}
+	})
+}
+
+// The launch goes on when the gateway's configuration cannot be aligned, and each launch is aligned once, before it is made.
+func TestEachLaunchIsAlignedOnceAndAFailureKeepsNothing(t *testing.T) { // B321
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.AlignErr = errors.New("the file is locked")
+		e := begin(t, s, lc.DefaultPolicy())
+		mustDo(t, e.Start, lc.OutcomeApplied)
+		mustDo(t, restartIt(e), lc.OutcomeApplied)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if want := []lc.LaunchID{"launch-1", "launch-2"}; !slices.Equal(s.aligned, want) || s.launches != 2 {
+			t.Errorf("aligned %v, want %v; %d launches", s.aligned, want, s.launches)
+		}
+		if w := e.Snapshot().Record.Waterfall(); !slices.ContainsFunc(w.Stages, func(st observe.Stage) bool { return st.Name == "aligning" }) {
+			t.Errorf("the waterfall does not show it: %+v", w)
 		}
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/observe"
+	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -20,10 +22,14 @@ type Ports struct {
 	Launches Launches
 	Sessions Sessions
 	Hooks    Hooks
-	Manners  Manners
+	Control  GatewayControl
 	Output   OutputOpener
-	Medic    Medic
+	Doctors  Doctors
 	Observer Observer
+	// Plugins is how all plugins of the host are now; read by the owner after Look. nil: there are none.
+	Plugins func() []observe.Plugin
+	// Observe are the first settings of the record.
+	Observe observe.Settings
 
 	// VerifyMethod is the one call that decides whether a silent gateway is alive, within VerifyTimeout (B274). Default:
 	// system-presence, 5 s.
@@ -51,8 +57,8 @@ type Hooks interface {
 	Run(ctx context.Context) error
 }
 
-// Manners are what can be asked of a gateway politely, depending on its release.
-type Manners interface {
+// GatewayControl asks a gateway to do something by itself; what it can be asked depends on its release.
+type GatewayControl interface {
 	// Reload asks it to restart within its process. Launch is "" for a gateway that is not ours: nothing but a call may be used then.
 	// fault.Unsupported: this release knows no way.
 	Reload(ctx context.Context, s Session, launch lifecycle.LaunchID) error
@@ -66,11 +72,16 @@ type Manners interface {
 type Launches interface {
 	// Prepare stores a new identity on disk.
 	Prepare(ctx context.Context) (lifecycle.LaunchID, error)
-	// Request is what to launch. Called after Prepare, once for each launch.
+	// Align builds what is to be launched under an identity, once, keeps it for Request, and makes the gateway's own
+	// configuration agree with it. An error does not prevent the launch.
+	Align(ctx context.Context, id lifecycle.LaunchID) error
+	// Request returns what Align built. It changes nothing. Called once for each launch, after Align.
 	Request(ctx context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error)
 	// Drift tells a live launch of an earlier host from one that would be launched now: what differs, and the port that it has (0: the
 	// configured one).
 	Drift(launch launcher.Instance) (drift []string, port int)
+	// HeldBy is the plugin that holds the launch of a state; "" when none is known to. It must not block.
+	HeldBy(s lifecycle.State) string
 	// Discard forgets an identity whose launch never came to a process or has been released.
 	Discard(id lifecycle.LaunchID)
 }
@@ -86,6 +97,8 @@ type Sessions interface {
 type SessionEvents struct {
 	// Alive says that something came.
 	Alive func()
+	// Pings says how many pings in a row had no answer, whenever that changes, and when a frame came last.
+	Pings func(unanswered int, lastFrameAt time.Time)
 	// Closed says that the session is over; called once, last, also after Close.
 	Closed func(SessionEnd)
 }
@@ -107,24 +120,10 @@ type Session interface {
 	Close()
 }
 
-// SessionStats are facts about an open session.
+// SessionStats are facts about an open session: what the gateway said when it opened, and its figures.
 type SessionStats struct {
-	Protocol    int
-	Version     string // that the gateway says it is
-	ConnID      string
-	BootID      string // of the gateway's generation; "" before 2026.9
-	Scopes      []string
-	Methods     []string // that the gateway advertised
-	LastFrameAt time.Time
-	RTT         time.Duration
-	MissedPongs int // pings without an answer in time
-	Unanswered  int // of them, in a row up to now
-	MissedTicks int // tick intervals without any frame
-	BadFrames   int // frames that made no sense
-	LateAnswers int // answers that nobody waits for
-	FramesIn    uint64
-	FramesOut   uint64
-	LastMissAt  time.Time // of a ping whose answer was overdue
+	session.Hello
+	session.Stats
 }
 
 // Refused is why a session could not be opened.
@@ -146,6 +145,8 @@ type OutputOpener interface {
 type OutputEvents struct {
 	// Activity says that lines came; it may be called often.
 	Activity func()
+	// See hands on what a line showed beside its symptom.
+	See func(observe.Sight)
 	// Symptom says that a line showed something.
 	Symptom func(plugin.Symptom, plugin.Line)
 }
@@ -166,43 +167,22 @@ type Output interface {
 	Close()
 }
 
-// Incident is what a diagnosis starts from.
-type Incident struct {
-	Exit     *lifecycle.Exit
-	Lines    []plugin.Line
-	Symptoms []plugin.Symptom
-	Problem  lifecycle.Problem
-	Attempt  int
-	Repaired bool
+// Doctors asks the doctors and executes what they propose.
+type Doctors interface {
+	// Diagnose asks about a failed start attempt whose gateway has written these lines last, with these meanings. It never
+	// fails: without a doctor it finds nothing.
+	Diagnose(
+		ctx context.Context, in lifecycle.Incident, lines []plugin.Line, symptoms []plugin.Symptom,
+	) lifecycle.Diagnosed
+	// Repair executes the plan that Diagnose proposed under that name, and no other: it fails when that is not the plan that
+	// was proposed last. fault.PluginGone means that what it did is unknown.
+	Repair(ctx context.Context, plan lifecycle.PlanID) error
 }
 
-// Diagnosis is the finding that counts.
-type Diagnosis struct {
-	Found      bool
-	Problem    lifecycle.Problem
-	Repairable bool
-	OtherOwner bool
-}
-
-// Medic asks the doctors and executes what they propose.
-type Medic interface {
-	// Diagnose never fails: without a doctor it finds nothing.
-	Diagnose(ctx context.Context, in Incident) Diagnosis
-	// Repair executes the plan of the last Diagnose. fault.PluginGone means that what it did is unknown.
-	Repair(ctx context.Context) error
-}
-
-// Observer is told of every step, by the owner goroutine: it must not block and must not call the engine.
+// Observer is told of every step, and then of the facts that came of it, by the owner goroutine: it must not block and must not call the
+// engine. The snapshot shows them already.
 type Observer interface {
-	Stepped(c Change)
-}
-
-// Change is one step.
-type Change struct {
-	Before, After lifecycle.State
-	Input         lifecycle.Input
-	Effects       []lifecycle.Effect
-	At            time.Time
-	Waterfall     Waterfall
-	Ended         bool // this step ended the start that the waterfall shows
+	Stepped(c observe.Change)
+	// Observed is told of facts: those of a step, or those that a sight beside the steps showed.
+	Observed(facts []observe.Fact)
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
-	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
+	"github.com/gatehost/gatehost/host/internal/observe"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -90,6 +90,7 @@ func (e *Engine) openOutput(ctx context.Context, launch lifecycle.LaunchID) Outp
 				e.send(ctx, lifecycle.OutputSeen{Launch: launch})
 			}
 		},
+		See: func(s observe.Sight) { e.deliver(ctx, message{sight: s}) },
 		Symptom: func(s plugin.Symptom, line plugin.Line) {
 			e.send(ctx, lifecycle.SymptomSeen{Launch: launch, Symptom: lifecycle.Symptom(s.String()), Text: line.Text})
 		},
@@ -135,7 +136,7 @@ func (e *Engine) follow(ctx context.Context, w *watch) {
 	for ctx.Err() == nil {
 		var end *launcher.End
 		err := e.ports.Launcher.Output(ctx, launcher.OutputRequest{
-			LaunchID: string(w.launch), Cursor: mutant.Or(mutant.CursorIgnored, 0, out.Cursor()), Follow: true,
+			LaunchID: string(w.launch), Cursor: out.Cursor(), Follow: true,
 		}, func(item launcher.OutputItem) error {
 			if x, ok := item.(*launcher.End); ok {
 				end = x
@@ -158,17 +159,17 @@ func (e *Engine) follow(ctx context.Context, w *watch) {
 	}
 }
 
-// rest reads what is left of the output of a launch that nobody will follow any more: it ended, or lost its shim, while there was no
+// readRemaining reads what is left of the output of a launch that nobody will follow any more: it ended, or lost its shim, while there was no
 // host. It comes before anything of the next launch, and takes no longer than finishBound.
-func (e *Engine) rest(ctx context.Context, launch string) {
+func (e *Engine) readRemaining(ctx context.Context, launch string) {
 	ctx, cancel := context.WithTimeout(ctx, finishBound)
 	defer cancel()
 	if ctx.Err() != nil {
 		return
 	}
 	select {
-	case e.rests <- struct{}{}: // two readers of one output would tell its lines twice
-		defer func() { <-e.rests }()
+	case e.remaining <- struct{}{}: // two readers of one output would tell its lines twice
+		defer func() { <-e.remaining }()
 	case <-ctx.Done():
 		return
 	}

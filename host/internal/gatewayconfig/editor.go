@@ -24,18 +24,10 @@ const (
 // Gateway is how the gateway is reached. Its methods are called concurrently.
 type Gateway interface {
 	Presence() Presence
-	// Call calls a method. The gateway's own refusal is a *Refusal; with ErrNoSession nothing was sent; after any other error the call may
-	// have been carried out.
+	// Call calls a method. The gateway's own error is a *frame.Error; with ErrNoSession nothing was sent; after any other error the
+	// gateway may have executed the call.
 	Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error)
 }
-
-// Refusal is the gateway's own answer that a call failed.
-type Refusal struct {
-	Code, Message string
-}
-
-// Error is "CODE: message".
-func (r *Refusal) Error() string { return r.Code + ": " + r.Message }
 
 // ErrNoSession is the error of a call that was never sent.
 var ErrNoSession = errors.New("the gateway has no session")
@@ -91,6 +83,8 @@ type How struct {
 	// Launching: the caller is about to launch the gateway and knows that nothing of it runs. The file is edited at once, without waiting
 	// for other edits: those may wait for the launch. Comparing before writing keeps them apart.
 	Launching bool
+	// Path is the file to edit, for a caller that knows it; "" asks Options.Path.
+	Path string
 }
 
 // Ways of an edit or a reading.

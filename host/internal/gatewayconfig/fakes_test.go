@@ -17,7 +17,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
-	"github.com/gatehost/gatehost/host/internal/json5"
+	"github.com/gatehost/gatehost/internal/frame"
+	"github.com/gatehost/gatehost/internal/json5"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -163,7 +164,7 @@ func (g *gateway) Call(ctx context.Context, method string, params json.RawMessag
 	case "config.set":
 		return g.set(params)
 	default:
-		return nil, &gatewayconfig.Refusal{Code: "INVALID_REQUEST", Message: "unknown method: " + method}
+		return nil, &frame.Error{Code: "INVALID_REQUEST", Message: "unknown method: " + method}
 	}
 }
 
@@ -205,7 +206,7 @@ func (g *gateway) set(params json.RawMessage) (json.RawMessage, error) {
 }
 
 func conflict() error {
-	return &gatewayconfig.Refusal{Code: "INVALID_REQUEST", Message: "config changed since last load; re-run config.get and retry"}
+	return &frame.Error{Code: "INVALID_REQUEST", Message: "config changed since last load; re-run config.get and retry"}
 }
 
 const plain = `{

@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/gatehost/gatehost/host/internal/json5"
-	"github.com/gatehost/gatehost/host/internal/repair"
+	"github.com/gatehost/gatehost/internal/atomicfile"
+	"github.com/gatehost/gatehost/internal/json5"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -97,7 +97,10 @@ func (f file) parse() (*json5.Document, map[string]any, error) {
 
 // editFile is one attempt on the file of a gateway that does not run.
 func (e *Editor) editFile(ctx context.Context, how How, m Mutator, keep bool) (Result, error) {
-	path, err := e.o.Path()
+	path, err := how.Path, error(nil)
+	if path == "" {
+		path, err = e.o.Path()
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -152,7 +155,7 @@ func (e *Editor) replace(ctx context.Context, how How, before file, data []byte,
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
-		return repair.ReplaceFile(before.path, data)
+		return atomicfile.Replace(before.path, data)
 	}()
 	if err != nil {
 		e.drop(rec)

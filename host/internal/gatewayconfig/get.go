@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/gatehost/gatehost/host/internal/json5"
+	"github.com/gatehost/gatehost/internal/json5"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 

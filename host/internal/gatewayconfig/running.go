@@ -9,7 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehost/gatehost/host/internal/json5"
+	"github.com/gatehost/gatehost/internal/frame"
+	"github.com/gatehost/gatehost/internal/json5"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -50,8 +51,8 @@ func (e *Editor) ask(ctx context.Context) (Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.o.CallTimeout)
 	defer cancel()
 	got, err := e.o.Gateway.Call(ctx, methodGet, json.RawMessage("{}"))
-	if refusal, ok := errors.AsType[*Refusal](err); ok {
-		return s, refused(refusal)
+	if failed, ok := errors.AsType[*frame.Error](err); ok {
+		return s, refused(failed)
 	}
 	if err != nil {
 		return s, err
@@ -70,8 +71,9 @@ func (e *Editor) ask(ctx context.Context) (Snapshot, error) {
 	return s, nil
 }
 
-func refused(r *Refusal) error {
-	f := fault.New(fault.FailedPrecondition, "the gateway refused: "+r.Error())
+// refused is the gateway's own error for the user.
+func refused(r *frame.Error) error {
+	f := fault.New(fault.FailedPrecondition, "the gateway refused: "+r.Code+": "+r.Error())
 	if r.Code == "UNAVAILABLE" {
 		f.Code, f.Retryable = fault.Unavailable, true
 	}
@@ -234,14 +236,14 @@ func (e *Editor) set(ctx context.Context, s Snapshot, after map[string]any, delt
 	call, cancel := context.WithTimeout(ctx, e.o.CallTimeout)
 	defer cancel()
 	_, err = e.o.Gateway.Call(call, methodSet, request)
-	refusal, isRefusal := errors.AsType[*Refusal](err)
+	failed, isGateways := errors.AsType[*frame.Error](err)
 	switch {
 	case err == nil:
 		return false, nil
-	case isRefusal && strings.Contains(refusal.Message, "re-run config.get and retry"):
+	case isGateways && strings.Contains(failed.Message, "re-run config.get and retry"):
 		return false, errConflict
-	case isRefusal:
-		return false, refused(refusal)
+	case isGateways:
+		return false, refused(failed)
 	case errors.Is(err, ErrNoSession):
 		return false, errSwitched
 	}

@@ -15,8 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehost/gatehost/host/internal/json5"
-	"github.com/gatehost/gatehost/host/internal/repair"
+	"github.com/gatehost/gatehost/internal/atomicfile"
+	"github.com/gatehost/gatehost/internal/json5"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -105,7 +105,7 @@ func (e *Editor) save(rec record) error {
 	if err != nil {
 		return err
 	}
-	return repair.ReplaceFile(e.file(rec.ID), data)
+	return atomicfile.Replace(e.file(rec.ID), data)
 }
 
 // ids of the records, oldest first.

@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gatehost/gatehost/host/internal/json5"
-	"github.com/gatehost/gatehost/host/internal/repair"
+	"github.com/gatehost/gatehost/internal/json5"
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 // Placeholder stands where the gateway hides a secret in config.get; config.set puts the secret back (T139).
@@ -227,7 +227,7 @@ func Mask(path json5.Path, v any) any {
 	secret, name := false, ""
 	for _, part := range path {
 		name = part
-		secret = secret || repair.SecretName(part)
+		secret = secret || redact.Name(part)
 	}
 	return mask(v, name, secret)
 }
@@ -237,7 +237,7 @@ func mask(v any, name string, secret bool) any {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k, x := range v {
-			out[k] = mask(x, k, secret || repair.SecretName(k))
+			out[k] = mask(x, k, secret || redact.Name(k))
 		}
 		return out
 	case []any:
@@ -247,12 +247,12 @@ func mask(v any, name string, secret bool) any {
 		}
 		return out
 	case string:
-		if secret && !repair.Harmless(name, strconv.Quote(v)) && !reference.MatchString(v) {
+		if secret && !redact.Harmless(name, strconv.Quote(v)) && !reference.MatchString(v) {
 			return Placeholder
 		}
 		return login.ReplaceAllString(v, "${1}"+Placeholder+"@")
 	case json.Number:
-		if secret && !repair.Harmless(name, v.String()) {
+		if secret && !redact.Harmless(name, v.String()) {
 			return Placeholder
 		}
 	}

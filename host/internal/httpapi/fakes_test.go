@@ -143,7 +143,10 @@ func serve(t *testing.T, g *gateways, change func(*httpapi.Options)) *site {
 	t.Helper()
 	dir := shortDir(t)
 	s := &site{gateways: g, hub: events.NewHub(events.Options{}), socket: filepath.Join(dir, "run", "host.sock")}
-	o := httpapi.Options{Gateways: g, Events: s.hub, Log: hclog.NewNullLogger(), Version: "1.2.3", Drain: 200 * time.Millisecond}
+	o := httpapi.Options{
+		Gateways: g, Events: s.hub, Plugins: &plugins{}, Log: hclog.NewNullLogger(), Version: "1.2.3", Drain: 200 * time.Millisecond,
+		At: func(time.Time) uint64 { return 0 }, IsPlugin: noPlugin,
+	}
 	if change != nil {
 		change(&o)
 	}
@@ -156,6 +159,9 @@ func serve(t *testing.T, g *gateways, change func(*httpapi.Options)) *site {
 	t.Cleanup(s.client.Close)
 	return s
 }
+
+// noPlugin says that whoever asks is not a plugin.
+func noPlugin(int, int) bool { return false }
 
 func start(t *testing.T, srv *httpapi.Server, l net.Listener) func() error {
 	t.Helper()

@@ -10,14 +10,14 @@ import (
 
 // Configs are the gateways' own configurations.
 type Configs interface {
-	// Config reads all, or the value at a path.
+	// Config reads everything, or the value at a path.
 	Config(ctx context.Context, name, path string) (control.GatewayConfig, error)
-	// EditConfig changes it. Cancelling ctx ends it as long as nothing was written.
+	// EditConfig changes it. Cancelling ctx cancels the edit until something was written.
 	EditConfig(ctx context.Context, name string, edit control.ConfigEdit) (control.ConfigEdited, error)
 }
 
 func (s *Server) gatewayConfig(w http.ResponseWriter, r *http.Request) error {
-	name, err := s.configOf(r)
+	name, err := s.known(r)
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func (s *Server) gatewayConfig(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) editConfig(w http.ResponseWriter, r *http.Request) error {
-	name, err := s.configOf(r)
+	name, err := s.known(r)
 	if err != nil {
 		return err
 	}
@@ -48,13 +48,13 @@ func (s *Server) editConfig(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case !ok:
-		return bad("there is no action %.64q: it is set, unset, patch or undo", edit.Action)
+		return bad("unknown action %.64q; use set, unset, patch or undo", edit.Action)
 	case want.path != (edit.Path != ""):
-		return bad("a path is for set and unset, and they need one")
+		return bad("set and unset need a path, the other actions take none")
 	case want.value != hasValue || edit.Value != nil && edit.Text != nil:
-		return bad("value, or text, is for set and patch, and they need one of both")
+		return bad("set and patch need either value or text, the other actions take neither")
 	case edit.Force && edit.Action != control.ConfigUndo:
-		return bad("force is for undo")
+		return bad("force is only for undo")
 	}
 	got, err := s.o.Configs.EditConfig(r.Context(), name, edit)
 	if err != nil {
@@ -62,12 +62,4 @@ func (s *Server) editConfig(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, http.StatusOK, got)
 	return nil
-}
-
-func (s *Server) configOf(r *http.Request) (string, error) {
-	name, err := s.known(r)
-	if err == nil && s.o.Configs == nil {
-		err = problem(http.StatusNotImplemented, control.CodeNotImplemented, "this host does not edit configurations of gateways")
-	}
-	return name, err
 }

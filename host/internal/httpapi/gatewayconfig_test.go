@@ -67,9 +67,3 @@ func TestGatewayConfigIsReadAndEdited(t *testing.T) {
 		t.Errorf("a request that makes no sense was carried out: %+v", c.edits[given:])
 	}
 }
-
-func TestGatewayConfigNeedsItsPort(t *testing.T) {
-	s := serve(t, &gateways{}, nil)
-	_, err := s.client.Config(timeout(t), "main", "")
-	wantProblem(t, err, 501, control.CodeNotImplemented)
-}

@@ -62,10 +62,6 @@ func TestReloadIsAskedForAndItsFaultsAreTold(t *testing.T) {
 	c.Panics = true
 	_, err = s.client.ReloadConfig(timeout(t), control.ReloadRequest{})
 	wantProblem(t, err, 500, control.CodeInternal)
-
-	without := serve(t, &gateways{}, nil)
-	_, err = without.client.ReloadConfig(timeout(t), control.ReloadRequest{})
-	wantProblem(t, err, 501, control.CodeNotImplemented)
 }
 
 // A client that goes away leaves nothing half done.

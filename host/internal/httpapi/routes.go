@@ -15,12 +15,12 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// access is what a route may do.
+// access says what a route may do.
 type access int
 
 const (
 	reads  access = iota + 1
-	writes        // changes something: named in the log with the peer
+	writes        // changes something: logged with its peer
 )
 
 type route struct {
@@ -69,7 +69,7 @@ func (s *Server) routes() http.Handler {
 			rt, ok := methods[r.Method]
 			if !ok {
 				w.Header().Set("Allow", allowed)
-				writeProblem(w, problem(http.StatusMethodNotAllowed, "method_not_allowed", r.Method+" is not possible here, only "+allowed))
+				writeProblem(w, problem(http.StatusMethodNotAllowed, "method_not_allowed", r.Method+" is not allowed here, only "+allowed))
 				return
 			}
 			s.serve(rt, w, r)
@@ -91,18 +91,10 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func notImplemented(what, hint string) func(http.ResponseWriter, *http.Request) error {
-	return func(http.ResponseWriter, *http.Request) error {
-		p := problem(http.StatusNotImplemented, control.CodeNotImplemented, what+" is not implemented yet")
-		p.Hint = hint
-		return p
-	}
-}
-
 // maxBody bounds the body of a request, in bytes.
 const maxBody = 1 << 20
 
-// readBody reads one JSON object into v; no body at all leaves v as it is.
+// readBody reads one JSON object into v; an empty body leaves v as it is.
 func readBody(w http.ResponseWriter, r *http.Request, v any) error {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
@@ -126,7 +118,7 @@ func readBody(w http.ResponseWriter, r *http.Request, v any) error {
 	return nil
 }
 
-// known answers the name in the path, or the problem that there is no such gateway.
+// known returns the name in the path, or the problem that there is no such gateway.
 func (s *Server) known(r *http.Request) (string, error) {
 	name := r.PathValue("name")
 	if _, ok := s.o.Gateways.Gateway(name); ok {
@@ -170,9 +162,6 @@ func (s *Server) gatewayHealth(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if s.o.Health == nil {
-		return notImplemented("asking for health", "look at the gateway's status")(w, r)
-	}
 	probe := r.URL.Query().Get("probe")
 	if probe != "" && probe != "0" && probe != "1" {
 		return problem(http.StatusBadRequest, control.CodeBadRequest, "probe is not 0 or 1")
@@ -185,7 +174,7 @@ func (s *Server) gatewayHealth(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// metrics are in Prometheus' text format.
+// metrics serves the metrics in the text format of Prometheus.
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) error {
 	if s.o.Metrics == nil {
 		p := problem(http.StatusNotFound, control.CodeNotFound, "metrics are switched off")
@@ -197,11 +186,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) plugins(w http.ResponseWriter, _ *http.Request) error {
-	out := control.Plugins{Plugins: []control.Plugin{}}
-	if s.o.Plugins != nil {
-		out.Plugins = append(out.Plugins, s.o.Plugins.Plugins()...)
-	}
-	writeJSON(w, http.StatusOK, out)
+	writeJSON(w, http.StatusOK, control.Plugins{Plugins: append([]control.Plugin{}, s.o.Plugins.Plugins()...)})
 	return nil
 }
 
@@ -231,13 +216,11 @@ func (s *Server) restartPlugin(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) knownPlugin(name string) (control.Plugin, error) {
 	var names []string
-	if s.o.Plugins != nil {
-		for _, p := range s.o.Plugins.Plugins() {
-			if p.Name == name {
-				return p, nil
-			}
-			names = append(names, p.Name)
+	for _, p := range s.o.Plugins.Plugins() {
+		if p.Name == name {
+			return p, nil
 		}
+		names = append(names, p.Name)
 	}
 	p := problem(http.StatusNotFound, control.CodeNoSuchPlugin, fmt.Sprintf("no plugin %.64q", name))
 	if len(names) > 0 {

@@ -80,7 +80,7 @@ func TestEventsResumeWithoutAGapAfterTheConnectionIsLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := start(t, httpapi.New(httpapi.Options{Gateways: g, Events: hub, Log: nullLog()}), l)
+	stop := start(t, httpapi.New(httpapi.Options{Gateways: g, Events: hub, Log: nullLog(), IsPlugin: noPlugin}), l)
 	publish(hub, 2)
 	for i := range 4 {
 		select {

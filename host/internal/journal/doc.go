@@ -1,4 +1,4 @@
-// Package journal keeps events on disk, so that what has happened can be read after the host is gone.
+// Package journal stores events on disk, so that they can be read after the host has ended.
 //
 // A journal is a directory of segments, `<first cursor, 20 digits>.jsonl`. The first line of a segment is its header, each other line
 // one event as the API tells it, in order of cursors:

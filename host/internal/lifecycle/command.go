@@ -2,8 +2,6 @@ package lifecycle
 
 import (
 	"slices"
-
-	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // start is the operator's wish that the gateway be up (B020..B026).
@@ -207,12 +205,12 @@ func (t *turn) replyWhere(match func(Waiter) bool, outcome func(Waiter) Outcome)
 			return false
 		}
 		t.emit(Reply{w.Command, outcome(w)})
-		return !mutant.On(mutant.WaiterAnsweredTwice)
+		return true
 	})
 }
 
 func (t *turn) supersede(why string) {
-	t.replyWhere(func(w Waiter) bool { return w.kind != waitStop && !mutant.On(mutant.WaiterForgotten) }, superseded(why))
+	t.replyWhere(func(w Waiter) bool { return w.kind != waitStop }, superseded(why))
 }
 
 func superseded(why string) func(Waiter) Outcome {

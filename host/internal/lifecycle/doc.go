@@ -9,7 +9,7 @@
 //
 // # Shape of a run
 //
-// Every road up is the same chain of phases (recovering, clearing services, probing, preparing, launching, waiting until
+// Every road up is the same chain of phases (recovering, clearing services, probing, hooks, preparing, aligning, launching, waiting until
 // ready, connecting, running), and every road down is bringDown: close the session, terminate what is owned, and then do
 // what State.After says (rest, begin again, diagnose, back off). Both roads keep their open questions in State.Pending, so a
 // state that is not final always has something pending (invariant 8 of docs/architecture.md).

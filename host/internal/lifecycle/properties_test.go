@@ -51,7 +51,7 @@ func (w *world) shake() {
 			lc.SymptomChannelsSuppressed, lc.SymptomZombie, lc.SymptomConfigInvalid,
 		}).Draw(w.t, "symptom")})
 	case 8: // an answer that nobody waits for
-		w.feed(lc.Terminated{Op: lc.OpID(rapid.Uint64Range(900, 999).Draw(w.t, "op")), Result: lc.OK, Launch: w.anyLaunch()})
+		w.answer(lc.OpID(rapid.Uint64Range(900, 999).Draw(w.t, "op")), lc.Terminated{Result: lc.OK, Launch: w.anyLaunch()})
 	case 9:
 		w.feed(lc.WatchLost{Launch: w.anyLaunch(), Problem: lc.Problem{Code: "unwatched", Message: "shim gone"}})
 	case 10:
@@ -160,9 +160,9 @@ func TestNothingArmedBeforeStopRevivesTheGateway(t *testing.T) {
 		w.feed(lc.StopRequested{Command: w.command("stop")})
 		w.settle()
 		for id := lc.OpID(1); id < 200; id++ {
-			w.feed(lc.TimerFired{Op: id})
-			w.feed(lc.ReadyProbed{Op: id, Readiness: lc.ReadinessReady})
-			w.feed(lc.Recovered{Op: id, Result: lc.OK})
+			w.answer(id, lc.TimerFired{})
+			w.answer(id, lc.ReadyProbed{Readiness: lc.ReadinessReady})
+			w.answer(id, lc.Recovered{Result: lc.OK})
 		}
 		if w.s.Phase != lc.PhaseStopped || len(w.queue) != 0 {
 			w.failf("revived: %s %v", w.s.Phase, w.queue)

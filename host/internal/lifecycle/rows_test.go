@@ -16,9 +16,9 @@ func attached(t *testing.T) *drive {
 	t.Helper()
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
-	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
-	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderGateway})
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
+	d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
+	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderGateway})
 	d.opened("1")
 	if d.s.Owner() != lc.OwnerAttached || d.s.Phase != lc.PhaseRunning {
 		t.Fatalf("owner %s in %s", d.s.Owner(), d.s.Phase)
@@ -30,7 +30,7 @@ func attached(t *testing.T) *drive {
 func (d *drive) dies() *drive {
 	d.t.Helper()
 	d.feed(lc.ProcessExited{Launch: d.s.Launch, Exit: lc.Exit{Known: true, Code: 1}})
-	return d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: d.s.Launch, Result: lc.OK})
+	return d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: d.s.Launch, Result: lc.OK})
 }
 
 func (d *drive) pending(kinds ...lc.OpKind) (id lc.OpID, n int) {
@@ -66,7 +66,7 @@ func TestExitsThatWereAskedForOrAreLookedAtAlreadyScheduleNothing(t *testing.T) 
 	d.feed(lc.StopRequested{Command: 2})
 	kill := last[lc.Terminate](d)
 	d.feed(lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Signal: "SIGTERM"}})
-	d.feed(lc.Terminated{Op: kill.Op, Launch: "A", Result: lc.OK})
+	d.answer(kill.Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	if d.s.Phase != lc.PhaseStopped || len(d.s.Pending) != 0 || d.s.LastExit.Signal != "SIGTERM" {
 		t.Errorf("after a stop: %s, pending %v, exit %+v", d.s.Phase, d.s.Pending, d.s.LastExit)
 	}
@@ -99,7 +99,7 @@ func TestTenFastAttemptsThenSlowOnes(t *testing.T) {
 		t.Errorf("an operator's restart: %s, attempts %d", d.s.Phase, d.s.Reconnects)
 	}
 	walking := d.out
-	if d.feed(lc.TimerFired{Op: slow.Op}); d.s.Phase != lc.PhaseRecovering || !has[lc.Ignored](d) {
+	if d.answer(slow.Op, lc.TimerFired{}); d.s.Phase != lc.PhaseRecovering || !has[lc.Ignored](d) {
 		t.Errorf("the slow timer after it: %s, effects %v", d.s.Phase, d.out)
 	}
 	d.out = walking
@@ -132,7 +132,7 @@ func TestAttemptsThatFailAreReconnectingThroughout(t *testing.T) {
 		if d.s.Public() != lc.Reconnecting {
 			t.Fatalf("under way: %s", d.s.Public())
 		}
-		d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.Failed, Problem: lc.Problem{Code: "x", Message: "y"}})
+		d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.Failed, Problem: lc.Problem{Code: "x", Message: "y"}})
 		if d.s.Public() != lc.Reconnecting || d.s.Phase != lc.PhaseBackoff || d.s.Reconnects != n || d.s.Err != nil {
 			t.Fatalf("after a failure: %s, %s, attempt %d, error %v", d.s.Public(), d.s.Phase, d.s.Reconnects, d.s.Err)
 		}
@@ -160,7 +160,7 @@ func TestTimerOfAnIntentThatIsOverDoesNothing(t *testing.T) {
 	if d.s.Phase != lc.PhaseStopped || !has[lc.Cancel](d) {
 		t.Fatalf("%s, effects %v", d.s.Phase, d.out)
 	}
-	if d.feed(lc.TimerFired{Op: timer.Op}); d.s.Phase != lc.PhaseStopped || !has[lc.Ignored](d) || len(d.out) != 1 {
+	if d.answer(timer.Op, lc.TimerFired{}); d.s.Phase != lc.PhaseStopped || !has[lc.Ignored](d) || len(d.out) != 1 {
 		t.Errorf("%s, effects %v", d.s.Phase, d.out)
 	}
 }
@@ -178,11 +178,11 @@ func TestExternalGatewayIsOnlyEverRejoined(t *testing.T) {
 			t.Fatalf("%s, pending %v", d.s.Phase, d.s.Pending)
 		}
 		d.now = d.now.Add(5 * time.Minute)
-		d.feed(lc.TimerFired{Op: id})
+		d.answer(id, lc.TimerFired{})
 	}
 	for d.s.Phase != lc.PhaseError {
 		id, _ := d.pending(lc.TimerRejoin, lc.TimerBackoff)
-		d.feed(lc.TimerFired{Op: id})
+		d.answer(id, lc.TimerFired{})
 	}
 	if timer := last[lc.SetTimer](d); timer.After != d.p.SlowRetry {
 		t.Errorf("timers %v", d.timers())
@@ -202,11 +202,11 @@ func TestAnnouncedRestartThatNeverComesIsEndedAndStartedAnew(t *testing.T) {
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond})
 	rejoin, _ := d.pending(lc.TimerRejoin)
 	d.now = d.now.Add(1500*time.Millisecond + d.p.RestartSlack)
-	d.feed(lc.TimerFired{Op: rejoin})
+	d.answer(rejoin, lc.TimerFired{})
 	if kill := last[lc.Terminate](d); kill.Launch != "A" {
 		t.Fatalf("effects %v", d.out)
 	}
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	d.later()
 	d.up("B", "")
 	if d.s.Phase != lc.PhaseRunning || d.s.Launch != "B" || d.s.Restarts != 1 {
@@ -255,10 +255,10 @@ func TestStopLeavesNothingPendingFromAnyPhase(t *testing.T) {
 			if d.s.Public() != lc.Stopping || has[lc.Reply](d) && replies(d)[50] != "" {
 				t.Errorf("%s: %s, replies %v before the process has gone", name, d.s.Public(), replies(d))
 			}
-			d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: d.s.Launch, Result: lc.OK})
+			d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: d.s.Launch, Result: lc.OK})
 		}
 		if d.s.Phase == lc.PhaseClearing { // an earlier host may have left something
-			d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+			d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
 		}
 		if d.s.Public() != lc.Stopped || d.s.Epoch <= epoch || len(d.s.Pending) != 0 || len(d.s.Waiters) != 0 || d.s.Session != 0 ||
 			d.s.Err != nil || d.s.Reconnects != 0 || replies(d)[50] != lc.OutcomeApplied {
@@ -275,7 +275,7 @@ func TestStopsJoinAndAreIdempotent(t *testing.T) {
 	if d.feed(lc.StopRequested{Command: 3}); has[lc.Terminate](d) {
 		t.Errorf("it is ended a second time: %v", d.out)
 	}
-	d.feed(lc.Terminated{Op: kill.Op, Launch: "A", Result: lc.OK})
+	d.answer(kill.Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	if got := replies(d); got[2] != lc.OutcomeApplied || got[3] != lc.OutcomeJoined {
 		t.Errorf("replies %v", got)
 	}
@@ -308,9 +308,9 @@ func TestRestartWhoseStartFailsIsToldAndTriedAgain(t *testing.T) {
 		if d.feed(lc.RestartRequested{Command: 2, Delay: delay}); delay > 0 {
 			d.later()
 		}
-		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 		for attempt := 1; ; attempt++ {
-			d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.Failed, Problem: lc.Problem{Code: "x", Message: "no launcher"}})
+			d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.Failed, Problem: lc.Problem{Code: "x", Message: "no launcher"}})
 			if d.s.Phase != lc.PhaseRetryWait {
 				if attempt != 3 {
 					t.Errorf("%s after %d attempts", d.s.Phase, attempt)
@@ -337,7 +337,7 @@ func silent(d *drive) *drive {
 		d.t.Fatalf("pending %v", d.s.Pending)
 	}
 	d.now = d.now.Add(180 * time.Second)
-	d.feed(lc.TimerFired{Op: id})
+	d.answer(id, lc.TimerFired{})
 	if d.s.Phase != lc.PhaseVerifying || d.s.Public() != lc.Running {
 		d.t.Fatalf("phase %s", d.s.Phase)
 	}
@@ -351,7 +351,7 @@ func TestSilenceIsCountedFromTheLastSignOfLife(t *testing.T) {
 	d.now = t0.Add(120 * time.Second)
 	d.feed(lc.SessionAlive{Session: d.s.Session})
 	d.now = t0.Add(180 * time.Second)
-	d.feed(lc.TimerFired{Op: id})
+	d.answer(id, lc.TimerFired{})
 	if want := []time.Duration{120 * time.Second}; d.s.Phase != lc.PhaseRunning || !slices.Equal(d.timers(), want) {
 		t.Fatalf("%s, timers %v, want %v", d.s.Phase, d.timers(), want)
 	}
@@ -363,20 +363,20 @@ func TestSilenceIsCountedFromTheLastSignOfLife(t *testing.T) {
 // TestOneFailedVerificationIsOneRestartOfWhatIsOurs is B274, T077, T079, T085 and T086.
 func TestOneFailedVerificationIsOneRestartOfWhatIsOurs(t *testing.T) {
 	d := silent(running(t))
-	d.feed(lc.Verified{Op: last[lc.VerifySession](d).Op, Session: d.s.Session, Alive: true})
+	d.answer(last[lc.VerifySession](d).Op, lc.Verified{Session: d.s.Session, Alive: true})
 	if d.s.Phase != lc.PhaseRunning || d.s.LastAlive != d.now || !slices.Equal(d.timers(), []time.Duration{180 * time.Second}) {
 		t.Fatalf("it answered: %s, last alive %v, timers %v", d.s.Phase, d.s.LastAlive, d.timers())
 	}
 	verify := last[lc.VerifySession](silent(d))
-	d.feed(lc.Verified{Op: verify.Op, Session: d.s.Session})
+	d.answer(verify.Op, lc.Verified{Session: d.s.Session})
 	kill := last[lc.Terminate](d)
 	if kill.Launch != "A" {
 		t.Fatalf("effects %v", d.out)
 	}
-	if d.feed(lc.Verified{Op: verify.Op, Session: d.s.Session}); !has[lc.Ignored](d) {
+	if d.answer(verify.Op, lc.Verified{Session: d.s.Session}); !has[lc.Ignored](d) {
 		t.Errorf("the same answer again: %v", d.out)
 	}
-	d.feed(lc.Terminated{Op: kill.Op, Launch: "A", Result: lc.OK})
+	d.answer(kill.Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	d.later()
 	d.up("B", "")
 	if d.s.Restarts != 1 {
@@ -388,7 +388,7 @@ func TestOneFailedVerificationIsOneRestartOfWhatIsOurs(t *testing.T) {
 func TestFailedVerificationOfAnExternalGatewayCutsTheSocketOnly(t *testing.T) {
 	d := silent(attached(t))
 	old := d.s.Session
-	d.feed(lc.Verified{Op: last[lc.VerifySession](d).Op, Session: old})
+	d.answer(last[lc.VerifySession](d).Op, lc.Verified{Session: old})
 	if last[lc.CloseSession](d).Session != old || has[lc.Terminate](d) || has[lc.Recover](d) || d.s.Public() != lc.Reconnecting {
 		t.Fatalf("%s, effects %v", d.s.Public(), d.out)
 	}
@@ -412,7 +412,7 @@ func TestSignOfLifeDuringTheVerificationCounts(t *testing.T) {
 	if d.s.Phase != lc.PhaseVerifying {
 		t.Fatalf("it is held back until the call has ended: %s", d.s.Phase)
 	}
-	if d.feed(lc.Verified{Op: verify.Op, Session: d.s.Session}); d.s.Phase != lc.PhaseRunning || d.s.Restarts != 0 {
+	if d.answer(verify.Op, lc.Verified{Session: d.s.Session}); d.s.Phase != lc.PhaseRunning || d.s.Restarts != 0 {
 		t.Errorf("%s, restarts %d", d.s.Phase, d.s.Restarts)
 	}
 }
@@ -435,7 +435,7 @@ func TestVerificationEndsWithWhatItWasAbout(t *testing.T) {
 		if _, n := d.pending(lc.OpVerify, lc.TimerSilence); n != 0 {
 			t.Errorf("%s: pending %v", name, d.s.Pending)
 		}
-		d.feed(lc.Verified{Op: verify.Op})
+		d.answer(verify.Op, lc.Verified{})
 		if d.s.Phase != phase || d.s.Restarts != restarts || !has[lc.Ignored](d) {
 			t.Errorf("%s: %s, effects %v", name, d.s.Phase, d.out)
 		}
@@ -449,8 +449,8 @@ func TestRecoveryWaitsOutTheCooldown(t *testing.T) {
 	d.up("B", "")
 	d.p.RestartCooldown = 10 * time.Minute // the silence alone is longer than the usual one
 	silent(d)
-	d.feed(lc.Verified{Op: last[lc.VerifySession](d).Op})
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "B", Result: lc.OK})
+	d.answer(last[lc.VerifySession](d).Op, lc.Verified{})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "B", Result: lc.OK})
 	if want := []time.Duration{7 * time.Minute}; !slices.Equal(d.timers(), want) {
 		t.Fatalf("timers %v, want %v", d.timers(), want)
 	}
@@ -466,13 +466,13 @@ func TestClockThatJumpsIsAskedAboutAndNothingIsEnded(t *testing.T) {
 	d := running(t)
 	id, _ := d.pending(lc.TimerSilence)
 	d.now = t0.Add(10 * time.Hour)
-	if d.feed(lc.TimerFired{Op: id}); !has[lc.VerifySession](d) || has[lc.Terminate](d) || has[lc.CloseSession](d) {
+	if d.answer(id, lc.TimerFired{}); !has[lc.VerifySession](d) || has[lc.Terminate](d) || has[lc.CloseSession](d) {
 		t.Errorf("10 h later: %v", d.out)
 	}
 	d = running(t)
 	id, _ = d.pending(lc.TimerSilence)
 	d.now = t0.Add(-time.Hour)
-	if d.feed(lc.TimerFired{Op: id}); has[lc.VerifySession](d) || !slices.Equal(d.timers(), []time.Duration{180 * time.Second}) {
+	if d.answer(id, lc.TimerFired{}); has[lc.VerifySession](d) || !slices.Equal(d.timers(), []time.Duration{180 * time.Second}) {
 		t.Errorf("set back by an hour: %v", d.out)
 	}
 }
@@ -493,7 +493,7 @@ func TestExternalGatewayIsShutDownOnRequestOnly(t *testing.T) {
 	if d.feed(lc.StopRequested{Command: 3, External: true}); len(d.out) != 0 {
 		t.Errorf("it is asked again: %v", d.out)
 	}
-	d.feed(lc.ShutdownAsked{Op: ask.Op, Result: lc.OK})
+	d.answer(ask.Op, lc.ShutdownAsked{Result: lc.OK})
 	if got := replies(d); got[2] != lc.OutcomeApplied || got[3] != lc.OutcomeJoined || d.s.Phase != lc.PhaseStopped {
 		t.Errorf("it agreed: replies %v in %s", got, d.s.Phase)
 	}
@@ -502,7 +502,7 @@ func TestExternalGatewayIsShutDownOnRequestOnly(t *testing.T) {
 	d.feed(lc.StopRequested{Command: 2, External: true})
 	ask = last[lc.Shutdown](d)
 	d.feed(lc.StartRequested{Command: 3})
-	d.feed(lc.ShutdownAsked{Op: ask.Op, Result: lc.Failed, Problem: lc.Problem{Code: "unsupported", Message: "unknown method"}})
+	d.answer(ask.Op, lc.ShutdownAsked{Result: lc.Failed, Problem: lc.Problem{Code: "unsupported", Message: "unknown method"}})
 	if got := replies(d); got[2] != lc.OutcomeFailed || got[3] != lc.OutcomeDeferred || d.s.Phase != lc.PhaseRunning || !d.s.Up || d.s.Session == 0 {
 		t.Errorf("it did not agree: replies %v in %s, up %t", got, d.s.Phase, d.s.Up)
 	}
@@ -562,22 +562,22 @@ func TestExit78IsDiagnosedAndOnlyThenFatal(t *testing.T) {
 	refused := func() *drive {
 		d := running(t).old()
 		d.feed(lc.RestartRequested{Command: 2})
-		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 		d.launched("B")
 		d.feed(lc.ProcessExited{Launch: "B", Exit: lc.Exit{Known: true, Code: 78}})
-		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "B", Result: lc.OK})
-		if got := last[lc.Diagnose](d); got.Exit == nil || got.Exit.Code != 78 || got.Launch != "B" {
+		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "B", Result: lc.OK})
+		if got := last[lc.Diagnose](d).Incident; got.Exit == nil || got.Exit.Code != 78 || got.Launch != "B" {
 			t.Fatalf("diagnose %+v", got)
 		}
 		return d
 	}
 	d := refused()
-	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Problem: lc.Problem{Code: "refused", Message: "m", Hint: "h", Fatal: true}})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Problem: lc.Problem{Code: "refused", Message: "m", Hint: "h", Fatal: true}})
 	if d.s.Phase != lc.PhaseError || len(d.s.Pending) != 0 || replies(d)[2] != lc.OutcomeFailed || d.s.Err.Hint != "h" {
 		t.Errorf("fatal: %s, pending %v, replies %v", d.s.Phase, d.s.Pending, replies(d))
 	}
 	d = refused()
-	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{})
 	if d.s.Phase != lc.PhaseRetryWait || !slices.Equal(d.timers(), []time.Duration{time.Second}) {
 		t.Errorf("nothing was found: %s, timers %v", d.s.Phase, d.timers())
 	}
@@ -591,7 +591,7 @@ func TestExitIsRememberedWithAllThatIsKnown(t *testing.T) {
 	if x := d.s.LastExit; x == nil || x.Signal != "SIGSEGV" || !x.Core || x.Lasted != 65*time.Second || d.s.Cause.Message != "the gateway ended: signal=SIGSEGV, core dumped" {
 		t.Errorf("last exit %+v, cause %+v", x, d.s.Cause)
 	}
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	if d.s.Owner() != lc.OwnerNone || d.s.Process.PID != 0 || d.s.LastExit.Lasted != 65*time.Second {
 		t.Errorf("owner %s, process %+v, last exit %+v", d.s.Owner(), d.s.Process, d.s.LastExit)
 	}
@@ -639,7 +639,7 @@ func (d *drive) flap(end lc.SessionClosed) time.Duration {
 			d.now = d.now.Add(timer.After)
 		}
 	}
-	d.feed(lc.TimerFired{Op: id})
+	d.answer(id, lc.TimerFired{})
 	return d.now.Sub(began)
 }
 
@@ -662,7 +662,7 @@ func TestSessionsThatDoNotLastAreMadeAnewEverMoreSeldom(t *testing.T) {
 	if kill := last[lc.Terminate](d); kill.Launch != "A" || d.s.Public() != lc.Reconnecting {
 		t.Fatalf("%s, effects %v: want the process replaced", d.s.Public(), d.out)
 	}
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	d.later()
 	d.up("B", "2")
 	if wait := d.flap(lost); wait != 0 || d.s.Reconnects != 1 { // the new one has its own chances
@@ -695,7 +695,7 @@ func TestOperatorsStartDoesNotWaitForAPutOffSession(t *testing.T) {
 		t.Fatalf("%s, effects %v: want the socket tried now", d.s.Phase, d.out)
 	}
 	now := d.out
-	if d.feed(lc.TimerFired{Op: timer}); !has[lc.Ignored](d) {
+	if d.answer(timer, lc.TimerFired{}); !has[lc.Ignored](d) {
 		t.Errorf("the timer acts: %v", d.out)
 	}
 	d.out = now
@@ -743,7 +743,7 @@ func TestSilenceAfterAHealthyTimeForgetsAttempts(t *testing.T) {
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006})
 	for range 3 {
 		id, _ := d.pending(lc.TimerRejoin, lc.TimerBackoff)
-		d.feed(lc.TimerFired{Op: id})
+		d.answer(id, lc.TimerFired{})
 	}
 	if d.s.Phase != lc.PhaseBackoff || d.s.Reconnects != 2 {
 		t.Fatalf("%s, attempt %d", d.s.Phase, d.s.Reconnects)
@@ -751,9 +751,9 @@ func TestSilenceAfterAHealthyTimeForgetsAttempts(t *testing.T) {
 	d.later()
 	d.opened("1")
 	silent(d) // 180 s later
-	d.feed(lc.Verified{Op: last[lc.VerifySession](d).Op})
+	d.answer(last[lc.VerifySession](d).Op, lc.Verified{})
 	id, _ := d.pending(lc.TimerRejoin)
-	if d.feed(lc.TimerFired{Op: id}); d.s.Phase != lc.PhaseBackoff || d.s.Reconnects != 1 {
+	if d.answer(id, lc.TimerFired{}); d.s.Phase != lc.PhaseBackoff || d.s.Reconnects != 1 {
 		t.Errorf("%s, attempt %d, want the first", d.s.Phase, d.s.Reconnects)
 	}
 }
@@ -762,7 +762,7 @@ func TestSilenceAfterAHealthyTimeForgetsAttempts(t *testing.T) {
 func TestClockThatWasSetBackPutsNoReloadOff(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK, Instances: []lc.Instance{{
 		Launch: "A", Live: true, Watched: true, Process: lc.Process{PID: 7, StartedAt: t0.Add(24 * time.Hour)},
 	}}})
 	d.opened("1")
@@ -779,7 +779,7 @@ func TestClockThatWasSetBackPutsNoReloadOff(t *testing.T) {
 func TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK, Instances: []lc.Instance{{
 		Launch: "A", Live: true, Watched: true, Process: lc.Process{PID: 7, StartedAt: t0.Add(-time.Hour)},
 	}}})
 	quiet, n := d.pending(lc.TimerNoProgress)
@@ -788,12 +788,12 @@ func TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded(t *testing.T) {
 	}
 	refuse := func() {
 		t.Helper()
-		d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessOpen})
+		d.answer(last[lc.ProbeReady](d).Op, lc.ReadyProbed{Readiness: lc.ReadinessOpen})
 		if again, n := d.pending(lc.TimerNoProgress); n == 1 {
 			quiet = again
 		}
 		open := last[lc.OpenSession](d)
-		d.feed(lc.SessionRefused{Op: open.Op, Session: open.Session, Problem: lc.Problem{Code: "closed_before_handshake", Message: "WebSocket closed before handshake"}})
+		d.answer(open.Op, lc.SessionRefused{Session: open.Session, Problem: lc.Problem{Code: "closed_before_handshake", Message: "WebSocket closed before handshake"}})
 	}
 	for range 5 {
 		if refuse(); has[lc.Terminate](d) || d.s.Launch != "A" || d.s.Phase != lc.PhaseReady {
@@ -802,7 +802,7 @@ func TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded(t *testing.T) {
 		d.later()
 	}
 	refuse()
-	d.feed(lc.TimerFired{Op: quiet})
+	d.answer(quiet, lc.TimerFired{})
 	if kill := last[lc.Terminate](d); kill.Launch != "A" || !strings.Contains(d.s.Cause.Message, "WebSocket closed before handshake") {
 		t.Errorf("without progress: %v, %+v", d.out, d.s.Cause)
 	}

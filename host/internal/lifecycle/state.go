@@ -15,6 +15,7 @@ const (
 	OpServices  OpKind = "services"
 	OpPort      OpKind = "port"
 	OpPrepare   OpKind = "prepare"
+	OpAlign     OpKind = "align"
 	OpLaunch    OpKind = "launch"
 	OpInspect   OpKind = "inspect"
 	OpReach     OpKind = "reach" // does the launcher answer, before a restart that nobody asked for
@@ -56,8 +57,16 @@ type Op struct {
 // mustSettle says that the machine may not go on before the answer is there, since the effect may have created or may still
 // be changing something.
 func (o Op) mustSettle() bool {
-	return o.Kind == OpLaunch || o.Kind == OpInspect || o.Kind == OpTerminate || o.Kind == OpRepair || o.Kind == OpHooks
+	switch o.Kind {
+	case OpHooks, OpAlign, OpLaunch, OpInspect, OpTerminate, OpRepair:
+		return true
+	default:
+		return false
+	}
 }
+
+// mayLaunch says that the operation is a step of a launch: its answer tells whether there is a process.
+func (o Op) mayLaunch() bool { return o.Kind == OpAlign || o.Kind == OpLaunch || o.Kind == OpInspect }
 
 // waiterKind is which command waits.
 type waiterKind int
@@ -111,7 +120,8 @@ type State struct {
 	Err           *Problem
 	LastExit      *Exit
 	Readiness     Readiness
-	Attempt       int // in this flow, from 1
+	Attempt       int    // in this flow, from 1
+	Plan          PlanID // of the repair that was decided on last
 	Repaired      bool
 	repairUnknown bool
 	repairLost    bool // a repair was cut off and had done nothing

@@ -11,6 +11,9 @@ type SessionID uint64
 // OpID names one effect that answers, or one timer.
 type OpID uint64
 
+// PlanID names one repair that a diagnosis proposed.
+type PlanID string
+
 // CommandID names one request of an operator; the engine hands them out.
 type CommandID uint64
 
@@ -38,6 +41,7 @@ const (
 	PhaseProbing    Phase = "probing"
 	PhaseHooks      Phase = "hooks" // the operator's programs before a launch
 	PhasePreparing  Phase = "preparing"
+	PhaseAligning   Phase = "aligning" // making the gateway's own configuration agree with the launch
 	PhaseLaunching  Phase = "launching"
 	PhaseReady      Phase = "ready" // waiting until the gateway would accept a connect
 	PhaseConnecting Phase = "connecting"
@@ -99,12 +103,13 @@ type Problem struct {
 
 // Exit is how a process ended.
 type Exit struct {
-	Code   int
-	Signal string
-	Known  bool
-	At     time.Time
-	Core   bool
-	Lasted time.Duration // since the process began; 0: not known
+	Code    int
+	Signal  string
+	Known   bool
+	At      time.Time
+	Core    bool          // the kernel wrote a core file
+	Durable bool          // its record is known to be on disk
+	Lasted  time.Duration // since the process began; 0: not known
 }
 
 // Process is what is known about the owned process.

@@ -112,7 +112,7 @@ func parse(name string, data []byte, toSeal bool) (*Manifest, error) {
 	m := &Manifest{SHA256: hex.EncodeToString(sum[:]), file: name, where: tomltext.FindPositions(string(data))}
 	r := &reader{m: m, toSeal: toSeal}
 	if v, ok := raw["manifest"].(int64); ok && v > Version { // the rest may mean something else by then
-		r.fault([]string{"manifest"}, "update gatehost", "%d is newer than this host understands, which is %d", v, Version)
+		r.fault([]string{"manifest"}, "update gatehost", "%d is newer than this gatehost supports, which is %d", v, Version)
 		return nil, r.faults
 	}
 	r.read(raw)

@@ -61,7 +61,7 @@ func TestManifestSaysWhatThePluginIsAndAsksFor(t *testing.T) {
 func TestEveryFaultOfAManifestIsToldWithItsLine(t *testing.T) {
 	for _, row := range []struct{ name, old, text, want string }{
 		{"no TOML", `name = "my-doctor"`, `name = `, "plugin.toml:2:"},
-		{"of the future", "manifest = 1", "manifest = 2", "plugin.toml:1:1: manifest: 2 is newer than this host understands, which is 1 (update gatehost)"},
+		{"of the future", "manifest = 1", "manifest = 2", "plugin.toml:1:1: manifest: 2 is newer than this gatehost supports, which is 1 (update gatehost)"},
 		{"an odd format", "manifest = 1", `manifest = "1"`, "manifest: is no format"},
 		{"no format", "manifest = 1", "", "manifest: is missing"},
 		{"a misspelt key", "transport =", "transprt =", `plugin.toml:6:1: transprt: unknown key (did you mean "transport"?)`},

@@ -13,8 +13,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gatehost/gatehost/host/internal/store"
 	"github.com/gatehost/gatehost/host/internal/tomltext"
+	"github.com/gatehost/gatehost/internal/atomicfile"
 )
 
 // Sealed is what Seal has written.
@@ -83,7 +83,7 @@ func Seal(ctx context.Context, dir string) (Sealed, error) {
 	if now, err := text(abs); err != nil || string(now) != string(before) {
 		return Sealed{}, fmt.Errorf("cannot seal: %s was changed meanwhile; try again", shown)
 	}
-	if err := store.ReplaceFile(filepath.Join(abs, Name), after, info.Mode().Perm()); err != nil {
+	if err := atomicfile.Write(filepath.Join(abs, Name), after, info.Mode().Perm()); err != nil {
 		return Sealed{}, fmt.Errorf("cannot seal: %w", err)
 	}
 	return out, nil

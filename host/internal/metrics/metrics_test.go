@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/metrics"
+	"github.com/gatehost/gatehost/host/internal/observe"
 )
 
 func scrape(t *testing.T, r *metrics.Recorder) string {
@@ -78,8 +79,8 @@ func TestSnapshotIsShownAtEachScrape(t *testing.T) {
 // tell tells each kind of fact once, or a little more.
 func tell(r *metrics.Recorder) {
 	code := 78
-	r.StartEnded("main", metrics.Start{Outcome: "running", Total: 6 * time.Second, SpawnToReady: 5 * time.Second, Stages: []metrics.Stage{{Name: "ready", Took: 4 * time.Second}}})
-	r.StartEnded("main", metrics.Start{Outcome: "error", Total: time.Second})
+	r.StartEnded("main", observe.Waterfall{Outcome: "running", Total: 6 * time.Second, Stages: []observe.Stage{{Name: "ready", Took: 4 * time.Second}}}, 5*time.Second)
+	r.StartEnded("main", observe.Waterfall{Outcome: "error", Total: time.Second}, 0)
 	r.Restart("main", "exited", metrics.Executed)
 	r.Restart("main", "command", metrics.Suppressed)
 	r.Command("main", "restart", "deferred")
@@ -138,7 +139,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		r.SessionLost("main", i*10)
 		r.Exit("main", &code, "", false)
 		r.Exit("main", nil, fmt.Sprintf("SIG%d", i), false)
-		r.StartEnded("main", metrics.Start{Outcome: "running", Stages: []metrics.Stage{{Name: fmt.Sprintf("stage %d", i)}}})
+		r.StartEnded("main", observe.Waterfall{Outcome: "running", Stages: []observe.Stage{{Name: fmt.Sprintf("stage %d", i)}}}, 0)
 	}
 	first := scrape(t, r)
 	for _, bad := range []string{"some text", "more", "words", "xxxx", "secret-method", "SIG9", "stage 1"} {

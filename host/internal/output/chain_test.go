@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/output"
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -60,7 +61,7 @@ func chained(t *testing.T, chain []output.Named, texts ...string) ([]output.Clas
 	var got []output.Classified
 	var symptoms []plugin.Symptom
 	p := output.New(output.Options{
-		Classifiers: chain, Redactor: output.NewRedactor(nil),
+		Classifiers: chain, Redactor: redact.New(nil),
 		OnLine:    func(c output.Classified) { got = append(got, c) },
 		OnSymptom: func(s plugin.Symptom, _ plugin.Line) { symptoms = append(symptoms, s) },
 	})
@@ -123,7 +124,7 @@ func TestClassifiersThatAreLateAreSkippedAndDelayOthersByOneDeadline(t *testing.
 		var at []time.Duration
 		p := output.New(output.Options{
 			Classifiers: []output.Named{{Name: "late", Classifier: late}, {Name: "prompt", Classifier: prompt}, {Name: "later", Classifier: later}},
-			Redactor:    output.NewRedactor(nil),
+			Redactor:    redact.New(nil),
 			OnLine: func(c output.Classified) {
 				at = append(at, time.Since(began))
 				if c.By != "prompt" || c.Symptom != plugin.SymptomTransient {
@@ -165,7 +166,7 @@ func TestChainChangesWhileLinesCome(t *testing.T) {
 	comes := &rules{Word: "x", Level: classifier.LevelError}
 	var got []string
 	p := output.New(output.Options{
-		Classifiers: []output.Named{{Name: "goes", Classifier: goes}, {Name: "stays", Classifier: stays}}, Redactor: output.NewRedactor(nil),
+		Classifiers: []output.Named{{Name: "goes", Classifier: goes}, {Name: "stays", Classifier: stays}}, Redactor: redact.New(nil),
 		OnLine: func(c output.Classified) { got = append(got, c.Text+" "+c.By) },
 	})
 	feed := func(text string) {

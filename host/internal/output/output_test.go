@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/gatehost/gatehost/host/internal/output"
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -82,7 +83,7 @@ func run(t *testing.T, f classifier.Classifier, secrets []string, items ...launc
 	t.Helper()
 	s := &seen{}
 	o := output.Options{
-		Redactor:  output.NewRedactor(secrets),
+		Redactor:  redact.New(secrets),
 		OnLine:    func(c output.Classified) { s.lines = append(s.lines, c) },
 		OnSymptom: func(x plugin.Symptom, _ plugin.Line) { s.symptoms = append(s.symptoms, x) },
 	}
@@ -225,7 +226,7 @@ func TestCountsAddUpAndOrderIsKept(t *testing.T) {
 }
 
 func BenchmarkPipeline(b *testing.B) {
-	p := output.New(output.Options{Classifiers: []output.Named{{Name: "f", Classifier: &fake{}}}, Redactor: output.NewRedactor([]string{"a-secret-value"})})
+	p := output.New(output.Options{Classifiers: []output.Named{{Name: "f", Classifier: &fake{}}}, Redactor: redact.New([]string{"a-secret-value"})})
 	defer p.Close()
 	batch := &launcher.LineBatch{}
 	for i := range 256 {

@@ -78,13 +78,13 @@ func TestUsualRefusalsCannotHideOthers(t *testing.T) {
 	var out bytes.Buffer
 	s := shutInSupervisor(&out)
 	for i := range 100 {
-		s.heard(s.spec(), &executable{}, sandbox.Reach{Path: fmt.Sprintf("/etc/%d", i)})
+		s.heard(s.spec(), &executable{}, sandbox.Access{Path: fmt.Sprintf("/etc/%d", i)})
 	}
 	if out.Len() != 0 {
 		t.Errorf("log = %s", out.String())
 	}
-	s.heard(s.spec(), &executable{}, sandbox.Reach{Path: "/root/.ssh/id"})
-	s.heard(s.spec(), &executable{}, sandbox.Reach{Path: "/etc/passwd", Write: true})
+	s.heard(s.spec(), &executable{}, sandbox.Access{Path: "/root/.ssh/id"})
+	s.heard(s.spec(), &executable{}, sandbox.Access{Path: "/etc/passwd", Write: true})
 	got := s.refused.list()
 	if len(got) != maxRefusals/2+2 || strings.Count(out.String(), "\n") != 2 || !strings.Contains(out.String(), "what=/root/.ssh/id key=plugins.p.sandbox.read") {
 		t.Errorf("%d are remembered, log = %s", len(got), out.String())
@@ -96,9 +96,9 @@ func TestFileOfItsOwnThatIsNotListedHasItsOwnAdvice(t *testing.T) {
 	var out bytes.Buffer
 	s := shutInSupervisor(&out)
 	exe := &executable{path: "/p/mine", manifest: &manifest.Manifest{Dir: "/p/mine"}}
-	s.heard(s.spec(), exe, sandbox.Reach{Path: "/p/mine/lib/new.js"})
-	s.heard(s.spec(), exe, sandbox.Reach{Path: "/p/mine/__pycache__/main.pyc"})
-	s.heard(s.spec(), exe, sandbox.Reach{Path: "/p/mine/notes", Write: true})
+	s.heard(s.spec(), exe, sandbox.Access{Path: "/p/mine/lib/new.js"})
+	s.heard(s.spec(), exe, sandbox.Access{Path: "/p/mine/__pycache__/main.pyc"})
+	s.heard(s.spec(), exe, sandbox.Access{Path: "/p/mine/notes", Write: true})
 	got := s.refused.list()
 	if len(got) != 3 || got[0].Key != "[files] of plugin.toml" || got[2].Key != "plugins.p.sandbox.write" ||
 		!strings.Contains(out.String(), "gatehost plugin seal /p/mine") || strings.Contains(out.String(), "pycache") {

@@ -36,7 +36,7 @@ func (w *wishes) add() *wish {
 		return late
 	case w.open == nil:
 		w.open = &wish{done: make(chan struct{})}
-		poke(w.wanted)
+		notify(w.wanted)
 	}
 	return w.open
 }
@@ -84,17 +84,18 @@ func notRestarted(what string, err error) error {
 	return fault.Wrap(code, what, err).WithHint(fault.HintOf(err))
 }
 
-// attempt is the start of a process beside the present one.
-type attempt struct {
+// replacement is the start of a process beside the present one.
+type replacement struct {
 	change *change // that it is for; nil: the table is the same
 	done   chan struct{}
 	gen    *generation // once done is closed: it can take over, or err says why not and nothing of it is left
 	err    error
 }
 
-// replacement begins an attempt, by another table when there is a change. It ends with ctx, within bounds; whoever began it waits for its end.
-func (s *supervisor) replacement(ctx context.Context, old *generation, c *change) *attempt {
-	a, spec := &attempt{change: c, done: make(chan struct{})}, s.spec()
+// startReplacement starts a process that is to take the place of old, by another table when there is a change. It ends
+// with ctx, within bounds; its caller waits for its end.
+func (s *supervisor) startReplacement(ctx context.Context, old *generation, c *change) *replacement {
+	a, spec := &replacement{change: c, done: make(chan struct{})}, s.spec()
 	if c != nil {
 		spec = c.spec
 	}
@@ -143,7 +144,7 @@ func (s *supervisor) takeOver(ctx context.Context, old, gen *generation) error {
 // recoverAll lets gen take up every live instance that old knows.
 func (s *supervisor) recoverAll(ctx context.Context, old, gen *generation) error {
 	theirs, ours := launcher.NewClient(old.conn), launcher.NewClient(gen.conn)
-	listing, err := bounded(ctx, list, func(ctx context.Context) (launcher.Listing, error) { return theirs.List(ctx, "") })
+	listing, err := bounded(ctx, "Launcher.List", func(ctx context.Context) (launcher.Listing, error) { return theirs.List(ctx, "") })
 	if err != nil {
 		return fmt.Errorf("the present process does not say what runs: %w", err)
 	}
@@ -162,11 +163,11 @@ func (s *supervisor) recoverAll(ctx context.Context, old, gen *generation) error
 // recoverOne: a process may end, and be released, while we look; then both say so.
 func recoverOne(ctx context.Context, theirs, ours launcher.Launcher, listed launcher.Instance) error {
 	id := listed.LaunchID
-	got, err := bounded(ctx, recoverLaunch, func(ctx context.Context) (launcher.Instance, error) { return ours.Recover(ctx, id) })
+	got, err := bounded(ctx, "Launcher.Recover", func(ctx context.Context) (launcher.Instance, error) { return ours.Recover(ctx, id) })
 	if err == nil && got.Live() && sameProcess(listed, got) {
 		return nil
 	}
-	now, theirErr := bounded(ctx, inspectLaunch, func(ctx context.Context) (launcher.Inspection, error) { return theirs.Inspect(ctx, id) })
+	now, theirErr := bounded(ctx, "Launcher.Inspect", func(ctx context.Context) (launcher.Inspection, error) { return theirs.Inspect(ctx, id) })
 	switch {
 	case errors.Is(theirErr, fault.ErrNotFound) && (errors.Is(err, fault.ErrNotFound) || err == nil && !got.Live()):
 		return nil // ended, and released
@@ -187,8 +188,8 @@ func sameProcess(a, b launcher.Instance) bool {
 }
 
 // bounded makes one call with the deadline of the contract.
-func bounded[T any](ctx context.Context, m method, f func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, m.deadline)
+func bounded[T any](ctx context.Context, method string, f func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, methods[method].deadline)
 	defer cancel()
 	return f(ctx)
 }
@@ -207,7 +208,7 @@ func (s *supervisor) retire(ctx context.Context, old, next *generation) {
 	s.log.Info("the plugin's former process has ended", "pid", old.proc.pid())
 }
 
-// drain waits for the calls that are under way; each has its bound, see proxy.cut. A process that hangs or grows is not waited for.
+// drain waits for the calls that are under way; each has its bound, see attempt.cut. A process that hangs or grows is not waited for.
 func (s *supervisor) drain(ctx context.Context, old *generation) {
 	ticker := time.NewTicker(s.opts.Timing.HealthEvery)
 	defer ticker.Stop()

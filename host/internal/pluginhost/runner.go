@@ -26,7 +26,7 @@ const drainBound = 200 * time.Millisecond
 type process struct {
 	cmd   *exec.Cmd
 	watch *sandbox.Watch // of the files that it opens; nil: nobody hears
-	reach func(sandbox.Reach)
+	reach func(sandbox.Access)
 	death *os.File // our end of its stdin: closed, it knows that the host is gone
 	logs  *logs
 	at    address

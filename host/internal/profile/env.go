@@ -8,6 +8,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 // maxEnvFile bounds an env_file in bytes.
@@ -33,7 +36,7 @@ func readEnvFile(path string) (map[string]string, error) {
 			continue
 		}
 		k, v, ok := strings.Cut(strings.TrimPrefix(line, "export "), "=")
-		if k = strings.TrimSpace(k); !ok || k == "" { // the line itself may hold a secret: name its number only
+		if k = strings.TrimSpace(k); !ok || k == "" { // the line itself may hold a secret: report its number only
 			return nil, fmt.Errorf("cannot read launch.env_file %s: line %d is not NAME=value", path, i+1)
 		}
 		env[k] = unquote(strings.TrimSpace(v))
@@ -48,7 +51,8 @@ func unquote(v string) string {
 	return v
 }
 
-// pathKey is the name of the search path in env and the other casings of it (B078). Outside Windows a lone Path is not it.
+// pathKey returns the name of the search path in env, and the other spellings of it (B078). Outside Windows a lone
+// Path is not the search path.
 func pathKey(env map[string]string, goos string) (key string, others []string) {
 	if goos != "windows" {
 		return "PATH", nil
@@ -95,12 +99,6 @@ func prependPathFor(env map[string]string, dirs []string, goos string) {
 
 var scheme = regexp.MustCompile(`^(?i)[a-z][a-z0-9+.-]*://`)
 
-// Proxies are an operator's words about proxies; empty ones fall back (B081).
-type Proxies struct {
-	HTTP, HTTPS, All string
-	No               []string // hosts that are reached without one
-}
-
 // NormalizeProxy gives a bare host:port the scheme http (B081).
 func NormalizeProxy(v string) string {
 	v = strings.TrimSpace(v)
@@ -110,9 +108,9 @@ func NormalizeProxy(v string) string {
 	return "http://" + v
 }
 
-// ProxyEnv is the proxy variables in both cases; what has no value is left out, so that the user's own stays (B080). HTTP and HTTPS fall
-// back to the base, then to ALL; ALL falls back to the base.
-func ProxyEnv(base string, p Proxies) map[string]string {
+// ProxyEnv returns the proxy variables in both cases; it omits those without a value, so that the user's own stay
+// (B080). HTTP and HTTPS fall back to the base, then to ALL; ALL falls back to the base.
+func ProxyEnv(l config.Launch) map[string]string {
 	env := map[string]string{}
 	set := func(name string, values ...string) {
 		for _, v := range values {
@@ -122,15 +120,15 @@ func ProxyEnv(base string, p Proxies) map[string]string {
 			}
 		}
 	}
-	base, all := NormalizeProxy(base), NormalizeProxy(p.All)
-	set("HTTP_PROXY", NormalizeProxy(p.HTTP), base, all)
-	set("HTTPS_PROXY", NormalizeProxy(p.HTTPS), base, all)
+	base, all := NormalizeProxy(l.Proxy), NormalizeProxy(l.AllProxy)
+	set("HTTP_PROXY", NormalizeProxy(l.HTTPProxy), base, all)
+	set("HTTPS_PROXY", NormalizeProxy(l.HTTPSProxy), base, all)
 	set("ALL_PROXY", all, base)
-	set("NO_PROXY", bypass(p.No))
+	set("NO_PROXY", bypass(l.NoProxy))
 	return env
 }
 
-// bypass is the rules in one word; a rule may hold several, with commas, semicolons or lines between them.
+// bypass returns the rules as one word; a rule may hold several, with commas, semicolons or line ends between them.
 func bypass(rules []string) string {
 	var out []string
 	for _, r := range rules {
@@ -143,30 +141,24 @@ func bypass(rules []string) string {
 	return strings.Join(out, ",")
 }
 
-// userinfo finds the credentials in a URL: v[from:to]. ok is false when there are none. It reads what url.Parse would refuse as well, since
-// what is not understood must not be shown.
+// userinfo finds the credentials in a URL: v[from:to]. ok is false when there are none. It also reads what
+// url.Parse would refuse, since a malformed address must not be shown either.
 func userinfo(v string) (from, to int, ok bool) {
 	loc := scheme.FindStringIndex(v)
 	if loc == nil {
 		return 0, 0, false
 	}
-	at := strings.LastIndex(v[loc[1]:], "@") // a password may hold anything that ends an authority
+	at := strings.LastIndex(v[loc[1]:], "@") // a password may contain anything that ends an authority
 	if at < 0 {
 		return 0, 0, false
 	}
 	return loc[1], loc[1] + at, true
 }
 
-// RedactURL hides the credentials of a URL (B082); a bare user:password@host:port is one, too.
-func RedactURL(v string) string {
-	v = NormalizeProxy(v)
-	if from, to, ok := userinfo(v); ok {
-		return v[:from] + "redacted" + v[to:]
-	}
-	return v
-}
+// RedactURL hides the credentials in the address of a proxy (B082).
+func RedactURL(v string) string { return redact.URL(NormalizeProxy(v)) }
 
-// password is the secret part of a URL, as it stands there and as it is meant; none when there is none.
+// password returns the password in a URL, as written and unescaped; nil when there is none.
 func password(v string) []string {
 	v = NormalizeProxy(v)
 	from, to, ok := userinfo(v)

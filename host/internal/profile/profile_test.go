@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/profile"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -70,14 +71,14 @@ func TestPortIsFilledIntoTheArguments(t *testing.T) {
 	if got := strings.Join(r.Process.Argv, " "); got != "openclaw gateway --port 4711 --bind loopback --allow-unconfigured" {
 		t.Errorf("argv = %s", got)
 	}
-	r, env := build(t, profile.Launch{Profile: profile.Plain, Command: []string{"/opt/gw"}, Args: []string{"-p={port}"}, Port: 4711})
+	r, env := build(t, profile.Launch{Launch: config.Launch{Profile: profile.Plain, Command: []string{"/opt/gw"}, Args: []string{"-p={port}"}}, Port: 4711})
 	if got := strings.Join(r.Process.Argv, " "); got != "/opt/gw -p=4711" || env["OPENCLAW_NO_RESPAWN"] != "" {
 		t.Errorf("argv = %s, env = %v", got, env)
 	}
 }
 
 func TestClearEnvKeepsOnlyWhatProgramsNeed(t *testing.T) {
-	_, env := build(t, profile.Launch{ClearEnv: true, Inherited: []string{"PATH=/bin", "SECRET_KEY=x", "HOME=/h"}, Env: map[string]string{"MINE": "1"}})
+	_, env := build(t, profile.Launch{Launch: config.Launch{ClearEnv: true, Env: map[string]string{"MINE": "1"}}, Inherited: []string{"PATH=/bin", "SECRET_KEY=x", "HOME=/h"}})
 	if env["SECRET_KEY"] != "" || env["PATH"] != "/bin" || env["MINE"] != "1" || env["HOME"] != "/h" {
 		t.Errorf("env = %v", env)
 	}
@@ -88,14 +89,14 @@ func TestEnvFileValuesAreSecretsAndItsFaultsNameTheLineOnly(t *testing.T) {
 	if err := os.WriteFile(path, []byte("# c\nexport A='quoted value'\nB=plain-value\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, env := build(t, profile.Launch{EnvFile: path})
+	r, env := build(t, profile.Launch{Launch: config.Launch{EnvFile: path}})
 	if env["A"] != "quoted value" || !slices.Contains(r.Secrets, "plain-value") {
 		t.Errorf("A = %q, secrets = %v", env["A"], r.Secrets)
 	}
 	if err := os.WriteFile(path, []byte("ok=1\nhunter2-without-name\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := profile.Build(profile.Launch{Command: []string{"x"}, EnvFile: path})
+	_, err := profile.Build(profile.Launch{Launch: config.Launch{Command: []string{"x"}, EnvFile: path}})
 	if err == nil || !strings.Contains(err.Error(), "line 2") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("error = %v", err)
 	}
@@ -107,7 +108,7 @@ func TestProxyIsNormalisedAndItsCredentialsAreRedacted(t *testing.T) { // B080..
 			t.Errorf("NormalizeProxy(%q) = %q, want %q", in, got, want)
 		}
 	}
-	_, env := build(t, profile.Launch{Proxy: "h:1", Inherited: []string{"NO_PROXY=mine"}})
+	_, env := build(t, profile.Launch{Launch: config.Launch{Proxy: "h:1"}, Inherited: []string{"NO_PROXY=mine"}})
 	if env["http_proxy"] != "http://h:1" || env["ALL_PROXY"] != "http://h:1" || env["NO_PROXY"] != "mine" {
 		t.Errorf("env = %v", env)
 	}
@@ -122,7 +123,7 @@ func TestStateAndConfigPlacesAreKnown(t *testing.T) {
 	if r.StateDir != filepath.Join("/home/u", ".openclaw") || r.ConfigPath != filepath.Join("/home/u", ".openclaw", "openclaw.json") || env["OPENCLAW_STATE_DIR"] != "" {
 		t.Errorf("state = %s config = %s", r.StateDir, r.ConfigPath)
 	}
-	r, env = build(t, profile.Launch{Home: "/home/u", StateDir: "/s"})
+	r, env = build(t, profile.Launch{Launch: config.Launch{StateDir: "/s"}, Home: "/home/u"})
 	if r.ConfigPath != filepath.Join("/s", "openclaw.json") || env["OPENCLAW_STATE_DIR"] != "/s" {
 		t.Errorf("config = %s env = %v", r.ConfigPath, env["OPENCLAW_STATE_DIR"])
 	}
@@ -131,24 +132,23 @@ func TestStateAndConfigPlacesAreKnown(t *testing.T) {
 func TestProxiesFallBackAndAreSetInBothCases(t *testing.T) { // B081, T187, T188
 	for _, row := range []struct {
 		name string
-		base string
-		in   profile.Proxies
+		in   config.Launch
 		want map[string]string
 	}{
-		{"the base for all", "h:1", profile.Proxies{}, map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"}},
-		{"one of its own for each", "h:1", profile.Proxies{HTTP: "a:1", HTTPS: "https://b:2", All: "SOCKS5://c:3"}, map[string]string{"HTTP_PROXY": "http://a:1", "HTTPS_PROXY": "https://b:2", "ALL_PROXY": "SOCKS5://c:3"}},
-		{"blanks count as nothing", "h:1", profile.Proxies{HTTP: "  ", HTTPS: "\t"}, map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"}},
-		{"to ALL without a base", "", profile.Proxies{All: "socks5://c:3"}, map[string]string{"HTTP_PROXY": "socks5://c:3", "HTTPS_PROXY": "socks5://c:3", "ALL_PROXY": "socks5://c:3"}},
-		{"one alone", "", profile.Proxies{HTTPS: "b:2"}, map[string]string{"HTTPS_PROXY": "http://b:2"}},
-		{"bypass rules", "", profile.Proxies{No: []string{"a, b;c\n d ", "", "e"}}, map[string]string{"NO_PROXY": "a,b,c,d,e"}},
-		{"none", "", profile.Proxies{}, map[string]string{}},
+		{"the base for all", config.Launch{Proxy: "h:1"}, map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"}},
+		{"one of its own for each", config.Launch{Proxy: "h:1", HTTPProxy: "a:1", HTTPSProxy: "https://b:2", AllProxy: "SOCKS5://c:3"}, map[string]string{"HTTP_PROXY": "http://a:1", "HTTPS_PROXY": "https://b:2", "ALL_PROXY": "SOCKS5://c:3"}},
+		{"blanks count as nothing", config.Launch{Proxy: "h:1", HTTPProxy: "  ", HTTPSProxy: "\t"}, map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"}},
+		{"to ALL without a base", config.Launch{AllProxy: "socks5://c:3"}, map[string]string{"HTTP_PROXY": "socks5://c:3", "HTTPS_PROXY": "socks5://c:3", "ALL_PROXY": "socks5://c:3"}},
+		{"one alone", config.Launch{HTTPSProxy: "b:2"}, map[string]string{"HTTPS_PROXY": "http://b:2"}},
+		{"bypass rules", config.Launch{NoProxy: []string{"a, b;c\n d ", "", "e"}}, map[string]string{"NO_PROXY": "a,b,c,d,e"}},
+		{"none", config.Launch{}, map[string]string{}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			want := map[string]string{}
 			for k, v := range row.want {
 				want[k], want[strings.ToLower(k)] = v, v
 			}
-			if got := profile.ProxyEnv(row.base, row.in); !maps.Equal(got, want) {
+			if got := profile.ProxyEnv(row.in); !maps.Equal(got, want) {
 				t.Errorf("env = %v, want %v", got, want)
 			}
 		})
@@ -170,10 +170,10 @@ func TestCredentialsOfAProxyAreHidden(t *testing.T) { // B082
 		}
 	}
 	for name, l := range map[string]profile.Launch{
-		"configured":      {Proxy: "http://user:canary%2Fpassword@h:1"},
-		"without scheme":  {Proxies: profile.Proxies{HTTPS: "user:canary%2Fpassword@h:1"}},
+		"configured":      {Launch: config.Launch{Proxy: "http://user:canary%2Fpassword@h:1"}},
+		"without scheme":  {Launch: config.Launch{HTTPSProxy: "user:canary%2Fpassword@h:1"}},
 		"of the host":     {Inherited: []string{"https_proxy=http://user:canary%2Fpassword@h:1"}},
-		"of the env_file": {Env: map[string]string{"ALL_PROXY": "user:canary%2Fpassword@h:1"}},
+		"of the env_file": {Launch: config.Launch{Env: map[string]string{"ALL_PROXY": "user:canary%2Fpassword@h:1"}}},
 	} {
 		r, _ := build(t, l)
 		for _, secret := range []string{"canary%2Fpassword", "canary/password"} {
@@ -195,9 +195,7 @@ func TestLaterWinsInTheEnvironment(t *testing.T) { // B083
 		t.Fatal(err)
 	}
 	_, env := build(t, profile.Launch{
-		Inherited: []string{"A=inherited", "B=inherited", "C=inherited"}, EnvFile: path, Port: 5,
-		Env:   map[string]string{"B": "env", "HTTP_PROXY": "http://env", "OPENCLAW_GATEWAY_PORT": "1", "OPENCLAW_GATEWAY_TOKEN": "of somebody"},
-		Proxy: "h:1", Token: "the-right-token",
+		Launch: config.Launch{EnvFile: path, Env: map[string]string{"B": "env", "HTTP_PROXY": "http://env", "OPENCLAW_GATEWAY_PORT": "1", "OPENCLAW_GATEWAY_TOKEN": "of somebody"}, Proxy: "h:1"}, Inherited: []string{"A=inherited", "B=inherited", "C=inherited"}, Port: 5, Token: "the-right-token",
 	})
 	for k, want := range map[string]string{
 		"A": "file", "B": "env", "C": "inherited", "HTTP_PROXY": "http://h:1", "OPENCLAW_NO_RESPAWN": "1", "OPENCLAW_GATEWAY_PORT": "5",
@@ -224,7 +222,7 @@ func TestProfileOfOpenClawIsFixed(t *testing.T) { // B074, B075, B092, T112
 			t.Errorf("%s = %q, want it unset rather than empty", k, v)
 		}
 	}
-	if _, env = build(t, profile.Launch{SkipChannels: true}); env["OPENCLAW_SKIP_CHANNELS"] != "1" {
+	if _, env = build(t, profile.Launch{Launch: config.Launch{SkipChannels: true}}); env["OPENCLAW_SKIP_CHANNELS"] != "1" {
 		t.Errorf("OPENCLAW_SKIP_CHANNELS = %q, want 1", env["OPENCLAW_SKIP_CHANNELS"])
 	}
 	if _, has := env["CLAWDBOT_SKIP_CHANNELS"]; has {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 const (
@@ -70,7 +72,7 @@ func lines(s string) (raw, shown []string) {
 	if s == "" {
 		return nil, nil
 	}
-	raw, shown = strings.Split(strings.TrimSuffix(s, "\n"), "\n"), strings.Split(strings.TrimSuffix(mask(s), "\n"), "\n")
+	raw, shown = strings.Split(strings.TrimSuffix(s, "\n"), "\n"), strings.Split(strings.TrimSuffix(redact.Document(s), "\n"), "\n")
 	for i := range shown {
 		if len(shown[i]) > maxDiffLine {
 			shown[i] = strings.ToValidUTF8(shown[i][:maxDiffLine], "") + "…"
@@ -79,7 +81,7 @@ func lines(s string) (raw, shown []string) {
 	if len(shown) != len(raw) { // cannot be; then nothing is shown rather than too much
 		shown = make([]string, len(raw))
 		for i := range shown {
-			shown[i] = masked
+			shown[i] = redact.Mark
 		}
 	}
 	return raw, shown

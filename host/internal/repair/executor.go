@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gatehost/gatehost/internal/atomicfile"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
@@ -40,21 +41,21 @@ type Options struct {
 
 // Executor executes the plans for one gateway, one at a time. Safe for concurrent use.
 type Executor struct {
-	o     Options // but for Gateway and Redact, which aim has
-	aim   atomic.Pointer[aim]
-	shelf shelf
-	busy  sync.Mutex // held while files may change
+	o       Options // but for Gateway and Redact, which target has
+	target  atomic.Pointer[target]
+	records recordStore
+	busy    sync.Mutex // held while files may change
 }
 
-// aim is what a repair is about.
-type aim struct {
+// target is the gateway that a repair is about.
+type target struct {
 	scope  scope
 	redact func(string) string
 }
 
-func (e *Executor) scope() scope { return e.aim.Load().scope }
+func (e *Executor) scope() scope { return e.target.Load().scope }
 
-func (e *Executor) redact(text string) string { return e.aim.Load().redact(text) }
+func (e *Executor) redact(text string) string { return e.target.Load().redact(text) }
 
 // Retarget lets what begins from now on be about the same gateway as it is configured now: its command, its places, its secrets. redact may be
 // nil, as in Options.
@@ -62,11 +63,11 @@ func (e *Executor) Retarget(gw plugin.GatewayFacts, redact func(string) string) 
 	if redact == nil {
 		redact = func(s string) string { return s }
 	}
-	e.aim.Store(&aim{scope: scopeOf(gw), redact: redact})
+	e.target.Store(&target{scope: scopeOf(gw), redact: redact})
 }
 
-// Order is a plan with what belongs to its execution.
-type Order struct {
+// Request is a plan with what belongs to its execution.
+type Request struct {
 	Plan     doctor.Plan
 	Doctor   string   // whose plan it is, for the record
 	Finding  string   // the code of what it is to repair, for the record
@@ -91,7 +92,7 @@ type Progress struct {
 // Result is what a repair did. It is filled as far as it came also when there is an error.
 type Result struct {
 	ID         string // for Undo; "" when nothing was begun
-	Doctor     string // whose plan it was, as in the Order
+	Doctor     string // whose plan it was, as in the Request
 	Title      string // of that plan
 	Changed    []string
 	Aside      []string // where what was broken is kept
@@ -115,7 +116,7 @@ func New(o Options) (*Executor, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &Executor{o: o, shelf: shelf{dir: filepath.Join(o.Dir, o.Gateway.Name), keep: o.Keep}}
+	e := &Executor{o: o, records: recordStore{dir: filepath.Join(o.Dir, o.Gateway.Name), keep: o.Keep}}
 	e.Retarget(o.Gateway, o.Redact)
 	return e, nil
 }
@@ -152,7 +153,7 @@ func (e *Executor) Preview(plan doctor.Plan) (string, error) {
 // knows whether the command still runs: nothing is put back, and the caller diagnoses again.
 // Errors: fault.Conflict (another repair runs), fault.InvalidArgument, fault.FailedPrecondition (a file is not what the plan
 // expects, or a command failed), fault.DeadlineExceeded, and those of Exec and of delegate.
-func (e *Executor) Execute(ctx context.Context, o Order) (Result, error) {
+func (e *Executor) Execute(ctx context.Context, o Request) (Result, error) {
 	if !e.busy.TryLock() {
 		return Result{}, fault.New(fault.Conflict, "cannot repair: another repair of this gateway is running")
 	}
@@ -167,7 +168,7 @@ func (e *Executor) Execute(ctx context.Context, o Order) (Result, error) {
 	if err := expected(c); err != nil {
 		return Result{}, err
 	}
-	rec, before, err := e.shelf.begin(Record{
+	rec, before, err := e.records.begin(Record{
 		Gateway: e.o.Gateway.Name, Title: bounded(o.Plan.Title, 200), Doctor: o.Doctor, Finding: o.Finding, Time: e.o.Now(),
 	}, c.files)
 	if err != nil {
@@ -193,14 +194,14 @@ func (e *Executor) keepAside(rec Record, before map[string]snapshot) (Record, er
 			rec.Aside = append(rec.Aside, f.Path+asideMark+rec.ID)
 		}
 	}
-	if err := e.shelf.save(rec); err != nil {
+	if err := e.records.save(rec); err != nil {
 		return rec, fmt.Errorf("cannot keep the broken file: %w", err)
 	}
 	for _, f := range rec.Files {
 		if !f.Existed {
 			continue
 		}
-		if err := replace(f.Path+asideMark+rec.ID, before[f.Path].data, 0o600, before[f.Path].owner); err != nil {
+		if err := atomicfile.WriteAs(f.Path+asideMark+rec.ID, before[f.Path].data, 0o600, before[f.Path].owner); err != nil {
 			return rec, err
 		}
 		pruneAside(f.Path)
@@ -244,7 +245,7 @@ func (e *Executor) conclude(ctx context.Context, rec Record, before map[string]s
 		}
 		rec.Aside, res.Aside = nil, nil
 	}
-	if _, err := e.shelf.finish(rec, outcome); err != nil {
+	if _, err := e.records.finish(rec, outcome); err != nil {
 		failure = errors.Join(failure, fmt.Errorf("cannot note the outcome of the repair: %w", err))
 	}
 	return res, failure
@@ -357,9 +358,9 @@ func (r run) write(step *doctor.WriteFileStep) error {
 		return err
 	}
 	if !now.exists {
-		now.mode, now.owner = 0o600, ownerOfDir(filepath.Dir(path))
+		now.mode, now.owner = 0o600, atomicfile.OwnerOfDir(filepath.Dir(path))
 	}
-	return replace(path, step.Content, now.mode, now.owner)
+	return atomicfile.WriteAs(path, step.Content, now.mode, now.owner)
 }
 
 func (r run) delegated(ctx context.Context, step *doctor.DelegateStep, p Progress) error {

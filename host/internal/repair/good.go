@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatehost/gatehost/internal/atomicfile"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -35,8 +36,8 @@ type Good struct {
 	mu sync.Mutex // guards the files
 }
 
-// Kept is a version.
-type Kept struct {
+// Version is a configuration that was kept.
+type Version struct {
 	Version int       `json:"version"`
 	ID      string    `json:"id"`
 	Path    string    `json:"path"` // links resolved
@@ -57,39 +58,39 @@ func NewGood(dir, gateway string, now func() time.Time) (*Good, error) {
 	return &Good{dir: filepath.Join(dir, gateway), now: now}, nil
 }
 
-// Look is a configuration file at one moment: enough to say later whether it has changed. The zero value is a file that is not there.
-type Look struct {
+// FileState is a configuration file at one moment: enough to say later whether it has changed. The zero value is a file that is not there.
+type FileState struct {
 	Path   string // links resolved
 	Exists bool
 	SHA256 string
 	data   []byte
 }
 
-// LookAt reads a configuration file. Errors: it is no regular file, too large, or cannot be read.
-func LookAt(path string) (Look, error) {
+// StateOf reads a configuration file. Errors: it is no regular file, too large, or cannot be read.
+func StateOf(path string) (FileState, error) {
 	real, err := resolve(path)
 	if err != nil {
-		return Look{}, err
+		return FileState{}, err
 	}
 	snap, err := read(real)
 	if err != nil {
-		return Look{}, err
+		return FileState{}, err
 	}
 	if len(snap.data) > maxContent {
-		return Look{}, fault.New(fault.Exhausted, fmt.Sprintf("cannot keep %s: it is larger than %d bytes", path, maxContent))
+		return FileState{}, fault.New(fault.Exhausted, fmt.Sprintf("cannot keep %s: it is larger than %d bytes", path, maxContent))
 	}
-	return Look{Path: real, Exists: snap.exists, SHA256: snap.sum(), data: snap.data}, nil
+	return FileState{Path: real, Exists: snap.exists, SHA256: snap.sum(), data: snap.data}, nil
 }
 
 // Same reports whether two looks saw the same file with the same content.
-func (l Look) Same(o Look) bool {
+func (l FileState) Same(o FileState) bool {
 	return l.Path == o.Path && l.Exists == o.Exists && l.SHA256 == o.SHA256
 }
 
 // Keep keeps what was seen; added is false when it was kept already and is only the newest again.
-func (g *Good) Keep(l Look) (k Kept, added bool, err error) {
+func (g *Good) Keep(l FileState) (k Version, added bool, err error) {
 	if !l.Exists || len(l.data) == 0 {
-		return Kept{}, false, fault.New(fault.InvalidArgument, "cannot keep a configuration: there is none")
+		return Version{}, false, fault.New(fault.InvalidArgument, "cannot keep a configuration: there is none")
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -109,17 +110,17 @@ func (g *Good) Keep(l Look) (k Kept, added bool, err error) {
 	}
 	id, err := newID(now)
 	if err != nil {
-		return Kept{}, false, err
+		return Version{}, false, err
 	}
-	k = Kept{Version: manifestVersion, ID: id, Path: l.Path, SHA256: l.SHA256, Bytes: len(l.data), First: now, Last: now}
+	k = Version{Version: manifestVersion, ID: id, Path: l.Path, SHA256: l.SHA256, Bytes: len(l.data), First: now, Last: now}
 	if err := g.add(k, l.data); err != nil {
-		return Kept{}, false, fmt.Errorf("cannot keep the configuration: %w", err)
+		return Version{}, false, fmt.Errorf("cannot keep the configuration: %w", err)
 	}
 	g.prune(id)
 	return k, true, nil
 }
 
-func (g *Good) add(k Kept, data []byte) (err error) {
+func (g *Good) add(k Version, data []byte) (err error) {
 	if err := os.MkdirAll(g.dir, 0o700); err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func (g *Good) add(k Kept, data []byte) (err error) {
 			_ = os.RemoveAll(tmp)
 		}
 	}()
-	if err = replace(filepath.Join(tmp, keptContent), data, 0o600, owner{}); err != nil {
+	if err = atomicfile.Write(filepath.Join(tmp, keptContent), data, 0o600); err != nil {
 		return err
 	}
 	if err = g.note(tmp, k); err != nil {
@@ -141,20 +142,20 @@ func (g *Good) add(k Kept, data []byte) (err error) {
 	if err = os.Rename(tmp, filepath.Join(g.dir, k.ID)); err != nil {
 		return err
 	}
-	return syncDir(g.dir)
+	return atomicfile.SyncDir(g.dir)
 }
 
-func (g *Good) note(dir string, k Kept) error {
+func (g *Good) note(dir string, k Version) error {
 	data, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
 		return err
 	}
-	return replace(filepath.Join(dir, manifestName), append(data, '\n'), 0o600, owner{})
+	return atomicfile.Write(filepath.Join(dir, manifestName), append(data, '\n'), 0o600)
 }
 
 // List is the versions of a configuration file, the one that ran last first; those that cannot be read are left out. path "": of every
 // file that the gateway ever had.
-func (g *Good) List(path string) []Kept {
+func (g *Good) List(path string) []Version {
 	if path != "" {
 		if real, err := resolve(path); err == nil {
 			path = real
@@ -165,9 +166,9 @@ func (g *Good) List(path string) []Kept {
 	return g.list(path)
 }
 
-func (g *Good) list(path string) []Kept {
+func (g *Good) list(path string) []Version {
 	entries, _ := os.ReadDir(g.dir) // there is none before the first version
-	var out []Kept
+	var out []Version
 	for _, e := range entries {
 		if !e.IsDir() || !idPattern.MatchString(e.Name()) {
 			continue
@@ -177,7 +178,7 @@ func (g *Good) list(path string) []Kept {
 			out = append(out, k)
 		}
 	}
-	slices.SortFunc(out, func(a, b Kept) int {
+	slices.SortFunc(out, func(a, b Version) int {
 		if c := b.Last.Compare(a.Last); c != 0 {
 			return c
 		}
@@ -186,7 +187,7 @@ func (g *Good) list(path string) []Kept {
 	return out
 }
 
-func (g *Good) manifest(id string) (k Kept, err error) {
+func (g *Good) manifest(id string) (k Version, err error) {
 	err = readManifest(filepath.Join(g.dir, id, manifestName), &k)
 	if err == nil && (k.Version != manifestVersion || k.ID != id) {
 		err = fmt.Errorf("version %d, id %q", k.Version, k.ID)
@@ -195,13 +196,13 @@ func (g *Good) manifest(id string) (k Kept, err error) {
 }
 
 // Content is what a version holds, proved by its checksum.
-func (g *Good) Content(k Kept) ([]byte, error) {
+func (g *Good) Content(k Version) ([]byte, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.content(k)
 }
 
-func (g *Good) content(k Kept) ([]byte, error) {
+func (g *Good) content(k Version) ([]byte, error) {
 	if !idPattern.MatchString(k.ID) {
 		return nil, fault.New(fault.InvalidArgument, fmt.Sprintf("%q is not the id of a kept configuration", bounded(k.ID, 80)))
 	}
@@ -236,7 +237,7 @@ func (g *Good) prune(keep string) {
 	}
 	known := g.list("")
 	for _, e := range entries { // damaged ones count for nothing and must not pile up either
-		if idPattern.MatchString(e.Name()) && !slices.ContainsFunc(known, func(k Kept) bool { return k.ID == e.Name() }) {
+		if idPattern.MatchString(e.Name()) && !slices.ContainsFunc(known, func(k Version) bool { return k.ID == e.Name() }) {
 			g.forgetOld(e)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatehost/gatehost/internal/atomicfile"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -66,8 +67,8 @@ type FileCopy struct {
 
 var idPattern = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}\.[0-9]{3}Z-[0-9a-f]{8}$`)
 
-// shelf keeps the records of one gateway.
-type shelf struct {
+// recordStore keeps the records of one gateway.
+type recordStore struct {
 	dir  string // <state>/repairs/<gateway>
 	keep int
 }
@@ -81,7 +82,7 @@ func newID(now time.Time) (string, error) {
 }
 
 // next is a time for an id that is behind all others: records are in the order in which they were made, also when the clock was set back.
-func (s shelf) next(now time.Time) time.Time {
+func (s recordStore) next(now time.Time) time.Time {
 	ids, err := s.ids()
 	if err != nil || len(ids) == 0 {
 		return now
@@ -94,7 +95,7 @@ func (s shelf) next(now time.Time) time.Time {
 }
 
 // begin copies files, all of them on disk when it returns, and forgets the oldest records.
-func (s shelf) begin(rec Record, files []string) (Record, map[string]snapshot, error) {
+func (s recordStore) begin(rec Record, files []string) (Record, map[string]snapshot, error) {
 	id, err := newID(s.next(rec.Time))
 	if err != nil {
 		return rec, nil, err
@@ -115,7 +116,7 @@ func (s shelf) begin(rec Record, files []string) (Record, map[string]snapshot, e
 		f := FileCopy{Path: path, Existed: snap.exists, Mode: uint32(snap.mode), SHA256: snap.sum()}
 		if snap.exists {
 			f.Copy = fmt.Sprintf("file-%03d", i)
-			if err := replace(filepath.Join(dir, f.Copy), snap.data, 0o600, owner{}); err != nil {
+			if err := atomicfile.Write(filepath.Join(dir, f.Copy), snap.data, 0o600); err != nil {
 				_ = os.RemoveAll(dir)
 				return rec, nil, err
 			}
@@ -126,23 +127,23 @@ func (s shelf) begin(rec Record, files []string) (Record, map[string]snapshot, e
 		_ = os.RemoveAll(dir)
 		return rec, nil, err
 	}
-	if err := syncDir(s.dir); err != nil {
+	if err := atomicfile.SyncDir(s.dir); err != nil {
 		return rec, nil, fmt.Errorf("cannot back up: %w", err)
 	}
 	s.prune()
 	return rec, before, nil
 }
 
-func (s shelf) save(rec Record) error {
+func (s recordStore) save(rec Record) error {
 	data, err := json.MarshalIndent(rec, "", "  ")
 	if err != nil {
 		return err
 	}
-	return replace(filepath.Join(s.dir, rec.ID, manifestName), append(data, '\n'), 0o600, owner{})
+	return atomicfile.Write(filepath.Join(s.dir, rec.ID, manifestName), append(data, '\n'), 0o600)
 }
 
 // finish notes how it ended and what the files are now.
-func (s shelf) finish(rec Record, outcome Outcome) (Record, error) {
+func (s recordStore) finish(rec Record, outcome Outcome) (Record, error) {
 	rec.Outcome = outcome
 	for i := range rec.Files {
 		f := &rec.Files[i]
@@ -153,7 +154,7 @@ func (s shelf) finish(rec Record, outcome Outcome) (Record, error) {
 }
 
 // ids of all records, oldest first.
-func (s shelf) ids() ([]string, error) {
+func (s recordStore) ids() ([]string, error) {
 	entries, err := os.ReadDir(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -171,7 +172,7 @@ func (s shelf) ids() ([]string, error) {
 	return out, nil
 }
 
-func (s shelf) load(id string) (Record, error) {
+func (s recordStore) load(id string) (Record, error) {
 	var rec Record
 	if !idPattern.MatchString(id) {
 		return rec, fault.New(fault.InvalidArgument, fmt.Sprintf("%q is not the id of a repair", bounded(id, 80)))
@@ -206,7 +207,7 @@ func readManifest(path string, into any) error {
 }
 
 // copyOf reads a backed up file and proves that it is what was backed up.
-func (s shelf) copyOf(rec Record, f FileCopy) (snapshot, error) {
+func (s recordStore) copyOf(rec Record, f FileCopy) (snapshot, error) {
 	if !f.Existed {
 		return snapshot{}, nil
 	}
@@ -217,12 +218,12 @@ func (s shelf) copyOf(rec Record, f FileCopy) (snapshot, error) {
 	if err == nil && snap.sum() != f.SHA256 {
 		err = fault.New(fault.Internal, fmt.Sprintf("cannot read the backup of %s: it was changed since", f.Path))
 	}
-	snap.mode, snap.owner = fs.FileMode(f.Mode).Perm(), owner{}
+	snap.mode, snap.owner = fs.FileMode(f.Mode).Perm(), atomicfile.Owner{}
 	return snap, err
 }
 
 // prune forgets the oldest records. A failure costs disk space only.
-func (s shelf) prune() {
+func (s recordStore) prune() {
 	ids, err := s.ids()
 	if err != nil {
 		return

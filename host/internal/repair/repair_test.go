@@ -141,7 +141,7 @@ func TestRepairIsBackedUpShownAndUndone(t *testing.T) {
 	fixed := strings.Replace(broken, "    \"bogusKey\": true,\n", "", 1)
 	w.vendor.Write, w.vendor.Mode, w.vendor.Lines = fixed, 0o600, []string{"token known-secret", "done"}
 	var said []repair.Progress
-	res, err := w.e.Execute(t.Context(), repair.Order{Plan: w.fix(), Progress: func(p repair.Progress) { said = append(said, p) }})
+	res, err := w.e.Execute(t.Context(), repair.Request{Plan: w.fix(), Progress: func(p repair.Progress) { said = append(said, p) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestFailedRepairLeavesEverythingAsItWas(t *testing.T) {
 	} {
 		w := newWorld(t)
 		w.vendor = v
-		res, err := w.e.Execute(t.Context(), repair.Order{Plan: w.fix()})
+		res, err := w.e.Execute(t.Context(), repair.Request{Plan: w.fix()})
 		if err == nil || len(res.Changed) != 0 || res.RolledBack != (v.Write != "") {
 			t.Errorf("%s: result %+v, error %v", name, res, err)
 		}
@@ -226,7 +226,7 @@ func TestCancelledRepairLeavesReadableFiles(t *testing.T) {
 	w.vendor.Write, w.vendor.Blocks, w.vendor.Lines = "half", true, []string{"working"}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err := w.e.Execute(ctx, repair.Order{Plan: w.fix(), Progress: func(p repair.Progress) {
+	_, err := w.e.Execute(ctx, repair.Request{Plan: w.fix(), Progress: func(p repair.Progress) {
 		if p.Text != "" {
 			cancel()
 		}
@@ -243,7 +243,7 @@ func TestCancelledRepairLeavesReadableFiles(t *testing.T) {
 func TestWhatADeadLauncherDidIsNotPutBack(t *testing.T) { // its command may still be writing (R21)
 	w := newWorld(t)
 	w.vendor.Write, w.vendor.Err = "half", fault.New(fault.PluginGone, "the plugin died")
-	res, err := w.e.Execute(t.Context(), repair.Order{Plan: w.fix()})
+	res, err := w.e.Execute(t.Context(), repair.Request{Plan: w.fix()})
 	if !errors.Is(err, fault.ErrPluginGone) || res.RolledBack {
 		t.Errorf("result %+v, error %v", res, err)
 	}
@@ -299,7 +299,7 @@ func TestPlansThatReachTooFarAreRefusedAsAWhole(t *testing.T) {
 		if err := w.e.Check(plan); fault.CodeOf(err) != fault.InvalidArgument && fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("%s: Check = %v", name, err)
 		}
-		if res, err := w.e.Execute(t.Context(), repair.Order{Plan: plan}); err == nil || res.ID != "" {
+		if res, err := w.e.Execute(t.Context(), repair.Request{Plan: plan}); err == nil || res.ID != "" {
 			t.Errorf("%s: executed, %+v", name, res)
 		}
 	}
@@ -318,7 +318,7 @@ func TestConfigurationOutsideTheStateDirectoryMayBeWritten(t *testing.T) {
 		}
 		o.Gateway.ConfigPath = link
 	})
-	if _, err := w.e.Execute(t.Context(), repair.Order{Plan: writes(w.facts.ConfigPath, "{ }", sum("{}"))}); err != nil {
+	if _, err := w.e.Execute(t.Context(), repair.Request{Plan: writes(w.facts.ConfigPath, "{ }", sum("{}"))}); err != nil {
 		t.Fatal(err)
 	}
 	if target, err := os.Readlink(w.facts.ConfigPath); err != nil {
@@ -341,7 +341,7 @@ func TestWritesKeepTheModeAndNewFilesArePrivate(t *testing.T) {
 		t.Errorf("preview = %v\n%s", err, before)
 	}
 	w.is(w.config, broken, 0o640) // a preview changes nothing
-	res, err := w.e.Execute(t.Context(), repair.Order{Plan: plan})
+	res, err := w.e.Execute(t.Context(), repair.Request{Plan: plan})
 	if err != nil || len(res.Changed) != 2 {
 		t.Fatalf("result %+v, error %v", res, err)
 	}
@@ -369,7 +369,7 @@ func TestFileThatIsNotWhatTheDoctorSawIsNotWritten(t *testing.T) {
 		},
 	} {
 		w := newWorld(t)
-		if _, err := w.e.Execute(t.Context(), repair.Order{Plan: plan(w)}); !errors.Is(err, fault.ErrFailedPrecondition) {
+		if _, err := w.e.Execute(t.Context(), repair.Request{Plan: plan(w)}); !errors.Is(err, fault.ErrFailedPrecondition) {
 			t.Errorf("%s: error = %v", name, err)
 		}
 		w.is(w.config, broken, 0o640)
@@ -378,7 +378,7 @@ func TestFileThatIsNotWhatTheDoctorSawIsNotWritten(t *testing.T) {
 
 func TestUndoRefusesWhatWasChangedSinceUnlessForced(t *testing.T) {
 	w := newWorld(t)
-	if _, err := w.e.Execute(t.Context(), repair.Order{Plan: writes(w.config, "{}", sum(broken))}); err != nil {
+	if _, err := w.e.Execute(t.Context(), repair.Request{Plan: writes(w.config, "{}", sum(broken))}); err != nil {
 		t.Fatal(err)
 	}
 	w.write(w.config, "by hand", 0o600)
@@ -399,7 +399,7 @@ func TestUndoRefusesWhatWasChangedSinceUnlessForced(t *testing.T) {
 
 func TestDamagedRecordsAreRefused(t *testing.T) {
 	w := newWorld(t)
-	res, err := w.e.Execute(t.Context(), repair.Order{Plan: writes(w.config, "{}", sum(broken))})
+	res, err := w.e.Execute(t.Context(), repair.Request{Plan: writes(w.config, "{}", sum(broken))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -427,7 +427,7 @@ func TestOnlySoManyRecordsAreKept(t *testing.T) {
 	content := broken
 	for i := range 6 {
 		next := strings.Repeat("x", i+1)
-		if _, err := w.e.Execute(t.Context(), repair.Order{Plan: writes(w.config, next, sum(content))}); err != nil {
+		if _, err := w.e.Execute(t.Context(), repair.Request{Plan: writes(w.config, next, sum(content))}); err != nil {
 			t.Fatal(err)
 		}
 		content = next
@@ -447,12 +447,12 @@ func TestOneRepairAtATime(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	checked := false
-	_, _ = w.e.Execute(ctx, repair.Order{Plan: w.fix(), Progress: func(p repair.Progress) {
+	_, _ = w.e.Execute(ctx, repair.Request{Plan: w.fix(), Progress: func(p repair.Progress) {
 		if p.Text == "" || checked {
 			return
 		}
 		checked = true
-		if _, err := w.e.Execute(t.Context(), repair.Order{Plan: w.fix()}); !errors.Is(err, fault.ErrConflict) {
+		if _, err := w.e.Execute(t.Context(), repair.Request{Plan: w.fix()}); !errors.Is(err, fault.ErrConflict) {
 			t.Errorf("a second repair: %v", err)
 		}
 		if _, err := w.e.UndoLast(t.Context(), true); err == nil {
@@ -468,11 +468,11 @@ func TestOneRepairAtATime(t *testing.T) {
 func TestDelegatedStepIsDoneByTheDoctorAndBackedUpByUs(t *testing.T) {
 	w := newWorld(t)
 	plan := doctor.Plan{Steps: []doctor.Step{{Title: "d", Delegate: &doctor.DelegateStep{ID: "step-1", Timeout: time.Minute, Paths: []string{w.config}}}}}
-	if _, err := w.e.Execute(t.Context(), repair.Order{Plan: plan}); !errors.Is(err, fault.ErrUnsupported) {
+	if _, err := w.e.Execute(t.Context(), repair.Request{Plan: plan}); !errors.Is(err, fault.ErrUnsupported) {
 		t.Errorf("without a delegate: %v", err)
 	}
 	var said []string
-	res, err := w.e.Execute(t.Context(), repair.Order{Plan: plan, Delegate: func(_ context.Context, id string, progress func(doctor.Progress)) (doctor.RepairResult, error) {
+	res, err := w.e.Execute(t.Context(), repair.Request{Plan: plan, Delegate: func(_ context.Context, id string, progress func(doctor.Progress)) (doctor.RepairResult, error) {
 		progress(doctor.Progress{Text: "half way"})
 		w.write(w.config, "by "+id, 0o640)
 		return doctor.RepairResult{Changed: true, Summary: "did it"}, nil
@@ -500,7 +500,7 @@ func TestClockThatWasSetBackCostsNoRecord(t *testing.T) {
 	content := broken
 	change := func(next string) string {
 		t.Helper()
-		res, err := w.e.Execute(t.Context(), repair.Order{Plan: writes(w.config, next, sum(content)), KeepAside: true})
+		res, err := w.e.Execute(t.Context(), repair.Request{Plan: writes(w.config, next, sum(content)), KeepAside: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,8 +17,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// shelf is the kept configurations of the world's gateway, by its clock.
-func (w *world) shelf() *repair.Good {
+// good is the kept configurations of the world's gateway, by its clock.
+func (w *world) good() *repair.Good {
 	w.t.Helper()
 	g, err := repair.NewGood(filepath.Join(w.dir, "good"), "main", func() time.Time {
 		w.now = w.now.Add(time.Second)
@@ -30,9 +30,9 @@ func (w *world) shelf() *repair.Good {
 	return g
 }
 
-func (w *world) look() repair.Look {
+func (w *world) look() repair.FileState {
 	w.t.Helper()
-	l, err := repair.LookAt(w.config)
+	l, err := repair.StateOf(w.config)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func (w *world) look() repair.Look {
 
 func TestVersionsAreKeptOnceNewestFirstAndBounded(t *testing.T) {
 	w := newWorld(t)
-	g := w.shelf()
+	g := w.good()
 	for i := range 12 {
 		w.write(w.config, strings.Repeat("x", i+1), 0o644)
 		if _, added, err := g.Keep(w.look()); err != nil || !added {
@@ -73,7 +73,7 @@ func TestVersionsAreKeptOnceNewestFirstAndBounded(t *testing.T) {
 // TestWhatRanLastIsFirstAlsoAfterTheClockWasSetBack: an older configuration would be brought back else.
 func TestWhatRanLastIsFirstAlsoAfterTheClockWasSetBack(t *testing.T) {
 	w := newWorld(t)
-	g := w.shelf()
+	g := w.good()
 	keep := func(content string) {
 		t.Helper()
 		w.write(w.config, content, 0o600)
@@ -95,7 +95,7 @@ func TestWhatRanLastIsFirstAlsoAfterTheClockWasSetBack(t *testing.T) {
 
 func TestWhatIsKeptIsBoundedInBytesButNeverNothing(t *testing.T) {
 	w := newWorld(t)
-	g := w.shelf()
+	g := w.good()
 	for i := range 6 {
 		w.write(w.config, strings.Repeat(string(rune('a'+i)), 4<<20), 0o600)
 		if _, _, err := g.Keep(w.look()); err != nil {
@@ -106,14 +106,14 @@ func TestWhatIsKeptIsBoundedInBytesButNeverNothing(t *testing.T) {
 		t.Errorf("%d versions of 4 MiB are kept", len(list))
 	}
 	w.write(w.config, strings.Repeat("x", 5<<20), 0o600)
-	if _, err := repair.LookAt(w.config); !errors.Is(err, fault.ErrExhausted) {
+	if _, err := repair.StateOf(w.config); !errors.Is(err, fault.ErrExhausted) {
 		t.Errorf("a file of 5 MiB: %v", err)
 	}
 }
 
 func TestNothingIsKeptOfWhatIsNoFile(t *testing.T) {
 	w := newWorld(t)
-	g := w.shelf()
+	g := w.good()
 	for name, prepare := range map[string]func() error{
 		"missing":   func() error { return os.Remove(w.config) },
 		"empty":     func() error { return os.WriteFile(w.config, nil, 0o600) },
@@ -122,7 +122,7 @@ func TestNothingIsKeptOfWhatIsNoFile(t *testing.T) {
 		if err := prepare(); err != nil && name != "missing" {
 			t.Fatal(err)
 		}
-		l, err := repair.LookAt(w.config)
+		l, err := repair.StateOf(w.config)
 		if err == nil {
 			_, _, err = g.Keep(l)
 		}
@@ -140,7 +140,7 @@ func TestNothingIsKeptOfWhatIsNoFile(t *testing.T) {
 
 func TestDamagedVersionsAreNotUsed(t *testing.T) {
 	w := newWorld(t)
-	g := w.shelf()
+	g := w.good()
 	k, _, err := g.Keep(w.look())
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestDamagedVersionsAreNotUsed(t *testing.T) {
 	if list := g.List(w.config); len(list) != 1 || list[0].ID != again.ID {
 		t.Errorf("kept = %+v", list)
 	}
-	if _, err := g.Content(repair.Kept{ID: "../" + k.ID}); !errors.Is(err, fault.ErrInvalidArgument) {
+	if _, err := g.Content(repair.Version{ID: "../" + k.ID}); !errors.Is(err, fault.ErrInvalidArgument) {
 		t.Errorf("a path for an id: %v", err)
 	}
 	if err := os.Mkdir(filepath.Join(w.dir, "good", "main", ".new-1"), 0o700); err != nil { // a host was killed here
@@ -189,7 +189,7 @@ func TestBrokenFileIsKeptBesideAndBounded(t *testing.T) {
 	content := broken
 	for i := range 7 {
 		next := strings.Repeat("x", i+1)
-		res, err := w.e.Execute(t.Context(), repair.Order{Plan: writes(w.config, next, sum(content)), KeepAside: true, Doctor: "gatehost"})
+		res, err := w.e.Execute(t.Context(), repair.Request{Plan: writes(w.config, next, sum(content)), KeepAside: true, Doctor: "gatehost"})
 		if err != nil || len(res.Aside) != 1 || res.Aside[0] != w.config+".broken-"+res.ID {
 			t.Fatalf("result %+v, %v", res, err)
 		}
@@ -208,7 +208,7 @@ func TestRepairThatDidNotHelpIsPutBack(t *testing.T) {
 	w := newWorld(t)
 	w.vendor.Write = "changed, and still broken"
 	still := errors.New("it is still broken")
-	res, err := w.e.Execute(t.Context(), repair.Order{Plan: w.fix(), KeepAside: true, Verify: func(context.Context) error {
+	res, err := w.e.Execute(t.Context(), repair.Request{Plan: w.fix(), KeepAside: true, Verify: func(context.Context) error {
 		w.is(w.config, "changed, and still broken", 0o600)
 		return still
 	}})
@@ -226,7 +226,7 @@ func TestAnyEarlierStateComesBack(t *testing.T) {
 	var ids []string
 	states := []string{broken, "one", "two", "three"}
 	for i := range 3 {
-		res, err := w.e.Execute(t.Context(), repair.Order{Plan: writes(w.config, states[i+1], sum(states[i]))})
+		res, err := w.e.Execute(t.Context(), repair.Request{Plan: writes(w.config, states[i+1], sum(states[i]))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +279,7 @@ func repairForEver(dir string) {
 		panic(err)
 	}
 	for i := 0; ; i++ {
-		l, err := repair.LookAt(config)
+		l, err := repair.StateOf(config)
 		if err != nil {
 			panic(err)
 		}
@@ -290,7 +290,7 @@ func repairForEver(dir string) {
 		if l.SHA256 == sum(next) {
 			next = victim("a")
 		}
-		if _, err := e.Execute(context.Background(), repair.Order{Plan: writes(config, next, l.SHA256), KeepAside: true}); err != nil {
+		if _, err := e.Execute(context.Background(), repair.Request{Plan: writes(config, next, l.SHA256), KeepAside: true}); err != nil {
 			panic(err)
 		}
 		if i%2 == 1 {

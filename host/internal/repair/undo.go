@@ -8,18 +8,19 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/gatehost/gatehost/internal/atomicfile"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
 // Records are the repairs and undos that are kept, newest first. Those that cannot be read are left out.
 func (e *Executor) Records() ([]Record, error) {
-	ids, err := e.shelf.ids()
+	ids, err := e.records.ids()
 	if err != nil {
 		return nil, err
 	}
 	var out []Record
 	for _, id := range slices.Backward(ids) {
-		if rec, err := e.shelf.load(id); err == nil {
+		if rec, err := e.records.load(id); err == nil {
 			out = append(out, rec)
 		}
 	}
@@ -38,11 +39,11 @@ func (e *Executor) Recover() error {
 			continue
 		}
 		for _, f := range rec.Files {
-			sweepTemp(filepath.Dir(f.Path))
+			atomicfile.Sweep(filepath.Dir(f.Path))
 		}
-		sweepTemp(filepath.Join(e.shelf.dir, rec.ID))
+		atomicfile.Sweep(filepath.Join(e.records.dir, rec.ID))
 		rec.Outcome = OutcomeCut // what the files are now says nothing: the command may outlive the host by some seconds
-		if err := e.shelf.save(rec); err != nil {
+		if err := e.records.save(rec); err != nil {
 			return err
 		}
 	}
@@ -114,7 +115,7 @@ func (r Record) Undoable() bool {
 }
 
 func (e *Executor) undoable(id string, force bool) (Record, error) {
-	rec, err := e.shelf.load(id)
+	rec, err := e.records.load(id)
 	if err == nil && rec.UndoneBy != "" && !force {
 		err = fault.New(fault.FailedPrecondition, fmt.Sprintf("repair %s was already undone, by %s", id, rec.UndoneBy))
 	}
@@ -141,7 +142,7 @@ func (e *Executor) Undo(ctx context.Context, id string, force bool) (Result, err
 	if ctx.Err() != nil { // last chance: from here on it runs to its end, which takes milliseconds
 		return Result{}, context.Cause(ctx)
 	}
-	own, before, err := e.shelf.begin(Record{Gateway: rec.Gateway, Title: "undo of " + id, UndoOf: id, Time: e.o.Now()}, files)
+	own, before, err := e.records.begin(Record{Gateway: rec.Gateway, Title: "undo of " + id, UndoOf: id, Time: e.o.Now()}, files)
 	if err != nil {
 		return Result{}, err
 	}
@@ -150,7 +151,7 @@ func (e *Executor) Undo(ctx context.Context, id string, force bool) (Result, err
 		snap := want[path]
 		if snap.exists {
 			if snap.owner = before[path].owner; !before[path].exists {
-				snap.owner = ownerOfDir(filepath.Dir(path))
+				snap.owner = atomicfile.OwnerOfDir(filepath.Dir(path))
 			}
 		}
 		if failure = snap.restore(path); failure != nil {
@@ -163,7 +164,7 @@ func (e *Executor) Undo(ctx context.Context, id string, force bool) (Result, err
 	}
 	rec.UndoneBy = own.ID
 	// The record itself may just have been pruned.
-	if err := e.shelf.save(rec); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := e.records.save(rec); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return res, fmt.Errorf("undone, but cannot note it: %w", err)
 	}
 	return res, nil
@@ -178,7 +179,7 @@ func (e *Executor) wayBack(rec Record, force bool) (map[string]snapshot, []strin
 		if got, err := e.scope().path(f.Path); err != nil || got != f.Path {
 			return nil, nil, fault.Wrap(fault.InvalidArgument, fmt.Sprintf("cannot undo: %s is no longer a file of this gateway", f.Path), err)
 		}
-		snap, err := e.shelf.copyOf(rec, f)
+		snap, err := e.records.copyOf(rec, f)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// verifier is a doctor of version 2 with knobs.
+// verifier is a doctor with Verify, and with knobs.
 type verifier struct {
 	fakeDoctor
 
@@ -75,9 +75,9 @@ func TestPlanIsVerifiedByItsDoctorsWordOrByDiagnosingAgain(t *testing.T) {
 		{"no end of wishes", with(word(helped, true), func(v *verifier) { v.Asks = slices.Repeat([][]doctor.EvidenceRequest{ask("1")}, 4) }), config, not, config, 1, true},
 		{"a wish for nothing", with(word(helped, true), func(v *verifier) { v.Asks = [][]doctor.EvidenceRequest{{{ID: "a"}}} }), config, not, config, 1, true},
 		{"unknown, and no diagnosis either", with(word(unknown, true), func(v *verifier) { v.Err = errors.New("no") }), config, unknown, "", 1, true},
-		{"version 1, still there", &fakeDoctor{Findings: finding(config, true)}, config, not, config, 1, false},
-		{"version 1, gone", &fakeDoctor{Findings: finding("odd-weather", true)}, config, helped, "", 1, false},
-		{"version 1, another finding", &fakeDoctor{Findings: finding("disk-full", true)}, "disk-full", unknown, "", 0, false},
+		{"no Verify, still there", &fakeDoctor{Findings: finding(config, true)}, config, not, config, 1, false},
+		{"no Verify, gone", &fakeDoctor{Findings: finding("odd-weather", true)}, config, helped, "", 1, false},
+		{"no Verify, another finding", &fakeDoctor{Findings: finding("disk-full", true)}, "disk-full", unknown, "", 0, false},
 	} {
 		f := finding(row.code, true)[0]
 		got, err := repair.RunVerification(t.Context(), repair.Named{Name: "d", Doctor: row.doctor}, plugin.GatewayFacts{Name: "main"}, f, &answers{})

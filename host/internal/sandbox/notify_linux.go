@@ -56,7 +56,7 @@ func filter() []unix.SockFilter {
 // announce lets the host hear of what the plugin opens. Its thread is locked and becomes the plugin. A kernel that can't is no error: the
 // host only hears nothing then. Errors: the plugin must not begin, since nobody would answer its calls.
 func announce() error {
-	defer func() { _ = unix.Close(reached) }()
+	defer func() { _ = unix.Close(watchFD) }()
 	prog := filter()
 	listener := -1
 	for _, flags := range []uintptr{unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER} {
@@ -72,7 +72,7 @@ func announce() error {
 		return nil
 	}
 	defer func() { _ = unix.Close(listener) }()
-	if err := unix.Sendmsg(reached, []byte{1}, unix.UnixRights(listener), nil, 0); err != nil {
+	if err := unix.Sendmsg(watchFD, []byte{1}, unix.UnixRights(listener), nil, 0); err != nil {
 		return fmt.Errorf("cannot tell the host what the plugin opens: %w", err)
 	}
 	return nil

@@ -67,7 +67,7 @@ func (w *Watch) Close() {
 
 // Run tells of each file that was to be opened, and each TCP address, that is outside of the sandbox, until the plugin and all that it started have ended. A call
 // of the plugin waits until tell returns. It returns at once where the kernel cannot do this.
-func (w *Watch) Run(tell func(Reach)) {
+func (w *Watch) Run(tell func(Access)) {
 	listener, err := w.listener()
 	if err != nil {
 		return
@@ -115,7 +115,7 @@ func (w *Watch) listener() (uintptr, error) {
 }
 
 // one takes one call, looks at it, and lets it go on whatever it is.
-func (w *Watch) one(fd uintptr, tell func(Reach)) {
+func (w *Watch) one(fd uintptr, tell func(Access)) {
 	var n notification
 	if ioctl(fd, notifRecv, unsafe.Pointer(&n)) != nil { //nolint:gosec // so the call wants it
 		return // whoever called has been killed
@@ -126,7 +126,7 @@ func (w *Watch) one(fd uintptr, tell func(Reach)) {
 	}()
 	if n.nr == unix.SYS_CONNECT {
 		if to := w.dialled(n); to != "" && valid(fd, n.id) {
-			tell(Reach{Address: to})
+			tell(Access{Address: to})
 		}
 		return
 	}
@@ -135,7 +135,7 @@ func (w *Watch) one(fd uintptr, tell func(Reach)) {
 		return
 	}
 	if path, out := w.outside(path, write, n.pid); out {
-		tell(Reach{Path: path, Write: write})
+		tell(Access{Path: path, Write: write})
 	}
 }
 

@@ -17,4 +17,4 @@ func (*Watch) Child() *os.File { return nil }
 func (*Watch) Close() {}
 
 // Run hears nothing.
-func (*Watch) Run(func(Reach)) {}
+func (*Watch) Run(func(Access)) {}

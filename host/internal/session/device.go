@@ -16,6 +16,8 @@ import (
 	"runtime"
 	"strconv"
 	"time"
+
+	"github.com/gatehost/gatehost/internal/atomicfile"
 )
 
 // Device is the identity of this host towards gateways: an Ed25519 key and the id that follows from it (B145).
@@ -159,21 +161,10 @@ func writeDevice(path string, file deviceFile) error {
 	if err != nil {
 		return fmt.Errorf("cannot write device identity: %w", err)
 	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("cannot write device identity: %w", err)
 	}
-	tmp, err := os.CreateTemp(dir, ".device.*")
-	if err != nil {
-		return fmt.Errorf("cannot write device identity: %w", err)
-	}
-	_, err = tmp.Write(append(data, '\n'))
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name())
+	if err := atomicfile.Write(path, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("cannot write device identity: %w", err)
 	}
 	return nil

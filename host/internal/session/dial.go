@@ -63,6 +63,9 @@ type Options struct {
 	OnEvent func(Event)
 	// OnAlive is called by the reader for whatever comes.
 	OnAlive func()
+	// OnPings is called, by the reader or the writer, whenever the number of pings in a row without an answer in time has changed, with the
+	// time of the last frame.
+	OnPings func(unanswered int, lastFrameAt time.Time)
 	// Trace is told of every frame, as it is sent or was received, by whoever sends or reads; it must hide the secrets in it, must not keep
 	// it, and must not block. nil: none is told.
 	Trace func(sent bool, data []byte)
@@ -93,6 +96,9 @@ func (o *Options) defaults() {
 	}
 	if o.OnAlive == nil {
 		o.OnAlive = func() {}
+	}
+	if o.OnPings == nil {
+		o.OnPings = func(int, time.Time) {}
 	}
 	if o.Trace == nil {
 		o.Trace = func(bool, []byte) {}

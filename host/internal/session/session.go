@@ -146,7 +146,7 @@ func (s *Session) Stats() Stats {
 }
 
 // Call makes one call and returns its payload; nil is null. Errors: *frame.Error (the gateway's own), ErrNotConnected, ErrBusy,
-// the cause of ctx, or a timeout that names the method. Without a deadline in ctx the default is CallTimeout.
+// the cause of ctx, or a timeout that names the method. The caller's ctx is the timeout; without a deadline it is CallTimeout.
 func (s *Session) Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -337,13 +337,18 @@ func (s *Session) alive(count func(*Stats)) {
 }
 
 func (s *Session) pong() {
+	again := false
 	s.alive(func(st *Stats) {
+		again = st.Unanswered > 0
 		st.LastPongAt, st.Unanswered = time.Now(), 0
 		if !s.pingAt.IsZero() {
 			st.RTT = time.Since(s.pingAt)
 			s.pingAt = time.Time{}
 		}
 	})
+	if again {
+		s.opts.OnPings(0, time.Now())
+	}
 }
 
 func (s *Session) finish(err error) {
@@ -406,11 +411,16 @@ func (s *Session) write() {
 // missed counts a ping whose pong is overdue.
 func (s *Session) missed() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.pingAt.IsZero() {
+	waits := !s.pingAt.IsZero()
+	if waits {
 		s.stats.MissedPongs++
 		s.stats.Unanswered++
 		s.stats.LastMissAt = time.Now()
+	}
+	unanswered, last := s.stats.Unanswered, s.stats.LastFrameAt
+	s.mu.Unlock()
+	if waits {
+		s.opts.OnPings(unanswered, last)
 	}
 }
 

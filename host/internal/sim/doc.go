@@ -13,7 +13,8 @@
 //
 // The eight invariants of docs/architecture.md after every step, against the world and not only against the state (invariants_test.go); then, when
 // the faults stop, that a wanted gateway runs within bounded time, that each command was answered once, and that nothing is left behind.
-// With the build tag mutants, planted bugs (host/internal/lifecycle/mutant) show that each of these checks can fail.
+// The bugs in testdata/mutants show that each of these checks can fail: make mutants compiles the tests with one after the
+// other in the code (go test -overlay), and each must be found. Under the burden in testdata/burdens all checks must hold.
 //
 // Only tests are in here. SIM_SCHEDULES sets how many schedules run, SIM_FROM the first seed, SIM_SEED replays one.
 package sim

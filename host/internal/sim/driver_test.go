@@ -39,8 +39,10 @@ type host struct {
 	ended bool
 	state lc.State
 	steps int
-	asked map[lc.CommandID]*command
-	books books
+
+	conditions map[string]bool // that are active, by the facts that were told
+	asked      map[lc.CommandID]*command
+	books      books
 }
 
 // command is one of an operator's.
@@ -76,10 +78,10 @@ func (w *world) startHost() {
 	w.hosts++
 	ctx, cancel := context.WithCancel(context.Background())
 	ports := hostPorts{w, w.hosts}
-	h := &host{gen: w.hosts, cancel: cancel, state: lc.New(), asked: map[lc.CommandID]*command{}}
+	h := &host{gen: w.hosts, cancel: cancel, state: lc.New(), asked: map[lc.CommandID]*command{}, conditions: map[string]bool{}}
 	h.engine = engine.New(ours, w.policy, engine.Ports{
 		Launcher: ports, Services: services{ports}, Probe: prober{ports}, Launches: ports, Sessions: dialer{ports}, Output: ports,
-		Hooks: hooks{ports}, Manners: manners{ports}, Medic: medic{ports}, Observer: observer{w, h},
+		Hooks: hooks{ports}, Control: control{ports}, Doctors: doctors{ports}, Observer: observer{w, h},
 	}, hclog.NewNullLogger())
 	w.host = h
 	w.note("HOST %d begins", h.gen)
@@ -137,7 +139,7 @@ func (w *world) command(kind string) *command {
 		case cmdEdited:
 			out, err = h.engine.Reload(context.Background(), reloadDebounce)
 		default:
-			out, err = h.engine.Stop(context.Background(), engine.How{Now: kind == cmdStopNow, Drain: kind == cmdDrain, External: kind == cmdExternal})
+			out, err = h.engine.Stop(context.Background(), engine.StopOptions{Now: kind == cmdStopNow, Drain: kind == cmdDrain, External: kind == cmdExternal})
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()

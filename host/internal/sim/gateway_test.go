@@ -287,25 +287,43 @@ func (w *world) take(by port) {
 	}
 }
 
-func (w *world) diagnosis() engine.Diagnosis {
-	d := engine.Diagnosis{Found: true, Problem: lc.Problem{Code: "drawn", Message: "a doctor's finding"}}
+func (w *world) diagnosis() lc.Diagnosed {
+	d := lc.Diagnosed{Found: true, Problem: lc.Problem{Code: "drawn", Message: "a doctor's finding"}}
 	switch n := w.rng.IntN(20); {
 	case w.broken:
-		d.Problem.Code, d.Repairable = "config_invalid", w.calm || n > 0
+		if d.Problem.Code = "config_invalid"; w.calm || n > 0 {
+			d.Plan = w.newPlan()
+		}
 		d.Problem.Fatal = n == 1
 	case w.foreign != portFree && n < 15:
 		d.OtherOwner = true
 	case w.calm || n < 12:
-		return engine.Diagnosis{}
+		return lc.Diagnosed{}
 	case n < 16:
 	case n < 18:
-		d.Repairable = true
+		d.Plan = w.newPlan()
 	case n < 19:
 		d.Problem.Fatal = true
 	default:
 		d.OtherOwner = true
 	}
 	return d
+}
+
+func (w *world) newPlan() lc.PlanID {
+	w.plans++
+	return lc.PlanID(fmt.Sprintf("P%d", w.plans))
+}
+
+// repair executes a plan: it must be the one that the diagnosis of this start proposed.
+func (w *world) repair(c *call) answer {
+	if want := w.locked(func() bool { return w.host.books.plan == lc.PlanID(c.id) }); !want {
+		w.fail("7", "plan %q is executed, the diagnosis of this start proposed another", c.id)
+	}
+	if w.calm || !w.percent(25) {
+		w.broken = false
+	}
+	return answer{}
 }
 
 // session is one connection of a host with a gateway.
@@ -450,7 +468,7 @@ func (s *session) Call(ctx context.Context, _ string, _ json.RawMessage) (json.R
 	return json.RawMessage(`{}`), s.h.call(ctx, callVerify, strconv.Itoa(s.n), int64(s.n)).err
 }
 
-func (s *session) Stats() engine.SessionStats { return engine.SessionStats{Protocol: 4} }
+func (s *session) Stats() engine.SessionStats { return engine.SessionStats{} }
 
 func (s *session) Close() {
 	w := s.h.w

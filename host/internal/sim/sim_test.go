@@ -11,8 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/gatehost/gatehost/host/internal/engine"
 	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/observe"
 )
 
 // TestMain lets garbage be: the schedules are short and many.
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 // step is a step of an engine, for the history.
-type step struct{ engine.Change }
+type step struct{ observe.Change }
 
 func (s step) String() string {
 	var effects []string
@@ -38,8 +38,8 @@ func (s step) String() string {
 		state += " err=" + a.Err.Code
 	}
 	op := ""
-	if id, ok := opOf(s.Input); ok {
-		if was, ok := s.Before.Pending[id]; ok {
+	if a, ok := s.Input.(lc.Answer); ok {
+		if was, ok := s.Before.Pending[a.Op]; ok {
 			op = " (" + string(was.Kind) + ")"
 		}
 	}
@@ -54,8 +54,11 @@ func name(v any) string {
 		}
 		return text + "}"
 	}
+	if a, ok := v.(lc.Answer); ok {
+		return fmt.Sprintf("%d: %s", a.Op, name(a.Report))
+	}
 	if d, ok := v.(lc.Diagnose); ok {
-		return fmt.Sprintf("Diagnose{Op:%d Launch:%s Problem:%s}", d.Op, d.Launch, d.Problem.Code)
+		return fmt.Sprintf("Diagnose{Op:%d Launch:%s Problem:%s}", d.Op, d.Incident.Launch, d.Incident.Problem.Code)
 	}
 	return strings.TrimPrefix(strings.ReplaceAll(fmt.Sprintf("%T%+v", v, v), "0001-01-01 00:00:00 +0000 UTC", "-"), "lifecycle.")
 }
@@ -130,6 +133,7 @@ func TestSchedules(t *testing.T) {
 	if os.Getenv("SIM_BRIEF") != "" {
 		most = n
 	}
+	most = fromEnv(t, "SIM_VIOLATIONS", most)
 	var next, wrong, steps atomic.Uint64
 	t.Run("all", func(t *testing.T) {
 		for i := range runtime.GOMAXPROCS(0) {

@@ -33,6 +33,7 @@ type world struct {
 	procs    map[string]*proc // by launch id; released ones are gone
 	order    []string         // of procs
 	launches int
+	plans    int // that diagnoses have proposed
 	pids     int
 	prepared map[string]int // identities that were made durable and not discarded, by the host that did
 	foreign  port           // who has the port besides our gateways
@@ -54,6 +55,7 @@ type world struct {
 	closes  []*session // that the host closed
 	journal map[string]uint64
 	outputs map[string]int
+	aligned map[string]bool // launches for which Align has returned
 	log     []entry
 	wrong   *violation
 }
@@ -81,6 +83,7 @@ func newWorld(seed uint64) *world {
 	w := &world{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), t0: time.Now(), wake: make(chan struct{}, 1),
 		procs: map[string]*proc{}, prepared: map[string]int{}, journal: map[string]uint64{}, outputs: map[string]int{},
+		aligned: map[string]bool{},
 	}
 	w.faults = pick(w, 0, 2, 5, 10, 25)
 	p := lc.DefaultPolicy()

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lockFile takes a lock that dies with its holder.
+// lockFile takes a lock that ends with the process that holds it.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -23,6 +23,3 @@ func lockFile(path string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// syncDir does nothing: Windows has no way to sync a directory, and NTFS journals renames.
-func syncDir(string) error { return nil }

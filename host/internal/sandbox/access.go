@@ -1,0 +1,27 @@
+package sandbox
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Access is a file that a plugin which is shut in was about to open, or a TCP address that it was about to connect to, and that its sandbox
+// does not let it have.
+type Access struct {
+	Path    string // absolute, symbolic links followed; "" for an address
+	Write   bool   // it was to be changed
+	Address string // with its port
+}
+
+// watchFD is the descriptor of a plugin's process, before it begins, by which the host is told where to hear of what the plugin opens.
+const watchFD = 4
+
+// Inside reports whether a path is one of some places, or below one of them; all are absolute.
+func Inside(path string, places []string) bool {
+	path = filepath.Clean(path)
+	return slices.ContainsFunc(places, func(place string) bool {
+		place = strings.TrimSuffix(filepath.Clean(place), "/")
+		return path == place || strings.HasPrefix(path, place+"/")
+	})
+}
