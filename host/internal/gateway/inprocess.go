@@ -187,7 +187,7 @@ type suspension struct {
 }
 
 // Drain asks the gateway for its cooperative suspension, in drain mode, until nothing is in flight. The same request again renews the lease
-// of two minutes. Terminals do not hold it up: the stop that follows ends them anyway (OpenClaw's documentation of external apps).
+// of two minutes. Terminals do not hold it up: the stop that follows ends them anyway (OpenClaw, "external apps").
 func (m inProcess) Drain(ctx context.Context, s engine.Session) error {
 	st := s.Stats()
 	if !release.Of(st.Version, st.Methods).Suspend {
