@@ -28,7 +28,7 @@ type contract struct {
 }
 
 // collect orders the files that are generated. Its errors are faults of the contract: a method without a row says nothing of its deadline,
-// a row without a method promises something that nobody can call.
+// a row without a method promises something that cannot be called.
 func collect(files []*protogen.File) (contract, error) {
 	byName := map[string]*pkg{}
 	for _, f := range files {

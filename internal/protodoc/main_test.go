@@ -153,3 +153,16 @@ func TestReferenceNamesWholeContract(t *testing.T) {
 		}
 	}
 }
+
+func TestParagraphsAreWrapped(t *testing.T) {
+	word := strings.Repeat("x", 50)
+	for _, row := range []struct{ name, text, want string }{
+		{"what fits stays", word + "  " + word, word + " " + word},
+		{"what does not fit goes on in the next line", word + " " + word + " " + word, word + " " + word + "\n" + word},
+		{"the mark of a list begins no line", word + " " + word + " " + word[:18] + " - y", word + " " + word + "\n" + word[:18] + " - y"},
+	} {
+		if got := wrapped(row.text); got != row.want {
+			t.Errorf("%s: %q, want %q", row.name, got, row.want)
+		}
+	}
+}

@@ -12,8 +12,8 @@ const intro = `# Plugin reference
 
 <!-- Generated from shared/proto by make proto. Do not edit: change the comments of the contract. -->
 
-Every service, message and field of the contract between host and plugins, in the words of the proto files. How to write a plugin:
-[plugin-authors.md](plugin-authors.md). For operators: [plugins.md](plugins.md).
+Every service, message and field of the contract between host and plugins, in the words of the proto files. How to write
+a plugin: [plugin-authors.md](plugin-authors.md). For operators: [plugins.md](plugins.md).
 
 `
 
@@ -70,7 +70,7 @@ func (c contract) service(b *strings.Builder, f *protogen.File, s *protogen.Serv
 			out = "stream of " + out
 		}
 		row := c.promises[methodName(m)]
-		fmt.Fprintf(b, "#### %s\n\n%s%s → %s\n\n", methodName(m), prose(comment(m.Comments)), in, out)
+		fmt.Fprintf(b, "#### %s\n\n%s%s\n\n", methodName(m), prose(comment(m.Comments)), wrapped(in+" → "+out))
 		writeTable(b, header[1:], [][]string{{row.deadline, row.idempotent, row.concurrent, row.miss}})
 	}
 }
