@@ -68,12 +68,13 @@ type proc struct {
 }
 
 func newScene() *scene {
-	return &scene{procs: map[string]*proc{}, live: map[*session]engine.SessionEvents{}, Holder: lc.HolderNobody}
+	return &scene{procs: map[string]*proc{}, live: map[*session]engine.SessionEvents{}, Holder: lc.HolderNone}
 }
 
 func (s *scene) ports() engine.Ports {
 	return engine.Ports{
-		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Hooks: nothing{}, Control: gatewayControl{s}, Output: s, Doctors: doctors{s}, Observer: s,
+		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Hooks: nothing{},
+		Control: gatewayControl{s}, Output: s, Doctors: doctors{s}, Observer: s,
 	}
 }
 
@@ -191,7 +192,9 @@ func (s *scene) Launch(ctx context.Context, req launcher.LaunchRequest) (launche
 			return launcher.Launched{}, err
 		}
 	}
-	s.procs[req.LaunchID] = &proc{req: req, items: make(chan launcher.OutputItem, 16), exited: make(chan struct{}), lost: make(chan struct{}, 1)}
+	s.procs[req.LaunchID] = &proc{
+		req: req, items: make(chan launcher.OutputItem, 16), exited: make(chan struct{}), lost: make(chan struct{}, 1),
+	}
 	return launcher.Launched{Instance: s.instance(req.LaunchID)}, nil
 }
 

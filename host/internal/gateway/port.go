@@ -20,7 +20,7 @@ func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, 
 		return 0, lifecycle.Problem{}, err
 	}
 	if len(holders) == 0 {
-		return lifecycle.HolderNobody, lifecycle.Problem{}, nil
+		return lifecycle.HolderNone, lifecycle.Problem{}, nil
 	}
 	who := holders[0].String()
 	if probe.IsGateway(ctx, cfg.Port) {

@@ -28,7 +28,7 @@ func newMachine(t *testing.T, see func(Change)) *machine {
 	t.Helper()
 	p := lifecycle.DefaultPolicy()
 	p.ReconnectAttempts = 2
-	return &machine{t: t, policy: p, state: lifecycle.New(), now: time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC), see: see, Holder: lifecycle.HolderNobody}
+	return &machine{t: t, policy: p, state: lifecycle.New(), now: time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC), see: see, Holder: lifecycle.HolderNone}
 }
 
 // give hands an input in, and answers what that leads to until only timers are left.
