@@ -11,40 +11,42 @@ import (
 )
 
 // doctor is the doctor service of a process.
-func (b *bench) doctor(p Process) pb.DoctorServiceClient { return pb.NewDoctorServiceClient(p.Conn()) }
+func (rn *runner) doctor(p Process) pb.DoctorServiceClient {
+	return pb.NewDoctorServiceClient(p.Conn())
+}
 
 // verifies reports whether the plugin announces Verify.
-func (b *bench) verifies() bool {
-	return slices.ContainsFunc(b.info.Services, func(s plugin.ServiceInfo) bool {
+func (rn *runner) verifies() bool {
+	return slices.ContainsFunc(rn.info.Services, func(s plugin.ServiceInfo) bool {
 		return s.Kind == plugin.KindDoctor && slices.Contains(s.Capabilities, plugin.CapabilityVerify)
 	})
 }
 
 // doctorVerify asks whether plans have helped that were not done, and that were.
-func doctorVerify(ctx context.Context, b *bench) error {
-	if !b.verifies() {
+func doctorVerify(ctx context.Context, rn *runner) error {
+	if !rn.verifies() {
 		return skip("it does not announce the capability %q", plugin.CapabilityVerify)
 	}
-	plans, err := b.proposals(ctx)
+	plans, err := rn.proposals(ctx)
 	if err != nil {
 		return err
 	}
 	for _, pl := range plans {
-		p, err := b.granted(ctx)
+		p, err := rn.granted(ctx)
 		if err != nil {
 			return err
 		}
-		if err := pl.v.site.reset(); err != nil {
+		if err := pl.v.gateway.reset(); err != nil {
 			return err
 		}
-		r, err := b.verify(ctx, p, pl)
+		r, err := rn.verify(ctx, p, pl)
 		if err != nil {
 			return err
 		}
 		if r.GetOutcome() == pb.Outcome_OUTCOME_HELPED {
 			return breach("look whether the finding is gone", "Verify says that the plan for %s (%s) has helped, and nothing was done", pl.finding.GetCode(), pl.v.incident.Name)
 		}
-		changed, err := pl.v.site.changed()
+		changed, err := pl.v.gateway.changed()
 		if err != nil {
 			return err
 		}
@@ -52,27 +54,27 @@ func doctorVerify(ctx context.Context, b *bench) error {
 			return breach("Verify looks and changes nothing", "after Verify about %s: %s", pl.v.incident.Name, strings.Join(changed, ", "))
 		}
 	}
-	return b.verifyDone(ctx)
+	return rn.verifyDone(ctx)
 }
 
 // verifyDone asks about delegated steps that were done.
-func (b *bench) verifyDone(ctx context.Context) error {
-	jobs, err := b.jobs(ctx)
+func (rn *runner) verifyDone(ctx context.Context) error {
+	jobs, err := rn.jobs(ctx)
 	if err != nil {
 		return nil //nolint:nilerr // there is none, or it is told elsewhere
 	}
 	for _, j := range jobs {
-		p, err := b.granted(ctx)
+		p, err := rn.granted(ctx)
 		if err != nil {
 			return err
 		}
 		if len(j.plan.GetSteps()) > 1 || j.prepare() != nil {
 			continue
 		}
-		if _, err := b.do(ctx, p, j, false, nil); err != nil {
+		if _, err := rn.do(ctx, p, j, false, nil); err != nil {
 			return nil //nolint:nilerr // of that another check speaks
 		}
-		r, err := b.verify(ctx, p, j.proposal)
+		r, err := rn.verify(ctx, p, j.proposal)
 		if err != nil {
 			return err
 		}
@@ -84,13 +86,13 @@ func (b *bench) verifyDone(ctx context.Context) error {
 }
 
 // verify asks until there is an answer that wants nothing more.
-func (b *bench) verify(ctx context.Context, p Process, pl proposal) (*pb.VerifyResponse, error) {
-	req := &pb.VerifyRequest{Gateway: pl.v.site.facts, Finding: pl.finding}
+func (rn *runner) verify(ctx context.Context, p Process, pl proposal) (*pb.VerifyResponse, error) {
+	req := &pb.VerifyRequest{Gateway: pl.v.gateway.facts, Finding: pl.finding}
 	for round := 0; ; round++ {
-		bound, cancel := b.within(ctx, deadlineDiagnose)
-		r, err := b.doctor(p).Verify(bound, req)
+		bound, cancel := rn.within(ctx, deadlineDiagnose)
+		r, err := rn.doctor(p).Verify(bound, req)
 		cancel()
-		if lost := b.lost(p, "Doctor.Verify", err); lost != nil {
+		if lost := rn.lost(p, "Doctor.Verify", err); lost != nil {
 			return nil, lost
 		}
 		switch {
@@ -102,7 +104,7 @@ func (b *bench) verify(ctx context.Context, p Process, pl proposal) (*pb.VerifyR
 			return nil, breach("ask for everything at once, at most three times", "Verify about %s wants evidence a fourth time", pl.finding.GetCode())
 		}
 		for _, w := range r.GetWants() {
-			req.Evidence = append(req.Evidence, pl.v.incident.evidence(pl.v.site, w, false))
+			req.Evidence = append(req.Evidence, pl.v.incident.evidence(pl.v.gateway, w, false))
 		}
 	}
 }

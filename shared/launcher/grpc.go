@@ -117,11 +117,7 @@ func (c *client) Signal(ctx context.Context, launchID, signal string) error {
 func (c *client) Stop(ctx context.Context, launchID string, grace time.Duration) (Stopped, error) {
 	req := &pb.StopRequest{LaunchId: launchID, Grace: durationpb.New(max(grace, 0))}
 	return wire.Ask(ctx, c.rpc.Stop, req, func(r *pb.StopResponse) (Stopped, error) {
-		s := Stopped{Killed: r.GetKilled(), Swept: int(r.GetSwept())}
-		if x := wire.ExitFrom(r.GetExit()); x != nil {
-			s.Exit = *x
-		}
-		return s, nil
+		return Stopped{Exit: wire.ExitValue(r.GetExit()), Killed: r.GetKilled(), Swept: int(r.GetSwept())}, nil
 	})
 }
 
@@ -142,9 +138,9 @@ func (c *client) Exec(ctx context.Context, req ExecRequest, sink func(plugin.Lin
 		case *pb.ExecResponse_Line:
 			return false, sink(wire.LineFrom(item.Line))
 		case *pb.ExecResponse_Result:
-			out = ExecResult{TimedOut: item.Result.GetTimedOut(), DroppedBytes: item.Result.GetDroppedBytes()}
-			if x := wire.ExitFrom(item.Result.GetExit()); x != nil {
-				out.Exit = *x
+			out = ExecResult{
+				Exit: wire.ExitValue(item.Result.GetExit()), TimedOut: item.Result.GetTimedOut(),
+				DroppedBytes: item.Result.GetDroppedBytes(),
 			}
 			return true, nil
 		default:

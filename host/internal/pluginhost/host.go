@@ -185,7 +185,7 @@ func (h *Host) Restart(ctx context.Context, name string) error {
 	if s == nil {
 		return noPlugin(name)
 	}
-	w := s.wishes.add()
+	w := s.restarts.add()
 	select {
 	case <-w.done:
 		return w.err

@@ -12,61 +12,62 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// wishes are those for another process of a plugin. All who wish before the next one serves, or has failed, are told the same.
-type wishes struct {
+// restartRequests ask for another process of a plugin. All requests that come before the next process serves, or has failed
+// to start, get the same answer.
+type restartRequests struct {
 	wanted chan struct{} // holds one
 
 	mu     sync.Mutex // guards the two below
-	open   *wish
+	open   *restartRequest
 	closed bool
 }
 
-type wish struct {
+type restartRequest struct {
 	done chan struct{}
 	err  error // once done is closed
 }
 
-func (w *wishes) add() *wish {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (r *restartRequests) add() *restartRequest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	switch {
-	case w.closed:
-		late := &wish{done: make(chan struct{})}
+	case r.closed:
+		late := &restartRequest{done: make(chan struct{})}
 		late.tell(errClosed())
 		return late
-	case w.open == nil:
-		w.open = &wish{done: make(chan struct{})}
-		notify(w.wanted)
+	case r.open == nil:
+		r.open = &restartRequest{done: make(chan struct{})}
+		notify(r.wanted)
 	}
-	return w.open
+	return r.open
 }
 
-// take takes what was wished until now; nil when nothing was. Whoever takes it tells how it went, once all can see that: who has seen
-// the new process and wishes for another means another.
-func (w *wishes) take() *wish {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	taken := w.open
-	w.open = nil
+// take returns the open request, nil when there is none. The caller tells it the outcome, after that is visible to all: a
+// request by a caller that has seen the new process means another one.
+func (r *restartRequests) take() *restartRequest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	taken := r.open
+	r.open = nil
 	select {
-	case <-w.wanted:
+	case <-r.wanted:
 	default:
 	}
 	return taken
 }
 
-func (w *wish) tell(err error) {
-	if w != nil {
-		w.err = err
-		close(w.done)
+func (r *restartRequest) tell(err error) {
+	if r != nil {
+		r.err = err
+		close(r.done)
 	}
 }
 
-func (w *wishes) close() {
-	w.mu.Lock()
-	w.closed = true
-	w.mu.Unlock()
-	w.take().tell(errClosed())
+func (r *restartRequests) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.take().tell(errClosed())
 }
 
 func errClosed() error {

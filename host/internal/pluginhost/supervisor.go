@@ -41,9 +41,9 @@ type supervisor struct {
 	socketDir string // parent of each generation's own
 	current   *current
 	live      processes
-	wishes    wishes        // for another process
-	changes   chan *change  // unbuffered: whoever has another table waits until it can be heeded
-	suspect   chan struct{} // a call got no answer: look now
+	restarts  restartRequests // for another process
+	changes   chan *change    // unbuffered: whoever has another table waits until it can be heeded
+	suspect   chan struct{}   // a call got no answer: look now
 	refused   refusals
 	over      chan struct{}      // closed when run has returned
 	leave     context.CancelFunc // ends what run calls wanted
@@ -63,9 +63,9 @@ func (s *supervisor) dataDir() string { return filepath.Join(s.opts.DataDir, s.n
 func newSupervisor(opts Options, s Spec, socketDir string) *supervisor {
 	one := &supervisor{
 		opts: opts, name: s.Name, log: opts.Log.Named("plugin." + s.Name), socketDir: socketDir,
-		current: newCurrent(s.Name, opts.Timing.CallWait, opts.OnState),
-		live:    processes{all: map[*process]struct{}{}},
-		wishes:  wishes{wanted: make(chan struct{}, 1)}, suspect: make(chan struct{}, 1),
+		current:  newCurrent(s.Name, opts.Timing.CallWait, opts.OnState),
+		live:     processes{all: map[*process]struct{}{}},
+		restarts: restartRequests{wanted: make(chan struct{}, 1)}, suspect: make(chan struct{}, 1),
 		changes: make(chan *change), over: make(chan struct{}),
 	}
 	one.inForce.Store(&s)
@@ -118,7 +118,7 @@ func (p *processes) pids() []int {
 func (s *supervisor) run(ctx, wanted context.Context) {
 	defer close(s.over)
 	defer func() { _ = os.RemoveAll(s.socketDir) }()
-	defer s.wishes.close()
+	defer s.restarts.close()
 	defer s.current.stop()
 	defer s.leaving.Wait()
 	_ = os.RemoveAll(s.socketDir) // what a host that was killed left
@@ -171,14 +171,14 @@ func (s *supervisor) rest(ctx context.Context, err error) {
 		delay, state = s.opts.Timing.CircuitRetry, Failed
 	}
 	s.log.Error("plugin is down", "error", err, "hint", fault.HintOf(err), "state", state, "delay", delay)
-	wish := s.wishes.take()
+	request := s.restarts.take()
 	s.current.down(state, err)
-	wish.tell(notRestarted(fmt.Sprintf("cannot restart plugin %q", s.name), err))
+	request.tell(notRestarted(fmt.Sprintf("cannot restart plugin %q", s.name), err))
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-s.wishes.wanted:
+	case <-s.restarts.wanted:
 	case s.pending = <-s.changes:
 	case <-ctx.Done():
 	}
@@ -196,10 +196,10 @@ func (s *supervisor) delay() time.Duration {
 // serve lets gen be the present process until it ends, which is an error, or another can take its place.
 func (s *supervisor) serve(ctx, wanted context.Context, gen *generation) (next *generation, err error) {
 	w := &watch{s: s, gen: gen, began: time.Now()}
-	wish := s.wishes.take()
+	request := s.restarts.take()
 	s.inForce.Store(gen.spec)
 	s.current.running(gen)
-	wish.tell(nil)
+	request.tell(nil)
 	gen.change.tell(Replaced, nil)
 	s.log.Info("plugin is running", "pid", gen.proc.pid(), "version", gen.info.Version)
 	next, err = w.wait(wanted)

@@ -33,7 +33,7 @@ func (w *watch) wait(ctx context.Context) (next *generation, err error) {
 	ticker := time.NewTicker(s.opts.Timing.HealthEvery)
 	defer ticker.Stop()
 	for {
-		wanted, changes, ready, told := s.wishes.wanted, s.changes, (<-chan struct{})(nil), (<-chan struct{})(nil)
+		wanted, changes, ready, told := s.restarts.wanted, s.changes, (<-chan struct{})(nil), (<-chan struct{})(nil)
 		if w.try != nil { // whoever wants another process now is served by that; another table has to wait
 			wanted, changes, ready = nil, nil, w.try.done
 		}
@@ -90,7 +90,7 @@ func (w *watch) arrived() *generation {
 	s.log.Error("plugin was not replaced; its process goes on", "pid", pid, "error", err, "hint", fault.HintOf(err))
 	w.notAgain = time.Now().Add(s.opts.Timing.BackoffMax)
 	try.change.tell("", notChanged(s.name, err))
-	s.wishes.take().tell(notRestarted(fmt.Sprintf("cannot restart plugin %q, its process %d goes on", s.name, pid), err))
+	s.restarts.take().tell(notRestarted(fmt.Sprintf("cannot restart plugin %q, its process %d goes on", s.name, pid), err))
 	return nil
 }
 

@@ -110,7 +110,7 @@ func (r *Reloader) takePlugin(ctx context.Context, s *pluginStep) {
 			s.Detail = "it is tried again"
 		}
 	} else {
-		var how pluginhost.How
+		var how pluginhost.ChangeKind
 		if how, err = r.o.Plugins.Change(ctx, s.spec); err == nil {
 			s.Action = actionOf(how)
 		} else {

@@ -33,7 +33,7 @@ type plan struct {
 type pluginStep struct {
 	control.ReloadChange
 
-	how  pluginhost.How // of one that changes
+	how  pluginhost.ChangeKind // of one that changes
 	spec pluginhost.Spec
 	told control.Sandbox
 }
@@ -195,7 +195,7 @@ func (s *pluginStep) compare(plugins running) bool {
 	return s.how != pluginhost.Same || len(s.Keys) > 0
 }
 
-func actionOf(how pluginhost.How) string {
+func actionOf(how pluginhost.ChangeKind) string {
 	switch how {
 	case pluginhost.Configured:
 		return control.ChangeConfigured

@@ -15,9 +15,9 @@ import (
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
 )
 
-// site is the scratch gateway of one incident: its state directory with the incident's files, and beside them files that are none of a
+// scratchGateway is the scratch gateway of one incident: its state directory with the incident's files, and beside them files that are none of a
 // doctor's business.
-type site struct {
+type scratchGateway struct {
 	dir    string
 	facts  *pb.GatewayFacts
 	files  map[string]string // of the incident, by path inside the state directory
@@ -55,10 +55,10 @@ func factsIn(dir string, i Incident) *pb.GatewayFacts {
 	return out
 }
 
-// newSite makes the gateway of an incident.
-func (b *bench) newSite(i Incident) (*site, error) {
-	b.sites++
-	s := &site{dir: filepath.Join(b.sitesDir(), fmt.Sprintf("%s-%d", i.Name, b.sites)), files: i.Files}
+// newScratchGateway makes the gateway of an incident.
+func (rn *runner) newScratchGateway(i Incident) (*scratchGateway, error) {
+	rn.scratches++
+	s := &scratchGateway{dir: filepath.Join(rn.scratchDir(), fmt.Sprintf("%s-%d", i.Name, rn.scratches)), files: i.Files}
 	s.facts = factsIn(s.dir, i)
 	if err := s.reset(); err != nil {
 		return nil, err
@@ -66,8 +66,8 @@ func (b *bench) newSite(i Incident) (*site, error) {
 	return s, nil
 }
 
-// reset makes the site again as it was in the beginning.
-func (s *site) reset() error {
+// reset makes the gateway again as it was in the beginning.
+func (s *scratchGateway) reset() error {
 	if err := os.RemoveAll(s.dir); err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (s *site) reset() error {
 }
 
 // changed lists what is not as it was in the beginning.
-func (s *site) changed() ([]string, error) {
+func (s *scratchGateway) changed() ([]string, error) {
 	now, err := look(s.dir)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (s *site) changed() ([]string, error) {
 }
 
 // inScope is how the contract bounds a doctor's paths: the state directory, or the configuration file.
-func (s *site) inScope(path string) bool {
+func (s *scratchGateway) inScope(path string) bool {
 	if path == "" || !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
 		return false
 	}
@@ -115,7 +115,7 @@ func (s *site) inScope(path string) bool {
 }
 
 // ownCommand reports whether argv begins with the gateway's command and goes on.
-func (s *site) ownCommand(argv []string) bool {
+func (s *scratchGateway) ownCommand(argv []string) bool {
 	own := s.facts.GetCommand()
 	return len(argv) > len(own) && slices.Equal(argv[:len(own)], own)
 }

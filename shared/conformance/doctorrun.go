@@ -14,18 +14,18 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// survey is what a doctor says about every incident, gathered once; most checks judge it. It is kept as it came over the wire: what the
+// doctorRuns is what a doctor says about every incident, gathered once; most checks judge it. It is kept as it came over the wire: what the
 // host's adapters would refuse is what is looked for.
-type survey struct {
-	visits []*visit
-	given  string // why not all incidents were asked about; "" when all were
-	err    error  // the doctor could not be asked at all
+type doctorRuns struct {
+	runs  []*doctorRun
+	given string // why not all incidents were asked about; "" when all were
+	err   error  // the doctor could not be asked at all
 }
 
-// visit is one incident and everything that was said about it.
-type visit struct {
+// doctorRun is one incident and everything that was said about it.
+type doctorRun struct {
 	incident Incident
-	site     *site
+	gateway  *scratchGateway
 	asked    *pb.DiagnoseRequest // the last round
 	rounds   [][]*pb.Evidence    // answered, one a round
 	wants    []*pb.EvidenceRequest
@@ -48,56 +48,56 @@ type planned struct {
 
 const mostRounds = 3
 
-// patients asks the doctor about every incident, with one process that may write to the scratch gateways.
-func (b *bench) patients(ctx context.Context) *survey {
-	if b.visits != nil {
-		return b.visits
+// doctorRuns asks the doctor about every incident, with one process that may write to the scratch gateways.
+func (rn *runner) doctorRuns(ctx context.Context) *doctorRuns {
+	if rn.diagnosed != nil {
+		return rn.diagnosed
 	}
-	b.visits = &survey{}
-	list := append(builtIn(), b.opts.Incidents...)
+	rn.diagnosed = &doctorRuns{}
+	list := append(builtIn(), rn.opts.Incidents...)
 	list = append(list, Incident{Name: "no-incident", Files: map[string]string{configName: "{\"gateway\": {\"mode\": \"local\"}}\n"}})
 	failed := 0
 	for n, i := range list {
-		p, err := b.granted(ctx)
+		p, err := rn.granted(ctx)
 		if err != nil {
-			b.visits.err = err
-			return b.visits
+			rn.diagnosed.err = err
+			return rn.diagnosed
 		}
-		v, err := b.visit(ctx, p, i, n == len(list)-1)
+		v, err := rn.doctorRun(ctx, p, i, n == len(list)-1)
 		if err != nil {
-			b.visits.err = err
-			return b.visits
+			rn.diagnosed.err = err
+			return rn.diagnosed
 		}
-		b.visits.visits = append(b.visits.visits, v)
+		rn.diagnosed.runs = append(rn.diagnosed.runs, v)
 		if v.lateErr != nil {
-			b.renew()
+			rn.renew()
 			if failed++; failed == 2 && n < len(list)-1 { // each costs a whole deadline
-				b.visits.given = fmt.Sprintf("after two calls without an answer the other %d incidents were not tried", len(list)-1-n)
-				return b.visits
+				rn.diagnosed.given = fmt.Sprintf("after two calls without an answer the other %d incidents were not tried", len(list)-1-n)
+				return rn.diagnosed
 			}
 		}
 	}
-	return b.visits
+	return rn.diagnosed
 }
 
-// visit asks about one incident; without says that the doctor is asked without one.
-func (b *bench) visit(ctx context.Context, p Process, i Incident, without bool) (*visit, error) {
-	s, err := b.newSite(i)
+// doctorRun asks about one incident; without says that the doctor is asked without one.
+func (rn *runner) doctorRun(ctx context.Context, p Process, i Incident, without bool) (*doctorRun, error) {
+	s, err := rn.newScratchGateway(i)
 	if err != nil {
 		return nil, err
 	}
-	v := &visit{incident: i, site: s, asked: &pb.DiagnoseRequest{Gateway: s.facts}}
+	v := &doctorRun{incident: i, gateway: s, asked: &pb.DiagnoseRequest{Gateway: s.facts}}
 	if !without {
 		v.asked.Incident = i.message()
 	}
-	b.diagnose(ctx, p, v)
+	rn.diagnose(ctx, p, v)
 	for _, f := range v.answer.GetFindings() {
 		if v.lateErr != nil || len(v.answer.GetWants()) > 0 {
 			break
 		}
 		got := planned{finding: f}
-		v.time(b, p, "Doctor.Plan", deadlinePlan, ctx, func(ctx context.Context) error {
-			r, err := b.doctor(p).Plan(ctx, &pb.PlanRequest{Gateway: s.facts, Finding: f})
+		v.time(rn, p, "Doctor.Plan", deadlinePlan, ctx, func(ctx context.Context) error {
+			r, err := rn.doctor(p).Plan(ctx, &pb.PlanRequest{Gateway: s.facts, Finding: f})
 			if len(r.GetPlan().GetSteps()) > 0 {
 				got.plan = r.GetPlan()
 			}
@@ -111,12 +111,12 @@ func (b *bench) visit(ctx context.Context, p Process, i Incident, without bool) 
 }
 
 // diagnose asks until there is an answer that wants nothing more, or the contract's rounds are used up.
-func (b *bench) diagnose(ctx context.Context, p Process, v *visit) {
+func (rn *runner) diagnose(ctx context.Context, p Process, v *doctorRun) {
 	content := slices.Contains(p.Asked().Grants, plugin.GrantGatewayConfig)
 	for {
 		v.answer, v.err = nil, nil
-		v.time(b, p, "Doctor.Diagnose", deadlineDiagnose, ctx, func(ctx context.Context) error {
-			r, err := b.doctor(p).Diagnose(ctx, v.asked)
+		v.time(rn, p, "Doctor.Diagnose", deadlineDiagnose, ctx, func(ctx context.Context) error {
+			r, err := rn.doctor(p).Diagnose(ctx, v.asked)
 			if v.err = fault.FromStatus(err); err == nil {
 				v.answer = r
 			}
@@ -128,7 +128,7 @@ func (b *bench) diagnose(ctx context.Context, p Process, v *visit) {
 		}
 		var got []*pb.Evidence
 		for _, w := range wants {
-			got = append(got, v.incident.evidence(v.site, w, content))
+			got = append(got, v.incident.evidence(v.gateway, w, content))
 		}
 		v.wants, v.rounds = append(v.wants, wants...), append(v.rounds, got)
 		next, ok := proto.Clone(v.asked).(*pb.DiagnoseRequest)
@@ -141,8 +141,8 @@ func (b *bench) diagnose(ctx context.Context, p Process, v *visit) {
 }
 
 // time makes one call and notes how long it took, and when nobody answered.
-func (v *visit) time(b *bench, p Process, name string, contract time.Duration, ctx context.Context, call func(context.Context) error) { //nolint:revive // the call comes last, its context beside it
-	bound, cancel := b.within(ctx, contract)
+func (v *doctorRun) time(rn *runner, p Process, name string, contract time.Duration, ctx context.Context, call func(context.Context) error) { //nolint:revive // the call comes last, its context beside it
+	bound, cancel := rn.within(ctx, contract)
 	defer cancel()
 	began := time.Now()
 	err := call(bound)
@@ -150,18 +150,18 @@ func (v *visit) time(b *bench, p Process, name string, contract time.Duration, c
 	if took > v.took {
 		v.took, v.slowest = took, name
 	}
-	if took >= b.deadline(contract) && ctx.Err() == nil { // also an answer that came just then
+	if took >= rn.deadline(contract) && ctx.Err() == nil { // also an answer that came just then
 		err = context.DeadlineExceeded
 	}
-	if lost := b.lost(p, name+" ("+v.incident.Name+")", err); lost != nil {
+	if lost := rn.lost(p, name+" ("+v.incident.Name+")", err); lost != nil {
 		v.late, v.lateErr = name, lost
 	}
 }
 
-// sound are the visits that got an answer, each with its findings.
-func (s *survey) sound() []*visit {
-	var out []*visit
-	for _, v := range s.visits {
+// sound are the runs that got an answer, each with its findings.
+func (s *doctorRuns) sound() []*doctorRun {
+	var out []*doctorRun
+	for _, v := range s.runs {
 		if v.answer != nil && v.lateErr == nil && len(v.answer.GetWants()) == 0 {
 			out = append(out, v)
 		}
@@ -169,9 +169,9 @@ func (s *survey) sound() []*visit {
 	return out
 }
 
-// talking are the sound visits about which the doctor had anything to say.
-func (s *survey) talking() []*visit {
-	var out []*visit
+// talking are the sound runs about which the doctor had anything to say.
+func (s *doctorRuns) talking() []*doctorRun {
+	var out []*doctorRun
 	for _, v := range s.sound() {
 		if len(v.answer.GetFindings()) > 0 {
 			out = append(out, v)
@@ -181,9 +181,9 @@ func (s *survey) talking() []*visit {
 }
 
 // tried names the incidents, for what was looked for in vain.
-func (s *survey) tried() string {
+func (s *doctorRuns) tried() string {
 	var names []string
-	for _, v := range s.visits {
+	for _, v := range s.runs {
 		names = append(names, v.incident.Name)
 	}
 	return strings.Join(names, ", ")
@@ -191,11 +191,11 @@ func (s *survey) tried() string {
 
 // proposal is one plan of a doctor and where it belongs.
 type proposal struct {
-	v *visit
+	v *doctorRun
 	planned
 }
 
-func (s *survey) plans() []proposal {
+func (s *doctorRuns) plans() []proposal {
 	var out []proposal
 	for _, v := range s.sound() {
 		for _, p := range v.plans {

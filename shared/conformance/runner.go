@@ -14,47 +14,47 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// bench is what one Run works with. Used by one goroutine.
-type bench struct {
+// runner is what one Run works with. Used by one goroutine.
+type runner struct {
 	opener    Opener
 	opts      Options
 	info      plugin.Info
 	inProcess bool
 	note      string // of the present check: a figure that it found
 
-	plain   Process // with nothing granted
-	trusted Process // may write to the scratch gateways
-	sites   int
-	answers map[plugin.Kind]error // what calls to a kind said, by which it is known whether it is served
-	visits  *survey               // of a doctor
-	ends    *lives
-	beat    *pulse // of a launcher
-	runs    int    // of the launcher's child
-	asked   int    // questions to a classifier
+	plain     Process // with nothing granted
+	trusted   Process // may write to the scratch gateways
+	scratches int
+	answers   map[plugin.Kind]error // what calls to a kind said, by which it is known whether it is served
+	diagnosed *doctorRuns           // of a doctor
+	spans     *lifetimes
+	beat      *pulse // of a launcher
+	runs      int    // of the launcher's child
+	asked     int    // questions to a classifier
 }
 
 // begin starts the plugin for the first time.
-func (b *bench) begin(ctx context.Context) error {
-	p, err := b.opener.Open(ctx)
+func (rn *runner) begin(ctx context.Context) error {
+	p, err := rn.opener.Open(ctx)
 	if err != nil {
 		return err
 	}
-	b.plain, b.info, b.inProcess = p, p.Info(), p.PID() == 0
-	b.answers = map[plugin.Kind]error{}
+	rn.plain, rn.info, rn.inProcess = p, p.Info(), p.PID() == 0
+	rn.answers = map[plugin.Kind]error{}
 	return nil
 }
 
 // process is a running process of the plugin that checks share, with nothing granted.
-func (b *bench) process(ctx context.Context) (Process, error) {
-	return b.current(ctx, &b.plain)
+func (rn *runner) process(ctx context.Context) (Process, error) {
+	return rn.current(ctx, &rn.plain)
 }
 
 // granted is the same for one that may write to the scratch gateways, as an operator would grant it to a doctor with delegated steps.
-func (b *bench) granted(ctx context.Context) (Process, error) {
-	return b.current(ctx, &b.trusted, b.sitesDir())
+func (rn *runner) granted(ctx context.Context) (Process, error) {
+	return rn.current(ctx, &rn.trusted, rn.scratchDir())
 }
 
-func (b *bench) current(ctx context.Context, slot *Process, write ...string) (Process, error) {
+func (rn *runner) current(ctx context.Context, slot *Process, write ...string) (Process, error) {
 	if p := *slot; p != nil {
 		select {
 		case <-p.Done():
@@ -67,7 +67,7 @@ func (b *bench) current(ctx context.Context, slot *Process, write ...string) (Pr
 	if err := makeDirs(write...); err != nil {
 		return nil, err
 	}
-	p, err := b.opener.Open(ctx, write...)
+	p, err := rn.opener.Open(ctx, write...)
 	if err != nil {
 		return nil, fmt.Errorf("it does not start any more: %w", err)
 	}
@@ -76,11 +76,11 @@ func (b *bench) current(ctx context.Context, slot *Process, write ...string) (Pr
 }
 
 // own is a process for the present check alone. Close it.
-func (b *bench) own(ctx context.Context, write ...string) (Process, error) {
+func (rn *runner) own(ctx context.Context, write ...string) (Process, error) {
 	if err := makeDirs(write...); err != nil {
 		return nil, err
 	}
-	p, err := b.opener.Open(ctx, write...)
+	p, err := rn.opener.Open(ctx, write...)
 	if err != nil {
 		return nil, fmt.Errorf("another process of it does not start: %w", err)
 	}
@@ -88,8 +88,8 @@ func (b *bench) own(ctx context.Context, write ...string) (Process, error) {
 }
 
 // renew gives up the shared processes: something is wrong with one of them.
-func (b *bench) renew() {
-	for _, slot := range []*Process{&b.plain, &b.trusted} {
+func (rn *runner) renew() {
+	for _, slot := range []*Process{&rn.plain, &rn.trusted} {
 		if *slot != nil {
 			(*slot).Close()
 			*slot = nil
@@ -97,33 +97,33 @@ func (b *bench) renew() {
 	}
 }
 
-func (b *bench) close() {
-	if b.beat != nil {
-		b.beat.end()
+func (rn *runner) close() {
+	if rn.beat != nil {
+		rn.beat.end()
 	}
-	b.renew()
+	rn.renew()
 }
 
-func (b *bench) sitesDir() string { return filepath.Join(b.opts.Dir, "gateways") }
+func (rn *runner) scratchDir() string { return filepath.Join(rn.opts.Dir, "gateways") }
 
 // noteDown keeps a figure to be shown with a check that holds.
-func (b *bench) noteDown(format string, args ...any) { b.note = fmt.Sprintf(format, args...) }
+func (rn *runner) noteDown(format string, args ...any) { rn.note = fmt.Sprintf(format, args...) }
 
 // within is a context for one call: the contract's deadline, or the stricter one that was asked for.
-func (b *bench) within(ctx context.Context, contract time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, b.deadline(contract))
+func (rn *runner) within(ctx context.Context, contract time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, rn.deadline(contract))
 }
 
-func (b *bench) deadline(contract time.Duration) time.Duration {
-	if b.opts.Deadline > 0 {
-		return min(contract, b.opts.Deadline)
+func (rn *runner) deadline(contract time.Duration) time.Duration {
+	if rn.opts.Deadline > 0 {
+		return min(contract, rn.opts.Deadline)
 	}
 	return contract
 }
 
 // lost explains an error that is no answer: the deadline passed, or the process went. nil for an answer, an error that means something
 // included.
-func (b *bench) lost(p Process, call string, err error) error {
+func (rn *runner) lost(p Process, call string, err error) error {
 	switch err = fault.FromStatus(err); {
 	case err == nil:
 		return nil
@@ -162,29 +162,29 @@ func lastWords(p Process) string {
 }
 
 // served reports whether the plugin answers calls to a kind at all.
-func (b *bench) served(ctx context.Context, kind plugin.Kind) bool {
-	err, known := b.answers[kind]
+func (rn *runner) served(ctx context.Context, kind plugin.Kind) bool {
+	err, known := rn.answers[kind]
 	if !known {
-		p, openErr := b.process(ctx)
+		p, openErr := rn.process(ctx)
 		if openErr != nil {
 			return true // of that the check itself speaks
 		}
-		ctx, cancel := b.within(ctx, deadlineDiagnose)
+		ctx, cancel := rn.within(ctx, deadlineDiagnose)
 		defer cancel()
-		err = b.knock(ctx, p, kind)
-		b.answers[kind] = err
+		err = rn.knock(ctx, p, kind)
+		rn.answers[kind] = err
 	}
 	return !missing(err)
 }
 
 // knock calls a kind with a question that changes nothing.
-func (b *bench) knock(ctx context.Context, p Process, kind plugin.Kind) error {
+func (rn *runner) knock(ctx context.Context, p Process, kind plugin.Kind) error {
 	var err error
 	cc := p.Conn()
 	gateway := &pb.GatewayFacts{Name: "verify", Port: 18789, Command: []string{"openclaw"}, Profile: "openclaw"}
 	switch kind {
 	case plugin.KindDoctor:
-		_, err = b.doctor(p).Diagnose(ctx, &pb.DiagnoseRequest{Gateway: gateway})
+		_, err = rn.doctor(p).Diagnose(ctx, &pb.DiagnoseRequest{Gateway: gateway})
 	case plugin.KindLauncher:
 		_, err = pb.NewLauncherServiceClient(cc).List(ctx, &pb.ListRequest{})
 	case plugin.KindUnloader:
@@ -217,14 +217,14 @@ func missing(err error) bool {
 }
 
 // ask puts a small fixed question to each kind that the plugin serves. Two answers of a plugin that stayed what it was are equal.
-func (b *bench) ask(ctx context.Context, p Process) (string, error) {
+func (rn *runner) ask(ctx context.Context, p Process) (string, error) {
 	var out strings.Builder
 	for _, kind := range plugin.Kinds() {
-		if !b.info.Serves(kind) || !b.served(ctx, kind) {
+		if !rn.info.Serves(kind) || !rn.served(ctx, kind) {
 			continue
 		}
-		text, err := b.askKind(ctx, p, kind)
-		if lost := b.lost(p, "a call as "+string(kind), err); lost != nil {
+		text, err := rn.askKind(ctx, p, kind)
+		if lost := rn.lost(p, "a call as "+string(kind), err); lost != nil {
 			return "", lost
 		}
 		if err != nil {
@@ -235,18 +235,18 @@ func (b *bench) ask(ctx context.Context, p Process) (string, error) {
 	return out.String(), nil
 }
 
-func (b *bench) askKind(ctx context.Context, p Process, kind plugin.Kind) (string, error) {
-	ctx, cancel := b.within(ctx, deadlineDiagnose)
+func (rn *runner) askKind(ctx context.Context, p Process, kind plugin.Kind) (string, error) {
+	ctx, cancel := rn.within(ctx, deadlineDiagnose)
 	defer cancel()
 	switch kind {
 	case plugin.KindDoctor:
 		incident := builtIn()[0]
-		gateway := factsIn(filepath.Join(b.sitesDir(), "nowhere"), incident)
-		r, err := b.doctor(p).Diagnose(ctx, &pb.DiagnoseRequest{Gateway: gateway, Incident: incident.message()})
+		gateway := factsIn(filepath.Join(rn.scratchDir(), "nowhere"), incident)
+		r, err := rn.doctor(p).Diagnose(ctx, &pb.DiagnoseRequest{Gateway: gateway, Incident: incident.message()})
 		return inWords(r), err
 	case plugin.KindClassifier:
-		b.asked++ // another launch each time: a classifier may remember what it said of one
-		launch := fmt.Sprintf("question-%d", b.asked)
+		rn.asked++ // another launch each time: a classifier may remember what it said of one
+		launch := fmt.Sprintf("question-%d", rn.asked)
 		got, err := classify(ctx, p.Conn(), &pb.GatewayFacts{Name: "verify", Port: 18789}, launch, batchOf(1, sampleLines()...))
 		return verdictsInWords(got), err
 	case plugin.KindLauncher:

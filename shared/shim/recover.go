@@ -16,11 +16,11 @@ import (
 	"github.com/gatehost/gatehost/shared/shim/process"
 )
 
-// Mend opens a bundle as OpenBundle does. When its files cannot be read, or state.json is gone although a shim has begun with it, it
+// RecoverBundle opens a bundle as OpenBundle does. When its files cannot be read, or state.json is gone although a shim has begun with it, it
 // finds out from what lives: the shim, which answers at the socket that follows from the bundle's place, or else the processes that carry
 // the launch's id. Then it sets the unreadable files aside as NAME.broken-UNIXTIME and writes them anew. When nothing of the launch lives it
-// changes nothing and fails as OpenBundle does (see SetAside). Any number of processes may mend at once.
-func Mend(ctx context.Context, runtimeDir, dir string) (Bundle, error) {
+// changes nothing and fails as OpenBundle does (see Quarantine). Any number of processes may mend at once.
+func RecoverBundle(ctx context.Context, runtimeDir, dir string) (Bundle, error) {
 	b, err := OpenBundle(dir)
 	if !mendable(b, err) {
 		return b, err
@@ -292,20 +292,20 @@ const (
 	asideToday = 24 * time.Hour // how long it is told of
 )
 
-// Aside is a bundle that was set aside.
-type Aside struct{ Dir, Reason string }
+// Quarantined is a bundle that was set aside.
+type Quarantined struct{ Dir, Reason string }
 
-// SetAside moves a bundle that cannot be read, and of which nothing lives, out of the way of later launches and lists, to
+// Quarantine moves a bundle that cannot be read, and of which nothing lives, out of the way of later launches and lists, to
 // <run>/.broken/<launch id>-<unixtime>. It is never removed: it may be all that tells what happened, and the rest of the gateway's output is in
 // it. Errors: ErrRunning when something of it may live; ErrNoBundle; it refuses what is no broken bundle.
-func SetAside(ctx context.Context, runtimeDir, dir string) (Aside, error) {
-	fail := func(err error) (Aside, error) {
-		return Aside{}, fmt.Errorf("cannot set aside launch bundle %s: %w", dir, err)
+func Quarantine(ctx context.Context, runtimeDir, dir string) (Quarantined, error) {
+	fail := func(err error) (Quarantined, error) {
+		return Quarantined{}, fmt.Errorf("cannot set aside launch bundle %s: %w", dir, err)
 	}
-	b, problem := Mend(ctx, runtimeDir, dir)
+	b, problem := RecoverBundle(ctx, runtimeDir, dir)
 	switch {
 	case errors.Is(problem, ErrNoBundle):
-		return Aside{}, problem
+		return Quarantined{}, problem
 	case problem == nil || b.Status != StatusBroken:
 		return fail(errors.New("it can be read"))
 	case !mendable(b, problem):
@@ -322,7 +322,7 @@ func SetAside(ctx context.Context, runtimeDir, dir string) (Aside, error) {
 	}
 	defer lock.Close()
 	run := filepath.Dir(dir)
-	aside := Aside{
+	aside := Quarantined{
 		Dir:    filepath.Join(run, asideDir, filepath.Base(dir)+"-"+strconv.FormatInt(time.Now().Unix(), 10)),
 		Reason: problem.Error(),
 	}
@@ -345,13 +345,13 @@ func SetAside(ctx context.Context, runtimeDir, dir string) (Aside, error) {
 	return aside, nil
 }
 
-// ListAside lists what was set aside in the last day, so that whoever comes then learns of it; what is older stays without being told of.
-func ListAside(runDir string) []Aside {
+// ListQuarantined lists what was set aside in the last day, so that whoever comes then learns of it; what is older stays without being told of.
+func ListQuarantined(runDir string) []Quarantined {
 	entries, err := os.ReadDir(filepath.Join(runDir, asideDir))
 	if err != nil {
 		return nil
 	}
-	var all []Aside
+	var all []Quarantined
 	for _, e := range entries {
 		dir := filepath.Join(runDir, asideDir, e.Name())
 		at, err := strconv.ParseInt(e.Name()[strings.LastIndexByte(e.Name(), '-')+1:], 10, 64)
@@ -362,7 +362,7 @@ func ListAside(runDir string) []Aside {
 		if err != nil {
 			why = []byte("its reason cannot be read: " + err.Error())
 		}
-		all = append(all, Aside{Dir: dir, Reason: strings.TrimSpace(string(why))})
+		all = append(all, Quarantined{Dir: dir, Reason: strings.TrimSpace(string(why))})
 	}
 	return all
 }

@@ -38,13 +38,13 @@ func longLine(size int) string {
 	return text + strings.Repeat(".", size-len(text))
 }
 
-func doctorBig(ctx context.Context, b *bench) error {
-	visits, p, err := b.attended(ctx)
+func doctorBig(ctx context.Context, rn *runner) error {
+	runs, p, err := rn.attended(ctx)
 	if err != nil {
 		return err
 	}
-	base := visits[0]
-	for _, v := range visits { // with what makes the doctor look hardest
+	base := runs[0]
+	for _, v := range runs { // with what makes the doctor look hardest
 		if len(v.rounds) > len(base.rounds) || len(v.rounds) == len(base.rounds) && len(v.answer.GetFindings()) > len(base.answer.GetFindings()) {
 			base = v
 		}
@@ -52,18 +52,18 @@ func doctorBig(ctx context.Context, b *bench) error {
 	for name, r := range map[string]*pb.DiagnoseRequest{
 		"odd characters": oddQuestion(base.asked), "120 lines of 64 KiB": longQuestion(base.asked, false), "almost 16 MiB": longQuestion(base.asked, true),
 	} {
-		if err := b.askBig(ctx, p, name, r); err != nil {
+		if err := rn.askBig(ctx, p, name, r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *bench) askBig(ctx context.Context, p Process, name string, r *pb.DiagnoseRequest) error {
-	bound, cancel := b.within(ctx, deadlineDiagnose)
+func (rn *runner) askBig(ctx context.Context, p Process, name string, r *pb.DiagnoseRequest) error {
+	bound, cancel := rn.within(ctx, deadlineDiagnose)
 	defer cancel()
-	got, err := b.doctor(p).Diagnose(bound, r)
-	if lost := b.lost(p, "Doctor.Diagnose with "+name, err); lost != nil {
+	got, err := rn.doctor(p).Diagnose(bound, r)
+	if lost := rn.lost(p, "Doctor.Diagnose with "+name, err); lost != nil {
 		return lost
 	}
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/gatehost/gatehost/shared/shim/process"
 )
 
-// lifeChecks come last: they judge whole lives of processes.
+// lifeChecks come last: they judge whole lifetimes of processes.
 func lifeChecks() []Check {
 	return []Check{
 		{ID: "base/stdout", Kind: Base, Title: "stdout carries the handshake and nothing else; logs go to stderr", Row: "docs/plugins.md", process: true, try: lifeStdout},
@@ -27,15 +27,15 @@ func lifeChecks() []Check {
 	}
 }
 
-// lives are some whole lives of a plugin, one after the other: started, asked, left by the host.
-type lives struct {
+// lifetimes are some whole lifetimes of a plugin, one after the other: started, asked, left by the host.
+type lifetimes struct {
 	err  error
-	each []life
+	each []lifetime
 	tmp  tree // TMPDIR before the first of them: what processes that were killed before left is no fault
 }
 
-// life is what was seen of one process.
-type life struct {
+// lifetime is what was seen of one process.
+type lifetime struct {
 	busy     bool // a call was under way when the host went
 	ended    bool
 	took     time.Duration
@@ -48,50 +48,50 @@ type life struct {
 	lastWord string
 }
 
-const howManyLives = 3
+const howManyLifetimes = 3
 
 // held is how long a pipe may stay open after the end of the process.
 const held = 5 * time.Second
 
-func (b *bench) lives(ctx context.Context) *lives {
-	if b.ends != nil {
-		return b.ends
+func (rn *runner) lifetimes(ctx context.Context) *lifetimes {
+	if rn.spans != nil {
+		return rn.spans
 	}
-	b.renew() // they use the same directories
-	b.ends = &lives{}
-	if dir, ok := b.opener.Places()["tmp"]; ok {
-		if b.ends.tmp, b.ends.err = look(dir); b.ends.err != nil {
-			return b.ends
+	rn.renew() // they use the same directories
+	rn.spans = &lifetimes{}
+	if dir, ok := rn.opener.Places()["tmp"]; ok {
+		if rn.spans.tmp, rn.spans.err = look(dir); rn.spans.err != nil {
+			return rn.spans
 		}
 	}
-	for n := range howManyLives {
-		l, err := b.live(ctx, n == 1)
+	for n := range howManyLifetimes {
+		l, err := rn.live(ctx, n == 1)
 		if err != nil {
-			b.ends.err = err
+			rn.spans.err = err
 			break
 		}
-		b.ends.each = append(b.ends.each, l)
+		rn.spans.each = append(rn.spans.each, l)
 		if !l.ended {
 			break // the others would do the same
 		}
 	}
-	return b.ends
+	return rn.spans
 }
 
-func (b *bench) live(ctx context.Context, busy bool) (life, error) {
-	p, err := b.own(ctx)
+func (rn *runner) live(ctx context.Context, busy bool) (lifetime, error) {
+	p, err := rn.own(ctx)
 	if err != nil {
-		return life{}, err
+		return lifetime{}, err
 	}
 	defer p.Close()
-	if _, err := b.ask(ctx, p); err != nil {
-		return life{}, skip("it does not answer a first question: %v", err)
+	if _, err := rn.ask(ctx, p); err != nil {
+		return lifetime{}, skip("it does not answer a first question: %v", err)
 	}
-	l := life{busy: busy}
+	l := lifetime{busy: busy}
 	if busy {
 		calls, cancel := context.WithCancel(ctx)
 		defer cancel()
-		b.occupy(calls, p)
+		rn.occupy(calls, p)
 	}
 	began := time.Now()
 	p.LetGo()
@@ -107,7 +107,7 @@ func (b *bench) live(ctx context.Context, busy bool) (life, error) {
 	}
 	l.printed, l.sockets = p.Printed(), beside(p.SocketDir())
 	l.files = map[string]tree{}
-	for name, dir := range b.opener.Places() {
+	for name, dir := range rn.opener.Places() {
 		if err := makeDirs(dir); err != nil {
 			return l, err
 		}
@@ -156,32 +156,32 @@ func beside(dir string) []string {
 }
 
 // occupy begins calls that are under way when it returns; they end with ctx, or the plugin.
-func (b *bench) occupy(ctx context.Context, p Process) {
-	if b.info.Serves(plugin.KindClassifier) && b.served(ctx, plugin.KindClassifier) {
+func (rn *runner) occupy(ctx context.Context, p Process) {
+	if rn.info.Serves(plugin.KindClassifier) && rn.served(ctx, plugin.KindClassifier) {
 		if v, err := openStream(ctx, p.Conn(), gatewayOfLines(), "busy"); err == nil {
 			_, _ = v.judge(batchOf(1, "a line")) // and it stays open
 		}
 	}
-	if b.info.Serves(plugin.KindDoctor) && b.served(ctx, plugin.KindDoctor) {
+	if rn.info.Serves(plugin.KindDoctor) && rn.served(ctx, plugin.KindDoctor) {
 		go func() {
 			r := longQuestion(&pb.DiagnoseRequest{Gateway: gatewayOfLines(), Incident: builtIn()[0].message()}, false)
-			_, _ = b.doctor(p).Diagnose(ctx, r)
+			_, _ = rn.doctor(p).Diagnose(ctx, r)
 		}()
 		_ = pause(ctx, 100*time.Millisecond) // the question is long, and is on its way; only its answer would tell more
 	}
 }
 
-// seen are the lives to judge.
-func (b *bench) seen(ctx context.Context) ([]life, error) {
-	all := b.lives(ctx)
+// seen are the lifetimes to judge.
+func (rn *runner) seen(ctx context.Context) ([]lifetime, error) {
+	all := rn.lifetimes(ctx)
 	if all.err != nil {
 		return nil, all.err
 	}
 	return all.each, nil
 }
 
-func lifeStdout(ctx context.Context, b *bench) error {
-	all, err := b.seen(ctx)
+func lifeStdout(ctx context.Context, rn *runner) error {
+	all, err := rn.seen(ctx)
 	if err != nil {
 		return err
 	}
@@ -193,11 +193,11 @@ func lifeStdout(ctx context.Context, b *bench) error {
 	return nil
 }
 
-func lifeHostGone(ctx context.Context, b *bench) error     { return b.ended(ctx, false) }
-func lifeHostGoneBusy(ctx context.Context, b *bench) error { return b.ended(ctx, true) }
+func lifeHostGone(ctx context.Context, rn *runner) error     { return rn.ended(ctx, false) }
+func lifeHostGoneBusy(ctx context.Context, rn *runner) error { return rn.ended(ctx, true) }
 
-func (b *bench) ended(ctx context.Context, busy bool) error {
-	all, err := b.seen(ctx)
+func (rn *runner) ended(ctx context.Context, busy bool) error {
+	all, err := rn.seen(ctx)
 	if err != nil {
 		return err
 	}
@@ -208,19 +208,19 @@ func (b *bench) ended(ctx context.Context, busy bool) error {
 		}
 		found = true
 		if !l.ended {
-			return breach("end the process when its stdin ends", "%v after its stdin was closed it lives on%s", (hostGone + slack), l.lastWord)
+			return breach("end the process when its stdin ends", "%v after its stdin was closed it lifetimes on%s", (hostGone + slack), l.lastWord)
 		}
 		slowest = max(slowest, l.took)
 	}
 	if !found {
 		return skip("it did not come to that: see base/host-gone")
 	}
-	b.noteDown("%d ms", slowest.Milliseconds())
+	rn.noteDown("%d ms", slowest.Milliseconds())
 	return nil
 }
 
-func lifeGrandchild(ctx context.Context, b *bench) error {
-	all, err := b.seen(ctx)
+func lifeGrandchild(ctx context.Context, rn *runner) error {
+	all, err := rn.seen(ctx)
 	if err != nil {
 		return err
 	}
@@ -232,8 +232,8 @@ func lifeGrandchild(ctx context.Context, b *bench) error {
 	return nil
 }
 
-func lifeProcesses(ctx context.Context, b *bench) error {
-	all, err := b.seen(ctx)
+func lifeProcesses(ctx context.Context, rn *runner) error {
+	all, err := rn.seen(ctx)
 	if err != nil {
 		return err
 	}
@@ -250,8 +250,8 @@ func lifeProcesses(ctx context.Context, b *bench) error {
 	return nil
 }
 
-func lifeFiles(ctx context.Context, b *bench) error {
-	all, err := b.seen(ctx)
+func lifeFiles(ctx context.Context, rn *runner) error {
+	all, err := rn.seen(ctx)
 	if err != nil {
 		return err
 	}
@@ -259,11 +259,11 @@ func lifeFiles(ctx context.Context, b *bench) error {
 		if len(l.sockets) > 0 {
 			return breach("PLUGIN_UNIX_SOCKET_DIR is for the socket", "it leaves in the directory of its socket: %s", strings.Join(l.sockets, ", "))
 		}
-		if left := added(b.ends.tmp, l.files["tmp"]); len(left) > 0 {
+		if left := added(rn.spans.tmp, l.files["tmp"]); len(left) > 0 {
 			return breach("remove temporary files before you end, or keep data in the data directory", "it leaves in TMPDIR: %s", strings.Join(left, ", "))
 		}
 	}
-	if len(all) < howManyLives {
+	if len(all) < howManyLifetimes {
 		return skip("it did not come to that: see base/host-gone")
 	}
 	for _, place := range slices.Sorted(maps.Keys(all[0].files)) {
