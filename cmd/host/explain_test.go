@@ -105,7 +105,7 @@ func TestExplainOfAGatewayThatNeverRestsIsBounded(t *testing.T) {
 }
 
 func TestExplainWithNothingWrittenDown(t *testing.T) {
-	if got := (&story{}).explain(); !strings.Contains(got, "Nothing is written down") {
+	if got := (&story{}).explain(); !strings.Contains(got, "The journal has no event") {
 		t.Error(got)
 	}
 }

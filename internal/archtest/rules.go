@@ -10,10 +10,10 @@ const module = "github.com/gatehost/gatehost/"
 // rule is what one package, or a folder of packages ("x/..."), may import. Anything not listed is forbidden.
 type rule struct {
 	from    string
-	may     []string // of ours; a trailing /... means the folder, own the folder that is two deep (plugins/doctor)
+	may     []string // packages of gatehost; a trailing /... means the folder, own the folder that is two deep (plugins/doctor)
 	mods    []string // modules of others, and their packages; anything is any
 	std     []string // when set: the only packages of the standard library
-	planned bool     // not written yet: it must match nothing, so that it is read again on the day when it does
+	planned bool     // not written yet: it must match nothing, so that a person reads the rule when the package appears
 	reason  string   // why no more than that
 }
 
@@ -45,17 +45,17 @@ const (
 	views      = "views are folds over events and change nothing"
 )
 
-// kinds is the vocabulary of the boundary between host and plugins.
+// kinds returns the packages of the boundary between host and plugins.
 func kinds(more ...string) []string {
 	return append([]string{"shared/fault", "shared/plugin", "shared/launcher", "shared/unloader", "shared/doctor", "shared/classifier"}, more...)
 }
 
-// testMay is what every test may import besides: the helpers that are there for it.
+// testMay lists what every test may import in addition: packages that help tests.
 func testMay() []string {
 	return []string{"shared/gatewaytest", "shared/pluginkit/plugintest", "shared/conformance", "shared/internal/wiretest", "internal/testreal", "internal/testhost", "internal/release"}
 }
 
-// rules is the table; docs/architecture.md shows it. The first rule that matches a package is its rule.
+// rules returns the table; docs/architecture.md shows it. The first rule that matches a package is its rule.
 func rules() []rule {
 	adapter := []string{"shared/fault", "shared/plugin", pb, wire}
 	return []rule{
@@ -69,20 +69,20 @@ func rules() []rule {
 		{from: "host/internal/engine", may: kinds("host/internal/lifecycle", "host/internal/lifecycle/mutant"), mods: []string{hclog}, reason: "it declares small ports; host.go plugs session, probe and pluginhost in"},
 		{from: "host/internal/sim", may: kinds("host/internal/engine", "host/internal/lifecycle", "host/internal/lifecycle/mutant"), mods: []string{hclog}, reason: "tests only: the world around an engine, and the real engine"},
 		{from: "host/internal/session", may: []string{"internal/atomicfile", "internal/frame", "shared/fault"}, mods: []string{gorilla, hclog, uuid}, reason: noMeaning},
-		{from: "host/internal/probe", may: []string{"internal/frame", "internal/redact"}, mods: []string{gorilla, gopsutil}, reason: "questions to a port have no opinion"},
-		{from: "host/internal/output", may: []string{"internal/redact", "shared/classifier", "shared/launcher", "shared/plugin"}, mods: []string{hclog}, reason: "symptoms leave by a callback given at construction"},
+		{from: "host/internal/probe", may: []string{"internal/frame", "internal/redact"}, mods: []string{gorilla, gopsutil}, reason: "it reports what a port shows and decides nothing"},
+		{from: "host/internal/output", may: []string{"internal/redact", "shared/classifier", "shared/launcher", "shared/plugin"}, mods: []string{hclog}, reason: "it reports symptoms to a callback given at construction"},
 		{from: "host/internal/repair", may: kinds("internal/atomicfile", "internal/redact"), mods: []string{hclog}, reason: "it reaches processes by a function that host.go gives it"},
 		{from: "host/internal/pluginhost", may: kinds("shared/pluginkit", "host/internal/sandbox", "host/internal/manifest", "host/internal/tomltext"), mods: []string{goPlugin, gopsutil, grpc, hclog, xSys}, reason: "host.go passes specs; it does not know config.toml"},
 		{from: "host/internal/gatewayconfig", may: []string{"internal/atomicfile", "internal/frame", "internal/json5", "internal/redact", "shared/fault"}, reason: "it reaches the gateway by an interface that host gives it"},
 		{from: "host/internal/profile", may: []string{"host/internal/config", "internal/redact", "shared/plugin"}, reason: "words in, a process out"},
-		{from: "host/internal/sandbox", mods: []string{goLandlock, xSys}, reason: "it takes rights away and knows nobody"},
+		{from: "host/internal/sandbox", mods: []string{goLandlock, xSys}, reason: "it takes rights away and does not know from whom"},
 		{from: "host/internal/prelaunch", may: []string{"internal/atomicfile"}, reason: "it knows files and a function, not what a hook is"},
-		{from: "host/internal/store", may: []string{"internal/atomicfile"}, mods: []string{uuid, xSys}, reason: "files know nobody"},
+		{from: "host/internal/store", may: []string{"internal/atomicfile"}, mods: []string{uuid, xSys}, reason: "files, no meanings"},
 		{from: "host/internal/events", reason: views},
 		{from: "host/internal/httpapi", may: []string{"host/internal/events", "shared/control", "shared/fault"}, mods: []string{hclog, xSys}, reason: "it uses interfaces that it declares itself, not the engine"},
 		{from: "host/internal/config", may: []string{"internal/redact", "shared/fault", "host/internal/tomltext"}, mods: []string{toml}, reason: "host.go turns words into policies"},
 		{from: "host/internal/tomltext", may: []string{"shared/fault"}, mods: []string{toml}, reason: "it knows where keys stand, not what they mean"},
-		{from: "host/internal/manifest", may: []string{"internal/atomicfile", "shared/fault", "host/internal/tomltext"}, reason: "what a stranger wrote about itself; who may have what is not its business"},
+		{from: "host/internal/manifest", may: []string{"internal/atomicfile", "shared/fault", "host/internal/tomltext"}, reason: "what a stranger wrote about itself; it grants nothing"},
 		{from: "host/internal/health", may: []string{"internal/frame"}, reason: "a view beside the session: it decides nothing"},
 		{from: "host/internal/journal", may: []string{"host/internal/events", "internal/atomicfile"}, reason: views},
 		{from: "host/internal/metrics", may: []string{"host/internal/engine"}, mods: []string{gopsutil, prometheus}, reason: "host.go tells it facts and gives it snapshots; it shows them and changes nothing"},
@@ -93,8 +93,8 @@ func rules() []rule {
 		{from: pb, may: []string{pb}, mods: []string{grpc, protobuf}, reason: "generated; a version reuses the messages of the one before"},
 		{from: wire, may: []string{"shared/fault", "shared/plugin", pb}, mods: []string{protobuf}, reason: "conversions that the kinds share, and nothing else"},
 		{from: "shared/internal/wiretest", may: kinds(wire, pb), mods: []string{grpc, rapid}, reason: "helps the kinds' own tests"},
-		{from: "shared/fault", may: []string{pb}, mods: []string{grpc, protobuf}, reason: "errors know nobody"},
-		{from: "shared/plugin", reason: "the words that everybody shares import nobody"},
+		{from: "shared/fault", may: []string{pb}, mods: []string{grpc, protobuf}, reason: "errors, no causes"},
+		{from: "shared/plugin", reason: "the words that all kinds share"},
 		{from: "shared/launcher", may: adapter, mods: []string{grpc, protobuf}, reason: stranger},
 		{from: "shared/unloader", may: adapter, mods: []string{grpc, protobuf}, reason: stranger},
 		{from: "shared/doctor", may: adapter, mods: []string{grpc, protobuf}, reason: stranger},
@@ -103,8 +103,8 @@ func rules() []rule {
 		{from: "shared/pluginkit/plugintest", may: kinds("shared/pluginkit"), mods: []string{grpc}, reason: "a stranger must be able to test with it"},
 		{from: "shared/conformance", may: kinds(pb, "shared/pluginkit", "shared/pluginkit/plugintest", "shared/shim/process"), mods: []string{grpc, protobuf}, reason: "a stranger must be able to run it; it starts nothing itself: host gives it an Opener"},
 		{from: "shared/shimlauncher", may: []string{"shared/fault", "shared/plugin", "shared/launcher", "shared/shim/..."}, reason: "a launcher to embed: strangers compile this"},
-		{from: "shared/control", may: []string{"shared/fault"}, reason: "the words of the API import nobody"},
-		{from: "shared/gatewaytest", may: []string{"internal/frame", "internal/json5"}, mods: []string{gorilla}, reason: "the emulator is nobody's friend"},
+		{from: "shared/control", may: []string{"shared/fault"}, reason: "the words of the API"},
+		{from: "shared/gatewaytest", may: []string{"internal/frame", "internal/json5"}, mods: []string{gorilla}, reason: "the emulator stands in for a foreign program: it may not share code with the host"},
 
 		{from: "plugins/...", may: kinds(own, "shared/pluginkit", "shared/shim/...", "shared/shimlauncher"), mods: []string{anything}, reason: "an in-tree plugin may use nothing that a stranger could not, and no other plugin"},
 		{from: "examples/...", may: kinds(own, "shared/pluginkit"), reason: "an example is a stranger"},
@@ -113,7 +113,7 @@ func rules() []rule {
 		{from: "internal/frame", may: []string{"internal/redact"}, reason: "shapes, no meanings"},
 		{from: "internal/json5", reason: "text and values, no meanings"},
 		{from: "internal/redact", reason: "one list of the names of secrets; it does not know whose secrets they are"},
-		{from: "internal/release", std: []string{"slices", "strings"}, reason: "a table decides nothing by itself and asks nobody"},
+		{from: "internal/release", std: []string{"slices", "strings"}, reason: "a table: no I/O"},
 		{from: "internal/scaffold", may: []string{"shared", "shared/fault", "shared/plugin", pb}, mods: []string{protobuf}, reason: "templates and files: it knows no host"},
 		{from: "internal/version", reason: "build information"},
 		{from: "internal/protodoc", may: []string{pb}, mods: []string{protobuf}, reason: "a generator reads the contract and nothing else"},
@@ -148,7 +148,7 @@ func matches(pattern, pkg string) bool {
 	return pattern == pkg
 }
 
-// room is the first two elements of a package: plugins/doctor for plugins/doctor/cmd/doctor.
+// room returns the first two elements of a package: plugins/doctor for plugins/doctor/cmd/doctor.
 func room(pkg string) string {
 	parts := strings.SplitN(pkg, "/", 3)
 	return strings.Join(parts[:min(2, len(parts))], "/")
