@@ -40,7 +40,7 @@ func TestPlantedViolationIsFound(t *testing.T) {
 		{"a kind that knows another", "shared/doctor", "planted.go", "doctor", module + "shared/launcher", stranger},
 		{"a facade that knows a plugin", "host", "planted.go", "host", module + "plugins/doctor", "not implementations"},
 		{"a black box test that looks inside", "test/e2e", "planted_test.go", "e2e_test", module + "host", "black box"},
-		{"a package that nobody planned", "host/internal/planted", "planted.go", "planted", "fmt", "host/internal/planted has no rule"},
+		{"a package that was not planned", "host/internal/planted", "planted.go", "planted", "fmt", "host/internal/planted has no rule"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -62,7 +62,7 @@ func TestFalseClaimsAreFound(t *testing.T) {
 		{"no hook", "| B001 | we do | session.TestA |\n| B002 | nothing | out: |", "B002: an out row names the hook that replaces it"},
 		{"a row without an answer", "| B001 | we do | session.TestA |", "B002 has no answer"},
 		{"two answers", "| B001 | we do | session.TestA |\n| B001 | we do | session.TestB |" + second, "B001 is answered twice"},
-		{"a row of nobody", "| B003 | we do | session.TestA |\n| B001 | we do | session.TestA |" + second, "B003 is no row of the table"},
+		{"a row that does not exist", "| B003 | we do | session.TestA |\n| B001 | we do | session.TestA |" + second, "B003 is no row of the table"},
 		{"a broken line", "| B001 | we do |" + second, "line 1 is no answer: want | row | what we do | package.TestName |"},
 	} {
 		t.Run(r.name, func(t *testing.T) {

@@ -95,7 +95,7 @@ func rows() []Quirks {
 			NeedsDevice: true, // §12: connects without one, with empty scopes
 			Limited:     []string{"config.apply", "config.patch"},
 			QuietStart:  true,                     // docs/compatibility.md: nothing before "listening"
-			SIGUSR1:     Restarts, SIGUSR2: Kills, // §12
+			SIGUSR1:     Restarts, SIGUSR2: Kills, // docs/openclaw.md §12
 			ConfigExit: 1, DoctorExitLies: true, // §12: exit 0, nothing fixed
 		},
 		{
@@ -110,7 +110,7 @@ func rows() []Quirks {
 		},
 		{
 			Release: "2026.9.6", Protocol: 4,
-			BootID: true, RestartRequest: true, Suspend: true, SystemInfo: true, // §6, §7, §12
+			BootID: true, RestartRequest: true, Suspend: true, SystemInfo: true, // docs/openclaw.md §6, §7, §12
 			StartupTrace: true,                 // §2
 			ReloadKind:   true,                 // §10
 			Startupz:     true, Sidecars: true, // §3

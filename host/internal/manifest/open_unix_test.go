@@ -79,7 +79,7 @@ func TestSealedDirectoryIsTakenAsItIs(t *testing.T) {
 	if len(names) != 3 || m.Files["main.js"] == "" || m.Files["package.json"] == "" || !strings.HasPrefix(m.Files["node_modules"], "tree:") {
 		t.Errorf("files = %v, want main.js, package.json and the tree node_modules", m.Files)
 	}
-	// What does not count: times, modes that nobody minds, empty directories, what is not listed.
+	// What does not count: times, harmless modes, empty directories, what is not listed.
 	put(t, filepath.Join(dir, ".git", "HEAD"), "other")
 	if err := os.Mkdir(filepath.Join(dir, "node_modules", "empty"), 0o755); err != nil {
 		t.Fatal(err)

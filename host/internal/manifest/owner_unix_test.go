@@ -13,7 +13,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/manifest"
 )
 
-// of is a file that belongs to somebody.
+// of is a file that belongs to a user.
 type of struct {
 	fs.FileInfo
 
