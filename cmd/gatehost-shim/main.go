@@ -27,7 +27,7 @@ func run(args []string) int {
 	switch verb {
 	case "run":
 		return server.Run()
-	case "exec-child": // internal: a gateway's process before it has its program
+	case "exec-child": // internal: a gateway's process before it runs its program
 		return server.ExecChild(args[1:])
 	case "version":
 		fmt.Fprintf(os.Stdout, "gatehost-shim protocol %d\n", shim.ProtocolVersion)

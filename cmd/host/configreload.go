@@ -17,15 +17,15 @@ func (a *app) configReloadVerb() *cobra.Command {
 	var asJSON bool
 	v := &cobra.Command{
 		Use:   "reload",
-		Short: "Let the running host read its configuration again",
-		Long: "Let the running host read the configuration file that it was started with again. Gateways that run are not touched: plugins are\n" +
-			"started, told, replaced or ended, settings of gateways count from now on, and what concerns a process counts with its next one.\n" +
-			"A file with faults changes nothing. SIGHUP to the host does the same.",
+		Short: "Make the running host read its configuration again",
+		Long: "Make the running host read the configuration file that it was started with again. Running gateways continue:\n" +
+			"plugins are started, reconfigured, replaced or stopped, settings of gateways apply at once, and settings of a\nprocess apply to its next start. " +
+			"A file with errors changes nothing. SIGHUP to the host does the same.",
 		Args: cobra.NoArgs,
 		RunE: verb(func(ctx context.Context, _ []string) error { return a.reloadConfig(ctx, req, asJSON) }),
 	}
-	v.Flags().BoolVar(&req.DryRun, "dry-run", false, "only tell what would be done")
-	v.Flags().BoolVar(&req.Remove, "remove", false, "stop and let go of gateways that the file no longer has")
+	v.Flags().BoolVar(&req.DryRun, "dry-run", false, "only print what would be done")
+	v.Flags().BoolVar(&req.Remove, "remove", false, "stop and remove gateways that the file no longer has")
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return v
 }
@@ -51,7 +51,7 @@ func (a *app) reloadConfig(ctx context.Context, req control.ReloadRequest, asJSO
 		err = a.tellReload(r)
 	}
 	if err == nil && r.Outcome == control.ReloadPartly {
-		return &coded{code: exitFailed, err: errors.New("a part of the configuration is not in force"), silent: asJSON, hint: "correct what is said above and reload again"}
+		return &coded{code: exitFailed, err: errors.New("a part of the configuration was not applied"), silent: asJSON, hint: "correct the errors above and reload again"}
 	}
 	return err
 }

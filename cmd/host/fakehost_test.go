@@ -17,7 +17,7 @@ import (
 // fakeHost answers as a host would. Gateways behave as they are called: main works, broken fails, slow never ends in time,
 // overtaken is superseded.
 type fakeHost struct {
-	Live  []control.Event // sent to whoever follows
+	Live  []control.Event // sent to clients that follow
 	Block chan struct{}   // commands wait for it to be closed; nil: they do not
 
 	mu       sync.Mutex // guards commands
@@ -100,7 +100,7 @@ func fakeGateway(name string) control.Gateway {
 	return g
 }
 
-// fakeHealth is well for main; whoever probes sees the memory answer late.
+// fakeHealth is well for main; with a probe the memory answers late.
 func fakeHealth(name, probe string) control.HealthCheck {
 	h := &control.GatewayHealth{
 		State: control.HealthHealthy, Core: control.Core{Process: "running", Transport: "connected", Router: "ready"},
@@ -167,7 +167,7 @@ func (f *fakeHost) command(w http.ResponseWriter, r *http.Request) {
 		answer(w, 202, control.Outcome{Outcome: control.OutcomeAccepted})
 		return
 	case name == "broken":
-		out = control.Outcome{Outcome: control.OutcomeFailed, Error: &control.Failure{Code: "x", Message: "it broke", Hint: "mend it"}}
+		out = control.Outcome{Outcome: control.OutcomeFailed, Error: &control.Failure{Code: "x", Message: "it broke", Hint: "repair it"}}
 	case name == "slow":
 		refuse(w, 504, control.CodeTimedOut, "start of gateway slow has not ended", "look again")
 		return

@@ -17,16 +17,16 @@ func (a *app) healthVerb() *cobra.Command {
 	var probe, asJSON bool
 	v := &cobra.Command{
 		Use:   "health NAME",
-		Short: "Ask a gateway for its health now",
-		Long: "Ask a gateway for its health and status, for 3 s, and show what is known of its capabilities. With --probe it gets 8 s, and\n" +
-			"its router is asked, too. Ends with 0 when the transport is well: a slow capability is shown and changes nothing.",
+		Short: "Check the health of a gateway",
+		Long: "Ask a gateway for its health and status, for at most 3 s, and show the state of its capabilities. With --probe wait\n" +
+			"up to 8 s, and also ask its router. Exit code 0: the transport works; a slow capability is shown and changes nothing.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.gatewayNames,
 		RunE: verb(func(ctx context.Context, args []string) error {
 			return a.health(ctx, args[0], probe, asJSON)
 		}),
 	}
-	v.Flags().BoolVar(&probe, "probe", false, "take more time, and ask the router, too")
+	v.Flags().BoolVar(&probe, "probe", false, "wait longer, and also ask the router")
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return v
 }

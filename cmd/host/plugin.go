@@ -14,7 +14,7 @@ import (
 func (a *app) pluginVerb() *cobra.Command {
 	v := &cobra.Command{
 		Use:   "plugin",
-		Short: "Look after plugins",
+		Short: "Show and manage plugins",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -66,9 +66,9 @@ func pluginTable(plugins []control.Plugin) string {
 	return strings.TrimRight(b.String(), "\n")
 }
 
-// services are those of a plugin, each with the version in which it is talked to: doctor/2.
+// services lists the services of a plugin, each with the version that host and plugin use: doctor/2.
 func services(p control.Plugin) []string {
-	if len(p.Negotiated) == 0 { // an older host does not tell
+	if len(p.Negotiated) == 0 { // an older host does not report it
 		return p.Services
 	}
 	var out []string
@@ -91,13 +91,13 @@ func unused(p control.Plugin, who string) string {
 		}
 	}
 	if len(p.UnknownKinds) > 0 {
-		fmt.Fprintf(&b, "%s: it also serves what this host does not know (kinds %s)\n%s", who,
-			strings.Trim(fmt.Sprint(p.UnknownKinds), "[]"), hintLine("upgrade gatehost to use that"))
+		fmt.Fprintf(&b, "%s: it also serves kinds that this host does not know (%s)\n%s", who,
+			strings.Trim(fmt.Sprint(p.UnknownKinds), "[]"), hintLine("upgrade gatehost to use them"))
 	}
 	return b.String()
 }
 
-// versionsText says in which version host and plugin talk, and which they could.
+// versionsText says which version host and plugin use, and which they support.
 func versionsText(p control.Plugin) string {
 	var b strings.Builder
 	for _, n := range p.Negotiated {
@@ -151,7 +151,7 @@ func (a *app) pluginInfoVerb() *cobra.Command {
 	return v
 }
 
-// sandboxText says how a plugin is shut in, and what it can do all the same.
+// sandboxText says how a plugin is sandboxed, and what it can do nevertheless.
 func sandboxText(p control.Plugin) string {
 	s := p.Sandbox
 	if s == nil {

@@ -70,7 +70,7 @@ func TestRunPrintsStagesWithElapsedTime(t *testing.T) {
 		event(control.EventGatewayState, "main", control.StateData{
 			State: "running", PID: 4242, Port: 18789, Version: "2026.9.6", ElapsedMs: control.Ms(7100 * time.Millisecond),
 		}),
-		event(control.EventGatewayState, "main", control.StateData{State: "error", Error: &control.Failure{Message: "it broke\x1b]0;x", Hint: "mend it"}}),
+		event(control.EventGatewayState, "main", control.StateData{State: "error", Error: &control.Failure{Message: "it broke\x1b]0;x", Hint: "repair it"}}),
 		event(control.EventGatewayOutput, "main", control.LogLine{Text: "chatter"}),
 		event(control.EventHostStopping, "", nil),
 	}}
@@ -84,7 +84,7 @@ func TestRunPrintsStagesWithElapsedTime(t *testing.T) {
 		"main  exit         exit code 78\n",
 		"main  finding      config-invalid: unknown key\n",
 		"main  error        it broke\uFFFD]0;x\n",
-		"hint: mend it\n",
+		"hint: repair it\n",
 		"host  stopping\n",
 	} {
 		if !strings.Contains(stderr.String(), want) {

@@ -61,7 +61,7 @@ func describeRepair(r control.DoctorResult) (word, text, hint string) {
 	return "repair", text, ""
 }
 
-// describe gives the words of an event; "" for what is not for the terminal.
+// describe returns the words of an event; "" for events that are not for the terminal.
 func describe(e control.Event) (word, text, hint string) {
 	switch e.Type {
 	case control.EventGatewayState:
@@ -111,7 +111,7 @@ func describe(e control.Event) (word, text, hint string) {
 		c := data[control.ConfigData](e)
 		text := strings.Join(c.Paths, " ")
 		if c.RequiresRestart != nil && *c.RequiresRestart {
-			text += "; the gateway restarts itself for it"
+			text += "; the gateway restarts itself for this change"
 		}
 		if c.Reason != "" {
 			text += ": " + c.Reason
@@ -181,7 +181,7 @@ func orUnknown(s string) string {
 	return s
 }
 
-// data is the data of an event; the zero value when it is not what it should be.
+// data returns the data of an event; the zero value when it cannot be understood.
 func data[T any](e control.Event) T {
 	var v, none T
 	if json.Unmarshal(e.Data, &v) != nil {

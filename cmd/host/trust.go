@@ -7,7 +7,8 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// trustText says what a plugin is, what it asks for, what it was given and what it tried; each line begins with a newline.
+// trustText says what a plugin is, what it asks for, what it was given and what it tried; each line begins with a
+// newline.
 func trustText(p control.Plugin) string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, clean(fmt.Sprintf(format, args...))) }
@@ -20,9 +21,9 @@ func trustText(p control.Plugin) string {
 		case control.PinHolds:
 			add("pin: pinned to %s", pin.SHA256)
 		case control.PinMismatch:
-			add("pin: does not match: config.toml wants %s, found %s", pin.SHA256, pin.Found)
+			add("pin: does not match: config.toml has %s, found %s", pin.SHA256, pin.Found)
 		default:
-			add("pin: not pinned: whatever is there is run (`gatehost plugin pin %s`)", p.Name)
+			add("pin: not pinned: any file at its path is run (`gatehost plugin pin %s`)", p.Name)
 		}
 	}
 	if len(p.Asks) == 0 {
@@ -38,7 +39,7 @@ func trustText(p control.Plugin) string {
 		case ask.Asked:
 			add("  %s: not given (%s)", what, ask.Key)
 		default:
-			add("  %s: given, and it does not ask for it (%s)", what, ask.Key)
+			add("  %s: given, although it does not ask for it (%s)", what, ask.Key)
 		}
 	}
 	for _, r := range p.Refused {

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// pkg is what the go command says of a package.
+// pkg is a package in the output of the go command.
 type pkg struct {
 	ImportPath   string
 	Imports      []string
@@ -21,8 +21,8 @@ type pkg struct {
 	XTestImports []string
 }
 
-// list asks the go command about all packages of the module in dir, on every platform that we build for: an arrow in a file for Windows
-// is an arrow. args may hold an overlay.
+// list asks the go command about all packages of the module in dir, on every platform that gatehost builds for: an
+// import in a file for Windows is an import. args may hold an overlay.
 func list(dir string, args ...string) ([]pkg, error) {
 	merged := map[string]pkg{}
 	for _, goos := range []string{"linux", "darwin", "windows"} {
@@ -71,8 +71,8 @@ func union(a, b []string) []string {
 	return slices.Compact(all)
 }
 
-// violations is every import that no rule allows, every package without a rule, every rule without a package and every planned rule
-// with one: a renamed folder must not rot its rule.
+// violations lists every import that no rule allows, every package without a rule, every rule without a package and
+// every planned rule with one: a renamed folder must not invalidate its rule unnoticed.
 func violations(pkgs []pkg, rules []rule) []string {
 	var out []string
 	used := map[string]bool{}
@@ -109,7 +109,7 @@ func violations(pkgs []pkg, rules []rule) []string {
 	return out
 }
 
-// table is the rules as docs/architecture.md shows them.
+// table returns the rules in the form of docs/architecture.md.
 func table(rules []rule) string {
 	var b strings.Builder
 	b.WriteString("| from | may import of ours | of others | no more, because |\n|---|---|---|---|\n")

@@ -10,10 +10,10 @@ const module = "github.com/gatehost/gatehost/"
 // rule is what one package, or a folder of packages ("x/..."), may import. Anything not listed is forbidden.
 type rule struct {
 	from    string
-	may     []string // of ours; a trailing /... means the folder, own the folder that is two deep (plugins/doctor)
+	may     []string // packages of gatehost; a trailing /... means the folder, own the folder that is two deep (plugins/doctor)
 	mods    []string // modules of others, and their packages; anything is any
 	std     []string // when set: the only packages of the standard library
-	planned bool     // not written yet: it must match nothing, so that it is read again on the day when it does
+	planned bool     // not written yet: it must match nothing, so that a person reads the rule when the package appears
 	reason  string   // why no more than that
 }
 
@@ -45,17 +45,17 @@ const (
 	views      = "views are folds over events and change nothing"
 )
 
-// kinds is the vocabulary of the boundary between host and plugins.
+// kinds returns the packages of the boundary between host and plugins.
 func kinds(more ...string) []string {
 	return append([]string{"shared/fault", "shared/plugin", "shared/launcher", "shared/unloader", "shared/doctor", "shared/classifier"}, more...)
 }
 
-// testMay is what every test may import besides: the helpers that are there for it.
+// testMay lists what every test may import in addition: packages that help tests.
 func testMay() []string {
 	return []string{"shared/gatewaytest", "shared/pluginkit/plugintest", "shared/conformance", "shared/internal/wiretest", "internal/testreal", "internal/testhost", "internal/release", "internal/shimreplay"}
 }
 
-// rules is the table; docs/architecture.md shows it. The first rule that matches a package is its rule.
+// rules returns the table; docs/architecture.md shows it. The first rule that matches a package is its rule.
 func rules() []rule {
 	adapter := []string{"shared/fault", "shared/plugin", pb, wire}
 	return []rule{
@@ -160,7 +160,7 @@ func matches(pattern, pkg string) bool {
 	return pattern == pkg
 }
 
-// room is the first two elements of a package: plugins/doctor for plugins/doctor/cmd/doctor.
+// room returns the first two elements of a package: plugins/doctor for plugins/doctor/cmd/doctor.
 func room(pkg string) string {
 	parts := strings.SplitN(pkg, "/", 3)
 	return strings.Join(parts[:min(2, len(parts))], "/")

@@ -55,7 +55,7 @@ func Sweep(dir string) {
 	}
 }
 
-// OwnerOfDir is the owner that a new file in dir gets.
+// OwnerOfDir returns the owner that a new file in dir gets.
 func OwnerOfDir(dir string) Owner {
 	info, err := os.Stat(dir)
 	if err != nil {

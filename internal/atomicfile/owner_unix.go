@@ -16,7 +16,7 @@ type Owner struct {
 	uid, gid int
 }
 
-// OwnerOf is the owner of a file.
+// OwnerOf returns the owner of a file.
 func OwnerOf(info fs.FileInfo) Owner {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return Owner{known: true, uid: int(st.Uid), gid: int(st.Gid)}

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// suite is the tests of a source tree: folder to what is in it.
+// suite maps each folder of a source tree to its tests.
 type suite map[string]*folder
 
 type folder struct {
@@ -109,7 +109,7 @@ func parseRows(text string) []row {
 	return rows
 }
 
-// check holds a document against the rows and the tests. adrs are the numbers of those that exist.
+// check compares a document with the rows and the tests. adrs are the numbers of existing ADRs.
 func check(doc string, rows []row, s suite, adrs []string) []string {
 	var wrong []string
 	verdicts := map[string]string{}

@@ -38,7 +38,8 @@ func Redact(data []byte, known *redact.Redactor) []byte {
 	return out
 }
 
-// Summary is a frame in a few words without any of its content: "req id=1 method=sessions.list", "event chat" (T070).
+// Summary describes a frame in a few words without any of its content: "req id=1 method=sessions.list", "event
+// chat" (T070).
 func Summary(data []byte) string {
 	f, err := Parse(data)
 	if err != nil {

@@ -110,7 +110,7 @@ func enum(b *strings.Builder, e *protogen.Enum) {
 	writeTable(b, []string{"value", "number", "meaning"}, rows)
 }
 
-// comment is what stands before a thing and, in the same line, behind it.
+// comment returns the text before a declaration and after it on the same line.
 func comment(c protogen.CommentSet) string {
 	return strings.TrimSpace(strip(string(c.Leading)) + "\n" + strip(string(c.Trailing)))
 }
@@ -139,7 +139,7 @@ func single(f protoreflect.FieldDescriptor) string {
 	}
 }
 
-// link leads to a type of the contract; those of protobuf itself are only named.
+// link refers to a type of the contract; those of protobuf itself are only named.
 func link(d protoreflect.Descriptor) string {
 	if strings.HasPrefix(string(d.FullName()), "google.") {
 		return fmt.Sprintf("`%s`", d.FullName())
@@ -147,12 +147,12 @@ func link(d protoreflect.Descriptor) string {
 	return fmt.Sprintf("[%s](#%s)", relative(d), anchor(d))
 }
 
-// relative is a name within its package: Outer.Inner.
+// relative returns a name within its package: Outer.Inner.
 func relative(d protoreflect.Descriptor) string {
 	return strings.TrimPrefix(string(d.FullName()), string(d.ParentFile().Package())+".")
 }
 
-// anchor is unique on the page, also where two packages have a type of the same name.
+// anchor returns an anchor that is unique on the page, also where two packages have a type of the same name.
 func anchor(d protoreflect.Descriptor) string {
 	full := string(d.ParentFile().Package())
 	return strings.ToLower(full[strings.LastIndexByte(full, '.')+1:] + "." + relative(d))

@@ -25,7 +25,7 @@ func Document(text string) string {
 	})
 }
 
-// nameOf is the name in the first half of an assignment.
+// nameOf returns the name in the first half of an assignment.
 func nameOf(s string) string { return strings.TrimRight(s, " \t\r\n=:") }
 
 // masker reads JSON5 without relying on its syntax: a text that was cut off, or has a brace too many, is masked as far as it makes sense,
@@ -68,7 +68,7 @@ func (m *masker) run() {
 		case c == ':' || c == '=':
 			m.top().value = true
 			m.copy(1)
-		case c == ',' || c == '\n' && len(m.stack) == 1: // outside of braces a line ends what began in it
+		case c == ',' || c == '\n' && len(m.stack) == 1: // outside braces a line ends what began in it
 			m.top().value = false
 			m.copy(1)
 		case c <= ' ':
@@ -112,7 +112,7 @@ func (m *masker) isSecret(l level) bool {
 	return l.secret || l.object && l.value && Name(l.key)
 }
 
-// quoted is the length of a string; without its end it goes to the end of the line.
+// quoted returns the length of a string; without its end it goes to the end of the line.
 func (m *masker) quoted(quote byte) int {
 	for i := m.at + 1; i < len(m.in); i++ {
 		switch c := m.in[i]; {

@@ -57,7 +57,7 @@ func versions(t *testing.T, path string) map[string]string {
 	return out
 }
 
-// tidy lets go write the four files of a project that imports everything, beginning with the versions of our own go.mod.
+// tidy makes go write the four files of a project that imports everything, beginning with the versions of our own go.mod.
 func tidy(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()

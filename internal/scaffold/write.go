@@ -10,8 +10,8 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// write puts all files into dir, or none: they are written into a directory beside their place, or inside it when it is there already,
-// and moved when all of them are there.
+// write puts all files into dir, or none: it writes them into a directory next to dir, or inside it when dir exists
+// already, and moves them when all are written.
 func write(dir string, files map[string]file) (err error) {
 	there, err := vacant(dir)
 	if err != nil {
@@ -19,7 +19,7 @@ func write(dir string, files map[string]file) (err error) {
 	}
 	parent := filepath.Dir(dir)
 	if there {
-		parent = dir // it may be where the author's shell is: it stays
+		parent = dir // it may be the directory of the author's shell: it stays
 	}
 	staging, err := os.MkdirTemp(parent, ".gatehost-new-")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -35,7 +35,7 @@ func write(dir string, files map[string]file) (err error) {
 	if there {
 		return moveInto(dir, staging)
 	}
-	if err := os.Chmod(staging, 0o755); err != nil { //nolint:gosec // source, for everybody to read
+	if err := os.Chmod(staging, 0o755); err != nil { //nolint:gosec // source, for every user to read
 		return fmt.Errorf("cannot make %s: %w", dir, err)
 	}
 	if err := os.Rename(staging, dir); err != nil {
@@ -44,17 +44,17 @@ func write(dir string, files map[string]file) (err error) {
 	return nil
 }
 
-// vacant reports whether dir is there, and refuses one in which something is.
+// vacant reports whether dir exists, and refuses one that is not empty.
 func vacant(dir string) (there bool, err error) {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	case err != nil:
-		return false, fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make a plugin in %s: %v", dir, err)).WithHint("name a directory that is not there yet")
+		return false, fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make a plugin in %s: %v", dir, err)).WithHint("name a directory that does not exist yet")
 	case len(entries) > 0:
 		return true, fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make a plugin in %s: it is not empty (%s is in it)", dir, entries[0].Name())).
-			WithHint("name a directory that is not there yet, or an empty one")
+			WithHint("name a directory that does not exist yet, or an empty one")
 	}
 	return true, nil
 }
@@ -62,7 +62,7 @@ func vacant(dir string) (there bool, err error) {
 func fill(dir string, files map[string]file) error {
 	for name, f := range files {
 		target := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil { //nolint:gosec // source, for everybody to read
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil { //nolint:gosec // source, for every user to read
 			return err
 		}
 		mode := fs.FileMode(0o644)
@@ -76,7 +76,8 @@ func fill(dir string, files map[string]file) error {
 	return nil
 }
 
-// moveInto moves what is in staging, which is inside dir, up into it; when something can't be moved nothing stays.
+// moveInto moves the content of staging, which is inside dir, up into dir; when something cannot be moved nothing
+// stays.
 func moveInto(dir, staging string) error {
 	entries, err := os.ReadDir(staging)
 	var moved []string

@@ -103,7 +103,7 @@ func TestPluginsThatAreNoneAreNamedAndRefusedAndTheGatewayGoesOn(t *testing.T) {
 		{"bare", fmt.Sprintf("path = %q", bare), "it is a directory without plugin.toml"},
 		{"elsewhere", fmt.Sprintf("path = %q", s.program("elsewhere", elfFor(0xf3), 0o755)), "it is not a program of this platform (linux/"},
 		{"windows", fmt.Sprintf("path = %q", s.program("windows", []byte("MZ"+strings.Repeat("\x00", 100)), 0o755)), "but a program for Windows"},
-		{"open", fmt.Sprintf("path = %q", s.program("open", bad, 0o777)), "everybody may write to it"},
+		{"open", fmt.Sprintf("path = %q", s.program("open", bad, 0o777)), "every user may write to it"},
 		{"pinned", fmt.Sprintf("path = %q\nsha256 = %q", filepath.Join(bin, "bad-plugin"), strings.Repeat("0", 64)), "config.toml wants 000"},
 		{"changed", fmt.Sprintf("path = %q", changed), `files."main.sh": has another sum`},
 		{"moved", fmt.Sprintf("path = %q\nsha256 = %q", moved, strings.Repeat("0", 64)), "the manifest's sha256 is "},

@@ -211,7 +211,7 @@ x = 1.5
 			t.Errorf("line of %q = %d, want %d", path, got, line)
 		}
 	}
-	if got := c.PluginLine("nobody", "x"); got != 1 {
+	if got := c.PluginLine("missing", "x"); got != 1 {
 		t.Errorf("line of a plugin that is not there = %d", got)
 	}
 }

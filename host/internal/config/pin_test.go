@@ -45,7 +45,7 @@ func TestPinRefusesWhatItCannotEdit(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	if _, err := config.Pin("config.toml", []byte("version = 1\n"), "nobody", sum); err == nil {
+	if _, err := config.Pin("config.toml", []byte("version = 1\n"), "missing", sum); err == nil {
 		t.Error("a plugin that is not there is pinned")
 	}
 	if _, err := config.Pin("config.toml", []byte("vers = 1\n"), "doctor", sum); err == nil {

@@ -272,7 +272,7 @@ func TestConcurrentEditsAreOneAfterTheOther(t *testing.T) { // T136
 func TestRetriesOneBaseHashConflictFromAFreshSnapshot(t *testing.T) { // T137
 	g, e := newGateway(t, online, plain)
 	g.OnSet = func(n int, _ func()) (bool, error) {
-		if n == 1 { // somebody else was faster
+		if n == 1 { // another program was faster
 			g.write(strings.Replace(plain, "local", "remote", 1))
 		}
 		return false, nil

@@ -160,7 +160,7 @@ func serve(t *testing.T, g *gateways, change func(*httpapi.Options)) *site {
 	return s
 }
 
-// noPlugin says that whoever asks is not a plugin.
+// noPlugin says that no caller is a plugin.
 func noPlugin(int, int) bool { return false }
 
 func start(t *testing.T, srv *httpapi.Server, l net.Listener) func() error {

@@ -36,7 +36,7 @@ func TestGatewayConfigIsReadAndEdited(t *testing.T) {
 	}
 	_, err = s.client.Config(timeout(t), "main", "nothing")
 	wantProblem(t, err, 404, "not_found")
-	_, err = s.client.Config(timeout(t), "nobody", "")
+	_, err = s.client.Config(timeout(t), "missing", "")
 	wantProblem(t, err, 404, control.CodeNoSuchGateway)
 
 	text := "x"

@@ -12,7 +12,7 @@ import (
 
 // configuration is reloaded as its knobs say.
 type configuration struct {
-	Blocks chan struct{} // Reload waits for it, whoever has gone away meanwhile
+	Blocks chan struct{} // Reload waits for it, also when its client has gone
 	Err    error
 	Panics bool
 

@@ -90,7 +90,7 @@ func TestWhatIsNotThereIsAProblem(t *testing.T) {
 	}
 	_, err = s.client.Start(timeout(t), "x/../y", control.Options{})
 	wantProblem(t, err, 404, control.CodeNoSuchGateway)
-	_, err = s.client.Plugin(timeout(t), "nobody")
+	_, err = s.client.Plugin(timeout(t), "missing")
 	wantProblem(t, err, 404, control.CodeNoSuchPlugin)
 	for _, row := range []struct {
 		method, path, body string
@@ -111,7 +111,7 @@ func TestWhatIsNotThereIsAProblem(t *testing.T) {
 		{"POST", "/v1/gateways/main/rpc", "", 400, "bad_request"},
 		{"POST", "/v1/gateways/main/doctor", `{"action":"pray"}`, 400, "bad_request"},
 		{"GET", "/v1/events?since=yesterday", "", 400, "bad_request"},
-		{"GET", "/v1/events?gateway=nobody", "", 404, "no_such_gateway"},
+		{"GET", "/v1/events?gateway=missing", "", 404, "no_such_gateway"},
 	} {
 		res, body := raw(t, s, row.method, row.path, row.body)
 		var p control.Problem
@@ -430,7 +430,7 @@ func TestHealthIsAskedForOnDemand(t *testing.T) {
 			t.Errorf("probe %t: %+v, %v, asked with %v", probe, got, err, h.probed)
 		}
 	}
-	_, err := s.client.GatewayHealth(timeout(t), "nobody", false)
+	_, err := s.client.GatewayHealth(timeout(t), "missing", false)
 	wantProblem(t, err, http.StatusNotFound, control.CodeNoSuchGateway)
 	if res, _ := raw(t, s, "GET", "/v1/gateways/main/health?probe=maybe", ""); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("a probe that is neither: %d", res.StatusCode)

@@ -75,7 +75,7 @@ func TestEventsResumeWithoutAGapAfterTheConnectionIsLost(t *testing.T) {
 	if err := first.stop(); err != nil {
 		t.Fatal(err)
 	}
-	publish(hub, 2) // nobody is there to tell
+	publish(hub, 2) // no client is connected
 	l, err := httpapi.Listen(first.socket)
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +215,7 @@ func TestLogsAreLinesUntilTheirEnd(t *testing.T) {
 	if n < 2 {
 		t.Errorf("%d lines", n)
 	}
-	for _, err := range s.client.Logs(timeout(t), "nobody", control.LogsQuery{}) {
+	for _, err := range s.client.Logs(timeout(t), "missing", control.LogsQuery{}) {
 		wantProblem(t, err, 404, control.CodeNoSuchGateway)
 	}
 }

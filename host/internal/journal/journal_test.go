@@ -79,7 +79,7 @@ func cursors(t *testing.T, r journal.Reader, after uint64) []uint64 {
 	return out
 }
 
-// TestWhatLinesMeantIsKnownToTheNextHost: whoever adopts a launch goes on behind its lines, and must know all the same what they showed. Also
+// TestWhatLinesMeantIsKnownToTheNextHost: a host that adopts a launch continues after its lines, and must still know what they showed. Also
 // when their segment is gone.
 func TestWhatLinesMeantIsKnownToTheNextHost(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")

@@ -182,10 +182,10 @@ func (r Reader) Tail(n int, match func(line []byte) bool, want func(events.Event
 	return out, nil
 }
 
-// each calls visit with the complete lines of a segment after its header, beginning near the first line for which
-// wanted is true; wanted must be monotone, nil begins at the first line. It returns false when visit ended it. A
+// each calls use with the complete lines of a segment after its header, beginning near the first line for which
+// wanted is true; wanted must be monotone, nil begins at the first line. It returns false when use ended it. A
 // file that is no segment has no lines.
-func (s segment) each(wanted func(cursor uint64, at time.Time) bool, visit func(line []byte) bool) (bool, error) {
+func (s segment) each(wanted func(cursor uint64, at time.Time) bool, use func(line []byte) bool) (bool, error) {
 	f, err := os.Open(s.path)
 	if err != nil {
 		return true, fmt.Errorf("cannot read journal: %w", err)
@@ -218,7 +218,7 @@ func (s segment) each(wanted func(cursor uint64, at time.Time) bool, visit func(
 			return true, nil
 		case err != nil:
 			return true, fmt.Errorf("cannot read journal %s: %w", s.path, err)
-		case !visit(line):
+		case !use(line):
 			return false, nil
 		}
 	}

@@ -79,7 +79,7 @@ func TestSealedDirectoryIsTakenAsItIs(t *testing.T) {
 	if len(names) != 3 || m.Files["main.js"] == "" || m.Files["package.json"] == "" || !strings.HasPrefix(m.Files["node_modules"], "tree:") {
 		t.Errorf("files = %v, want main.js, package.json and the tree node_modules", m.Files)
 	}
-	// What does not count: times, modes that nobody minds, empty directories, what is not listed.
+	// What does not count: times, harmless modes, empty directories, what is not listed.
 	put(t, filepath.Join(dir, ".git", "HEAD"), "other")
 	if err := os.Mkdir(filepath.Join(dir, "node_modules", "empty"), 0o755); err != nil {
 		t.Fatal(err)
@@ -120,10 +120,10 @@ func TestWhatIsNotWhatWasSealedIsRefused(t *testing.T) {
 		{"a link to what is not listed", func(dir string) error { return relink(dir, "../../.git/HEAD") }, `leads to .git/HEAD, which is not in [files]`},
 		{"a link to nothing", func(dir string) error { return relink(dir, "../gone") }, `leads nowhere`},
 		{"a link to itself", func(dir string) error { return relink(dir, "dep") }, `leads nowhere`},
-		{"a file that everybody may change", func(dir string) error { return os.Chmod(filepath.Join(dir, "main.js"), 0o666) }, `files."main.js": everybody may write to it (run: chmod o-w`},
-		{"one in a tree", func(dir string) error { return os.Chmod(filepath.Join(dir, "node_modules/dep"), 0o777) }, `node_modules/dep in it: everybody may write to it`},
-		{"the manifest", func(dir string) error { return os.Chmod(filepath.Join(dir, "plugin.toml"), 0o666) }, `plugin.toml: everybody may write to it`},
-		{"the directory", func(dir string) error { return os.Chmod(dir, 0o777) }, `its directory: everybody may write to it`},
+		{"a file that everybody may change", func(dir string) error { return os.Chmod(filepath.Join(dir, "main.js"), 0o666) }, `files."main.js": every user may write to it (run: chmod o-w`},
+		{"one in a tree", func(dir string) error { return os.Chmod(filepath.Join(dir, "node_modules/dep"), 0o777) }, `node_modules/dep in it: every user may write to it`},
+		{"the manifest", func(dir string) error { return os.Chmod(filepath.Join(dir, "plugin.toml"), 0o666) }, `plugin.toml: every user may write to it`},
+		{"the directory", func(dir string) error { return os.Chmod(dir, 0o777) }, `its directory: every user may write to it`},
 		{"a directory without a manifest", func(dir string) error { return os.Remove(filepath.Join(dir, "plugin.toml")) }, `no such file`},
 		{"a link for a manifest", func(dir string) error {
 			return errors.Join(os.Rename(filepath.Join(dir, "plugin.toml"), filepath.Join(dir, "p")), os.Symlink("p", filepath.Join(dir, "plugin.toml")))
@@ -149,7 +149,7 @@ func relink(dir, target string) error {
 // TestDirectoriesAroundAListedFileCountToo: who may write to one of them may exchange the file after it was checked.
 func TestDirectoriesAroundAListedFileCountToo(t *testing.T) {
 	for want, change := range map[string]func(dir string) error{
-		"the directory lib: everybody may write to it": func(dir string) error { return os.Chmod(filepath.Join(dir, "lib"), 0o777) },
+		"the directory lib: every user may write to it": func(dir string) error { return os.Chmod(filepath.Join(dir, "lib"), 0o777) },
 		"lib is a symbolic link, not a directory": func(dir string) error {
 			return errors.Join(os.Rename(filepath.Join(dir, "lib"), filepath.Join(dir, "real")), os.Symlink("real", filepath.Join(dir, "lib")))
 		},

@@ -84,7 +84,7 @@ func TestSealThatCannotBeIsToldAndWritesNothing(t *testing.T) {
 		{"an inline table", head + `files = {"main.py" = "x"}`, "write [files] as a table of its own"},
 		{"dotted keys", head + `files."main.py" = "x"`, "write [files] as a table of its own"},
 		{"a sum of several lines", head + "[files]\n\"main.py\" = \"\"\"\nx\"\"\"\n", "plugin.toml"},
-		{"a name that leaves", head + "[files]\n\"../x\" = \"\"\n", "is no name inside of the plugin's directory"},
+		{"a name that leaves", head + "[files]\n\"../x\" = \"\"\n", "is not a name inside the plugin's directory"},
 		{"files is none", "files = 3\n" + head, "files: expected a table"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -93,7 +93,7 @@ func TestFirstClassifierThatClaimsALineDecidesItAndAllOthersAreRecorded(t *testi
 		t.Errorf("the line that the last one claims: %+v", g)
 	}
 	if g := got[2]; g.By != "" || g.Level != classifier.LevelInfo || len(g.Also) != 0 {
-		t.Errorf("the line that nobody claims is as loud as the first one says: %+v", g)
+		t.Errorf("the line that no classifier claims has the level of the first one: %+v", g)
 	}
 	// Who decides a line decides its symptom, too: that of a line that another one claimed moves nothing.
 	if !slices.Equal(symptoms, []plugin.Symptom{plugin.SymptomRuntimeFatal}) {

@@ -143,7 +143,7 @@ func TestLostLinesAreCountedFromWhatWasRead(t *testing.T) {
 		&launcher.LineBatch{Lines: []plugin.Line{{Text: "eleven", Cursor: 110}}},
 		&launcher.Gap{From: 110, To: 500, Bytes: 390, ToLine: 50},
 		&launcher.LineBatch{Lines: []plugin.Line{{Text: "fifty-one", Cursor: 510}, {Text: "no end", Cursor: 520, Partial: true}}},
-		&launcher.Gap{From: 520, To: 600, Bytes: 80}, // nobody counted
+		&launcher.Gap{From: 520, To: 600, Bytes: 80}, // lines that were not counted
 	} {
 		if err := p.Feed(t.Context(), item); err != nil {
 			t.Fatal(err)

@@ -312,7 +312,7 @@ func TestFailedStartsNameThePluginThePathAndWhatToDo(t *testing.T) {
 		{"missing", pluginhost.Spec{Path: "no-such-plugin"}, "there is no such file", pluginhost.Failed},
 		{"a directory", pluginhost.Spec{Path: dir}, "it is a directory", pluginhost.Failed},
 		{"not executable", pluginhost.Spec{Path: write("plain", "text", 0o644)}, "it is not executable", pluginhost.Failed},
-		{"writable by everybody", pluginhost.Spec{Path: write("open", "text", 0o777)}, "everybody may write", pluginhost.Failed},
+		{"writable by everybody", pluginhost.Spec{Path: write("open", "text", 0o777)}, "every user may write", pluginhost.Failed},
 		{"not a program", pluginhost.Spec{Path: write("noprog", "\x7fELFnonsense", 0o755)}, "not a program of this platform", pluginhost.Failed},
 		{"ends at once", pluginhost.Spec{Path: "test-plugin", Args: []string{"exits"}}, "I cannot go on", pluginhost.BackingOff},
 		{"not a plugin", pluginhost.Spec{Path: "test-plugin", Args: []string{"garbage"}}, "it is not a gatehost plugin", pluginhost.Failed},

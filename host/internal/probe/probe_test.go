@@ -77,7 +77,7 @@ func TestClosedPortIsClosed(t *testing.T) {
 		t.Errorf("readiness = %d, want closed", got)
 	}
 	if holders, err := probe.Holders(t.Context(), port); err != nil || len(holders) != 0 {
-		t.Errorf("holders = %v, %v, want nobody", holders, err)
+		t.Errorf("holders = %v, %v, want none", holders, err)
 	}
 }
 

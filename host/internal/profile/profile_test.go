@@ -49,7 +49,7 @@ func TestTokenGoesByEnvironmentOnly(t *testing.T) {
 func TestMarksOfOtherSupervisorsAndPreloadsAreRemoved(t *testing.T) { // B076, B091, T112..T115
 	inherited := []string{
 		"NODE_OPTIONS=--require x", "INVOCATION_ID=1", "JOURNAL_STREAM=1", "SYSTEMD_EXEC_PID=1", "OPENCLAW_SYSTEMD_UNIT=u",
-		"OPENCLAW_GATEWAY_TOKEN=somebody-elses", "GATEHOST_SOCKET=/x", "KEEP=me", "OPENCLAW_DISABLE_BONJOUR=0",
+		"OPENCLAW_GATEWAY_TOKEN=another-programs", "GATEHOST_SOCKET=/x", "KEEP=me", "OPENCLAW_DISABLE_BONJOUR=0",
 	}
 	before := slices.Clone(inherited)
 	_, env := build(t, profile.Launch{Inherited: inherited})
@@ -195,7 +195,7 @@ func TestLaterWinsInTheEnvironment(t *testing.T) { // B083
 		t.Fatal(err)
 	}
 	_, env := build(t, profile.Launch{
-		Launch: config.Launch{EnvFile: path, Env: map[string]string{"B": "env", "HTTP_PROXY": "http://env", "OPENCLAW_GATEWAY_PORT": "1", "OPENCLAW_GATEWAY_TOKEN": "of somebody"}, Proxy: "h:1"}, Inherited: []string{"A=inherited", "B=inherited", "C=inherited"}, Port: 5, Token: "the-right-token",
+		Launch: config.Launch{EnvFile: path, Env: map[string]string{"B": "env", "HTTP_PROXY": "http://env", "OPENCLAW_GATEWAY_PORT": "1", "OPENCLAW_GATEWAY_TOKEN": "of another"}, Proxy: "h:1"}, Inherited: []string{"A=inherited", "B=inherited", "C=inherited"}, Port: 5, Token: "the-right-token",
 	})
 	for k, want := range map[string]string{
 		"A": "file", "B": "env", "C": "inherited", "HTTP_PROXY": "http://h:1", "OPENCLAW_NO_RESPAWN": "1", "OPENCLAW_GATEWAY_PORT": "5",
@@ -226,7 +226,7 @@ func TestProfileOfOpenClawIsFixed(t *testing.T) { // B074, B075, B092, T112
 		t.Errorf("OPENCLAW_SKIP_CHANNELS = %q, want 1", env["OPENCLAW_SKIP_CHANNELS"])
 	}
 	if _, has := env["CLAWDBOT_SKIP_CHANNELS"]; has {
-		t.Error("the name of before is set, too")
+		t.Error("the former name is set, too")
 	}
 }
 

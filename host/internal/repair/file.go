@@ -74,10 +74,10 @@ func (s snapshot) restore(path string) error {
 
 const (
 	asideMark = ".broken-" // between the name of a file and the id of the repair that it was broken for
-	keepAside = 5          // broken files beside one file
+	keepAside = 5          // copies of broken files next to one file
 )
 
-// pruneAside removes the oldest of what was kept beside a file, by us.
+// pruneAside removes the oldest copies next to a file.
 func pruneAside(path string) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {

@@ -176,7 +176,7 @@ func TestRepairIsBackedUpShownAndUndone(t *testing.T) {
 	w.is(w.config, fixed, 0o600)
 }
 
-// onlyOwner checks that nobody else can read what is below dir.
+// onlyOwner checks that no other user can read what is below dir.
 func onlyOwner(t *testing.T, dir string) {
 	t.Helper()
 	files := 0
@@ -247,7 +247,7 @@ func TestWhatADeadLauncherDidIsNotPutBack(t *testing.T) { // its command may sti
 	if !errors.Is(err, fault.ErrPluginGone) || res.RolledBack {
 		t.Errorf("result %+v, error %v", res, err)
 	}
-	if _, err := w.e.UndoLast(t.Context(), false); !errors.Is(err, fault.ErrConflict) { // nobody knows what it left
+	if _, err := w.e.UndoLast(t.Context(), false); !errors.Is(err, fault.ErrConflict) { // what it left is unknown
 		t.Errorf("undo without force: %v", err)
 	}
 	if _, err := w.e.UndoLast(t.Context(), true); err != nil {

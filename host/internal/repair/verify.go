@@ -10,10 +10,11 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// RunVerification finds out whether a plan for f, all of whose steps were executed, has helped: by the doctor's own word when it is a
-// doctor.Verifier; when it is none, or cannot tell, by diagnosing again, without the incident, whose words have not changed. That is done
-// for doctor.CodeConfigInvalid only: other findings come from what a gateway did, and its next start will show them. Who cannot answer now
-// proves nothing: the outcome is unknown then, and the error, if there is one, says why. It never fails itself.
+// RunVerification finds out whether a plan for f, all of whose steps were executed, has helped: by the doctor's own
+// answer when it is a doctor.Verifier; when it is none, or cannot tell, by diagnosing again, without the incident,
+// whose text has not changed. That is done for doctor.CodeConfigInvalid only: other findings come from what a
+// gateway did, and its next start will show them. A doctor that cannot answer proves nothing: the outcome is
+// unknown then, and the error, if there is one, says why. RunVerification never fails itself.
 func RunVerification(ctx context.Context, n Named, gw plugin.GatewayFacts, f doctor.Finding, evidence Evidence) (doctor.Verification, error) {
 	said, err := n.verify(ctx, doctor.VerifyRequest{Gateway: gw, Finding: f}, evidence)
 	if errors.Is(err, fault.ErrUnsupported) { // it has no Verify, or it is not its finding after all
@@ -37,7 +38,7 @@ func RunVerification(ctx context.Context, n Named, gw plugin.GatewayFacts, f doc
 	return doctor.Verification{Outcome: doctor.OutcomeHelped}, err
 }
 
-// verify puts the question, and again with what the doctor wished for.
+// verify asks the doctor, and again with the evidence that it requested.
 func (n Named) verify(ctx context.Context, req doctor.VerifyRequest, evidence Evidence) (got doctor.Verification, err error) {
 	v, ok := n.Doctor.(doctor.Verifier)
 	if !ok {

@@ -34,7 +34,7 @@ func (v *verifier) Verify(ctx context.Context, req doctor.VerifyRequest) (doctor
 		<-ctx.Done()
 		return doctor.Verification{}, ctx.Err()
 	case n <= len(v.Asks):
-		return doctor.Verification{Outcome: doctor.OutcomeHelped, Wants: v.Asks[n-1]}, nil // what comes with a wish does not count
+		return doctor.Verification{Outcome: doctor.OutcomeHelped, Wants: v.Asks[n-1]}, nil // what comes with a request does not count
 	}
 	return v.Verification, v.VerifyErr
 }
@@ -72,8 +72,8 @@ func TestPlanIsVerifiedByItsDoctorsWordOrByDiagnosingAgain(t *testing.T) {
 		{"an error, another finding", with(word(not, true), func(v *verifier) { v.VerifyErr = errors.New("no") }), "disk-full", unknown, "", 0, true},
 		{"a panic", with(word(helped, true), func(v *verifier) { v.VerifyPanics = true }), config, not, config, 1, true},
 		{"not its finding after all", with(word(helped, true), func(v *verifier) { v.VerifyErr = fault.New(fault.Unsupported, "no") }), config, not, config, 1, false},
-		{"no end of wishes", with(word(helped, true), func(v *verifier) { v.Asks = slices.Repeat([][]doctor.EvidenceRequest{ask("1")}, 4) }), config, not, config, 1, true},
-		{"a wish for nothing", with(word(helped, true), func(v *verifier) { v.Asks = [][]doctor.EvidenceRequest{{{ID: "a"}}} }), config, not, config, 1, true},
+		{"no end of requests", with(word(helped, true), func(v *verifier) { v.Asks = slices.Repeat([][]doctor.EvidenceRequest{ask("1")}, 4) }), config, not, config, 1, true},
+		{"a request for nothing", with(word(helped, true), func(v *verifier) { v.Asks = [][]doctor.EvidenceRequest{{{ID: "a"}}} }), config, not, config, 1, true},
 		{"unknown, and no diagnosis either", with(word(unknown, true), func(v *verifier) { v.Err = errors.New("no") }), config, unknown, "", 1, true},
 		{"no Verify, still there", &fakeDoctor{Findings: finding(config, true)}, config, not, config, 1, false},
 		{"no Verify, gone", &fakeDoctor{Findings: finding("odd-weather", true)}, config, helped, "", 1, false},

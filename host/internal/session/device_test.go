@@ -73,7 +73,7 @@ func TestBrokenIdentityIsSetAsideAndSaid(t *testing.T) { // B147, B148
 		{"no JSON", "{", "["},
 		{"another version", `"version": 1`, `"version": 0`},
 		{"no private key", "BEGIN PRIVATE KEY", "BEGIN NOTHING"},
-		{"a public key of somebody else", "MCowBQYDK2VwAyEA", "MCowBQYDK2VwAyEB"},
+		{"a public key of another device", "MCowBQYDK2VwAyEA", "MCowBQYDK2VwAyEB"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "device.json")

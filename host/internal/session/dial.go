@@ -22,13 +22,14 @@ import (
 	"github.com/gatehost/gatehost/internal/frame"
 )
 
-// The protocols that we speak: offered together, they work on every release measured (docs/openclaw.md §12).
+// The protocols that this host speaks: offered together, they work on every release measured (docs/openclaw.md
+// §12).
 const (
 	MinProtocol = 3
 	MaxProtocol = 4
 )
 
-// Who we are towards the gateway; both are closed enums there (docs/openclaw.md §6).
+// The identity of this host towards the gateway; both are closed enums there (docs/openclaw.md §6).
 const (
 	clientID   = "gateway-client"
 	clientMode = "backend"
@@ -38,7 +39,7 @@ const (
 const (
 	// helloLimit bounds a frame before the handshake is over; a hello of 2026.9.6 has 20 kB.
 	helloLimit = 1 << 20
-	// frameLimit bounds a frame after it: the gateway's own maxPayload of 25 MiB, and room for its envelope.
+	// frameLimit bounds a frame after it: the gateway's own maxPayload of 25 MiB, and space for its envelope.
 	frameLimit = 26<<20 + 1<<16
 	// maxHandshakeFrames bounds what may come before an answer to connect.
 	maxHandshakeFrames = 256
@@ -61,13 +62,13 @@ type Options struct {
 
 	// OnEvent is called by the reader for each event after the handshake; it must not block for long.
 	OnEvent func(Event)
-	// OnAlive is called by the reader for whatever comes.
+	// OnAlive is called by the reader for everything that arrives.
 	OnAlive func()
-	// OnPings is called, by the reader or the writer, whenever the number of pings in a row without an answer in time has changed, with the
-	// time of the last frame.
+	// OnPings is called, by the reader or the writer, whenever the number of pings in a row without an answer in time
+	// has changed, with the time of the last frame.
 	OnPings func(unanswered int, lastFrameAt time.Time)
-	// Trace is told of every frame, as it is sent or was received, by whoever sends or reads; it must hide the secrets in it, must not keep
-	// it, and must not block. nil: none is told.
+	// Trace is called with every frame that is sent or received, by the goroutine that sends or reads; it must hide
+	// the secrets in the frame, must not keep it, and must not block. nil: none.
 	Trace func(sent bool, data []byte)
 	// NetDial replaces the TCP dialler, for tests.
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -108,7 +109,7 @@ func (o *Options) defaults() {
 	}
 }
 
-// Hello is what a gateway said of itself; absent fields are zero.
+// Hello is what a gateway said about itself; absent fields are zero.
 type Hello struct {
 	Protocol     int
 	Version      string
@@ -123,8 +124,8 @@ type Hello struct {
 	Snapshot     json.RawMessage
 }
 
-// Dial opens a session: TCP, upgrade, challenge, connect, hello-ok, on one socket. Whatever goes wrong is a *ConnectError, the
-// socket is cut, and nothing is left running.
+// Dial opens a session: TCP, upgrade, challenge, connect, hello-ok, on one socket. Every error is a *ConnectError;
+// then the socket is cut, and no goroutine is left.
 func Dial(ctx context.Context, o Options) (*Session, error) {
 	o.defaults()
 	challenge, cancel := context.WithTimeout(ctx, o.ChallengeTimeout)
@@ -135,7 +136,7 @@ func Dial(ctx context.Context, o Options) (*Session, error) {
 	}
 	hello, err := handshake(ctx, challenge, conn, o)
 	if err != nil {
-		_ = conn.NetConn().Close() // cut, not closed: nobody waits for the peer's goodbye (T059, T065)
+		_ = conn.NetConn().Close() // cut, not closed: no side waits for a close frame (T059, T065)
 		return nil, err
 	}
 	return newSession(conn, hello, o), nil
@@ -153,22 +154,22 @@ func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error)
 	case resp != nil:
 		out.Stage, out.Code = "upgrade", "upgrade_refused"
 		out.Message = "the gateway refused the WebSocket: HTTP " + strconv.Itoa(resp.StatusCode) + said(resp)
-		out.Hint = "is it a gateway that listens there?"
+		out.Hint = "check that the program on this port is a gateway"
 		out.Retryable = resp.StatusCode == http.StatusServiceUnavailable // it drains (docs/openclaw.md §4)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		out.Code, out.Retryable = "refused", true
 	case ctx.Err() != nil:
-		out.Code, out.Message, out.Cause = "cancelled", "the connect was given up", context.Cause(ctx)
+		out.Code, out.Message, out.Cause = "cancelled", "the connection was cancelled", context.Cause(ctx)
 	case challenge.Err() != nil || isTimeout(err):
 		out.Code, out.Message = "challenge_timeout", "Timed out waiting for connect.challenge from Gateway"
-		out.Hint, out.Retryable = hintSilent, true // its event loop may be busy; how long it may be, the lifecycle knows
+		out.Hint, out.Retryable = hintSilent, true // its event loop may be busy; the lifecycle decides how long that may take
 	default:
-		out.Hint = "is it a gateway that listens there?"
+		out.Hint = "check that the program on this port is a gateway"
 	}
 	return nil, out
 }
 
-// said is the first line of a plain answer; pages tell nothing.
+// said returns the first line of a plain answer; HTML pages say nothing.
 func said(resp *http.Response) string {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if kind != "text/plain" && kind != "application/json" {
@@ -187,13 +188,13 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-const hintSilent = "the gateway takes connections but says nothing: look at its output with `gatehost logs NAME`, then restart it"
+const hintSilent = "the gateway accepts connections but does not answer: read its output with `gatehost logs NAME`, then restart it"
 
 func clean(b []byte) string {
 	return strings.TrimSpace(strings.ToValidUTF8(string(b), "\uFFFD"))
 }
 
-// handshake waits for the challenge, answers it, and waits for the verdict.
+// handshake waits for the challenge, answers it, and waits for the result.
 func handshake(ctx, challenge context.Context, conn *websocket.Conn, o Options) (Hello, error) {
 	conn.SetReadLimit(helloLimit)
 	stop := context.AfterFunc(ctx, func() { _ = conn.NetConn().Close() })
@@ -227,7 +228,7 @@ func explain(ctx context.Context, err error, stage, timeoutCode, timeoutText str
 	out := &ConnectError{Stage: stage, Code: "closed_before_handshake", Message: "WebSocket closed before handshake: " + err.Error(), Cause: err, Hint: hintSilent}
 	switch closed, isClose := errors.AsType[*websocket.CloseError](err); {
 	case ctx.Err() != nil:
-		out.Code, out.Message, out.Cause = "cancelled", "the connect was given up", context.Cause(ctx)
+		out.Code, out.Message, out.Cause = "cancelled", "the connection was cancelled", context.Cause(ctx)
 	case isClose:
 		out.Message = fmt.Sprintf("WebSocket closed before handshake: %s (code %d)", orUnknown(closed.Text), closed.Code)
 		out.CloseCode = closed.Code
@@ -247,8 +248,8 @@ func orUnknown(s string) string {
 	return clean([]byte(s))
 }
 
-// next reads one frame during the handshake. Text and binary are the same to us; what is no frame is an error, since a peer that
-// speaks something else will not begin to speak this.
+// next reads one frame during the handshake. Text and binary frames are equal; anything else is an error, since a
+// peer that speaks another protocol will not begin to speak this one.
 func next(conn *websocket.Conn, o Options) (frame.Frame, error) {
 	_, data, err := conn.ReadMessage()
 	if err != nil {
@@ -259,7 +260,7 @@ func next(conn *websocket.Conn, o Options) (frame.Frame, error) {
 	if err != nil {
 		return frame.Frame{}, &ConnectError{
 			Code: "garbage", Message: "the program on the port does not speak the gateway's protocol: " + err.Error(), Cause: err,
-			Hint: "is it a gateway that listens there? look at its output with `gatehost logs NAME`",
+			Hint: "check that the program on this port is a gateway; read its output with `gatehost logs NAME`",
 		}
 	}
 	return f, nil
@@ -356,7 +357,7 @@ func parseHello(raw json.RawMessage) (Hello, error) {
 	}
 	if err := json.Unmarshal(raw, &w); err != nil || w.Protocol < MinProtocol || w.Protocol > MaxProtocol {
 		return Hello{}, &ConnectError{
-			Code: "bad_hello", Message: "the gateway's hello makes no sense to this host", Hint: "upgrade gatehost", Final: true, Cause: err,
+			Code: "bad_hello", Message: "the gateway's hello cannot be understood", Hint: "upgrade gatehost", Final: true, Cause: err,
 		}
 	}
 	h := Hello{

@@ -246,7 +246,7 @@ func TestGivingUpEndsADialAtOnce(t *testing.T) {
 }
 
 // TestWhatComesBeforeHelloIsForTheHandshakeAlone is B124 and B139: the first challenge is answered, another one and events that come before
-// hello-ok reach nobody.
+// hello-ok reach no callback.
 func TestWhatComesBeforeHelloIsForTheHandshakeAlone(t *testing.T) {
 	var answered atomic.Value
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -12,7 +12,8 @@ import (
 // ErrNotConnected rejects a call on a session that is over, at once (B137, B152).
 var ErrNotConnected = errors.New("Gateway not connected") //nolint:staticcheck,revive // the reference's exact text
 
-// ErrServiceRestart rejects the calls that were under way when a gateway said that it restarts (B205). It is an ErrNotConnected.
+// ErrServiceRestart rejects the calls that were under way when a gateway announced its restart (B205). It is an
+// ErrNotConnected.
 var ErrServiceRestart error = serviceRestart{}
 
 type serviceRestart struct{}
@@ -24,15 +25,15 @@ func (serviceRestart) Is(target error) bool { return target == ErrNotConnected }
 // ErrBusy rejects a call while too many are unanswered, or while the gateway does not read (B161).
 var ErrBusy = errors.New("too many calls are waiting for the gateway")
 
-// ConnectError is why a session could not be opened.
+// ConnectError says why a session could not be opened.
 type ConnectError struct {
 	Stage      string // dial, upgrade, challenge, connect
 	Code       string // the gateway's details.code or reason, or one of ours in lower case
 	Message    string
 	Hint       string
-	Retryable  bool // the gateway is still starting, or nobody listened: try again without blame
+	Retryable  bool // the gateway is still starting, or no process listened: retry, it counts as no failure
 	RetryAfter time.Duration
-	Final      bool // trying again with the same credentials is pointless
+	Final      bool // a retry with the same credentials is pointless
 	CloseCode  int  // of the gateway's close frame when that was its answer; else 0
 	Cause      error
 }
@@ -43,7 +44,7 @@ func (e *ConnectError) Error() string { return e.Message }
 // Unwrap gives the cause.
 func (e *ConnectError) Unwrap() error { return e.Cause }
 
-// refusal turns the gateway's answer to connect into an error that says what to do.
+// refusal turns the gateway's error to connect into an error that says what to do.
 func refusal(e *frame.Error) *ConnectError {
 	out := &ConnectError{
 		Stage: "connect", Code: e.Reason, Message: "the gateway refused the session: " + e.Error(), Retryable: e.Retryable, RetryAfter: e.RetryAfter, Cause: e,
@@ -55,7 +56,7 @@ func refusal(e *frame.Error) *ConnectError {
 		RequestID        string `json:"requestId"`
 		ExpectedProtocol int    `json:"expectedProtocol"`
 	}
-	_ = json.Unmarshal(e.Details, &d) // details are free: what does not fit is absent
+	_ = json.Unmarshal(e.Details, &d) // details have any form: what does not fit is absent
 	if e.Message == "protocol mismatch" {
 		out.Code = "PROTOCOL_MISMATCH"
 	}
@@ -65,7 +66,7 @@ func refusal(e *frame.Error) *ConnectError {
 		out.Hint = "the gateway has another token: compare gateways.NAME.token in config.toml with gateway.auth.token of the gateway"
 	case "DEVICE_IDENTITY_REQUIRED":
 		out.Final = true
-		out.Hint = "the gateway wants a token and got none: set gateways.NAME.token"
+		out.Hint = "the gateway requires a token and got none: set gateways.NAME.token"
 	case "PAIRING_REQUIRED":
 		out.Final = true
 		out.Hint = "approve this host on the gateway's machine: openclaw devices approve " + d.RequestID
@@ -84,7 +85,7 @@ func refusal(e *frame.Error) *ConnectError {
 		out.Hint = "the device identity does not fit: remove device.json in the state directory to make a new one"
 	default:
 		if !out.Retryable {
-			out.Hint = "look at the gateway's output with `gatehost logs NAME`; it may be a version that this host does not know"
+			out.Hint = "read the gateway's output with `gatehost logs NAME`; it may be a version that this host does not know"
 			out.Final = e.Code == "INVALID_REQUEST" || e.Code == "NOT_PAIRED" || e.Code == "FORBIDDEN" || e.Code == "UNAUTHORIZED"
 		}
 	}
