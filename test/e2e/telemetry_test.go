@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/gorilla/websocket"
-
 	"github.com/gatehost/gatehost/internal/testhost"
 )
 
@@ -324,21 +322,7 @@ func TestClientWithAWrongTokenIsShown(t *testing.T) {
 	s := newSite(t, emulator(""))
 	s.run()
 	s.awaitState("running")
-	dialer := websocket.Dialer{HandshakeTimeout: patience}
-	conn, res, err := dialer.DialContext(t.Context(), "ws://127.0.0.1:"+itoa(s.port)+"/ws", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	defer conn.Close()
-	if _, _, err := conn.ReadMessage(); err != nil { // the challenge
-		t.Fatal(err)
-	}
-	connect := `{"type":"req","id":"1","method":"connect","params":{"minProtocol":3,"maxProtocol":4,"client":{"id":"gateway-client","version":"1",` +
-		`"platform":"linux","mode":"backend"},"role":"operator","scopes":["operator.read"],"caps":[],"auth":{"token":"a-token-of-before"}}}`
-	if err := conn.WriteMessage(websocket.TextMessage, []byte(connect)); err != nil {
-		t.Fatal(err)
-	}
+	s.connectWithAnotherToken()
 	s.await("the condition token-mismatch", func(g gatewayStatus) bool {
 		return g.State == "running" && slices.ContainsFunc(g.Conditions, func(c condition) bool { return c.Code == "token-mismatch" })
 	})

@@ -23,6 +23,9 @@ type condition struct {
 	lasting  bool // it holds since it came, whatever Since says later
 }
 
+// saysTheSame reports whether two conditions read alike; since when is no change.
+func (c condition) saysTheSame(o condition) bool { return c.Message == o.Message && c.Hint == o.Hint }
+
 func (c condition) key() [2]string { return [2]string{c.Code, c.subject} }
 
 // Conditions is everything that is not well with the gateway, in a fixed order. The caller must not change it.
@@ -43,7 +46,7 @@ func (r *Record) reconcile(now time.Time) []Fact {
 		if j >= 0 && c.lasting {
 			next[i].Since = r.conditions[j].Since
 		}
-		if j < 0 || !c.measured && r.conditions[j].Condition != c.Condition {
+		if j < 0 || !c.measured && !c.saysTheSame(r.conditions[j]) {
 			facts = append(facts, conditionChanged(c, true))
 		}
 	}

@@ -597,7 +597,12 @@ func TestSilenceIsACondition(t *testing.T) {
 	if !came(facts, true) {
 		t.Errorf("it came without a fact: %v", facts)
 	}
-	if _, facts = r.Step(Change{Before: verifying, After: running, At: at.Add(2 * time.Minute)}); !came(facts, false) {
+	heard := verifying // a late sign of life does not end the question, and is no news
+	heard.LastAlive = at.Add(90 * time.Second)
+	if r, facts = r.Step(Change{Before: verifying, After: heard, At: at.Add(90 * time.Second)}); len(facts) > 0 {
+		t.Errorf("it is told again: %v", facts)
+	}
+	if _, facts = r.Step(Change{Before: heard, After: running, At: at.Add(2 * time.Minute)}); !came(facts, false) {
 		t.Errorf("it went without a fact: %v", facts)
 	}
 }
