@@ -72,7 +72,7 @@ func TestGatewayThatIsNotOursIsAttachedAndNeverSignalled(t *testing.T) {
 		t.Errorf("status = %+v", got)
 	}
 	s.must("rpc", "main", "health")
-	if _, errOut, code := s.cli("restart", "main"); code != 1 || !strings.Contains(errOut, "somebody else") {
+	if _, errOut, code := s.cli("restart", "main"); code != 1 || !strings.Contains(errOut, "gatehost did not start it") {
 		t.Errorf("restart: exit %d\n%s", code, errOut)
 	}
 	if _, errOut, code := s.cli("stop", "main", "--external"); code != 1 || !strings.Contains(errOut, "knows no call to shut down") {

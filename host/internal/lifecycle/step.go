@@ -95,14 +95,11 @@ func (t *turn) answered(in Answer) {
 
 // late handles a late or second answer. A launch or session that it brought is released or closed.
 func (t *turn) late(in Answer) {
-	switch r := in.Report.(type) {
-	case LaunchPrepared:
-		if r.Result == OK && r.Launch != t.s.Launch { // a second answer may name the launch in use
-			t.emit(Release{Launch: r.Launch})
-		}
-	case SessionOpened:
+	if r, ok := in.Report.(LaunchPrepared); ok && r.Result == OK && r.Launch != t.s.Launch {
+		t.emit(Release{Launch: r.Launch}) // not of a second answer, which names the launch in use
+	}
+	if r, ok := in.Report.(SessionOpened); ok {
 		t.emit(CloseSession{Session: r.Session})
-	default:
 	}
 	t.ignore("answer %T to operation %d, which is not pending", in.Report, in.Op)
 }

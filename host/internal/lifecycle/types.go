@@ -33,28 +33,28 @@ const (
 // Phase is the step within a public state.
 type Phase string
 
-// The phases, in the order of a start, then the roads down.
+// The phases, in the order of a start, then those of the way down. docs/lifecycle.md shows the comments.
 const (
-	PhaseStopped    Phase = "stopped"
-	PhaseRecovering Phase = "recovering"
-	PhaseServices   Phase = "services"
-	PhaseProbing    Phase = "probing"
-	PhaseHooks      Phase = "hooks" // the operator's programs before a launch
-	PhasePreparing  Phase = "preparing"
-	PhaseAligning   Phase = "aligning" // making the gateway's own configuration agree with the launch
-	PhaseLaunching  Phase = "launching"
-	PhaseReady      Phase = "ready" // waiting until the gateway would accept a connect
-	PhaseConnecting Phase = "connecting"
-	PhaseRunning    Phase = "running"
-	PhaseVerifying  Phase = "verifying" // running, but silent: one call decides
-	PhaseReloading  Phase = "reloading" // running, and asked to restart within its process
-	PhaseDraining   Phase = "draining"  // on its way down: work in flight may end first
-	PhaseClearing   Phase = "clearing"  // ending the owned process; After says why
-	PhaseDiagnosing Phase = "diagnosing"
-	PhaseRepairing  Phase = "repairing"
-	PhaseRetryWait  Phase = "retry-wait"
-	PhaseBackoff    Phase = "backoff"
-	PhaseError      Phase = "error"
+	PhaseStopped    Phase = "stopped"    // down; no process is owned
+	PhaseRecovering Phase = "recovering" // asking the launcher for launches of earlier hosts
+	PhaseServices   Phase = "services"   // clearing platform services that also manage the gateway
+	PhaseProbing    Phase = "probing"    // asking who has the port
+	PhaseHooks      Phase = "hooks"      // running the operator's programs before a launch
+	PhasePreparing  Phase = "preparing"  // making the identity of the launch durable
+	PhaseAligning   Phase = "aligning"   // making the gateway's own configuration agree with the launch
+	PhaseLaunching  Phase = "launching"  // starting the process
+	PhaseReady      Phase = "ready"      // waiting until the gateway would accept a connect
+	PhaseConnecting Phase = "connecting" // opening a session
+	PhaseRunning    Phase = "running"    // a session is open
+	PhaseVerifying  Phase = "verifying"  // running, but silent: one call decides
+	PhaseReloading  Phase = "reloading"  // running, and asked to restart within its process
+	PhaseDraining   Phase = "draining"   // on the way down: work in flight may end first
+	PhaseClearing   Phase = "clearing"   // ending the owned process; State.After says why
+	PhaseDiagnosing Phase = "diagnosing" // asking the doctors about a failed start
+	PhaseRepairing  Phase = "repairing"  // executing the plan of a doctor
+	PhaseRetryWait  Phase = "retry-wait" // waiting before the next attempt of a start
+	PhaseBackoff    Phase = "backoff"    // waiting before an automatic attempt
+	PhaseError      Phase = "error"      // failed; tried slowly, or not at all
 )
 
 // Flow is the reason for which the chain of phases runs.
