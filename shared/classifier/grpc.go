@@ -93,7 +93,7 @@ func (s *stream) exchange(lines []NumberedLine) ([]Verdict, error) {
 		}
 		for _, v := range r.GetVerdicts() {
 			if len(verdicts) == len(lines) || v.GetSeq() != lines[len(verdicts)].Seq {
-				return verdicts, wire.Nonsense("a verdict about line %d that was not its turn", v.GetSeq())
+				return verdicts, wire.Violation("a verdict about line %d that was not its turn", v.GetSeq())
 			}
 			verdicts = append(verdicts, verdictFrom(v))
 		}

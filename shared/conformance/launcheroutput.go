@@ -309,7 +309,7 @@ func launcherLetsGo(ctx context.Context, rn *runner) error {
 		return err
 	}
 	began := time.Now()
-	p.LetGo()
+	p.CloseStdin()
 	if !bounded(ctx, hostGone+slack, p.Done()) {
 		return breach("end when stdin ends; what was launched stays with its shim", "%v after its stdin was closed it lives on", hostGone+slack)
 	}

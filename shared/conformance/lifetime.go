@@ -94,7 +94,7 @@ func (rn *runner) live(ctx context.Context, busy bool) (lifetime, error) {
 		rn.occupy(calls, p)
 	}
 	began := time.Now()
-	p.LetGo()
+	p.CloseStdin()
 	l.ended = bounded(ctx, hostGone+slack, p.Done())
 	l.took = time.Since(began)
 	if !l.ended {

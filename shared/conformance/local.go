@@ -187,7 +187,7 @@ func (p *localProcess) Printed() []string        { return nil }
 func (p *localProcess) LastLines() []string      { return nil }
 func (p *localProcess) Mark() string             { return "" }
 func (p *localProcess) SocketDir() string        { return "" }
-func (p *localProcess) LetGo()                   { p.Close() }
+func (p *localProcess) CloseStdin()              { p.Close() }
 func (p *localProcess) Kill()                    { p.Close() }
 
 func (p *localProcess) Close() {

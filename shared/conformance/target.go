@@ -39,8 +39,8 @@ type Process interface {
 	Mark() string
 	// SocketDir is where its socket is; "" when it has none.
 	SocketDir() string
-	// LetGo closes the plugin's stdin, as the death of the host does.
-	LetGo()
+	// CloseStdin closes the plugin's stdin, as the death of the host does.
+	CloseStdin()
 	// Kill ends it, and those of its group, by SIGKILL.
 	Kill()
 	// Close ends it as a host does that stops, and waits for its end.

@@ -100,9 +100,9 @@ func findingFrom(f *pb.Finding) (Finding, error) {
 	}
 	switch {
 	case len(out.Code) > 64 || !codes.MatchString(out.Code):
-		return out, wire.Nonsense("a finding with the code %q", wire.Text(out.Code, 80))
+		return out, wire.Violation("a finding with the code %q", wire.Text(out.Code, 80))
 	case len(out.Data) > maxData:
-		return out, wire.Nonsense("finding %s carries %d bytes of data", out.Code, len(out.Data))
+		return out, wire.Violation("finding %s carries %d bytes of data", out.Code, len(out.Data))
 	}
 	return out, nil
 }
@@ -120,7 +120,7 @@ func wantTo(w EvidenceRequest) *pb.EvidenceRequest {
 // wantsFrom are wishes for evidence, each with an identity of its own.
 func wantsFrom(list []*pb.EvidenceRequest) ([]EvidenceRequest, error) {
 	if len(list) > maxWants {
-		return nil, wire.Nonsense("%d wishes for evidence", len(list))
+		return nil, wire.Violation("%d wishes for evidence", len(list))
 	}
 	var out []EvidenceRequest
 	asked := map[string]bool{}
@@ -130,7 +130,7 @@ func wantsFrom(list []*pb.EvidenceRequest) ([]EvidenceRequest, error) {
 			return nil, err
 		}
 		if asked[got.ID] {
-			return nil, wire.Nonsense("two wishes for evidence with the id %q", got.ID)
+			return nil, wire.Violation("two wishes for evidence with the id %q", got.ID)
 		}
 		asked[got.ID] = true
 		out = append(out, got)
@@ -155,7 +155,7 @@ func wantFrom(w *pb.EvidenceRequest) (EvidenceRequest, error) {
 		return EvidenceRequest{}, err
 	}
 	if out.ID == "" || len(out.Argv) == 0 && out.File == "" {
-		return out, wire.Nonsense("a wish for evidence that wants nothing")
+		return out, wire.Violation("a wish for evidence that wants nothing")
 	}
 	return out, nil
 }
@@ -193,7 +193,7 @@ func planFrom(p *pb.RepairPlan) (*Plan, error) {
 		return nil, nil //nolint:nilnil // no plan is an answer: not repairable by this doctor
 	}
 	if len(p.GetSteps()) > MaxSteps || len(p.GetTouches()) > maxTouches {
-		return nil, wire.Nonsense("a plan of %d steps that touches %d files", len(p.GetSteps()), len(p.GetTouches()))
+		return nil, wire.Violation("a plan of %d steps that touches %d files", len(p.GetSteps()), len(p.GetTouches()))
 	}
 	out := &Plan{Title: wire.Text(p.GetTitle(), maxText), Touches: p.GetTouches()}
 	if err := wire.Wholes("a touched file", out.Touches, maxTouches, maxText); err != nil {
@@ -221,14 +221,14 @@ func stepFrom(n int, s *pb.Step) (Step, error) {
 	case *pb.Step_Delegate:
 		step.Delegate, err = delegateFrom(n, a.Delegate)
 	default:
-		err = wire.Nonsense("step %d of a plan does nothing", n)
+		err = wire.Violation("step %d of a plan does nothing", n)
 	}
 	return step, err
 }
 
 func execFrom(n int, e *pb.ExecStep) (*ExecStep, error) {
 	if len(e.GetArgv()) == 0 || e.GetArgv()[0] == "" {
-		return nil, wire.Nonsense("step %d runs no program", n)
+		return nil, wire.Violation("step %d runs no program", n)
 	}
 	if err := wire.Wholes("an argument", e.GetArgv(), maxArgs, maxText); err != nil {
 		return nil, err
@@ -238,7 +238,7 @@ func execFrom(n int, e *pb.ExecStep) (*ExecStep, error) {
 		return nil, err
 	}
 	if len(e.GetSuccessCodes()) > maxArgs {
-		return nil, wire.Nonsense("step %d has %d success codes", n, len(e.GetSuccessCodes()))
+		return nil, wire.Violation("step %d has %d success codes", n, len(e.GetSuccessCodes()))
 	}
 	out := &ExecStep{Argv: e.GetArgv(), Timeout: timeout}
 	for _, c := range e.GetSuccessCodes() {
@@ -250,11 +250,11 @@ func execFrom(n int, e *pb.ExecStep) (*ExecStep, error) {
 func writeFrom(n int, w *pb.WriteFileStep) (*WriteFileStep, error) {
 	switch {
 	case w.GetPath() == "":
-		return nil, wire.Nonsense("step %d writes a file without a path", n)
+		return nil, wire.Violation("step %d writes a file without a path", n)
 	case len(w.GetContent()) > maxContent:
-		return nil, wire.Nonsense("step %d writes %d bytes", n, len(w.GetContent()))
+		return nil, wire.Violation("step %d writes %d bytes", n, len(w.GetContent()))
 	case w.GetExpectedSha256() != "" && !sums.MatchString(w.GetExpectedSha256()):
-		return nil, wire.Nonsense("step %d expects a sha256 that is none", n)
+		return nil, wire.Violation("step %d expects a sha256 that is none", n)
 	}
 	if err := wire.Whole("a path", w.GetPath(), maxText); err != nil {
 		return nil, err
@@ -264,7 +264,7 @@ func writeFrom(n int, w *pb.WriteFileStep) (*WriteFileStep, error) {
 
 func delegateFrom(n int, d *pb.DelegateStep) (*DelegateStep, error) {
 	if d.GetId() == "" || len(d.GetId()) > 256 {
-		return nil, wire.Nonsense("step %d delegates without an id that can be given back", n)
+		return nil, wire.Violation("step %d delegates without an id that can be given back", n)
 	}
 	if err := wire.Wholes("a file to back up", d.GetPaths(), maxTouches, maxText); err != nil {
 		return nil, err

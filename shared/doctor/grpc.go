@@ -30,7 +30,7 @@ func (c *client) Diagnose(ctx context.Context, req DiagnoseRequest) (Diagnosis, 
 
 func diagnosisFrom(r *pb.DiagnoseResponse) (Diagnosis, error) {
 	if len(r.GetFindings()) > maxFindings {
-		return Diagnosis{}, wire.Nonsense("%d findings", len(r.GetFindings()))
+		return Diagnosis{}, wire.Violation("%d findings", len(r.GetFindings()))
 	}
 	var d Diagnosis
 	for _, f := range r.GetFindings() {
@@ -57,7 +57,7 @@ func (c *client) Repair(ctx context.Context, req RepairRequest, progress func(Pr
 		Gateway: wire.Facts(req.Gateway), Finding: findingTo(req.Finding), StepId: req.StepID, DryRun: req.DryRun,
 	}
 	var out RepairResult
-	early := wire.Nonsense("a repair ended without a result")
+	early := wire.Violation("a repair ended without a result")
 	err := wire.Receive(ctx, c.rpc.Repair, asked, early, func(r *pb.RepairResponse) (last bool, err error) {
 		switch item := r.GetItem().(type) {
 		case *pb.RepairResponse_Progress:
@@ -74,7 +74,7 @@ func (c *client) Repair(ctx context.Context, req RepairRequest, progress func(Pr
 			out = RepairResult{Changed: item.Result.GetChanged(), Summary: wire.Text(item.Result.GetSummary(), maxText)}
 			return true, nil
 		default:
-			return false, wire.Nonsense("an empty item in a repair")
+			return false, wire.Violation("an empty item in a repair")
 		}
 	})
 	return out, err

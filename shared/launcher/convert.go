@@ -79,17 +79,17 @@ func instanceFrom(i *pb.Instance) (Instance, error) {
 	}
 	switch {
 	case i == nil:
-		return out, wire.Nonsense("it left out the instance")
+		return out, wire.Violation("it left out the instance")
 	case !ValidLaunchID(out.LaunchID):
-		return out, wire.Nonsense("an instance has a launch id that is none")
+		return out, wire.Violation("an instance has a launch id that is none")
 	case out.Phase < PhaseStarting || out.Phase > PhaseFailed:
-		return out, wire.Nonsense("instance %s is in phase %d", out.LaunchID, i.GetPhase())
+		return out, wire.Violation("instance %s is in phase %d", out.LaunchID, i.GetPhase())
 	case out.PID < 0 || out.Phase == PhaseRunning && out.PID == 0:
-		return out, wire.Nonsense("instance %s is %s with pid %d", out.LaunchID, out.Phase, out.PID)
+		return out, wire.Violation("instance %s is %s with pid %d", out.LaunchID, out.Phase, out.PID)
 	case out.Phase == PhaseEnded && out.Exit == nil:
-		return out, wire.Nonsense("instance %s has ended without an exit", out.LaunchID)
+		return out, wire.Violation("instance %s has ended without an exit", out.LaunchID)
 	case len(out.Labels) > maxLabels:
-		return out, wire.Nonsense("instance %s has %d labels", out.LaunchID, len(out.Labels))
+		return out, wire.Violation("instance %s has %d labels", out.LaunchID, len(out.Labels))
 	}
 	return out, nil
 }
@@ -133,12 +133,12 @@ func itemFrom(r *pb.OutputResponse, cursor *uint64) (OutputItem, error) {
 	switch item := r.GetItem().(type) {
 	case *pb.OutputResponse_Batch:
 		if len(item.Batch.GetLines()) > maxBatch {
-			return nil, wire.Nonsense("a batch of %d lines", len(item.Batch.GetLines()))
+			return nil, wire.Violation("a batch of %d lines", len(item.Batch.GetLines()))
 		}
 		lines := wire.LinesFrom(item.Batch.GetLines())
 		for _, l := range lines {
 			if l.Cursor <= *cursor {
-				return nil, wire.Nonsense("a line with cursor %d after %d", l.Cursor, *cursor)
+				return nil, wire.Violation("a line with cursor %d after %d", l.Cursor, *cursor)
 			}
 			*cursor = l.Cursor
 		}
@@ -146,7 +146,7 @@ func itemFrom(r *pb.OutputResponse, cursor *uint64) (OutputItem, error) {
 	case *pb.OutputResponse_Gap:
 		g := &Gap{From: item.Gap.GetFrom(), To: item.Gap.GetTo(), Bytes: item.Gap.GetBytes(), ToLine: item.Gap.GetToLine()}
 		if g.To < *cursor || g.To < g.From {
-			return nil, wire.Nonsense("a gap from %d to %d after cursor %d", g.From, g.To, *cursor)
+			return nil, wire.Violation("a gap from %d to %d after cursor %d", g.From, g.To, *cursor)
 		}
 		*cursor = g.To
 		return g, nil
@@ -156,14 +156,14 @@ func itemFrom(r *pb.OutputResponse, cursor *uint64) (OutputItem, error) {
 		end := &End{EndCursor: item.End.GetEndCursor(), Truncated: item.End.GetTruncated()}
 		x := wire.ExitFrom(item.End.GetExit())
 		if x == nil {
-			return nil, wire.Nonsense("an end without an exit")
+			return nil, wire.Violation("an end without an exit")
 		}
 		if end.EndCursor < *cursor {
-			return nil, wire.Nonsense("an end at cursor %d after %d", end.EndCursor, *cursor)
+			return nil, wire.Violation("an end at cursor %d after %d", end.EndCursor, *cursor)
 		}
 		end.Exit = *x
 		return end, nil
 	default:
-		return nil, wire.Nonsense("an empty item of output")
+		return nil, wire.Violation("an empty item of output")
 	}
 }

@@ -48,7 +48,7 @@ func (c *client) List(ctx context.Context, gateway string) (Listing, error) {
 
 func listingFrom(r *pb.ListResponse) (Listing, error) {
 	if len(r.GetInstances()) > maxList || len(r.GetBroken()) > maxList {
-		return Listing{}, wire.Nonsense("it lists %d instances", len(r.GetInstances()))
+		return Listing{}, wire.Violation("it lists %d instances", len(r.GetInstances()))
 	}
 	var l Listing
 	for _, i := range r.GetInstances() {
@@ -75,7 +75,7 @@ func (c *client) Recover(ctx context.Context, launchID string) (Instance, error)
 func same(launchID string, i *pb.Instance) (Instance, error) {
 	inst, err := instanceFrom(i)
 	if err == nil && inst.LaunchID != launchID {
-		err = wire.Nonsense("asked about launch %s, it spoke of %s", launchID, inst.LaunchID)
+		err = wire.Violation("asked about launch %s, it spoke of %s", launchID, inst.LaunchID)
 	}
 	if err != nil {
 		return Instance{}, err
@@ -94,7 +94,7 @@ func (c *client) Inspect(ctx context.Context, launchID string) (Inspection, erro
 func (c *client) Output(ctx context.Context, req OutputRequest, sink func(OutputItem) error) error {
 	var early error
 	if req.Follow {
-		early = wire.Nonsense("the output ended without an End")
+		early = wire.Violation("the output ended without an End")
 	}
 	cursor := req.Cursor
 	asked := &pb.OutputRequest{LaunchId: req.LaunchID, Cursor: req.Cursor, Follow: req.Follow}
@@ -132,7 +132,7 @@ func (c *client) Exec(ctx context.Context, req ExecRequest, sink func(plugin.Lin
 		Stdin: req.Stdin, MaxOutputBytes: req.MaxOutputBytes,
 	}
 	var out ExecResult
-	early := wire.Nonsense("a command ended without a result")
+	early := wire.Violation("a command ended without a result")
 	err := wire.Receive(ctx, c.rpc.Exec, asked, early, func(r *pb.ExecResponse) (last bool, err error) {
 		switch item := r.GetItem().(type) {
 		case *pb.ExecResponse_Line:
@@ -144,7 +144,7 @@ func (c *client) Exec(ctx context.Context, req ExecRequest, sink func(plugin.Lin
 			}
 			return true, nil
 		default:
-			return false, wire.Nonsense("an empty item in a command's output")
+			return false, wire.Violation("an empty item in a command's output")
 		}
 	})
 	return out, err

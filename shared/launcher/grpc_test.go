@@ -300,7 +300,7 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 	c := launcher.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { pb.RegisterLauncherServiceServer(s, l) }))
 	nonsense := func(want string, err error) {
 		t.Helper()
-		if !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), "nonsense: ") || !strings.Contains(err.Error(), want) ||
+		if !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), "plugin violated the contract: ") || !strings.Contains(err.Error(), want) ||
 			fault.HintOf(err) == "" {
 			t.Errorf("error = %v, want %q", err, want)
 		}

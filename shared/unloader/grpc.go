@@ -35,12 +35,12 @@ func (c *client) Inspect(ctx context.Context, gw plugin.GatewayFacts) ([]Service
 
 func servicesFrom(r *pb.UnloaderServiceInspectResponse) ([]Service, error) {
 	if len(r.GetServices()) > maxServices {
-		return nil, wire.Nonsense("%d services", len(r.GetServices()))
+		return nil, wire.Violation("%d services", len(r.GetServices()))
 	}
 	var out []Service
 	for _, s := range r.GetServices() {
 		if s.GetId() == "" || s.GetPid() < 0 {
-			return nil, wire.Nonsense("a service without an id, or with pid %d", s.GetPid())
+			return nil, wire.Violation("a service without an id, or with pid %d", s.GetPid())
 		}
 		out = append(out, Service{
 			ID: wire.Text(s.GetId(), maxText), Manager: wire.Text(s.GetManager(), 256),
@@ -56,7 +56,7 @@ func (c *client) Unload(ctx context.Context, gw plugin.GatewayFacts, serviceID s
 	req := &pb.UnloadRequest{Gateway: wire.Facts(gw), ServiceId: serviceID}
 	return wire.Ask(ctx, c.rpc.Unload, req, func(r *pb.UnloadResponse) (Unloaded, error) {
 		if len(r.GetUndo()) > maxUndo {
-			return Unloaded{}, wire.Nonsense("an undo record of %d bytes", len(r.GetUndo()))
+			return Unloaded{}, wire.Violation("an undo record of %d bytes", len(r.GetUndo()))
 		}
 		return Unloaded{Changed: r.GetChanged(), Undo: r.GetUndo()}, nil
 	})

@@ -11,23 +11,24 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// ChangeKind is what another table of a plugin takes.
+// ChangeKind is what it takes to apply another configuration of a plugin.
 type ChangeKind string
 
-// What it takes, least first.
+// The kinds, least first.
 const (
-	Same       ChangeKind = "same"       // it says what the former one says
-	Noted      ChangeKind = "noted"      // the host alone goes by what has changed
-	Configured ChangeKind = "configured" // the process is told
-	Replaced   ChangeKind = "replaced"   // another process takes the place of the present one
+	Same       ChangeKind = "same"       // nothing: the configurations are equal
+	Noted      ChangeKind = "noted"      // only the host uses what has changed
+	Configured ChangeKind = "configured" // the process gets another Configure
+	Replaced   ChangeKind = "replaced"   // another process replaces the current one
 )
 
-// Compare says what it takes to go from one table to another.
+// Compare returns what it takes to go from one configuration to another.
 func Compare(from, to Spec) ChangeKind {
 	switch {
 	case !reflect.DeepEqual(ofProcess(from), ofProcess(to)):
 		return Replaced
-	case !bytes.Equal(from.Config, to.Config), !slices.Equal(slices.Sorted(slices.Values(from.Grants)), slices.Sorted(slices.Values(to.Grants))):
+	case !bytes.Equal(from.Config, to.Config),
+		!slices.Equal(slices.Sorted(slices.Values(from.Grants)), slices.Sorted(slices.Values(to.Grants))):
 		return Configured
 	case from.StartTimeout != to.StartTimeout, from.CallTimeout != to.CallTimeout, from.MemoryMax != to.MemoryMax,
 		!slices.Equal(from.Uses, to.Uses):
@@ -37,7 +38,7 @@ func Compare(from, to Spec) ChangeKind {
 	}
 }
 
-// ofProcess is what a process cannot be told once it runs.
+// ofProcess keeps only what a running process cannot be told.
 func ofProcess(s Spec) Spec {
 	s.Config, s.Grants, s.Uses, s.StartTimeout, s.CallTimeout, s.MemoryMax, s.Where = nil, nil, nil, 0, 0, 0, nil
 	if len(s.Args) == 0 {
@@ -49,7 +50,7 @@ func ofProcess(s Spec) Spec {
 	return s
 }
 
-// Check finds a plugin's file as a start would, and checks it; nothing is started.
+// Check finds a plugin's file as a start would, and checks it; it starts nothing.
 func Check(ctx context.Context, s Spec, pluginDir string) error {
 	exe, err := resolve(ctx, s, pluginDir)
 	if err != nil {
@@ -58,10 +59,10 @@ func Check(ctx context.Context, s Spec, pluginDir string) error {
 	return exe.file.Close()
 }
 
-// uses reports whether what serves as a kind is asked for it.
+// uses reports whether a gateway uses the plugin as this kind.
 func (s Spec) uses(kind plugin.Kind) bool { return len(s.Uses) == 0 || slices.Contains(s.Uses, kind) }
 
-// change is another table on its way to the goroutine of run.
+// change is another configuration on its way to the goroutine of run.
 type change struct {
 	spec *Spec
 	done chan struct{}
@@ -69,7 +70,7 @@ type change struct {
 	err  error
 }
 
-// tell says how it went; nobody need have asked.
+// tell says how the change went; a nil change has no caller.
 func (c *change) tell(how ChangeKind, err error) {
 	if c != nil {
 		c.how, c.err = how, err
@@ -77,15 +78,16 @@ func (c *change) tell(how ChangeKind, err error) {
 	}
 }
 
-// notChanged says what did not happen before it says why.
+// notChanged wraps err: what did not happen comes before the reason.
 func notChanged(name string, err error) error {
 	return notRestarted(fmt.Sprintf("cannot change plugin %q, its former table stays in force", name), err)
 }
 
-// Change puts another table in the place of a plugin's: the host goes by it, the process is told by another Configure, or another process
-// is started by it, tried, and takes the place of the present one, as in Restart. It waits until one of these has happened, or has failed:
-// then everything is as it was, and the error says why. ctx ends only the wait. A plugin that is down is started by the new table, and is
-// tried again by the former one when that fails. Errors: fault.NotFound, and those of Restart.
+// Change replaces the configuration of a plugin: the host uses it, or the process gets it by another Configure, or a
+// new process is started with it, checked, and replaces the current one, as in Restart. Change waits until one of these
+// has happened, or has failed: then everything is as before, and the error says why. ctx ends only the wait. A plugin
+// that is down is started with the new configuration, and if that fails with the former one. Errors: fault.NotFound,
+// and those of Restart.
 func (h *Host) Change(ctx context.Context, s Spec) (ChangeKind, error) {
 	one := h.find(s.Name)
 	if one == nil {
@@ -97,7 +99,7 @@ func (h *Host) Change(ctx context.Context, s Spec) (ChangeKind, error) {
 	for {
 		select {
 		case changes <- c:
-			changes = nil // heeded once; now wait for the outcome
+			changes = nil // taken once; now wait for the outcome
 		case <-c.done:
 			return c.how, c.err
 		case <-one.over:
@@ -113,7 +115,7 @@ func (h *Host) Change(ctx context.Context, s Spec) (ChangeKind, error) {
 	}
 }
 
-// change heeds another table for the process that is watched.
+// change applies another configuration to the process that is watched.
 func (w *watch) change(ctx context.Context, c *change) {
 	switch how := Compare(*w.gen.spec, *c.spec); how {
 	case Same, Noted:
@@ -139,12 +141,12 @@ type telling struct {
 	err    error
 }
 
-// tell begins to tell the process of another table, beside the watch.
+// tell begins to send the process another configuration, while the watch goes on.
 func (w *watch) tell(ctx context.Context, c *change) {
 	t := &telling{change: c, done: make(chan struct{})}
 	s, gen := w.s, w.gen
 	w.telling = t
-	go func() { // bounded by start_timeout; whoever watches waits for its end
+	go func() { // bounded by start_timeout; the watch waits for its end
 		defer close(t.done)
 		ctx, cancel := context.WithTimeout(ctx, c.spec.StartTimeout)
 		defer cancel()
@@ -152,21 +154,24 @@ func (w *watch) tell(ctx context.Context, c *change) {
 	}()
 }
 
-// told ends it. What the process refuses leaves it as it was; where it is not known what it goes by now, another process will go by the
-// new table, or, when that fails, by the former one.
+// told handles the end of a Configure. A process that refuses the configuration keeps the former one. When it is
+// unknown which one the process uses, a new process is started with the new configuration, or, if that fails, with the
+// former one.
 func (w *watch) told(ctx context.Context) {
 	t, s := w.telling, w.s
 	w.telling = nil
 	switch {
 	case t.err != nil:
-		s.log.Warn("plugin could not be told of its other table; another process is", "pid", w.gen.proc.pid(), "error", t.err)
+		s.log.Warn("plugin could not be reconfigured; it is replaced by a new process", "pid", w.gen.proc.pid(),
+			"error", t.err)
 		w.begin(ctx, t.change, false)
 	case t.faults != "":
-		f := fault.New(fault.InvalidArgument, fmt.Sprintf("%s refuses it: %s", w.gen.exe.path, t.faults)).WithHint("correct config.toml")
-		s.log.Error("plugin refuses its other table; the former one stays in force", "error", t.faults)
+		f := fault.New(fault.InvalidArgument, fmt.Sprintf("%s refuses it: %s", w.gen.exe.path, t.faults)).
+			WithHint("correct config.toml")
+		s.log.Error("plugin refuses its new configuration; the former one stays in effect", "error", t.faults)
 		t.change.tell("", notChanged(s.name, permanent{f}))
 	default:
-		s.log.Info("plugin goes by another table", "pid", w.gen.proc.pid())
+		s.log.Info("plugin reconfigured without a restart", "pid", w.gen.proc.pid())
 		w.take(t.change, Configured)
 	}
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// table asks the plugin for its pid, and for the table and the grants that it goes by.
+// table asks the plugin for its pid, and for the configuration and the grants that it uses.
 func table(t *testing.T, h *pluginhost.Host) (pid, inForce string) {
 	t.Helper()
 	d, err := ask(t, h, "table")
@@ -53,12 +53,15 @@ func TestWhatAnotherTableTakes(t *testing.T) {
 		want   pluginhost.ChangeKind
 	}{
 		{"nothing", func(*pluginhost.Spec) {}, pluginhost.Same},
-		{"another place in the file", func(s *pluginhost.Spec) { s.Where = func(string) string { return "elsewhere" } }, pluginhost.Same},
+		{"another place in the file", func(s *pluginhost.Spec) { s.Where = func(string) string { return "elsewhere" } },
+			pluginhost.Same},
 		{"grants in another order", func(s *pluginhost.Spec) { s.Grants = []string{"b", "a"} }, pluginhost.Same},
-		{"the same sandbox anew", func(s *pluginhost.Spec) { s.Sandbox = &sandbox.Spec{Read: []string{"/opt"}} }, pluginhost.Same},
+		{"the same sandbox anew", func(s *pluginhost.Spec) { s.Sandbox = &sandbox.Spec{Read: []string{"/opt"}} },
+			pluginhost.Same},
 		{"call_timeout", func(s *pluginhost.Spec) { s.CallTimeout = time.Second }, pluginhost.Noted},
 		{"memory_max", func(s *pluginhost.Spec) { s.MemoryMax = 1 << 20 }, pluginhost.Noted},
-		{"what it is used as", func(s *pluginhost.Spec) { s.Uses = []plugin.Kind{plugin.KindDoctor} }, pluginhost.Noted},
+		{"what it is used as", func(s *pluginhost.Spec) { s.Uses = []plugin.Kind{plugin.KindDoctor} },
+			pluginhost.Noted},
 		{"start_timeout", func(s *pluginhost.Spec) { s.StartTimeout = time.Second }, pluginhost.Noted},
 		{"config", func(s *pluginhost.Spec) { s.Config = json.RawMessage(`{"level":2}`) }, pluginhost.Configured},
 		{"grants", func(s *pluginhost.Spec) { s.Grants = []string{"a"} }, pluginhost.Configured},
@@ -76,7 +79,8 @@ func TestWhatAnotherTableTakes(t *testing.T) {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
 	}
-	if got := pluginhost.Compare(pluginhost.Spec{}, pluginhost.Spec{Args: []string{}, Env: map[string]string{}}); got != pluginhost.Same {
+	if got := pluginhost.Compare(pluginhost.Spec{},
+		pluginhost.Spec{Args: []string{}, Env: map[string]string{}}); got != pluginhost.Same {
 		t.Errorf("nothing written and nothing in it: %s", got)
 	}
 }
@@ -91,7 +95,8 @@ func TestPluginGoesByAnotherTableInTheSameProcess(t *testing.T) {
 	if err != nil || how != pluginhost.Configured || now != first || before != "1 []" || after != "2 [gateway-config]" {
 		t.Errorf("%s, %v: %q of %s became %q of %s", how, err, before, first, after, now)
 	}
-	if how, err := h.Change(t.Context(), next); how != pluginhost.Same || err != nil || count(inData(dir, "configured")) != 2 {
+	if how, err := h.Change(t.Context(), next); how != pluginhost.Same || err != nil ||
+		count(inData(dir, "configured")) != 2 {
 		t.Errorf("the same again: %s, %v; it was told %d times", how, err, count(inData(dir, "configured")))
 	}
 	kill(t, h)
@@ -104,7 +109,7 @@ func TestPluginGoesByAnotherTableInTheSameProcess(t *testing.T) {
 	}
 }
 
-// kill ends the plugin's process as the kernel would.
+// kill ends the plugin's process by SIGKILL.
 func kill(t *testing.T, h *pluginhost.Host) {
 	t.Helper()
 	if err := testhost.Signal(h.Plugins()[0].PID, syscall.SIGKILL); err != nil {
@@ -112,7 +117,8 @@ func kill(t *testing.T, h *pluginhost.Host) {
 	}
 }
 
-// Whatever is wrong with another table, or with what it names, the former one stays in force, also for the processes to come.
+// Whatever is wrong with another configuration, or with what it names, the former one stays in force, also for later
+// processes.
 func TestChangeThatFailsLeavesTheFormerTableInForce(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -126,14 +132,20 @@ func TestChangeThatFailsLeavesTheFormerTableInForce(t *testing.T) {
 			"plugins.p.config.level: 13 brings bad luck (take 14)", fault.ErrFailedPrecondition, true,
 		},
 		{
-			"a table that cannot be taken, by no process", func(s *pluginhost.Spec) { s.Config = json.RawMessage(`{"level":88}`) },
+			"a table that cannot be taken, by no process",
+			func(s *pluginhost.Spec) { s.Config = json.RawMessage(`{"level":88}`) },
 			"the database is away for good", fault.ErrUnavailable, true,
 		},
-		{"a file that is not there", func(s *pluginhost.Spec) { s.Path = "nothing-there" }, "there is no such file", fault.ErrFailedPrecondition, true},
-		{"a checksum that does not fit", func(s *pluginhost.Spec) { s.SHA256 = strings.Repeat("0", 64) }, "its sha256 is", fault.ErrFailedPrecondition, true},
-		{"a program that ends", func(s *pluginhost.Spec) { s.Args = []string{"exits"} }, "I cannot go on", fault.ErrUnavailable, true},
-		{"a program that does not take up what runs", func(s *pluginhost.Spec) { s.Args = []string{"forgets"} }, "there is no launch lives", fault.ErrUnavailable, true},
-		{"a program that serves less", func(s *pluginhost.Spec) { s.Args = []string{"plain"} }, "it does not serve as launcher any more", fault.ErrFailedPrecondition, true},
+		{"a file that is not there", func(s *pluginhost.Spec) { s.Path = "nothing-there" }, "there is no such file",
+			fault.ErrFailedPrecondition, true},
+		{"a checksum that does not fit", func(s *pluginhost.Spec) { s.SHA256 = strings.Repeat("0", 64) },
+			"its sha256 is", fault.ErrFailedPrecondition, true},
+		{"a program that ends", func(s *pluginhost.Spec) { s.Args = []string{"exits"} }, "I cannot go on",
+			fault.ErrUnavailable, true},
+		{"a program that does not take up what runs", func(s *pluginhost.Spec) { s.Args = []string{"forgets"} },
+			"there is no launch lives", fault.ErrUnavailable, true},
+		{"a program that serves less", func(s *pluginhost.Spec) { s.Args = []string{"plain"} },
+			"it does not serve as launcher any more", fault.ErrFailedPrecondition, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -144,13 +156,16 @@ func TestChangeThatFailsLeavesTheFormerTableInForce(t *testing.T) {
 			next := leveled(1, "holds")
 			row.change(&next)
 			_, err := h.Change(t.Context(), next)
-			if !errors.Is(err, row.code) || !strings.Contains(err.Error(), row.want) || fault.HintOf(err) == "" || !strings.Contains(err.Error(), "its former table stays in force") {
-				t.Errorf("error = %v\ncode %s, hint %q\nwant %q, %v and a hint", err, fault.CodeOf(err), fault.HintOf(err), row.want, row.code)
+			if !errors.Is(err, row.code) || !strings.Contains(err.Error(), row.want) || fault.HintOf(err) == "" ||
+				!strings.Contains(err.Error(), "its former table stays in force") {
+				t.Errorf("error = %v\ncode %s, hint %q\nwant %q, %v and a hint", err, fault.CodeOf(err),
+					fault.HintOf(err), row.want, row.code)
 			}
 			if now, inForce := table(t, h); (now == former) != row.same || inForce != "1 []" {
 				t.Errorf("%s goes by %q; it was %s", now, inForce, former)
 			}
-			if spec, err := h.Spec("p"); err != nil || pluginhost.Compare(spec, leveled(1, "holds")) == pluginhost.Replaced {
+			if spec, err := h.Spec("p"); err != nil ||
+				pluginhost.Compare(spec, leveled(1, "holds")) == pluginhost.Replaced {
 				t.Errorf("in force is %+v, %v", spec, err)
 			}
 			kill(t, h)
@@ -162,7 +177,7 @@ func TestChangeThatFailsLeavesTheFormerTableInForce(t *testing.T) {
 	}
 }
 
-// A process that answers neither yes nor no goes by a table that nobody knows: another takes its place.
+// It is unknown which configuration is used by a process that answers neither yes nor no: another one replaces it.
 func TestPluginThatCannotBeToldIsReplacedByTheNewTable(t *testing.T) {
 	for _, level := range []int{66, 77} {
 		t.Run(fmt.Sprint(level), func(t *testing.T) {
@@ -189,19 +204,21 @@ func TestPluginIsReplacedByAnotherFileWithoutAGap(t *testing.T) {
 	if how != pluginhost.Replaced || err != nil || now == fmt.Sprint(former) || inForce != "2 []" {
 		t.Fatalf("%s, %v: %s goes by %q", how, err, now, inForce)
 	}
-	if s := h.Plugins()[0]; s.State != pluginhost.Running || !s.Since.Equal(was.Since) || count(inData(dir, "recovered-lives")) != 1 {
+	if s := h.Plugins()[0]; s.State != pluginhost.Running || !s.Since.Equal(was.Since) ||
+		count(inData(dir, "recovered-lives")) != 1 {
 		t.Errorf("before: %+v\nafter: %+v, taken up %d times", was, s, count(inData(dir, "recovered-lives")))
 	}
 	poll(t, "the end of the former process", func() bool { return !alive(former) })
 }
 
-// What nobody uses a plugin as any more, it need not serve as.
+// A plugin need not serve as a kind that no gateway uses any more.
 func TestWhatTakesThePlaceServesAsWhatIsUsed(t *testing.T) {
 	h, _ := newHost(t, quick(), leveled(1, "holds"))
 	pid(t, h)
 	next := leveled(1, "plain")
 	next.Uses = []plugin.Kind{plugin.KindDoctor, plugin.KindLauncher}
-	if _, err := h.Change(t.Context(), next); err == nil || !strings.Contains(err.Error(), "does not serve as launcher") {
+	if _, err := h.Change(t.Context(), next); err == nil ||
+		!strings.Contains(err.Error(), "does not serve as launcher") {
 		t.Errorf("error = %v", err)
 	}
 	next.Uses = []plugin.Kind{plugin.KindDoctor}
@@ -210,7 +227,8 @@ func TestWhatTakesThePlaceServesAsWhatIsUsed(t *testing.T) {
 	}
 }
 
-// A table that was refused at the start is corrected without a restart of the host; a wrong correction does not lose the way back.
+// A configuration that was refused at the start is corrected without a restart of the host; a wrong correction does not
+// block the way back.
 func TestPluginThatIsDownIsStartedByTheNewTable(t *testing.T) {
 	h, _ := newHost(t, quick(), leveled(13))
 	awaitState(t, h, pluginhost.Failed)
@@ -232,7 +250,7 @@ func TestPluginThatIsDownIsStartedByTheNewTable(t *testing.T) {
 	}
 }
 
-// A process that dies while it is told is started again by what it was told.
+// A process that dies while it is reconfigured is started again with the new configuration.
 func TestChangeOutlivesTheProcessThatIsToldOfIt(t *testing.T) {
 	h, dir := newHost(t, quick(), leveled(1))
 	former, _ := table(t, h)
@@ -319,7 +337,7 @@ func TestPluginsComeAndGoWhileTheHostRuns(t *testing.T) {
 	}
 }
 
-// A plugin that does not come up is told of at once, and does not keep its removal waiting.
+// A plugin whose start fails is reported at once, and does not delay its removal.
 func TestPluginThatIsStillStartingIsRemovedAtOnce(t *testing.T) {
 	h, _ := newHost(t, quick())
 	s := testPlugin("silent")
@@ -343,7 +361,7 @@ func TestPluginThatIsStillStartingIsRemovedAtOnce(t *testing.T) {
 	}
 }
 
-// Everybody may look while tables come, change and go; the race detector looks, too.
+// Plugins() may be called while plugins are added, changed and removed; the race detector checks it.
 func TestTablesChangeBesideCallsAndLooks(t *testing.T) {
 	h, _ := newHost(t, quick(), leveled(0))
 	pid(t, h)

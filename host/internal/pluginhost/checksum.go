@@ -2,8 +2,8 @@ package pluginhost
 
 import "context"
 
-// Checksum finds a plugin as a start would, checks all but its pin, and tells path and SHA-256 in lower-case hex: of the file, or of the
-// manifest of a directory.
+// Checksum finds a plugin as a start would, checks all but its pin, and returns path and SHA-256 in lower-case hex: of
+// the file, or of the manifest of a directory.
 func Checksum(ctx context.Context, s Spec, pluginDir string) (path, sum string, err error) {
 	s.SHA256 = ""
 	exe, err := resolve(ctx, s, pluginDir)

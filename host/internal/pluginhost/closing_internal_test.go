@@ -12,8 +12,9 @@ import (
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
 )
 
-// A call may find its generation just before that is closed. gRPC then says "cancelled" at once, often before the call's own
-// watcher has said why; whoever called must hear that the plugin went, or would neither ask again nor find out what happened.
+// A call may get its generation just before that is closed. gRPC then says "cancelled" at once, often before the call's
+// own watcher has said why. The caller must hear that the plugin ended, or it would neither retry nor find out what
+// happened.
 func TestCallOnAConnectionThatIsBeingClosedIsPluginGone(t *testing.T) {
 	closed, err := grpc.NewClient("passthrough:nowhere", grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -30,7 +31,8 @@ func TestCallOnAConnectionThatIsBeingClosedIsPluginGone(t *testing.T) {
 	}
 	for range 200 {
 		a := k.begin(t.Context(), g, nil)
-		err := a.explain(closed.Invoke(a.ctx, pb.DoctorService_Diagnose_FullMethodName, &pb.DiagnoseRequest{}, &pb.DiagnoseResponse{}))
+		err := a.explain(closed.Invoke(a.ctx, pb.DoctorService_Diagnose_FullMethodName, &pb.DiagnoseRequest{},
+			&pb.DiagnoseResponse{}))
 		a.release()
 		if !errors.Is(err, fault.ErrPluginGone) {
 			t.Fatalf("error = %v, want plugin_gone", err)

@@ -8,8 +8,8 @@ import (
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 )
 
-// command is what is run for a plugin: the plugin, or the host's own binary, which shuts itself in and becomes the plugin. The watch hears of
-// what it opens then; nil when nothing can be heard.
+// command returns what is run for a plugin: the plugin, or the host's own binary, which enters the sandbox and becomes
+// the plugin. Then the watch reports what it opens; nil when the kernel cannot report that.
 func command(s Spec, exe *executable, data, sockets string, o Options) (*exec.Cmd, *sandbox.Watch, error) {
 	argv := slices.Concat(exe.argv, s.Args)
 	if s.Sandbox == nil {
@@ -21,7 +21,7 @@ func command(s Spec, exe *executable, data, sockets string, o Options) (*exec.Cm
 	if err != nil {
 		return nil, nil, err
 	}
-	spec := exe.shutIn(s, data, sockets)
+	spec := exe.sandboxOf(s, data, sockets)
 	watch, err := sandbox.NewWatch(spec, path)
 	if err != nil {
 		return nil, nil, err

@@ -17,25 +17,26 @@ import (
 	"github.com/gatehost/gatehost/shared/unloader"
 )
 
-// Launcher is a client of the named plugin that survives the end of its process. A plugin that is not configured gives a
-// client whose calls say so.
+// Launcher returns a client of the named plugin that survives the end of its process. The calls of a client of a plugin
+// that is not configured fail and say so.
 func (h *Host) Launcher(name string) launcher.Launcher { return launcher.NewClient(conn{h, name}) }
 
-// Unloader is a client of the named plugin; see Launcher.
+// Unloader returns a client of the named plugin; see Launcher.
 func (h *Host) Unloader(name string) unloader.Unloader { return unloader.NewClient(conn{h, name}) }
 
-// Doctor is a client of the named plugin; see Launcher. Its Verify fails with fault.Unsupported on a plugin that does not
-// announce it.
+// Doctor returns a client of the named plugin; see Launcher. Its Verify fails with fault.Unsupported on a plugin that
+// does not announce it.
 func (h *Host) Doctor(name string) doctor.Verifier { return doctor.NewClient(conn{h, name}) }
 
-// Classifier is a client of the named plugin; see Launcher. A stream of it breaks when its process ends or is replaced;
-// the pipeline then opens another, with the lines that had no verdict (classifier.proto).
+// Classifier returns a client of the named plugin; see Launcher. Its streams break when the process ends or is
+// replaced; the pipeline then opens another stream, with the lines that had no verdict (classifier.proto).
 func (h *Host) Classifier(name string) classifier.Classifier {
 	return classifier.NewClient(conn{h, name})
 }
 
-// conn is a connection to the plugin that has a name, over all of its processes: each call is made to the current one.
-// What the contract says of a method (methods) is held here, so clients know nothing of deadlines, retries and restarts.
+// conn is a connection to the plugin that has a name, over all of its processes: it makes each call to the current one.
+// It applies what the contract says of each method (methods), so clients need not know of deadlines, retries and
+// restarts.
 type conn struct {
 	h    *Host
 	name string
@@ -43,7 +44,7 @@ type conn struct {
 
 var _ grpc.ClientConnInterface = conn{}
 
-// call is what a call needs to know, whichever process it is made to.
+// call is a call before a process is chosen for it.
 type call struct {
 	conn
 	method
@@ -67,8 +68,8 @@ func (c conn) call(path string, opts []grpc.CallOption) (*call, error) {
 	return &call{conn: c, method: m, s: s, path: path, opts: opts}, nil
 }
 
-// Invoke makes a call with one answer on the current process. It ends when the process does, with fault.PluginGone; an
-// idempotent call is then made once more, on the next process.
+// Invoke makes a call with one answer to the current process. The call fails with fault.PluginGone when that process
+// ends; an idempotent call is then repeated once, on the next process.
 func (c conn) Invoke(ctx context.Context, path string, req, reply any, opts ...grpc.CallOption) error {
 	k, err := c.call(path, opts)
 	if err != nil {
@@ -87,14 +88,14 @@ func (c conn) Invoke(ctx context.Context, path string, req, reply any, opts ...g
 		}
 		a.report(err)
 		if !isGone(err) || !k.idempotent || try == 2 || ctx.Err() != nil {
-			return k.s.boundary(k.method, err)
+			return k.s.refusedCall(k.method, err)
 		}
 		k.s.current.awaitLeave(ctx, g)
 	}
 }
 
-// generation is a process that serves the method. It is not ended in order to be replaced before it is given back with
-// current.done, so no call is made to a process that is leaving.
+// generation returns a process that serves the method. The process is not ended for a replacement before it is given
+// back with current.done, so no call is made to a process that is leaving.
 func (k *call) generation(ctx context.Context) (*generation, error) {
 	g, err := k.s.current.get(ctx)
 	if err != nil {
@@ -107,7 +108,7 @@ func (k *call) generation(ctx context.Context) (*generation, error) {
 	return g, nil
 }
 
-// unusable is why a process does not serve the method; nil when it does.
+// unusable says why a process does not serve the method; nil when it does.
 func (k *call) unusable(g *generation) error {
 	svc, announced := g.service(k.kind)
 	switch {
@@ -115,7 +116,8 @@ func (k *call) unusable(g *generation) error {
 		return fault.New(fault.Unsupported, fmt.Sprintf("plugin %q (%s) cannot serve as %s: %s",
 			k.conn.name, g.exe.path, k.kind, svc.Err)).WithHint(fault.HintOf(svc.Err))
 	case !g.serves(k.kind):
-		return fault.New(fault.Unsupported, fmt.Sprintf("plugin %q (%s) does not serve as %s", k.conn.name, g.exe.path, k.kind)).
+		return fault.New(fault.Unsupported, fmt.Sprintf("plugin %q (%s) does not serve as %s",
+			k.conn.name, g.exe.path, k.kind)).
 			WithHint("name another plugin there; `gatehost plugin list` shows what each serves")
 	case k.capability != "" && !slices.Contains(svc.Capabilities, k.capability):
 		return fault.New(fault.Unsupported, fmt.Sprintf("plugin %q does not announce the capability %q, which %s needs",
@@ -130,7 +132,7 @@ type attempt struct {
 
 	g      *generation
 	caller context.Context         //nolint:containedctx // one call's
-	ctx    context.Context         //nolint:containedctx // the same, which also ends with the process or by the deadline
+	ctx    context.Context         //nolint:containedctx // the caller's, cut by the process's end and the deadline
 	cancel context.CancelCauseFunc // of ctx
 	stop   context.CancelFunc      // of its deadline
 	limit  time.Duration           // of the whole call, or of one exchange of a stream in both directions; 0: none
@@ -149,7 +151,7 @@ func (k *call) begin(ctx context.Context, g *generation, req any) *attempt {
 	}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	if k.onReplace == reopen {
-		k.s.current.done(g) // nobody waits for a stream
+		k.s.current.done(g) // streams are broken off, not drained
 	}
 	go func() { // a call never outlives the process that it was made to
 		if cause := a.cut(); cause != nil {
@@ -181,8 +183,8 @@ func (a *attempt) tell(began time.Time, err error) {
 	})
 }
 
-// explain says why a call failed: the caller gave up, the process ended or was replaced, it did not answer, or what the
-// plugin itself says.
+// explain says why a call failed: the caller gave up, the process ended, was replaced or did not answer; otherwise the
+// error is the plugin's own.
 func (a *attempt) explain(err error) error {
 	if err == nil {
 		return nil
@@ -199,10 +201,12 @@ func (a *attempt) explain(err error) error {
 	case errors.Is(cause, errSilent), isGone(err):
 		notify(a.s.suspect)
 		return a.gone()
-	case errors.Is(cause, errLate), due(a.ctx) && errors.Is(err, context.DeadlineExceeded): // ours, not one of the plugin
+	// our deadline, not one that the plugin reports
+	case errors.Is(cause, errLate), due(a.ctx) && errors.Is(err, context.DeadlineExceeded):
 		notify(a.s.suspect) // no answer: check whether the process is alive
 		return fault.Wrap(fault.DeadlineExceeded,
-			fmt.Sprintf("plugin %q did not answer %s in %v", a.conn.name, a.method.name, a.limit), context.DeadlineExceeded)
+			fmt.Sprintf("plugin %q did not answer %s in %v", a.conn.name, a.method.name, a.limit),
+			context.DeadlineExceeded)
 	default:
 		return err
 	}
@@ -215,7 +219,7 @@ var (
 	errLate   = errors.New("the deadline has passed")
 )
 
-// cut waits for a reason to end a call before it ends by itself.
+// cut waits for a reason to end a call early.
 func (a *attempt) cut() error {
 	select {
 	case <-a.g.proc.done:
@@ -226,7 +230,7 @@ func (a *attempt) cut() error {
 		return nil
 	case <-a.g.moved:
 	}
-	var late <-chan time.Time // never: it ends by its own deadline
+	var late <-chan time.Time // never: the call ends by its own deadline
 	_, bounded := a.ctx.Deadline()
 	switch {
 	case a.onReplace == reopen:
@@ -248,15 +252,15 @@ func (a *attempt) cut() error {
 	}
 }
 
-// due reports whether ctx's deadline has passed, or is just passing: gRPC tells the plugin the deadline, too, and its
-// answer that the time is up may come a moment before our own timer says so.
+// due reports whether ctx's deadline has passed, or is about to: gRPC tells the plugin the deadline, too, and the
+// plugin's answer that the time is up may come a moment before our own timer fires.
 func due(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ok && time.Until(deadline) < 100*time.Millisecond
 }
 
-// closedUnder reports whether err only says that the connection was closed because the process is being replaced: gRPC
-// calls that "cancelled", though nothing cancelled the call.
+// closedUnder reports whether err means only that the connection was closed because the process ends: gRPC calls that
+// "cancelled", although the caller did not cancel.
 func (g *generation) closedUnder(err error) bool {
 	if !errors.Is(err, fault.ErrCancelled) {
 		return false
@@ -271,9 +275,9 @@ func (g *generation) closedUnder(err error) bool {
 	}
 }
 
-// limit is the contract's deadline, or the operator's in its place. What the contract adds to a grace or a timeout of the
-// request is never shortened: it is the time to kill, to sweep and to answer, and a call that is cut before knows nothing
-// of how it ended.
+// limit returns the operator's deadline, or else the contract's. What the contract adds to a grace or a timeout of the
+// request is never shortened: the plugin needs that time to kill, to sweep and to answer, and a call that ends earlier
+// does not learn how it ended.
 func (k *call) limit() time.Duration {
 	operators := k.s.spec().CallTimeout
 	switch {
@@ -293,7 +297,8 @@ func (k *call) gone() error {
 }
 
 func (k *call) moved() error {
-	f := fault.Wrap(fault.PluginGone, fmt.Sprintf("plugin %q was replaced during %s", k.conn.name, k.method.name), errMoved)
+	f := fault.Wrap(fault.PluginGone, fmt.Sprintf("plugin %q was replaced during %s", k.conn.name, k.method.name),
+		errMoved)
 	f.Retryable = true
 	return f
 }

@@ -27,7 +27,7 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// TestOutputGoesOnWhereItBroke: no line twice, none missing, one End, whatever breaks the stream.
+// TestOutputGoesOnWhereItBroke: no line comes twice, none is missing, and there is one End, however the stream breaks.
 func TestOutputGoesOnWhereItBroke(t *testing.T) {
 	for _, how := range []string{"dies", "falls-silent"} {
 		t.Run(how, func(t *testing.T) {
@@ -38,18 +38,19 @@ func TestOutputGoesOnWhereItBroke(t *testing.T) {
 			defer cancel()
 			var got []uint64
 			ends := 0
-			err := h.Launcher("p").Output(ctx, launcher.OutputRequest{LaunchID: how, Follow: true}, func(item launcher.OutputItem) error {
-				switch item := item.(type) {
-				case *launcher.LineBatch:
-					for _, l := range item.Lines {
-						got = append(got, l.Cursor)
+			err := h.Launcher("p").Output(ctx, launcher.OutputRequest{LaunchID: how, Follow: true},
+				func(item launcher.OutputItem) error {
+					switch item := item.(type) {
+					case *launcher.LineBatch:
+						for _, l := range item.Lines {
+							got = append(got, l.Cursor)
+						}
+					case *launcher.End:
+						ends++
+					case *launcher.Gap, *launcher.Heartbeat:
 					}
-				case *launcher.End:
-					ends++
-				case *launcher.Gap, *launcher.Heartbeat:
-				}
-				return nil
-			})
+					return nil
+				})
 			if err != nil || ends != 1 || len(got) != 30 {
 				t.Fatalf("error = %v, %d ends, lines %v", err, ends, got)
 			}
@@ -65,7 +66,8 @@ func TestOutputGoesOnWhereItBroke(t *testing.T) {
 func TestFailingSinkEndsTheOutput(t *testing.T) {
 	h, _ := newHost(t, quick(), testPlugin("launches"))
 	full := errors.New("full")
-	err := h.Launcher("p").Output(t.Context(), launcher.OutputRequest{LaunchID: "x", Follow: true}, func(launcher.OutputItem) error { return full })
+	err := h.Launcher("p").Output(t.Context(), launcher.OutputRequest{LaunchID: "x", Follow: true},
+		func(launcher.OutputItem) error { return full })
 	if !errors.Is(err, full) {
 		t.Errorf("error = %v", err)
 	}
@@ -82,7 +84,7 @@ func TestCallThatIsNotIdempotentIsMadeOnce(t *testing.T) {
 	}
 }
 
-// A plugin that tells of a missed deadline of its own is heard; only the host's own deadline is "no answer".
+// The error of a plugin that missed a deadline of its own is passed on; only the host's own deadline is "no answer".
 func TestFaultOfAPluginKeepsItsHintWhateverItsCode(t *testing.T) {
 	h, _ := newHost(t, quick(), testPlugin("launches"))
 	_, err := h.Launcher("p").Inspect(t.Context(), "x")
@@ -101,7 +103,8 @@ func TestCallsAreToldWithTheirOutcome(t *testing.T) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	h := pluginhost.New(pluginhost.Options{
-		Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: filepath.Join(dir, "d"), RunDir: filepath.Join(dir, "run"), RuntimeDir: filepath.Join(dir, "r"), Timing: quick(),
+		Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: filepath.Join(dir, "d"),
+		RunDir: filepath.Join(dir, "run"), RuntimeDir: filepath.Join(dir, "r"), Timing: quick(),
 		OnCall: func(c pluginhost.Call) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -120,21 +123,25 @@ func TestCallsAreToldWithTheirOutcome(t *testing.T) {
 	_, _ = h.Launcher("p").List(t.Context(), "main")
 	_, failed := h.Launcher("p").Inspect(t.Context(), "x")
 	full := errors.New("full")
-	_ = h.Launcher("p").Output(t.Context(), launcher.OutputRequest{LaunchID: "x"}, func(launcher.OutputItem) error { return full })
+	_ = h.Launcher("p").Output(t.Context(), launcher.OutputRequest{LaunchID: "x"},
+		func(launcher.OutputItem) error { return full })
 	mu.Lock()
 	defer mu.Unlock()
-	if _, ok := told["Launcher.List"]; !ok || failed == nil || told["Launcher.Inspect"] == nil || len(told) != 4 { // and the one that told the pid
+	// and the one that told the pid
+	if _, ok := told["Launcher.List"]; !ok || failed == nil || told["Launcher.Inspect"] == nil || len(told) != 4 {
 		t.Errorf("told = %v", told)
 	}
 }
 
-// TestCallsAreToldAsTheirClientsJudgeThem: only a client knows that an answer violates the contract, and where a batch ends.
+// TestCallsAreToldAsTheirClientsJudgeThem: only a client knows that an answer violates the contract, and where a batch
+// ends.
 func TestCallsAreToldAsTheirClientsJudgeThem(t *testing.T) {
-	calls := make(chan pluginhost.Call, 16) // more than are made
+	calls := make(chan pluginhost.Call, 16) // more than the calls that follow
 	liar, reader := testPlugin("lies"), testPlugin("misjudges")
 	liar.Name, reader.Name = "liar", "reader"
 	h := pluginhost.New(pluginhost.Options{
-		Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: t.TempDir(), RunDir: t.TempDir(), RuntimeDir: shortDir(t), Timing: quick(),
+		Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: t.TempDir(), RunDir: t.TempDir(),
+		RuntimeDir: shortDir(t), Timing: quick(),
 		OnCall: func(c pluginhost.Call) { calls <- c },
 	})
 	for _, spec := range []pluginhost.Spec{liar, reader} {
@@ -145,7 +152,8 @@ func TestCallsAreToldAsTheirClientsJudgeThem(t *testing.T) {
 	h.Start(t.Context())
 	defer h.Close()
 	_, _ = h.Launcher("liar").Recover(t.Context(), "this")
-	_ = h.Launcher("liar").Output(t.Context(), launcher.OutputRequest{LaunchID: "goes-back", Follow: true}, func(launcher.OutputItem) error { return nil })
+	_ = h.Launcher("liar").Output(t.Context(), launcher.OutputRequest{LaunchID: "goes-back", Follow: true},
+		func(launcher.OutputItem) error { return nil })
 	_, _ = h.Launcher("liar").Inspect(t.Context(), "fine")
 	stream, err := h.Classifier("reader").Open(t.Context(), plugin.GatewayFacts{Name: "main"}, "launch")
 	if err != nil {
@@ -178,7 +186,8 @@ func TestOperatorsCallTimeoutIsKept(t *testing.T) {
 	h, _ := newHost(t, quick(), spec)
 	p := pid(t, h)
 	_, err := ask(t, h, "hang")
-	if !errors.Is(err, fault.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "did not answer Doctor.Diagnose in 300ms") {
+	if !errors.Is(err, fault.ErrDeadlineExceeded) ||
+		!strings.Contains(err.Error(), "did not answer Doctor.Diagnose in 300ms") {
 		t.Errorf("error = %v", err)
 	}
 	if pid(t, h) != p {
@@ -189,7 +198,8 @@ func TestOperatorsCallTimeoutIsKept(t *testing.T) {
 func TestClassifierStreamBreaksWithItsProcessAndANewOneWorks(t *testing.T) {
 	h, _ := newHost(t, quick(), testPlugin("classifies"))
 	classify := func(s classifier.Stream) (int, error) {
-		v, err := s.Classify(t.Context(), []classifier.NumberedLine{{Seq: 1, Line: plugin.Line{Cursor: 1, Stream: plugin.Stderr, Text: "x"}}})
+		v, err := s.Classify(t.Context(),
+			[]classifier.NumberedLine{{Seq: 1, Line: plugin.Line{Cursor: 1, Stream: plugin.Stderr, Text: "x"}}})
 		if err != nil {
 			return 0, err
 		}
@@ -213,7 +223,7 @@ func TestClassifierStreamBreaksWithItsProcessAndANewOneWorks(t *testing.T) {
 	poll(t, "the stream to break", func() bool { _, err := classify(s); return err != nil })
 	poll(t, "another process", func() bool {
 		again, err := open()
-		if err != nil { // the dying process was still the present one
+		if err != nil { // the dying process was still the current one
 			return false
 		}
 		defer func() { _ = again.Close() }()
@@ -230,7 +240,8 @@ func TestWordsOfAPluginReachTheLogWithTheirLevels(t *testing.T) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	h := pluginhost.New(pluginhost.Options{
-		Log: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Warn}), PluginDir: pluginDir, DataDir: filepath.Join(dir, "d"),
+		Log: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Warn}), PluginDir: pluginDir,
+		DataDir:    filepath.Join(dir, "d"),
 		RuntimeDir: filepath.Join(dir, "r"), Timing: quick(),
 	})
 	if err := h.Add(testPlugin()); err != nil {
@@ -241,7 +252,8 @@ func TestWordsOfAPluginReachTheLogWithTheirLevels(t *testing.T) {
 	if _, err := ask(t, h, "talks"); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"[ERROR] plugin.p: a planted log line: answer=42", "planted words on stderr", "planted words on stdout"} {
+	for _, want := range []string{"[ERROR] plugin.p: a planted log line: answer=42", "planted words on stderr",
+		"planted words on stdout"} {
 		poll(t, want, func() bool { return strings.Contains(out.String(), want) })
 	}
 }
@@ -263,8 +275,8 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// An idle plugin has nothing to finish: it need not use the two seconds that calls get. One quick close of five shows it; a busy
-// machine may spoil the others.
+// An idle plugin has nothing to finish: it need not use the two seconds that calls get. One quick close of five proves
+// it; a busy machine may slow down the others.
 func TestIdlePluginEndsAtOnceWhenItIsClosed(t *testing.T) {
 	var took time.Duration
 	for range 5 {
@@ -281,7 +293,7 @@ func TestIdlePluginEndsAtOnceWhenItIsClosed(t *testing.T) {
 
 func TestCloseLeavesNoGoroutineAndNoProcess(t *testing.T) {
 	h, _ := newHost(t, quick(), testPlugin())
-	before := goleak.IgnoreCurrent() // newHost's supervisor among them; its generations come and go below
+	before := goleak.IgnoreCurrent() // newHost's supervisor among them; its generations start and end below
 	killed := pid(t, h)
 	_ = testhost.Signal(killed, syscall.SIGKILL)
 	_ = pid(t, h)
@@ -297,8 +309,8 @@ func TestCloseLeavesNoGoroutineAndNoProcess(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// TestCallsMeetAReplacementAtAnyMoment: whatever the moment, a call succeeds, or says that the plugin went twice under it; it
-// never claims to have been cancelled.
+// TestCallsMeetAReplacementAtAnyMoment: at any moment a call succeeds, or says that the plugin ended twice during it;
+// it never claims to have been cancelled.
 func TestCallsMeetAReplacementAtAnyMoment(t *testing.T) {
 	h, _ := newHost(t, quick(), testPlugin())
 	pid(t, h)
@@ -339,7 +351,8 @@ func TestStateTellsMemoryAndVersionAndChangesAreReported(t *testing.T) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	h := pluginhost.New(pluginhost.Options{
-		Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: filepath.Join(dir, "d"), RuntimeDir: filepath.Join(dir, "r"), Timing: quick(),
+		Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: filepath.Join(dir, "d"),
+		RuntimeDir: filepath.Join(dir, "r"), Timing: quick(),
 		OnState: func(s pluginhost.State) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -376,13 +389,15 @@ func TestStateTellsMemoryAndVersionAndChangesAreReported(t *testing.T) {
 
 func TestTooLongRuntimeDirectoryIsSaidBeforeTheStart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("x", 100))
-	h := pluginhost.New(pluginhost.Options{Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: t.TempDir(), RuntimeDir: dir, Timing: quick()})
+	h := pluginhost.New(pluginhost.Options{Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: t.TempDir(),
+		RuntimeDir: dir, Timing: quick()})
 	if err := h.Add(testPlugin()); err != nil {
 		t.Fatal(err)
 	}
 	h.Start(t.Context())
 	defer h.Close()
-	if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(), "at most 103 fit") || fault.HintOf(s.Err) == "" {
+	if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(), "at most 103 fit") ||
+		fault.HintOf(s.Err) == "" {
 		t.Errorf("error = %v", s.Err)
 	}
 }

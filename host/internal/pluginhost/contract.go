@@ -9,19 +9,19 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// method is one row of the contract's table (base.proto): its deadline and whether it may be asked again after the
-// plugin died.
+// method is one row of the contract's table (base.proto): its deadline, and whether it may be repeated after the
+// process ended.
 type method struct {
 	name       string // as in that table: Launcher.Launch
 	kind       plugin.Kind
 	deadline   time.Duration // 0: the caller's own
 	idempotent bool
-	capability string // that a plugin must announce; "": the method is part of its kind
+	capability string // that a plugin must announce; "": every plugin of the kind has the method
 	onReplace  onReplace
-	// extra is what a request adds to the deadline; nil: nothing.
+	// extra returns what a request adds to the deadline; nil: nothing.
 	extra func(req any) time.Duration
-	// resume has the request of a stream ask for what comes after an answer, so that the next process can go on with the
-	// stream; nil: it cannot.
+	// resume changes the request of a stream so that it asks for what comes after an answer. The next process can then
+	// continue the stream; nil: it cannot.
 	resume func(req, answer any)
 }
 
@@ -29,9 +29,9 @@ type method struct {
 type onReplace int
 
 const (
-	retry  onReplace = iota // it has Timing.Drain to end, then the next process is asked
+	retry  onReplace = iota // it has Timing.Drain to end, then the next process gets it
 	finish                  // it changes something: it may end where it began, within its own deadline
-	reopen                  // a stream that is broken off and opened again in the next process
+	reopen                  // a stream: it is broken off and opened again in the next process
 )
 
 // methods are the rows by their names.
@@ -65,7 +65,7 @@ func table(rows ...method) map[string]method {
 	return out
 }
 
-// nameOf is the name of a method in the contract's table, by its path in gRPC.
+// nameOf returns the name of a method in the contract's table, by its path in gRPC.
 func nameOf(fullMethod string) string {
 	service := path.Base(path.Dir(fullMethod))
 	service = strings.TrimSuffix(service[strings.LastIndex(service, ".")+1:], "Service")

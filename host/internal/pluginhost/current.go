@@ -10,7 +10,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// current is where callers find the process of a plugin that serves now. Safe for concurrent use.
+// current holds the process of a plugin that serves now, for its callers. Safe for concurrent use.
 type current struct {
 	wait    time.Duration
 	onState func(State)
@@ -19,7 +19,7 @@ type current struct {
 	state   State
 	gen     *generation
 	changed chan struct{} // closed and replaced at each change
-	started bool          // it has been running before
+	started bool          // it has served before
 }
 
 func newCurrent(name string, wait time.Duration, onState func(State)) *current {
@@ -57,7 +57,7 @@ func (c *current) starting() {
 	})
 }
 
-// running makes g the present process. The one before, if it still serves, is left to those who call it now.
+// running makes g the current process. The former one, if it still serves, finishes the calls that it has.
 func (c *current) running(g *generation) {
 	c.update(func() {
 		if c.started {
@@ -67,14 +67,15 @@ func (c *current) running(g *generation) {
 			c.gen.depart()
 		}
 		c.started, c.gen = true, g
-		c.state.State, c.state.PID, c.state.Version, c.state.Services = Running, g.proc.pid(), g.info.Version, g.services
+		c.state.State, c.state.PID = Running, g.proc.pid()
+		c.state.Version, c.state.Services = g.info.Version, g.services
 		c.state.UnknownKinds = g.info.UnknownKinds
 		c.state.Manifest, c.state.Wants = g.exe.manifest, g.info.WantedGrants
 		c.state.Err, c.state.Lines = nil, nil
 	})
 }
 
-// depart takes no more calls. It is locked.
+// depart takes no more calls. The caller holds the lock of current.
 func (g *generation) depart() {
 	close(g.moved)
 	if g.calls == 0 {
@@ -82,7 +83,7 @@ func (g *generation) depart() {
 	}
 }
 
-// looked shows the manifest of a plugin that cannot be started; that of a process that serves stays.
+// looked shows the manifest of a plugin that cannot be started. While a process serves, its manifest stays.
 func (c *current) looked(m *manifest.Manifest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,13 +100,13 @@ func (c *current) done(g *generation) {
 		return
 	}
 	select {
-	case <-g.moved: // so no call comes after this one
+	case <-g.moved: // so this was the last call
 		close(g.idle)
 	default:
 	}
 }
 
-// leave ends the calls to a generation; a second time does nothing.
+// leave ends the calls to a generation; calling it again does nothing.
 func (c *current) leave(g *generation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,12 +127,12 @@ func (c *current) down(state string, err error) {
 }
 
 func (c *current) stop() {
-	if c.snapshot().State != Stopped { // a plugin that was dismissed has told it
+	if c.snapshot().State != Stopped { // a plugin that was removed has reported it already
 		c.update(func() { c.state.State, c.state.PID = Stopped, 0 })
 	}
 }
 
-// dismiss takes no more callers, for good; g is left to those who call it now.
+// dismiss accepts no more calls, for good; g finishes the calls that it has.
 func (c *current) dismiss(g *generation) {
 	c.update(func() {
 		g.depart()
@@ -140,7 +141,7 @@ func (c *current) dismiss(g *generation) {
 	})
 }
 
-// settled waits until a plugin that was started serves, or says why not.
+// settled waits until a plugin that was started serves, or returns why it does not.
 func (c *current) settled(ctx context.Context) error {
 	for {
 		c.mu.Lock()
@@ -162,8 +163,8 @@ func (c *current) settled(ctx context.Context) error {
 	}
 }
 
-// get waits for a running process: as long as one is being started or restarted, and not longer than the bound. The caller gives
-// it back with done. It fails with fault.PluginDown, which says why; nothing was called then.
+// get returns the current process. While the plugin is started or restarted it waits, within the bound. The caller
+// gives the process back with done. It fails with fault.PluginDown, which says why; then nothing was called.
 func (c *current) get(ctx context.Context) (*generation, error) {
 	bound, cancel := context.WithTimeout(ctx, c.wait)
 	defer cancel()
@@ -191,7 +192,7 @@ func (c *current) get(ctx context.Context) (*generation, error) {
 	}
 }
 
-// awaitLeave waits until a generation whose call broke is no longer the present one, so that asking again asks another.
+// awaitLeave waits until a generation whose call broke is no longer the current one, so that a retry goes to another.
 func (c *current) awaitLeave(ctx context.Context, g *generation) {
 	timer := time.NewTimer(c.wait)
 	defer timer.Stop()

@@ -18,7 +18,8 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// directory is a sealed directory of a plugin: run is TOML, more stands after it, files are name and text; a name with a star is a program.
+// directory makes a sealed directory of a plugin: run is TOML, more follows it, files are name and text; a name with a
+// star is a program.
 func directory(t *testing.T, run, more string, files map[string]string) string {
 	t.Helper()
 	dir := unsealed(t, run, more, files)
@@ -32,7 +33,8 @@ func unsealed(t *testing.T, run, more string, files map[string]string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "my plugin") // a space in its name
 	put(t, filepath.Join(dir, "plugin.toml"),
-		fmt.Sprintf("manifest = 1\nname = \"test-plugin\"\nversion = \"1.2.3\"\nkinds = [\"doctor\"]\nrun = %s\n%s", run, more))
+		fmt.Sprintf("manifest = 1\nname = \"test-plugin\"\nversion = \"1.2.3\"\nkinds = [\"doctor\"]\nrun = %s\n%s",
+			run, more))
 	for name, text := range files {
 		put(t, filepath.Join(dir, name), text)
 	}
@@ -84,7 +86,8 @@ func TestDirectoryWithAManifestIsAPlugin(t *testing.T) {
 				Name: "p", Path: dir, SHA256: checksum(t, filepath.Join(dir, "plugin.toml")), Sandbox: row.shut,
 			})
 			awaitState(t, h, pluginhost.Running)
-			if name, err := attempt(t, h, "read /proc/self/cmdline"); err != nil || strings.TrimRight(name, "\x00") != filepath.Join(dir, "bin", "test-plugin") {
+			if name, err := attempt(t, h, "read /proc/self/cmdline"); err != nil ||
+				strings.TrimRight(name, "\x00") != filepath.Join(dir, "bin", "test-plugin") {
 				t.Errorf("it sees itself as %q, %v", name, err)
 			}
 			_, err := attempt(t, h, "read "+filepath.Join(dir, "notes"))
@@ -102,7 +105,8 @@ func TestDirectoryWithAManifestIsAPlugin(t *testing.T) {
 }
 
 func TestBareNameMayBeADirectory(t *testing.T) {
-	h := pluginhost.New(pluginhost.Options{PluginDir: filepath.Dir(compiled(t, "")), DataDir: t.TempDir(), RuntimeDir: shortDir(t), Log: hclog.NewNullLogger(), Timing: quick()})
+	h := pluginhost.New(pluginhost.Options{PluginDir: filepath.Dir(compiled(t, "")), DataDir: t.TempDir(),
+		RuntimeDir: shortDir(t), Log: hclog.NewNullLogger(), Timing: quick()})
 	if err := h.Add(pluginhost.Spec{Name: "p", Path: "my plugin"}); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +117,8 @@ func TestBareNameMayBeADirectory(t *testing.T) {
 
 func TestTransportIsTheManifestsUnlessTheOperatorSaysOtherwise(t *testing.T) {
 	dir := compiled(t, `transport = "socket"`)
-	for transport, mtls := range map[string]bool{"": false, pluginhost.TransportSocket: false, pluginhost.TransportMTLS: true} {
+	for transport, mtls := range map[string]bool{"": false, pluginhost.TransportSocket: false,
+		pluginhost.TransportMTLS: true} {
 		h, _ := newHost(t, quick(), pluginhost.Spec{Name: "p", Path: dir, Transport: transport})
 		text, err := attempt(t, h, "env PLUGIN_CLIENT_CERT")
 		if err != nil || (text != "") != mtls {
@@ -122,12 +127,14 @@ func TestTransportIsTheManifestsUnlessTheOperatorSaysOtherwise(t *testing.T) {
 	}
 }
 
-// TestPluginThatIsNotWhatItsManifestSaysIsRefused: what it says of itself must agree with what was pinned.
+// TestPluginThatIsNotWhatItsManifestSaysIsRefused: Describe must agree with what was pinned.
 func TestPluginThatIsNotWhatItsManifestSaysIsRefused(t *testing.T) {
 	for old, row := range map[string]struct{ text, want string }{
-		`name = "test-plugin"`: {`name = "another"`, `it says that its name is "test-plugin", its plugin.toml says "another"`},
-		`kinds = ["doctor"]`:   {`kinds = ["doctor", "launcher"]`, "its plugin.toml says that it serves as launcher, and it does not"},
-		`["doctor"]`:           {`["classifier", "doctor"]`, "serves as classifier, and it does not"},
+		`name = "test-plugin"`: {`name = "another"`,
+			`it says that its name is "test-plugin", its plugin.toml says "another"`},
+		`kinds = ["doctor"]`: {`kinds = ["doctor", "launcher"]`,
+			"its plugin.toml says that it serves as launcher, and it does not"},
+		`["doctor"]`: {`["classifier", "doctor"]`, "serves as classifier, and it does not"},
 	} {
 		dir := compiled(t, "")
 		edit(t, filepath.Join(dir, "plugin.toml"), old, row.text)
@@ -139,7 +146,8 @@ func TestPluginThatIsNotWhatItsManifestSaysIsRefused(t *testing.T) {
 	}
 	dir := compiled(t, "")
 	h, _ := newHost(t, quick(), pluginhost.Spec{Name: "p", Path: dir, Args: []string{"classifies"}})
-	if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(), "it serves as classifier, which its plugin.toml does not say") {
+	if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(),
+		"it serves as classifier, which its plugin.toml does not say") {
 		t.Errorf("error = %v", s.Err)
 	}
 }
@@ -195,7 +203,8 @@ func TestDirectoryThatCannotBeTrustedIsRefusedInWords(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			h, _ := newHost(t, quick(), pluginhost.Spec{Name: "p", Path: row.make(t)})
 			s := awaitState(t, h, pluginhost.Failed)
-			if text := s.Err.Error(); !strings.Contains(text, row.want) || !strings.Contains(text, `plugin "p"`) || fault.HintOf(s.Err) == "" {
+			if text := s.Err.Error(); !strings.Contains(text, row.want) || !strings.Contains(text, `plugin "p"`) ||
+				fault.HintOf(s.Err) == "" {
 				t.Errorf("error = %s (hint %q), want %s", text, fault.HintOf(s.Err), row.want)
 			}
 		})
@@ -210,12 +219,13 @@ func TestPinOfADirectoryIsThatOfItsManifest(t *testing.T) {
 	}
 	edit(t, filepath.Join(dir, "plugin.toml"), "manifest = 1", "manifest = 1 # by somebody else")
 	h, _ := newHost(t, quick(), pluginhost.Spec{Name: "p", Path: dir, SHA256: sum})
-	if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(), "the manifest's sha256 is ") || !strings.Contains(s.Err.Error(), "config.toml wants "+sum) {
+	if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(), "the manifest's sha256 is ") ||
+		!strings.Contains(s.Err.Error(), "config.toml wants "+sum) {
 		t.Errorf("error = %v", s.Err)
 	}
 }
 
-// interpreters are Node and Python as they are installed here, and what they need besides themselves.
+// interpreters are Node and Python as they are installed here, and the files that they need besides themselves.
 func interpreters(t *testing.T) (node, python string, needs []string) {
 	t.Helper()
 	say := func(name string, args ...string) string {
@@ -233,7 +243,8 @@ func interpreters(t *testing.T) (node, python string, needs []string) {
 	return node, words[0], needs
 }
 
-// TestScriptsOfNodeAndPythonAreShutInToo: they start by the absolute path of their file, load what is sealed, and nothing else.
+// TestScriptsOfNodeAndPythonAreShutInToo: they start by the absolute path of their file, and load what is sealed and
+// nothing else.
 func TestScriptsOfNodeAndPythonAreShutInToo(t *testing.T) {
 	node, python, needs := interpreters(t)
 	for _, row := range []struct {
@@ -243,9 +254,12 @@ func TestScriptsOfNodeAndPythonAreShutInToo(t *testing.T) {
 		{"node", fmt.Sprintf(`[%q, "--no-warnings", "./main.js"]`, node), map[string]string{
 			"main.js": `const fs = require("fs"); const path = require("path");
 console.error("own", require("./lib/own.js"), require("dep"), process.argv.slice(1).join(" "), __filename);
-for (const f of [path.join(__dirname, ".env"), "/etc/shadow"]) { try { fs.readFileSync(f); console.error("open", f); } catch (e) { console.error("shut", f, e.code); } }
+for (const f of [path.join(__dirname, ".env"), "/etc/shadow"]) {
+  try { fs.readFileSync(f); console.error("open", f); } catch (e) { console.error("shut", f, e.code); }
+}
 process.exit(7);`,
-			"lib/own.js": "module.exports = 41;", "node_modules/dep/index.js": "module.exports = 42;", "package.json": "{}", ".env": "canary",
+			"lib/own.js": "module.exports = 41;", "node_modules/dep/index.js": "module.exports = 42;",
+			"package.json": "{}", ".env": "canary",
 		}},
 		{"python", fmt.Sprintf(`[%q, "-u", "./main.py"]`, python), map[string]string{
 			"main.py": `import sys, os, lib.own, dep, json, ssl
@@ -266,13 +280,15 @@ sys.exit(7)`,
 			own := fmt.Sprintf("own 41 42 %s --word %s", entry, entry)
 			timing := quick()
 			timing.CircuitAfter = 1
-			h, _ := newHost(t, timing, pluginhost.Spec{Name: "p", Path: dir, Args: []string{"--word"}, Sandbox: &sandbox.Spec{Read: needs}, StartTimeout: patience})
+			h, _ := newHost(t, timing, pluginhost.Spec{Name: "p", Path: dir, Args: []string{"--word"},
+				Sandbox: &sandbox.Spec{Read: needs}, StartTimeout: patience})
 			s := awaitState(t, h, pluginhost.Failed)
 			text := s.Err.Error()
 			if !strings.Contains(text, own) || strings.Count(text, "shut ") != 2 || strings.Contains(text, "open ") {
 				t.Errorf("it says: %s\nlines: %q", text, s.Lines)
 			}
-			h, _ = newHost(t, timing, pluginhost.Spec{Name: "p", Path: dir, Args: []string{"--word"}, StartTimeout: patience})
+			h, _ = newHost(t, timing, pluginhost.Spec{Name: "p", Path: dir, Args: []string{"--word"},
+				StartTimeout: patience})
 			if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(), own) {
 				t.Errorf("not shut in it says: %v", s.Err)
 			}
@@ -280,12 +296,13 @@ sys.exit(7)`,
 	}
 }
 
-// TestInterpreterThatNeedsMoreIsTold: one that is installed in an odd place runs, and what it lacks has a key.
+// TestInterpreterThatNeedsMoreIsTold: an interpreter in an unusual place runs, and what it lacks has a key.
 func TestInterpreterThatNeedsMoreIsTold(t *testing.T) {
 	place := t.TempDir()
 	copyProgram(t, filepath.Join(pluginDir, "test-plugin"), filepath.Join(place, "bin", "odd"))
 	put(t, filepath.Join(place, "lib"), "a library")
-	dir := directory(t, fmt.Sprintf(`[%q, "needs", %q, "./main.odd"]`, filepath.Join(place, "bin", "odd"), "lib="+filepath.Join(place, "lib")[1:]),
+	dir := directory(t, fmt.Sprintf(`[%q, "needs", %q, "./main.odd"]`, filepath.Join(place, "bin", "odd"),
+		"lib="+filepath.Join(place, "lib")[1:]),
 		fmt.Sprintf("[sandbox]\nread = [%q]\n", place), map[string]string{"main.odd": "words"})
 	timing := quick()
 	timing.BackoffBase, timing.BackoffMax = time.Hour, time.Hour
@@ -295,7 +312,8 @@ func TestInterpreterThatNeedsMoreIsTold(t *testing.T) {
 	if len(s.Refused) != 1 || s.Refused[0].What != lib || s.Refused[0].Key != "plugins.p.sandbox.read" {
 		t.Errorf("refused = %+v, want %s", s.Refused, lib)
 	}
-	if hint := fault.HintOf(s.Err); !strings.Contains(hint, "it was refused "+lib) || !strings.Contains(hint, `plugins.p.sandbox.read "`+place) || !strings.Contains(hint, "interpreter") {
+	if hint := fault.HintOf(s.Err); !strings.Contains(hint, "it was refused "+lib) ||
+		!strings.Contains(hint, `plugins.p.sandbox.read "`+place) || !strings.Contains(hint, "interpreter") {
 		t.Errorf("error = %v\nhint = %s", s.Err, hint)
 	}
 	h, _ = newHost(t, quick(), pluginhost.Spec{Name: "p", Path: dir, Sandbox: &sandbox.Spec{Read: []string{place}}})

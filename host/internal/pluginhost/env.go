@@ -8,13 +8,13 @@ import (
 	"slices"
 )
 
-// passed are the variables of the host that every plugin gets. Everything else, secrets first of all, stays with the host; PATH
-// is fixed, so that an operator's shell decides nothing (R32). docs/plugins.md lists them.
+// passed are the variables of the host that every plugin gets. All others, secrets above all, stay with the host; PATH
+// is fixed, so that an operator's shell does not matter (R32). docs/plugins.md lists them.
 var passed = []string{"HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SYSTEMROOT", "TEMP", "TMP"}
 
 const fixedPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// environment is a plugin's whole environment, besides what go-plugin's handshake adds.
+// environment returns a plugin's whole environment, except what go-plugin's handshake adds.
 func environment(s Spec, data string) []string {
 	env := map[string]string{"PATH": fixedPath}
 	if runtime.GOOS == "windows" {
@@ -25,7 +25,7 @@ func environment(s Spec, data string) []string {
 			env[k] = v
 		}
 	}
-	if s.Sandbox != nil { // the common one is not its to write
+	if s.Sandbox != nil { // it cannot write to the common one
 		env["TMPDIR"] = data
 	}
 	maps.Copy(env, s.Env)

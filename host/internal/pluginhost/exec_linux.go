@@ -5,8 +5,8 @@ import (
 	"os/exec"
 )
 
-// execOpened makes cmd run the file that was checked, not whatever stands at its path by then (R31). The plugin sees its real
-// path as argv[0] and keeps the descriptor, which scripts need.
+// execOpened makes cmd run the file that was checked, and not a file that has taken its path since (R31). The plugin
+// sees its real path as argv[0] and keeps the descriptor, which scripts need.
 func execOpened(cmd *exec.Cmd, exe *executable) {
 	if exe.checked {
 		handOver(cmd, exe)

@@ -11,10 +11,10 @@ import (
 	"github.com/gatehost/gatehost/shared/pluginkit"
 )
 
-// execFormat is how the kernel says that a file is no program of its own.
+// execFormat is what the kernel says of a file that it cannot execute.
 const execFormat = "exec format error"
 
-// notExecuted is what the wrapper of a plugin that is shut in says in its place.
+// notExecuted reports whether a line is the wrapper of a sandboxed plugin saying that it cannot execute the plugin.
 func notExecuted(line string) bool {
 	return strings.Contains(line, "cannot run the plugin") && strings.Contains(line, execFormat)
 }
@@ -28,7 +28,8 @@ func (s *supervisor) explain(gen *generation, err error) error {
 	if refused := s.unanswered(gen); refused != nil {
 		return refused
 	}
-	closed := strings.Contains(why, "plugin exited before we could connect") || strings.Contains(why, "Failed to read any lines")
+	closed := strings.Contains(why, "plugin exited before we could connect") ||
+		strings.Contains(why, "Failed to read any lines")
 	if closed && gen.proc != nil && gen.proc.pid() != 0 { // its pipe ends a moment before it does
 		_ = within(killBound, gen.proc.done)
 	}
@@ -43,10 +44,11 @@ func (s *supervisor) explain(gen *generation, err error) error {
 		hint, curable = "install the build for this platform", false
 	case closed:
 		why = "it ended before it began with a handshake"
-		if more := join(shutOut(gen.spec, lines), gen.exe.missing(*gen.spec)); more != "" {
+		if more := join(sandboxAdvice(gen.spec, lines), gen.exe.missing(*gen.spec)); more != "" {
 			hint = more
 		}
-	case strings.Contains(why, "Unrecognized remote plugin message"), strings.Contains(why, "Incompatible API version") && len(lines) == 0:
+	case strings.Contains(why, "Unrecognized remote plugin message"),
+		strings.Contains(why, "Incompatible API version") && len(lines) == 0:
 		why = "it is not a gatehost plugin: it did not begin with a handshake"
 		hint, curable = "name a plugin in plugins."+gen.spec.Name+".path", false
 	case strings.Contains(why, "ncompatible"):
@@ -65,7 +67,7 @@ func join(advice ...string) string {
 	return strings.Join(slices.DeleteFunc(advice, func(a string) bool { return a == "" }), "; ")
 }
 
-// lastWords are the last lines of a plugin, all of them when it has ended: what it wrote may still be on its way to us.
+// lastWords returns the last lines of a plugin, all of them when it has ended: some may still be on their way.
 func lastWords(gen *generation) []string {
 	if gen.proc != nil && gen.proc.pid() != 0 && gen.dead() {
 		_ = within(drainBound, gen.proc.read)
@@ -73,7 +75,7 @@ func lastWords(gen *generation) []string {
 	return gen.logs.last()
 }
 
-// tail shows the last lines of a plugin in its error.
+// tail formats the last lines of a plugin for an error.
 func tail(lines []string) string {
 	var words []string
 	for _, line := range lines {
@@ -87,7 +89,7 @@ func tail(lines []string) string {
 	return "; its last lines: " + strings.Join(words[max(0, len(words)-5):], " | ")
 }
 
-// unanswered is why whoever listens where the plugin said was not talked to; nil when that isn't so.
+// unanswered says why the process that listens at the plugin's address was refused; nil when none was.
 func (s *supervisor) unanswered(gen *generation) error {
 	if gen.proc == nil {
 		return nil
@@ -111,7 +113,8 @@ func (s *supervisor) unintroduced(ctx context.Context, gen *generation, what str
 	switch {
 	case errors.Is(err, fault.ErrPluginGone) && within(drainBound, gen.proc.done):
 		why = fmt.Sprintf("it ended (%s)", gen.proc.cmd.ProcessState)
-	case ctx.Err() != nil, due(ctx) && errors.Is(err, context.DeadlineExceeded): // gRPC may say so a moment before our own timer does
+	// gRPC may say so a moment before our own timer fires
+	case ctx.Err() != nil, due(ctx) && errors.Is(err, context.DeadlineExceeded):
 		why = fmt.Sprintf("it did not answer within start_timeout (%v)", gen.spec.StartTimeout)
 	}
 	return s.refuse(gen, fault.CodeOf(err), "it cannot "+what+": "+why+tail(lastWords(gen)), hint)

@@ -12,15 +12,16 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Host runs the plugins of one gatehost. Use New, Add for each plugin, then Start; Close ends them all. Meanwhile tables may come (Add),
-// change (Change) and go (Remove). Safe for concurrent use, but for Start and Close, which are called once.
+// Host runs the plugins of one gatehost. Call New, Add for each plugin, then Start; Close ends all plugins. In between
+// plugins can be added (Add), changed (Change) and removed (Remove). Safe for concurrent use, except Start and Close,
+// which are called once.
 type Host struct {
 	opts Options
 
 	mu      sync.RWMutex // guards all below
 	plugins map[string]*supervisor
 	order   []string
-	all     map[*supervisor]int // of all that have not ended, removed ones too: the number of their socket directory
+	all     map[*supervisor]int // all that have not ended, removed ones too, with the number of their socket directory
 	start   func(*supervisor)   // nil before Start
 	cancel  context.CancelFunc
 	closed  bool
@@ -43,7 +44,8 @@ func New(opts Options) *Host {
 	return &Host{opts: opts, plugins: map[string]*supervisor{}, all: map[*supervisor]int{}}
 }
 
-// Add makes a plugin known; after Start it is started at once, see Await. Errors: the name is none, or is taken; the host is closed.
+// Add makes a plugin known; after Start it is started at once, see Await. Errors: the name is invalid or taken; the
+// host is closed.
 func (h *Host) Add(s Spec) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -51,7 +53,9 @@ func (h *Host) Add(s Spec) error {
 		return fmt.Errorf("cannot add plugin %q: the name is empty or taken", s.Name)
 	}
 	if !names.MatchString(s.Name) { // it also names a directory
-		return fmt.Errorf("cannot add plugin %q: a name is letters, digits, dots, hyphens and underscores, not beginning with a dot", s.Name)
+		return fmt.Errorf(
+			"cannot add plugin %q: a name is letters, digits, dots, hyphens and underscores, not beginning with a dot",
+			s.Name)
 	}
 	if h.closed {
 		return errClosed()
@@ -68,7 +72,8 @@ func (h *Host) Add(s Spec) error {
 
 var names = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
 
-// freeNumber is the lowest that no plugin has: paths of sockets must stay short. h is locked.
+// freeNumber returns the lowest number that no plugin has, because paths of sockets must be short. The caller holds
+// h.mu.
 func (h *Host) freeNumber() int {
 	taken := map[int]bool{}
 	for _, n := range h.all {
@@ -81,7 +86,7 @@ func (h *Host) freeNumber() int {
 	return n
 }
 
-// Start begins to run all plugins and returns at once; their states tell how it went.
+// Start begins to run all plugins and returns at once; their states say how it went.
 func (h *Host) Start(ctx context.Context) {
 	// Detached: plugins outlive the context of the start and end in Close, after the engines that need them.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -102,7 +107,7 @@ func (h *Host) Start(ctx context.Context) {
 	}
 }
 
-// forget lets go of a plugin that has ended, unless it is still configured.
+// forget drops a plugin that has ended, unless it is still configured.
 func (h *Host) forget(s *supervisor) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -111,8 +116,8 @@ func (h *Host) forget(s *supervisor) {
 	}
 }
 
-// Await waits until a plugin that was added serves, or its first start has failed: the error says why, and it is tried again all the same.
-// ctx ends only the wait. Errors: fault.NotFound; those of a start.
+// Await waits until a plugin that was added serves, or its first start has failed. The error says why; the host tries
+// again in either case. ctx ends only the wait. Errors: fault.NotFound; those of a start.
 func (h *Host) Await(ctx context.Context, name string) error {
 	s := h.find(name)
 	if s == nil {
@@ -121,8 +126,8 @@ func (h *Host) Await(ctx context.Context, name string) error {
 	return s.current.settled(ctx)
 }
 
-// Remove ends a plugin: nobody is sent to it from now on, and it ends when the calls under way in it have, each within its bound, as in
-// Restart. The channel is closed then. Error: fault.NotFound.
+// Remove ends a plugin: it gets no more calls, and it ends when the calls under way in it have ended, each within its
+// bound, as in Restart. The channel is closed then. Error: fault.NotFound.
 func (h *Host) Remove(name string) (<-chan struct{}, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -152,7 +157,7 @@ func (h *Host) Close() {
 	h.tasks.Wait()
 }
 
-// find is the plugin that has the name now; nil when there is none.
+// find returns the plugin that has the name now; nil when there is none.
 func (h *Host) find(name string) *supervisor {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -163,7 +168,7 @@ func noPlugin(name string) error {
 	return fault.New(fault.NotFound, fmt.Sprintf("there is no plugin %q", name))
 }
 
-// Plugins are the states of all plugins, in the order of Add.
+// Plugins returns the states of all plugins, in the order of Add.
 func (h *Host) Plugins() []State {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -176,10 +181,10 @@ func (h *Host) Plugins() []State {
 	return out
 }
 
-// Restart lets another process take the place of a plugin's, and waits until that serves or has failed to; ctx ends only the wait.
-// Calls under way may end where they began. Whoever asks while this is under way joins. A plugin that is down is started now.
-// Errors: fault.NotFound; fault.FailedPrecondition, when somebody has to change something first, and fault.Unavailable, both with the
-// reason: the former process, if there is one, goes on untouched.
+// Restart replaces the process of a plugin by a new one and waits until that serves or has failed; ctx ends only the
+// wait. Calls under way may end where they began. Calls of Restart while one is under way join it. A plugin that is
+// down is started now. Errors: fault.NotFound; fault.FailedPrecondition, when the operator has to change something
+// first, and fault.Unavailable, both with the reason: the former process, if there is one, continues unchanged.
 func (h *Host) Restart(ctx context.Context, name string) error {
 	s := h.find(name)
 	if s == nil {
@@ -194,8 +199,8 @@ func (h *Host) Restart(ctx context.Context, name string) error {
 	}
 }
 
-// Pids are the processes that are plugins now, for the control socket's peer check: also those that are being started, and those
-// that have been replaced or removed and end what was begun in them.
+// Pids returns the processes that are plugins now, for the peer check of the control socket: also those that are being
+// started, and those that were replaced or removed and still finish their calls.
 func (h *Host) Pids() []int {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -206,7 +211,8 @@ func (h *Host) Pids() []int {
 	return out
 }
 
-// RSS is the resident memory of a plugin's process in bytes; 0 when it has none or it cannot be told.
+// RSS returns the resident memory of a plugin's process in bytes; 0 when there is no process or the figure is not
+// available.
 func (h *Host) RSS(name string) uint64 {
 	s := h.find(name)
 	if s == nil {
@@ -215,7 +221,7 @@ func (h *Host) RSS(name string) uint64 {
 	return rssOf(s.current.snapshot().PID)
 }
 
-// Spec is the table by which a plugin goes now. Error: fault.NotFound.
+// Spec returns the configuration that is in effect for a plugin. Error: fault.NotFound.
 func (h *Host) Spec(name string) (Spec, error) {
 	s := h.find(name)
 	if s == nil {

@@ -23,14 +23,14 @@ const (
 	maxHandshake = 32 << 10 // go-plugin's scanner gives up at 64 KiB and then blocks the plugin (R39)
 	linesPerSec  = 200      // forwarded; a flood is counted instead
 	lineBurst    = 1000
-	saysDropped  = time.Second // after the first that was
+	saysDropped  = time.Second // after the first line that was dropped
 	keptPrinted  = 8           // lines on stdout
 )
 
 // logs forwards a plugin's stderr to the host's log and keeps its last raw lines.
 type logs struct {
-	out       hclog.Logger
-	overheard func(line string) // sees each line that is forwarded
+	out    hclog.Logger
+	onLine func(line string) // is called with each line that is forwarded
 
 	mu      sync.Mutex // guards all below
 	ring    []string
@@ -40,14 +40,14 @@ type logs struct {
 	printed []string // the first lines that came on stdout, where only the handshake should
 }
 
-func newLogs(out hclog.Logger, overheard func(line string)) *logs {
-	return &logs{out: out, overheard: overheard, tokens: lineBurst, filled: time.Now()}
+func newLogs(out hclog.Logger, onLine func(line string)) *logs {
+	return &logs{out: out, onLine: onLine, tokens: lineBurst, filled: time.Now()}
 }
 
 // read takes lines until the end of r, which is io.EOF, or an error.
 func (l *logs) read(r io.Reader) error {
 	err := eachLine(r, maxLogLine, l.take)
-	l.report() // at once: its end is told next
+	l.report() // now, because the end is reported next
 	return err
 }
 
@@ -56,17 +56,17 @@ func (l *logs) take(line string) {
 	l.keep(line)
 	if l.allowed() {
 		l.forward(line)
-		l.overheard(line)
+		l.onLine(line)
 	}
 }
 
-// takePrinted is take for a line that came on stdout by go-plugin's stream.
+// takePrinted handles a line of stdout that came by go-plugin's stream.
 func (l *logs) takePrinted(line string) {
 	l.print(line)
 	l.take(line)
 }
 
-// print remembers a line that came on stdout.
+// print remembers a line of stdout.
 func (l *logs) print(line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,7 +97,7 @@ func (l *logs) last() []string {
 	return slices.Clone(l.ring)
 }
 
-// allowed is a token bucket: a plugin that floods its log may not flood ours.
+// allowed is a token bucket: a plugin that floods its log must not flood ours.
 func (l *logs) allowed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,7 +105,8 @@ func (l *logs) allowed() bool {
 	l.tokens = min(lineBurst, l.tokens+now.Sub(l.filled).Seconds()*linesPerSec)
 	l.filled = now
 	if l.tokens < 1 {
-		if l.dropped++; l.dropped == 1 { // not with the next line that passes: that may never come, or come 200 times a second
+		// not with the next line that passes: that may never come, or come 200 times a second
+		if l.dropped++; l.dropped == 1 {
 			time.AfterFunc(saysDropped, l.report)
 		}
 		return false
@@ -124,7 +125,7 @@ func (l *logs) report() {
 	}
 }
 
-// forward reads hclog's JSON; anything else is shown as it is, at warn: a traceback must not vanish (R39).
+// forward reads hclog's JSON; any other line is logged unchanged at warn: a traceback must not vanish (R39).
 func (l *logs) forward(line string) {
 	e, ok := parseEntry(line)
 	switch {
@@ -149,7 +150,7 @@ func parseEntry(line string) (entry, bool) {
 	}
 	text, _ := fields["@message"].(string)
 	word, _ := fields["@level"].(string)
-	e := entry{level: hclog.LevelFromString(word), message: printable(text)} // what JSON had escaped
+	e := entry{level: hclog.LevelFromString(word), message: printable(text)} // which JSON had escaped
 	if e.level == hclog.NoLevel {
 		e.level = hclog.Warn
 	}
@@ -166,7 +167,7 @@ func parseEntry(line string) (entry, bool) {
 	return e, true
 }
 
-// brief is a line for an error; "" for what only a developer of the plugin wants to see.
+// brief returns a line for an error; "" for lines that only a developer of the plugin needs.
 func brief(line string) string {
 	e, ok := parseEntry(line)
 	switch {
@@ -183,7 +184,7 @@ func brief(line string) string {
 	return out.String()
 }
 
-// printable takes away what could move the cursor or rename the window of the terminal on which the host logs.
+// printable removes what could move the cursor or rename the window of the terminal on which the host logs.
 func printable(line string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\t' && r != '\n' && unicode.IsControl(r) {
@@ -193,7 +194,7 @@ func printable(line string) string {
 	}, line)
 }
 
-// lineWriter cuts what is written into lines. Used by one goroutine.
+// lineWriter splits its input into lines. Used by one goroutine.
 type lineWriter struct {
 	take    func(string)
 	pending []byte
@@ -213,7 +214,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// eachLine calls f for each line, cut at limit bytes, until the end of r. It reads on whatever the length of a line.
+// eachLine calls f for each line, cut at limit bytes, until the end of r. It accepts lines of any length.
 func eachLine(r io.Reader, limit int, f func(string)) error {
 	in := bufio.NewReaderSize(r, limit)
 	for {

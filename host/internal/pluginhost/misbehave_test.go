@@ -25,7 +25,7 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// A plugin that dies at each start is tried until the circuit opens, and then left alone; its neighbour notices nothing.
+// A plugin that dies at each start is tried until the circuit opens, and then seldom; its neighbour is not affected.
 func TestPluginThatCrashesAgainAndAgainIsLeftAloneAndHarmsNoOther(t *testing.T) {
 	bad, good := testPlugin("exits"), testPlugin()
 	good.Name = "good"
@@ -41,7 +41,8 @@ func TestPluginThatCrashesAgainAndAgainIsLeftAloneAndHarmsNoOther(t *testing.T) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g := h.Plugins()[1]; g.State != pluginhost.Running || g.Restarts != 0 || strconv.Itoa(g.PID) != d.Findings[0].Text {
+	if g := h.Plugins()[1]; g.State != pluginhost.Running || g.Restarts != 0 ||
+		strconv.Itoa(g.PID) != d.Findings[0].Text {
 		t.Errorf("its neighbour: %+v", g)
 	}
 }
@@ -59,7 +60,8 @@ func TestPluginThatDiesInEachCallOpensItsCircuit(t *testing.T) {
 		}
 	}
 	s := awaitState(t, h, pluginhost.Failed)
-	if n := count(inData(dir, "starts")); n != 5 || s.Restarts != 4 || !strings.Contains(s.Err.Error(), "exit status 9") {
+	if n := count(inData(dir, "starts")); n != 5 || s.Restarts != 4 ||
+		!strings.Contains(s.Err.Error(), "exit status 9") {
 		t.Errorf("%d starts, state = %+v, want 5", n, s)
 	}
 }
@@ -69,12 +71,13 @@ var (
 	wasCut    = regexp.MustCompile(`lines were dropped: dropped=(\d+)`)
 )
 
-// TestFloodedLogIsCutAndCounted: what the host does not show it counts, and it says so seldom.
+// TestFloodedLogIsCutAndCounted: lines that the host does not show are counted, and the count is logged seldom.
 func TestFloodedLogIsCutAndCounted(t *testing.T) {
 	var out lockedBuffer
 	dir := t.TempDir()
 	h := pluginhost.New(pluginhost.Options{
-		Log: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Warn}), PluginDir: pluginDir, DataDir: filepath.Join(dir, "data"),
+		Log: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Warn}), PluginDir: pluginDir,
+		DataDir:    filepath.Join(dir, "data"),
 		RuntimeDir: shortDir(t), Timing: quick(),
 	})
 	if err := h.Add(testPlugin("floods-before")); err != nil {
@@ -128,7 +131,8 @@ func TestControlCharactersOfAPluginDoNotReachTheTerminal(t *testing.T) {
 	l := pluginhost.NewLogs(hclog.New(&hclog.LoggerOptions{Output: &out}))
 	l("plain \x1b]0;title\x07 words")
 	l(`{"@level":"warn","@message":"a \u001b[2J message","k\u001b":"v\u001b[1A"}`)
-	if text := out.String(); strings.ContainsAny(text, "\x1b\x07") || !strings.Contains(text, "message") || !strings.Contains(text, "words") {
+	if text := out.String(); strings.ContainsAny(text, "\x1b\x07") || !strings.Contains(text, "message") ||
+		!strings.Contains(text, "words") {
 		t.Errorf("log = %q", text)
 	}
 }
@@ -160,12 +164,14 @@ func TestNonsenseIsAnErrorOfTheCallAndCostsNothingElse(t *testing.T) {
 		"too many findings":   func() error { _, err := ask(t, h, "too-many"); return err },
 	} {
 		err := do()
-		if !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), "nonsense") || fault.HintOf(err) == "" {
+		if !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), "plugin violated the contract: ") ||
+			fault.HintOf(err) == "" {
 			t.Errorf("%s: error = %v", name, err)
 		}
 	}
 	d, err := ask(t, h, "control-characters")
-	if err != nil || len(d.Findings) != 1 || strings.Contains(d.Findings[0].Text, "\xff") || d.Findings[0].Severity > plugin.SeverityError {
+	if err != nil || len(d.Findings) != 1 || strings.Contains(d.Findings[0].Text, "\xff") ||
+		d.Findings[0].Severity > plugin.SeverityError {
 		t.Errorf("finding = %+v, %v", d, err)
 	}
 	if got, err := l.Inspect(t.Context(), "fine"); err != nil || got.Processes < 0 {
@@ -196,7 +202,8 @@ func TestVerdictAboutALineThatWasNotAskedIsNonsense(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	v, err := s.Classify(t.Context(), []classifier.NumberedLine{numbered(1, "a"), numbered(2, "nonsense"), numbered(3, "b")})
+	v, err := s.Classify(t.Context(), []classifier.NumberedLine{numbered(1, "a"), numbered(2, "nonsense"),
+		numbered(3, "b")})
 	if !errors.Is(err, fault.ErrInternal) || len(v) != 1 || v[0].Seq != 1 || v[0].Level != classifier.LevelWarn {
 		t.Errorf("verdicts = %+v, %v; want the one before", v, err)
 	}
@@ -286,12 +293,14 @@ func TestPluginThatUsesFarTooMuchMemoryIsKilled(t *testing.T) {
 	spec := testPlugin()
 	spec.MemoryMax = 120 * mib
 	timing := quick()
-	timing.BackoffBase, timing.BackoffMax = 2*time.Second, 2*time.Second // long enough to be seen on a machine that is busy
+	// long enough to be seen on a busy machine
+	timing.BackoffBase, timing.BackoffMax = 2*time.Second, 2*time.Second
 	h, _ := newHost(t, timing, spec)
 	first := pid(t, h)
 	_, _ = ask(t, h, "grow-much")
 	s := awaitState(t, h, pluginhost.BackingOff)
-	if !strings.Contains(s.Err.Error(), "more than twice memory_max (120 MiB)") || !strings.Contains(fault.HintOf(s.Err), "plugins.p.memory_max") {
+	if !strings.Contains(s.Err.Error(), "more than twice memory_max (120 MiB)") ||
+		!strings.Contains(fault.HintOf(s.Err), "plugins.p.memory_max") {
 		t.Errorf("error = %v, hint %q", s.Err, fault.HintOf(s.Err))
 	}
 	if pid(t, h) == first || alive(first) {
@@ -299,7 +308,7 @@ func TestPluginThatUsesFarTooMuchMemoryIsKilled(t *testing.T) {
 	}
 }
 
-// One that cannot be replaced is kept: it still works, and a call is worth more than its memory.
+// A plugin that cannot be replaced is kept: it still works, and a call matters more than its memory.
 func TestPluginThatUsesTooMuchMemoryAndCannotBeReplacedGoesOn(t *testing.T) {
 	spec := testPlugin()
 	spec.MemoryMax = 120 * mib
@@ -315,16 +324,19 @@ func TestPluginThatUsesTooMuchMemoryAndCannotBeReplacedGoesOn(t *testing.T) {
 	}
 }
 
-// TestOwnTimeOfACallIsNotCutByCallTimeout: a grace, a timeout and a repair take what they were given.
+// TestOwnTimeOfACallIsNotCutByCallTimeout: a grace, a timeout and a repair get the time of their request.
 func TestOwnTimeOfACallIsNotCutByCallTimeout(t *testing.T) {
 	spec := testPlugin("holds")
 	spec.CallTimeout = 200 * time.Millisecond
 	h, dir := newHost(t, quick(), spec)
 	pid(t, h)
-	if got, err := h.Launcher("p").Stop(t.Context(), "lives", 300*time.Millisecond); err != nil || !got.Killed { // 900 ms
+	// 900 ms
+	if got, err := h.Launcher("p").Stop(t.Context(), "lives", 300*time.Millisecond); err != nil || !got.Killed {
 		t.Errorf("stop = %+v, %v", got, err)
 	}
-	if got, err := h.Doctor("p").Repair(t.Context(), doctor.RepairRequest{Finding: doctor.Finding{Code: "x"}, StepID: "x"}, nil); err != nil || !got.Changed { // 600 ms
+	// 600 ms
+	if got, err := h.Doctor("p").Repair(t.Context(), doctor.RepairRequest{Finding: doctor.Finding{Code: "x"},
+		StepID: "x"}, nil); err != nil || !got.Changed {
 		t.Errorf("repair = %+v, %v", got, err)
 	}
 	time.AfterFunc(time.Second, func() { _ = os.WriteFile(inData(dir, "go"), nil, 0o600) })
@@ -335,7 +347,9 @@ func TestOwnTimeOfACallIsNotCutByCallTimeout(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if _, err := h.Doctor("p").Diagnose(ctx, doctor.DiagnoseRequest{Incident: &doctor.Incident{ErrorCode: "hang"}}); !errors.Is(err, fault.ErrDeadlineExceeded) ||
+	if _, err := h.Doctor("p").Diagnose(ctx,
+		doctor.DiagnoseRequest{Incident: &doctor.Incident{ErrorCode: "hang"}}); !errors.Is(err,
+		fault.ErrDeadlineExceeded) ||
 		ctx.Err() != nil {
 		t.Errorf("diagnose: %v", err)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// forbidSeccomp does to this thread what a strict container does to all: it may make no filters.
+// forbidSeccomp does to this thread what a strict container does to all: it may not install filters.
 func forbidSeccomp() {
 	runtime.LockOSThread()
 	const setModeFilter, errno, allow = 1, 0x00050000, 0x7fff0000
@@ -58,7 +58,7 @@ func TestWithoutAListenerPluginsAreShutInAllTheSame(t *testing.T) {
 	awaitState(t, h, pluginhost.Running)
 }
 
-// TestWatchOfAPluginLeavesNoDescriptor: neither with the host nor with the plugin.
+// TestWatchOfAPluginLeavesNoDescriptor: neither the host nor the plugin keeps one.
 func TestWatchOfAPluginLeavesNoDescriptor(t *testing.T) {
 	h := shutIn(t, &sandbox.Spec{})
 	p := pid(t, h)

@@ -2,5 +2,5 @@
 
 package pluginhost_test
 
-// forbidSeccomp is for a system that has it.
+// forbidSeccomp exists on Linux only.
 func forbidSeccomp() {}

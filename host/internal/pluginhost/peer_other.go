@@ -4,5 +4,5 @@ package pluginhost
 
 import "net"
 
-// answers leaves the proof to the directory of the socket, which only the host's user can enter.
+// answers proves nothing: it relies on the socket's directory, which only the host's user can enter.
 func answers(*net.UnixConn, int) error { return nil }

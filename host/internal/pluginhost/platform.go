@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// foreign says for which platform a program was made that the kernel would not run; "" when that can't be told from its head.
+// foreign returns the platform for which a program was made that the kernel refused to run; "" when its header does not
+// say.
 func foreign(f *os.File) string {
 	var head [20]byte
 	if _, err := f.ReadAt(head[:], 0); err != nil {
@@ -21,17 +22,19 @@ func foreign(f *os.File) string {
 		if elf.Data(head[elf.EI_DATA]) == elf.ELFDATA2MSB {
 			order = binary.BigEndian
 		}
-		return "an ELF program for " + strings.ToLower(strings.TrimPrefix(elf.Machine(order.Uint16(head[18:])).String(), "EM_"))
+		return "an ELF program for " + strings.ToLower(strings.TrimPrefix(elf.Machine(order.Uint16(head[18:])).String(),
+			"EM_"))
 	case bytes.HasPrefix(head[:], []byte("MZ")):
 		return "a program for Windows"
-	case bytes.HasPrefix(head[:], []byte{0xcf, 0xfa, 0xed, 0xfe}), bytes.HasPrefix(head[:], []byte{0xca, 0xfe, 0xba, 0xbe}):
+	case bytes.HasPrefix(head[:], []byte{0xcf, 0xfa, 0xed, 0xfe}),
+		bytes.HasPrefix(head[:], []byte{0xca, 0xfe, 0xba, 0xbe}):
 		return "a program for macOS"
 	default:
 		return ""
 	}
 }
 
-// wrongPlatform is why a program that the kernel refused to execute is none of this platform.
+// wrongPlatform explains that a program which the kernel refused to execute is for another platform.
 func wrongPlatform(f *os.File) string {
 	why := "it is not a program of this platform (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
 	if is := foreign(f); is != "" {

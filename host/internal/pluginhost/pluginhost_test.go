@@ -32,11 +32,11 @@ const patience = 60 * time.Second
 
 var pluginDir string // holds the built test plugin; set once by TestMain
 
-// noSeccomp is a variable of a plugin that is to be started where nobody may make seccomp filters.
+// noSeccomp is a variable of a plugin that is to be started where no process may make seccomp filters.
 const noSeccomp = "PLUGINHOST_TEST_NO_SECCOMP"
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == sandbox.Verb { // this process is the wrapper of a plugin that is shut in
+	if len(os.Args) > 1 && os.Args[1] == sandbox.Verb { // this process is the wrapper of a sandboxed plugin
 		if os.Getenv(noSeccomp) != "" {
 			forbidSeccomp()
 		}
@@ -61,7 +61,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// quick makes everything that waits wait briefly; deadlines for what should not happen stay long.
+// quick makes all waits brief; deadlines for what should not happen stay long.
 func quick() pluginhost.Timing {
 	return pluginhost.Timing{
 		HealthEvery: 200 * time.Millisecond, HealthTimeout: 2 * time.Second, BackoffBase: 20 * time.Millisecond,
@@ -74,15 +74,18 @@ func newHost(t *testing.T, timing pluginhost.Timing, specs ...pluginhost.Spec) (
 	return newHostThatSpeaks(t, nil, timing, specs...)
 }
 
-func newHostThatSpeaks(t *testing.T, speaks map[plugin.Kind]pluginhost.Versions, timing pluginhost.Timing, specs ...pluginhost.Spec) (*pluginhost.Host, string) {
+func newHostThatSpeaks(t *testing.T, speaks map[plugin.Kind]pluginhost.Versions, timing pluginhost.Timing,
+	specs ...pluginhost.Spec) (*pluginhost.Host, string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "gh")
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := pluginhost.New(pluginhost.Options{
-		Log: hclog.New(&hclog.LoggerOptions{Output: testWriter{t}, Level: hclog.Warn}), Version: "test", PluginDir: pluginDir,
-		DataDir: filepath.Join(dir, "data"), RunDir: filepath.Join(dir, "run"), RuntimeDir: filepath.Join(dir, "rt"), Timing: timing, Speaks: speaks,
+		Log: hclog.New(&hclog.LoggerOptions{Output: testWriter{t}, Level: hclog.Warn}), Version: "test",
+		PluginDir: pluginDir,
+		DataDir:   filepath.Join(dir, "data"), RunDir: filepath.Join(dir, "run"), RuntimeDir: filepath.Join(dir, "rt"),
+		Timing: timing, Speaks: speaks,
 	})
 	for _, s := range specs {
 		if err := h.Add(s); err != nil {
@@ -124,7 +127,7 @@ func ask(t *testing.T, h *pluginhost.Host, what string) (doctor.Diagnosis, error
 	return h.Doctor("p").Diagnose(ctx, doctor.DiagnoseRequest{Incident: &doctor.Incident{ErrorCode: what}})
 }
 
-// pid asks the plugin who it is.
+// pid asks the plugin for its pid.
 func pid(t *testing.T, h *pluginhost.Host) int {
 	t.Helper()
 	d, err := ask(t, h, "")
@@ -201,7 +204,8 @@ func TestKilledPluginIsReplacedAndIdempotentCallsGoOn(t *testing.T) {
 func TestPluginThatDiesInACallEndsTheCall(t *testing.T) {
 	h, _ := newHost(t, quick(), testPlugin())
 	pid(t, h)
-	if _, err := ask(t, h, "die"); !errors.Is(err, fault.ErrPluginGone) { // twice: Diagnose is idempotent and asked again
+	// twice: Diagnose is idempotent and is repeated
+	if _, err := ask(t, h, "die"); !errors.Is(err, fault.ErrPluginGone) {
 		t.Errorf("error = %v, want plugin_gone", err)
 	}
 	pid(t, h)
@@ -222,7 +226,7 @@ func TestStoppedPluginIsFoundAndReplaced(t *testing.T) {
 	}
 }
 
-// stopProcess stops a process and waits until it stands still: the signal takes a moment to reach every thread.
+// stopProcess stops a process and waits until all of its threads stand still, which takes a moment.
 func stopProcess(t *testing.T, pid int) {
 	t.Helper()
 	if err := testhost.Signal(pid, syscall.SIGSTOP); err != nil {
@@ -244,7 +248,7 @@ func stopProcess(t *testing.T, pid int) {
 
 func TestStoppedPluginDoesNotHoldUpClose(t *testing.T) {
 	timing := quick()
-	timing.HealthEvery = time.Hour // nobody notices before Close
+	timing.HealthEvery = time.Hour // no health check finds it before Close
 	timing.CloseGrace = 200 * time.Millisecond
 	h, _ := newHost(t, timing, testPlugin())
 	stopProcess(t, pid(t, h))
@@ -264,7 +268,8 @@ func TestGrandchildThatHoldsStderrDoesNotHideADeath(t *testing.T) {
 			}
 		}
 	})
-	_, _ = h.Doctor("p").Diagnose(ctx, doctor.DiagnoseRequest{Incident: &doctor.Incident{ErrorCode: "die-with-grandchild"}})
+	_, _ = h.Doctor("p").Diagnose(ctx,
+		doctor.DiagnoseRequest{Incident: &doctor.Incident{ErrorCode: "die-with-grandchild"}})
 	if second := pid(t, h); second == first {
 		t.Error("the same process answers")
 	}
@@ -307,31 +312,51 @@ func TestFailedStartsNameThePluginThePathAndWhatToDo(t *testing.T) {
 		name  string
 		spec  pluginhost.Spec
 		want  string
-		state string // after the first try: failed when another would not help
+		state string // after the first try: failed when another try would not help
 	}{
 		{"missing", pluginhost.Spec{Path: "no-such-plugin"}, "there is no such file", pluginhost.Failed},
 		{"a directory", pluginhost.Spec{Path: dir}, "it is a directory", pluginhost.Failed},
-		{"not executable", pluginhost.Spec{Path: write("plain", "text", 0o644)}, "it is not executable", pluginhost.Failed},
-		{"writable by everybody", pluginhost.Spec{Path: write("open", "text", 0o777)}, "every user may write", pluginhost.Failed},
-		{"not a program", pluginhost.Spec{Path: write("noprog", "\x7fELFnonsense", 0o755)}, "not a program of this platform", pluginhost.Failed},
-		{"ends at once", pluginhost.Spec{Path: "test-plugin", Args: []string{"exits"}}, "I cannot go on", pluginhost.BackingOff},
-		{"not a plugin", pluginhost.Spec{Path: "test-plugin", Args: []string{"garbage"}}, "it is not a gatehost plugin", pluginhost.Failed},
-		{"a long line first", pluginhost.Spec{Path: "test-plugin", Args: []string{"long-stdout"}}, "it is not a gatehost plugin", pluginhost.Failed},
-		{"another protocol", pluginhost.Spec{Path: "test-plugin", Args: []string{"old-protocol"}}, "another version", pluginhost.Failed},
-		{"silent", pluginhost.Spec{Path: "test-plugin", Args: []string{"silent"}, StartTimeout: time.Second}, "it said nothing for start_timeout", pluginhost.BackingOff},
-		{"listening and deaf", pluginhost.Spec{Path: "test-plugin", Args: []string{"deaf"}, StartTimeout: time.Second}, "it said nothing for start_timeout", pluginhost.BackingOff},
-		{"stopped at its start", pluginhost.Spec{Path: "test-plugin", Args: []string{"stops"}, StartTimeout: time.Second}, "it said nothing for start_timeout", pluginhost.BackingOff},
-		{"on another machine", pluginhost.Spec{Path: "test-plugin", Args: []string{"elsewhere"}}, "not on loopback", pluginhost.BackingOff},
-		{"of the future", pluginhost.Spec{Path: "test-plugin", Args: []string{"future"}}, "versioned 9.0.0 speaks the doctor service in versions 3 to 4, this host (gatehost test) speaks 1", pluginhost.Failed},
+		{"not executable", pluginhost.Spec{Path: write("plain", "text", 0o644)}, "it is not executable",
+			pluginhost.Failed},
+		{"writable by everybody", pluginhost.Spec{Path: write("open", "text", 0o777)}, "every user may write",
+			pluginhost.Failed},
+		{"not a program", pluginhost.Spec{Path: write("noprog", "\x7fELFnonsense", 0o755)},
+			"not a program of this platform", pluginhost.Failed},
+		{"ends at once", pluginhost.Spec{Path: "test-plugin", Args: []string{"exits"}}, "I cannot go on",
+			pluginhost.BackingOff},
+		{"not a plugin", pluginhost.Spec{Path: "test-plugin", Args: []string{"garbage"}}, "it is not a gatehost plugin",
+			pluginhost.Failed},
+		{"a long line first", pluginhost.Spec{Path: "test-plugin", Args: []string{"long-stdout"}},
+			"it is not a gatehost plugin", pluginhost.Failed},
+		{"another protocol", pluginhost.Spec{Path: "test-plugin", Args: []string{"old-protocol"}}, "another version",
+			pluginhost.Failed},
+		{"silent", pluginhost.Spec{Path: "test-plugin", Args: []string{"silent"}, StartTimeout: time.Second},
+			"it said nothing for start_timeout", pluginhost.BackingOff},
+		{"listening and deaf", pluginhost.Spec{Path: "test-plugin", Args: []string{"deaf"}, StartTimeout: time.Second},
+			"it said nothing for start_timeout", pluginhost.BackingOff},
+		{"stopped at its start", pluginhost.Spec{Path: "test-plugin", Args: []string{"stops"},
+			StartTimeout: time.Second}, "it said nothing for start_timeout", pluginhost.BackingOff},
+		{"on another machine", pluginhost.Spec{Path: "test-plugin", Args: []string{"elsewhere"}}, "not on loopback",
+			pluginhost.BackingOff},
+		{"of the future", pluginhost.Spec{Path: "test-plugin", Args: []string{"future"}},
+			"versioned 9.0.0 speaks the doctor service in versions 3 to 4, this host (gatehost test) speaks 1",
+			pluginhost.Failed},
 		{"a named pipe", pluginhost.Spec{Path: fifo(t)}, "it is not a regular file", pluginhost.Failed},
-		{"in an open directory", pluginhost.Spec{Path: inOpenDir(t)}, "everybody may write to its directory", pluginhost.Failed},
-		{"wrong checksum", pluginhost.Spec{Path: "test-plugin", SHA256: strings.Repeat("0", 64)}, "config.toml wants 0000", pluginhost.Failed},
+		{"in an open directory", pluginhost.Spec{Path: inOpenDir(t)}, "everybody may write to its directory",
+			pluginhost.Failed},
+		{"wrong checksum", pluginhost.Spec{Path: "test-plugin", SHA256: strings.Repeat("0", 64)},
+			"config.toml wants 0000", pluginhost.Failed},
 		{"a faulty table", pluginhost.Spec{
-			Path: "test-plugin", Config: []byte(`{"levle": 1}`), Where: func(p string) string { return "config.toml:7" },
+			Path: "test-plugin", Config: []byte(`{"levle": 1}`),
+			Where: func(p string) string { return "config.toml:7" },
 		}, `config.toml:7: plugins.p.config.levle: is not a key`, pluginhost.Failed},
-		{"dead in Configure", pluginhost.Spec{Path: "test-plugin", Args: []string{"dies-in-configure"}}, "it ended (exit status 4); its last lines: no configuration for me why=none", pluginhost.BackingOff},
-		{"hung in Configure", pluginhost.Spec{Path: "test-plugin", Args: []string{"hangs-in-configure"}, StartTimeout: time.Second}, "it cannot be configured: it did not answer within start_timeout", pluginhost.BackingOff},
-		{"without what it needs", pluginhost.Spec{Path: "test-plugin", Args: []string{"fails-in-configure"}}, "the database is away", pluginhost.BackingOff},
+		{"dead in Configure", pluginhost.Spec{Path: "test-plugin", Args: []string{"dies-in-configure"}},
+			"it ended (exit status 4); its last lines: no configuration for me why=none", pluginhost.BackingOff},
+		{"hung in Configure", pluginhost.Spec{Path: "test-plugin", Args: []string{"hangs-in-configure"},
+			StartTimeout: time.Second}, "it cannot be configured: it did not answer within start_timeout",
+			pluginhost.BackingOff},
+		{"without what it needs", pluginhost.Spec{Path: "test-plugin", Args: []string{"fails-in-configure"}},
+			"the database is away", pluginhost.BackingOff},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			row.spec.Name = "p"
@@ -344,7 +369,8 @@ func TestFailedStartsNameThePluginThePathAndWhatToDo(t *testing.T) {
 			if !strings.Contains(text, row.want) || !strings.Contains(text, `plugin "p"`) || fault.HintOf(s.Err) == "" {
 				t.Errorf("error = %s\nhint = %s\nwant %q, the name and a hint", text, fault.HintOf(s.Err), row.want)
 			}
-			if _, err := ask(t, h, ""); !errors.Is(err, fault.ErrPluginDown) || !strings.Contains(err.Error(), row.want) {
+			if _, err := ask(t, h, ""); !errors.Is(err, fault.ErrPluginDown) ||
+				!strings.Contains(err.Error(), row.want) {
 				t.Errorf("a call says %v", err)
 			}
 		})
@@ -425,7 +451,10 @@ func TestPluginsEndWithAKilledHost(t *testing.T) {
 	})
 	_ = host.Process.Kill()
 	_ = host.Wait()
-	poll(t, "the end of the plugin", func() bool { return errors.Is(testhost.Signal(plugin, 0), syscall.ESRCH) || zombie(plugin) })
+	poll(t, "the end of the plugin", func() bool {
+		return errors.Is(testhost.Signal(plugin, 0), syscall.ESRCH) ||
+			zombie(plugin)
+	})
 	if left, _ := filepath.Glob(filepath.Join(dir, "rt", "*", "*", "*")); len(left) != 0 {
 		t.Errorf("sockets are left: %v", left)
 	}
@@ -469,8 +498,9 @@ func poll(t *testing.T, what string, done func() bool) {
 
 func hostUntilKilled(dir string) {
 	h := pluginhost.New(pluginhost.Options{
-		Log: hclog.NewNullLogger(), PluginDir: os.Getenv("PLUGINHOST_TEST_PLUGINS"), DataDir: filepath.Join(dir, "data"),
-		RunDir: filepath.Join(dir, "run"), RuntimeDir: filepath.Join(dir, "rt"), Timing: quick(),
+		Log: hclog.NewNullLogger(), PluginDir: os.Getenv("PLUGINHOST_TEST_PLUGINS"),
+		DataDir: filepath.Join(dir, "data"),
+		RunDir:  filepath.Join(dir, "run"), RuntimeDir: filepath.Join(dir, "rt"), Timing: quick(),
 	})
 	if err := h.Add(testPlugin()); err != nil {
 		panic(err)

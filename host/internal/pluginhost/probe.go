@@ -12,19 +12,19 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// markName is the variable by which the processes that a probed plugin starts are known.
+// markName is the variable that marks the processes that a probed plugin starts.
 const markName = "GATEHOST_PROBE"
 
-// drainWatched is for how long it is watched whether somebody holds the pipes of a process that has ended.
+// drainWatched is for how long the pipes of a process that has ended are watched.
 const drainWatched = 15 * time.Second
 
-// Probe starts processes of one plugin as a Host does, for somebody who looks at what each of them does: nothing is restarted, and calls
-// go to the process and not to the one that serves. Safe for concurrent use.
+// Probe starts processes of one plugin as a Host does, for a caller that examines each of them: nothing is restarted,
+// and calls go to that process and not to the current one. Safe for concurrent use.
 type Probe struct {
 	s *supervisor
 }
 
-// NewProbe prepares to start a plugin; the directories of o are those of the plugin alone.
+// NewProbe prepares to start a plugin; the directories of o belong to this plugin alone.
 func NewProbe(o Options, spec Spec) (*Probe, error) {
 	o.drain = drainWatched
 	h := New(o)
@@ -34,7 +34,7 @@ func NewProbe(o Options, spec Spec) (*Probe, error) {
 	return &Probe{s: h.plugins[spec.Name]}, nil
 }
 
-// Describe starts the plugin, asks it who it is and ends it. Errors: as of Start.
+// Describe starts the plugin, calls Describe and ends it. Errors: as of Start.
 func (p *Probe) Describe(ctx context.Context) (plugin.Info, error) {
 	s := p.with(nil)
 	gen, err := s.prepare(ctx, s.spec())
@@ -50,8 +50,8 @@ func (p *Probe) Describe(ctx context.Context) (plugin.Info, error) {
 	return s.describe(ctx, gen)
 }
 
-// Start starts a process, which has described itself and taken its table when it returns. write names directories that the sandbox lets it
-// write to besides its own. Errors: what a Host would log. Close what it returns.
+// Start starts a process; when it returns, the process has described itself and was configured. write names directories
+// that the sandbox lets it write to besides its own. Errors: what a Host would log. Close the process after use.
 func (p *Probe) Start(ctx context.Context, write ...string) (*Probed, error) {
 	s := p.with(write)
 	gen, err := s.start(ctx, s.spec())
@@ -61,7 +61,7 @@ func (p *Probe) Start(ctx context.Context, write ...string) (*Probed, error) {
 	return &Probed{s: s, gen: gen}, nil
 }
 
-// with is the plugin with a mark of its own and more that it may write to.
+// with returns the plugin with a mark of its own and more directories to write to.
 func (p *Probe) with(write []string) *supervisor {
 	spec := *p.s.spec()
 	env := map[string]string{markName: rand.Text()}
@@ -81,44 +81,44 @@ type Probed struct {
 	gen *generation
 }
 
-// Conn is the connection to it.
+// Conn returns the connection to it.
 func (p *Probed) Conn() grpc.ClientConnInterface { return p.gen.conn }
 
-// Info is what it said of itself.
+// Info returns what it answered to Describe.
 func (p *Probed) Info() plugin.Info { return p.gen.info }
 
-// Asked is what it was configured with.
+// Asked returns what it was configured with.
 func (p *Probed) Asked() plugin.ConfigureRequest { return p.s.configuration(p.gen, p.gen.spec) }
 
-// PID is its process.
+// PID returns its process.
 func (p *Probed) PID() int { return p.gen.proc.pid() }
 
 // Done is closed when the process has ended.
 func (p *Probed) Done() <-chan struct{} { return p.gen.proc.done }
 
-// Drained is closed when the other ends of its stdout and stderr are closed: nobody that it started holds them.
+// Drained is closed when no process holds the other ends of its stdout and stderr: its children have closed them, too.
 func (p *Probed) Drained() <-chan struct{} { return p.gen.proc.drained }
 
-// Printed is what came on stdout besides the handshake.
+// Printed returns what came on stdout besides the handshake.
 func (p *Probed) Printed() []string { return p.gen.logs.printedLines() }
 
-// LastLines are its last raw lines of log.
+// LastLines returns its last raw lines of log.
 func (p *Probed) LastLines() []string { return p.gen.logs.last() }
 
-// Mark is the NAME=value by which what it starts is known.
+// Mark returns the NAME=value that marks its children.
 func (p *Probed) Mark() string { return markName + "=" + p.gen.spec.Env[markName] }
 
-// SocketDir is where its socket is.
+// SocketDir returns the directory of its socket.
 func (p *Probed) SocketDir() string { return p.gen.dir }
 
-// LetGo closes its stdin.
-func (p *Probed) LetGo() { p.gen.proc.letGo() }
+// CloseStdin closes its stdin.
+func (p *Probed) CloseStdin() { p.gen.proc.closeStdin() }
 
-// Kill ends its group by SIGKILL.
+// Kill kills its group by SIGKILL.
 func (p *Probed) Kill() { p.gen.proc.kill() }
 
 // Close ends it as a Host does, and waits for its end, within bounds.
 func (p *Probed) Close() { p.s.end(p.gen) }
 
-// DataDir is the directory of a probed plugin's own.
+// DataDir returns the plugin's own directory.
 func (p *Probe) DataDir() string { return p.s.dataDir() }

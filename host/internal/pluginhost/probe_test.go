@@ -28,7 +28,8 @@ func newProbe(t *testing.T, spec pluginhost.Spec) *pluginhost.Probe {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	p, err := pluginhost.NewProbe(pluginhost.Options{
-		Log: hclog.NewNullLogger(), Version: "test", PluginDir: pluginDir, DataDir: filepath.Join(dir, "data"), RunDir: filepath.Join(dir, "run"),
+		Log: hclog.NewNullLogger(), Version: "test", PluginDir: pluginDir, DataDir: filepath.Join(dir, "data"),
+		RunDir:     filepath.Join(dir, "run"),
 		RuntimeDir: filepath.Join(dir, "rt"), Timing: quick(),
 	}, spec)
 	if err != nil {
@@ -60,10 +61,11 @@ func TestProbedPluginIsStartedAsAHostDoes(t *testing.T) {
 	for name, shut := range map[string]*sandbox.Spec{"as it is": nil, "shut in": {}} {
 		t.Run(name, func(t *testing.T) {
 			if shut != nil && !sandbox.Supported().OK() {
-				return // there is nothing to shut it in with
+				return // there is no sandbox here
 			}
 			spec := testPlugin("launches")
-			spec.Sandbox, spec.Config, spec.Grants = shut, []byte(`{"level": 2}`), []string{"gateway-config", "gateway-token"}
+			spec.Sandbox, spec.Config, spec.Grants = shut, []byte(`{"level": 2}`),
+				[]string{"gateway-config", "gateway-token"}
 			p := newProbe(t, spec)
 			info, err := p.Describe(t.Context())
 			if err != nil || info.Name != "test-plugin" {
@@ -71,20 +73,23 @@ func TestProbedPluginIsStartedAsAHostDoes(t *testing.T) {
 			}
 			one, another := probed(t, p), probed(t, p)
 			if one.PID() == another.PID() || one.Mark() == another.Mark() || one.SocketDir() == another.SocketDir() {
-				t.Errorf("two processes have pids %d and %d, marks %s and %s", one.PID(), another.PID(), one.Mark(), another.Mark())
+				t.Errorf("two processes have pids %d and %d, marks %s and %s", one.PID(), another.PID(), one.Mark(),
+					another.Mark())
 			}
 			asked := one.Asked()
-			if string(asked.Config) != `{"level": 2}` || !slices.Equal(asked.Grants, []string{"gateway-config"}) || asked.Directories.Data != p.DataDir() ||
+			if string(asked.Config) != `{"level": 2}` || !slices.Equal(asked.Grants, []string{"gateway-config"}) ||
+				asked.Directories.Data != p.DataDir() ||
 				asked.Directories.Run == "" {
 				t.Errorf("configured with %+v", asked)
 			}
-			d, err := doctor.NewClient(one.Conn()).Diagnose(t.Context(), doctor.DiagnoseRequest{Incident: &doctor.Incident{ErrorCode: "environment"}})
+			d, err := doctor.NewClient(one.Conn()).Diagnose(t.Context(),
+				doctor.DiagnoseRequest{Incident: &doctor.Incident{ErrorCode: "environment"}})
 			if err != nil || !strings.Contains(string(d.Findings[0].Data), one.Mark()) {
 				t.Errorf("its environment has no mark: %v", err)
 			}
 			one.Kill()
 			closed(t, one.Done(), "kill -9")
-			another.LetGo()
+			another.CloseStdin()
 			closed(t, another.Done(), "the host goes")
 			closed(t, another.Drained(), "its pipes")
 		})
@@ -94,20 +99,24 @@ func TestProbedPluginIsStartedAsAHostDoes(t *testing.T) {
 func TestProbedPluginThatDoesNotStartSaysWhy(t *testing.T) {
 	spec := testPlugin()
 	spec.Config = []byte(`{"levle": 1}`)
-	if _, err := newProbe(t, spec).Start(t.Context()); !pluginhost.IsTableRefused(err) || !strings.Contains(err.Error(), "levle") {
+	if _, err := newProbe(t, spec).Start(t.Context()); !pluginhost.IsTableRefused(err) ||
+		!strings.Contains(err.Error(), "levle") {
 		t.Errorf("error = %v", err)
 	}
-	if _, err := newProbe(t, testPlugin("garbage")).Start(t.Context()); err == nil || pluginhost.IsTableRefused(err) || !strings.Contains(err.Error(), "handshake") {
+	if _, err := newProbe(t, testPlugin("garbage")).Start(t.Context()); err == nil || pluginhost.IsTableRefused(err) ||
+		!strings.Contains(err.Error(), "handshake") {
 		t.Errorf("error = %v", err)
 	}
 }
 
 func TestProbeSeesWhatComesOnStdout(t *testing.T) {
 	p := probed(t, newProbe(t, testPlugin()))
-	if _, err := doctor.NewClient(p.Conn()).Diagnose(t.Context(), doctor.DiagnoseRequest{Incident: &doctor.Incident{ErrorCode: "talks"}}); err != nil {
+	if _, err := doctor.NewClient(p.Conn()).Diagnose(t.Context(),
+		doctor.DiagnoseRequest{Incident: &doctor.Incident{ErrorCode: "talks"}}); err != nil {
 		t.Fatal(err)
 	}
-	for until := time.Now().Add(patience); time.Now().Before(until); time.Sleep(10 * time.Millisecond) { // it comes by a stream of its own
+	// it comes by a stream of its own
+	for until := time.Now().Add(patience); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
 		if slices.Contains(p.Printed(), "planted words on stdout") {
 			return
 		}
@@ -118,12 +127,12 @@ func TestProbeSeesWhatComesOnStdout(t *testing.T) {
 func TestProbeSeesWhoHoldsThePipesOfADeadPlugin(t *testing.T) {
 	probe := newProbe(t, testPlugin("holds-pipes"))
 	p := probed(t, probe)
-	p.LetGo()
+	p.CloseStdin()
 	closed(t, p.Done(), "the host goes")
 	select {
 	case <-p.Drained():
 		t.Fatal("its pipes are said to be closed while a child holds them")
-	case <-time.After(300 * time.Millisecond): // a negative: it can only be waited for
+	case <-time.After(300 * time.Millisecond): // the absence of something can only be waited for
 	}
 	if err := os.WriteFile(filepath.Join(probe.DataDir(), "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -131,7 +140,8 @@ func TestProbeSeesWhoHoldsThePipesOfADeadPlugin(t *testing.T) {
 	closed(t, p.Drained(), "the child ends")
 }
 
-// TestOpenStreamDoesNotHoldThePluginsEndBack: a stream that waits for the host's next message does not hear of the end of its context.
+// TestOpenStreamDoesNotHoldThePluginsEndBack: a stream that waits for the host's next message does not see the end of
+// its context.
 func TestOpenStreamDoesNotHoldThePluginsEndBack(t *testing.T) {
 	probe := newProbe(t, testPlugin("leaves-word"))
 	p := probed(t, probe)
@@ -139,10 +149,11 @@ func TestOpenStreamDoesNotHoldThePluginsEndBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stream.Classify(t.Context(), []classifier.NumberedLine{{Seq: 1, Line: plugin.Line{Text: "x"}}}); err != nil {
+	if _, err := stream.Classify(t.Context(),
+		[]classifier.NumberedLine{{Seq: 1, Line: plugin.Line{Text: "x"}}}); err != nil {
 		t.Fatal(err)
 	}
-	p.LetGo()
+	p.CloseStdin()
 	closed(t, p.Done(), "the host goes")
 	if _, err := os.Stat(filepath.Join(probe.DataDir(), "stream-closed")); err != nil {
 		t.Errorf("it ended with the stream open: %v", err)

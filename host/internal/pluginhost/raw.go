@@ -13,16 +13,19 @@ import (
 	"github.com/gatehost/gatehost/shared/pluginkit"
 )
 
-// ourServices is how the paths of the contract's methods begin; go-plugin has services of its own on the same connection.
+// ourServices is the prefix of the contract's methods; go-plugin has services of its own on the same connection.
 const ourServices = "/gatehost.plugin."
 
-// inWords are options by which errors that no plugin has written, but the gRPC libraries, say what an operator can act on.
-func inWords(name string) []grpc.DialOption {
+// explainErrors returns dial options by which errors of the gRPC libraries themselves, not of a plugin, say what an
+// operator can do.
+func explainErrors(name string) []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
+			invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			return explainRaw(name, method, invoke(ctx, method, req, reply, cc, opts...))
 		}),
-		grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn,
+			method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 			s, err := open(ctx, desc, cc, method, opts...)
 			if err != nil {
 				return nil, explainRaw(name, method, err)
@@ -38,12 +41,12 @@ type explained struct {
 	name, method string
 }
 
-// RecvMsg is where a stream says how it ended.
+// RecvMsg returns how a stream ended.
 func (e *explained) RecvMsg(m any) error {
 	return explainRaw(e.name, e.method, e.ClientStream.RecvMsg(m))
 }
 
-// explainRaw leaves alone what a plugin has said itself: that has details.
+// explainRaw does not change what a plugin has said itself: that has details.
 func explainRaw(name, method string, err error) error {
 	s, ok := status.FromError(err)
 	if err == nil || !ok || len(s.Details()) > 0 || !strings.HasPrefix(method, ourServices) {
@@ -53,10 +56,12 @@ func explainRaw(name, method string, err error) error {
 	service, _, _ := strings.Cut(call, ".")
 	switch {
 	case s.Code() == codes.Unimplemented:
-		return fault.ToStatus(fault.New(fault.Internal, fmt.Sprintf("plugin %q announces a %s and does not serve %s", name, strings.ToLower(service), call)).
+		return fault.ToStatus(fault.New(fault.Internal, fmt.Sprintf("plugin %q announces a %s and does not serve %s",
+			name, strings.ToLower(service), call)).
 			WithHint("upgrade the plugin, or tell its author; take it out of the gateway's list until then"))
 	case s.Code() == codes.ResourceExhausted && strings.Contains(s.Message(), "larger than max"):
-		return fault.ToStatus(fault.New(fault.Exhausted, fmt.Sprintf("plugin %q answers %s by more than %d MiB: %s", name, call, pluginkit.MaxMessage>>20, s.Message())).
+		return fault.ToStatus(fault.New(fault.Exhausted, fmt.Sprintf("plugin %q answers %s by more than %d MiB: %s",
+			name, call, pluginkit.MaxMessage>>20, s.Message())).
 			WithHint("tell its author"))
 	default:
 		return err

@@ -16,26 +16,27 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Refusal is something outside of its sandbox that a plugin reached for and did not get.
+// Refusal is something outside of its sandbox that a plugin tried to use and was refused.
 type Refusal struct {
 	What  string // a path, "network ADDRESS", or the plugin's own words
-	Key   string // of config.toml, by which it would be given
-	Times int    // that it was noticed
+	Key   string // of config.toml, which would give it
+	Times int    // how often it was noticed
 	Last  time.Time
 }
 
-// maxRefusals are remembered of one plugin: one that tries all paths must not fill the memory. The half of them is for what libraries do.
+// maxRefusals are kept of one plugin: a plugin that tries all paths must not fill the memory. Half of them are for what
+// libraries look for.
 const maxRefusals = 32
 
 // refusals are those of one plugin, over all its processes. Safe for concurrent use.
 type refusals struct {
 	mu    sync.Mutex // guards all below
 	all   []Refusal
-	usual int // that libraries do
+	usual int // of these, what libraries look for
 	full  bool
 }
 
-// add reports whether it is a new one, and whether it is the first for which there is no room.
+// add reports whether the refusal is new, and whether it is the first for which there is no room.
 func (r *refusals) add(what, key string, usual bool) (fresh, full bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -65,7 +66,7 @@ func (r *refusals) list() []Refusal {
 	return slices.Clone(r.all)
 }
 
-// denied are the words by which programs say that the kernel refused them something: Go, Node, Python, C.
+// denied are the words by which programs in Go, Node, Python and C say that the kernel refused them something.
 var denied = []string{"permission denied", "eacces", "operation not permitted", "eperm"}
 
 func saysDenied(text string) bool {
@@ -74,15 +75,15 @@ func saysDenied(text string) bool {
 }
 
 var (
-	// quotedPath and barePath find what Node and Python, and what Go and C put beside such words.
+	// quotedPath and barePath find the path that Node and Python, and Go and C, write beside such words.
 	quotedPath = regexp.MustCompile(`['"](/[^'"]+)['"]`)
 	barePath   = regexp.MustCompile(`(?:^|[\s=(])(/[^\s:,;()'"]+)`)
 	aboutTCP   = regexp.MustCompile(`(?i)\b(connect|dial|bind|listen)\b`)
 	endpoint   = regexp.MustCompile(`\[?[0-9A-Za-z_.:-]*\]?:\d{1,5}\b`)
 )
 
-// reached is what a text about a refusal is about, and the key by which it would be given. The key of the whole sandbox stands for what
-// cannot be told, or not be given.
+// reached returns what a text about a refusal is about, and the key that would give it. The key of the whole sandbox is
+// used when that is not known, or cannot be given.
 func reached(spec *Spec, text string) (what, key string, known bool) {
 	table := "plugins." + spec.Name + ".sandbox"
 	if aboutTCP.MatchString(text) {
@@ -96,7 +97,7 @@ func reached(spec *Spec, text string) (what, key string, known bool) {
 	return text[:min(len(text), 200)], table, false
 }
 
-// reachedFile tells by what the plugin may read already whether it was refused to read or to write.
+// reachedFile decides, by what the plugin may read already, whether it was refused to read or to write.
 func reachedFile(spec *Spec, path string) (what, key string, known bool) {
 	table := "plugins." + spec.Name + ".sandbox"
 	read, _ := sandbox.System()
@@ -106,10 +107,11 @@ func reachedFile(spec *Spec, path string) (what, key string, known bool) {
 	return path, table + ".read", true
 }
 
-// boundary looks at the error of a call to a plugin that is shut in: what reads like a refusal is told to the operator, who alone can
-// say whether the plugin should have asked.
-func (s *supervisor) boundary(m method, err error) error {
-	if err == nil || s.spec().Sandbox == nil || fault.CodeOf(err) != fault.PermissionDenied && !saysDenied(err.Error()) {
+// refusedCall examines the error of a call to a sandboxed plugin: an error that looks like a refusal by the sandbox
+// gets a hint for the operator, who alone can say whether the plugin should have that access.
+func (s *supervisor) refusedCall(m method, err error) error {
+	if err == nil || s.spec().Sandbox == nil || fault.CodeOf(err) != fault.PermissionDenied &&
+		!saysDenied(err.Error()) {
 		return err
 	}
 	what, key, _ := reached(s.spec(), err.Error())
@@ -118,12 +120,16 @@ func (s *supervisor) boundary(m method, err error) error {
 	return &fault.Error{Code: fault.PermissionDenied, Hint: hint, Cause: err}
 }
 
-// heard takes a file that the plugin was about to open, or an address, and that the kernel does not let it have: whatever the plugin makes of that.
-func (s *supervisor) heard(spec *Spec, exe *executable, r sandbox.Access) {
+// onReach handles a file that the plugin was about to open, or an address that it was about to connect to, and that the
+// kernel refuses. The plugin need not report it.
+func (s *supervisor) onReach(spec *Spec, exe *executable, r sandbox.Access) {
 	if m := exe.manifest; m != nil && !r.Write && sandbox.Inside(r.Path, []string{m.Dir}) {
-		hint := fmt.Sprintf("if it belongs to the plugin run `gatehost plugin seal %s`, then `gatehost plugin restart %s`", exe.path, s.name)
-		cache := strings.Contains(r.Path, "/__pycache__/") // Python looks for one, and lives without
-		s.note(cache, "plugin was refused a file of its own directory that its manifest does not list", r.Path, "[files] of "+manifest.Name, hint)
+		hint := fmt.Sprintf(
+			"if it belongs to the plugin run `gatehost plugin seal %s`, then `gatehost plugin restart %s`", exe.path,
+			s.name)
+		cache := strings.Contains(r.Path, "/__pycache__/") // Python looks for one, and works without
+		s.note(cache, "plugin was refused a file of its own directory that its manifest does not list", r.Path,
+			"[files] of "+manifest.Name, hint)
 		return
 	}
 	key := "plugins." + spec.Name + ".sandbox.read"
@@ -135,17 +141,18 @@ func (s *supervisor) heard(spec *Spec, exe *executable, r sandbox.Access) {
 	if r.Write {
 		key = "plugins." + spec.Name + ".sandbox.write"
 	}
-	// Libraries look around there and live without.
+	// Libraries look for files there and work without.
 	usual := sandbox.Inside(r.Path, []string{"/dev", "/etc", "/proc", "/run", "/sys", "/var"}) && !r.Write
 	s.note(usual, "plugin was refused a file outside of its sandbox", r.Path, key, s.grantHint(key), "write", r.Write)
 }
 
-// grantHint is what an operator can do who agrees.
+// grantHint says how an operator gives the access.
 func (s *supervisor) grantHint(key string) string {
-	return fmt.Sprintf("the plugin is shut in; if it may have that, name it in %s, then run `gatehost plugin restart %s`", key, s.name)
+	return fmt.Sprintf("the plugin is sandboxed; to allow this, add it to %s, then run `gatehost plugin restart %s`",
+		key, s.name)
 }
 
-// note remembers a refusal and logs it the first time, at debug what is usual.
+// note remembers a refusal and logs it the first time; what libraries look for is logged at debug.
 func (s *supervisor) note(usual bool, message, what, key, hint string, fields ...any) {
 	level := hclog.Warn
 	if usual {
@@ -155,30 +162,34 @@ func (s *supervisor) note(usual bool, message, what, key, hint string, fields ..
 	case fresh:
 		s.log.Log(level, message, append([]any{"plugin", s.name, "what", what, "key", key, "hint", hint}, fields...)...)
 	case full:
-		s.log.Warn("plugin reaches for ever more outside of its sandbox; what follows is not noted", "plugin", s.name, "what", what)
+		s.log.Warn("plugin tries to use more and more outside of its sandbox; further refusals are not logged",
+			"plugin", s.name, "what", what)
 	}
 }
 
-// overheard looks at a line of the log of a plugin that is shut in: one that swallows the error may still write it down, and a program that
-// can't begin says so there only. A line that names nothing outside of the sandbox is left alone: doctors tell of others' refusals, too.
-func (s *supervisor) overheard(spec *Spec, line string) {
+// onLogLine examines a line of the log of a sandboxed plugin: a plugin that swallows the error may still log it, and a
+// program that cannot begin says so only there. A line that names nothing outside of the sandbox is ignored, because
+// doctors report the refusals of others, too.
+func (s *supervisor) onLogLine(spec *Spec, line string) {
 	if spec.Sandbox == nil || !saysDenied(line) {
 		return
 	}
 	if what, key, known := reached(spec, line); known {
-		s.note(false, "plugin says that it was refused something; its sandbox may be why", what, key, s.grantHint(key), "line", line)
+		s.note(false, "plugin says that it was refused something; its sandbox may be the reason", what, key,
+			s.grantHint(key), "line", line)
 	}
 }
 
-// shutOut is the advice for a plugin that ended before it began and whose last lines tell of a refusal; "" for others.
-func shutOut(spec *Spec, lines []string) string {
+// sandboxAdvice returns advice for a plugin that ended before its handshake and whose last lines mention a refusal; ""
+// for others.
+func sandboxAdvice(spec *Spec, lines []string) string {
 	if spec.Sandbox == nil {
 		return ""
 	}
 	for _, line := range lines {
 		if saysDenied(line) {
 			what, key, _ := reached(spec, line)
-			return fmt.Sprintf("it was refused %s; if it may have that, name it in %s", what, key)
+			return fmt.Sprintf("it was refused %s; to allow this, add it to %s", what, key)
 		}
 	}
 	return ""

@@ -12,14 +12,14 @@ import (
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 )
 
-// shutInSupervisor is one that has not started anything.
-func shutInSupervisor(out *bytes.Buffer) *supervisor {
+// sandboxedSupervisor has not started anything.
+func sandboxedSupervisor(out *bytes.Buffer) *supervisor {
 	return newSupervisor(Options{Log: hclog.New(&hclog.LoggerOptions{Output: out}), OnState: func(State) {}}, Spec{
 		Name: "p", Sandbox: &sandbox.Spec{Read: []string{"/opt/given"}},
 	}, "")
 }
 
-// TestRefusalsAreUnderstoodInTheWordsOfEachLanguage: what was reached for, and the key that would give it.
+// TestRefusalsAreUnderstoodInTheWordsOfEachLanguage: what the plugin tried to use, and the key that would give it.
 func TestRefusalsAreUnderstoodInTheWordsOfEachLanguage(t *testing.T) {
 	for text, want := range map[string]string{
 		"open /root/.ssh/id_ed25519: permission denied":                                       "/root/.ssh/id_ed25519 read",
@@ -34,8 +34,8 @@ func TestRefusalsAreUnderstoodInTheWordsOfEachLanguage(t *testing.T) {
 		"error while loading shared libraries: /opt/py/lib/libpython.so: cannot open: EACCES": "/opt/py/lib/libpython.so read",
 	} {
 		var out bytes.Buffer
-		s := shutInSupervisor(&out)
-		s.overheard(s.spec(), text)
+		s := sandboxedSupervisor(&out)
+		s.onLogLine(s.spec(), text)
 		got := s.refused.list()
 		if len(got) != 1 || got[0].What+" "+strings.TrimPrefix(got[0].Key, "plugins.p.sandbox.") != want {
 			t.Errorf("%s\ngives %+v, want %s", text, got, want)
@@ -48,9 +48,9 @@ func TestRefusalsAreUnderstoodInTheWordsOfEachLanguage(t *testing.T) {
 
 func TestWordsThatNameNothingOutsideAreLeftAlone(t *testing.T) {
 	var out bytes.Buffer
-	s := shutInSupervisor(&out)
+	s := sandboxedSupervisor(&out)
 	for _, text := range []string{"opened /root/.ssh/id", "the gateway says: permission denied", "EPERM"} {
-		s.overheard(s.spec(), text)
+		s.onLogLine(s.spec(), text)
 	}
 	if got := s.refused.list(); len(got) != 0 || out.Len() != 0 {
 		t.Errorf("refusals = %+v, log = %s", got, out.String())
@@ -60,45 +60,47 @@ func TestWordsThatNameNothingOutsideAreLeftAlone(t *testing.T) {
 // TestRefusalsAreLoggedOnceCountedAndBounded: a plugin that tries all paths must not fill log and memory.
 func TestRefusalsAreLoggedOnceCountedAndBounded(t *testing.T) {
 	var out bytes.Buffer
-	s := shutInSupervisor(&out)
+	s := sandboxedSupervisor(&out)
 	for range 3 {
 		for i := range 100 {
-			s.overheard(s.spec(), fmt.Sprintf("open /root/%d: permission denied", i))
+			s.onLogLine(s.spec(), fmt.Sprintf("open /root/%d: permission denied", i))
 		}
 	}
 	got := s.refused.list()
-	if len(got) != maxRefusals/2 || got[0].Times != 3 || got[0].Last.IsZero() || strings.Count(out.String(), "\n") != maxRefusals/2+1 ||
-		!strings.Contains(out.String(), "ever more") {
+	if len(got) != maxRefusals/2 || got[0].Times != 3 || got[0].Last.IsZero() ||
+		strings.Count(out.String(), "\n") != maxRefusals/2+1 ||
+		!strings.Contains(out.String(), "more and more outside of its sandbox") {
 		t.Errorf("%d are remembered, the first %+v, and logged\n%s", len(got), got[0], out.String())
 	}
 }
 
-// TestUsualRefusalsCannotHideOthers: what libraries do fills its own half, and is not an operator's business at once.
+// TestUsualRefusalsCannotHideOthers: what libraries do fills its own half, and does not concern an operator at once.
 func TestUsualRefusalsCannotHideOthers(t *testing.T) {
 	var out bytes.Buffer
-	s := shutInSupervisor(&out)
+	s := sandboxedSupervisor(&out)
 	for i := range 100 {
-		s.heard(s.spec(), &executable{}, sandbox.Access{Path: fmt.Sprintf("/etc/%d", i)})
+		s.onReach(s.spec(), &executable{}, sandbox.Access{Path: fmt.Sprintf("/etc/%d", i)})
 	}
 	if out.Len() != 0 {
 		t.Errorf("log = %s", out.String())
 	}
-	s.heard(s.spec(), &executable{}, sandbox.Access{Path: "/root/.ssh/id"})
-	s.heard(s.spec(), &executable{}, sandbox.Access{Path: "/etc/passwd", Write: true})
+	s.onReach(s.spec(), &executable{}, sandbox.Access{Path: "/root/.ssh/id"})
+	s.onReach(s.spec(), &executable{}, sandbox.Access{Path: "/etc/passwd", Write: true})
 	got := s.refused.list()
-	if len(got) != maxRefusals/2+2 || strings.Count(out.String(), "\n") != 2 || !strings.Contains(out.String(), "what=/root/.ssh/id key=plugins.p.sandbox.read") {
+	if len(got) != maxRefusals/2+2 || strings.Count(out.String(), "\n") != 2 ||
+		!strings.Contains(out.String(), "what=/root/.ssh/id key=plugins.p.sandbox.read") {
 		t.Errorf("%d are remembered, log = %s", len(got), out.String())
 	}
 }
 
-// TestFileOfItsOwnThatIsNotListedHasItsOwnAdvice: to grant it would be the wrong answer.
+// TestFileOfItsOwnThatIsNotListedHasItsOwnAdvice: a grant would be the wrong answer.
 func TestFileOfItsOwnThatIsNotListedHasItsOwnAdvice(t *testing.T) {
 	var out bytes.Buffer
-	s := shutInSupervisor(&out)
+	s := sandboxedSupervisor(&out)
 	exe := &executable{path: "/p/mine", manifest: &manifest.Manifest{Dir: "/p/mine"}}
-	s.heard(s.spec(), exe, sandbox.Access{Path: "/p/mine/lib/new.js"})
-	s.heard(s.spec(), exe, sandbox.Access{Path: "/p/mine/__pycache__/main.pyc"})
-	s.heard(s.spec(), exe, sandbox.Access{Path: "/p/mine/notes", Write: true})
+	s.onReach(s.spec(), exe, sandbox.Access{Path: "/p/mine/lib/new.js"})
+	s.onReach(s.spec(), exe, sandbox.Access{Path: "/p/mine/__pycache__/main.pyc"})
+	s.onReach(s.spec(), exe, sandbox.Access{Path: "/p/mine/notes", Write: true})
 	got := s.refused.list()
 	if len(got) != 3 || got[0].Key != "[files] of plugin.toml" || got[2].Key != "plugins.p.sandbox.write" ||
 		!strings.Contains(out.String(), "gatehost plugin seal /p/mine") || strings.Contains(out.String(), "pycache") {
@@ -108,9 +110,10 @@ func TestFileOfItsOwnThatIsNotListedHasItsOwnAdvice(t *testing.T) {
 
 func TestNothingIsOverheardOfAPluginThatIsNotShutIn(t *testing.T) {
 	var out bytes.Buffer
-	s := newSupervisor(Options{Log: hclog.New(&hclog.LoggerOptions{Output: &out}), OnState: func(State) {}}, Spec{Name: "p"}, "")
-	s.overheard(s.spec(), "open /root/.ssh/id: permission denied")
-	if len(s.refused.list()) != 0 || shutOut(s.spec(), []string{"open /root/x: permission denied"}) != "" {
+	s := newSupervisor(Options{Log: hclog.New(&hclog.LoggerOptions{Output: &out}), OnState: func(State) {}},
+		Spec{Name: "p"}, "")
+	s.onLogLine(s.spec(), "open /root/.ssh/id: permission denied")
+	if len(s.refused.list()) != 0 || sandboxAdvice(s.spec(), []string{"open /root/x: permission denied"}) != "" {
 		t.Error("a refusal that is not the sandbox's is told as one")
 	}
 }

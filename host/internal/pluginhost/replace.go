@@ -12,8 +12,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// restartRequests ask for another process of a plugin. All requests that come before the next process serves, or has failed
-// to start, get the same answer.
+// restartRequests ask for another process of a plugin. All requests that come before the next process serves, or has
+// failed to start, get the same answer.
 type restartRequests struct {
 	wanted chan struct{} // holds one
 
@@ -42,8 +42,8 @@ func (r *restartRequests) add() *restartRequest {
 	return r.open
 }
 
-// take returns the open request, nil when there is none. The caller tells it the outcome, after that is visible to all: a
-// request by a caller that has seen the new process means another one.
+// take returns the open request, nil when there is none. The caller tells it the outcome, after that is visible to all:
+// a request by a caller that has seen the new process means another one.
 func (r *restartRequests) take() *restartRequest {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,12 +71,14 @@ func (r *restartRequests) close() {
 }
 
 func errClosed() error {
-	f := fault.New(fault.Unavailable, "cannot restart the plugin: the host is ending").WithHint("start the host; its plugins are started with it")
+	f := fault.New(fault.Unavailable, "cannot restart the plugin: the host is ending").WithHint(
+		"start the host; its plugins are started with it")
 	f.Retryable = true
 	return f
 }
 
-// notRestarted says what did not happen before it says why. What concerns the request is a matter of the caller; this is not.
+// notRestarted wraps err: what did not happen comes before the reason. Faults of the request itself are the caller's;
+// this one is not.
 func notRestarted(what string, err error) error {
 	code := fault.Unavailable
 	if isPermanent(err) {
@@ -85,22 +87,22 @@ func notRestarted(what string, err error) error {
 	return fault.Wrap(code, what, err).WithHint(fault.HintOf(err))
 }
 
-// replacement is the start of a process beside the present one.
+// replacement is the start of a process beside the current one.
 type replacement struct {
-	change *change // that it is for; nil: the table is the same
+	change *change // that it is for; nil: the configuration is the same
 	done   chan struct{}
-	gen    *generation // once done is closed: it can take over, or err says why not and nothing of it is left
+	gen    *generation // once done is closed: it can take over; otherwise err says why not, and its process has ended
 	err    error
 }
 
-// startReplacement starts a process that is to take the place of old, by another table when there is a change. It ends
+// startReplacement starts a process that is to replace old, with another configuration when there is a change. It ends
 // with ctx, within bounds; its caller waits for its end.
 func (s *supervisor) startReplacement(ctx context.Context, old *generation, c *change) *replacement {
 	a, spec := &replacement{change: c, done: make(chan struct{})}, s.spec()
 	if c != nil {
 		spec = c.spec
 	}
-	s.log.Info("another process of the plugin is started to take its place", "pid", old.proc.pid())
+	s.log.Info("a new process of the plugin is started to replace it", "pid", old.proc.pid())
 	go func() {
 		defer close(a.done)
 		gen, err := s.start(ctx, spec)
@@ -116,12 +118,13 @@ func (s *supervisor) startReplacement(ctx context.Context, old *generation, c *c
 	return a
 }
 
-// takeOver finds out whether gen can do what old does (R40). Once old has ended there is nothing to compare with, nor to keep.
+// takeOver finds out whether gen can do what old does (R40). When old has ended there is nothing to compare with.
 func (s *supervisor) takeOver(ctx context.Context, old, gen *generation) error {
 	ctx, cancel := context.WithTimeout(ctx, gen.spec.StartTimeout)
 	defer cancel()
 	for _, svc := range old.services {
-		if !old.serves(svc.Kind) || !gen.spec.uses(svc.Kind) || gen.serves(svc.Kind) { // a lower version is one that the host speaks, too
+		// a lower version is fine: the host speaks it, too
+		if !old.serves(svc.Kind) || !gen.spec.uses(svc.Kind) || gen.serves(svc.Kind) {
 			continue
 		}
 		why, hint := "", "install a version that does, or end its use in config.toml"
@@ -133,7 +136,8 @@ func (s *supervisor) takeOver(ctx context.Context, old, gen *generation) error {
 	}
 	if old.serves(plugin.KindLauncher) && gen.serves(plugin.KindLauncher) {
 		if err := s.recoverAll(ctx, old, gen); err != nil && !old.dead() {
-			return s.refuse(gen, fault.FailedPrecondition, "it cannot take over what runs: "+err.Error()+tail(lastWords(gen)), "tell its author")
+			return s.refuse(gen, fault.FailedPrecondition,
+				"it cannot take over what runs: "+err.Error()+tail(lastWords(gen)), "tell its author")
 		}
 	}
 	if gen.dead() {
@@ -142,10 +146,13 @@ func (s *supervisor) takeOver(ctx context.Context, old, gen *generation) error {
 	return s.health(ctx, gen)
 }
 
-// recoverAll lets gen take up every live instance that old knows.
+// recoverAll has gen recover every live instance that old knows.
 func (s *supervisor) recoverAll(ctx context.Context, old, gen *generation) error {
 	theirs, ours := launcher.NewClient(old.conn), launcher.NewClient(gen.conn)
-	listing, err := bounded(ctx, "Launcher.List", func(ctx context.Context) (launcher.Listing, error) { return theirs.List(ctx, "") })
+	listing, err := bounded(ctx, "Launcher.List", func(ctx context.Context) (launcher.Listing,
+		error) {
+		return theirs.List(ctx, "")
+	})
 	if err != nil {
 		return fmt.Errorf("the present process does not say what runs: %w", err)
 	}
@@ -161,14 +168,21 @@ func (s *supervisor) recoverAll(ctx context.Context, old, gen *generation) error
 	return nil
 }
 
-// recoverOne: a process may end, and be released, while we look; then both say so.
+// recoverOne recovers one instance. A process may end, and be released, meanwhile; then both processes of the plugin
+// say so.
 func recoverOne(ctx context.Context, theirs, ours launcher.Launcher, listed launcher.Instance) error {
 	id := listed.LaunchID
-	got, err := bounded(ctx, "Launcher.Recover", func(ctx context.Context) (launcher.Instance, error) { return ours.Recover(ctx, id) })
+	got, err := bounded(ctx, "Launcher.Recover", func(ctx context.Context) (launcher.Instance,
+		error) {
+		return ours.Recover(ctx, id)
+	})
 	if err == nil && got.Live() && sameProcess(listed, got) {
 		return nil
 	}
-	now, theirErr := bounded(ctx, "Launcher.Inspect", func(ctx context.Context) (launcher.Inspection, error) { return theirs.Inspect(ctx, id) })
+	now, theirErr := bounded(ctx, "Launcher.Inspect", func(ctx context.Context) (launcher.Inspection,
+		error) {
+		return theirs.Inspect(ctx, id)
+	})
 	switch {
 	case errors.Is(theirErr, fault.ErrNotFound) && (errors.Is(err, fault.ErrNotFound) || err == nil && !got.Live()):
 		return nil // ended, and released
@@ -177,15 +191,17 @@ func recoverOne(ctx context.Context, theirs, ours launcher.Launcher, listed laun
 	case theirErr != nil:
 		return fmt.Errorf("the present process does not say how it is: %w", theirErr)
 	case got.Live() != now.Instance.Live() || got.Live() && !sameProcess(now.Instance, got):
-		return fmt.Errorf("it says %s, pid %d; the present process says %s, pid %d", got.Phase, got.PID, now.Instance.Phase, now.Instance.PID)
+		return fmt.Errorf("it says %s, pid %d; the present process says %s, pid %d", got.Phase, got.PID,
+			now.Instance.Phase, now.Instance.PID)
 	default:
 		return nil
 	}
 }
 
-// sameProcess reports whether nothing speaks against a and b being one process; while it starts not all is known.
+// sameProcess reports whether a and b can be one process; while it starts not all is known.
 func sameProcess(a, b launcher.Instance) bool {
-	return (a.PID == 0 || b.PID == 0 || a.PID == b.PID) && (a.StartTime == "" || b.StartTime == "" || a.StartTime == b.StartTime)
+	return (a.PID == 0 || b.PID == 0 || a.PID == b.PID) && (a.StartTime == "" || b.StartTime == "" ||
+		a.StartTime == b.StartTime)
 }
 
 // bounded makes one call with the deadline of the contract.
@@ -195,13 +211,13 @@ func bounded[T any](ctx context.Context, method string, f func(context.Context) 
 	return f(ctx)
 }
 
-// retire lets a process end what was begun in it, and then ends it.
+// retire lets a process finish its calls, and then ends it.
 func (s *supervisor) retire(ctx context.Context, old, next *generation) {
 	s.drain(ctx, old)
 	if old.serves(plugin.KindLauncher) && next.serves(plugin.KindLauncher) && !old.dead() && ctx.Err() == nil {
-		// What it launched while the other was already looking around.
+		// What it launched while the other process was recovering.
 		if err := s.recoverAll(ctx, old, next); err != nil && !old.dead() && !next.dead() && ctx.Err() == nil {
-			s.log.Warn("cannot take over all from the process that was replaced; what is missing is taken up when it is asked for",
+			s.log.Warn("cannot take over all launches of the replaced process; the rest is recovered when it is needed",
 				"pid", old.proc.pid(), "error", err)
 		}
 	}
@@ -209,7 +225,8 @@ func (s *supervisor) retire(ctx context.Context, old, next *generation) {
 	s.log.Info("the plugin's former process has ended", "pid", old.proc.pid())
 }
 
-// drain waits for the calls that are under way; each has its bound, see attempt.cut. A process that hangs or grows is not waited for.
+// drain waits for the calls that are under way; each has its bound, see attempt.cut. A process that hangs or uses too
+// much memory is killed.
 func (s *supervisor) drain(ctx context.Context, old *generation) {
 	ticker := time.NewTicker(s.opts.Timing.HealthEvery)
 	defer ticker.Stop()
@@ -228,7 +245,8 @@ func (s *supervisor) drain(ctx context.Context, old *generation) {
 			_, err = s.excess(old)
 		}
 		if err != nil {
-			s.log.Error("the plugin's former process is killed, with the calls that are under way in it", "pid", old.proc.pid(), "error", err)
+			s.log.Error("the former process of the plugin is killed, with the calls under way in it", "pid",
+				old.proc.pid(), "error", err)
 			old.proc.kill()
 		}
 	}

@@ -28,7 +28,7 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// inData is a file in the directory of the plugin, by which a test speaks to it.
+// inData is a file in the plugin's directory, by which a test controls it.
 func inData(dir, name string) string { return filepath.Join(dir, "data", "p", name) }
 
 func put(t *testing.T, path, text string) {
@@ -50,7 +50,7 @@ func alive(pid int) bool { return !errors.Is(testhost.Signal(pid, 0), syscall.ES
 
 // restarted begins a restart; its outcome comes by the channel.
 func restarted(h *pluginhost.Host) <-chan error {
-	out := make(chan error, 1) // 1: nobody need read it
+	out := make(chan error, 1) // 1: a test need not read it
 	go func() { out <- h.Restart(context.Background(), "p") }()
 	return out
 }
@@ -80,7 +80,8 @@ func TestRestartLetsAnotherProcessTakeThePlaceWithoutAGap(t *testing.T) {
 	if second := pid(t, h); second != s.PID {
 		t.Errorf("pid %d answers, state says %d", second, s.PID)
 	}
-	for id, want := range map[string]int{"lives": 1, "ends": 2, "goes": 2, "ended": 0} { // 2: the former was asked, too
+	// 2: the former process was asked, too
+	for id, want := range map[string]int{"lives": 1, "ends": 2, "goes": 2, "ended": 0} {
 		if n := count(inData(dir, "recovered-"+id)); n != want {
 			t.Errorf("%s was taken up %d times, want %d", id, n, want)
 		}
@@ -91,7 +92,8 @@ func TestRestartLetsAnotherProcessTakeThePlaceWithoutAGap(t *testing.T) {
 	}
 }
 
-// running lets the plugin run a command that ends when the file "go" is there, and waits until it runs. How it ended comes by the channel.
+// running has the plugin run a command that ends when the file "go" exists, and waits until it runs. Its outcome comes
+// by the channel.
 func running(t *testing.T, h *pluginhost.Host, dir string, timeout time.Duration) <-chan error {
 	t.Helper()
 	ran := make(chan error, 1)
@@ -105,7 +107,7 @@ func running(t *testing.T, h *pluginhost.Host, dir string, timeout time.Duration
 	return ran
 }
 
-// What is launched while another process is already looking around is taken up before the former one lets go.
+// What is launched while the new process is recovering is recovered before the former one ends.
 func TestLaunchBesideARestartIsTakenUpAtItsEnd(t *testing.T) {
 	timing := quick()
 	h, dir := newHost(t, timing, testPlugin("holds"))
@@ -122,7 +124,7 @@ func TestLaunchBesideARestartIsTakenUpAtItsEnd(t *testing.T) {
 	poll(t, "the late launch to be taken up", func() bool { return count(inData(dir, "recovered-late")) == 1 })
 }
 
-// TestRestartThatFailsLeavesTheFormerProcessUntouched: whatever the new one does wrong, callers notice nothing.
+// TestRestartThatFailsLeavesTheFormerProcessUntouched: whatever the new process does wrong, callers are not affected.
 func TestRestartThatFailsLeavesTheFormerProcessUntouched(t *testing.T) {
 	for _, row := range []struct {
 		mode string
@@ -138,7 +140,9 @@ func TestRestartThatFailsLeavesTheFormerProcessUntouched(t *testing.T) {
 		{"hangs-in-configure", "it did not answer within start_timeout", fault.ErrUnavailable},
 		{"fails-in-configure", "the database is away", fault.ErrUnavailable},
 		{"plain", "it does not serve as launcher any more", fault.ErrFailedPrecondition},
-		{"versions doctor=1-1 launcher=2-3", "which the present process does: versioned 9.0.0 speaks the launcher service in versions 2 to 3", fault.ErrFailedPrecondition},
+		{"versions doctor=1-1 launcher=2-3",
+			"which the present process does: versioned 9.0.0 speaks the launcher service in versions 2 to 3",
+			fault.ErrFailedPrecondition},
 		{"forgets", "launch lives of gateway main: there is no launch lives", fault.ErrUnavailable},
 		{"other-pid", "it says running, pid 4712; the present process says running, pid 4711", fault.ErrUnavailable},
 		{"says-ended", "it says ended, pid 4711; the present process says running", fault.ErrUnavailable},
@@ -156,9 +160,11 @@ func TestRestartThatFailsLeavesTheFormerProcessUntouched(t *testing.T) {
 			err := h.Restart(t.Context(), "p")
 			if !errors.Is(err, row.code) || !strings.Contains(err.Error(), row.want) || fault.HintOf(err) == "" ||
 				!strings.Contains(err.Error(), fmt.Sprintf("its process %d goes on", former)) {
-				t.Errorf("error = %v\ncode %s, hint %q\nwant %q, %v and a hint", err, fault.CodeOf(err), fault.HintOf(err), row.want, row.code)
+				t.Errorf("error = %v\ncode %s, hint %q\nwant %q, %v and a hint", err, fault.CodeOf(err),
+					fault.HintOf(err), row.want, row.code)
 			}
-			if s := h.Plugins()[0]; s.State != pluginhost.Running || s.PID != former || s.Restarts != 0 || s.Err != nil {
+			if s := h.Plugins()[0]; s.State != pluginhost.Running || s.PID != former || s.Restarts != 0 ||
+				s.Err != nil {
 				t.Errorf("state = %+v", s)
 			}
 			if pid(t, h) != former {
@@ -222,7 +228,7 @@ func TestCallUnderWayEndsWhereItBeganWhileANewProcessServes(t *testing.T) {
 	})
 }
 
-// A process that was replaced and hangs keeps nobody: those who wait for it hear of its end.
+// A process that was replaced and hangs blocks no caller: its callers hear that it ended.
 func TestFormerProcessThatHangsIsKilled(t *testing.T) {
 	h, dir := newHost(t, quick(), testPlugin("holds"))
 	former := pid(t, h)
@@ -250,7 +256,8 @@ func TestSlowCallThatCanBeAskedAgainIsAskedOfTheNewProcess(t *testing.T) {
 	}
 	got := make(chan answer, 1)
 	go func() {
-		d, err := h.Doctor("p").Diagnose(context.Background(), doctor.DiagnoseRequest{Incident: &doctor.Incident{ErrorCode: "slow"}})
+		d, err := h.Doctor("p").Diagnose(context.Background(),
+			doctor.DiagnoseRequest{Incident: &doctor.Incident{ErrorCode: "slow"}})
 		got <- answer{d, err}
 	}()
 	poll(t, "the call to be made", func() bool { return count(inData(dir, "slow")) == 1 })
@@ -275,16 +282,17 @@ func TestOutputAcrossRestartsHasNoLineTwiceAndNoneMissing(t *testing.T) {
 	var got []uint64
 	read := make(chan error, 1)
 	go func() {
-		read <- h.Launcher("p").Output(context.Background(), launcher.OutputRequest{LaunchID: "lives", Follow: true}, func(item launcher.OutputItem) error {
-			if b, ok := item.(*launcher.LineBatch); ok {
-				mu.Lock()
-				defer mu.Unlock()
-				for _, l := range b.Lines {
-					got = append(got, l.Cursor)
+		read <- h.Launcher("p").Output(context.Background(), launcher.OutputRequest{LaunchID: "lives", Follow: true},
+			func(item launcher.OutputItem) error {
+				if b, ok := item.(*launcher.LineBatch); ok {
+					mu.Lock()
+					defer mu.Unlock()
+					for _, l := range b.Lines {
+						got = append(got, l.Cursor)
+					}
 				}
-			}
-			return nil
-		})
+				return nil
+			})
 	}()
 	seen := func() int {
 		mu.Lock()
@@ -398,7 +406,8 @@ func TestBothProcessesThatDieDuringARestartAreTold(t *testing.T) {
 	}
 	_ = os.Remove(inData(dir, "mode"))
 	_, _ = testhost.Signal(former, syscall.SIGKILL), testhost.Signal(next, syscall.SIGKILL)
-	if err := outcome(t, out); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "signal: killed") {
+	if err := outcome(t, out); !errors.Is(err, fault.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "signal: killed") {
 		t.Errorf("error = %v", err)
 	}
 	pid(t, h) // it is started again all the same
@@ -490,7 +499,8 @@ func TestRestartOfAPluginThatIsDownStartsItNowAndTellsHowItWent(t *testing.T) {
 	for _, want := range []string{pluginhost.BackingOff, pluginhost.Failed, pluginhost.Failed} {
 		awaitState(t, h, want)
 		err := h.Restart(t.Context(), "p")
-		if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "I cannot go on") || strings.Contains(err.Error(), "goes on") {
+		if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "I cannot go on") ||
+			strings.Contains(err.Error(), "goes on") {
 			t.Errorf("restart while %s: %v", want, err)
 		}
 		if s := h.Plugins()[0]; s.State != pluginhost.Failed || s.Err == nil {

@@ -17,16 +17,16 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// executable is a plugin that was found, opened and checked; what was checked is what will be run.
+// executable is a plugin that was found, opened and checked; exactly what was checked will be run.
 type executable struct {
-	path     string             // where the operator's word leads: a file, or a directory with a manifest
+	path     string             // what the operator named: a file, or a directory with a manifest
 	file     *os.File           // what is executed: the plugin itself, or its interpreter
-	argv     []string           // its command line, before the operator's own words
+	argv     []string           // its command line, before the operator's own arguments
 	manifest *manifest.Manifest // nil for a plugin that is one file
-	checked  bool               // its sum was compared: with the pin, or with the manifest
+	checked  bool               // its checksum was compared, with the pin or with the manifest
 }
 
-// resolve finds, opens and checks a plugin. What it answers beside an error is to be shown only, and may be nil.
+// resolve finds, opens and checks a plugin. What it returns beside an error is for display only, and may be nil.
 func resolve(ctx context.Context, s Spec, pluginDir string) (*executable, error) {
 	path := s.Path
 	if !strings.ContainsAny(path, `/\`) {
@@ -54,7 +54,7 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// openProgram opens a program that nobody else may change; absent and hint are what is said when it is not there.
+// openProgram opens a program that no other user may change; absent and hint are for the error when it does not exist.
 func openProgram(s Spec, path, absent, hint string) (*os.File, error) {
 	unreadable := func(err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -62,7 +62,7 @@ func openProgram(s Spec, path, absent, hint string) (*os.File, error) {
 		}
 		return refuse(fault.PermissionDenied, s, path, err.Error(), "make it readable for the host's user")
 	}
-	// Looked at before it is opened: opening a named pipe would wait for a writer.
+	// The file is examined before it is opened: opening a named pipe would wait for a writer.
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, unreadable(err)
@@ -109,7 +109,7 @@ func checkSum(s Spec, path string, f *os.File) error {
 	return comparePin(s, path, "its", sum)
 }
 
-// sumOf is the SHA-256 of a file in lower-case hex.
+// sumOf returns the SHA-256 of a file in lower-case hex.
 func sumOf(s Spec, path string, f *os.File) (string, error) {
 	sum := sha256.New()
 	if _, err := io.Copy(sum, f); err != nil {
@@ -118,18 +118,19 @@ func sumOf(s Spec, path string, f *os.File) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// DetailSHA256 is the detail of an error that says which sum was found in the place of the pinned one.
+// DetailSHA256 is the detail of an error that says which checksum was found instead of the pinned one.
 const DetailSHA256 = "sha256"
 
-// comparePin: of is whose sum it is.
+// comparePin compares a checksum with the pin; of says whose checksum it is.
 func comparePin(s Spec, path, of, got string) error {
 	if s.SHA256 == "" || strings.EqualFold(got, s.SHA256) {
 		return nil
 	}
 	return &fault.Error{
 		Code: fault.PermissionDenied, Details: map[string]string{DetailSHA256: got},
-		Message: cannotStart(s, path) + fmt.Sprintf("%s sha256 is %s, config.toml wants %s", of, got, strings.ToLower(s.SHA256)),
-		Hint:    "install the version that was pinned, or pin this one after checking where it came from",
+		Message: cannotStart(s, path) + fmt.Sprintf("%s sha256 is %s, config.toml wants %s", of, got,
+			strings.ToLower(s.SHA256)),
+		Hint: "install the version that was pinned, or pin this one after checking where it came from",
 	}
 }
 
@@ -143,7 +144,7 @@ func checkKind(s Spec, path string, info os.FileInfo) error {
 	return nil
 }
 
-// checkDir: in a directory that everybody may write to, everybody may put another file in the plugin's place.
+// checkDir refuses a directory that everybody may write to: any user could replace the plugin's file.
 func checkDir(s Spec, path string) error {
 	dir := filepath.Dir(path)
 	info, err := os.Stat(dir)
@@ -156,8 +157,8 @@ func checkDir(s Spec, path string) error {
 	return nil
 }
 
-// checkSocketDir says early, in words, what would fail as "invalid argument": a unix socket's path has at most 108 bytes on Linux
-// and 104 on macOS, its end included (R29).
+// checkSocketDir reports early, in words, what would fail as "invalid argument": a unix socket's path has at most 108
+// bytes on Linux and 104 on macOS, its end included (R29).
 func checkSocketDir(dir string) error {
 	longest, most := len(filepath.Join(dir, "plugin-dir4294967295", "plugin4294967295")), 103
 	if runtime.GOOS == "windows" || longest <= most {
@@ -168,7 +169,7 @@ func checkSocketDir(dir string) error {
 		WithHint("use a shorter runtime directory")
 }
 
-// refuse is an error that names the plugin, the path and what to do.
+// refuse returns an error that names the plugin, the path and what to do.
 func refuse(code fault.Code, s Spec, path, why, hint string) error {
 	return fault.New(code, cannotStart(s, path)+why).WithHint(hint)
 }

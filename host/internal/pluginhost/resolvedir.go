@@ -18,8 +18,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// resolveDir checks a directory by its manifest: the pin is the sum of that, and that has the sums of all else. What it answers beside an error
-// has no file, but the manifest, as far as that is in order.
+// resolveDir checks a directory by its manifest: the pin is the manifest's checksum, and the manifest has the checksums
+// of all files. What it returns beside an error has no file, but has the manifest, as far as that is valid.
 func resolveDir(ctx context.Context, s Spec, path string) (*executable, error) {
 	if err := checkDir(s, path); err != nil {
 		return nil, err
@@ -60,17 +60,20 @@ func refuseDir(s Spec, path string, err error) error {
 	return refuse(code, s, path, strings.ReplaceAll(err.Error(), "\n", "; "), hint)
 }
 
-// openInterpreter opens the program that runs a plugin's file. It is the system's, or the operator's: no sum is known, but nobody else may
-// change it, and it is a program and no script, which might run anything.
+// openInterpreter opens the program that runs a plugin's file. It belongs to the system or the operator: no checksum is
+// known, but no other user may change it, and it must be a program and not a script, which might run anything.
 func openInterpreter(s Spec, path string) (*os.File, error) {
-	f, err := openProgram(s, path, "the interpreter that its manifest names is not there", "install it, or correct `run` in "+manifest.Name)
+	f, err := openProgram(s, path, "the interpreter that its manifest names is not there",
+		"install it, or correct `run` in "+manifest.Name)
 	if err != nil {
 		return nil, err
 	}
 	var head [2]byte
 	if _, err := io.ReadFull(f, head[:]); err == nil && string(head[:]) == "#!" {
-		return nil, errors.Join(refuse(fault.InvalidArgument, s, path, "the interpreter that its manifest names is itself a script",
-			"name the program that it starts, in `run` of "+manifest.Name), f.Close())
+		return nil,
+			errors.Join(refuse(fault.InvalidArgument, s, path,
+				"the interpreter that its manifest names is itself a script",
+				"name the program that it starts, in `run` of "+manifest.Name), f.Close())
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -78,7 +81,7 @@ func openInterpreter(s Spec, path string) (*os.File, error) {
 	return f, nil
 }
 
-// socket reports whether it speaks without mutual TLS: as the operator says, or else as its manifest does.
+// socket reports whether the plugin speaks without mutual TLS: as the operator says, or else as its manifest says.
 func (e *executable) socket(s Spec) bool {
 	if s.Transport == "" && e.manifest != nil {
 		return e.manifest.Transport == TransportSocket
@@ -86,9 +89,9 @@ func (e *executable) socket(s Spec) bool {
 	return s.Transport == TransportSocket
 }
 
-// shutIn is the sandbox of a plugin: what the operator gave, its own places, and of its own directory what the manifest lists. What is not
-// listed was not checked, so an interpreter must not find it.
-func (e *executable) shutIn(s Spec, writes ...string) sandbox.Spec {
+// sandboxOf returns the sandbox of a plugin: what the operator gave, its own directories, and of its own directory what
+// the manifest lists. What is not listed was not checked, so an interpreter must not find it.
+func (e *executable) sandboxOf(s Spec, writes ...string) sandbox.Spec {
 	spec := *s.Sandbox
 	spec.Write = append(slices.Clip(spec.Write), writes...)
 	if m := e.manifest; m != nil {
@@ -101,7 +104,7 @@ func (e *executable) shutIn(s Spec, writes ...string) sandbox.Spec {
 	return spec
 }
 
-// lacks is what a plugin's manifest asks for and the operator has not given, in words; "" when there is nothing.
+// lacks returns in words what a plugin's manifest asks for and the operator has not given; "" when there is nothing.
 func (e *executable) lacks(s Spec) string {
 	m := e.manifest
 	if m == nil {
@@ -130,7 +133,7 @@ func (e *executable) lacks(s Spec) string {
 	return strings.Join(out, ", ")
 }
 
-// missing is advice for a plugin of a directory that cannot begin: what it may lack. "" when nothing is known.
+// missing returns advice for a plugin of a directory that cannot begin: what it may lack. "" when nothing is known.
 func (e *executable) missing(s Spec) string {
 	if e.manifest == nil {
 		return ""
@@ -140,14 +143,17 @@ func (e *executable) missing(s Spec) string {
 		out = append(out, "its manifest asks for what it is not given: "+lacks)
 	}
 	program := e.manifest.Interpreter()
-	if system, _ := sandbox.System(); s.Sandbox != nil && program != "" && !sandbox.Inside(program, system) && !sandbox.Inside(program, s.Sandbox.Read) {
-		out = append(out, fmt.Sprintf("its interpreter %s is outside of what every plugin may read: it is given that file, and the rest that it needs "+
-			"has to be asked for by `[sandbox] read` of %s and given by plugins.%s.sandbox.read", program, manifest.Name, s.Name))
+	if system, _ := sandbox.System(); s.Sandbox != nil && program != "" && !sandbox.Inside(program, system) &&
+		!sandbox.Inside(program, s.Sandbox.Read) {
+		out = append(out, fmt.Sprintf("its interpreter %s is outside of what every plugin may read: it is given that file, "+
+			"and the rest that it needs has to be asked for by `[sandbox] read` of %s and given by plugins.%s.sandbox.read",
+			program, manifest.Name, s.Name))
 	}
 	return strings.Join(out, "; ")
 }
 
-// compare refuses a plugin that says something else of itself than its manifest: one of them is not what the operator has looked at.
+// compare refuses a plugin that describes itself in another way than its manifest does: one of them is not what the
+// operator has examined.
 func (s *supervisor) compare(gen *generation, info plugin.Info) error {
 	m := gen.exe.manifest
 	if m == nil {
@@ -155,7 +161,8 @@ func (s *supervisor) compare(gen *generation, info plugin.Info) error {
 	}
 	var why []string
 	if info.Name != m.Plugin {
-		why = append(why, fmt.Sprintf("it says that its name is %q, its %s says %q", info.Name, manifest.Name, m.Plugin))
+		why = append(why, fmt.Sprintf("it says that its name is %q, its %s says %q", info.Name, manifest.Name,
+			m.Plugin))
 	}
 	for _, kind := range m.Kinds {
 		if !info.Serves(plugin.Kind(kind)) {
@@ -168,15 +175,16 @@ func (s *supervisor) compare(gen *generation, info plugin.Info) error {
 		}
 	}
 	if len(why) > 0 {
-		return permanent{s.refuse(gen, fault.FailedPrecondition, strings.Join(why, "; "), "correct "+manifest.Name+" or the plugin; seal it, and pin it again")}
+		return permanent{s.refuse(gen, fault.FailedPrecondition, strings.Join(why, "; "),
+			"correct "+manifest.Name+" or the plugin; seal it, and pin it again")}
 	}
 	if info.Version != m.Version {
-		s.log.Warn("plugin says another version than its manifest", "version", info.Version, "manifest", m.Version)
+		s.log.Warn("plugin announces another version than its manifest", "version", info.Version, "manifest", m.Version)
 	}
 	return nil
 }
 
-// tellWithheld notes what a plugin asks for and does not get: it lives without, and the operator may want to know.
+// tellWithheld logs what a plugin asks for and does not get: it works without, and the operator may want to know.
 func (s *supervisor) tellWithheld(gen *generation) {
 	wants := slices.Clone(gen.info.WantedGrants)
 	if gen.exe.manifest != nil {
@@ -185,7 +193,8 @@ func (s *supervisor) tellWithheld(gen *generation) {
 	slices.Sort(wants)
 	for _, g := range slices.Compact(wants) {
 		if !slices.Contains(gen.spec.Grants, g) {
-			s.log.Info("plugin asks for a grant that it was not given", "grant", g, "key", "plugins."+gen.spec.Name+".grant")
+			s.log.Info("plugin asks for a grant that it was not given", "grant", g, "key",
+				"plugins."+gen.spec.Name+".grant")
 		}
 	}
 }

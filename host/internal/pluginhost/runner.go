@@ -22,23 +22,24 @@ import (
 // drainBound is how long the output of a dead plugin is still read: a grandchild may hold the pipe for ever (R5).
 const drainBound = 200 * time.Millisecond
 
-// process is a plugin's process, and go-plugin's view of it. Its end is known by its pid alone.
+// process is a plugin's process, as go-plugin sees it. Its end is known by its pid alone.
 type process struct {
 	cmd   *exec.Cmd
-	watch *sandbox.Watch // of the files that it opens; nil: nobody hears
+	watch *sandbox.Watch // reports the files that it opens; nil: the kernel cannot report them
 	reach func(sandbox.Access)
-	death *os.File // our end of its stdin: closed, it knows that the host is gone
+	death *os.File // our end of its stdin: when it is closed, the plugin knows that the host is gone
 	logs  *logs
 	at    address
 
-	done    chan struct{} // closed when the pid has been waited for
-	read    chan struct{} // closed when its stderr has been read to the end
-	drained chan struct{} // closed when nobody holds the other ends of its stdout and stderr: closePipes is not enough
-	mu      sync.Mutex    // guards the four below
+	done chan struct{} // closed when the pid has been waited for
+	read chan struct{} // closed when its stderr has been read to the end
+	// closed when no process holds the other ends of its stdout and stderr, which closePipes alone does not show
+	drained chan struct{}
+	mu      sync.Mutex // guards the four below
 	started bool
 	doomed  bool // killed before it was started
 	closed  bool
-	open    int           // of stdout and stderr, those that somebody may still write to
+	open    int           // how many of stdout and stderr a process may still write to
 	drain   time.Duration // see drainBound
 	outR    *os.File
 	errR    *os.File
@@ -48,8 +49,8 @@ type process struct {
 
 var _ runner.Runner = (*process)(nil)
 
-// newProcess prepares a process; Start begins it. env is go-plugin's part of the environment.
-// sockets is where it may listen, o what is common to all.
+// newProcess prepares a process; Start starts it. env is go-plugin's part of the environment, sockets is where the
+// plugin may listen, o is common to all plugins.
 func newProcess(s Spec, exe *executable, dir, sockets string, env []string, l *logs, o Options) (*process, error) {
 	cmd, watch, err := command(s, exe, dir, sockets, o)
 	if err != nil {
@@ -59,14 +60,15 @@ func newProcess(s Spec, exe *executable, dir, sockets string, env []string, l *l
 	cmd.Dir = dir
 	ownGroup(cmd)
 	p := &process{
-		cmd: cmd, watch: watch, logs: l, done: make(chan struct{}), read: make(chan struct{}), drained: make(chan struct{}), open: 2,
+		cmd: cmd, watch: watch, logs: l, done: make(chan struct{}), read: make(chan struct{}),
+		drained: make(chan struct{}), open: 2,
 		drain: max(o.drain, drainBound),
 	}
 	p.toHost, p.fromOut = io.Pipe()
 	return p, nil
 }
 
-// Start runs it. The pipes are ours, so that cmd.Wait waits for nothing but the pid.
+// Start runs it. The pipes are ours, so that cmd.Wait waits only for the pid.
 func (p *process) Start(context.Context) (err error) {
 	defer func() {
 		if err != nil && p.watch != nil {
@@ -112,7 +114,7 @@ func (p *process) begin() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.doomed {
-		return errors.New("the start was given up")
+		return errors.New("the start was abandoned")
 	}
 	if err := p.cmd.Start(); err != nil {
 		return err
@@ -120,15 +122,15 @@ func (p *process) begin() error {
 	p.started = true
 	if p.watch != nil {
 		_ = p.watch.Child().Close()
-		go p.watch.Run(p.reach) // until the plugin, and what it has started, has ended
+		go p.watch.Run(p.reach) // until the plugin, and its children, have ended
 	}
 	return nil
 }
 
-// copyHandshake gives go-plugin what stands on stdout, in pieces that its scanner can take, and never blocks the plugin.
+// copyHandshake gives go-plugin the lines on stdout, in pieces that its scanner can take, and never blocks the plugin.
 func (p *process) copyHandshake() {
 	err := eachLine(p.outR, maxHandshake, func(line string) {
-		if !isHandshake(line) { // its certificate says nothing to people
+		if !isHandshake(line) { // its certificate is of no use to people
 			p.logs.keep("stdout: " + printable(line))
 			p.logs.print(line)
 		} else {
@@ -140,7 +142,8 @@ func (p *process) copyHandshake() {
 	p.emptied(err)
 }
 
-// emptied is told how the reading of stdout or stderr ended: at its end nobody holds the other side, when we closed it somebody may.
+// emptied is called when the reading of stdout or stderr ended. At the end of the file no process holds the other side;
+// if we closed it, one may.
 func (p *process) emptied(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -167,8 +170,8 @@ func (p *process) closePipes() {
 	_ = p.fromOut.Close()
 }
 
-// letGo closes the death pipe: a plugin that behaves ends by itself.
-func (p *process) letGo() {
+// closeStdin closes the death pipe: a plugin that keeps the contract ends by itself.
+func (p *process) closeStdin() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.death != nil && !p.closed {
@@ -185,7 +188,8 @@ func (p *process) pid() int {
 	return p.cmd.Process.Pid
 }
 
-// kill ends the whole group at once. After the pid was waited for it does nothing: the number may be somebody else's by then.
+// kill kills the whole group at once. After the pid was waited for it does nothing: the number may belong to another
+// process by then.
 func (p *process) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -199,7 +203,7 @@ func (p *process) kill() {
 	}
 }
 
-// Wait is go-plugin's; the pipes that it reads end with the process.
+// Wait is for go-plugin; the pipes that it reads end with the process.
 func (p *process) Wait(ctx context.Context) error {
 	select {
 	case <-p.done:
@@ -209,16 +213,16 @@ func (p *process) Wait(ctx context.Context) error {
 	}
 }
 
-// Kill is go-plugin's.
+// Kill is for go-plugin.
 func (p *process) Kill(context.Context) error {
 	p.kill()
 	return nil
 }
 
-// Stdout is the handshake.
+// Stdout gives go-plugin the handshake.
 func (p *process) Stdout() io.ReadCloser { return p.toHost }
 
-// Stderr is nothing: we read it ourselves.
+// Stderr gives go-plugin nothing: this package reads it.
 func (p *process) Stderr() io.ReadCloser { return io.NopCloser(&untilDone{p.done}) }
 
 // Diagnose adds nothing: our own error shows the last lines.
@@ -230,7 +234,8 @@ func (p *process) Name() string { return filepath.Base(p.cmd.Path) }
 // ID is for go-plugin's logs.
 func (p *process) ID() string { return strconv.Itoa(p.pid()) }
 
-// PluginToHost leaves the address of the handshake as it is: plugins live in our own namespaces. It refuses another machine's.
+// PluginToHost returns the address of the handshake unchanged: plugins live in our own namespaces. It refuses addresses
+// of other machines.
 func (p *process) PluginToHost(network, addr string) (string, string, error) {
 	if strings.HasPrefix(network, "tcp") {
 		at, err := netip.ParseAddrPort(addr)
@@ -241,12 +246,12 @@ func (p *process) PluginToHost(network, addr string) (string, string, error) {
 	return network, addr, nil
 }
 
-// HostToPlugin is the other way.
+// HostToPlugin returns the address unchanged.
 func (p *process) HostToPlugin(network, addr string) (string, string, error) {
 	return network, addr, nil
 }
 
-// untilDone is a reader that has nothing and ends with the process.
+// untilDone is a reader without data that ends with the process.
 type untilDone struct{ done <-chan struct{} }
 
 func (u *untilDone) Read([]byte) (int, error) {

@@ -15,7 +15,8 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// shutIn starts the test plugin inside of a sandbox. A machine without landlock fails: that the plugin is refused there is another test.
+// shutIn starts the test plugin inside a sandbox. On a machine without landlock it fails: that the plugin is refused
+// there is another test.
 func shutIn(t *testing.T, s *sandbox.Spec, args ...string) *pluginhost.Host {
 	t.Helper()
 	if !sandbox.Supported().OK() {
@@ -90,7 +91,8 @@ func TestShutInPluginDoesItsWork(t *testing.T) {
 	}
 	defer func() { _ = ear.Close() }()
 	h := shutIn(t, &sandbox.Spec{
-		Read: []string{given, filepath.Join(given, "not-there")}, Write: []string{changed}, Network: true, OpenFiles: 100, FileSize: 2 << 20,
+		Read: []string{given, filepath.Join(given, "not-there")}, Write: []string{changed}, Network: true,
+		OpenFiles: 100, FileSize: 2 << 20,
 	})
 	dir, err := attempt(t, h, "dir ")
 	if err != nil {
@@ -116,11 +118,12 @@ func TestShutInPluginDoesItsWork(t *testing.T) {
 	if _, err := attempt(t, h, "files 200"); err == nil || !strings.Contains(err.Error(), "too many open files") {
 		t.Errorf("200 files at once: %v", err)
 	}
-	if _, err := attempt(t, h, "grow "+filepath.Join(dir, "big")); err == nil || !strings.Contains(err.Error(), "file too large") {
+	if _, err := attempt(t, h, "grow "+filepath.Join(dir, "big")); err == nil ||
+		!strings.Contains(err.Error(), "file too large") {
 		t.Errorf("a file of 4 MiB: %v", err)
 	}
 	first := pid(t, h)
-	if err := h.Restart(t.Context(), "p"); err != nil { // another generation, another directory of its socket
+	if err := h.Restart(t.Context(), "p"); err != nil { // another generation, with another socket directory
 		t.Fatal(err)
 	}
 	if second := pid(t, h); second == first {
@@ -139,11 +142,12 @@ func TestShutInPluginIsTheFileThatWasChecked(t *testing.T) {
 	}
 }
 
-// TestAScriptIsShutInToo: its interpreter is read from the system, the script itself by the descriptor that was checked.
+// TestAScriptIsShutInToo: its interpreter is read from the system, the script by the descriptor that was checked.
 func TestAScriptIsShutInToo(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "doctor")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\necho I am $0 >&2\ncat "+dir+"/other >&2\nexit 3\n"), 0o700); err != nil {
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho I am $0 >&2\ncat "+dir+"/other >&2\nexit 3\n"),
+		0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "other"), []byte("canary"), 0o600); err != nil {
@@ -151,7 +155,8 @@ func TestAScriptIsShutInToo(t *testing.T) {
 	}
 	h, _ := newHost(t, quick(), pluginhost.Spec{Name: "p", Path: script, Sandbox: &sandbox.Spec{}})
 	s := awaitState(t, h, pluginhost.Failed)
-	if text := s.Err.Error(); !strings.Contains(text, "I am /") || strings.Contains(text, "canary") || !strings.Contains(text, "ermission denied") {
+	if text := s.Err.Error(); !strings.Contains(text, "I am /") || strings.Contains(text, "canary") ||
+		!strings.Contains(text, "ermission denied") {
 		t.Errorf("error = %s", text)
 	}
 }

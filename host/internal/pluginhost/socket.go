@@ -11,14 +11,14 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// address is where a plugin said in its handshake that it listens.
+// address is where a plugin listens, as it said in its handshake.
 type address struct {
 	mu            sync.Mutex // guards all
 	network, path string
-	refused       error // why nobody there was talked to
+	refused       error // why the process there was refused
 }
 
-// refuse remembers why: gRPC tells its callers only that there is no connection.
+// refuse remembers the reason: gRPC tells its callers only that there is no connection.
 func (a *address) refuse(err error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -43,15 +43,18 @@ func (a *address) heard(line string) {
 	a.network, a.path = parts[2], parts[3]
 }
 
-// dial connects to a plugin that speaks without mutual TLS (transport = "socket"). What takes the place of the certificates: the socket is
-// in a directory that nobody else can enter, and whoever answers is the process that we started, or one of its group.
+// dial connects to a plugin that speaks without mutual TLS (transport = "socket"). Instead of certificates there are
+// two proofs: the socket is in a directory that no other user can enter, and the process that answers is the one that
+// we started, or one of its group.
 func (p *process) dial(ctx context.Context, dir string) (net.Conn, error) {
 	p.at.mu.Lock()
 	network, path := p.at.network, p.at.path
 	p.at.mu.Unlock()
 	if network != "unix" || !strings.HasPrefix(filepath.Clean(path), filepath.Clean(dir)+string(filepath.Separator)) {
-		return nil, p.at.refuse(fault.New(fault.PermissionDenied, fmt.Sprintf("it listens on %s %q, and not on a unix socket in %s", network, path, dir)).
-			WithHint("with transport = \"socket\" a plugin listens in PLUGIN_UNIX_SOCKET_DIR"))
+		return nil,
+			p.at.refuse(fault.New(fault.PermissionDenied,
+				fmt.Sprintf("it listens on %s %q, and not on a unix socket in %s", network, path, dir)).
+				WithHint("with transport = \"socket\" a plugin listens in PLUGIN_UNIX_SOCKET_DIR"))
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", path)

@@ -27,8 +27,8 @@ import (
 
 // generation is one process of a plugin and the connection to it.
 type generation struct {
-	spec   *Spec   // the table that it goes by; once it is the present one, of the goroutine of run
-	change *change // that it is made for; nil: none
+	spec   *Spec   // its configuration; once it is current, only the goroutine of run uses it
+	change *change // that it was started for; nil: none
 	proc   *process
 	client *goplugin.Client
 	conn   *grpc.ClientConn
@@ -38,17 +38,18 @@ type generation struct {
 	logs     *logs
 	exe      *executable
 	dir      string        // of its socket, its own
-	moved    chan struct{} // closed when another took its place: streams go there, calls under way may end here
-	idle     chan struct{} // closed when it was moved and no call is under way
-	gone     chan struct{} // closed when calls to it make no sense any more
+	moved    chan struct{} // closed when another process replaced it: streams move there, calls under way may end here
+	idle     chan struct{} // closed when it was replaced and no call is under way
+	gone     chan struct{} // closed when calls to it are pointless
 	calls    int           // under way; guarded by current
 
-	recovered map[string]bool // launches taken over from the process before; of whoever replaces that
+	recovered map[string]bool // launches taken over from the former process; used by the goroutine that replaces that
 }
 
 func newGeneration(spec *Spec, exe *executable, l *logs) *generation {
 	return &generation{
-		spec: spec, exe: exe, logs: l, moved: make(chan struct{}), idle: make(chan struct{}), gone: make(chan struct{}), recovered: map[string]bool{},
+		spec: spec, exe: exe, logs: l, moved: make(chan struct{}), idle: make(chan struct{}), gone: make(chan struct{}),
+		recovered: map[string]bool{},
 	}
 }
 
@@ -62,7 +63,7 @@ func (g *generation) dead() bool {
 	}
 }
 
-// permanent is a fault that another try does not cure: somebody has to change a file or the configuration.
+// permanent is a fault that another try does not cure: the operator has to change a file or the configuration.
 type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
@@ -72,8 +73,8 @@ func isPermanent(err error) bool {
 	return ok
 }
 
-// start makes a process of a table and brings it to the point where it can be called. It is bounded by StartTimeout, whatever the plugin
-// does, and by ctx.
+// start starts a process with a configuration and prepares it for calls. It is bounded by StartTimeout, whatever the
+// plugin does, and by ctx.
 func (s *supervisor) start(ctx context.Context, spec *Spec) (*generation, error) {
 	gen, err := s.prepare(ctx, spec)
 	if err != nil {
@@ -91,22 +92,22 @@ func (s *supervisor) start(ctx context.Context, spec *Spec) (*generation, error)
 	return gen, nil
 }
 
-// prepare finds and checks what is to be run.
+// prepare finds and checks the program to run.
 func (s *supervisor) prepare(ctx context.Context, spec *Spec) (*generation, error) {
 	exe, err := resolve(ctx, *spec, s.opts.PluginDir)
 	if err != nil {
 		if exe != nil {
 			s.current.looked(exe.manifest)
 		}
-		if fault.CodeOf(err) != fault.Internal { // a disk that fails may work again
+		if fault.CodeOf(err) != fault.Internal { // a failing disk may work again
 			err = permanent{err}
 		}
 		return nil, err
 	}
-	return newGeneration(spec, exe, newLogs(s.log, func(line string) { s.overheard(spec, line) })), nil
+	return newGeneration(spec, exe, newLogs(s.log, func(line string) { s.onLogLine(spec, line) })), nil
 }
 
-// shake makes the process and shakes hands; nobody has asked who it is.
+// shake starts the process and does the handshake; Describe comes later.
 func (s *supervisor) shake(ctx context.Context, gen *generation) error {
 	err := s.connect(ctx, gen)
 	if err != nil {
@@ -116,7 +117,7 @@ func (s *supervisor) shake(ctx context.Context, gen *generation) error {
 	return err
 }
 
-// connect starts the process and shakes hands.
+// connect starts the process and does the handshake.
 func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 	dataDir := s.dataDir()
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
@@ -127,13 +128,13 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		return err
 	}
 	made := make(chan *process, 1) // 1: RunnerFunc is called once
-	options := append(inWords(gen.spec.Name), grpc.WithDefaultCallOptions(
+	options := append(explainErrors(gen.spec.Name), grpc.WithDefaultCallOptions(
 		grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage),
 	))
 	var begun atomic.Pointer[process]
-	spec := gen.spec // as it is now: it may be exchanged once the process serves
+	spec := gen.spec // as it is now: it may be replaced once the process serves
 	socket := gen.exe.socket(*spec)
-	if socket { // the last dialer counts: it takes the place of go-plugin's
+	if socket { // the last dialer counts: it replaces go-plugin's
 		options = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return begun.Load().dial(ctx, gen.dir)
 		}))
@@ -142,15 +143,16 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		HandshakeConfig: pluginkit.Handshake(), Plugins: pluginkit.ClientPlugins(),
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		AutoMTLS:         !socket, SkipHostEnv: true, StartTimeout: spec.StartTimeout,
-		Logger:           hclog.NewNullLogger(), // what matters is said by us
+		Logger:           hclog.NewNullLogger(), // this package logs what matters
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: gen.dir},
-		// What a plugin prints after the handshake comes by a stream of go-plugin's own; without these it is lost (R39).
+		// What a plugin prints after the handshake comes by a stream of go-plugin's own; without these it would be lost
+		// (R39).
 		SyncStdout: &lineWriter{take: gen.logs.takePrinted}, SyncStderr: &lineWriter{take: gen.logs.take},
 		GRPCDialOptions: options,
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
 			p, err := newProcess(*spec, gen.exe, dataDir, gen.dir, cmd.Env, gen.logs, s.opts)
 			if err == nil {
-				p.reach = func(r sandbox.Access) { s.heard(spec, gen.exe, r) }
+				p.reach = func(r sandbox.Access) { s.onReach(spec, gen.exe, r) }
 				s.live.add(p)
 				begun.Store(p)
 				made <- p
@@ -158,14 +160,14 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 			return p, err
 		},
 	})
-	defer func() { // whatever the way out: the process, if there is one, is known to end()
+	defer func() { // in any case end() must know the process, if there is one
 		select {
 		case gen.proc = <-made:
 		default:
 		}
 	}()
-	// go-plugin waits for a silent plugin with its lock held, and for the connection without a bound; both end early only when the
-	// process does (R4).
+	// go-plugin waits for a silent plugin with its lock held, and for the connection without a bound; both end early
+	// only when the process ends (R4).
 	shaken := make(chan error, 1)
 	go func() {
 		conn, err := shakeHands(gen.client)
@@ -178,20 +180,20 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 	case <-ctx.Done():
 	}
 	select {
-	case p := <-made: // maybe only now
+	case p := <-made: // it may exist only now
 		p.kill()
 		made <- p                        // for end()
-		if err := <-shaken; err != nil { // of our kill
-			s.log.Trace("the handshake was given up", "error", err)
+		if err := <-shaken; err != nil { // caused by our kill
+			s.log.Trace("the handshake was abandoned", "error", err)
 		}
 	case err := <-shaken:
-		s.log.Trace("the handshake was given up", "error", err)
+		s.log.Trace("the handshake was abandoned", "error", err)
 	}
 	return context.Cause(ctx)
 }
 
-// newSocketDir makes a directory inside parent that no other generation has. Its name is one character as long as fewer than 36 live,
-// and two do.
+// newSocketDir makes a directory inside parent that no other generation has. Its name has one character while fewer
+// than 36 generations live; usually one or two do.
 func newSocketDir(parent string) (string, error) {
 	if err := checkSocketDir(filepath.Join(parent, "0")); err != nil {
 		return "", permanent{err}
@@ -223,7 +225,7 @@ func shakeHands(client *goplugin.Client) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// introduce asks who it is and hands over its table.
+// introduce calls Describe and Configure.
 func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 	info, err := s.describe(ctx, gen)
 	if err != nil {
@@ -238,24 +240,27 @@ func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 	s.tellWithheld(gen)
 	faults, err := s.configure(ctx, gen, gen.spec)
 	if err == nil && faults != "" {
-		err = permanent{tableRefused{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+faults, "correct config.toml")}}
+		err = permanent{tableRefused{s.refuse(gen, fault.InvalidArgument, "it refuses its configuration: "+faults,
+			"correct config.toml")}}
 	}
 	return err
 }
 
 func (s *supervisor) describe(ctx context.Context, gen *generation) (plugin.Info, error) {
-	info, err := pluginkit.NewClient(gen.conn).Describe(ctx, plugin.HostInfo{Version: s.opts.Version, OS: runtime.GOOS, Arch: runtime.GOARCH})
+	info, err := pluginkit.NewClient(gen.conn).Describe(ctx, plugin.HostInfo{Version: s.opts.Version, OS: runtime.GOOS,
+		Arch: runtime.GOARCH})
 	if err != nil {
 		return plugin.Info{}, s.unintroduced(ctx, gen, "describe itself", err)
 	}
 	return info, nil
 }
 
-// configure hands a table over. With faults the plugin refuses it, and goes by the one that it had; after an error nobody knows by which.
+// configure sends a configuration. If the plugin returns faults it refuses the configuration and keeps the former one;
+// after an error it is unknown which one it uses.
 func (s *supervisor) configure(ctx context.Context, gen *generation, spec *Spec) (faults string, err error) {
 	req := s.configuration(gen, spec)
 	if req.Directories.Run != "" {
-		if err := os.MkdirAll(req.Directories.Run, 0o700); err != nil { // the contract: all of them exist
+		if err := os.MkdirAll(req.Directories.Run, 0o700); err != nil { // the contract promises that all of them exist
 			return "", s.refuse(gen, fault.Internal, err.Error(), "make the directory writable for the host's user")
 		}
 	}
@@ -266,7 +271,7 @@ func (s *supervisor) configure(ctx context.Context, gen *generation, spec *Spec)
 	return s.judge(spec, diagnostics), nil
 }
 
-// configuration is what a plugin is configured with by a table.
+// configuration returns the ConfigureRequest for a configuration.
 func (s *supervisor) configuration(gen *generation, spec *Spec) plugin.ConfigureRequest {
 	req := plugin.ConfigureRequest{
 		Config: spec.Config, Name: spec.Name, Grants: granted(spec, gen.info),
@@ -281,7 +286,8 @@ func (s *supervisor) configuration(gen *generation, spec *Spec) plugin.Configure
 	return req
 }
 
-// negotiate keeps in which versions host and plugin talk. What cannot be used is said now, and again to each who asks for it.
+// negotiate stores the versions in which host and plugin talk. A service that cannot be used is logged now, and each of
+// its callers gets the reason.
 func (s *supervisor) negotiate(gen *generation, info plugin.Info) error {
 	services, err := negotiate(info, s.opts.Version, s.opts.Speaks)
 	if err != nil {
@@ -289,17 +295,19 @@ func (s *supervisor) negotiate(gen *generation, info plugin.Info) error {
 	}
 	for _, svc := range services {
 		if svc.Err != nil {
-			s.log.Error("a service of the plugin is not used; its others are", "service", svc.Kind, "error", svc.Err, "hint", fault.HintOf(svc.Err))
+			s.log.Error("a service of the plugin is not used; its other services are", "service", svc.Kind, "error",
+				svc.Err, "hint", fault.HintOf(svc.Err))
 		}
 	}
 	if len(info.UnknownKinds) > 0 {
-		s.log.Warn("services of the plugin are not used; its others are", "unknown", strangeKinds(info), "hint", "upgrade gatehost to use them")
+		s.log.Warn("services of the plugin are not used; its other services are", "unknown", strangeKinds(info), "hint",
+			"upgrade gatehost to use them")
 	}
 	gen.info, gen.services = info, services
 	return nil
 }
 
-// granted is what the operator gives, of what the plugin wants.
+// granted returns the grants that the operator gives, of those that the plugin wants.
 func granted(spec *Spec, info plugin.Info) []string {
 	var out []string
 	for _, g := range spec.Grants {
@@ -310,7 +318,7 @@ func granted(spec *Spec, info plugin.Info) []string {
 	return out
 }
 
-// judge logs remarks and tells the faults, all at once, with their place in config.toml; "" when there are none.
+// judge logs remarks and returns all faults at once, with their place in config.toml; "" when there are none.
 func (s *supervisor) judge(spec *Spec, diagnostics []plugin.Diagnostic) string {
 	var faults []string
 	for _, d := range diagnostics {
@@ -333,7 +341,7 @@ func (s *supervisor) judge(spec *Spec, diagnostics []plugin.Diagnostic) string {
 	return strings.Join(faults, "; ")
 }
 
-// tableRefused is a start that failed for what the operator wrote in the plugin's table.
+// tableRefused is a start that failed because the plugin refuses its table in config.toml.
 type tableRefused struct{ error }
 
 func (t tableRefused) Unwrap() error { return t.error }

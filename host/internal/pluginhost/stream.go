@@ -11,10 +11,10 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// NewStream makes a call with a stream of answers, which begins with its request: that says how long it may take. A
-// stream that can be resumed goes on in the next process when its own ends, is replaced or falls silent, so its reader
-// sees one stream. A stream in both directions ends with its process; each of its exchanges has the method's deadline.
-// The end of ctx ends the call.
+// NewStream makes a call with a stream of answers. The call begins with its request, which says how long it may take. A
+// stream that can be resumed continues in the next process when its own process ends, is replaced or sends no
+// heartbeat, so its reader sees one stream. A stream in both directions ends with its process; each exchange on it has
+// the method's deadline. The end of ctx ends the call.
 func (c conn) NewStream(
 	ctx context.Context, desc *grpc.StreamDesc, path string, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
@@ -34,9 +34,9 @@ func (c conn) NewStream(
 	return s, nil
 }
 
-// stream is a call with a stream of answers. Used by one goroutine, which sends and then receives.
+// stream is a call with a stream of answers. One goroutine uses it: it sends, then receives.
 type stream struct {
-	grpc.ClientStream // on the process of at; nil until there is one
+	grpc.ClientStream // on the process of at; nil before the first open
 	*call
 
 	ctx  context.Context //nolint:containedctx // the caller's, as in gRPC
@@ -53,7 +53,7 @@ func (s *stream) open() error {
 		return err
 	}
 	at := s.begin(s.ctx, g, s.req)
-	context.AfterFunc(at.ctx, func() { // whatever the client does then
+	context.AfterFunc(at.ctx, func() { // also when the client never reads to the end
 		at.release()
 		if s.ctx.Err() != nil && !s.desc.ClientStreams {
 			at.report(context.Cause(s.ctx))
@@ -70,21 +70,21 @@ func (s *stream) open() error {
 	if err == nil {
 		err = s.CloseSend()
 	}
-	if err != nil && !errors.Is(err, io.EOF) { // else it has ended already: RecvMsg says how
+	if err != nil && !errors.Is(err, io.EOF) { // otherwise it has ended already, and RecvMsg says how
 		return s.failed(err)
 	}
 	return nil
 }
 
-// failed ends the attempt.
+// failed ends the attempt and says why it failed.
 func (s *stream) failed(err error) error {
 	err = s.at.explain(err)
 	s.at.release()
 	if s.desc.ClientStreams {
-		return err // its client says of each exchange how it ended
+		return err // the client reports each exchange
 	}
 	s.at.report(err)
-	return s.s.boundary(s.method, err)
+	return s.s.refusedCall(s.method, err)
 }
 
 // SendMsg sends the request, which opens the stream, or the next message of a stream in both directions.
@@ -93,7 +93,7 @@ func (s *stream) SendMsg(m any) error {
 		s.sent = time.Now()
 		defer s.bound(s.at.limit, errLate)()
 		err := s.ClientStream.SendMsg(m)
-		if err != nil && !errors.Is(err, io.EOF) { // else it has ended already: RecvMsg says how
+		if err != nil && !errors.Is(err, io.EOF) { // otherwise it has ended already, and RecvMsg says how
 			err = s.failed(err)
 		}
 		return err
@@ -102,7 +102,7 @@ func (s *stream) SendMsg(m any) error {
 	return s.resumed(s.open())
 }
 
-// RecvMsg receives the next answer, of whichever process.
+// RecvMsg receives the next answer, from any process.
 func (s *stream) RecvMsg(m any) error {
 	for {
 		err := s.receive(m)
@@ -118,28 +118,29 @@ func (s *stream) RecvMsg(m any) error {
 	}
 }
 
-// receive waits for an answer, but not for ever where the contract promises one.
+// receive waits for an answer, within the bound that the contract gives.
 func (s *stream) receive(m any) error {
 	switch {
 	case s.desc.ClientStreams:
 		left := s.at.limit - time.Since(s.sent)
 		defer s.bound(left, errLate)()
-	case s.resume != nil: // it has heartbeats
+	case s.resume != nil: // the contract promises heartbeats
 		defer s.bound(s.s.opts.Timing.OutputSilence, errSilent)()
 	}
 	return s.ClientStream.RecvMsg(m)
 }
 
-// bound ends the attempt after d, unless what it returns is called before.
+// bound ends the attempt after d, unless done is called first.
 func (s *stream) bound(d time.Duration, cause error) (done func()) {
 	timer := time.AfterFunc(d, func() { s.at.cancel(cause) })
 	return func() { timer.Stop() }
 }
 
-// resumed opens the stream again after it failed, if the next process can go on with it. It returns the error that stays.
+// resumed opens the stream again after it failed, if the next process can continue it. It returns the error that
+// remains.
 func (s *stream) resumed(err error) error {
 	for s.resume != nil && isGone(err) && s.ctx.Err() == nil {
-		if !errors.Is(err, errMoved) { // else the next process is there already
+		if !errors.Is(err, errMoved) { // otherwise the next process is current already
 			s.pause()
 		}
 		err = s.open()
@@ -147,7 +148,8 @@ func (s *stream) resumed(err error) error {
 	return err
 }
 
-// pause waits until the process is no longer the current one. One that lives and refuses must not make us spin.
+// pause waits until the process is no longer the current one, within a bound: a process that lives and refuses must not
+// make a busy loop.
 func (s *stream) pause() {
 	ctx, cancel := context.WithTimeout(s.ctx, s.s.opts.Timing.BackoffBase/4)
 	defer cancel()
@@ -157,13 +159,13 @@ func (s *stream) pause() {
 // over is called when the client has ended the call.
 func (s *stream) over(err error) {
 	if s.at == nil {
-		return // it never began
+		return // no process was called
 	}
 	s.at.release()
 	s.at.report(err)
 }
 
-// exchanged is called when the client has what it asked for by its last message, or failed to get it.
+// exchanged is called when the client has the answer to its last message, or failed to get it.
 func (s *stream) exchanged(err error) {
 	s.at.tell(s.sent, err)
 	if err != nil {

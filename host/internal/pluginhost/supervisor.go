@@ -16,10 +16,10 @@ import (
 
 const defaultStartTimeout = 30 * time.Second
 
-// killBound is how long a killed process, or go-plugin's part of it, may take to be gone.
+// killBound is how long a killed process, or go-plugin's part of it, may take to end.
 const killBound = 2 * time.Second
 
-// within waits for done, but not longer than d.
+// within waits for done, at most d, and reports whether it came.
 func within(d time.Duration, done <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -31,33 +31,33 @@ func within(d time.Duration, done <-chan struct{}) bool {
 	}
 }
 
-// supervisor keeps one plugin running. Its goroutine decides which processes are started and which of them is the present one;
+// supervisor keeps one plugin running. Its goroutine decides which processes are started and which one is current;
 // callers look at current.
 type supervisor struct {
 	opts      Options
 	name      string
 	inForce   atomic.Pointer[Spec] // set by the goroutine of run
 	log       hclog.Logger
-	socketDir string // parent of each generation's own
+	socketDir string // parent of the directories of all generations
 	current   *current
 	live      processes
 	restarts  restartRequests // for another process
-	changes   chan *change    // unbuffered: whoever has another table waits until it can be heeded
-	suspect   chan struct{}   // a call got no answer: look now
+	changes   chan *change    // unbuffered: a caller of Change waits until its change can be taken
+	suspect   chan struct{}   // a call got no answer: check the process now
 	refused   refusals
 	over      chan struct{}      // closed when run has returned
-	leave     context.CancelFunc // ends what run calls wanted
+	leave     context.CancelFunc // cancels the context wanted of run
 
-	pending  *change        // the next start is made for it; of the goroutine of run, as the next two
-	fallBack bool           // what failed last was a change: the table of before is tried at once
+	pending  *change        // the next start is made for it; this and the next two belong to the goroutine of run
+	fallBack bool           // a change failed: start with the former configuration at once
 	failures int            // in a row
-	leaving  sync.WaitGroup // processes that were replaced and end what was begun in them
+	leaving  sync.WaitGroup // processes that were replaced and finish their calls
 }
 
-// spec is the table in force.
+// spec returns the configuration that is in effect.
 func (s *supervisor) spec() *Spec { return s.inForce.Load() }
 
-// dataDir is the plugin's own directory.
+// dataDir returns the plugin's own directory.
 func (s *supervisor) dataDir() string { return filepath.Join(s.opts.DataDir, s.name) }
 
 func newSupervisor(opts Options, s Spec, socketDir string) *supervisor {
@@ -79,7 +79,7 @@ func notify(c chan struct{}) {
 	}
 }
 
-// processes are those of a plugin that were begun and have not ended: two while one takes the other's place, or more.
+// processes are the processes of a plugin that were started and have not ended: two or more while one replaces another.
 type processes struct {
 	mu  sync.Mutex // guards all
 	all map[*process]struct{}
@@ -103,7 +103,7 @@ func (p *processes) pids() []int {
 	var out []int
 	for one := range p.all {
 		select {
-		case <-one.done: // its number may be somebody else's
+		case <-one.done: // its number may belong to another process by now
 		default:
 			if pid := one.pid(); pid != 0 {
 				out = append(out, pid)
@@ -113,15 +113,15 @@ func (p *processes) pids() []int {
 	return out
 }
 
-// run is the life of a plugin over all its processes. It ends with ctx at once; once wanted is done, it ends as soon as nobody waits for
-// what was begun in it.
+// run keeps the plugin running over all its processes. It ends at once with ctx; after wanted is done, it ends when no
+// call is under way.
 func (s *supervisor) run(ctx, wanted context.Context) {
 	defer close(s.over)
 	defer func() { _ = os.RemoveAll(s.socketDir) }()
 	defer s.restarts.close()
 	defer s.current.stop()
 	defer s.leaving.Wait()
-	_ = os.RemoveAll(s.socketDir) // what a host that was killed left
+	_ = os.RemoveAll(s.socketDir) // left by a host that was killed
 	for wanted.Err() == nil {
 		s.current.starting()
 		gen, err := s.begin(wanted)
@@ -136,7 +136,7 @@ func (s *supervisor) run(ctx, wanted context.Context) {
 	}
 }
 
-// begin makes a process by the table in force, or by another one that waits for its turn.
+// begin starts a process with the configuration in effect, or with that of a pending change.
 func (s *supervisor) begin(ctx context.Context) (*generation, error) {
 	c, spec := s.pending, s.spec()
 	if c != nil {
@@ -152,7 +152,7 @@ func (s *supervisor) begin(ctx context.Context) (*generation, error) {
 	return gen, nil
 }
 
-// undo says that a change failed; nil is none.
+// undo tells a change that it failed; nil is no change.
 func (s *supervisor) undo(c *change, err error) {
 	s.fallBack = c != nil
 	c.tell("", notChanged(s.name, err))
@@ -160,7 +160,7 @@ func (s *supervisor) undo(c *change, err error) {
 
 // rest waits before the next start; an open circuit waits longer and says so.
 func (s *supervisor) rest(ctx context.Context, err error) {
-	if s.pending != nil || s.fallBack { // another table is tried now, or what failed was one
+	if s.pending != nil || s.fallBack { // another configuration is tried now, or the one that failed was a change
 		s.fallBack = false
 		s.log.Error("plugin is down", "error", err, "hint", fault.HintOf(err))
 		s.current.down(BackingOff, err)
@@ -184,7 +184,7 @@ func (s *supervisor) rest(ctx context.Context, err error) {
 	}
 }
 
-// delay is how long to wait after so many failures in a row.
+// delay returns how long to wait after this many failures in a row.
 func (s *supervisor) delay() time.Duration {
 	t := s.opts.Timing
 	if s.failures >= t.CircuitAfter {
@@ -193,7 +193,7 @@ func (s *supervisor) delay() time.Duration {
 	return min(t.BackoffBase<<min(max(s.failures-1, 0), 10), t.BackoffMax)
 }
 
-// serve lets gen be the present process until it ends, which is an error, or another can take its place.
+// serve makes gen the current process until it ends, which is an error, or another one can replace it.
 func (s *supervisor) serve(ctx, wanted context.Context, gen *generation) (next *generation, err error) {
 	w := &watch{s: s, gen: gen, began: time.Now()}
 	request := s.restarts.take()
@@ -207,7 +207,7 @@ func (s *supervisor) serve(ctx, wanted context.Context, gen *generation) (next *
 		s.failures = 0
 	}
 	if err == nil {
-		if s.failures++; !w.forMemory { // one that uses too much again and again is replaced more and more seldom
+		if s.failures++; !w.forMemory { // a plugin that keeps using too much memory is replaced less and less often
 			s.failures = 0
 		}
 		s.leaving.Go(func() { s.retire(ctx, gen, next) })
@@ -215,25 +215,26 @@ func (s *supervisor) serve(ctx, wanted context.Context, gen *generation) (next *
 	}
 	if wanted.Err() != nil && ctx.Err() == nil {
 		s.current.dismiss(gen)
-		s.log.Info("plugin is no longer wanted; it ends what was begun in it", "pid", gen.proc.pid())
+		s.log.Info("plugin is removed; it finishes the calls under way", "pid", gen.proc.pid())
 		s.drain(ctx, gen)
 	}
 	s.end(gen)
 	return s.successor(wanted, w, err)
 }
 
-// successor is the next process after one that has ended, when it is under way already.
+// successor returns the process that was being started when its predecessor ended, if there is one.
 func (s *supervisor) successor(ctx context.Context, w *watch, err error) (*generation, error) {
-	if w.telling != nil { // it died of another table, or with it: a new process will show
+	// it ended because of the new configuration, or while it received it: a new process will show which
+	if w.telling != nil {
 		<-w.telling.done
 		s.pending = w.telling.change
 	}
 	if w.try == nil {
 		return nil, err
 	}
-	// It ended while another was on its way to take its place: that is the next start, and it is under way already.
+	// It ended while its replacement was starting: that is the next start, and it is under way already.
 	if ctx.Err() == nil {
-		s.log.Warn("plugin ended before another took its place", "error", err)
+		s.log.Warn("plugin ended before its replacement was ready", "error", err)
 		s.current.starting()
 	}
 	<-w.try.done
@@ -247,16 +248,17 @@ func (s *supervisor) successor(ctx context.Context, w *watch, err error) (*gener
 	return w.try.gen, w.try.err
 }
 
-// end closes a generation. A plugin that behaves ends by its death pipe; any other is killed by our own handle first, and only
-// then is go-plugin told, beside us, since its Kill may wait for what a dead plugin left (R4, R5).
+// end closes a generation. A plugin that keeps the contract ends by its death pipe; any other is killed by our own
+// handle first. Only then go-plugin is told, beside us, because its Kill may wait for what a dead plugin left (R4, R5).
 func (s *supervisor) end(gen *generation) {
 	s.current.leave(gen)
 	if gen.proc != nil && gen.proc.pid() != 0 {
-		gen.proc.letGo()
+		gen.proc.closeStdin()
 		_ = within(s.opts.Timing.CloseGrace, gen.proc.done)
 		gen.proc.kill()
-		if !within(s.opts.Timing.CloseGrace+killBound, gen.proc.done) { // the kernel holds it, in a dead file system for example
-			s.log.Error("plugin does not end even by SIGKILL; it is left behind", "pid", gen.proc.pid())
+		// the kernel holds it, for example in a file system that does not answer
+		if !within(s.opts.Timing.CloseGrace+killBound, gen.proc.done) {
+			s.log.Error("plugin does not end even by SIGKILL; gatehost no longer waits for it", "pid", gen.proc.pid())
 		}
 	}
 	if gen.client != nil {
@@ -265,7 +267,7 @@ func (s *supervisor) end(gen *generation) {
 			defer close(told)
 			gen.client.Kill()
 		}()
-		_ = within(killBound, told) // usually at once; a goroutine of go-plugin that hangs on is none of a caller's business
+		_ = within(killBound, told) // usually at once; the caller need not wait for a goroutine of go-plugin that hangs
 	}
 	_ = gen.exe.file.Close()
 	if gen.dir != "" {

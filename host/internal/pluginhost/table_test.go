@@ -70,7 +70,8 @@ func TestEveryMethodHasADeadline(t *testing.T) {
 		ours[m.Name] = true
 	}
 	for _, service := range []grpc.ServiceDesc{
-		pb.LauncherService_ServiceDesc, pb.UnloaderService_ServiceDesc, pb.DoctorService_ServiceDesc, pb.ClassifierService_ServiceDesc,
+		pb.LauncherService_ServiceDesc, pb.UnloaderService_ServiceDesc, pb.DoctorService_ServiceDesc,
+		pb.ClassifierService_ServiceDesc,
 	} {
 		var names []string
 		for _, m := range service.Methods {
@@ -94,7 +95,8 @@ func TestVersionsAreThoseOfTheContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := map[plugin.Kind]pluginhost.Versions{}
-	for _, row := range regexp.MustCompile(`(?m)^// {3}([a-z]+) +(\d+) +v1alpha`).FindAllStringSubmatch(string(text), -1) {
+	for _, row := range regexp.MustCompile(`(?m)^// {3}([a-z]+) +(\d+) +v1alpha`).FindAllStringSubmatch(string(text),
+		-1) {
 		n, err := strconv.ParseUint(row[2], 10, 32)
 		if err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ func (v Versions) String() string {
 
 func (v Versions) valid() bool { return v.Min > 0 && v.Min <= v.Max }
 
-// Speaks is the versions in which this host speaks each service: the table that plugins are measured by.
+// Speaks returns the versions in which this host speaks each service.
 func Speaks() map[plugin.Kind]Versions {
 	out := map[plugin.Kind]Versions{}
 	for _, kind := range plugin.Kinds() {
@@ -42,8 +42,8 @@ type Service struct {
 	Err          error    // when there is none: why, and in its hint which side to upgrade
 }
 
-// negotiate finds the version of each service in which host and plugin talk. Each stands for itself: what has none is not used, the
-// rest is. Errors: fault.Unsupported, when nothing is left.
+// negotiate finds the version of each service in which host and plugin talk. Each service is negotiated by itself: one
+// without a common version is not used, the others are. Errors: fault.Unsupported, when none is left.
 func negotiate(info plugin.Info, host string, speaks map[plugin.Kind]Versions) ([]Service, error) {
 	var out []Service
 	for _, s := range info.Services {
@@ -81,7 +81,7 @@ func capabilities(info plugin.Info, kind plugin.Kind, version uint32) []string {
 	return out
 }
 
-// common is the highest version that is in one of the plugin's ranges and in the host's; 0 when there is none.
+// common returns the highest version that is in one of the plugin's ranges and in the host's; 0 when there is none.
 func common(ranges []Versions, host Versions) uint32 {
 	best := uint32(0)
 	for _, v := range ranges {
@@ -100,7 +100,9 @@ func (s Service) apart(who, host string) error {
 		ranges = append(ranges, v.String())
 		above, below = above && v.Min > s.Host.Max, below && v.Max < s.Host.Min
 		if !v.valid() {
-			return fault.New(fault.Unsupported, fmt.Sprintf("%s announces the %s service in versions %d to %d, which is no range of versions", who, s.Kind, v.Min, v.Max)).
+			return fault.New(fault.Unsupported,
+				fmt.Sprintf("%s announces the %s service in versions %d to %d, which is no range of versions", who,
+					s.Kind, v.Min, v.Max)).
 				WithHint("upgrade the plugin, or tell its author; `gatehost plugin verify` shows what it should answer")
 		}
 	}
@@ -111,8 +113,9 @@ func (s Service) apart(who, host string) error {
 	case below:
 		hint = "upgrade the plugin"
 	}
-	return fault.New(fault.Unsupported, fmt.Sprintf("%s speaks the %s service in %s %s, this host (gatehost %s) speaks %s",
-		who, s.Kind, plural(s.Plugin), strings.Join(ranges, " and "), host, s.Host)).WithHint(hint)
+	return fault.New(fault.Unsupported,
+		fmt.Sprintf("%s speaks the %s service in %s %s, this host (gatehost %s) speaks %s",
+			who, s.Kind, plural(s.Plugin), strings.Join(ranges, " and "), host, s.Host)).WithHint(hint)
 }
 
 func plural(ranges []Versions) string {
@@ -122,7 +125,7 @@ func plural(ranges []Versions) string {
 	return "versions"
 }
 
-// nothingLeft is why a plugin cannot be used at all.
+// nothingLeft says why a plugin cannot be used at all.
 func nothingLeft(info plugin.Info, services []Service) error {
 	switch {
 	case len(services) > 0:
@@ -135,13 +138,14 @@ func nothingLeft(info plugin.Info, services []Service) error {
 		}
 		return fault.New(fault.Unsupported, strings.Join(why, "; ")).WithHint(strings.Join(hints, "; "))
 	case len(info.UnknownKinds) > 0:
-		return fault.New(fault.Unsupported, "it serves nothing that this host knows: "+strangeKinds(info)).WithHint("upgrade gatehost")
+		return fault.New(fault.Unsupported, "it serves nothing that this host knows: "+strangeKinds(info)).WithHint(
+			"upgrade gatehost")
 	default:
 		return fault.New(fault.Unsupported, "it serves nothing").WithHint("upgrade the plugin, or tell its author")
 	}
 }
 
-// strangeKinds tells of services that nobody here knows.
+// strangeKinds names services that this host does not know.
 func strangeKinds(info plugin.Info) string {
 	var numbers []string
 	for _, k := range info.UnknownKinds {
@@ -150,7 +154,7 @@ func strangeKinds(info plugin.Info) string {
 	return "kinds of a newer contract, by number: " + strings.Join(numbers, ", ")
 }
 
-// service is what a process serves of a kind.
+// service returns what a process serves of a kind.
 func (g *generation) service(k plugin.Kind) (Service, bool) {
 	i := slices.IndexFunc(g.services, func(s Service) bool { return s.Kind == k })
 	if i < 0 {

@@ -63,7 +63,8 @@ func askAll(t *testing.T, h *pluginhost.Host, name string, verifies bool) error 
 		t.Errorf("%s: it answered %+v, %q, %q", name, f, said, r.Summary)
 	}
 	v, err := d.Verify(ctx, doctor.VerifyRequest{Finding: f})
-	if verifies != (err == nil) || verifies && v.Outcome != doctor.OutcomeHelped || !verifies && !errors.Is(err, fault.ErrUnsupported) {
+	if verifies != (err == nil) || verifies && v.Outcome != doctor.OutcomeHelped || !verifies &&
+		!errors.Is(err, fault.ErrUnsupported) {
 		t.Errorf("%s: verification = %+v, %v", name, v, err)
 	}
 	return nil
@@ -82,20 +83,22 @@ func negotiated(t *testing.T, h *pluginhost.Host, name string) uint32 {
 
 // TestVerifyIsCalledOnlyWhenItIsAnnounced, for the version in which host and plugin talk.
 func TestVerifyIsCalledOnlyWhenItIsAnnounced(t *testing.T) {
-	h, _ := newHost(t, quick(), versioned("with", "doctor=1-1,verify"), versioned("without", "doctor=1-1"), versioned("later", "doctor=1-1", "doctor=2-2,verify"))
+	h, _ := newHost(t, quick(), versioned("with", "doctor=1-1,verify"), versioned("without", "doctor=1-1"),
+		versioned("later", "doctor=1-1", "doctor=2-2,verify"))
 	for name, verifies := range map[string]bool{"with": true, "without": false, "later": false} {
 		if err := askAll(t, h, name, verifies); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	_, err := h.Doctor("without").Verify(t.Context(), doctor.VerifyRequest{Finding: doctor.Finding{Code: "version"}})
-	if err == nil || !strings.Contains(err.Error(), `does not announce the capability "verify", which Doctor.Verify needs`) {
+	if err == nil ||
+		!strings.Contains(err.Error(), `does not announce the capability "verify", which Doctor.Verify needs`) {
 		t.Errorf("error = %v", err)
 	}
 }
 
-// TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade: ADR 23. The classifier that each plugin has besides works whatever
-// becomes of its doctor.
+// TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade: ADR 23. The classifier that each plugin also has works,
+// whatever happens to its doctor.
 func TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade(t *testing.T) {
 	const gatehost, thePlugin = "upgrade gatehost", "upgrade the plugin"
 	for _, host := range []struct {
@@ -103,8 +106,10 @@ func TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade(t *testing.T) {
 		text   string
 		want   map[string]string // a range of the plugin to the version, or to which side to upgrade
 	}{
-		{speaksDoctor(1, 2), "1 to 2", map[string]string{"1-1": "1", "1-2": "2", "2-2": "2", "3-4": gatehost, "0-0": thePlugin, "2-1": thePlugin}},
-		{nil, "1", map[string]string{"1-1": "1", "1-2": "1", "2-2": gatehost, "3-4": gatehost, "0-0": thePlugin, "2-1": thePlugin}},
+		{speaksDoctor(1, 2), "1 to 2", map[string]string{"1-1": "1", "1-2": "2", "2-2": "2", "3-4": gatehost,
+			"0-0": thePlugin, "2-1": thePlugin}},
+		{nil, "1", map[string]string{"1-1": "1", "1-2": "1", "2-2": gatehost, "3-4": gatehost, "0-0": thePlugin,
+			"2-1": thePlugin}},
 		{speaksDoctor(3, 3), "3", map[string]string{"1-1": thePlugin, "1-2": thePlugin}},
 	} {
 		t.Run("host "+host.text, func(t *testing.T) {
@@ -116,7 +121,8 @@ func TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade(t *testing.T) {
 			for announced, want := range host.want {
 				name := "p" + announced
 				s := stateOf(t, h, name)
-				if s.State != pluginhost.Running || s.Err != nil || len(s.Services) != 2 || s.Services[0].Kind != plugin.KindDoctor {
+				if s.State != pluginhost.Running || s.Err != nil || len(s.Services) != 2 ||
+					s.Services[0].Kind != plugin.KindDoctor {
 					t.Errorf("%s: state = %+v", announced, s)
 					continue
 				}
@@ -126,14 +132,18 @@ func TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade(t *testing.T) {
 					if err != nil || fmt.Sprint(svc.Version) != want || svc.Err != nil {
 						t.Errorf("%s: %v; told: %+v, want version %s", announced, err, svc, want)
 					}
-				} else if !errors.Is(err, fault.ErrUnsupported) || !strings.HasPrefix(fault.HintOf(err), want) || svc.Version != 0 ||
+				} else if !errors.Is(err, fault.ErrUnsupported) || !strings.HasPrefix(fault.HintOf(err), want) ||
+					svc.Version != 0 ||
 					!strings.Contains(err.Error(), svc.Err.Error()) {
-					t.Errorf("%s: error = %v, hint %q; want %q; told: %+v", announced, err, fault.HintOf(err), want, svc)
+					t.Errorf("%s: error = %v, hint %q; want %q; told: %+v", announced, err, fault.HintOf(err), want,
+						svc)
 				}
 				low, high, _ := strings.Cut(announced, "-")
-				if svc.Err != nil && (!strings.Contains(svc.Err.Error(), "versioned 9.0.0 ") || !strings.Contains(svc.Err.Error(), "the doctor service in versions "+low+" to "+high) &&
-					!strings.Contains(svc.Err.Error(), "the doctor service in version "+low+",") ||
-					low <= high && low > "0" && !strings.HasSuffix(svc.Err.Error(), "this host (gatehost test) speaks "+host.text)) {
+				if svc.Err != nil && (!strings.Contains(svc.Err.Error(), "versioned 9.0.0 ") ||
+					!strings.Contains(svc.Err.Error(), "the doctor service in versions "+low+" to "+high) &&
+						!strings.Contains(svc.Err.Error(), "the doctor service in version "+low+",") ||
+					low <= high && low > "0" &&
+						!strings.HasSuffix(svc.Err.Error(), "this host (gatehost test) speaks "+host.text)) {
 					t.Errorf("%s: it is said %q", announced, svc.Err)
 				}
 				stream, err := h.Classifier(name).Open(t.Context(), plugin.GatewayFacts{Name: "main", Port: 1}, "x")
@@ -149,15 +159,18 @@ func TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade(t *testing.T) {
 	}
 }
 
-// TestPluginOfWhichNothingCanBeUsedFailsInWords, and what is of a newer contract costs nothing.
+// TestPluginOfWhichNothingCanBeUsedFailsInWords; services of a newer contract do no harm.
 func TestPluginOfWhichNothingCanBeUsedFailsInWords(t *testing.T) {
 	timing := quick()
 	timing.CallWait = 100 * time.Millisecond
-	h, _ := newHost(t, timing, versioned("both", "doctor=3-4", "classifier=2-3"), versioned("strange", "9=1-1", "12=1-2"), versioned("nothing"),
-		versioned("no-kind", "unspecified=1-1", "doctor=1-1"), versioned("newer", "doctor=1-1", "9=1-1"), versioned("hole", "doctor=1-1", "doctor=3-4"),
+	h, _ := newHost(t, timing, versioned("both", "doctor=3-4", "classifier=2-3"),
+		versioned("strange", "9=1-1", "12=1-2"), versioned("nothing"),
+		versioned("no-kind", "unspecified=1-1", "doctor=1-1"), versioned("newer", "doctor=1-1", "9=1-1"),
+		versioned("hole", "doctor=1-1", "doctor=3-4"),
 		versioned("around", "doctor=3-4", "doctor=0-9"))
 	for name, want := range map[string][]string{
-		"both":    {"speaks the doctor service in versions 3 to 4", "speaks the classifier service in versions 2 to 3, this host (gatehost test) speaks 1", "upgrade gatehost"},
+		"both": {"speaks the doctor service in versions 3 to 4",
+			"speaks the classifier service in versions 2 to 3, this host (gatehost test) speaks 1", "upgrade gatehost"},
 		"strange": {"it serves nothing that this host knows", "by number: 9, 12", "upgrade gatehost"},
 		"nothing": {"it serves nothing", "upgrade the plugin"},
 		"around":  {"announces the doctor service in versions 0 to 9, which is no range", "upgrade the plugin"},
@@ -172,14 +185,16 @@ func TestPluginOfWhichNothingCanBeUsedFailsInWords(t *testing.T) {
 				t.Errorf("%s: it is said %q, want %q", name, text, part)
 			}
 		}
-		if err := askAll(t, h, name, false); !errors.Is(err, fault.ErrPluginDown) || fault.HintOf(err) != fault.HintOf(s.Err) {
+		if err := askAll(t, h, name, false); !errors.Is(err, fault.ErrPluginDown) ||
+			fault.HintOf(err) != fault.HintOf(s.Err) {
 			t.Errorf("%s: error = %v", name, err)
 		}
 	}
 	if s := stateOf(t, h, "no-kind"); s.Err == nil || !strings.Contains(s.Err.Error(), "a service without a kind") {
 		t.Errorf("state = %+v", s)
 	}
-	if s := stateOf(t, h, "newer"); s.State != pluginhost.Running || !slices.Equal(s.UnknownKinds, []int32{9}) || len(s.Services) != 1 {
+	if s := stateOf(t, h, "newer"); s.State != pluginhost.Running || !slices.Equal(s.UnknownKinds, []int32{9}) ||
+		len(s.Services) != 1 {
 		t.Errorf("state = %+v", s)
 	}
 	for _, name := range []string{"newer", "hole"} {
@@ -189,7 +204,8 @@ func TestPluginOfWhichNothingCanBeUsedFailsInWords(t *testing.T) {
 	}
 }
 
-// TestReplacedPluginIsAskedInTheVersionOfTheNextProcess: up and down; a service that nobody could use need not be there afterwards.
+// TestReplacedPluginIsAskedInTheVersionOfTheNextProcess: up and down; a service that could not be used may be missing
+// afterwards.
 func TestReplacedPluginIsAskedInTheVersionOfTheNextProcess(t *testing.T) {
 	spec := testPlugin()
 	h, dir := newHostThatSpeaks(t, speaksDoctor(1, 2), quick(), spec)
@@ -199,7 +215,8 @@ func TestReplacedPluginIsAskedInTheVersionOfTheNextProcess(t *testing.T) {
 		version  uint32
 		verifies bool
 	}{
-		{"versions doctor=1-2,verify launcher=2-2", 2, true}, {"versions doctor=1-1", 1, false}, {"versions doctor=2-3,verify", 2, true},
+		{"versions doctor=1-2,verify launcher=2-2", 2, true}, {"versions doctor=1-1", 1, false},
+		{"versions doctor=2-3,verify", 2, true},
 	} {
 		put(t, inData(dir, "mode"), next.mode)
 		if err := h.Restart(t.Context(), "p"); err != nil {
@@ -211,7 +228,8 @@ func TestReplacedPluginIsAskedInTheVersionOfTheNextProcess(t *testing.T) {
 	}
 	put(t, inData(dir, "mode"), "versions doctor=3-4 classifier=1-1")
 	err := h.Restart(t.Context(), "p")
-	if !errors.Is(err, fault.ErrFailedPrecondition) || !strings.Contains(err.Error(), "speaks the doctor service in versions 3 to 4") ||
+	if !errors.Is(err, fault.ErrFailedPrecondition) ||
+		!strings.Contains(err.Error(), "speaks the doctor service in versions 3 to 4") ||
 		!strings.HasPrefix(fault.HintOf(err), "upgrade gatehost") {
 		t.Errorf("error = %v, hint %q", err, fault.HintOf(err))
 	}

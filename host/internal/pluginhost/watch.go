@@ -12,29 +12,29 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// watch is the look at one process while it is the present one. Used by the goroutine of run.
+// watch watches one process while it is the current one. Used by the goroutine of run.
 type watch struct {
 	s     *supervisor
 	gen   *generation
 	began time.Time
 
-	fat       int          // looks in a row at which it used more than MemoryMax
-	notAgain  time.Time    // it is not replaced for its memory before then
-	try       *replacement // of a process that is to take its place; nil: none is under way
-	forMemory bool         // why there is, or was, such an attempt
-	telling   *telling     // of another table to this process; nil: none is under way
+	overMax   int          // checks in a row at which it used more than MemoryMax
+	notBefore time.Time    // before then it is not replaced because of its memory
+	try       *replacement // of a process that is to replace it; nil: none is under way
+	forMemory bool         // why there is, or was, a replacement
+	telling   *telling     // of another configuration to this process; nil: none is under way
 }
 
-// wait returns the process that is ready to take this one's place. It fails with what happened to this one: it ended, stopped
-// answering, uses far too much memory, or is no longer wanted, which the end of ctx says; an attempt may then still be under way.
+// wait returns the process that is ready to replace this one. It fails when this one ended, stopped answering, uses far
+// too much memory, or is no longer wanted, which is the end of ctx; a replacement may then still be under way.
 func (w *watch) wait(ctx context.Context) (next *generation, err error) {
 	s := w.s
-	w.notAgain = w.began.Add(s.delay())
+	w.notBefore = w.began.Add(s.delay())
 	ticker := time.NewTicker(s.opts.Timing.HealthEvery)
 	defer ticker.Stop()
 	for {
 		wanted, changes, ready, told := s.restarts.wanted, s.changes, (<-chan struct{})(nil), (<-chan struct{})(nil)
-		if w.try != nil { // whoever wants another process now is served by that; another table has to wait
+		if w.try != nil { // a request for another process is served by that; another change has to wait
 			wanted, changes, ready = nil, nil, w.try.done
 		}
 		if w.telling != nil {
@@ -63,7 +63,7 @@ func (w *watch) wait(ctx context.Context) (next *generation, err error) {
 			}
 		}
 		if err != nil {
-			w.gen.proc.kill() // asking it to end would be asking in vain
+			w.gen.proc.kill() // a process that does not answer would not end by itself
 			return nil, err
 		}
 	}
@@ -74,12 +74,12 @@ func (w *watch) begin(ctx context.Context, c *change, forMemory bool) {
 	w.try = w.s.startReplacement(ctx, w.gen, c)
 }
 
-// arrived is the new process, or nil when it did not come up: then the present one goes on, untouched.
+// arrived returns the new process, or nil when its start failed: then the current one continues.
 func (w *watch) arrived() *generation {
 	s, try := w.s, w.try
 	w.try = nil
 	err := try.err
-	if err == nil && try.gen.dead() { // just now
+	if err == nil && try.gen.dead() { // it ended a moment ago
 		err = s.ended(try.gen)
 		s.end(try.gen)
 	}
@@ -88,13 +88,14 @@ func (w *watch) arrived() *generation {
 	}
 	pid := w.gen.proc.pid()
 	s.log.Error("plugin was not replaced; its process goes on", "pid", pid, "error", err, "hint", fault.HintOf(err))
-	w.notAgain = time.Now().Add(s.opts.Timing.BackoffMax)
+	w.notBefore = time.Now().Add(s.opts.Timing.BackoffMax)
 	try.change.tell("", notChanged(s.name, err))
-	s.restarts.take().tell(notRestarted(fmt.Sprintf("cannot restart plugin %q, its process %d goes on", s.name, pid), err))
+	s.restarts.take().tell(notRestarted(fmt.Sprintf("cannot restart plugin %q, its process %d goes on", s.name, pid),
+		err))
 	return nil
 }
 
-// memory looks at how much the process uses.
+// memory checks how much memory the process uses.
 func (w *watch) memory(ctx context.Context) error {
 	s := w.s
 	rss, err := s.excess(w.gen)
@@ -102,19 +103,21 @@ func (w *watch) memory(ctx context.Context) error {
 	case err != nil:
 		return err
 	case rss == 0:
-		w.fat = 0
+		w.overMax = 0
 		return nil
 	}
-	w.fat++
-	if w.fat < 2 || w.try != nil || w.telling != nil || time.Now().Before(w.notAgain) {
+	w.overMax++
+	if w.overMax < 2 || w.try != nil || w.telling != nil || time.Now().Before(w.notBefore) {
 		return nil
 	}
-	s.log.Warn("plugin uses too much memory; another process takes its place", "pid", w.gen.proc.pid(), "rss", rss, "memory_max", w.gen.spec.MemoryMax)
+	s.log.Warn("plugin uses too much memory; a new process replaces it", "pid", w.gen.proc.pid(), "rss", rss,
+		"memory_max", w.gen.spec.MemoryMax)
 	w.begin(ctx, nil, true)
 	return nil
 }
 
-// excess is how much memory a process uses when that is more than MemoryMax, and else 0; an error when it is more than twice as much.
+// excess returns how much memory a process uses if that is more than MemoryMax, otherwise 0; an error if it is more
+// than twice as much.
 func (s *supervisor) excess(gen *generation) (uint64, error) {
 	rss, most := rssOf(gen.proc.pid()), gen.spec.MemoryMax
 	switch {
@@ -129,7 +132,7 @@ func (s *supervisor) excess(gen *generation) (uint64, error) {
 	}
 }
 
-// rssOf is the resident memory of a process in bytes; 0 when there is none or it cannot be told.
+// rssOf returns the resident memory of a process in bytes; 0 when there is none or the figure is not available.
 func rssOf(pid int) uint64 {
 	if pid == 0 {
 		return 0
@@ -142,10 +145,12 @@ func rssOf(pid int) uint64 {
 }
 
 func (s *supervisor) ended(gen *generation) error {
-	return s.refuse(gen, fault.PluginGone, fmt.Sprintf("it ended (%s)%s", gen.proc.cmd.ProcessState, tail(lastWords(gen))), "")
+	return s.refuse(gen, fault.PluginGone, fmt.Sprintf("it ended (%s)%s", gen.proc.cmd.ProcessState,
+		tail(lastWords(gen))), "")
 }
 
-// health fails when a process does not answer twice. Of its end, and of that of ctx, the caller hears otherwise.
+// health fails when a process does not answer twice. The end of the process and the end of ctx are no failure here: the
+// caller sees them itself.
 func (s *supervisor) health(ctx context.Context, gen *generation) error {
 	client := healthpb.NewHealthClient(gen.conn)
 	for range 2 {
@@ -158,7 +163,7 @@ func (s *supervisor) health(ctx context.Context, gen *generation) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-gen.proc.done: // it died just now
+	case <-gen.proc.done: // it ended a moment ago
 		return nil
 	case <-timer.C:
 		return s.refuse(gen, fault.PluginGone, "it stopped answering", "")

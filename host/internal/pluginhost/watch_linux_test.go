@@ -22,7 +22,7 @@ func refusedOf(h *pluginhost.Host) map[string]string {
 	return out
 }
 
-// TestRefusalThatThePluginSwallowsIsNoticed: it says nothing and logs nothing, and the kernel tells.
+// TestRefusalThatThePluginSwallowsIsNoticed: it says nothing and logs nothing, but the kernel reports it.
 func TestRefusalThatThePluginSwallowsIsNoticed(t *testing.T) {
 	home := t.TempDir()
 	secret := filepath.Join(home, ".ssh", "id_ed25519")
@@ -36,7 +36,7 @@ func TestRefusalThatThePluginSwallowsIsNoticed(t *testing.T) {
 			t.Fatalf("%s: %q, %v", what, text, err)
 		}
 	}
-	// What it may, and what is not there, is nobody's business.
+	// Files that it may read, and files that do not exist, are not reported.
 	dir, err := attempt(t, h, "dir ")
 	if err != nil {
 		t.Fatal(err)
@@ -68,9 +68,10 @@ func TestRefusalThatThePluginSwallowsIsNoticed(t *testing.T) {
 	}
 	defer func() { _ = ear.Close() }()
 	quietly("connect " + ear.Addr().String())
-	quietly("udp 127.0.0.1:9") // not refused, and so not noticed
+	quietly("udp 127.0.0.1:9") // allowed, and so not noticed
 	want := map[string]string{
-		secret: "read", home: "read", filepath.Join(home, "new"): "write", filepath.Join(home, "given", "facts"): "write", filepath.Join(home, "by-child"): "read",
+		secret: "read", home: "read", filepath.Join(home, "new"): "write",
+		filepath.Join(home, "given", "facts"): "write", filepath.Join(home, "by-child"): "read",
 		"network " + ear.Addr().String(): "network",
 	}
 	if six, err := net.Listen("tcp6", "[::1]:0"); err == nil { // where there is IPv6
@@ -91,25 +92,31 @@ func TestRefusalThatThePluginSwallowsIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	quietly("read " + filepath.Join(home, "by-child"))
-	if i := slices.IndexFunc(h.Plugins()[0].Refused, func(r pluginhost.Refusal) bool { return r.Times == 2 && filepath.Base(r.What) == "by-child" }); i < 0 || pid(t, h) == first {
+	if i := slices.IndexFunc(h.Plugins()[0].Refused, func(r pluginhost.Refusal) bool {
+		return r.Times == 2 &&
+			filepath.Base(r.What) == "by-child"
+	}); i < 0 || pid(t, h) == first {
 		t.Errorf("of the next process: %+v", h.Plugins()[0].Refused)
 	}
 }
 
-// TestRefusalsOfScriptsAreNoticed: also when they swallow them, in any language.
+// TestRefusalsOfScriptsAreNoticed: in every language, also when the script swallows them.
 func TestRefusalsOfScriptsAreNoticed(t *testing.T) {
 	node, python, needs := interpreters(t)
 	secret := filepath.Join(t.TempDir(), ".ssh", "id")
 	put(t, secret, "canary")
 	for name, row := range map[string]struct{ run, file, text string }{
-		"node":   {fmt.Sprintf(`[%q, "./main.js"]`, node), "main.js", fmt.Sprintf("try { require('fs').readFileSync(%q); } catch {}\nprocess.exit(7);\n", secret)},
-		"python": {fmt.Sprintf(`[%q, "./main.py"]`, python), "main.py", fmt.Sprintf("try:\n    open(%q)\nexcept OSError:\n    pass\nraise SystemExit(7)\n", secret)},
+		"node": {fmt.Sprintf(`[%q, "./main.js"]`, node), "main.js",
+			fmt.Sprintf("try { require('fs').readFileSync(%q); } catch {}\nprocess.exit(7);\n", secret)},
+		"python": {fmt.Sprintf(`[%q, "./main.py"]`, python), "main.py",
+			fmt.Sprintf("try:\n    open(%q)\nexcept OSError:\n    pass\nraise SystemExit(7)\n", secret)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			timing := quick()
 			timing.CircuitAfter = 1
 			h, _ := newHost(t, timing, pluginhost.Spec{
-				Name: "p", Path: directory(t, row.run, "", map[string]string{row.file: row.text}), Sandbox: &sandbox.Spec{Read: needs}, StartTimeout: patience,
+				Name: "p", Path: directory(t, row.run, "", map[string]string{row.file: row.text}),
+				Sandbox: &sandbox.Spec{Read: needs}, StartTimeout: patience,
 			})
 			awaitState(t, h, pluginhost.Failed)
 			if got := refusedOf(h); got[secret] != "read" {
@@ -121,7 +128,8 @@ func TestRefusalsOfScriptsAreNoticed(t *testing.T) {
 	}
 }
 
-// TestPluginThatOpensManyFilesAtOnceIsWatchedWithoutHarm: many threads, and signals in between, as Go's scheduler sends them.
+// TestPluginThatOpensManyFilesAtOnceIsWatchedWithoutHarm: many threads, and signals in between, as Go's scheduler sends
+// them.
 func TestPluginThatOpensManyFilesAtOnceIsWatchedWithoutHarm(t *testing.T) {
 	h := shutIn(t, &sandbox.Spec{})
 	took, err := attempt(t, h, "storm 4000")

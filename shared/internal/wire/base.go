@@ -43,16 +43,16 @@ func InfoFrom(r *pb.DescribeResponse) (plugin.Info, error) {
 		WantedGrants: Strings(r.GetWantedGrants(), 64, maxWord),
 	}
 	if out.Name == "" {
-		return out, Nonsense("it has no name")
+		return out, Violation("it has no name")
 	}
 	if len(r.GetServices()) > maxServices || len(r.GetConfigFields()) > maxFields {
-		return out, Nonsense("it lists %d services and %d config fields", len(r.GetServices()), len(r.GetConfigFields()))
+		return out, Violation("it lists %d services and %d config fields", len(r.GetServices()), len(r.GetConfigFields()))
 	}
 	for _, s := range r.GetServices() {
 		kind, known := kindFrom(s.GetKind())
 		switch {
 		case s.GetKind() == pb.Kind_KIND_UNSPECIFIED:
-			return out, Nonsense("it lists a service without a kind")
+			return out, Violation("it lists a service without a kind")
 		case !known:
 			out.UnknownKinds = append(out.UnknownKinds, int32(s.GetKind()))
 		default:

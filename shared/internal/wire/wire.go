@@ -22,9 +22,9 @@ const MaxMessage = 16 << 20
 // MaxLine is the longest line of output in bytes.
 const MaxLine = 64 << 10
 
-// Nonsense is an answer that breaks the contract.
-func Nonsense(format string, args ...any) error {
-	return fault.New(fault.Internal, "the plugin answered nonsense: "+fmt.Sprintf(format, args...)).
+// Violation is the error of an answer that breaks the contract.
+func Violation(format string, args ...any) error {
+	return fault.New(fault.Internal, "plugin violated the contract: "+fmt.Sprintf(format, args...)).
 		WithHint("tell the plugin's author; `gatehost plugin verify` shows what it should answer")
 }
 
@@ -44,7 +44,7 @@ func Text(s string, limit int) string {
 // Whole refuses what Text would cut: of a command or a path a part is worse than nothing.
 func Whole(what, s string, limit int) error {
 	if len(s) > limit || strings.ContainsRune(s, 0) {
-		return Nonsense("%s of %d bytes, or with a zero byte in it", what, len(s))
+		return Violation("%s of %d bytes, or with a zero byte in it", what, len(s))
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func Whole(what, s string, limit int) error {
 // Wholes is Whole for a list of at most count.
 func Wholes(what string, in []string, count, limit int) error {
 	if len(in) > count {
-		return Nonsense("%d times %s", len(in), what)
+		return Violation("%d times %s", len(in), what)
 	}
 	for _, s := range in {
 		if err := Whole(what, s, limit); err != nil {
@@ -68,7 +68,7 @@ func Limit(d *durationpb.Duration, most time.Duration) (time.Duration, error) {
 		return 0, nil
 	}
 	if !d.IsValid() || d.AsDuration() < 0 {
-		return 0, Nonsense("a time limit of %d seconds", d.GetSeconds())
+		return 0, Violation("a time limit of %d seconds", d.GetSeconds())
 	}
 	return min(d.AsDuration(), most), nil
 }

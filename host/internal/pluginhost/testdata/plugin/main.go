@@ -1,5 +1,5 @@
-// Command plugin is a plugin for tests of the plugin host; its first argument, or the file "mode" in its directory, says how it
-// misbehaves.
+// Command plugin is a plugin for tests of the plugin host; its first argument, or the file "mode" in its directory,
+// says how it misbehaves.
 package main
 
 import (
@@ -63,7 +63,7 @@ func main() {
 		time.Sleep(time.Hour)
 	case "script-of-another", "impostor": // a child listens, in the same group or not
 		another(mode == "impostor")
-	case "old-socket": // where an author would put it who does not know the contract
+	case "old-socket": // where an author who does not know the contract would put it
 		path := filepath.Join(os.Getenv("GATEHOST_TEST_DIR"), "own.sock")
 		if _, err := net.Listen("unix", path); err != nil {
 			panic(err)
@@ -108,10 +108,11 @@ func main() {
 // counter is a launcher whose output is the numbers from 1 to 30, each its own cursor.
 type counter struct{ launcher.Fake }
 
-// Output misbehaves once, as the launch id says, after ten lines; the next process, or the next call, goes on.
+// Output misbehaves once after ten lines, as the launch id says; the next process, or the next call, continues.
 func (c *counter) Output(ctx context.Context, req launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
 	for n := req.Cursor + 1; n <= 30; n++ {
-		if err := sink(&launcher.LineBatch{Lines: []plugin.Line{{Cursor: n, Stream: plugin.Stdout, Text: fmt.Sprint(n)}}}); err != nil {
+		if err := sink(&launcher.LineBatch{Lines: []plugin.Line{{Cursor: n, Stream: plugin.Stdout,
+			Text: fmt.Sprint(n)}}}); err != nil {
 			return err
 		}
 		if n != 10 || !first("output") {
@@ -129,17 +130,18 @@ func (c *counter) Output(ctx context.Context, req launcher.OutputRequest, sink f
 	return sink(&launcher.End{EndCursor: 30, Exit: plugin.Exit{Known: true}})
 }
 
-// Signal is not idempotent: it counts, and dies.
+// Signal is not idempotent: it counts its calls, and dies.
 func (c *counter) Signal(context.Context, string, string) error {
 	_ = first("signal")
 	os.Exit(9)
 	return nil
 }
 
-// Inspect tells of a fault of its own that has the code of a missed deadline.
+// Inspect returns a fault of its own that has the code of a missed deadline.
 func (c *counter) Inspect(context.Context, string) (launcher.Inspection, error) {
 	return launcher.Inspection{}, &fault.Error{
-		Code: fault.DeadlineExceeded, Message: "something survived", Hint: "look at pid 7", Details: map[string]string{"pid": "7"},
+		Code: fault.DeadlineExceeded, Message: "something survived", Hint: "look at pid 7",
+		Details: map[string]string{"pid": "7"},
 	}
 }
 
@@ -180,7 +182,7 @@ func (patient) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (doctor
 		}
 		_ = os.WriteFile("grandchild", []byte(fmt.Sprint(cmd.Process.Pid)), 0o600)
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	case "slow": // the first time only, until it may go on
+	case "slow": // the first time only, until the test allows it
 		if first("slow") {
 			await(ctx, "go")
 		}
@@ -196,7 +198,8 @@ func (patient) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (doctor
 	case "too-many":
 		return doctor.Diagnosis{Findings: make([]doctor.Finding, 5000)}, nil
 	case "control-characters":
-		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "odd", Text: "a\x1b]0;title\x07b\xff", Severity: 99}}}, nil
+		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "odd", Text: "a\x1b]0;title\x07b\xff",
+			Severity: 99}}}, nil
 	case "talks":
 		pluginkit.Logger("deep").Error("a planted log line", "answer", 42)
 		fmt.Fprintln(os.Stderr, "planted words on stderr")
@@ -206,7 +209,8 @@ func (patient) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (doctor
 	case "huge":
 		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "huge", Data: make([]byte, 20<<20)}}}, nil
 	case "table":
-		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "table", Text: fmt.Sprint(os.Getpid(), " ", inForce.Load().(string))}}}, nil
+		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "table",
+			Text: fmt.Sprint(os.Getpid(), " ", inForce.Load().(string))}}}, nil
 	case "environment":
 		text, _ := json.Marshal(os.Environ())
 		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "environment", Data: text}}}, nil
@@ -218,7 +222,7 @@ func (patient) Plan(context.Context, plugin.GatewayFacts, doctor.Finding) (*doct
 	return nil, nil
 }
 
-// Repair takes a while, as the contract lets it.
+// Repair takes a while, as the contract allows.
 func (patient) Repair(context.Context, doctor.RepairRequest, func(doctor.Progress)) (doctor.RepairResult, error) {
 	time.Sleep(600 * time.Millisecond)
 	return doctor.RepairResult{Changed: true}, nil

@@ -19,7 +19,7 @@ import (
 	"github.com/gatehost/gatehost/shared/pluginkit"
 )
 
-// await waits until a file is there.
+// await waits until a file exists.
 func await(ctx context.Context, file string) {
 	for ctx.Err() == nil {
 		if _, err := os.Stat(file); err == nil {
@@ -31,7 +31,7 @@ func await(ctx context.Context, file string) {
 
 var grown [][]byte
 
-// grow keeps so much memory, and touches it.
+// grow keeps this much memory, and touches it.
 func grow(n int) {
 	block := make([]byte, n)
 	for i := 0; i < n; i += 4096 {
@@ -40,10 +40,10 @@ func grow(n int) {
 	grown = append(grown, block)
 }
 
-// inForce is the table and the grants, in words; as it was before the first Configure it is none.
+// inForce is the configuration and the grants, in words; nil before the first Configure.
 var inForce atomic.Value
 
-// take is Configure. Some levels are refused, or worse: each process may be told of another table while it serves.
+// take implements Configure. Some levels are refused, or worse: a process may be reconfigured while it serves.
 func take(mode string, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error) {
 	type table struct {
 		Level int `json:"level"`
@@ -52,7 +52,8 @@ func take(mode string, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error)
 	_ = first("configured")
 	switch t.Level {
 	case 13:
-		diagnostics = append(diagnostics, plugin.Diagnostic{Severity: plugin.SeverityError, Path: "level", Message: "13 brings bad luck", Hint: "take 14"})
+		diagnostics = append(diagnostics, plugin.Diagnostic{Severity: plugin.SeverityError, Path: "level",
+			Message: "13 brings bad luck", Hint: "take 14"})
 	case 66: // a second time only
 		if inForce.Load() != nil {
 			return nil, fault.New(fault.Unavailable, "the database is away")
@@ -63,7 +64,7 @@ func take(mode string, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error)
 		}
 	case 88:
 		return nil, fault.New(fault.Unavailable, "the database is away for good")
-	case 99: // the first time while another serves; then when it may
+	case 99: // the first time while another process serves; then when the test allows it
 		_ = first("waiting")
 		await(context.Background(), "go")
 	}
@@ -74,7 +75,7 @@ func take(mode string, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error)
 	return nil, nil
 }
 
-// configure is what Configure does in a mode.
+// configure does what a mode does in Configure.
 func configure(mode string) error {
 	switch mode {
 	case "dies-in-configure":
@@ -91,7 +92,7 @@ func configure(mode string) error {
 	return nil
 }
 
-// misbehave sets up what this file has; false means another mode.
+// misbehave sets up a mode of this file; false means another mode.
 func misbehave(mode string, p *pluginkit.Plugin) bool {
 	switch mode {
 	case "floods-before":
@@ -114,7 +115,7 @@ func misbehave(mode string, p *pluginkit.Plugin) bool {
 		holdPipes()
 	case "misjudges":
 		p.Classifier = misjudge{}
-	case "unbounded": // no limit of its own keeps it from sending what is too large
+	case "unbounded": // it has no limit that keeps it from sending what is too large
 		goplugin.Serve(&goplugin.ServeConfig{
 			HandshakeConfig: pluginkit.Handshake(), GRPCServer: goplugin.DefaultGRPCServer,
 			Plugins: goplugin.PluginSet{pluginkit.PluginName: &unbounded{p: *p}},
@@ -140,8 +141,8 @@ func (u *unbounded) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.Clie
 	return nil, nil
 }
 
-// holder is a launcher with four instances: one lives, one has ended, one ends and one is released while somebody looks. Each
-// process of it knows the same; mode says how it errs.
+// holder is a launcher with four instances: one lives, one has ended, one ends and one is released while they are
+// examined. Each process of it knows the same; mode says what it does wrong.
 type holder struct {
 	launcher.Fake
 	mode string
@@ -152,7 +153,8 @@ func live(id string) launcher.Instance {
 }
 
 func ended(id string) launcher.Instance {
-	return launcher.Instance{LaunchID: id, Gateway: "main", Phase: launcher.PhaseEnded, PID: 4711, StartTime: "1", Exit: &plugin.Exit{Known: true, At: time.Now()}}
+	return launcher.Instance{LaunchID: id, Gateway: "main", Phase: launcher.PhaseEnded, PID: 4711, StartTime: "1",
+		Exit: &plugin.Exit{Known: true, At: time.Now()}}
 }
 
 func (h *holder) List(ctx context.Context, _ string) (launcher.Listing, error) {
@@ -189,10 +191,11 @@ func (h *holder) Inspect(ctx context.Context, id string) (launcher.Inspection, e
 	return launcher.Inspection{Instance: i}, err
 }
 
-// Output is the numbers to 1500, each its own cursor, a few a millisecond.
+// Output gives the numbers up to 1500, each its own cursor, a few every millisecond.
 func (h *holder) Output(ctx context.Context, req launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
 	for n := req.Cursor + 1; n <= 1500; n++ {
-		if err := sink(&launcher.LineBatch{Lines: []plugin.Line{{Cursor: n, Stream: plugin.Stdout, Text: fmt.Sprint(n)}}}); err != nil {
+		if err := sink(&launcher.LineBatch{Lines: []plugin.Line{{Cursor: n, Stream: plugin.Stdout,
+			Text: fmt.Sprint(n)}}}); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -205,8 +208,9 @@ func (h *holder) Output(ctx context.Context, req launcher.OutputRequest, sink fu
 	return sink(&launcher.End{EndCursor: 1500, Exit: plugin.Exit{Known: true}})
 }
 
-// Exec ends when it may, and says who ran it.
-func (h *holder) Exec(ctx context.Context, _ launcher.ExecRequest, sink func(plugin.Line) error) (launcher.ExecResult, error) {
+// Exec ends when the test allows it, and says which process ran it.
+func (h *holder) Exec(ctx context.Context, _ launcher.ExecRequest, sink func(plugin.Line) error) (launcher.ExecResult,
+	error) {
 	_ = first("exec")
 	await(ctx, "go")
 	if err := sink(plugin.Line{Text: fmt.Sprint(os.Getpid())}); err != nil {
@@ -221,7 +225,7 @@ func (h *holder) Stop(_ context.Context, _ string, grace time.Duration) (launche
 	return launcher.Stopped{Exit: plugin.Exit{Known: true}, Killed: true}, nil
 }
 
-// liar is a launcher whose answers are nonsense; the launch id says which.
+// liar is a launcher whose answers violate the contract; the launch id says how.
 type liar struct{ launcher.Fake }
 
 func (*liar) List(_ context.Context, gateway string) (launcher.Listing, error) {
@@ -301,7 +305,7 @@ func (w wordy) Open(context.Context, plugin.GatewayFacts, string) (classifier.St
 
 func (wordy) Close() error { return os.WriteFile("stream-closed", nil, 0o600) }
 
-// holdPipes leaves stdout and stderr to somebody who ends when the file "go" is there, or the directory is not.
+// holdPipes starts a child that holds stdout and stderr until the file "go" exists, or the directory does not.
 func holdPipes() {
 	cmd := exec.Command("/bin/sh", "-c", "while [ -d . ] && [ ! -e go ]; do sleep 0.05; done")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

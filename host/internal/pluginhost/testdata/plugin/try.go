@@ -15,10 +15,10 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// try does what a plugin should not, or should, be able to do: "read PATH", "write PATH", "connect ADDRESS", "signal PID", "run ARGV",
-// "files N". The error is the kernel's.
+// try does what a plugin should not, or should, be able to do: "read PATH", "write PATH", "connect ADDRESS", "signal
+// PID", "run ARGV", "files N". The error is the kernel's.
 func try(what string) (doctor.Diagnosis, error) {
-	if quiet, ok := strings.CutPrefix(what, "quietly "); ok { // and tell nobody
+	if quiet, ok := strings.CutPrefix(what, "quietly "); ok { // without reporting it
 		_, _ = try(quiet)
 		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "tried", Text: "nothing to see here"}}}, nil
 	}
@@ -99,7 +99,7 @@ func openMany(count string) (string, error) {
 	return fmt.Sprint(n), nil
 }
 
-// another lets a child be the plugin and passes its handshake on.
+// another starts a child that is the plugin and passes its handshake on.
 func another(stranger bool) {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
