@@ -26,9 +26,9 @@ const (
 	unfinished  = ".new-" // a version whose host was killed before it was complete
 )
 
-// Good keeps the configurations with which a gateway came to run: the way back when the present one is broken in a way that no doctor
-// mends. Several versions, each content once, bounded in number and bytes, readable by their owner only: they hold secrets. A version
-// appears on disk in one step. Safe for concurrent use.
+// Good keeps the configurations with which a gateway came to run: the way back when the present one is broken in a
+// way that no doctor mends. Several versions, each content once, bounded in number and bytes, readable by their owner
+// only: they hold secrets. A version appears on disk in one step. Safe for concurrent use.
 type Good struct {
 	dir string
 	now func() time.Time
@@ -50,7 +50,8 @@ type Version struct {
 // NewGood keeps what belongs to a gateway below dir; it touches nothing yet. now may be nil: time.Now.
 func NewGood(dir, gateway string, now func() time.Time) (*Good, error) {
 	if !filepath.IsAbs(dir) || !gatewayName.MatchString(gateway) {
-		return nil, fmt.Errorf("cannot keep configurations of gateway %q in %q: bad name or relative directory", gateway, dir)
+		return nil, fmt.Errorf("cannot keep configurations of gateway %q in %q: bad name or relative directory",
+			gateway, dir)
 	}
 	if now == nil {
 		now = time.Now
@@ -58,7 +59,8 @@ func NewGood(dir, gateway string, now func() time.Time) (*Good, error) {
 	return &Good{dir: filepath.Join(dir, gateway), now: now}, nil
 }
 
-// FileState is a configuration file at one moment: enough to say later whether it has changed. The zero value is a file that is not there.
+// FileState is a configuration file at one moment: enough to say later whether it has changed. The zero value is a
+// file that is not there.
 type FileState struct {
 	Path   string // links resolved
 	Exists bool
@@ -77,7 +79,8 @@ func StateOf(path string) (FileState, error) {
 		return FileState{}, err
 	}
 	if len(snap.data) > maxContent {
-		return FileState{}, fault.New(fault.Exhausted, fmt.Sprintf("cannot keep %s: it is larger than %d bytes", path, maxContent))
+		return FileState{}, fault.New(fault.Exhausted,
+			fmt.Sprintf("cannot keep %s: it is larger than %d bytes", path, maxContent))
 	}
 	return FileState{Path: real, Exists: snap.exists, SHA256: snap.sum(), data: snap.data}, nil
 }
@@ -95,7 +98,8 @@ func (g *Good) Keep(l FileState) (k Version, added bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now().UTC()
-	if kept := g.list(""); len(kept) > 0 && !now.After(kept[0].Last) { // the clock was set back: what runs now ran last all the same
+	// the clock was set back: what runs now ran last all the same
+	if kept := g.list(""); len(kept) > 0 && !now.After(kept[0].Last) {
 		now = kept[0].Last.Add(time.Millisecond)
 	}
 	for _, k := range g.list(l.Path) {
@@ -112,7 +116,10 @@ func (g *Good) Keep(l FileState) (k Version, added bool, err error) {
 	if err != nil {
 		return Version{}, false, err
 	}
-	k = Version{Version: manifestVersion, ID: id, Path: l.Path, SHA256: l.SHA256, Bytes: len(l.data), First: now, Last: now}
+	k = Version{
+		Version: manifestVersion, ID: id, Path: l.Path, SHA256: l.SHA256, Bytes: len(l.data), First: now,
+		Last: now,
+	}
 	if err := g.add(k, l.data); err != nil {
 		return Version{}, false, fmt.Errorf("cannot keep the configuration: %w", err)
 	}
@@ -153,8 +160,8 @@ func (g *Good) note(dir string, k Version) error {
 	return atomicfile.Write(filepath.Join(dir, manifestName), append(data, '\n'), 0o600)
 }
 
-// List is the versions of a configuration file, the one that ran last first; those that cannot be read are left out. path "": of every
-// file that the gateway ever had.
+// List is the versions of a configuration file, the one that ran last first; those that cannot be read are left out.
+// path "": of every file that the gateway ever had.
 func (g *Good) List(path string) []Version {
 	if path != "" {
 		if real, err := resolve(path); err == nil {
@@ -204,27 +211,30 @@ func (g *Good) Content(k Version) ([]byte, error) {
 
 func (g *Good) content(k Version) ([]byte, error) {
 	if !idPattern.MatchString(k.ID) {
-		return nil, fault.New(fault.InvalidArgument, fmt.Sprintf("%q is not the id of a kept configuration", bounded(k.ID, 80)))
+		return nil, fault.New(fault.InvalidArgument,
+			fmt.Sprintf("%q is not the id of a kept configuration", bounded(k.ID, 80)))
 	}
 	snap, err := read(filepath.Join(g.dir, k.ID, keptContent))
 	switch {
 	case err != nil:
 		return nil, err
 	case !snap.exists || snap.sum() != k.SHA256:
-		return nil, fault.New(fault.Internal, fmt.Sprintf("cannot use the kept configuration %s: it was changed since", k.ID))
+		return nil, fault.New(fault.Internal,
+			fmt.Sprintf("cannot use the kept configuration %s: it was changed since", k.ID))
 	}
 	return snap.data, nil
 }
 
-// prune forgets the versions that ran longest ago, beyond the bounds, but never keep; and what a killed host left unfinished. A failure
-// costs disk space only.
+// prune forgets the versions that ran longest ago, beyond the bounds, but never keep; and what a killed host left
+// unfinished. A failure costs disk space only.
 func (g *Good) prune(keep string) {
 	entries, err := os.ReadDir(g.dir)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), unfinished) { // of nobody alive: one host has this directory, and this holds its lock
+		// of nobody alive: one host has this directory, and this holds its lock
+		if strings.HasPrefix(e.Name(), unfinished) {
 			_ = os.RemoveAll(filepath.Join(g.dir, e.Name()))
 		}
 	}
@@ -237,7 +247,8 @@ func (g *Good) prune(keep string) {
 	}
 	known := g.list("")
 	for _, e := range entries { // damaged ones count for nothing and must not pile up either
-		if idPattern.MatchString(e.Name()) && !slices.ContainsFunc(known, func(k Version) bool { return k.ID == e.Name() }) {
+		if idPattern.MatchString(e.Name()) &&
+			!slices.ContainsFunc(known, func(k Version) bool { return k.ID == e.Name() }) {
 			g.forgetOld(e)
 		}
 	}

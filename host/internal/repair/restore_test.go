@@ -189,7 +189,8 @@ func TestBrokenFileIsKeptBesideAndBounded(t *testing.T) {
 	content := broken
 	for i := range 7 {
 		next := strings.Repeat("x", i+1)
-		res, err := w.e.Execute(t.Context(), repair.Request{Plan: writes(w.config, next, sum(content)), KeepAside: true, Doctor: "gatehost"})
+		res, err := w.e.Execute(t.Context(),
+			repair.Request{Plan: writes(w.config, next, sum(content)), KeepAside: true, Doctor: "gatehost"})
 		if err != nil || len(res.Aside) != 1 || res.Aside[0] != w.config+".broken-"+res.ID {
 			t.Fatalf("result %+v, %v", res, err)
 		}
@@ -208,10 +209,11 @@ func TestRepairThatDidNotHelpIsPutBack(t *testing.T) {
 	w := newWorld(t)
 	w.vendor.Write = "changed, and still broken"
 	still := errors.New("it is still broken")
-	res, err := w.e.Execute(t.Context(), repair.Request{Plan: w.fix(), KeepAside: true, Verify: func(context.Context) error {
-		w.is(w.config, "changed, and still broken", 0o600)
-		return still
-	}})
+	res, err := w.e.Execute(t.Context(),
+		repair.Request{Plan: w.fix(), KeepAside: true, Verify: func(context.Context) error {
+			w.is(w.config, "changed, and still broken", 0o600)
+			return still
+		}})
 	if !errors.Is(err, still) || !res.RolledBack || len(res.Aside) != 0 || len(w.asides()) != 0 {
 		t.Errorf("result %+v, error %v, beside it %v", res, err, w.asides())
 	}
@@ -233,7 +235,8 @@ func TestAnyEarlierStateComesBack(t *testing.T) {
 		ids = append(ids, res.ID)
 	}
 	for i := 2; i >= 0; i-- { // one after the other
-		if diff, err := w.e.PreviewUndo(ids[i], false); err != nil || !strings.Contains(diff, "-"+states[i+1]) || strings.Contains(diff, "canary") {
+		if diff, err := w.e.PreviewUndo(ids[i], false); err != nil || !strings.Contains(diff, "-"+states[i+1]) ||
+			strings.Contains(diff, "canary") {
 			t.Errorf("preview = %v\n%s", err, diff)
 		}
 		w.is(w.config, states[i+1], 0o640)
@@ -290,7 +293,8 @@ func repairForEver(dir string) {
 		if l.SHA256 == sum(next) {
 			next = victim("a")
 		}
-		if _, err := e.Execute(context.Background(), repair.Request{Plan: writes(config, next, l.SHA256), KeepAside: true}); err != nil {
+		if _, err := e.Execute(context.Background(),
+			repair.Request{Plan: writes(config, next, l.SHA256), KeepAside: true}); err != nil {
 			panic(err)
 		}
 		if i%2 == 1 {
@@ -318,7 +322,8 @@ func TestHostKilledAtAnyMomentLeavesTheOldFileOrTheNewOne(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(60*time.Millisecond + time.Duration(round*7)*time.Millisecond) // the moment of the kill is what is tried out
+		// the moment of the kill is what is tried out
+		time.Sleep(60*time.Millisecond + time.Duration(round*7)*time.Millisecond)
 		_ = cmd.Process.Kill()
 		if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {
 			t.Fatalf("it ended by itself: %v\n%s", err, said.String())
