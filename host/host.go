@@ -3,73 +3,67 @@ package host
 import (
 	"context"
 	"errors"
+	"iter"
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/oklog/run"
 
-	"github.com/gatehost/gatehost/host/internal/config"
-	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/api"
+	"github.com/gatehost/gatehost/host/internal/conditions"
 	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/host/internal/gateway"
+	"github.com/gatehost/gatehost/host/internal/httpapi"
 	"github.com/gatehost/gatehost/host/internal/journal"
-	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/metrics"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/host/internal/pluginspec"
+	"github.com/gatehost/gatehost/host/internal/registry"
+	"github.com/gatehost/gatehost/host/internal/reload"
 	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/host/internal/store"
+	"github.com/gatehost/gatehost/host/internal/view"
 	"github.com/gatehost/gatehost/internal/version"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Config is a loaded configuration.
-type Config = config.Config
-
-// LoadConfig reads and checks a configuration; "" is the default place, or the defaults when there is no file. Errors list every
-// fault with its line.
-func LoadConfig(path string) (*Config, error) { return config.Load(path) }
-
-// Sockets lists where the host of a configuration may be listening, best first; for clients. No host need be running.
-func Sockets(path string) []string { return config.Sockets(path) }
-
 // Host supervises the gateways of one configuration. Use New, then Run once.
 type Host struct {
-	log     hclog.Logger
-	version string
-	current atomic.Pointer[current] // exchanged by the owner of reloads
-	reloads *reloads
-	hub     *events.Hub
-	metrics *metrics.Recorder
-	started time.Time
+	log        hclog.Logger
+	version    string
+	registry   *registry.Registry
+	turn       *reload.Turn
+	hub        *events.Hub
+	metrics    *metrics.Recorder
+	conditions *conditions.Set
+	started    time.Time
 
 	// Set by Run before anything uses them, and not changed after.
 	store   *store.Store
 	journal *journal.Journal
 	plugins *pluginhost.Host
-	begin   func(*gateway) // makes its engine run
-
-	conditions hostConditions
-	calls      calls
+	reload  *reload.Reloader
+	api     *api.Service
+	begin   func(*gateway.Gateway) // makes its engine run
 
 	kill     chan struct{} // closed by Kill
 	killOnce sync.Once
-
-	deviceOnce sync.Once
-	deviceID   *session.Device
 }
 
 // New makes a host that does nothing until Run.
 func New(cfg *Config, log hclog.Logger) *Host {
 	h := &Host{
-		log: log, version: version.Version(), hub: events.NewHub(events.Options{}), started: time.Now(), kill: make(chan struct{}),
-		reloads: newReloads(),
+		log: log, version: version.Version(), registry: registry.New(cfg), turn: reload.NewTurn(),
+		hub: events.NewHub(events.Options{}), started: time.Now(), kill: make(chan struct{}),
 	}
-	h.current.Store(&current{cfg: cfg})
-	h.metrics = metrics.New(h.scrape)
+	h.conditions = conditions.New(func(c control.ConditionData) {
+		h.hub.Publish(events.Event{Type: events.HostCondition, Data: c})
+	})
+	h.metrics = metrics.New(func() metrics.Snapshot { return h.api.Scrape() })
 	return h
 }
 
@@ -79,14 +73,14 @@ func New(cfg *Config, log hclog.Logger) *Host {
 // run.Group interrupts every actor at once and waits for none in between, so the order is made here: what others still need ends
 // only after they have (enginesDone), whoever is interrupted first.
 func (h *Host) Run(ctx context.Context) error {
-	st, err := store.Open(h.config().StateDir)
+	st, err := store.Open(h.registry.Config().StateDir)
 	if err != nil {
 		return err
 	}
 	h.store = st
 	defer func() { _ = st.Close() }()
 	h.openJournal()
-	runtimeDir, err := h.config().RuntimeDir()
+	runtimeDir, err := h.registry.Config().RuntimeDir()
 	if err != nil {
 		return err
 	}
@@ -117,38 +111,51 @@ func (h *Host) sweep() {
 	n, err := h.store.SweepLaunches(h.started)
 	switch {
 	case err != nil:
-		h.log.Warn("launches that never came are left", "error", err)
+		h.log.Warn("could not delete launch records that were never started", "error", err)
 	case n > 0:
-		h.log.Info("forgot launches that an earlier host had prepared and never made", "number", n)
+		h.log.Info("deleted launch records that an earlier host had prepared and never started", "number", n)
 	}
 }
 
-// assemble plugs everything together; nothing runs yet.
+// assemble plugs everything together; nothing runs yet. It is the only composition root.
 func (h *Host) assemble(runtimeDir string) error {
-	cfg := h.config()
+	cfg := h.registry.Config()
 	h.plugins = pluginhost.New(pluginhost.Options{
 		Log: h.log, Version: h.version, PluginDir: cfg.PluginDir, DataDir: h.store.PluginDir(), RunDir: h.store.RunDir(),
-		RuntimeDir: runtimeDir, OnState: h.pluginState, OnCall: h.pluginCalled,
+		RuntimeDir: runtimeDir, OnState: h.pluginChanged, OnCall: h.pluginCalled,
 	})
-	next := &current{cfg: cfg, gateways: map[string]*gateway{}, sandboxes: map[string]control.Sandbox{}}
+	env := gateway.Env{
+		Version: h.version, Log: h.log, Store: h.store, Journal: h.journal, Hub: h.hub, Metrics: h.metrics, Plugins: h.plugins,
+		Device: sync.OnceValue(h.device), LaunchOver: func(launcher string) { h.reload.LaunchOver(launcher) },
+	}
+	newGateway := func(s gateway.Settings) (*gateway.Gateway, error) { return gateway.New(env, s) }
+	h.reload = reload.New(reload.Options{
+		Registry: h.registry, Plugins: h.plugins, Turn: h.turn, Conditions: h.conditions, Log: h.log,
+		Publish: func(e events.Event) { h.hub.Publish(e) }, New: newGateway, Begin: func(g *gateway.Gateway) { h.begin(g) },
+	})
+	h.api = api.New(api.Options{
+		Version: h.version, Started: h.started, Log: h.log, Registry: h.registry, Plugins: h.plugins, Conditions: h.conditions,
+		Hub: h.hub, Journal: h.journal, Metrics: h.metrics,
+	})
+	next := &registry.Set{Config: cfg, Gateways: map[string]*gateway.Gateway{}, Sandboxes: map[string]control.Sandbox{}}
 	for _, name := range cfg.UsedPlugins() {
-		spec, told, err := h.specOf(cfg, name, nil)
+		spec, sandbox, err := pluginspec.Of(cfg, name, nil)
 		if err != nil {
 			return err
 		}
 		if err := h.plugins.Add(spec); err != nil {
 			return err
 		}
-		next.sandboxes[name] = told
+		next.Sandboxes[name] = sandbox
 	}
 	for _, name := range cfg.GatewayNames() {
-		g, err := newGateway(h, cfg.Gateways[name])
+		g, err := newGateway(gateway.SettingsOf(cfg, name))
 		if err != nil {
 			return err
 		}
-		next.gateways[name] = g
+		next.Gateways[name] = g
 	}
-	h.current.Store(next)
+	h.registry.Replace(next)
 	return nil
 }
 
@@ -181,168 +188,115 @@ func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- 
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the end of ctx begins an orderly stop, it does not cut
 	stopping := make(chan struct{})
 	var engines sync.WaitGroup
-	h.begin = func(gw *gateway) { gw.begin(ctx, &engines) }
+	h.begin = func(g *gateway.Gateway) { g.Begin(ctx, &engines) }
 	g.Add(func() error {
 		defer close(enginesDone)
 		defer cancel()
-		for _, gw := range h.ordered() {
+		for _, gw := range h.registry.Now().Ordered() {
 			h.begin(gw)
 		}
-		go h.autostart(ctx)
-		h.reloads.open()
+		go h.registry.Autostart(ctx)
+		h.turn.Open()
 		<-stopping
-		h.reloads.close()
+		h.turn.Close()
 		h.hub.Publish(events.Event{Type: events.HostStopping})
-		h.calls.drain(h.kill)
-		h.stopAll(ctx)
+		h.api.Drain(h.kill)
+		h.registry.StopAll(ctx, h.kill)
 		cancel()
 		engines.Wait()
 		return nil
 	}, func(error) { close(stopping) })
 }
 
-// autostart starts what is to be started, a few at a time. Of what is not, it takes up what runs: an operator started it before the host
-// was replaced.
-func (h *Host) autostart(ctx context.Context) {
-	slots := make(chan struct{}, max(h.config().Host.StartParallel, 1)) // so many at once
-	for _, gw := range h.ordered() {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		go func() {
-			defer func() { <-slots }()
-			gw.start(ctx)
-		}()
-	}
-}
-
-// begin lets the engine run until ctx is done, or end is called.
-func (g *gateway) begin(ctx context.Context, engines *sync.WaitGroup) {
-	ctx, cancel := context.WithCancel(ctx)
-	var own sync.WaitGroup
-	own.Go(func() {
-		defer g.health.Close()
-		if err := g.engine.Run(ctx); err != nil {
-			g.log.Error("engine ended", "error", err)
-		}
-	})
-	own.Go(func() { g.keeper.run(ctx) })
-	g.end = func() {
-		cancel()
-		own.Wait()
-	}
-	engines.Go(func() {
-		own.Wait()
-		cancel()
-	})
-}
-
-// start is the autostart: nothing when an operator, or the end of the host, was first.
-func (g *gateway) start(ctx context.Context) {
-	if g.engine.Snapshot().State.Epoch > 0 {
-		return
-	}
-	wanted := g.conf().Autostart
-	if wanted {
-		g.watch.command(control.CommandData{Action: string(control.ActionStart), By: "host", Reason: "autostart"})
-	}
-	o, err := g.engine.Autostart(ctx, !wanted)
-	if err != nil || o.Problem != nil && o.Kind == lifecycle.OutcomeFailed {
-		g.log.Error("gateway did not start", "outcome", o.Kind, "error", errorOf(o, err))
-	}
-}
-
-func errorOf(o lifecycle.Outcome, err error) string {
+// addControl serves the control API. It ends after the engines, so that whoever follows a stop sees its end.
+func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan struct{}) error {
+	path, err := h.registry.Config().SocketPath()
 	if err != nil {
-		return err.Error()
+		return err
 	}
-	if o.Problem == nil {
-		return ""
+	l, err := httpapi.Listen(path)
+	if err != nil {
+		return err
 	}
-	return o.Problem.Message
+	server := h.api.Server(h, h.isPlugin)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	g.Add(func() error {
+		defer cancel()
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(ctx, l) }()
+		select {
+		case err := <-served:
+			return err
+		case <-enginesDone:
+			cancel()
+			return <-served
+		}
+	}, func(error) {}) // see enginesDone
+	h.log.Info("control socket is open", "path", path)
+	return nil
 }
 
-// stopAll stops the gateways at the same time; on_host_exit = "keep" leaves a gateway to its shim. Kill makes it quick.
-func (h *Host) stopAll(ctx context.Context) {
-	var stops sync.WaitGroup
-	for _, gw := range h.ordered() {
-		if gw.conf().OnHostExit == "keep" {
-			gw.log.Info("leaving the gateway running for the next host", "pid", gw.engine.Snapshot().State.Process.PID)
-			continue
-		}
-		stops.Go(func() { h.stopOne(ctx, gw) })
+// Reload reads the configuration file again and puts it in force; see reload.Reloader. It fails while the host starts or stops.
+func (h *Host) Reload(ctx context.Context, req control.ReloadRequest) (control.Reload, error) {
+	ctx, leave, err := h.turn.Enter(ctx)
+	if err != nil {
+		h.log.Warn("configuration was not reloaded", "reason", err)
+		return control.Reload{}, err
 	}
-	stops.Wait()
-}
-
-func (h *Host) stopOne(ctx context.Context, gw *gateway) {
-	gw.watch.command(control.CommandData{Action: string(control.ActionStop), By: "host", Reason: "the host stops"})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		o, err := gw.engine.Stop(ctx, engine.How{})
-		if err != nil || o.Kind == lifecycle.OutcomeFailed {
-			gw.log.Error("gateway could not be stopped", "error", errorOf(o, err))
-		}
-	}()
-	select {
-	case <-done:
-		return
-	case <-h.kill:
-	}
-	if _, err := gw.engine.Stop(ctx, engine.How{Now: true}); err != nil {
-		gw.log.Error("gateway could not be killed", "error", err)
-	}
-	<-done
+	defer leave()
+	return h.reload.Reload(ctx, req)
 }
 
 // Kill makes the stop immediate: gateways are killed without their grace. Safe from any goroutine, also before Run.
 func (h *Host) Kill() { h.killOnce.Do(func() { close(h.kill) }) }
 
-// device is this host's identity towards gateways, made on first use. Without one the session goes on with fewer scopes on old
-// releases (B028).
+// Events yields what happens from now on, and what is remembered, until the host ends or ctx is done: for the process that runs
+// the host. Other programs use the control API.
+func (h *Host) Events(ctx context.Context, after uint64) iter.Seq[control.Event] {
+	return httpapi.Follow(ctx, h.hub, after)
+}
+
+// device is this host's identity towards gateways. Without one the session goes on with fewer scopes on old releases (B028).
 func (h *Host) device() *session.Device {
-	h.deviceOnce.Do(func() {
-		d, err := session.LoadDevice(h.store.DeviceFile())
-		if err != nil {
-			h.log.Warn("going on without a device identity; older releases of OpenClaw grant no scopes then (docs/compatibility.md)", "error", err)
-			return
-		}
-		h.deviceID = d
-	})
-	return h.deviceID
+	d, err := session.LoadDevice(h.store.DeviceFile())
+	if err != nil {
+		h.log.Warn("going on without a device identity; older releases of OpenClaw grant no scopes then (docs/compatibility.md)", "error", err)
+		return nil
+	}
+	return d
 }
 
-// pluginState is told of every change of a plugin.
-func (h *Host) pluginState(s pluginhost.State) {
-	h.hub.Publish(events.Event{Plugin: s.Name, Type: events.PluginState, Data: pluginData(s)})
+// pluginChanged is told of every change of a plugin. It does not block.
+func (h *Host) pluginChanged(s pluginhost.State) {
+	h.hub.Publish(events.Event{Plugin: s.Name, Type: events.PluginState, Data: view.PluginEvent(s)})
+	running := ""
 	if s.State == pluginhost.Running {
-		for _, g := range h.now().gateways {
-			if g.asLaunched().Launcher == s.Name && launcherFailed(g.engine.Snapshot().State) {
-				go g.again()
-			}
-		}
+		running = s.Name
+	}
+	for _, g := range h.registry.Now().Gateways {
+		g.PluginChanged(running)
 	}
 }
 
-// launcherFailed: the gateway is wanted and in error for no other reason than that its launcher could not be asked.
-func launcherFailed(s lifecycle.State) bool {
-	return s.Phase == lifecycle.PhaseError && s.Up && s.Err != nil &&
-		slices.Contains([]string{string(fault.PluginDown), string(fault.PluginGone)}, s.Err.Code)
-}
-
-// again starts a gateway whose launcher is back, as an operator would, instead of letting it wait for its next slow attempt.
-func (g *gateway) again() {
-	g.watch.command(control.CommandData{Action: string(control.ActionStart), By: "host", Reason: "its launcher is back"})
-	o, err := g.engine.Start(context.Background()) // it ends with the engine
-	if err != nil || o.Kind == lifecycle.OutcomeFailed {
-		g.log.Error("gateway did not start after its launcher came back", "outcome", o.Kind, "error", errorOf(o, err))
+// pluginCalled is told of every call to a plugin.
+func (h *Host) pluginCalled(c pluginhost.Call) {
+	result := metrics.Failed
+	switch {
+	case c.Err == nil:
+		result = metrics.OK
+	case errors.Is(c.Err, fault.ErrPluginGone), errors.Is(c.Err, fault.ErrPluginDown):
+		result = metrics.Disconnected
+	case errors.Is(c.Err, fault.ErrDeadlineExceeded), errors.Is(c.Err, context.DeadlineExceeded):
+		result = metrics.Timeout
+	case errors.Is(c.Err, fault.ErrCancelled), errors.Is(c.Err, context.Canceled):
+		result = metrics.Cancelled
+	case fault.CodeOf(c.Err) != fault.Internal:
+		result = metrics.Refused
 	}
+	h.metrics.PluginCall(c.Plugin, c.Method, result, c.Took, c.Stream)
 }
 
-// peerIsPlugin reports whether a process is one of our plugins, for the control socket.
-func (h *Host) peerIsPlugin(pid int) bool {
+// isPlugin reports whether a process is one of our plugins, for the control socket.
+func (h *Host) isPlugin(pid int) bool {
 	return pid != os.Getpid() && slices.Contains(h.plugins.Pids(), pid)
 }

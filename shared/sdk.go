@@ -14,7 +14,7 @@ import (
 //
 //go:embed LICENSE proto/gatehost/plugin/v1alpha1/*.proto
 //go:embed fault/*.go plugin/*.go launcher/*.go unloader/*.go doctor/*.go classifier/*.go
-//go:embed pb/pluginv1alpha1/*.go pb/pluginv1alpha2/*.go internal/wire/*.go pluginkit/*.go pluginkit/plugintest/*.go
+//go:embed pb/pluginv1alpha1/*.go internal/wire/*.go pluginkit/*.go pluginkit/plugintest/*.go
 //go:embed shim/*.go shim/outlog/*.go shim/process/*.go shimlauncher/*.go
 //go:embed conformance/*.go conformance/incidents/*.json
 var source embed.FS

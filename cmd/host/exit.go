@@ -10,7 +10,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// The exit codes.
+// Exit codes; docs/reference/api.md lists them.
 const (
 	exitDone       = 0
 	exitFailed     = 1

@@ -169,7 +169,7 @@ func fakeStatus() control.Status {
 				Name: "newer", State: "running", PID: 8, Version: "9.0.0", Services: []string{"doctor"},
 				UnknownKinds: []int32{9}, Negotiated: []control.Negotiated{
 					{
-						Service: "doctor", Version: 2, Experimental: true, Plugin: []control.Versions{{Min: 1, Max: 3}},
+						Service: "doctor", Version: 2, Plugin: []control.Versions{{Min: 1, Max: 3}},
 						Host: control.Versions{Min: 1, Max: 2},
 					},
 					{

@@ -111,9 +111,6 @@ func versionsText(p control.Plugin) string {
 		if n.Error == nil {
 			version = "version " + fmt.Sprint(n.Version)
 		}
-		if n.Experimental {
-			version += ", experimental"
-		}
 		fmt.Fprintf(&b, "\n%s: %s (the plugin speaks %s, this host %s)", clean(n.Service), version,
 			strings.Join(ranges, " and "), rangeText(n.Host))
 	}

@@ -104,7 +104,7 @@ func fromEnd(i *doctor.Incident) []doctor.Finding {
 	return out
 }
 
-// refusals are the host's codes of sessions that the gateway refuses (gateway-facts §6).
+// refusals are the host's codes of sessions that the gateway refuses (docs/openclaw.md §6).
 var refusals = map[string]doctor.Finding{
 	"AUTH_TOKEN_MISMATCH": {Code: codeTokenRefused, Text: textTokenRefused, Hint: hintTokenRefused},
 	"AUTH_TOKEN_MISSING":  {Code: codeTokenRefused, Text: textTokenRefused, Hint: hintTokenRefused},

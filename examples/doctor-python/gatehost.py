@@ -120,6 +120,9 @@ class Doctor:
         """Does a delegated step and answers a RepairResult; progress(text, percent=None) is a sign of life."""
         raise Fault("unsupported", "this doctor has no steps of its own")
 
+    # verify(self, request, call) is optional: it answers a VerifyResponse, whether a plan has helped. A doctor that has it
+    # announces the capability "verify".
+
 
 class Call:
     """How long a call may go on."""
@@ -161,7 +164,8 @@ class HostLog(logging.Handler):
 def serve(name, version, doctor, config_fields=(), wanted_grants=(), homepage=""):
     """Serves a doctor until the host goes away; does not return."""
     info = contract.DescribeResponse(name=name, version=version, config_fields=config_fields, wanted_grants=wanted_grants, homepage=homepage)
-    info.services.add(kind="KIND_DOCTOR", min_version=1, max_version=1)
+    capabilities = ["verify"] if hasattr(doctor, "verify") else []
+    info.services.add(kind="KIND_DOCTOR", min_version=1, max_version=1, capabilities=capabilities)
     if "--describe" in sys.argv:
         print(json.dumps(_described(info), indent=2))
         sys.exit(0)
@@ -194,7 +198,8 @@ def serve(name, version, doctor, config_fields=(), wanted_grants=(), homepage=""
 def _described(info):
     return {
         "Name": info.name, "Version": info.version, "Homepage": info.homepage, "WantedGrants": list(info.wanted_grants) or None,
-        "Services": [{"Kind": "doctor", "MinVersion": s.min_version, "MaxVersion": s.max_version, "Capabilities": None} for s in info.services],
+        "Services": [{"Kind": "doctor", "MinVersion": s.min_version, "MaxVersion": s.max_version,
+                      "Capabilities": list(s.capabilities) or None} for s in info.services],
         "ConfigFields": [{"Path": f.path, "Type": f.type, "Required": f.required, "DefaultJSON": f.default_json, "Doc": f.doc}
                          for f in info.config_fields] or None,
     }
@@ -210,7 +215,8 @@ class _Server:
         self._grpc.add_generic_rpc_handlers((
             grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": raw}),
             self._service("PluginService", {"Describe": lambda request, call: self._info, "Configure": self._configure}),
-            self._service("DoctorService", {"Diagnose": doctor.diagnose, "Plan": self._plan}, {"Repair": self._repair}),
+            self._service("DoctorService", {"Diagnose": doctor.diagnose, "Plan": self._plan, "Verify": self._verify},
+                          {"Repair": self._repair}),
         ))
 
     def listen(self, socket):
@@ -233,6 +239,11 @@ class _Server:
 
     def _plan(self, request, call):
         return contract.PlanResponse(plan=self._doctor.plan(request.gateway, request.finding, call))
+
+    def _verify(self, request, call):
+        if not hasattr(self._doctor, "verify"):
+            raise Fault("unsupported", "this doctor does not verify")
+        return self._doctor.verify(request, call)
 
     def _repair(self, request, send, call):
         def progress(text, percent=None):

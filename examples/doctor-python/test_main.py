@@ -58,6 +58,9 @@ class Other(gatehost.Doctor):
         progress("half", 50)
         return contract.RepairResult(changed=True, summary=request.step_id)
 
+    def verify(self, request, call):
+        return contract.VerifyResponse(outcome="OUTCOME_HELPED", text=request.finding.code)
+
 gatehost.serve("other", "0.1.0", Other())
 """
 
@@ -102,6 +105,7 @@ class ProcessTest(unittest.TestCase):
         ask = self.connect(child, sockets)
         described = ask("PluginService", "Describe", contract.DescribeRequest())
         self.assertEqual((described.name, len(described.services)), (main.NAME, 1))
+        self.assertEqual(list(described.services[0].capabilities), [])
         configured = ask("PluginService", "Configure", contract.ConfigureRequest(config_json=b'{"odd": 1}'))
         self.assertEqual([d.path for d in configured.diagnostics], ["odd"])
         for table in (b"[]", b"{"):
@@ -110,17 +114,22 @@ class ProcessTest(unittest.TestCase):
         foreign = contract.PlanRequest(gateway=GATEWAY, finding=contract.Finding(code="port-conflict"))
         self.assertFails(grpc.StatusCode.UNIMPLEMENTED, lambda: ask("DoctorService", "Plan", foreign))
         self.assertFails(grpc.StatusCode.UNIMPLEMENTED, lambda: list(ask("DoctorService", "Repair", contract.RepairRequest(), ask.channel.unary_stream)))
+        self.assertFails(grpc.StatusCode.UNIMPLEMENTED, lambda: ask("DoctorService", "Verify", contract.VerifyRequest()))
         child.stdin.close()  # the host goes
         self.assertEqual(child.wait(timeout=60), 0)
         self.assertEqual(os.listdir(sockets), [])
 
-    def test_a_delegated_step_a_bug_and_a_call_that_the_host_leaves(self):
+    def test_a_delegated_step_verify_a_bug_and_a_call_that_the_host_leaves(self):
         """What this doctor does not use, and the next one may."""
         child, sockets = self.start(("-c", OTHER))
         ask = self.connect(child, sockets)
         steps = list(ask("DoctorService", "Repair", contract.RepairRequest(step_id="swap"), ask.channel.unary_stream))
         self.assertEqual([s.WhichOneof("item") for s in steps], ["progress", "result"])
         self.assertEqual((steps[0].progress.percent, steps[1].result.summary), (50, "swap"))
+        described = ask("PluginService", "Describe", contract.DescribeRequest())
+        self.assertEqual(list(described.services[0].capabilities), ["verify"])
+        verified = ask("DoctorService", "Verify", contract.VerifyRequest(finding=contract.Finding(code="x")))
+        self.assertEqual((verified.outcome, verified.text), (1, "x"))
         self.assertFails(grpc.StatusCode.INTERNAL, lambda: ask("DoctorService", "Plan", contract.PlanRequest()))
         m = contract.service("DoctorService").methods_by_name["Diagnose"]
         left = ask.channel.unary_unary(f"/{gatehost.PACKAGE}.DoctorService/Diagnose", lambda r: r.SerializeToString(), contract.of(m.output_type).FromString)

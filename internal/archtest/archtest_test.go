@@ -38,14 +38,14 @@ func TestPlantedViolationIsFound(t *testing.T) {
 			"a decision that logs or waits",
 		},
 		{"a plugin that knows the host", "plugins/doctor", "planted.go", "openclawdoctor", module +
-			"host", "nothing that a stranger could not"},
+			"host", "nothing that an author could not"},
 		{"a plugin that knows another", "plugins/doctor", "planted.go", "openclawdoctor", module +
 			"plugins/launcher-utility", "no other plugin"},
 		{"a shim that grows", "shared/shim", "planted.go", "shim", uuid, "it must stay small"},
 		{"a session with opinions", "host/internal/session", "planted.go", "session", module +
 			"host/internal/lifecycle", noMeaning},
 		{"an arrow on Windows only", "host/internal/session", "planted_windows.go", "session", module +
-			"host/internal/engine", noMeaning},
+			"host/internal/journal", noMeaning},
 		{"a test that reaches around", "host/internal/session", "planted_test.go", "session_test", module +
 			"host/internal/engine", "a test of host/internal/session imports"},
 		{"a kind that knows another", "shared/doctor", "planted.go", "doctor", module + "shared/launcher", stranger},
@@ -53,7 +53,7 @@ func TestPlantedViolationIsFound(t *testing.T) {
 			"plugins/doctor", "not implementations"},
 		{"a black box test that looks inside", "test/e2e", "planted_test.go", "e2e_test", module + "host", "black box"},
 		{
-			"a package that was not planned", "host/internal/planted", "planted.go", "planted", "fmt",
+			"a package that has no rule", "host/internal/planted", "planted.go", "planted", "fmt",
 			"host/internal/planted has no rule",
 		},
 	} {

@@ -74,7 +74,7 @@ func TestFalseClaimsAreFound(t *testing.T) {
 		{"a row without an answer", "| B001 | we do | session.TestA |", "B002 has no answer"},
 		{"two answers", "| B001 | we do | session.TestA |\n| B001 | we do | session.TestB |" +
 			second, "B001 is answered twice"},
-		{"a row that does not exist", "| B003 | we do | session.TestA |\n| B001 | we do | session.TestA |" +
+		{"a row that the table does not have", "| B003 | we do | session.TestA |\n| B001 | we do | session.TestA |" +
 			second, "B003 is no row of the table"},
 		{"a broken line", "| B001 | we do |" +
 			second, "line 1 is no answer: want | row | what we do | package.TestName |"},

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -84,7 +85,39 @@ func prose(text string) string {
 		case !slices.ContainsFunc(block, func(l string) bool { return !strings.HasPrefix(l, "  ") }):
 			b.WriteString("```text\n" + strings.Join(block, "\n") + "\n```\n\n")
 		default:
-			b.WriteString(escape(strings.Join(trimmed(block), " ")) + "\n\n")
+			b.WriteString(wrapped(escape(strings.Join(trimmed(block), " "))) + "\n\n")
+		}
+	}
+	return b.String()
+}
+
+// maxColumns is the width of a line of a paragraph.
+const maxColumns = 120
+
+// wrapped breaks a paragraph into lines. A word that looks like the mark of a list or a heading does not begin one:
+// it stays with the word before it.
+func wrapped(text string) string {
+	var words []string
+	for w := range strings.FieldsSeq(text) {
+		if last := len(words) - 1; last >= 0 && strings.ContainsAny(w[:1], "-+*#>|0123456789") {
+			words[last] += " " + w
+		} else {
+			words = append(words, w)
+		}
+	}
+	var b strings.Builder
+	column := 0
+	for i, w := range words {
+		switch n := utf8.RuneCountInString(w); {
+		case i > 0 && column+1+n > maxColumns:
+			b.WriteString("\n" + w)
+			column = n
+		case i > 0:
+			b.WriteString(" " + w)
+			column += 1 + n
+		default:
+			b.WriteString(w)
+			column = n
 		}
 	}
 	return b.String()

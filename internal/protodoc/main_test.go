@@ -14,7 +14,6 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
-	pb2 "github.com/gatehost/gatehost/shared/pb/pluginv1alpha2"
 )
 
 // contractFile is one file with a service of one method, and comments at the paths where protoc puts them.
@@ -145,7 +144,6 @@ func TestReferenceNamesWholeContract(t *testing.T) {
 		pb.File_gatehost_plugin_v1alpha1_base_proto, pb.File_gatehost_plugin_v1alpha1_doctor_proto,
 		pb.File_gatehost_plugin_v1alpha1_launcher_proto,
 		pb.File_gatehost_plugin_v1alpha1_unloader_proto, pb.File_gatehost_plugin_v1alpha1_classifier_proto,
-		pb2.File_gatehost_plugin_v1alpha2_doctor_proto,
 	} {
 		d := protodesc.ToFileDescriptorProto(f)
 		for _, s := range d.GetService() {
@@ -163,6 +161,20 @@ func TestReferenceNamesWholeContract(t *testing.T) {
 			for _, v := range e.GetValue() {
 				has("| `" + v.GetName() + "` | ")
 			}
+		}
+	}
+}
+
+func TestParagraphsAreWrapped(t *testing.T) {
+	word := strings.Repeat("x", 50)
+	for _, row := range []struct{ name, text, want string }{
+		{"what fits stays", word + "  " + word, word + " " + word},
+		{"what does not fit goes on in the next line", word + " " + word + " " + word, word + " " + word + "\n" + word},
+		{"the mark of a list begins no line", word + " " + word + " " + word[:18] + " - y", word + " " + word + "\n" +
+			word[:18] + " - y"},
+	} {
+		if got := wrapped(row.text); got != row.want {
+			t.Errorf("%s: %q, want %q", row.name, got, row.want)
 		}
 	}
 }

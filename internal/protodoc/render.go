@@ -70,7 +70,7 @@ func (c contract) service(b *strings.Builder, f *protogen.File, s *protogen.Serv
 			out = "stream of " + out
 		}
 		row := c.promises[methodName(m)]
-		fmt.Fprintf(b, "#### %s\n\n%s%s → %s\n\n", methodName(m), prose(comment(m.Comments)), in, out)
+		fmt.Fprintf(b, "#### %s\n\n%s%s\n\n", methodName(m), prose(comment(m.Comments)), wrapped(in+" → "+out))
 		writeTable(b, header[1:], [][]string{{row.deadline, row.idempotent, row.concurrent, row.miss}})
 	}
 }

@@ -102,7 +102,7 @@ func rows() []Quirks {
 		},
 		{
 			Release: "2026.5.27", Protocol: 4,
-			RestartRequest: true, // §12
+			RestartRequest: true, // docs/openclaw.md §12
 			Limited:        []string{"config.apply", "config.patch", MethodRestart},
 			SIGUSR1:        Restarts, // §12
 			SIGUSR2:        Kills,    // §12

@@ -178,7 +178,7 @@ func cutTime(folded []byte) []byte {
 }
 
 // ownSubsystems are where the gateway speaks of its own start. "reload" is not: a refused reload leaves it running on the last
-// good configuration (gateway-facts §10).
+// good configuration (docs/openclaw.md §10).
 var ownSubsystems = []string{"gateway", "config", "startup", "migration", "migrations", "state", "doctor", "cli", "openclaw", "entry"}
 
 // speech in front of a match: somebody is quoted.

@@ -58,7 +58,7 @@ func corpus(tb testing.TB) []row {
 }
 
 // labelled is what a row's labels mean as one symptom: what cannot be helped outranks what can (T030, T031). Where the two
-// projects differ the later one's label counts: all such rows of behaviour.md (B293, B294, B302..B305) say keep.
+// projects differ the later one's label counts: all such rows of docs/behaviour.md (B293, B294, B302..B305) say keep.
 func (r row) labelled() plugin.Symptom {
 	invalid, passing := r.InvalidConfig, r.Transient
 	if r.HeadInvalidConfig != nil {
@@ -81,7 +81,7 @@ func (r row) labelled() plugin.Symptom {
 	}
 }
 
-// symptomsBeyond are the rows where a `change` of behaviour.md, or a symptom that neither project had, outranks the label.
+// symptomsBeyond are the rows where a `change` of docs/behaviour.md, or a symptom that neither project had, outranks the label.
 var symptomsBeyond = []struct {
 	line, why string
 	want      plugin.Symptom

@@ -39,8 +39,9 @@ type Doctor struct{ doctor.ReadOnly }
 
 var _ doctor.Verifier = Doctor{}
 
-// Diagnose finds out what is wrong. Exit code 78 alone says nothing: it stands for a bad configuration, a missing one, a second
-// instance and more (gateway-facts §4), so the gateway's own words decide, and for a configuration its own validator.
+// Diagnose finds out what is wrong. Exit code 78 alone says nothing: it is the code of a bad configuration, a missing one,
+// a second instance and more (docs/openclaw.md §4). So the gateway's output decides, and for a configuration its own
+// validator.
 func (Doctor) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor.Diagnosis, error) {
 	if req.Gateway.Profile != "openclaw" {
 		return doctor.Diagnosis{}, fault.New(fault.Unsupported, fmt.Sprintf("cannot diagnose a gateway of profile %q: this doctor knows OpenClaw", req.Gateway.Profile))
@@ -161,7 +162,7 @@ func quote(lines []plugin.Line, s plugin.Symptom) []string {
 	return out
 }
 
-// Plan proposes the vendor's own doctor for a broken configuration. It rewrites valid files, too (gateway-facts §5), so a plan
+// Plan proposes the vendor's own doctor for a broken configuration. It rewrites valid files, too (docs/openclaw.md §5), so a plan
 // exists only for a finding that says that the file is broken.
 func (Doctor) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding) (*doctor.Plan, error) {
 	if f.Code != CodeConfigInvalid || !f.Repairable {
@@ -233,7 +234,7 @@ func judgeConfig(req doctor.DiagnoseRequest, validate, file doctor.Evidence) []d
 	}
 	f := invalid(req.Gateway, v)
 	if !said && !exited78(req.Incident) {
-		// The validator also refuses what the gateway mends by itself when it starts (gateway-facts §5: legacy keys).
+		// The validator also refuses what the gateway mends by itself when it starts (docs/openclaw.md §5: legacy keys).
 		f.Severity, f.Fatal = plugin.SeverityWarning, false
 	}
 	return []doctor.Finding{f}
@@ -267,7 +268,7 @@ func parseVerdict(stdout string) (verdict, bool) {
 }
 
 // invalid describes a broken configuration. The vendor's doctor mends unknown keys, and values of before, which the gateway complains of
-// like of any other value, and only while there are unknown keys: alone it takes them (gateway-facts §5, and measured together). So where
+// like of any other value, and only while there are unknown keys: alone it takes them (docs/openclaw.md §5, and measured together). So where
 // there is an unknown key its doctor is worth a try: what it cannot mend all of it leaves as it was. For the rest the operator is told the
 // place and the allowed values.
 func invalid(gw plugin.GatewayFacts, v verdict) doctor.Finding {

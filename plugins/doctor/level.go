@@ -45,7 +45,7 @@ func parse(s string) parsed {
 	return p
 }
 
-// defaultLevel: OpenClaw writes INFO to stdout, WARN and ERROR to stderr, in one format (gateway-facts §4). What is not known
+// defaultLevel: OpenClaw writes INFO to stdout, WARN and ERROR to stderr, in one format (docs/openclaw.md §4). What is not known
 // on stderr stays a warning (B296).
 func (p parsed) defaultLevel(stream plugin.Stream) classifier.Level {
 	switch {

@@ -65,7 +65,7 @@ type symptomRule struct {
 	port    bool           // a port that the line names must be the gateway's own
 }
 
-// symptomRules: the patterns of behaviour.md §19 word for word, with B306's wordings, and what the measured releases print.
+// symptomRules: the patterns of docs/behaviour.md §19 word for word, with B306's wordings, and what the measured releases print.
 var symptomRules = []symptomRule{
 	{
 		id: "runtime-unsupported-node", symptom: plugin.SymptomRuntimeFatal, words: []string{"outside the supported range"},
@@ -88,7 +88,7 @@ var symptomRules = []symptomRule{
 		id: "runtime-refused-node", symptom: plugin.SymptomRuntimeFatal, words: []string{": node:sqlite", ": openclaw requires node", "not wal-reset-safe; use"},
 		pattern: compile(`\bopenclaw: Node \S+: (?:node:sqlite\b.*; use|openclaw requires Node\b|SQLite \S+ is not WAL-reset-safe; use)`),
 	},
-	{ // gateway-facts §4: exit 78, and doctor --fix fails in this state
+	{ // docs/openclaw.md §4: exit 78, and doctor --fix fails in this state
 		id: "second-instance", symptom: plugin.SymptomStateLocked,
 		words:   []string{"owns gateway-lifecycle", "gateway already running"},
 		pattern: compile(`owns gateway-lifecycle\b|\bgateway already running \(pid \d+\)`), // the last is 2026.3 and 2026.5

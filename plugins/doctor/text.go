@@ -81,7 +81,7 @@ func appendLower(b []byte, s string) []byte {
 // fold is s with A to Z in lower case.
 func fold(s string) string { return string(appendLower(nil, s)) }
 
-// compile makes a pattern of behaviour.md §19 match lower-cased text as ECMAScript's /i would match the text itself. Patterns
+// compile makes a pattern of docs/behaviour.md §19 match lower-cased text as ECMAScript's /i would match the text itself. Patterns
 // may use \b \d \s \. \+ and classes; \b and \d are ASCII in both languages.
 func compile(pattern string) *regexp.Regexp {
 	var b strings.Builder

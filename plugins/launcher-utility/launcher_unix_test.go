@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehost/gatehost/internal/shimreplay"
 	launcherutility "github.com/gatehost/gatehost/plugins/launcher-utility"
 	"github.com/gatehost/gatehost/shared/conformance"
 	"github.com/gatehost/gatehost/shared/fault"
@@ -24,7 +25,6 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 	"github.com/gatehost/gatehost/shared/shim"
 	"github.com/gatehost/gatehost/shared/shim/process"
-	"github.com/gatehost/gatehost/shared/shim/shimreplay"
 )
 
 // patience is how long a test waits for what must happen.

@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/gatehost/gatehost/internal/shimreplay"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
-	"github.com/gatehost/gatehost/shared/shim/shimreplay"
 )
 
 // A host that is new takes up a gateway whose shim has been running for months (see package shimreplay).

@@ -40,19 +40,22 @@ var _ Classifier = (*client)(nil)
 
 func (c *client) Open(ctx context.Context, gw plugin.GatewayFacts, launchID string) (Stream, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	rpc, err := c.rpc.Classify(ctx)
+	outcome := &fault.Outcome{}
+	rpc, err := c.rpc.Classify(ctx, outcome)
 	if err != nil {
 		cancel()
 		return nil, fault.FromStatus(err)
 	}
-	return &stream{rpc: rpc, cancel: cancel, first: &pb.ClassifyRequest{Gateway: wire.Facts(gw), LaunchId: launchID}}, nil
+	first := &pb.ClassifyRequest{Gateway: wire.Facts(gw), LaunchId: launchID}
+	return &stream{rpc: rpc, outcome: outcome, cancel: cancel, first: first}, nil
 }
 
 type stream struct {
-	rpc    grpc.BidiStreamingClient[pb.ClassifyRequest, pb.ClassifyResponse]
-	cancel context.CancelFunc
-	once   sync.Once
-	first  *pb.ClassifyRequest // sent with the first lines
+	rpc     grpc.BidiStreamingClient[pb.ClassifyRequest, pb.ClassifyResponse]
+	outcome *fault.Outcome // of each batch
+	cancel  context.CancelFunc
+	once    sync.Once
+	first   *pb.ClassifyRequest // sent with the first lines
 }
 
 // Classify sends one batch and reads until each of its lines has a verdict. When ctx ends first the stream is cut.
@@ -61,8 +64,9 @@ func (s *stream) Classify(ctx context.Context, lines []NumberedLine) ([]Verdict,
 	defer stop()
 	got, err := s.exchange(lines)
 	if err != nil && ctx.Err() != nil {
-		return got, context.Cause(ctx)
+		err = context.Cause(ctx)
 	}
+	s.outcome.Tell(err)
 	return got, err
 }
 

@@ -21,7 +21,7 @@ const idStart = "base/start"
 
 func baseChecks() []Check {
 	return []Check{
-		{ID: idStart, Kind: Base, Title: "the host can start it: file, handshake, Describe, versions, its table", Row: "Plugin.Describe, Plugin.Configure", try: func(context.Context, *bench) error { return nil }},
+		{ID: idStart, Kind: Base, Title: "the host can start it: file, handshake, Describe, versions, its table", Row: "Plugin.Describe, Plugin.Configure", try: func(context.Context, *runner) error { return nil }},
 		{ID: "base/describe", Kind: Base, Title: "Describe gives the same, well-formed answer each time", Row: "Plugin.Describe: idempotent", try: baseDescribe},
 		{ID: "base/kinds-served", Kind: Base, Title: "it serves every kind that it announces", Row: "DescribeResponse.services", try: baseKinds},
 		{ID: "base/config-not-json", Kind: Base, Title: "a table that is no JSON object is refused", Row: "Plugin.Configure: INVALID_ARGUMENT", try: configNotJSON},
@@ -37,17 +37,17 @@ var (
 	semver      = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
 )
 
-func baseDescribe(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func baseDescribe(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
 	client := pb.NewPluginServiceClient(p.Conn())
 	describe := func() (*pb.DescribeResponse, error) {
-		bound, cancel := b.within(ctx, startTimeout)
+		bound, cancel := rn.within(ctx, startTimeout)
 		defer cancel()
 		r, err := client.Describe(bound, &pb.DescribeRequest{Host: &pb.HostInfo{Version: "devel", Os: "linux", Arch: "amd64"}})
-		if lost := b.lost(p, "Plugin.Describe", err); lost != nil {
+		if lost := rn.lost(p, "Plugin.Describe", err); lost != nil {
 			return nil, lost
 		}
 		if err != nil {
@@ -106,16 +106,16 @@ func judgeDescription(r *pb.DescribeResponse) error {
 	return nil
 }
 
-func baseKinds(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func baseKinds(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
-	for _, s := range b.info.Services {
-		if !b.served(ctx, s.Kind) {
-			return breach("serve it, or take it out of Describe", "it announces the kind %s and does not serve it: %v", s.Kind, fault.FromStatus(b.answers[s.Kind]))
+	for _, s := range rn.info.Services {
+		if !rn.served(ctx, s.Kind) {
+			return breach("serve it, or take it out of Describe", "it announces the kind %s and does not serve it: %v", s.Kind, fault.FromStatus(rn.answers[s.Kind]))
 		}
-		if lost := b.lost(p, "a first call as "+string(s.Kind), b.answers[s.Kind]); lost != nil {
+		if lost := rn.lost(p, "a first call as "+string(s.Kind), rn.answers[s.Kind]); lost != nil {
 			return lost
 		}
 	}
@@ -123,15 +123,15 @@ func baseKinds(ctx context.Context, b *bench) error {
 }
 
 // configure sends a table, in the surroundings that the plugin has.
-func (b *bench) configure(ctx context.Context, p Process, what string, table []byte) (*pb.ConfigureResponse, error) {
+func (rn *runner) configure(ctx context.Context, p Process, what string, table []byte) (*pb.ConfigureResponse, error) {
 	asked := p.Asked()
-	bound, cancel := b.within(ctx, startTimeout)
+	bound, cancel := rn.within(ctx, startTimeout)
 	defer cancel()
 	r, err := pb.NewPluginServiceClient(p.Conn()).Configure(bound, &pb.ConfigureRequest{
 		ConfigJson: table, Name: asked.Name, Grants: asked.Grants,
 		Directories: &pb.Directories{Data: asked.Directories.Data, Run: asked.Directories.Run, Runtime: asked.Directories.Runtime},
 	})
-	if lost := b.lost(p, "Configure with "+what, err); lost != nil {
+	if lost := rn.lost(p, "Configure with "+what, err); lost != nil {
 		return nil, lost
 	}
 	return r, err
@@ -143,8 +143,8 @@ func refused(r *pb.ConfigureResponse) bool {
 }
 
 // restore gives the plugin its own table again.
-func (b *bench) restore(ctx context.Context, p Process) error {
-	r, err := b.configure(ctx, p, "its own table again", p.Asked().Config)
+func (rn *runner) restore(ctx context.Context, p Process) error {
+	r, err := rn.configure(ctx, p, "its own table again", p.Asked().Config)
 	if err == nil && refused(r) {
 		err = breach("take each table as if it were the first", "it refuses its own table after a faulty one: %s", remarks(r))
 	}
@@ -159,13 +159,13 @@ func remarks(r *pb.ConfigureResponse) string {
 	return strings.Join(out, "; ")
 }
 
-func configNotJSON(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func configNotJSON(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
 	for _, table := range []string{`{`, `{"a": }`, `[]`, `"text"`, `7`, "\xff\xfe{}"} {
-		r, err := b.configure(ctx, p, "a table that is not a JSON object", []byte(table))
+		r, err := rn.configure(ctx, p, "a table that is not a JSON object", []byte(table))
 		if _, broken := errors.AsType[*violation](err); broken {
 			return err
 		}
@@ -176,7 +176,7 @@ func configNotJSON(ctx context.Context, b *bench) error {
 			return breach("answer INVALID_ARGUMENT, or a diagnostic of severity ERROR", "it takes the table %q", table)
 		}
 	}
-	return b.restore(ctx, p)
+	return rn.restore(ctx, p)
 }
 
 const unknownKey = "gatehost_verify_no_such_key"
@@ -207,19 +207,19 @@ func tableWith(own []byte, more map[string]any) []byte {
 	return out
 }
 
-func configUnknownKey(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func configUnknownKey(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
-	r, err := b.configure(ctx, p, "an unknown key", tableWith(p.Asked().Config, map[string]any{unknownKey: 1}))
+	r, err := rn.configure(ctx, p, "an unknown key", tableWith(p.Asked().Config, map[string]any{unknownKey: 1}))
 	if err != nil {
 		return faulty("an unknown key", err)
 	}
 	if len(r.GetDiagnostics()) == 0 {
 		return breach("answer a diagnostic, or the operator's typing error goes unseen", "it takes a table with the key %q and says nothing", unknownKey)
 	}
-	return b.restore(ctx, p)
+	return rn.restore(ctx, p)
 }
 
 // faulty is for a fault of the table that was told as an error.
@@ -230,21 +230,21 @@ func faulty(what string, err error) error {
 	return breach("answer a diagnostic with the key's path: the host shows it with the line of config.toml", "%s fails with an error and not with a diagnostic: %v", what, fault.FromStatus(err))
 }
 
-func configWrongType(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func configWrongType(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
-	if len(b.info.ConfigFields) == 0 {
+	if len(rn.info.ConfigFields) == 0 {
 		return skip("its table has no keys")
 	}
-	for _, f := range b.info.ConfigFields {
+	for _, f := range rn.info.ConfigFields {
 		var wrong any = 17
 		if f.Type != "string" && f.Type != "array" && f.Type != "table" {
 			wrong = "a text"
 		}
 		what := fmt.Sprintf("the key %q as %T and not %s", f.Path, wrong, f.Type)
-		r, err := b.configure(ctx, p, what, tableWith(p.Asked().Config, map[string]any{f.Path: wrong}))
+		r, err := rn.configure(ctx, p, what, tableWith(p.Asked().Config, map[string]any{f.Path: wrong}))
 		if err != nil {
 			return faulty(what, err)
 		}
@@ -255,14 +255,14 @@ func configWrongType(ctx context.Context, b *bench) error {
 			return breach("answer a diagnostic of severity ERROR with the key's path", "%s gets no diagnostic with its path; it says: %q", what, remarks(r))
 		}
 	}
-	return b.restore(ctx, p)
+	return rn.restore(ctx, p)
 }
 
 // deepest is how deep a table of config.toml may be nested.
 const deepest = 60
 
-func configLarge(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func configLarge(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
@@ -271,42 +271,42 @@ func configLarge(ctx context.Context, b *bench) error {
 		deep = map[string]any{"t": []any{deep}}
 	}
 	for what, v := range map[string]any{"a text of 8 MiB": strings.Repeat("x", 8<<20), "a list of 100,000": make([]int, 100_000), "tables in tables": deep} {
-		if _, err := b.configure(ctx, p, what, tableWith(p.Asked().Config, map[string]any{unknownKey: v})); err != nil {
+		if _, err := rn.configure(ctx, p, what, tableWith(p.Asked().Config, map[string]any{unknownKey: v})); err != nil {
 			return faulty(what, err)
 		}
 	}
-	return b.restore(ctx, p)
+	return rn.restore(ctx, p)
 }
 
-func configRefused(ctx context.Context, b *bench) error {
-	p, err := b.own(ctx)
+func configRefused(ctx context.Context, rn *runner) error {
+	p, err := rn.own(ctx)
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	want, err := b.ask(ctx, p)
+	want, err := rn.ask(ctx, p)
 	if err != nil {
 		return skip("it does not answer a first question: %v", err)
 	}
 	more := map[string]any{unknownKey: 1}
-	for _, f := range b.info.ConfigFields { // what it would be in force by, if it were
+	for _, f := range rn.info.ConfigFields { // what it would be in force by, if it were
 		more[f.Path] = plausible(f)
 	}
-	r, err := b.configure(ctx, p, "a faulty table", tableWith(p.Asked().Config, more))
+	r, err := rn.configure(ctx, p, "a faulty table", tableWith(p.Asked().Config, more))
 	switch {
 	case err != nil:
 		return skip("it answers a faulty table with an error: see base/config-unknown-key")
 	case !refused(r):
 		return skip("it does not refuse a table with an unknown key")
 	}
-	got, err := b.ask(ctx, p)
+	got, err := rn.ask(ctx, p)
 	if err != nil {
 		return err
 	}
 	if got != want {
 		return breach("decode all of it first, then put it in force", "after a table that it refused it answers %q, before it answered %q", strings.TrimSpace(got), strings.TrimSpace(want))
 	}
-	return b.restore(ctx, p)
+	return rn.restore(ctx, p)
 }
 
 // plausible is a value of the key's type that is probably not its present one.

@@ -22,7 +22,7 @@ type Check struct {
 	Row   string // of base.proto's table, or the message whose comment says it
 	// process says that it needs a process of the plugin's own: it is not applicable inside a test binary.
 	process bool
-	try     func(ctx context.Context, b *bench) error
+	try     func(ctx context.Context, rn *runner) error
 }
 
 // Checks is the table, in the order in which it is tried.

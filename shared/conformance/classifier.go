@@ -119,11 +119,11 @@ func gatewayOfLines() *pb.GatewayFacts {
 const verdictBound = 30 * time.Second
 
 // classified is classify with a bound, and with what no answer means.
-func (b *bench) classified(ctx context.Context, p Process, launch string, lines []*pb.NumberedLine) ([]*pb.Verdict, error) {
+func (rn *runner) classified(ctx context.Context, p Process, launch string, lines []*pb.NumberedLine) ([]*pb.Verdict, error) {
 	bound, cancel := context.WithTimeout(ctx, verdictBound)
 	defer cancel()
 	got, err := classify(bound, p.Conn(), gatewayOfLines(), launch, lines)
-	if lost := b.lost(p, "Classifier.Classify", err); lost != nil {
+	if lost := rn.lost(p, "Classifier.Classify", err); lost != nil {
 		return nil, fmt.Errorf("%d verdicts about %d lines: %w", len(got), len(lines), lost)
 	}
 	if err != nil {
@@ -132,13 +132,13 @@ func (b *bench) classified(ctx context.Context, p Process, launch string, lines 
 	return got, nil
 }
 
-func classifierOrder(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func classifierOrder(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
 	lines := batchOf(41, append(sampleLines(), sampleLines()...)...) // more than one batch, and not from 1
-	got, err := b.classified(ctx, p, "order", lines)
+	got, err := rn.classified(ctx, p, "order", lines)
 	if err != nil {
 		return err
 	}
@@ -150,17 +150,17 @@ func classifierOrder(ctx context.Context, b *bench) error {
 			return breach("answer in the order in which the lines came", "verdict %d is about line %d, it is the turn of line %d", n+1, v.GetSeq(), lines[n].GetSeq())
 		}
 	}
-	b.noteDown("%d lines", len(lines))
+	rn.noteDown("%d lines", len(lines))
 	return nil
 }
 
-func classifierResend(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func classifierResend(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
 	lines := batchOf(1, sampleLines()...)
-	want, err := b.classified(ctx, p, "resend", lines)
+	want, err := rn.classified(ctx, p, "resend", lines)
 	if err != nil {
 		return err
 	}
@@ -172,10 +172,10 @@ func classifierResend(ctx context.Context, b *bench) error {
 		err = v.rpc.Send(v.first)
 	}
 	cancel()
-	if lost := b.lost(p, "a stream that was cut", err); lost != nil {
+	if lost := rn.lost(p, "a stream that was cut", err); lost != nil {
 		return lost
 	}
-	got, err := b.classified(ctx, p, "resend", lines)
+	got, err := rn.classified(ctx, p, "resend", lines)
 	if err != nil {
 		return fmt.Errorf("after a break: %w", err)
 	}
@@ -185,13 +185,13 @@ func classifierResend(ctx context.Context, b *bench) error {
 	return nil
 }
 
-func classifierStreams(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func classifierStreams(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
 	lines := batchOf(1, sampleLines()...)
-	want, err := b.classified(ctx, p, "alone", lines)
+	want, err := rn.classified(ctx, p, "alone", lines)
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func classifierStreams(ctx context.Context, b *bench) error {
 	var calls sync.WaitGroup
 	for n := range streams {
 		calls.Go(func() {
-			got, err := b.classified(ctx, p, fmt.Sprintf("stream-%d", n), lines)
+			got, err := rn.classified(ctx, p, fmt.Sprintf("stream-%d", n), lines)
 			if err == nil && verdictsInWords(got) != verdictsInWords(want) {
 				err = breach("keep no state that streams share", "beside other streams the same lines get other verdicts")
 			}
@@ -208,12 +208,12 @@ func classifierStreams(ctx context.Context, b *bench) error {
 		})
 	}
 	calls.Wait()
-	b.noteDown("%d streams", streams)
+	rn.noteDown("%d streams", streams)
 	return errors.Join(errs...)
 }
 
-func classifierBig(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func classifierBig(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
@@ -222,7 +222,7 @@ func classifierBig(ctx context.Context, b *bench) error {
 		long[n] = longLine(longestLine)
 	}
 	for name, lines := range map[string][]string{"odd lines": oddities(), "lines of 64 KiB": long} {
-		got, err := b.classified(ctx, p, "big", batchOf(1, lines...))
+		got, err := rn.classified(ctx, p, "big", batchOf(1, lines...))
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -236,8 +236,8 @@ func classifierBig(ctx context.Context, b *bench) error {
 // measured is for how long the throughput is measured.
 const measured = time.Second
 
-func classifierThroughput(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func classifierThroughput(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
@@ -245,7 +245,7 @@ func classifierThroughput(ctx context.Context, b *bench) error {
 	defer cancel()
 	v, err := openStream(bound, p.Conn(), gatewayOfLines(), "throughput")
 	if err != nil {
-		return b.lost(p, "Classifier.Classify", err)
+		return rn.lost(p, "Classifier.Classify", err)
 	}
 	sample := sampleLines()
 	lines, began := 0, time.Now()
@@ -256,7 +256,7 @@ func classifierThroughput(ctx context.Context, b *bench) error {
 		}
 		at := time.Now()
 		_, err := v.judge(batchOf(seq, batch...))
-		if lost := b.lost(p, "Classifier.Classify", err); lost != nil {
+		if lost := rn.lost(p, "Classifier.Classify", err); lost != nil {
 			return lost
 		}
 		if err != nil {
@@ -267,6 +267,6 @@ func classifierThroughput(ctx context.Context, b *bench) error {
 		}
 		lines += mostBatch
 	}
-	b.noteDown("%.0f lines/s", float64(lines)/time.Since(began).Seconds())
+	rn.noteDown("%.0f lines/s", float64(lines)/time.Since(began).Seconds())
 	return nil
 }

@@ -25,16 +25,15 @@ func doctorChecks() []Check {
 		{ID: "doctor/concurrent", Kind: k, Title: "several gateways are diagnosed at once", Row: "Doctor.Diagnose: concurrent, one a gateway", try: doctorConcurrent},
 		{ID: "doctor/cancel", Kind: k, Title: "a call that is cancelled half-way ends, and the next one is answered", Row: "Cancelling a call ends its work", try: doctorCancel},
 		{ID: "doctor/big-incident", Kind: k, Title: "120 lines of 64 KiB, odd characters and evidence up to 16 MiB are answered", Row: "Sizes: a message has at most 16 MiB", try: doctorBig},
-		{ID: "doctor/versions", Kind: k, Title: "all versions of the service that it announces answer the same", Row: "ServiceInfo", try: doctorOfAllVersions},
 		{ID: "doctor/foreign-finding", Kind: k, Title: "Plan and Repair refuse what is not theirs and change nothing", Row: "Doctor.Plan, Doctor.Repair: unsupported", try: doctorForeign},
 	}, planChecks()...)
 }
 
 const idDoctorDeadline = "doctor/deadline"
 
-// answered are the visits to work with.
-func (b *bench) answered(ctx context.Context) ([]*visit, error) {
-	s := b.patients(ctx)
+// answered are the runs to work with.
+func (rn *runner) answered(ctx context.Context) ([]*doctorRun, error) {
+	s := rn.doctorRuns(ctx)
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -45,25 +44,25 @@ func (b *bench) answered(ctx context.Context) ([]*visit, error) {
 }
 
 // attended is the same, with a process to ask again.
-func (b *bench) attended(ctx context.Context) ([]*visit, Process, error) {
-	visits, err := b.answered(ctx)
+func (rn *runner) attended(ctx context.Context) ([]*doctorRun, Process, error) {
+	runs, err := rn.answered(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := b.granted(ctx)
-	return visits, p, err
+	p, err := rn.granted(ctx)
+	return runs, p, err
 }
 
-func doctorDeadline(ctx context.Context, b *bench) error {
-	s := b.patients(ctx)
+func doctorDeadline(ctx context.Context, rn *runner) error {
+	s := rn.doctorRuns(ctx)
 	if s.err != nil {
 		return s.err
 	}
-	var slowest *visit
-	for _, v := range s.visits {
+	var slowest *doctorRun
+	for _, v := range s.runs {
 		if v.lateErr != nil {
 			if s.given != "" {
-				b.noteDown("%s", s.given)
+				rn.noteDown("%s", s.given)
 			}
 			return v.lateErr
 		}
@@ -71,7 +70,7 @@ func doctorDeadline(ctx context.Context, b *bench) error {
 			slowest = v
 		}
 	}
-	b.noteDown("%d incidents; the slowest was %s about %s with %d ms", len(s.visits), slowest.slowest, slowest.incident.Name, slowest.took.Milliseconds())
+	rn.noteDown("%d incidents; the slowest was %s about %s with %d ms", len(s.runs), slowest.slowest, slowest.incident.Name, slowest.took.Milliseconds())
 	return nil
 }
 
@@ -85,13 +84,13 @@ const (
 
 var codes = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
-func doctorAnswers(ctx context.Context, b *bench) error {
-	s := b.patients(ctx)
+func doctorAnswers(ctx context.Context, rn *runner) error {
+	s := rn.doctorRuns(ctx)
 	if s.err != nil {
 		return s.err
 	}
 	unsupported, findings := 0, 0
-	for _, v := range s.visits {
+	for _, v := range s.runs {
 		if v.lateErr != nil {
 			continue // told elsewhere
 		}
@@ -103,14 +102,14 @@ func doctorAnswers(ctx context.Context, b *bench) error {
 			unsupported++
 		}
 	}
-	if unsupported == len(s.visits) {
+	if unsupported == len(s.runs) {
 		return breach("answer no findings for what is not yours; unsupported is for a profile that you do not know", "it answers unsupported to every incident")
 	}
-	b.noteDown("%d incidents, %d findings", len(s.visits), findings)
+	rn.noteDown("%d incidents, %d findings", len(s.runs), findings)
 	return nil
 }
 
-func (v *visit) judge() error {
+func (v *doctorRun) judge() error {
 	if v.err != nil {
 		if fault.CodeOf(v.err) == fault.Unsupported {
 			return nil
@@ -152,7 +151,7 @@ func judgeFinding(f *pb.Finding) error {
 	}
 }
 
-func (v *visit) judgeWant(w *pb.EvidenceRequest, ids map[string]bool) error {
+func (v *doctorRun) judgeWant(w *pb.EvidenceRequest, ids map[string]bool) error {
 	if w.GetId() == "" || ids[w.GetId()] {
 		return fmt.Errorf("has the id %q, which is empty or was used before", w.GetId())
 	}
@@ -161,13 +160,13 @@ func (v *visit) judgeWant(w *pb.EvidenceRequest, ids map[string]bool) error {
 	case *pb.EvidenceRequest_Exec:
 		timeout := want.Exec.GetTimeout()
 		switch {
-		case !v.site.ownCommand(want.Exec.GetArgv()):
-			return fmt.Errorf("(%s) runs %q, which does not begin with the gateway's command %q", w.GetId(), want.Exec.GetArgv(), v.site.facts.GetCommand())
+		case !v.gateway.ownCommand(want.Exec.GetArgv()):
+			return fmt.Errorf("(%s) runs %q, which does not begin with the gateway's command %q", w.GetId(), want.Exec.GetArgv(), v.gateway.facts.GetCommand())
 		case timeout != nil && (timeout.AsDuration() <= 0 || timeout.AsDuration() > mostEvidence):
 			return fmt.Errorf("(%s) has a limit of %v, it is at most %v", w.GetId(), timeout.AsDuration(), mostEvidence)
 		}
 	case *pb.EvidenceRequest_File:
-		if !v.site.inScope(want.File.GetPath()) {
+		if !v.gateway.inScope(want.File.GetPath()) {
 			return fmt.Errorf("(%s) is for the file %q outside of the state directory", w.GetId(), want.File.GetPath())
 		}
 	default:
@@ -176,12 +175,12 @@ func (v *visit) judgeWant(w *pb.EvidenceRequest, ids map[string]bool) error {
 	return nil
 }
 
-func doctorChangesNothing(ctx context.Context, b *bench) error {
-	visits, err := b.answered(ctx)
+func doctorChangesNothing(ctx context.Context, rn *runner) error {
+	runs, err := rn.answered(ctx)
 	if err != nil {
 		return err
 	}
-	for _, v := range visits {
+	for _, v := range runs {
 		if len(v.touched) > 0 {
 			return breach("propose it in a plan; the host does it, with a backup", "after Diagnose and Plan about %s: %s", v.incident.Name, strings.Join(v.touched, ", "))
 		}
@@ -189,13 +188,13 @@ func doctorChangesNothing(ctx context.Context, b *bench) error {
 	return nil
 }
 
-func doctorRepeat(ctx context.Context, b *bench) error {
-	visits, p, err := b.attended(ctx)
+func doctorRepeat(ctx context.Context, rn *runner) error {
+	runs, p, err := rn.attended(ctx)
 	if err != nil {
 		return err
 	}
-	for _, v := range visits {
-		r, err := b.again(ctx, p, v)
+	for _, v := range runs {
+		r, err := rn.again(ctx, p, v)
 		if err != nil {
 			return err
 		}
@@ -206,10 +205,10 @@ func doctorRepeat(ctx context.Context, b *bench) error {
 			if pl.err != nil {
 				continue
 			}
-			bound, cancel := b.within(ctx, deadlinePlan)
-			again, err := b.medic(p).Plan(bound, &pb.PlanRequest{Gateway: v.site.facts, Finding: pl.finding})
+			bound, cancel := rn.within(ctx, deadlinePlan)
+			again, err := rn.doctor(p).Plan(bound, &pb.PlanRequest{Gateway: v.gateway.facts, Finding: pl.finding})
 			cancel()
-			if lost := b.lost(p, "a second Plan", err); lost != nil {
+			if lost := rn.lost(p, "a second Plan", err); lost != nil {
 				return lost
 			}
 			if got, want := planInWords(again.GetPlan()), planInWords(pl.plan); err != nil || got != want {
@@ -220,12 +219,12 @@ func doctorRepeat(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// again asks the last round of a visit once more.
-func (b *bench) again(ctx context.Context, p Process, v *visit) (*pb.DiagnoseResponse, error) {
-	bound, cancel := b.within(ctx, deadlineDiagnose)
+// again asks the last round of a run once more.
+func (rn *runner) again(ctx context.Context, p Process, v *doctorRun) (*pb.DiagnoseResponse, error) {
+	bound, cancel := rn.within(ctx, deadlineDiagnose)
 	defer cancel()
-	r, err := b.medic(p).Diagnose(bound, v.asked)
-	if lost := b.lost(p, "a second Diagnose about "+v.incident.Name, err); lost != nil {
+	r, err := rn.doctor(p).Diagnose(bound, v.asked)
+	if lost := rn.lost(p, "a second Diagnose about "+v.incident.Name, err); lost != nil {
 		return nil, lost
 	}
 	if err != nil {
@@ -234,19 +233,19 @@ func (b *bench) again(ctx context.Context, p Process, v *visit) (*pb.DiagnoseRes
 	return r, nil
 }
 
-func doctorConcurrent(ctx context.Context, b *bench) error {
-	visits, p, err := b.attended(ctx)
+func doctorConcurrent(ctx context.Context, rn *runner) error {
+	runs, p, err := rn.attended(ctx)
 	if err != nil {
 		return err
 	}
 	const each = 3
-	errs := make([]error, each*len(visits))
+	errs := make([]error, each*len(runs))
 	var calls sync.WaitGroup
 	for n := range errs {
 		calls.Go(func() {
-			v := visits[n%len(visits)]
-			v = &visit{incident: v.incident, site: v.site, answer: v.answer, asked: askedAs(v.asked, fmt.Sprintf("%s-%d", v.site.facts.GetName(), n))}
-			r, err := b.again(ctx, p, v)
+			v := runs[n%len(runs)]
+			v = &doctorRun{incident: v.incident, gateway: v.gateway, answer: v.answer, asked: askedAs(v.asked, fmt.Sprintf("%s-%d", v.gateway.facts.GetName(), n))}
+			r, err := rn.again(ctx, p, v)
 			if err == nil && inWords(r) != inWords(v.answer) {
 				err = breach("keep no state that calls share, or guard it", "beside other calls it says %q about %s, alone it said %q", inWords(r), v.incident.Name, inWords(v.answer))
 			}
@@ -259,7 +258,7 @@ func doctorConcurrent(ctx context.Context, b *bench) error {
 			return err
 		}
 	}
-	b.noteDown("%d calls at once", len(errs))
+	rn.noteDown("%d calls at once", len(errs))
 	return nil
 }
 
@@ -273,23 +272,23 @@ func askedAs(r *pb.DiagnoseRequest, name string) *pb.DiagnoseRequest {
 	return out
 }
 
-func doctorCancel(ctx context.Context, b *bench) error {
-	visits, p, err := b.attended(ctx)
+func doctorCancel(ctx context.Context, rn *runner) error {
+	runs, p, err := rn.attended(ctx)
 	if err != nil {
 		return err
 	}
-	client, cut := b.medic(p), 0
-	for _, v := range visits {
+	client, cut := rn.doctor(p), 0
+	for _, v := range runs {
 		half, cancel := context.WithTimeout(ctx, max(v.took/2, time.Millisecond))
 		_, err := client.Diagnose(half, v.asked)
 		cancel()
 		if code := fault.CodeOf(fault.FromStatus(err)); code == fault.PluginGone {
-			return b.lost(p, "a Diagnose that was cancelled", err)
+			return rn.lost(p, "a Diagnose that was cancelled", err)
 		}
 		if err != nil {
 			cut++
 		}
-		r, err := b.again(ctx, p, v)
+		r, err := rn.again(ctx, p, v)
 		if err != nil {
 			return fmt.Errorf("after a call that was cancelled half-way: %w", err)
 		}
@@ -297,32 +296,32 @@ func doctorCancel(ctx context.Context, b *bench) error {
 			return breach("a cancelled call leaves nothing behind", "after a cancelled call about %s it says %q, before it said %q", v.incident.Name, got, want)
 		}
 	}
-	b.noteDown("%d of %d calls were not answered before", cut, len(visits))
+	rn.noteDown("%d of %d calls were not answered before", cut, len(runs))
 	return nil
 }
 
-func doctorForeign(ctx context.Context, b *bench) error {
-	s, err := b.newSite(Incident{Name: "foreign-finding", Files: map[string]string{configName: "{\"gateway\": {\"mode\": \"local\"}}\n"}})
+func doctorForeign(ctx context.Context, rn *runner) error {
+	s, err := rn.newScratchGateway(Incident{Name: "foreign-finding", Files: map[string]string{configName: "{\"gateway\": {\"mode\": \"local\"}}\n"}})
 	if err != nil {
 		return err
 	}
-	p, err := b.granted(ctx)
+	p, err := rn.granted(ctx)
 	if err != nil {
 		return err
 	}
-	client := b.medic(p)
+	client := rn.doctor(p)
 	finding := &pb.Finding{Code: "gatehost-verify-unknown", Severity: pb.Severity_SEVERITY_ERROR, Text: "a finding of another doctor", Repairable: true, Data: []byte{0xff, 0}}
-	bound, cancel := b.within(ctx, deadlinePlan)
+	bound, cancel := rn.within(ctx, deadlinePlan)
 	defer cancel()
 	r, err := client.Plan(bound, &pb.PlanRequest{Gateway: s.facts, Finding: finding})
-	if lost := b.lost(p, "Doctor.Plan for a finding of another doctor", err); lost != nil {
+	if lost := rn.lost(p, "Doctor.Plan for a finding of another doctor", err); lost != nil {
 		return lost
 	}
 	if err == nil && len(r.GetPlan().GetSteps()) > 0 {
 		return breach("plan for your own codes only; else no plan, or unsupported", "it has a plan for the finding %q, which is none of its own: %s", finding.GetCode(), planInWords(r.GetPlan()))
 	}
 	result, err := repair(bound, client, &pb.RepairRequest{Gateway: s.facts, Finding: finding, StepId: "gatehost-verify-unknown"}, nil)
-	if lost := b.lost(p, "Doctor.Repair of an unknown step", err); lost != nil {
+	if lost := rn.lost(p, "Doctor.Repair of an unknown step", err); lost != nil {
 		return lost
 	}
 	if err == nil && result.GetChanged() {

@@ -23,29 +23,29 @@ type pulse struct {
 }
 
 // listen begins, once, to listen.
-func (b *bench) listen(ctx context.Context) {
-	if b.beat != nil {
+func (rn *runner) listen(ctx context.Context) {
+	if rn.beat != nil {
 		return
 	}
-	b.beat = &pulse{done: make(chan struct{}), end: func() {}}
+	rn.beat = &pulse{done: make(chan struct{}), end: func() {}}
 	fail := func(err error) {
-		b.beat.err = err
-		close(b.beat.done)
+		rn.beat.err = err
+		close(rn.beat.done)
 	}
-	r, err := b.newRun("hold")
+	r, err := rn.newRun("hold")
 	if err != nil {
 		fail(err)
 		return
 	}
-	p, err := b.own(ctx)
+	p, err := rn.own(ctx)
 	if err != nil {
 		fail(err)
 		return
 	}
 	bound, cancel := context.WithTimeout(ctx, heartbeatEvery+slack)
-	b.beat.end = sync.OnceFunc(func() {
+	rn.beat.end = sync.OnceFunc(func() {
 		cancel()
-		<-b.beat.done
+		<-rn.beat.done
 		p.Close()
 		r.end(ctx)
 	})
@@ -56,7 +56,7 @@ func (b *bench) listen(ctx context.Context) {
 	go func() {
 		began := time.Now()
 		err := client(p).Output(bound, launcher.OutputRequest{LaunchID: r.req.LaunchID, Follow: true}, func(launcher.OutputItem) error { return errEnough })
-		b.beat.took = time.Since(began)
+		rn.beat.took = time.Since(began)
 		switch {
 		case errors.Is(err, errEnough):
 			err = nil
@@ -67,14 +67,14 @@ func (b *bench) listen(ctx context.Context) {
 	}()
 }
 
-func launcherHeartbeat(ctx context.Context, b *bench) error {
-	b.listen(ctx)
+func launcherHeartbeat(ctx context.Context, rn *runner) error {
+	rn.listen(ctx)
 	select {
-	case <-b.beat.done:
+	case <-rn.beat.done:
 	case <-ctx.Done():
 	}
-	err := b.beat.err
-	b.beat.end()
-	b.noteDown("after %.1f s", b.beat.took.Seconds())
+	err := rn.beat.err
+	rn.beat.end()
+	rn.noteDown("after %.1f s", rn.beat.took.Seconds())
 	return err
 }

@@ -163,7 +163,7 @@ func (i Incident) message() *pb.Incident {
 }
 
 // evidence answers one wish as the host would: commands by what the incident says, files by what is there.
-func (i Incident) evidence(s *site, want *pb.EvidenceRequest, content bool) *pb.Evidence {
+func (i Incident) evidence(s *scratchGateway, want *pb.EvidenceRequest, content bool) *pb.Evidence {
 	out := &pb.Evidence{Id: want.GetId()}
 	switch w := want.GetWant().(type) {
 	case *pb.EvidenceRequest_Exec:

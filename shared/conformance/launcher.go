@@ -46,7 +46,7 @@ func launcherChecks() []Check {
 
 // run is one launch of the child and everything that is needed to end it.
 type run struct {
-	b   *bench
+	rn  *runner
 	dir string // the child's
 	req launcher.LaunchRequest
 }
@@ -54,37 +54,37 @@ type run struct {
 const gatewayOfRuns = "verify"
 
 // newRun makes a launch ready, as the host does: its folder exists before Launch is called.
-func (b *bench) newRun(args ...string) (*run, error) {
-	if len(b.opts.Child) == 0 {
+func (rn *runner) newRun(args ...string) (*run, error) {
+	if len(rn.opts.Child) == 0 {
 		return nil, skip("there is no program to launch: Options.Child is not set")
 	}
-	b.runs++
-	id := fmt.Sprintf("verify-%d-%d", os.Getpid(), b.runs)
-	r := &run{b: b, dir: filepath.Join(b.opts.Dir, "launches", id)}
-	if err := makeDirs(r.dir, filepath.Join(b.opener.Places()["run"], id)); err != nil {
+	rn.runs++
+	id := fmt.Sprintf("verify-%d-%d", os.Getpid(), rn.runs)
+	r := &run{rn: rn, dir: filepath.Join(rn.opts.Dir, "launches", id)}
+	if err := makeDirs(r.dir, filepath.Join(rn.opener.Places()["run"], id)); err != nil {
 		return nil, err
 	}
 	r.req = launcher.LaunchRequest{
-		LaunchID: id, Gateway: plugin.GatewayFacts{Name: gatewayOfRuns, Port: 18789, Command: b.opts.Child, Profile: "plain"}, Process: r.command(args...),
+		LaunchID: id, Gateway: plugin.GatewayFacts{Name: gatewayOfRuns, Port: 18789, Command: rn.opts.Child, Profile: "plain"}, Process: r.command(args...),
 		Grace: time.Second, OutputMaxBytes: 8 << 20, Labels: map[string]string{"verify": "yes"},
 	}
 	return r, nil
 }
 
 // ready is a run, or a place for commands, and the process that the checks share. End the run.
-func (b *bench) ready(ctx context.Context, args ...string) (*run, Process, error) {
-	r, err := b.newRun(args...)
+func (rn *runner) ready(ctx context.Context, args ...string) (*run, Process, error) {
+	r, err := rn.newRun(args...)
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := b.process(ctx)
+	p, err := rn.process(ctx)
 	return r, p, err
 }
 
 // command is the child with its arguments.
 func (r *run) command(args ...string) plugin.ProcessSpec {
 	return plugin.ProcessSpec{
-		Argv: slices.Concat(r.b.opts.Child, []string{r.dir}, args), Cwd: r.dir,
+		Argv: slices.Concat(r.rn.opts.Child, []string{r.dir}, args), Cwd: r.dir,
 		Env: []plugin.EnvVar{
 			{Name: "PATH", Value: os.Getenv("PATH")}, {Name: "HOME", Value: r.dir}, {Name: "VERIFY_SECRET", Value: "a secret = with spaces", Secret: true},
 		},
@@ -95,11 +95,11 @@ func (r *run) command(args ...string) plugin.ProcessSpec {
 func client(p Process) launcher.Launcher { return launcher.NewClient(p.Conn()) }
 
 // call makes one call within its deadline. What it gives is for people: an error of a call that should have succeeded.
-func (b *bench) call(ctx context.Context, p Process, name string, contract time.Duration, f func(context.Context, launcher.Launcher) error) error {
-	bound, cancel := b.within(ctx, contract)
+func (rn *runner) call(ctx context.Context, p Process, name string, contract time.Duration, f func(context.Context, launcher.Launcher) error) error {
+	bound, cancel := rn.within(ctx, contract)
 	defer cancel()
 	err := f(bound, client(p))
-	if lost := b.lost(p, name, err); lost != nil {
+	if lost := rn.lost(p, name, err); lost != nil {
 		return lost
 	}
 	if err != nil {
@@ -111,7 +111,7 @@ func (b *bench) call(ctx context.Context, p Process, name string, contract time.
 // launch starts the run and answers its instance.
 func (r *run) launch(ctx context.Context, p Process) (launcher.Instance, error) {
 	var got launcher.Launched
-	err := r.b.call(ctx, p, "Launcher.Launch", deadlineLaunch, func(ctx context.Context, l launcher.Launcher) (err error) {
+	err := r.rn.call(ctx, p, "Launcher.Launch", deadlineLaunch, func(ctx context.Context, l launcher.Launcher) (err error) {
 		got, err = l.Launch(ctx, r.req)
 		return err
 	})
@@ -156,7 +156,7 @@ func (r *run) goOn() error { return os.WriteFile(filepath.Join(r.dir, "go"), nil
 func (r *run) end(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadlineChange)
 	defer cancel()
-	p, err := r.b.process(ctx)
+	p, err := r.rn.process(ctx)
 	if err == nil {
 		_, _ = client(p).Stop(ctx, r.req.LaunchID, 0)
 		_ = client(p).Release(ctx, r.req.LaunchID)
@@ -165,8 +165,8 @@ func (r *run) end(ctx context.Context) {
 }
 
 // launched runs a child for one check.
-func (b *bench) launched(ctx context.Context, args []string, try func(p Process, r *run, i launcher.Instance) error) error {
-	r, p, err := b.ready(ctx, args...)
+func (rn *runner) launched(ctx context.Context, args []string, try func(p Process, r *run, i launcher.Instance) error) error {
+	r, p, err := rn.ready(ctx, args...)
 	if err != nil {
 		return err
 	}
@@ -197,8 +197,8 @@ func gone(ctx context.Context, pids []int, what string) error {
 	return nil
 }
 
-func launchRuns(ctx context.Context, b *bench) error {
-	return b.launched(ctx, []string{"env", "lines=1", "hold"}, func(p Process, r *run, i launcher.Instance) error {
+func launchRuns(ctx context.Context, rn *runner) error {
+	return rn.launched(ctx, []string{"env", "lines=1", "hold"}, func(p Process, r *run, i launcher.Instance) error {
 		if pids := r.pids("starts"); i.Phase != launcher.PhaseRunning || i.PID != pids[0] {
 			return breach("Launch returns when the process exists", "Launch answers phase %s and pid %d; the program's pid is %d", i.Phase, i.PID, pids[0])
 		}
@@ -226,8 +226,8 @@ func launchRuns(ctx context.Context, b *bench) error {
 	})
 }
 
-func launchAgain(ctx context.Context, b *bench) error {
-	r, p, err := b.ready(ctx, "hold")
+func launchAgain(ctx context.Context, rn *runner) error {
+	r, p, err := rn.ready(ctx, "hold")
 	if err != nil {
 		return err
 	}
@@ -261,7 +261,7 @@ func launchAgain(ctx context.Context, b *bench) error {
 		}
 	}
 	var got launcher.Launched
-	err = b.call(ctx, p, "Launcher.Launch", deadlineLaunch, func(ctx context.Context, l launcher.Launcher) (err error) {
+	err = rn.call(ctx, p, "Launcher.Launch", deadlineLaunch, func(ctx context.Context, l launcher.Launcher) (err error) {
 		got, err = l.Launch(ctx, r.req)
 		return err
 	})
@@ -271,14 +271,14 @@ func launchAgain(ctx context.Context, b *bench) error {
 	return err
 }
 
-func launchOther(ctx context.Context, b *bench) error {
-	return b.launched(ctx, []string{"hold"}, func(p Process, r *run, _ launcher.Instance) error {
+func launchOther(ctx context.Context, rn *runner) error {
+	return rn.launched(ctx, []string{"hold"}, func(p Process, r *run, _ launcher.Instance) error {
 		other := r.req
 		other.Process = r.command("hold", "lines=1")
-		bound, cancel := b.within(ctx, deadlineLaunch)
+		bound, cancel := rn.within(ctx, deadlineLaunch)
 		defer cancel()
 		_, err := client(p).Launch(bound, other)
-		if lost := b.lost(p, "Launcher.Launch", err); lost != nil {
+		if lost := rn.lost(p, "Launcher.Launch", err); lost != nil {
 			return lost
 		}
 		if fault.CodeOf(err) != fault.AlreadyExists {
@@ -296,17 +296,17 @@ func outcome(err error) string {
 	return fmt.Sprintf("the call fails with %s: %v", fault.CodeOf(err), err)
 }
 
-func launchRefused(ctx context.Context, b *bench) error {
-	r, p, err := b.ready(ctx)
+func launchRefused(ctx context.Context, rn *runner) error {
+	r, p, err := rn.ready(ctx)
 	if err != nil {
 		return err
 	}
 	defer r.end(ctx)
 	r.req.Process.Argv = []string{filepath.Join(r.dir, "no-such-program")}
-	bound, cancel := b.within(ctx, deadlineLaunch)
+	bound, cancel := rn.within(ctx, deadlineLaunch)
 	defer cancel()
 	_, err = client(p).Launch(bound, r.req)
-	if lost := b.lost(p, "Launcher.Launch", err); lost != nil {
+	if lost := rn.lost(p, "Launcher.Launch", err); lost != nil {
 		return lost
 	}
 	if fault.CodeOf(err) != fault.NotFound {
@@ -324,12 +324,12 @@ func launchRefused(ctx context.Context, b *bench) error {
 	return nil
 }
 
-func launcherList(ctx context.Context, b *bench) error {
-	return b.launched(ctx, []string{"hold"}, func(p Process, r *run, i launcher.Instance) error {
+func launcherList(ctx context.Context, rn *runner) error {
+	return rn.launched(ctx, []string{"hold"}, func(p Process, r *run, i launcher.Instance) error {
 		var list, none launcher.Listing
 		var taken launcher.Instance
 		var seen launcher.Inspection
-		err := b.call(ctx, p, "Launcher.List, Recover or Inspect", deadlineQuick, func(ctx context.Context, l launcher.Launcher) (err error) {
+		err := rn.call(ctx, p, "Launcher.List, Recover or Inspect", deadlineQuick, func(ctx context.Context, l launcher.Launcher) (err error) {
 			if list, err = l.List(ctx, gatewayOfRuns); err != nil {
 				return err
 			}
@@ -361,8 +361,8 @@ func launcherList(ctx context.Context, b *bench) error {
 	})
 }
 
-func launcherUnknown(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func launcherUnknown(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
@@ -376,17 +376,17 @@ func launcherUnknown(ctx context.Context, b *bench) error {
 			return l.Output(ctx, launcher.OutputRequest{LaunchID: id}, func(launcher.OutputItem) error { return nil })
 		},
 	} {
-		bound, cancel := b.within(ctx, deadlineQuick)
+		bound, cancel := rn.within(ctx, deadlineQuick)
 		err := f(bound, client(p))
 		cancel()
-		if lost := b.lost(p, "Launcher."+name, err); lost != nil {
+		if lost := rn.lost(p, "Launcher."+name, err); lost != nil {
 			return lost
 		}
 		if fault.CodeOf(err) != fault.NotFound {
 			return breach("answer not_found", "%s of an unknown launch: %s", name, outcome(err))
 		}
 	}
-	return b.call(ctx, p, "Launcher.Release of an unknown launch", deadlineQuick, func(ctx context.Context, l launcher.Launcher) error {
+	return rn.call(ctx, p, "Launcher.Release of an unknown launch", deadlineQuick, func(ctx context.Context, l launcher.Launcher) error {
 		return l.Release(ctx, id)
 	})
 }

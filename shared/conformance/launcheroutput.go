@@ -66,7 +66,7 @@ func (r *run) more(ctx context.Context, p Process, o *output, enough func(*outpu
 	case errors.Is(err, context.DeadlineExceeded) && bound.Err() != nil:
 		return breach("pass lines on when they come", "after %v of Output %d lines have come, and not what was printed; the last is %q", readBound, len(o.lines), o.last())
 	}
-	if lost := r.b.lost(p, "Launcher.Output", err); lost != nil {
+	if lost := r.rn.lost(p, "Launcher.Output", err); lost != nil {
 		return lost
 	}
 	return breach("see the comments of Output", "Output fails: %v", fault.FromStatus(err))
@@ -110,9 +110,9 @@ func (o *output) numbered(lines int) error {
 
 const someLines = 1500
 
-func outputWhole(ctx context.Context, b *bench) error {
+func outputWhole(ctx context.Context, rn *runner) error {
 	args := []string{fmt.Sprintf("lines=%d", someLines), "hold"}
-	return b.launched(ctx, args, func(p Process, r *run, _ launcher.Instance) error {
+	return rn.launched(ctx, args, func(p Process, r *run, _ launcher.Instance) error {
 		last := func(o *output) bool {
 			return o.has(fmt.Sprintf("out %d", someLines)) && o.has(fmt.Sprintf("err %d", someLines))
 		}
@@ -134,14 +134,14 @@ func outputWhole(ctx context.Context, b *bench) error {
 				}
 			}
 		}
-		b.noteDown("%d lines", len(o.lines))
+		rn.noteDown("%d lines", len(o.lines))
 		return nil
 	})
 }
 
-func outputEnd(ctx context.Context, b *bench) error {
+func outputEnd(ctx context.Context, rn *runner) error {
 	args := []string{"lines=300", "partial", "exit=7"}
-	return b.launched(ctx, args, func(p Process, r *run, _ launcher.Instance) error {
+	return rn.launched(ctx, args, func(p Process, r *run, _ launcher.Instance) error {
 		for _, when := range []string{"while it runs", "after it has ended"} {
 			o, err := r.read(ctx, p, 0, func(*output) bool { return false })
 			if err != nil {
@@ -179,17 +179,17 @@ func (o *output) ending(lines int, when string) error {
 }
 
 // killed ends the plugin's process by kill -9 and gives the next one.
-func (b *bench) killed(ctx context.Context, p Process) (Process, error) {
+func (rn *runner) killed(ctx context.Context, p Process) (Process, error) {
 	p.Kill()
 	if !bounded(ctx, slack, p.Done()) {
 		return nil, errors.New("the plugin does not end by SIGKILL")
 	}
-	return b.process(ctx)
+	return rn.process(ctx)
 }
 
-func recoverRuns(ctx context.Context, b *bench) error {
-	return b.launched(ctx, []string{"hold"}, func(p Process, r *run, i launcher.Instance) error {
-		p, err := b.killed(ctx, p)
+func recoverRuns(ctx context.Context, rn *runner) error {
+	return rn.launched(ctx, []string{"hold"}, func(p Process, r *run, i launcher.Instance) error {
+		p, err := rn.killed(ctx, p)
 		if err != nil {
 			return err
 		}
@@ -207,7 +207,7 @@ func recoverRuns(ctx context.Context, b *bench) error {
 		if n := len(r.pids("starts")); n != 1 || again.PID != i.PID {
 			return breach("Launch is idempotent across processes", "Launch by the new process: pid %d, and %d processes were started", again.PID, n)
 		}
-		if err := b.call(ctx, p, "Launcher.Signal after Recover", deadlineQuick, func(ctx context.Context, l launcher.Launcher) error {
+		if err := rn.call(ctx, p, "Launcher.Signal after Recover", deadlineQuick, func(ctx context.Context, l launcher.Launcher) error {
 			return l.Signal(ctx, r.req.LaunchID, "SIGTERM")
 		}); err != nil {
 			return err
@@ -219,17 +219,17 @@ func recoverRuns(ctx context.Context, b *bench) error {
 // recover takes the run up.
 func (r *run) recover(ctx context.Context, p Process) (launcher.Instance, error) {
 	var got launcher.Instance
-	err := r.b.call(ctx, p, "Launcher.Recover by a new process", deadlineQuick, func(ctx context.Context, l launcher.Launcher) (err error) {
+	err := r.rn.call(ctx, p, "Launcher.Recover by a new process", deadlineQuick, func(ctx context.Context, l launcher.Launcher) (err error) {
 		got, err = l.Recover(ctx, r.req.LaunchID)
 		return err
 	})
 	return got, err
 }
 
-func recoverOutput(ctx context.Context, b *bench) error {
+func recoverOutput(ctx context.Context, rn *runner) error {
 	const lines = 600
 	args := []string{fmt.Sprintf("lines=%d", lines), "pace=1ms", "exit=7", "partial"}
-	return b.launched(ctx, args, func(p Process, r *run, _ launcher.Instance) error {
+	return rn.launched(ctx, args, func(p Process, r *run, _ launcher.Instance) error {
 		o := &output{}
 		for _, after := range []int{lines / 4, lines / 2, lines} { // lines of both outputs together: there are twice as many
 			if err := r.more(ctx, p, o, func(o *output) bool { return len(o.lines) >= after }); err != nil {
@@ -239,7 +239,7 @@ func recoverOutput(ctx context.Context, b *bench) error {
 				break
 			}
 			var err error
-			if p, err = b.killed(ctx, p); err != nil {
+			if p, err = rn.killed(ctx, p); err != nil {
 				return err
 			}
 			if _, err := r.recover(ctx, p); err != nil {
@@ -255,8 +255,8 @@ func recoverOutput(ctx context.Context, b *bench) error {
 	})
 }
 
-func recoverExit(ctx context.Context, b *bench) error {
-	return b.launched(ctx, []string{"lines=20", "hold", "exit=7", "partial"}, func(p Process, r *run, i launcher.Instance) error {
+func recoverExit(ctx context.Context, rn *runner) error {
+	return rn.launched(ctx, []string{"lines=20", "hold", "exit=7", "partial"}, func(p Process, r *run, i launcher.Instance) error {
 		p.Kill()
 		if !bounded(ctx, slack, p.Done()) {
 			return errors.New("the plugin does not end by SIGKILL")
@@ -267,7 +267,7 @@ func recoverExit(ctx context.Context, b *bench) error {
 		if err := gone(ctx, []int{i.PID}, "the launched"); err != nil {
 			return err
 		}
-		p, err := b.process(ctx)
+		p, err := rn.process(ctx)
 		if err != nil {
 			return err
 		}
@@ -294,13 +294,13 @@ func recoverExit(ctx context.Context, b *bench) error {
 	})
 }
 
-func launcherLetsGo(ctx context.Context, b *bench) error {
-	r, err := b.newRun("hold")
+func launcherLetsGo(ctx context.Context, rn *runner) error {
+	r, err := rn.newRun("hold")
 	if err != nil {
 		return err
 	}
 	defer r.end(ctx)
-	p, err := b.own(ctx)
+	p, err := rn.own(ctx)
 	if err != nil {
 		return err
 	}
@@ -313,11 +313,11 @@ func launcherLetsGo(ctx context.Context, b *bench) error {
 	if !bounded(ctx, hostGone+slack, p.Done()) {
 		return breach("end when stdin ends; what was launched stays with its shim", "%v after its stdin was closed it lives on", hostGone+slack)
 	}
-	b.noteDown("%d ms", time.Since(began).Milliseconds())
+	rn.noteDown("%d ms", time.Since(began).Milliseconds())
 	if !bounded(ctx, held, p.Drained()) {
 		return breach("give what you launch other pipes than your own", "its stdout or stderr is still held by somebody %v after its end", held)
 	}
-	next, err := b.process(ctx)
+	next, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}

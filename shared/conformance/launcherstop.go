@@ -12,13 +12,13 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-func launcherSignal(ctx context.Context, b *bench) error {
-	return b.launched(ctx, []string{"hold", "exit=7"}, func(p Process, r *run, i launcher.Instance) error {
+func launcherSignal(ctx context.Context, rn *runner) error {
+	return rn.launched(ctx, []string{"hold", "exit=7"}, func(p Process, r *run, i launcher.Instance) error {
 		signal := func(name string) error {
-			bound, cancel := b.within(ctx, deadlineQuick)
+			bound, cancel := rn.within(ctx, deadlineQuick)
 			defer cancel()
 			err := client(p).Signal(bound, r.req.LaunchID, name)
-			if lost := b.lost(p, "Launcher.Signal", err); lost != nil {
+			if lost := rn.lost(p, "Launcher.Signal", err); lost != nil {
 				return lost
 			}
 			return err
@@ -54,10 +54,10 @@ func launcherSignal(ctx context.Context, b *bench) error {
 
 // stop ends a run and answers how.
 func (r *run) stop(ctx context.Context, p Process, grace time.Duration) (launcher.Stopped, error) {
-	bound, cancel := context.WithTimeout(ctx, grace+r.b.deadline(stopExtra))
+	bound, cancel := context.WithTimeout(ctx, grace+r.rn.deadline(stopExtra))
 	defer cancel()
 	got, err := client(p).Stop(bound, r.req.LaunchID, grace)
-	if lost := r.b.lost(p, "Launcher.Stop", err); lost != nil {
+	if lost := r.rn.lost(p, "Launcher.Stop", err); lost != nil {
 		return got, lost
 	}
 	if err != nil {
@@ -66,8 +66,8 @@ func (r *run) stop(ctx context.Context, p Process, grace time.Duration) (launche
 	return got, nil
 }
 
-func stopAsks(ctx context.Context, b *bench) error {
-	return b.launched(ctx, []string{"hold", "exit=7"}, func(p Process, r *run, i launcher.Instance) error {
+func stopAsks(ctx context.Context, rn *runner) error {
+	return rn.launched(ctx, []string{"hold", "exit=7"}, func(p Process, r *run, i launcher.Instance) error {
 		for n := range 2 {
 			got, err := r.stop(ctx, p, 20*time.Second)
 			if err != nil {
@@ -81,8 +81,8 @@ func stopAsks(ctx context.Context, b *bench) error {
 	})
 }
 
-func stopKills(ctx context.Context, b *bench) error {
-	return b.launched(ctx, []string{"hold", "stubborn", "grandchild"}, func(p Process, r *run, _ launcher.Instance) error {
+func stopKills(ctx context.Context, rn *runner) error {
+	return rn.launched(ctx, []string{"hold", "stubborn", "grandchild"}, func(p Process, r *run, _ launcher.Instance) error {
 		got, err := r.stop(ctx, p, 300*time.Millisecond)
 		if err != nil {
 			return err
@@ -97,13 +97,13 @@ func stopKills(ctx context.Context, b *bench) error {
 	})
 }
 
-func launcherRelease(ctx context.Context, b *bench) error {
-	return b.launched(ctx, []string{"hold"}, func(p Process, r *run, _ launcher.Instance) error {
+func launcherRelease(ctx context.Context, rn *runner) error {
+	return rn.launched(ctx, []string{"hold"}, func(p Process, r *run, _ launcher.Instance) error {
 		release := func() error {
-			bound, cancel := b.within(ctx, deadlineQuick)
+			bound, cancel := rn.within(ctx, deadlineQuick)
 			defer cancel()
 			err := client(p).Release(bound, r.req.LaunchID)
-			if lost := b.lost(p, "Launcher.Release", err); lost != nil {
+			if lost := rn.lost(p, "Launcher.Release", err); lost != nil {
 				return lost
 			}
 			return err
@@ -119,7 +119,7 @@ func launcherRelease(ctx context.Context, b *bench) error {
 				return fmt.Errorf("Launcher.Release number %d of what has ended fails: %w", n+1, err) //nolint:staticcheck // it is a name
 			}
 		}
-		bound, cancel := b.within(ctx, deadlineQuick)
+		bound, cancel := rn.within(ctx, deadlineQuick)
 		defer cancel()
 		l, err := client(p).List(bound, "")
 		if err != nil {
@@ -135,7 +135,7 @@ func launcherRelease(ctx context.Context, b *bench) error {
 // exec runs the child as a command.
 func (r *run) exec(ctx context.Context, p Process, timeout time.Duration, stdin string, args ...string) (launcher.ExecResult, []plugin.Line, error) {
 	var lines []plugin.Line
-	bound, cancel := context.WithTimeout(ctx, timeout+r.b.deadline(execExtra))
+	bound, cancel := context.WithTimeout(ctx, timeout+r.rn.deadline(execExtra))
 	defer cancel()
 	got, err := client(p).Exec(bound, launcher.ExecRequest{
 		Gateway: r.req.Gateway, Process: r.command(args...), Timeout: timeout, Stdin: []byte(stdin),
@@ -146,14 +146,14 @@ func (r *run) exec(ctx context.Context, p Process, timeout time.Duration, stdin 
 	return got, lines, err
 }
 
-func execRuns(ctx context.Context, b *bench) error {
-	r, p, err := b.ready(ctx)
+func execRuns(ctx context.Context, rn *runner) error {
+	r, p, err := rn.ready(ctx)
 	if err != nil {
 		return err
 	}
 	defer r.end(ctx)
 	got, lines, err := r.exec(ctx, p, readBound, "a line of input\nanother\n", "echo", "lines=50", "exit=7")
-	if lost := b.lost(p, "Launcher.Exec", err); lost != nil {
+	if lost := rn.lost(p, "Launcher.Exec", err); lost != nil {
 		return lost
 	}
 	if err != nil {
@@ -173,11 +173,11 @@ func execRuns(ctx context.Context, b *bench) error {
 	if err != nil {
 		return fmt.Errorf("a second Launcher.Exec fails: %w", err)
 	}
-	bound, cancel := b.within(ctx, deadlineQuick)
+	bound, cancel := rn.within(ctx, deadlineQuick)
 	defer cancel()
 	missing := plugin.ProcessSpec{Argv: []string{r.dir + "/no-such-program"}}
 	_, err = client(p).Exec(bound, launcher.ExecRequest{Process: missing, Timeout: time.Second}, func(plugin.Line) error { return nil })
-	if lost := b.lost(p, "Launcher.Exec", err); lost != nil {
+	if lost := rn.lost(p, "Launcher.Exec", err); lost != nil {
 		return lost
 	}
 	if fault.CodeOf(err) != fault.NotFound {
@@ -186,15 +186,15 @@ func execRuns(ctx context.Context, b *bench) error {
 	return nil
 }
 
-func execTimeout(ctx context.Context, b *bench) error {
-	r, p, err := b.ready(ctx)
+func execTimeout(ctx context.Context, rn *runner) error {
+	r, p, err := rn.ready(ctx)
 	if err != nil {
 		return err
 	}
 	defer r.end(ctx)
 	// Long enough for the child to begin on a busy machine: before, there is no tree to end.
 	got, _, err := r.exec(ctx, p, 2*time.Second, "", "hold", "stubborn", "grandchild")
-	if lost := b.lost(p, "Launcher.Exec", err); lost != nil {
+	if lost := rn.lost(p, "Launcher.Exec", err); lost != nil {
 		return lost
 	}
 	switch {
@@ -206,8 +206,8 @@ func execTimeout(ctx context.Context, b *bench) error {
 	return gone(ctx, slices.Concat(r.pids("starts"), r.pids("grandchildren")), "after the timeout of Exec the")
 }
 
-func execCancel(ctx context.Context, b *bench) error {
-	r, p, err := b.ready(ctx)
+func execCancel(ctx context.Context, rn *runner) error {
+	r, p, err := rn.ready(ctx)
 	if err != nil {
 		return err
 	}

@@ -28,15 +28,15 @@ func planChecks() []Check {
 		{ID: "doctor/repair-again", Kind: k, Title: "a delegated step that was done has nothing to do a second time", Row: "Doctor.Repair: idempotent", try: repairAgain},
 		{ID: "doctor/repair-cancelled", Kind: k, Title: "a delegated step that is cancelled half-way stops writing and leaves readable files", Row: "Doctor.Repair: cancelling leaves every file readable", try: repairCancelled},
 		{ID: "doctor/repair-killed", Kind: k, Title: "a delegated step that is killed half-way leaves readable files", Row: "Doctor.Repair: a miss is unknown, then Diagnose", process: true, try: repairKilled},
-		{ID: "doctor/verify", Kind: k, Title: "Verify calls no plan helped that was not done, and changes nothing", Row: "Doctor.Verify: 30 s; version 2, experimental", try: doctorVerify},
+		{ID: "doctor/verify", Kind: k, Title: "Verify calls no plan helped that was not done, and changes nothing", Row: "Doctor.Verify: 30 s; optional", try: doctorVerify},
 	}
 }
 
 const idPlanBounded = "doctor/plan-bounded"
 
 // proposals are the plans to judge.
-func (b *bench) proposals(ctx context.Context) ([]proposal, error) {
-	s := b.patients(ctx)
+func (rn *runner) proposals(ctx context.Context) ([]proposal, error) {
+	s := rn.doctorRuns(ctx)
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -46,8 +46,8 @@ func (b *bench) proposals(ctx context.Context) ([]proposal, error) {
 	return s.plans(), nil
 }
 
-func planAgrees(ctx context.Context, b *bench) error {
-	s := b.patients(ctx)
+func planAgrees(ctx context.Context, rn *runner) error {
+	s := rn.doctorRuns(ctx)
 	if s.err != nil {
 		return s.err
 	}
@@ -78,10 +78,10 @@ const (
 	mostStepTime = 10 * time.Minute
 )
 
-func planBounded(ctx context.Context, b *bench) error {
-	plans, err := b.proposals(ctx)
+func planBounded(ctx context.Context, rn *runner) error {
+	plans, err := rn.proposals(ctx)
 	if _, none := errors.AsType[*inapplicable](err); none {
-		return skip("it has no plan for any of the incidents that were tried (%s); try one of yours with --incident", b.patients(ctx).tried())
+		return skip("it has no plan for any of the incidents that were tried (%s); try one of yours with --incident", rn.doctorRuns(ctx).tried())
 	}
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func planBounded(ctx context.Context, b *bench) error {
 			return breach("the host refuses the whole plan; see the comments of RepairPlan", "the plan for %s (%s) %v", p.finding.GetCode(), p.v.incident.Name, err)
 		}
 	}
-	b.noteDown("%d plans", len(plans))
+	rn.noteDown("%d plans", len(plans))
 	return nil
 }
 
@@ -141,8 +141,8 @@ func judgeTime(d *durationpb.Duration) error {
 	return nil
 }
 
-func planScope(ctx context.Context, b *bench) error {
-	plans, err := b.proposals(ctx)
+func planScope(ctx context.Context, rn *runner) error {
+	plans, err := rn.proposals(ctx)
 	if err != nil {
 		return err
 	}
@@ -161,13 +161,13 @@ func (p proposal) judgeScope() error {
 		if w := s.GetWriteFile(); w != nil {
 			paths = append(paths, w.GetPath())
 		}
-		if e := s.GetExec(); e != nil && !p.v.site.ownCommand(e.GetArgv()) {
-			return fmt.Errorf("runs %q, which does not begin with the gateway's command %q", e.GetArgv(), p.v.site.facts.GetCommand())
+		if e := s.GetExec(); e != nil && !p.v.gateway.ownCommand(e.GetArgv()) {
+			return fmt.Errorf("runs %q, which does not begin with the gateway's command %q", e.GetArgv(), p.v.gateway.facts.GetCommand())
 		}
 	}
 	for _, path := range paths {
-		if !p.v.site.inScope(path) {
-			return fmt.Errorf("names the file %q, which is not in the gateway's state directory %s", path, p.v.site.facts.GetStateDir())
+		if !p.v.gateway.inScope(path) {
+			return fmt.Errorf("names the file %q, which is not in the gateway's state directory %s", path, p.v.gateway.facts.GetStateDir())
 		}
 	}
 	written := map[string]bool{}

@@ -27,8 +27,8 @@ type job struct {
 const mostJobs = 3
 
 // jobs are the delegated steps of all plans, a few of them.
-func (b *bench) jobs(ctx context.Context) ([]job, error) {
-	plans, err := b.proposals(ctx)
+func (rn *runner) jobs(ctx context.Context) ([]job, error) {
+	plans, err := rn.proposals(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -49,19 +49,19 @@ func (b *bench) jobs(ctx context.Context) ([]job, error) {
 func (j job) name() string { return fmt.Sprintf("step %s for %s", j.step.GetId(), j.finding.GetCode()) }
 
 func (j job) request(dry bool) *pb.RepairRequest {
-	return &pb.RepairRequest{Gateway: j.v.site.facts, Finding: j.finding, StepId: j.step.GetId(), DryRun: dry}
+	return &pb.RepairRequest{Gateway: j.v.gateway.facts, Finding: j.finding, StepId: j.step.GetId(), DryRun: dry}
 }
 
 // prepare makes the gateway as it was, and does what the plan's file steps before this one do.
 func (j job) prepare() error {
-	if err := j.v.site.reset(); err != nil {
+	if err := j.v.gateway.reset(); err != nil {
 		return err
 	}
 	for _, s := range j.plan.GetSteps() {
 		if s.GetDelegate().GetId() == j.step.GetId() && s.GetDelegate() != nil {
 			break
 		}
-		if w := s.GetWriteFile(); w != nil && j.v.site.inScope(w.GetPath()) {
+		if w := s.GetWriteFile(); w != nil && j.v.gateway.inScope(w.GetPath()) {
 			if err := makeDirs(filepath.Dir(w.GetPath())); err != nil {
 				return err
 			}
@@ -71,16 +71,16 @@ func (j job) prepare() error {
 		}
 	}
 	var err error
-	j.v.site.before, err = look(j.v.site.dir)
+	j.v.gateway.before, err = look(j.v.gateway.dir)
 	return err
 }
 
 // strayed lists what has changed besides the files that the step names.
 func (j job) strayed() ([]string, error) {
-	changed, err := j.v.site.changed()
+	changed, err := j.v.gateway.changed()
 	return slices.DeleteFunc(changed, func(text string) bool {
 		path, _, _ := strings.Cut(text, " ")
-		abs := filepath.Join(j.v.site.dir, path)
+		abs := filepath.Join(j.v.gateway.dir, path)
 		return slices.ContainsFunc(j.step.GetPaths(), func(named string) bool {
 			named = filepath.Clean(named)
 			return abs == named || strings.HasPrefix(named, abs+string(filepath.Separator)) // a directory that it had to make
@@ -131,11 +131,11 @@ func repair(ctx context.Context, client pb.DoctorServiceClient, r *pb.RepairRequ
 }
 
 // do does the step to its end, within its own limit.
-func (b *bench) do(ctx context.Context, p Process, j job, dry bool, progress func()) (*pb.RepairResult, error) {
-	bound, cancel := b.within(ctx, j.step.GetTimeout().AsDuration())
+func (rn *runner) do(ctx context.Context, p Process, j job, dry bool, progress func()) (*pb.RepairResult, error) {
+	bound, cancel := rn.within(ctx, j.step.GetTimeout().AsDuration())
 	defer cancel()
-	r, err := repair(bound, b.medic(p), j.request(dry), progress)
-	if lost := b.lost(p, "Doctor.Repair ("+j.name()+")", err); lost != nil {
+	r, err := repair(bound, rn.doctor(p), j.request(dry), progress)
+	if lost := rn.lost(p, "Doctor.Repair ("+j.name()+")", err); lost != nil {
 		return nil, lost
 	}
 	if err != nil {
@@ -145,13 +145,13 @@ func (b *bench) do(ctx context.Context, p Process, j job, dry bool, progress fun
 }
 
 // eachJob prepares and tries each delegated step.
-func (b *bench) eachJob(ctx context.Context, try func(p Process, j job) error) error {
-	jobs, err := b.jobs(ctx)
+func (rn *runner) eachJob(ctx context.Context, try func(p Process, j job) error) error {
+	jobs, err := rn.jobs(ctx)
 	if err != nil {
 		return err
 	}
 	for _, j := range jobs {
-		p, err := b.granted(ctx)
+		p, err := rn.granted(ctx)
 		if err != nil {
 			return err
 		}
@@ -162,16 +162,16 @@ func (b *bench) eachJob(ctx context.Context, try func(p Process, j job) error) e
 			return err
 		}
 	}
-	b.noteDown("%d delegated steps", len(jobs))
+	rn.noteDown("%d delegated steps", len(jobs))
 	return nil
 }
 
-func repairDryRun(ctx context.Context, b *bench) error {
-	return b.eachJob(ctx, func(p Process, j job) error {
-		if _, err := b.do(ctx, p, j, true, nil); err != nil {
+func repairDryRun(ctx context.Context, rn *runner) error {
+	return rn.eachJob(ctx, func(p Process, j job) error {
+		if _, err := rn.do(ctx, p, j, true, nil); err != nil {
 			return err
 		}
-		changed, err := j.v.site.changed()
+		changed, err := j.v.gateway.changed()
 		if err == nil && len(changed) > 0 {
 			err = breach("with dry_run say only what would be done", "a dry run of %s: %s", j.name(), strings.Join(changed, ", "))
 		}
@@ -179,9 +179,9 @@ func repairDryRun(ctx context.Context, b *bench) error {
 	})
 }
 
-func repairScope(ctx context.Context, b *bench) error {
-	return b.eachJob(ctx, func(p Process, j job) error {
-		if _, err := b.do(ctx, p, j, false, nil); err != nil {
+func repairScope(ctx context.Context, rn *runner) error {
+	return rn.eachJob(ctx, func(p Process, j job) error {
+		if _, err := rn.do(ctx, p, j, false, nil); err != nil {
 			return err
 		}
 		return j.judgeScope()
@@ -197,20 +197,20 @@ func (j job) judgeScope() error {
 	return err
 }
 
-func repairAgain(ctx context.Context, b *bench) error {
-	return b.eachJob(ctx, func(p Process, j job) error {
-		if _, err := b.do(ctx, p, j, false, nil); err != nil {
+func repairAgain(ctx context.Context, rn *runner) error {
+	return rn.eachJob(ctx, func(p Process, j job) error {
+		if _, err := rn.do(ctx, p, j, false, nil); err != nil {
 			return err
 		}
-		after, err := look(j.v.site.dir)
+		after, err := look(j.v.gateway.dir)
 		if err != nil {
 			return err
 		}
-		r, err := b.do(ctx, p, j, false, nil)
+		r, err := rn.do(ctx, p, j, false, nil)
 		if err != nil {
 			return err
 		}
-		now, err := look(j.v.site.dir)
+		now, err := look(j.v.gateway.dir)
 		if err != nil {
 			return err
 		}
@@ -255,7 +255,7 @@ func (j job) readable(before, after map[string][]byte) error {
 
 // whole does the step once without a disturbance, reading its files all the time: what a reader sees a kill can leave. It returns them
 // as they are before and after, and how long it took.
-func (b *bench) whole(ctx context.Context, p Process, j job) (before, after map[string][]byte, took time.Duration, seen []map[string][]byte, err error) {
+func (rn *runner) whole(ctx context.Context, p Process, j job) (before, after map[string][]byte, took time.Duration, seen []map[string][]byte, err error) {
 	before = j.contents()
 	stop, watched := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -274,7 +274,7 @@ func (b *bench) whole(ctx context.Context, p Process, j job) (before, after map[
 		}
 	}()
 	began := time.Now()
-	_, err = b.do(ctx, p, j, false, nil)
+	_, err = rn.do(ctx, p, j, false, nil)
 	took = time.Since(began)
 	close(stop)
 	<-watched
@@ -296,14 +296,14 @@ func moments() []string {
 }
 
 // interrupted does the step and calls end at the moment; it returns when the call has ended.
-func (b *bench) interrupted(ctx context.Context, p Process, j job, moment string, took time.Duration, end func()) {
-	bound, cancel := b.within(ctx, j.step.GetTimeout().AsDuration())
+func (rn *runner) interrupted(ctx context.Context, p Process, j job, moment string, took time.Duration, end func()) {
+	bound, cancel := rn.within(ctx, j.step.GetTimeout().AsDuration())
 	defer cancel()
 	over := make(chan struct{})
 	alive := make(chan struct{}, 1)
 	go func() {
 		defer close(over)
-		_, _ = repair(bound, b.medic(p), j.request(false), func() { poke(alive) })
+		_, _ = repair(bound, rn.doctor(p), j.request(false), func() { poke(alive) })
 	}()
 	defer func() { <-over }()
 	half := time.NewTimer(took / 2)
@@ -346,9 +346,9 @@ func poke(c chan struct{}) {
 // settled is how long a cancelled step may take to stop, and how long it is watched then.
 const settled = time.Second
 
-func repairCancelled(ctx context.Context, b *bench) error {
-	return b.eachJob(ctx, func(p Process, j job) error {
-		before, after, took, _, err := b.whole(ctx, p, j)
+func repairCancelled(ctx context.Context, rn *runner) error {
+	return rn.eachJob(ctx, func(p Process, j job) error {
+		before, after, took, _, err := rn.whole(ctx, p, j)
 		if err != nil {
 			return err
 		}
@@ -357,7 +357,7 @@ func repairCancelled(ctx context.Context, b *bench) error {
 				return err
 			}
 			cancelled, cancel := context.WithCancel(ctx)
-			b.interrupted(cancelled, p, j, moment, took, cancel)
+			rn.interrupted(cancelled, p, j, moment, took, cancel)
 			cancel()
 			if equal(j.contents(), after) {
 				continue // it had done its work
@@ -368,14 +368,14 @@ func repairCancelled(ctx context.Context, b *bench) error {
 			if err := j.readable(before, after); err != nil {
 				return breach(writeHint, "%s, cancelled %s: %v", j.name(), moment, err)
 			}
-			stopped, err := look(j.v.site.dir)
+			stopped, err := look(j.v.gateway.dir)
 			if err != nil {
 				return err
 			}
 			if err := pause(ctx, settled); err != nil {
 				return err
 			}
-			later, err := look(j.v.site.dir)
+			later, err := look(j.v.gateway.dir)
 			if err != nil {
 				return err
 			}
@@ -387,9 +387,9 @@ func repairCancelled(ctx context.Context, b *bench) error {
 	})
 }
 
-func repairKilled(ctx context.Context, b *bench) error {
-	return b.eachJob(ctx, func(p Process, j job) error {
-		before, after, took, seen, err := b.whole(ctx, p, j)
+func repairKilled(ctx context.Context, rn *runner) error {
+	return rn.eachJob(ctx, func(p Process, j job) error {
+		before, after, took, seen, err := rn.whole(ctx, p, j)
 		if err != nil {
 			return err
 		}
@@ -401,7 +401,7 @@ func repairKilled(ctx context.Context, b *bench) error {
 			}
 		}
 		for _, moment := range moments() {
-			if err := b.kill(ctx, j, moment, took, before, after); err != nil {
+			if err := rn.kill(ctx, j, moment, took, before, after); err != nil {
 				return err
 			}
 		}
@@ -410,16 +410,16 @@ func repairKilled(ctx context.Context, b *bench) error {
 }
 
 // kill ends a process of its own in the middle of a step.
-func (b *bench) kill(ctx context.Context, j job, moment string, took time.Duration, before, after map[string][]byte) error {
+func (rn *runner) kill(ctx context.Context, j job, moment string, took time.Duration, before, after map[string][]byte) error {
 	if err := j.prepare(); err != nil {
 		return err
 	}
-	p, err := b.own(ctx, b.sitesDir())
+	p, err := rn.own(ctx, rn.scratchDir())
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	b.interrupted(ctx, p, j, moment, took, p.Kill)
+	rn.interrupted(ctx, p, j, moment, took, p.Kill)
 	select {
 	case <-p.Done(): // now nobody writes any more
 	case <-time.After(slack):

@@ -83,24 +83,24 @@ func (c Check) named(word string) bool {
 // so as well: its check base/start fails.
 func Run(ctx context.Context, opener Opener, o Options) (Report, error) {
 	began := time.Now()
-	b := &bench{opener: opener, opts: o}
-	defer b.close()
+	rn := &runner{opener: opener, opts: o}
+	defer rn.close()
 	report := Report{Services: []string{}, Checks: []Result{}}
-	startErr := b.begin(ctx)
+	startErr := rn.begin(ctx)
 	if startErr == nil {
-		report.Plugin, report.Version = b.info.Name, b.info.Version
-		for _, s := range b.info.Services {
+		report.Plugin, report.Version = rn.info.Name, rn.info.Version
+		for _, s := range rn.info.Services {
 			report.Services = append(report.Services, string(s.Kind))
 		}
 	}
 	for _, c := range Checks() {
-		if ctx.Err() != nil || !b.wanted(c) {
+		if ctx.Err() != nil || !rn.wanted(c) {
 			continue
 		}
 		at := time.Now()
 		var err error
 		if startErr == nil || c.ID == idStart {
-			err = b.attempt(ctx, c, startErr)
+			err = rn.attempt(ctx, c, startErr)
 		} else {
 			err = skip("it does not start, see %s", idStart)
 		}
@@ -110,7 +110,7 @@ func Run(ctx context.Context, opener Opener, o Options) (Report, error) {
 		r := c.judge(err)
 		r.TookMs = time.Since(at).Milliseconds()
 		if r.Result == Holds {
-			r.Why = b.note
+			r.Why = rn.note
 		}
 		report.Checks = append(report.Checks, r)
 		if o.OnResult != nil {
@@ -123,8 +123,8 @@ func Run(ctx context.Context, opener Opener, o Options) (Report, error) {
 }
 
 // wanted reports whether a check is among those that were asked for.
-func (b *bench) wanted(c Check) bool {
-	o := b.opts
+func (rn *runner) wanted(c Check) bool {
+	o := rn.opts
 	if len(o.Only) > 0 && !slices.ContainsFunc(o.Only, c.named) {
 		return false
 	}
@@ -134,30 +134,30 @@ func (b *bench) wanted(c Check) bool {
 	if len(o.Kinds) > 0 {
 		return slices.Contains(o.Kinds, c.Kind)
 	}
-	return b.info.Serves(c.Kind)
+	return rn.info.Serves(c.Kind)
 }
 
 // attempt tries one check. After one that fails the next finds a process that has nothing to do with it.
-func (b *bench) attempt(ctx context.Context, c Check, startErr error) (err error) {
-	b.note = ""
+func (rn *runner) attempt(ctx context.Context, c Check, startErr error) (err error) {
+	rn.note = ""
 	if c.ID == idStart {
 		return startErr
 	}
-	if c.Kind != Base && !b.served(ctx, c.Kind) {
+	if c.Kind != Base && !rn.served(ctx, c.Kind) {
 		return skip("the plugin does not serve as %s", c.Kind)
 	}
-	if c.process && b.inProcess {
+	if c.process && rn.inProcess {
 		return skip("it needs a process of the plugin's own: run `gatehost plugin verify`")
 	}
-	if c.Kind == plugin.KindLauncher && slices.ContainsFunc(Checks(), func(c Check) bool { return c.ID == idHeartbeat && b.wanted(c) }) {
-		b.listen(ctx)
+	if c.Kind == plugin.KindLauncher && slices.ContainsFunc(Checks(), func(c Check) bool { return c.ID == idHeartbeat && rn.wanted(c) }) {
+		rn.listen(ctx)
 	}
 	defer func() {
 		if _, nothing := errors.AsType[*inapplicable](err); err != nil && !nothing {
-			b.renew()
+			rn.renew()
 		}
 	}()
-	return c.try(ctx, b)
+	return c.try(ctx, rn)
 }
 
 // Text is the report as a table for people.

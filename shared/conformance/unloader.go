@@ -23,11 +23,11 @@ func unloaderChecks() []Check {
 }
 
 // services asks once; none and unsupported are answers.
-func (b *bench) services(ctx context.Context, p Process) (string, error) {
-	bound, cancel := b.within(ctx, deadlineUnits)
+func (rn *runner) services(ctx context.Context, p Process) (string, error) {
+	bound, cancel := rn.within(ctx, deadlineUnits)
 	defer cancel()
 	list, err := unloader.NewClient(p.Conn()).Inspect(bound, plugin.GatewayFacts{Name: "verify", Port: 18789, Command: []string{"openclaw"}, Profile: "openclaw"})
-	if lost := b.lost(p, "Unloader.Inspect", err); lost != nil {
+	if lost := rn.lost(p, "Unloader.Inspect", err); lost != nil {
 		return "", lost
 	}
 	if err != nil {
@@ -46,12 +46,12 @@ func (b *bench) services(ctx context.Context, p Process) (string, error) {
 	return strings.Join(found, " "), nil
 }
 
-func unloaderInspect(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func unloaderInspect(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
-	want, err := b.services(ctx, p)
+	want, err := rn.services(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func unloaderInspect(ctx context.Context, b *bench) error {
 	var calls sync.WaitGroup
 	for n := range errs {
 		calls.Go(func() {
-			got, err := b.services(ctx, p)
+			got, err := rn.services(ctx, p)
 			if err == nil && got != want {
 				err = breach("Inspect looks and changes nothing", "asked again it finds %s, before it found %s", got, want)
 			}
@@ -67,19 +67,19 @@ func unloaderInspect(ctx context.Context, b *bench) error {
 		})
 	}
 	calls.Wait()
-	b.noteDown("%s", want)
+	rn.noteDown("%s", want)
 	return errors.Join(errs...)
 }
 
-func unloaderUnknown(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func unloaderUnknown(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
-	bound, cancel := b.within(ctx, deadlineChange)
+	bound, cancel := rn.within(ctx, deadlineChange)
 	defer cancel()
 	got, err := unloader.NewClient(p.Conn()).Unload(bound, plugin.GatewayFacts{Name: "verify", Port: 18789}, "gatehost-verify/no-such-service")
-	if lost := b.lost(p, "Unloader.Unload", err); lost != nil {
+	if lost := rn.lost(p, "Unloader.Unload", err); lost != nil {
 		return lost
 	}
 	switch code := fault.CodeOf(err); {
@@ -92,16 +92,16 @@ func unloaderUnknown(ctx context.Context, b *bench) error {
 	}
 }
 
-func unloaderForeign(ctx context.Context, b *bench) error {
-	p, err := b.process(ctx)
+func unloaderForeign(ctx context.Context, rn *runner) error {
+	p, err := rn.process(ctx)
 	if err != nil {
 		return err
 	}
 	for _, record := range []string{"", "{}", "\x00\xff", `{"version": 99, "manager": "nobody"}`} {
-		bound, cancel := b.within(ctx, deadlineChange)
+		bound, cancel := rn.within(ctx, deadlineChange)
 		changed, err := unloader.NewClient(p.Conn()).Restore(bound, []byte(record))
 		cancel()
-		if lost := b.lost(p, "Unloader.Restore", err); lost != nil {
+		if lost := rn.lost(p, "Unloader.Restore", err); lost != nil {
 			return lost
 		}
 		if code := fault.CodeOf(err); changed || code != fault.InvalidArgument && code != fault.Unsupported {

@@ -3,6 +3,7 @@ package control
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -247,6 +248,14 @@ type Problem struct {
 	Retryable bool   `json:"retryable,omitempty"`
 	// Faults is everything that is wrong with a configuration file, each with its place.
 	Faults []string `json:"faults,omitempty"`
+}
+
+// HostRestarting is the answer to a request that the end of the host cut off, or forbids: it may be sent to the next host.
+func HostRestarting() *Problem {
+	return &Problem{
+		Status: http.StatusServiceUnavailable, Code: CodeHostRestarting, Title: "Service Unavailable", Detail: "the host is shutting down",
+		Hint: "ask again when the host is back", Retryable: true,
+	}
 }
 
 // Codes of problems that clients act on; others are those of package fault.

@@ -249,12 +249,11 @@ type PluginRefusal struct {
 
 // Negotiated is one service of a plugin and what came of its versions.
 type Negotiated struct {
-	Service      string     `json:"service"`
-	Version      uint32     `json:"version,omitempty"`      // the highest that both speak
-	Experimental bool       `json:"experimental,omitempty"` // that version is
-	Plugin       []Versions `json:"plugin"`                 // what the plugin speaks
-	Host         Versions   `json:"host"`
-	Error        *Failure   `json:"error,omitempty"` // there is no version that both speak; its hint says which side to upgrade
+	Service string     `json:"service"`
+	Version uint32     `json:"version,omitempty"` // the highest that both speak
+	Plugin  []Versions `json:"plugin"`            // what the plugin speaks
+	Host    Versions   `json:"host"`
+	Error   *Failure   `json:"error,omitempty"` // there is no version that both speak; its hint says which side to upgrade
 }
 
 // Versions is a range of versions, both ends included.

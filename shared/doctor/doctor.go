@@ -1,8 +1,7 @@
 // Package doctor is the kind of plugin that finds out what is wrong with a gateway and proposes what would repair it.
 // It proposes, the host disposes: consent, backup, difference, execution, verification and the way back are the host's.
 //
-// The contract stands in shared/proto/gatehost/plugin/v1alpha1/doctor.proto: version 1. Version 2, which is experimental, stands in
-// v1alpha2 and adds one method, see Verifier.
+// The contract stands in shared/proto/gatehost/plugin/v1alpha1/doctor.proto. One method is optional, see Verifier.
 package doctor
 
 import (

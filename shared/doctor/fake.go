@@ -110,7 +110,7 @@ func (f *Fake) Repair(ctx context.Context, req RepairRequest, progress func(Prog
 	return f.Result, f.FixErr
 }
 
-// FakeVerifier is a Fake that also serves version 2.
+// FakeVerifier is a Fake that has Verify.
 type FakeVerifier struct {
 	Fake
 

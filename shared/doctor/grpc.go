@@ -2,8 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
-	"io"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -14,23 +12,23 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// NewClient is a Doctor, in version 1, on the other end of a connection.
-func NewClient(cc grpc.ClientConnInterface) Doctor { return &client{pb.NewDoctorServiceClient(cc)} }
+// NewClient is a doctor on the other end of a connection. Its Verify fails with fault.Unsupported when that has none.
+func NewClient(cc grpc.ClientConnInterface) Verifier { return &client{pb.NewDoctorServiceClient(cc)} }
 
-// RegisterServer serves an implementation in version 1.
+// RegisterServer serves an implementation, with Verify when it is a Verifier.
 func RegisterServer(s grpc.ServiceRegistrar, impl Doctor) {
 	pb.RegisterDoctorServiceServer(s, &server{impl: impl})
 }
 
 type client struct{ rpc pb.DoctorServiceClient }
 
-var _ Doctor = (*client)(nil)
+var _ Verifier = (*client)(nil)
 
 func (c *client) Diagnose(ctx context.Context, req DiagnoseRequest) (Diagnosis, error) {
-	r, err := c.rpc.Diagnose(ctx, diagnoseTo(req))
-	if err != nil {
-		return Diagnosis{}, fault.FromStatus(err)
-	}
+	return wire.Ask(ctx, c.rpc.Diagnose, diagnoseTo(req), diagnosisFrom)
+}
+
+func diagnosisFrom(r *pb.DiagnoseResponse) (Diagnosis, error) {
 	if len(r.GetFindings()) > maxFindings {
 		return Diagnosis{}, wire.Nonsense("%d findings", len(r.GetFindings()))
 	}
@@ -42,6 +40,7 @@ func (c *client) Diagnose(ctx context.Context, req DiagnoseRequest) (Diagnosis, 
 		}
 		d.Findings = append(d.Findings, got)
 	}
+	var err error
 	if d.Wants, err = wantsFrom(r.GetWants()); err != nil {
 		return Diagnosis{}, err
 	}
@@ -49,28 +48,17 @@ func (c *client) Diagnose(ctx context.Context, req DiagnoseRequest) (Diagnosis, 
 }
 
 func (c *client) Plan(ctx context.Context, gw plugin.GatewayFacts, f Finding) (*Plan, error) {
-	r, err := c.rpc.Plan(ctx, &pb.PlanRequest{Gateway: wire.Facts(gw), Finding: findingTo(f)})
-	if err != nil {
-		return nil, fault.FromStatus(err)
-	}
-	return planFrom(r.GetPlan())
+	req := &pb.PlanRequest{Gateway: wire.Facts(gw), Finding: findingTo(f)}
+	return wire.Ask(ctx, c.rpc.Plan, req, func(r *pb.PlanResponse) (*Plan, error) { return planFrom(r.GetPlan()) })
 }
 
 func (c *client) Repair(ctx context.Context, req RepairRequest, progress func(Progress)) (RepairResult, error) {
-	stream, err := c.rpc.Repair(ctx, &pb.RepairRequest{
+	asked := &pb.RepairRequest{
 		Gateway: wire.Facts(req.Gateway), Finding: findingTo(req.Finding), StepId: req.StepID, DryRun: req.DryRun,
-	})
-	if err != nil {
-		return RepairResult{}, fault.FromStatus(err)
 	}
-	for {
-		r, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return RepairResult{}, wire.Nonsense("a repair ended without a result")
-		}
-		if err != nil {
-			return RepairResult{}, fault.FromStatus(err)
-		}
+	var out RepairResult
+	early := wire.Nonsense("a repair ended without a result")
+	err := wire.Receive(ctx, c.rpc.Repair, asked, early, func(r *pb.RepairResponse) (last bool, err error) {
 		switch item := r.GetItem().(type) {
 		case *pb.RepairResponse_Progress:
 			p := Progress{Text: wire.Text(item.Progress.GetText(), maxText)}
@@ -81,12 +69,19 @@ func (c *client) Repair(ctx context.Context, req RepairRequest, progress func(Pr
 			if progress != nil {
 				progress(p)
 			}
+			return false, nil
 		case *pb.RepairResponse_Result:
-			return RepairResult{Changed: item.Result.GetChanged(), Summary: wire.Text(item.Result.GetSummary(), maxText)}, nil
+			out = RepairResult{Changed: item.Result.GetChanged(), Summary: wire.Text(item.Result.GetSummary(), maxText)}
+			return true, nil
 		default:
-			return RepairResult{}, wire.Nonsense("an empty item in a repair")
+			return false, wire.Nonsense("an empty item in a repair")
 		}
-	}
+	})
+	return out, err
+}
+
+func (c *client) Verify(ctx context.Context, req VerifyRequest) (Verification, error) {
+	return wire.Ask(ctx, c.rpc.Verify, verifyTo(req), verificationFrom)
 }
 
 type server struct {
@@ -156,4 +151,20 @@ func (s *server) Repair(r *pb.RepairRequest, stream grpc.ServerStreamingServer[p
 	return stream.Send(&pb.RepairResponse{Item: &pb.RepairResponse_Result{Result: &pb.RepairResult{
 		Changed: got.Changed, Summary: wire.Text(got.Summary, maxText),
 	}}})
+}
+
+func (s *server) Verify(ctx context.Context, r *pb.VerifyRequest) (*pb.VerifyResponse, error) {
+	impl, ok := s.impl.(Verifier)
+	if !ok {
+		return nil, fault.ToStatus(fault.New(fault.Unsupported, "this doctor does not verify"))
+	}
+	req, err := verifyFrom(r)
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	v, err := impl.Verify(ctx, req)
+	if err != nil {
+		return nil, fault.ToStatus(err)
+	}
+	return verificationTo(v), nil
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/internal/wiretest"
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
-	pb2 "github.com/gatehost/gatehost/shared/pb/pluginv1alpha2"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -79,26 +78,14 @@ func (e *echo) Repair(_ context.Context, r doctor.RepairRequest, progress func(d
 	return e.result, e.err
 }
 
-func dial(t *testing.T, impl doctor.Doctor) doctor.Doctor {
+func dial(t *testing.T, impl doctor.Doctor) doctor.Verifier {
 	t.Helper()
 	return doctor.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { doctor.RegisterServer(s, impl) }))
 }
 
-func dial2(t *testing.T, impl doctor.Verifier) doctor.Verifier {
-	t.Helper()
-	return doctor.NewClient2(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { doctor.RegisterServer2(s, impl) }))
-}
-
 func TestEveryFieldSurvivesTheRoundTrip(t *testing.T) {
 	e := &echo{}
-	for name, c := range map[string]doctor.Doctor{"version 1": dial(t, e), "version 2": dial2(t, e)} {
-		t.Run(name, func(t *testing.T) { everyField(t, e, c) })
-	}
-}
-
-func everyField(t *testing.T, e *echo, c doctor.Doctor) {
-	t.Helper()
-	ctx := t.Context()
+	c, ctx := dial(t, e), t.Context()
 	rapid.Check(t, func(t *rapid.T) {
 		req := wiretest.Draw[doctor.DiagnoseRequest](t, rules)
 		e.diag = wiretest.Draw[doctor.Diagnosis](t, rules)
@@ -164,7 +151,7 @@ func TestAbsentThingsStayAbsent(t *testing.T) {
 
 func TestEveryFieldOfVerifySurvivesTheRoundTrip(t *testing.T) {
 	e := &echo{}
-	c, ctx := dial2(t, e), t.Context()
+	c, ctx := dial(t, e), t.Context()
 	rapid.Check(t, func(t *rapid.T) {
 		req := wiretest.Draw[doctor.VerifyRequest](t, rules)
 		e.verified = wiretest.Draw[doctor.Verification](t, rules)
@@ -185,19 +172,19 @@ func TestEveryFieldOfVerifySurvivesTheRoundTrip(t *testing.T) {
 	}
 }
 
-// TestVersion1DoesNotKnowVerify: a host that asks a plugin in a version that it does not serve is told so, not misled.
-func TestVersion1DoesNotKnowVerify(t *testing.T) {
-	c := doctor.NewClient2(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { doctor.RegisterServer(s, &echo{}) }))
+// TestDoctorWithoutVerifySaysSo: a host that asks it all the same is told so, not misled.
+func TestDoctorWithoutVerifySaysSo(t *testing.T) {
+	c := dial(t, &doctor.Fake{})
 	if _, err := c.Verify(t.Context(), doctor.VerifyRequest{Finding: doctor.Finding{Code: "x"}}); !errors.Is(err, fault.ErrUnsupported) {
 		t.Errorf("error = %v", err)
 	}
 }
 
 func TestVerificationThatIsNonsenseIsRefusedAndAnUnknownOutcomeIsUnknown(t *testing.T) {
-	l := &liar2{}
-	c := doctor.NewClient2(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { pb2.RegisterDoctorServiceServer(s, l) }))
+	l := &liarVerifier{}
+	c := doctor.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { pb.RegisterDoctorServiceServer(s, l) }))
 	req := doctor.VerifyRequest{Finding: doctor.Finding{Code: "x"}}
-	l.answer = &pb2.VerifyResponse{Outcome: 77, Text: "a\x1b[2J"}
+	l.answer = &pb.VerifyResponse{Outcome: 77, Text: "a\x1b[2J"}
 	if got, err := c.Verify(t.Context(), req); err != nil || got.Outcome != doctor.OutcomeUnknown {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -205,19 +192,19 @@ func TestVerificationThatIsNonsenseIsRefusedAndAnUnknownOutcomeIsUnknown(t *test
 	for want, wants := range map[string][]*pb.EvidenceRequest{
 		"17 wishes": make([]*pb.EvidenceRequest, 17), "wants nothing": {{Id: "x"}}, "two wishes": {file, file},
 	} {
-		l.answer = &pb2.VerifyResponse{Wants: wants}
+		l.answer = &pb.VerifyResponse{Wants: wants}
 		if _, err := c.Verify(t.Context(), req); !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), want) {
 			t.Errorf("error = %v, want %q", err, want)
 		}
 	}
 }
 
-type liar2 struct {
-	pb2.UnimplementedDoctorServiceServer
-	answer *pb2.VerifyResponse
+type liarVerifier struct {
+	pb.UnimplementedDoctorServiceServer
+	answer *pb.VerifyResponse
 }
 
-func (l *liar2) Verify(context.Context, *pb2.VerifyRequest) (*pb2.VerifyResponse, error) {
+func (l *liarVerifier) Verify(context.Context, *pb.VerifyRequest) (*pb.VerifyResponse, error) {
 	return l.answer, nil
 }
 

@@ -4,17 +4,16 @@ import (
 	"context"
 
 	"github.com/gatehost/gatehost/shared/internal/wire"
-	pb2 "github.com/gatehost/gatehost/shared/pb/pluginv1alpha2"
+	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Verifier is a Doctor that can tell whether a plan of its own has helped. It is version 2 of the service and EXPERIMENTAL: it may change,
-// or go, with any release (v1alpha2/doctor.proto). A plugin whose doctor has this method serves version 1 beside it, for hosts that know
-// no other.
+// Verifier is a Doctor that can tell whether a plan of its own has helped. It is optional: a plugin whose doctor has this
+// method announces plugin.CapabilityVerify, and the host calls it of no other.
 type Verifier interface {
 	Doctor
-	// Verify answers whether a plan of its own, executed just now, has helped, or which evidence it wants first; changes nothing. It
-	// is asked after every plan. After NotHelped the host takes the plan back.
+	// Verify answers whether a plan of its own, executed just now, has helped, or which evidence it wants first; changes
+	// nothing. The host calls it after each plan. After OutcomeNotHelped the host takes the plan back.
 	// Errors: fault.Unsupported (not my finding).
 	Verify(ctx context.Context, req VerifyRequest) (Verification, error)
 }
@@ -26,7 +25,7 @@ type VerifyRequest struct {
 	Evidence []Evidence // of earlier rounds of this call
 }
 
-// Verification is an outcome, or a wish for evidence (then the rest is ignored).
+// Verification is an outcome, or a request for evidence (then the rest is ignored).
 type Verification struct {
 	Outcome Outcome
 	Text    string // what shows it, one sentence for the operator
@@ -37,7 +36,7 @@ type Verification struct {
 // Outcome is what a plan has come to, as its doctor sees it.
 type Outcome int
 
-// The outcomes. After OutcomeUnknown the host finds out by itself, as for a doctor that is no Verifier.
+// The outcomes. After OutcomeUnknown the host finds out by itself, as for a doctor that is not a Verifier.
 const (
 	OutcomeUnknown Outcome = iota
 	OutcomeHelped
@@ -56,22 +55,22 @@ func (o Outcome) String() string {
 	}
 }
 
-func verifyTo(r VerifyRequest) *pb2.VerifyRequest {
-	return &pb2.VerifyRequest{Gateway: wire.Facts(r.Gateway), Finding: findingTo(r.Finding), Evidence: evidenceTo(r.Evidence)}
+func verifyTo(r VerifyRequest) *pb.VerifyRequest {
+	return &pb.VerifyRequest{Gateway: wire.Facts(r.Gateway), Finding: findingTo(r.Finding), Evidence: evidenceTo(r.Evidence)}
 }
 
-func verifyFrom(r *pb2.VerifyRequest) (VerifyRequest, error) {
+func verifyFrom(r *pb.VerifyRequest) (VerifyRequest, error) {
 	f, err := findingFrom(r.GetFinding())
 	return VerifyRequest{Gateway: wire.FactsFrom(r.GetGateway()), Finding: f, Evidence: evidenceFrom(r.GetEvidence())}, err
 }
 
-func verificationTo(v Verification) *pb2.VerifyResponse {
-	out := &pb2.VerifyResponse{Outcome: pb2.Outcome_OUTCOME_UNKNOWN, Text: wire.Text(v.Text, maxText), Hint: wire.Text(v.Hint, maxText)}
+func verificationTo(v Verification) *pb.VerifyResponse {
+	out := &pb.VerifyResponse{Outcome: pb.Outcome_OUTCOME_UNKNOWN, Text: wire.Text(v.Text, maxText), Hint: wire.Text(v.Hint, maxText)}
 	switch v.Outcome {
 	case OutcomeHelped:
-		out.Outcome = pb2.Outcome_OUTCOME_HELPED
+		out.Outcome = pb.Outcome_OUTCOME_HELPED
 	case OutcomeNotHelped:
-		out.Outcome = pb2.Outcome_OUTCOME_NOT_HELPED
+		out.Outcome = pb.Outcome_OUTCOME_NOT_HELPED
 	case OutcomeUnknown:
 	}
 	for _, w := range v.Wants {
@@ -81,14 +80,14 @@ func verificationTo(v Verification) *pb2.VerifyResponse {
 }
 
 // verificationFrom: an outcome of a newer contract is unknown.
-func verificationFrom(r *pb2.VerifyResponse) (Verification, error) {
+func verificationFrom(r *pb.VerifyResponse) (Verification, error) {
 	out := Verification{Text: wire.Text(r.GetText(), maxText), Hint: wire.Text(r.GetHint(), maxText)}
 	switch r.GetOutcome() {
-	case pb2.Outcome_OUTCOME_HELPED:
+	case pb.Outcome_OUTCOME_HELPED:
 		out.Outcome = OutcomeHelped
-	case pb2.Outcome_OUTCOME_NOT_HELPED:
+	case pb.Outcome_OUTCOME_NOT_HELPED:
 		out.Outcome = OutcomeNotHelped
-	case pb2.Outcome_OUTCOME_UNSPECIFIED, pb2.Outcome_OUTCOME_UNKNOWN:
+	case pb.Outcome_OUTCOME_UNSPECIFIED, pb.Outcome_OUTCOME_UNKNOWN:
 	}
 	var err error
 	out.Wants, err = wantsFrom(r.GetWants())

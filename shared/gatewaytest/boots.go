@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// bootLog remembers starts that were not ended in order: three within 300 s trip the breaker (gateway-facts §4).
+// bootLog remembers starts that were not ended in order: three within 300 s trip the breaker (docs/openclaw.md §4).
 type bootLog struct {
 	path string
 	own  string

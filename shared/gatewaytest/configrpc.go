@@ -76,7 +76,7 @@ func (s *Server) configGet(*conn, Call) (any, error) {
 	return out, nil
 }
 
-// configWrite is config.set, .patch and .apply (gateway-facts §10). set and apply take the shape of config.get's config.
+// configWrite is config.set, .patch and .apply (docs/openclaw.md §10). set and apply take the shape of config.get's config.
 func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 	var p struct {
 		Raw      *string `json:"raw"`

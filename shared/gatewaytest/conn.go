@@ -13,7 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// The limits of gateway-facts §9.
+// The limits of docs/openclaw.md §9.
 const (
 	maxBefore = 64 << 10
 	maxAfter  = 25 << 20
@@ -337,7 +337,7 @@ func (c *conn) farewell(code int, reason string) {
 
 func (c *conn) cut() { _ = c.ws.NetConn().Close() }
 
-// pings asks for life every 25 s: a peer that did not answer the last one is asked no more and cut after two (gateway-facts §9).
+// pings asks for life every 25 s: a peer that did not answer the last one is asked no more and cut after two (docs/openclaw.md §9).
 func (c *conn) pings() {
 	t := time.NewTicker(c.s.Ping)
 	defer t.Stop()

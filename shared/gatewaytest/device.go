@@ -11,7 +11,7 @@ import (
 	"github.com/gatehost/gatehost/internal/frame"
 )
 
-// signatureAge is how far a signature's time may be from ours, either way (gateway-facts §6).
+// signatureAge is how far a signature's time may be from ours, either way (docs/openclaw.md §6).
 const signatureAge = 120 * time.Second
 
 // deviceProof is connect's device.

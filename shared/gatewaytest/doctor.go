@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// doctorCommand plays `doctor` by the table of gateway-facts §5: it drops unknown keys, makes a missing file, rewrites a valid one and
+// doctorCommand plays `doctor` by the table of docs/openclaw.md §5: it drops unknown keys, makes a missing file, rewrites a valid one and
 // gives up on everything else.
 func (p *program) doctorCommand(args []string) int {
 	fix, asJSON, lint := false, false, false

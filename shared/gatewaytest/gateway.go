@@ -228,7 +228,7 @@ func (r *run) invalid(prefix string, config snapshot) []string {
 		"If startup is still blocked, inspect the adjacent .bak backup before restoring it manually.")
 }
 
-// guard refuses to start without gateway.mode (gateway-facts §4).
+// guard refuses to start without gateway.mode (docs/openclaw.md §4).
 func (r *run) guard() int {
 	r.pause(r.ctx, 900*time.Millisecond)
 	config, err := readConfig(r.configPath())
@@ -333,7 +333,7 @@ func (r *run) external() bool {
 var errStayed = errors.New("the process stays alive with its port closed")
 
 // again prepares a restart in process: a new broker, the configuration read again. An invalid one leaves the process alive with its
-// port closed (gateway-facts §4).
+// port closed (docs/openclaw.md §4).
 func (r *run) again() error {
 	mode := "OPENCLAW_NO_RESPAWN"
 	if r.env[mode] != "1" {
@@ -364,7 +364,7 @@ func (r *run) again() error {
 	return nil
 }
 
-// watch follows the configuration file (gateway-facts §10).
+// watch follows the configuration file (docs/openclaw.md §10).
 func (r *run) watch() {
 	last := mustRead(r.configPath())
 	t := time.NewTicker(200 * time.Millisecond)

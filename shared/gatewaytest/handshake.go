@@ -191,7 +191,7 @@ func (c *conn) credentials(p connectRequest) *Error {
 	return nil
 }
 
-// unauthorized is slowed down: 0.26, 0.5, 1, 2, 4, then 5 s each (gateway-facts §6).
+// unauthorized is slowed down: 0.26, 0.5, 1, 2, 4, then 5 s each (docs/openclaw.md §6).
 func (c *conn) unauthorized(p connectRequest, secret string) *Error {
 	message, details := "unauthorized: gateway token mismatch (provide gateway auth token)", map[string]any{
 		"code": "AUTH_TOKEN_MISMATCH", "authReason": "token_mismatch", "canRetryWithDeviceToken": p.Device != nil,
@@ -243,7 +243,7 @@ func (c *conn) welcome(id, params json.RawMessage) {
 	_ = json.Unmarshal(params, &p) // admit has read it
 	scopes := p.Scopes
 	if scopes == nil || p.Client.Mode == "probe" && p.MaxProtocol < c.s.protocol() || p.Device == nil && (c.s.release.deviceForAll || c.s.release.deviceForCLI && p.Client.Mode == "cli") {
-		scopes = []string{} // gateway-facts §11, §12
+		scopes = []string{} // docs/openclaw.md §11, §12
 	}
 	payload := c.s.hello(c, p, scopes)
 	if n := c.s.script.number("huge-hello"); n > 0 {

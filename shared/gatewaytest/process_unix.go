@@ -57,7 +57,7 @@ func owned(dir string) bool {
 	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
-// signals plays the gateway's signals (gateway-facts §4): SIGTERM and SIGINT stop, SIGUSR2 restarts, SIGUSR1 opens an inspector (only
+// signals plays the gateway's signals (docs/openclaw.md §4): SIGTERM and SIGINT stop, SIGUSR2 restarts, SIGUSR1 opens an inspector (only
 // said here); older releases take the two otherwise (§12). SIGHUP kills by default, as there; SIGQUIT ends a Go program with its own dump and code 2, unlike there.
 func (r *run) signals() (stop func()) {
 	c := make(chan os.Signal, 16) // 16: bursts

@@ -141,7 +141,7 @@ func (p *program) millis(name string) time.Duration {
 }
 
 // log writes a line as the gateway does: INFO on stdout, WARN and ERROR on stderr. A gateway whose pipe has lost its reader ends
-// with code 0 at its next line (gateway-facts §4).
+// with code 0 at its next line (docs/openclaw.md §4).
 func (p *program) log(r Record) {
 	text := r.Text
 	if r.Subsystem != "" {

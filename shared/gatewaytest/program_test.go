@@ -233,7 +233,7 @@ func TestSignalsStopRestartAndKill(t *testing.T) {
 	})
 }
 
-func TestRestartIntoAnInvalidConfigStaysAliveWithItsPortClosed(t *testing.T) { // the zombie of gateway-facts §4
+func TestRestartIntoAnInvalidConfigStaysAliveWithItsPortClosed(t *testing.T) { // the zombie of docs/openclaw.md §4
 	dir := t.TempDir()
 	p := launch(t, dir).ready()
 	config := filepath.Join(dir, "state", "openclaw.json")
@@ -260,7 +260,7 @@ func TestRestartIntoAnInvalidConfigStaysAliveWithItsPortClosed(t *testing.T) { /
 	}
 }
 
-func TestLostPipeEndsItWithZero(t *testing.T) { // gateway-facts §4
+func TestLostPipeEndsItWithZero(t *testing.T) { // docs/openclaw.md §4
 	cmd := command(t, t.TempDir(), []string{"EMULATOR_LOG_CONNECTIONS=1"}, "gateway", "--port", strconv.Itoa(freePort(t)), "--allow-unconfigured")
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// release is what one release of OpenClaw does its own way (gateway-facts §12; test/conformance-gateway holds it true). The zero
+// release is what one release of OpenClaw does its own way (docs/openclaw.md §12; test/conformance-gateway holds it true). The zero
 // values are those of the newest one.
 type release struct {
 	version  string

@@ -22,7 +22,7 @@ type method struct {
 	play  func(s *Server, c *conn, call Call) (any, error)
 }
 
-// methods is the table of all (gateway-facts §7). What is not in it is unknown to callers with operator.admin and forbidden to all
+// methods is the table of all (docs/openclaw.md §7). What is not in it is unknown to callers with operator.admin and forbidden to all
 // others; the hello names more methods than are played.
 func methods() map[string]method {
 	m := map[string]method{

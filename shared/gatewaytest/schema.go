@@ -9,7 +9,7 @@ import (
 // check looks at a value and says what is wrong with it; "" is nothing.
 type check func(raw json.RawMessage) string
 
-// object is a closed object: what the gateway's schemas are made of (gateway-facts §6, §7).
+// object is a closed object: what the gateway's schemas are made of (docs/openclaw.md §6, §7).
 type object struct {
 	required []string
 	fields   map[string]check

@@ -274,7 +274,7 @@ func (s *Server) begin(ctx context.Context, restart bool) error {
 	return nil
 }
 
-// warmUp is the time between the open port and ready (gateway-facts §3, and §4 for a restart in process).
+// warmUp is the time between the open port and ready (docs/openclaw.md §3, and §4 for a restart in process).
 func (s *Server) warmUp(g *generation, restart bool) {
 	blocked, sidecars := 730*time.Millisecond, 700*time.Millisecond
 	switch {

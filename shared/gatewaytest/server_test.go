@@ -209,7 +209,7 @@ func TestDeviceProofsAreVerified(t *testing.T) {
 	}
 }
 
-func TestFramesAreLimited(t *testing.T) { // gateway-facts §9
+func TestFramesAreLimited(t *testing.T) { // docs/openclaw.md §9
 	s := start(t, &gatewaytest.Server{})
 	<-s.Ready()
 	c := connect(t, s)
@@ -332,7 +332,7 @@ func inBubble(t *testing.T, s *gatewaytest.Server) *client {
 	return &client{t, ws}
 }
 
-func TestSilentPeerIsPingedOnceAndCutAfter75Seconds(t *testing.T) { // gateway-facts §9
+func TestSilentPeerIsPingedOnceAndCutAfter75Seconds(t *testing.T) { // docs/openclaw.md §9
 	synctest.Test(t, func(t *testing.T) {
 		s := &gatewaytest.Server{}
 		defer s.Stop()

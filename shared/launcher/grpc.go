@@ -2,8 +2,6 @@ package launcher
 
 import (
 	"context"
-	"errors"
-	"io"
 	"time"
 
 	"google.golang.org/grpc"
@@ -35,22 +33,20 @@ type client struct{ rpc pb.LauncherServiceClient }
 var _ Launcher = (*client)(nil)
 
 func (c *client) Launch(ctx context.Context, req LaunchRequest) (Launched, error) {
-	r, err := c.rpc.Launch(ctx, launchTo(req))
-	if err != nil {
-		return Launched{}, fault.FromStatus(err)
-	}
-	inst, err := c.same(req.LaunchID, r.GetInstance())
-	if err != nil {
-		return Launched{}, err
-	}
-	return Launched{Instance: inst, AlreadyLaunched: r.GetAlreadyLaunched()}, nil
+	return wire.Ask(ctx, c.rpc.Launch, launchTo(req), func(r *pb.LaunchResponse) (Launched, error) {
+		inst, err := same(req.LaunchID, r.GetInstance())
+		if err != nil {
+			return Launched{}, err
+		}
+		return Launched{Instance: inst, AlreadyLaunched: r.GetAlreadyLaunched()}, nil
+	})
 }
 
 func (c *client) List(ctx context.Context, gateway string) (Listing, error) {
-	r, err := c.rpc.List(ctx, &pb.ListRequest{Gateway: gateway})
-	if err != nil {
-		return Listing{}, fault.FromStatus(err)
-	}
+	return wire.Ask(ctx, c.rpc.List, &pb.ListRequest{Gateway: gateway}, listingFrom)
+}
+
+func listingFrom(r *pb.ListResponse) (Listing, error) {
 	if len(r.GetInstances()) > maxList || len(r.GetBroken()) > maxList {
 		return Listing{}, wire.Nonsense("it lists %d instances", len(r.GetInstances()))
 	}
@@ -69,15 +65,14 @@ func (c *client) List(ctx context.Context, gateway string) (Listing, error) {
 }
 
 func (c *client) Recover(ctx context.Context, launchID string) (Instance, error) {
-	r, err := c.rpc.Recover(ctx, &pb.RecoverRequest{LaunchId: launchID})
-	if err != nil {
-		return Instance{}, fault.FromStatus(err)
-	}
-	return c.same(launchID, r.GetInstance())
+	req := &pb.RecoverRequest{LaunchId: launchID}
+	return wire.Ask(ctx, c.rpc.Recover, req, func(r *pb.RecoverResponse) (Instance, error) {
+		return same(launchID, r.GetInstance())
+	})
 }
 
 // same refuses an answer about another launch than the one asked for.
-func (c *client) same(launchID string, i *pb.Instance) (Instance, error) {
+func same(launchID string, i *pb.Instance) (Instance, error) {
 	inst, err := instanceFrom(i)
 	if err == nil && inst.LaunchID != launchID {
 		err = wire.Nonsense("asked about launch %s, it spoke of %s", launchID, inst.LaunchID)
@@ -89,101 +84,70 @@ func (c *client) same(launchID string, i *pb.Instance) (Instance, error) {
 }
 
 func (c *client) Inspect(ctx context.Context, launchID string) (Inspection, error) {
-	r, err := c.rpc.Inspect(ctx, &pb.LauncherServiceInspectRequest{LaunchId: launchID})
-	if err != nil {
-		return Inspection{}, fault.FromStatus(err)
-	}
-	inst, err := c.same(launchID, r.GetInstance())
-	return Inspection{Instance: inst, RSSBytes: r.GetRssBytes(), Processes: int(r.GetProcesses())}, err
+	req := &pb.LauncherServiceInspectRequest{LaunchId: launchID}
+	return wire.Ask(ctx, c.rpc.Inspect, req, func(r *pb.LauncherServiceInspectResponse) (Inspection, error) {
+		inst, err := same(launchID, r.GetInstance())
+		return Inspection{Instance: inst, RSSBytes: r.GetRssBytes(), Processes: int(r.GetProcesses())}, err
+	})
 }
 
 func (c *client) Output(ctx context.Context, req OutputRequest, sink func(OutputItem) error) error {
-	ctx, cancel := context.WithCancel(ctx) // ends the stream when sink fails
-	defer cancel()
-	stream, err := c.rpc.Output(ctx, &pb.OutputRequest{LaunchId: req.LaunchID, Cursor: req.Cursor, Follow: req.Follow})
-	if err != nil {
-		return fault.FromStatus(err)
+	var early error
+	if req.Follow {
+		early = wire.Nonsense("the output ended without an End")
 	}
 	cursor := req.Cursor
-	for {
-		r, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			if req.Follow {
-				return wire.Nonsense("the output ended without an End")
-			}
-			return nil
-		}
-		if err != nil {
-			return fault.FromStatus(err)
-		}
+	asked := &pb.OutputRequest{LaunchId: req.LaunchID, Cursor: req.Cursor, Follow: req.Follow}
+	return wire.Receive(ctx, c.rpc.Output, asked, early, func(r *pb.OutputResponse) (last bool, err error) {
 		item, err := itemFrom(r, &cursor)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if err := sink(item); err != nil {
-			return err
-		}
-		if _, last := item.(*End); last {
-			return nil
-		}
-	}
+		_, last = item.(*End)
+		return last, sink(item)
+	})
 }
 
 func (c *client) Signal(ctx context.Context, launchID, signal string) error {
-	_, err := c.rpc.Signal(ctx, &pb.SignalRequest{LaunchId: launchID, Signal: signal})
-	return fault.FromStatus(err)
+	req := &pb.SignalRequest{LaunchId: launchID, Signal: signal}
+	_, err := wire.Ask(ctx, c.rpc.Signal, req, wire.Empty[*pb.SignalResponse])
+	return err
 }
 
 func (c *client) Stop(ctx context.Context, launchID string, grace time.Duration) (Stopped, error) {
-	r, err := c.rpc.Stop(ctx, &pb.StopRequest{LaunchId: launchID, Grace: durationpb.New(max(grace, 0))})
-	if err != nil {
-		return Stopped{}, fault.FromStatus(err)
-	}
-	s := Stopped{Killed: r.GetKilled(), Swept: int(r.GetSwept())}
-	if x := wire.ExitFrom(r.GetExit()); x != nil {
-		s.Exit = *x
-	}
-	return s, nil
+	req := &pb.StopRequest{LaunchId: launchID, Grace: durationpb.New(max(grace, 0))}
+	return wire.Ask(ctx, c.rpc.Stop, req, func(r *pb.StopResponse) (Stopped, error) {
+		return Stopped{Exit: wire.ExitValue(r.GetExit()), Killed: r.GetKilled(), Swept: int(r.GetSwept())}, nil
+	})
 }
 
 func (c *client) Release(ctx context.Context, launchID string) error {
-	_, err := c.rpc.Release(ctx, &pb.ReleaseRequest{LaunchId: launchID})
-	return fault.FromStatus(err)
+	_, err := wire.Ask(ctx, c.rpc.Release, &pb.ReleaseRequest{LaunchId: launchID}, wire.Empty[*pb.ReleaseResponse])
+	return err
 }
 
 func (c *client) Exec(ctx context.Context, req ExecRequest, sink func(plugin.Line) error) (ExecResult, error) {
-	ctx, cancel := context.WithCancel(ctx) // ends the command when sink fails
-	defer cancel()
-	stream, err := c.rpc.Exec(ctx, &pb.ExecRequest{
+	asked := &pb.ExecRequest{
 		Gateway: wire.Facts(req.Gateway), Process: wire.Process(req.Process), Timeout: durationpb.New(req.Timeout),
 		Stdin: req.Stdin, MaxOutputBytes: req.MaxOutputBytes,
-	})
-	if err != nil {
-		return ExecResult{}, fault.FromStatus(err)
 	}
-	for {
-		r, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return ExecResult{}, wire.Nonsense("a command ended without a result")
-		}
-		if err != nil {
-			return ExecResult{}, fault.FromStatus(err)
-		}
+	var out ExecResult
+	early := wire.Nonsense("a command ended without a result")
+	err := wire.Receive(ctx, c.rpc.Exec, asked, early, func(r *pb.ExecResponse) (last bool, err error) {
 		switch item := r.GetItem().(type) {
 		case *pb.ExecResponse_Line:
-			if err := sink(wire.LineFrom(item.Line)); err != nil {
-				return ExecResult{}, err
-			}
+			return false, sink(wire.LineFrom(item.Line))
 		case *pb.ExecResponse_Result:
-			out := ExecResult{TimedOut: item.Result.GetTimedOut(), DroppedBytes: item.Result.GetDroppedBytes()}
-			if x := wire.ExitFrom(item.Result.GetExit()); x != nil {
-				out.Exit = *x
+			out = ExecResult{
+				Exit: wire.ExitValue(item.Result.GetExit()), TimedOut: item.Result.GetTimedOut(),
+				DroppedBytes: item.Result.GetDroppedBytes(),
 			}
-			return out, nil
+			return true, nil
 		default:
-			return ExecResult{}, wire.Nonsense("an empty item in a command's output")
+			return false, wire.Nonsense("an empty item in a command's output")
 		}
-	}
+	})
+	return out, err
 }
 
 type server struct {

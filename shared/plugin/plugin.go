@@ -27,6 +27,9 @@ const (
 	GrantGatewayConfig = "gateway-config"
 )
 
+// CapabilityVerify is announced by a doctor that serves Verify.
+const CapabilityVerify = "verify"
+
 // Severity orders findings and diagnostics.
 type Severity int
 

@@ -32,9 +32,6 @@ func Register(s grpc.ServiceRegistrar, p Plugin) {
 	if p.Doctor != nil {
 		doctor.RegisterServer(s, p.Doctor)
 	}
-	if v, ok := p.Doctor.(doctor.Verifier); ok {
-		doctor.RegisterServer2(s, v)
-	}
 	if p.Classifier != nil {
 		classifier.RegisterServer(s, p.Classifier)
 	}

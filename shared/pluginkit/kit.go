@@ -30,9 +30,6 @@ const ProtocolVersion = 1
 // ServiceVersion is the version of every service of v1alpha1.
 const ServiceVersion = 1
 
-// ExperimentalDoctorVersion is the version of the doctor service of v1alpha2, which is experimental.
-const ExperimentalDoctorVersion = 2
-
 // PluginName is the one name under which go-plugin dispenses everything a binary serves.
 const PluginName = "gatehost"
 
@@ -61,7 +58,7 @@ type Plugin struct {
 
 	Launcher   launcher.Launcher
 	Unloader   unloader.Unloader
-	Doctor     doctor.Doctor // one that is a doctor.Verifier is served in version 2, too
+	Doctor     doctor.Doctor // of one that is a doctor.Verifier Verify is announced and served
 	Classifier classifier.Classifier
 }
 
@@ -76,18 +73,20 @@ func (p Plugin) Info() plugin.Info {
 	}
 	for _, kind := range plugin.Kinds() { // in order: the same answer each time
 		if served[kind] {
-			i.Services = append(i.Services, plugin.ServiceInfo{Kind: kind, MinVersion: ServiceVersion, MaxVersion: p.newest(kind)})
+			i.Services = append(i.Services, plugin.ServiceInfo{
+				Kind: kind, MinVersion: ServiceVersion, MaxVersion: ServiceVersion, Capabilities: p.capabilities(kind),
+			})
 		}
 	}
 	return i
 }
 
-// newest is the highest version in which a kind is served.
-func (p Plugin) newest(kind plugin.Kind) uint32 {
+// capabilities are what a kind is served with beyond what each plugin must serve.
+func (p Plugin) capabilities(kind plugin.Kind) []string {
 	if _, verifies := p.Doctor.(doctor.Verifier); verifies && kind == plugin.KindDoctor {
-		return ExperimentalDoctorVersion
+		return []string{plugin.CapabilityVerify}
 	}
-	return ServiceVersion
+	return nil
 }
 
 // hostStderr is the pipe to the host. go-plugin's Serve puts a pipe of its own in the place of os.Stderr, which is read by a

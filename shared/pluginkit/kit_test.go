@@ -61,33 +61,36 @@ func TestDescribeListsExactlyTheKindsThatAreServed(t *testing.T) {
 	}
 }
 
-// TestDoctorThatVerifiesIsServedInBothVersions: old hosts find version 1, new ones both; a doctor that does not verify has one.
-func TestDoctorThatVerifiesIsServedInBothVersions(t *testing.T) {
+// TestDoctorThatVerifiesAnnouncesIt: one that does not announces nothing, and says unsupported all the same.
+func TestDoctorThatVerifiesAnnouncesIt(t *testing.T) {
 	verifier := &doctor.FakeVerifier{
 		Fake: doctor.Fake{Findings: []doctor.Finding{{Code: "x", Text: "x"}}}, Verification: doctor.Verification{Outcome: doctor.OutcomeHelped},
 	}
 	for _, row := range []struct {
-		doctor doctor.Doctor
-		max    uint32
-	}{{verifier, 2}, {&verifier.Fake, 1}} {
+		doctor       doctor.Doctor
+		capabilities []string
+	}{{verifier, []string{plugin.CapabilityVerify}}, {&verifier.Fake, nil}} {
 		conn := open(t, pluginkit.Plugin{Name: "x", Doctor: row.doctor, Classifier: &classifier.Fake{}})
 		info, err := pluginkit.NewClient(conn).Describe(t.Context(), plugin.HostInfo{})
 		want := []plugin.ServiceInfo{
-			{Kind: plugin.KindDoctor, MinVersion: 1, MaxVersion: row.max}, {Kind: plugin.KindClassifier, MinVersion: 1, MaxVersion: 1},
+			{Kind: plugin.KindDoctor, MinVersion: 1, MaxVersion: 1, Capabilities: row.capabilities},
+			{Kind: plugin.KindClassifier, MinVersion: 1, MaxVersion: 1},
 		}
 		if err != nil || !reflect.DeepEqual(info.Services, want) {
 			t.Errorf("services = %+v, %v; want %+v", info.Services, err, want)
 		}
-		for version, c := range map[uint32]doctor.Doctor{1: doctor.NewClient(conn), 2: doctor.NewClient2(conn)} {
-			if d, err := c.Diagnose(t.Context(), doctor.DiagnoseRequest{}); (err == nil) != (version <= row.max) || err == nil && len(d.Findings) != 1 {
-				t.Errorf("version %d of 1 to %d: %+v, %v", version, row.max, d, err)
-			}
+		c := doctor.NewClient(conn)
+		if d, err := c.Diagnose(t.Context(), doctor.DiagnoseRequest{}); err != nil || len(d.Findings) != 1 {
+			t.Errorf("diagnosis = %+v, %v", d, err)
 		}
-	}
-	conn := open(t, pluginkit.Plugin{Name: "x", Doctor: verifier})
-	v, err := doctor.NewClient2(conn).Verify(t.Context(), doctor.VerifyRequest{Finding: doctor.Finding{Code: "x"}})
-	if err != nil || v.Outcome != doctor.OutcomeHelped || len(verifier.Verified()) != 1 {
-		t.Errorf("verification = %+v, %v", v, err)
+		v, err := c.Verify(t.Context(), doctor.VerifyRequest{Finding: doctor.Finding{Code: "x"}})
+		if row.capabilities == nil {
+			if !errors.Is(err, fault.ErrUnsupported) {
+				t.Errorf("a doctor that does not verify says %+v, %v", v, err)
+			}
+		} else if err != nil || v.Outcome != doctor.OutcomeHelped || len(verifier.Verified()) != 1 {
+			t.Errorf("verification = %+v, %v", v, err)
+		}
 	}
 }
 

@@ -9,9 +9,9 @@
 //	output-N.log    the bounded log of both pipes (package outlog)
 //	lock            held by the shim for its life
 //	shim.log        the shim's own words, bounded
-//	NAME.broken-T   a file that could not be read at Unix time T, and was written anew from what lives (Mend)
+//	NAME.broken-T   a file that could not be read at Unix time T, and was written anew from what lives (RecoverBundle)
 //
-// A bundle that cannot be read and of which nothing lives is moved to <run_dir>/.broken (SetAside) and never removed.
+// A bundle that cannot be read and of which nothing lives is moved to <run_dir>/.broken (Quarantine) and never removed.
 //
 // Who belongs to a launch is proved by descent from a process with the recorded pid and start time, by EnvMark in its environment, by
 // being in the control group that the shim made (cgroup v2, known by its inode), and, only when a launch is ended, by a listening socket that it

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehost/gatehost/internal/shimreplay"
 	"github.com/gatehost/gatehost/shared/shim"
-	"github.com/gatehost/gatehost/shared/shim/shimreplay"
 )
 
 func init() { roles[shimreplay.Role] = shimreplay.Main } //nolint:gochecknoinits // before TestMain

@@ -34,7 +34,7 @@ func pidAfter(t *testing.T, s shim.Started, word string) process.Identity {
 	return id
 }
 
-// OpenClaw's spawn broker has its own session and process group (gateway-facts, process tree).
+// OpenClaw's spawn broker has its own session and process group (docs/openclaw.md §4, process tree).
 func TestAGrandchildInAnotherSessionIsEndedToo(t *testing.T) {
 	for name, tc := range map[string]struct {
 		grace  time.Duration
@@ -216,7 +216,7 @@ func field(t *testing.T, path, key string) int {
 	return 0
 }
 
-// A plugin whose pipe a shim holds would look alive for months (review R5).
+// A plugin whose pipe a shim holds would look alive for months (R5).
 func TestTheShimHoldsNothingOfItsStarter(t *testing.T) {
 	p := newPlace(t)
 	var fds [2]int

@@ -23,14 +23,14 @@ func (l *Launcher) bundle(ctx context.Context, launchID string) (shim.Bundle, er
 	if launchID == "" || launchID[0] == '.' || filepath.Base(launchID) != launchID {
 		return shim.Bundle{}, fault.New(fault.NotFound, fmt.Sprintf("no launch %.80q", launchID))
 	}
-	b, err := shim.Mend(ctx, dirs.Runtime, filepath.Join(dirs.Run, launchID))
+	b, err := shim.RecoverBundle(ctx, dirs.Runtime, filepath.Join(dirs.Run, launchID))
 	if errors.Is(err, shim.ErrNoBundle) {
 		if held, ok := l.held(ctx, launchID); ok {
 			return held, nil
 		}
 	}
 	if errors.Is(err, shim.ErrBroken) {
-		if aside, asideErr := shim.SetAside(ctx, dirs.Runtime, b.Dir); asideErr == nil {
+		if aside, asideErr := shim.Quarantine(ctx, dirs.Runtime, b.Dir); asideErr == nil {
 			return b, fault.New(fault.NotFound, fmt.Sprintf("no launch %s any more: nothing of it lives, and what is left was set aside: %s",
 				launchID, aside.Reason)).WithHint("what is left is in " + aside.Dir)
 		}

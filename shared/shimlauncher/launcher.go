@@ -137,7 +137,7 @@ func (l *Launcher) Launch(ctx context.Context, req launcher.LaunchRequest) (laun
 	spec.Labels = map[string]string{labelGateway: req.Gateway.Name}
 	maps.Copy(spec.Labels, req.Labels)
 
-	_, _ = shim.Mend(ctx, dirs.Runtime, dir) // so that a launch that lives is joined; what cannot be mended Start tells
+	_, _ = shim.RecoverBundle(ctx, dirs.Runtime, dir) // so that a launch that lives is joined; what cannot be mended Start tells
 	started, err := shim.Start(ctx, shim.StartOptions{ShimPath: path, BundleDir: dir, Spec: spec})
 	if err != nil {
 		return launcher.Launched{}, faultOf(err)
@@ -176,7 +176,7 @@ func (l *Launcher) List(ctx context.Context, gateway string) (launcher.Listing, 
 	}
 	var listing launcher.Listing
 	for i, b := range bundles {
-		if bundles[i], err = shim.Mend(ctx, dirs.Runtime, b.Dir); errors.Is(err, shim.ErrNoBundle) {
+		if bundles[i], err = shim.RecoverBundle(ctx, dirs.Runtime, b.Dir); errors.Is(err, shim.ErrNoBundle) {
 			bundles[i].LaunchID = "" // released, or set aside, meanwhile
 		}
 	}
@@ -184,7 +184,7 @@ func (l *Launcher) List(ctx context.Context, gateway string) (launcher.Listing, 
 	for _, b := range append(bundles, l.heldBeyond(ctx, bundles)...) {
 		switch {
 		case b.Status == shim.StatusBroken:
-			if _, err := shim.SetAside(ctx, dirs.Runtime, b.Dir); err != nil { // left alone
+			if _, err := shim.Quarantine(ctx, dirs.Runtime, b.Dir); err != nil { // left alone
 				listing.Broken = append(listing.Broken, launcher.BrokenBundle{Path: b.Dir, Reason: b.Problem.Error()})
 			}
 		case b.Status == shim.StatusNew && b.Spec == nil:
@@ -196,7 +196,7 @@ func (l *Launcher) List(ctx context.Context, gateway string) (launcher.Listing, 
 			}
 		}
 	}
-	for _, a := range shim.ListAside(dirs.Run) {
+	for _, a := range shim.ListQuarantined(dirs.Run) {
 		listing.Broken = append(listing.Broken, launcher.BrokenBundle{Path: a.Dir, Reason: a.Reason})
 	}
 	sortByStart(listing.Instances)

@@ -30,10 +30,10 @@ type client struct{ rpc pb.UnloaderServiceClient }
 var _ Unloader = (*client)(nil)
 
 func (c *client) Inspect(ctx context.Context, gw plugin.GatewayFacts) ([]Service, error) {
-	r, err := c.rpc.Inspect(ctx, &pb.UnloaderServiceInspectRequest{Gateway: wire.Facts(gw)})
-	if err != nil {
-		return nil, fault.FromStatus(err)
-	}
+	return wire.Ask(ctx, c.rpc.Inspect, &pb.UnloaderServiceInspectRequest{Gateway: wire.Facts(gw)}, servicesFrom)
+}
+
+func servicesFrom(r *pb.UnloaderServiceInspectResponse) ([]Service, error) {
 	if len(r.GetServices()) > maxServices {
 		return nil, wire.Nonsense("%d services", len(r.GetServices()))
 	}
@@ -43,8 +43,9 @@ func (c *client) Inspect(ctx context.Context, gw plugin.GatewayFacts) ([]Service
 			return nil, wire.Nonsense("a service without an id, or with pid %d", s.GetPid())
 		}
 		out = append(out, Service{
-			ID: wire.Text(s.GetId(), maxText), Manager: wire.Text(s.GetManager(), 256), Path: wire.Text(s.GetPath(), maxText),
-			Loaded: s.GetLoaded(), PID: int(s.GetPid()), KeepsAlive: s.GetKeepsAlive(), Reason: wire.Text(s.GetReason(), maxText),
+			ID: wire.Text(s.GetId(), maxText), Manager: wire.Text(s.GetManager(), 256),
+			Path: wire.Text(s.GetPath(), maxText), Loaded: s.GetLoaded(), PID: int(s.GetPid()),
+			KeepsAlive: s.GetKeepsAlive(), Reason: wire.Text(s.GetReason(), maxText),
 			DisableCommand: wire.Text(s.GetDisableCommand(), maxText),
 		})
 	}
@@ -52,22 +53,19 @@ func (c *client) Inspect(ctx context.Context, gw plugin.GatewayFacts) ([]Service
 }
 
 func (c *client) Unload(ctx context.Context, gw plugin.GatewayFacts, serviceID string) (Unloaded, error) {
-	r, err := c.rpc.Unload(ctx, &pb.UnloadRequest{Gateway: wire.Facts(gw), ServiceId: serviceID})
-	if err != nil {
-		return Unloaded{}, fault.FromStatus(err)
-	}
-	if len(r.GetUndo()) > maxUndo {
-		return Unloaded{}, wire.Nonsense("an undo record of %d bytes", len(r.GetUndo()))
-	}
-	return Unloaded{Changed: r.GetChanged(), Undo: r.GetUndo()}, nil
+	req := &pb.UnloadRequest{Gateway: wire.Facts(gw), ServiceId: serviceID}
+	return wire.Ask(ctx, c.rpc.Unload, req, func(r *pb.UnloadResponse) (Unloaded, error) {
+		if len(r.GetUndo()) > maxUndo {
+			return Unloaded{}, wire.Nonsense("an undo record of %d bytes", len(r.GetUndo()))
+		}
+		return Unloaded{Changed: r.GetChanged(), Undo: r.GetUndo()}, nil
+	})
 }
 
 func (c *client) Restore(ctx context.Context, undo []byte) (bool, error) {
-	r, err := c.rpc.Restore(ctx, &pb.RestoreRequest{Undo: undo})
-	if err != nil {
-		return false, fault.FromStatus(err)
-	}
-	return r.GetChanged(), nil
+	return wire.Ask(ctx, c.rpc.Restore, &pb.RestoreRequest{Undo: undo}, func(r *pb.RestoreResponse) (bool, error) {
+		return r.GetChanged(), nil
+	})
 }
 
 type server struct {

@@ -371,7 +371,7 @@ func TestConflictsEndAsCaptured(t *testing.T) {
 	}
 }
 
-// doctored is a row of the table of gateway-facts §5.
+// doctored is a row of the table of docs/openclaw.md §5.
 type doctored struct {
 	name, config string
 	code         int

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// ofAnotherTime adds a plugin of another time to a configuration, see testdata/doctor-versions.
+// ofAnotherTime adds a plugin of another release to a configuration, see testdata/doctor-versions.
 func ofAnotherTime(name string, announced ...string) string {
 	args, _ := json.Marshal(announced)
 	return fmt.Sprintf("[plugins.%s]\npath = %q\nargs = %s\n", name, filepath.Join(bin, "doctor-versions"), args)
@@ -20,10 +20,9 @@ type negotiated struct {
 	State      string   `json:"state"`
 	Services   []string `json:"services"`
 	Negotiated []struct {
-		Service      string `json:"service"`
-		Version      int    `json:"version"`
-		Experimental bool   `json:"experimental"`
-		Error        *struct {
+		Service string `json:"service"`
+		Version int    `json:"version"`
+		Error   *struct {
 			Message string `json:"message"`
 			Hint    string `json:"hint"`
 		} `json:"error"`
@@ -43,34 +42,34 @@ func (s *site) negotiated(name string) negotiated {
 	return out
 }
 
-// TestDoctorsOfBothVersionsAndOfNoneServeOneGateway: an old one and a new one in one chain, before them one that this host cannot ask, whose
-// classifier works all the same, and one of which nothing is left.
-func TestDoctorsOfBothVersionsAndOfNoneServeOneGateway(t *testing.T) {
+// TestDoctorsOfOtherReleasesServeOneGateway: one without Verify and one with it in one chain, before them one that this host
+// cannot ask, whose classifier works all the same, and one of which nothing is left.
+func TestDoctorsOfOtherReleasesServeOneGateway(t *testing.T) {
 	s := newSite(t, emulator(""))
 	text := s.repairConfig("ask", "none")
 	text = strings.Replace(text, `doctors = ["doctor"]`, `doctors = ["future", "alien", "old", "new"]`, 1)
 	text = strings.Replace(text, `classifiers = ["doctor"]`, `classifiers = ["future"]`, 1)
-	s.writeConfig(text + ofAnotherTime("old", "doctor=1-1") + ofAnotherTime("new", "doctor=2-2") +
-		ofAnotherTime("future", "doctor=3-4", "classifier=1-1") + ofAnotherTime("alien", "doctor=3-4"))
+	s.writeConfig(text + ofAnotherTime("old", "doctor=1-1") + ofAnotherTime("new", "doctor=1-1,verify") +
+		ofAnotherTime("future", "doctor=2-3", "classifier=1-1") + ofAnotherTime("alien", "doctor=2-3"))
 	broken := breakages()[2].text
 	s.breakConfig(broken)
 	s.run()
 	got := s.awaitState("error")
-	if got.Error == nil || got.Error.Code != "config-invalid" || !strings.Contains(got.Error.Message, "asked in version 2") {
+	if got.Error == nil || got.Error.Code != "config-invalid" || !strings.Contains(got.Error.Message, "the file is refused") {
 		t.Errorf("error = %+v", got.Error)
 	}
 
-	for name, version := range map[string]int{"old": 1, "new": 2} {
+	for _, name := range []string{"old", "new"} {
 		p := s.negotiated(name)
-		if p.State != "running" || len(p.Negotiated) != 1 || p.Negotiated[0].Version != version || p.Negotiated[0].Experimental != (version == 2) {
+		if p.State != "running" || len(p.Negotiated) != 1 || p.Negotiated[0].Version != 1 {
 			t.Errorf("%s: %+v", name, p)
 		}
 	}
-	const words = "doctor-versions 7.0.0 speaks the doctor service in versions 3 to 4, this host (gatehost "
+	const words = "doctor-versions 7.0.0 speaks the doctor service in versions 2 to 3, this host (gatehost "
 	future := s.negotiated("future")
 	if future.State != "running" || len(future.Services) != 1 || future.Services[0] != "classifier" || len(future.Negotiated) != 2 {
 		t.Errorf("future: %+v", future)
-	} else if e := future.Negotiated[0].Error; e == nil || !strings.HasPrefix(e.Message, words) || !strings.HasSuffix(e.Message, ") speaks 1 to 2") || !strings.HasPrefix(e.Hint, "upgrade gatehost") {
+	} else if e := future.Negotiated[0].Error; e == nil || !strings.HasPrefix(e.Message, words) || !strings.HasSuffix(e.Message, ") speaks 1") || !strings.HasPrefix(e.Hint, "upgrade gatehost") {
 		t.Errorf("future: %+v", e)
 	}
 	alien := s.negotiated("alien")
@@ -80,7 +79,7 @@ func TestDoctorsOfBothVersionsAndOfNoneServeOneGateway(t *testing.T) {
 	if out := s.must("status"); !strings.Contains(out, "plugin future: cannot serve as doctor: "+words) || !strings.Contains(out, "plugin alien: failed: ") {
 		t.Errorf("status does not say it:\n%s", out)
 	}
-	for name, want := range map[string]string{"old": "doctor/1", "new": "doctor/2", "future": "doctor/unusable,classifier/1"} {
+	for name, want := range map[string]string{"old": "doctor/1", "new": "doctor/1", "future": "doctor/unusable,classifier/1"} {
 		if out := s.must("plugin", "list"); !strings.Contains(out, "  "+want+" ") {
 			t.Errorf("plugin list does not say %s of %s:\n%s", want, name, out)
 		}
@@ -115,16 +114,16 @@ func TestDoctorsOfBothVersionsAndOfNoneServeOneGateway(t *testing.T) {
 	s.shutdown()
 }
 
-// TestNoAnswerIsNotCalledHealthy: of a gateway whose only doctor is of another time nothing is known.
+// TestNoAnswerIsNotCalledHealthy: of a gateway whose only doctor is of another release nothing is known.
 func TestNoAnswerIsNotCalledHealthy(t *testing.T) {
 	s := newSite(t, emulator(""))
-	s.writeConfig(strings.Replace(s.config(), `doctors = ["doctor"]`, `doctors = ["future"]`, 1) + ofAnotherTime("future", "doctor=3-4", "classifier=1-1"))
+	s.writeConfig(strings.Replace(s.config(), `doctors = ["doctor"]`, `doctors = ["future"]`, 1) + ofAnotherTime("future", "doctor=2-3", "classifier=1-1"))
 	s.run()
 	s.awaitState("running") // what is not asked for costs nothing
 	for _, args := range [][]string{nil, {"--repair"}} {
 		all, code := s.doctor(args...)
 		last := all[len(all)-1].Result
-		if code != 1 || last == nil || last.Outcome != "unanswered" || last.Error == nil || !strings.Contains(last.Error.Message, "speaks the doctor service in versions 3 to 4") ||
+		if code != 1 || last == nil || last.Outcome != "unanswered" || last.Error == nil || !strings.Contains(last.Error.Message, "speaks the doctor service in versions 2 to 3") ||
 			!strings.HasPrefix(last.Error.Hint, "upgrade gatehost") {
 			t.Errorf("doctor %v: exit %d, %+v", args, code, all)
 		}
@@ -133,15 +132,15 @@ func TestNoAnswerIsNotCalledHealthy(t *testing.T) {
 	s.shutdown()
 }
 
-// thePlanIsJudged has the plan of version 2 executed, with each thing that its doctor may say of it.
+// thePlanIsJudged has the plan of the doctor with Verify executed, with each thing that its doctor may say of it.
 func (s *site) thePlanIsJudged(broken string) {
 	s.t.Helper()
-	const mended = "{\n  \"gateway\": {\"mode\": \"local\"},\n}\n"
+	const repaired = "{\n  \"gateway\": {\"mode\": \"local\"},\n}\n"
 	for _, row := range []struct{ says, outcome, told, file string }{
-		{"not helped", "failed", "still broken after it: version 2 says not helped", broken},
-		{"unknown, still there", "failed", "still broken after it: asked in version 2", broken},
-		{"unknown, gone", "repaired", "", mended},
-		{"helped", "repaired", "", mended},
+		{"not helped", "failed", "still broken after it: the doctor says not helped", broken},
+		{"unknown, still there", "failed", "still broken after it: the file is refused", broken},
+		{"unknown, gone", "repaired", "", repaired},
+		{"helped", "repaired", "", repaired},
 	} {
 		if err := os.WriteFile(filepath.Join(s.dir, "state", "plugins", "new", "outcome"), []byte(row.says), 0o600); err != nil {
 			s.t.Fatal(err)

@@ -170,7 +170,7 @@ var planted = map[string]map[string]string{
 		"plan-for-a-file-of-somebody-else": "doctor/plan-scope",
 		"plan-without-a-checksum":          "doctor/plan-scope",
 		"verifies-blindly":                 "doctor/verify",
-		"answers-otherwise-in-version-1":   "doctor/versions",
+		"announces-verify-without-it":      "doctor/verify",
 		"repair-in-a-dry-run":              "doctor/repair-dry-run",
 		"repair-of-another-file":           "doctor/repair-scope",
 		"repair-again-and-again":           "doctor/repair-again",

@@ -127,7 +127,8 @@ func (c *Config) resolve(file, base string) Faults {
 	return d.faults
 }
 
-// checkStateDirs finds gateways with one state directory: OpenClaw ends the second gateway on it with exit code 78.
+// checkStateDirs finds gateways with one state directory: OpenClaw ends the second gateway on it with exit code 78
+// (R27, docs/openclaw.md §4).
 // A gateway that is not named main gets a directory of its own.
 func (d *decoder) checkStateDirs(c *Config) {
 	owner := map[string]string{}

@@ -15,7 +15,9 @@ func resultOf(err error) lifecycle.Result {
 	switch {
 	case err == nil:
 		return lifecycle.OK
-	case errors.Is(err, fault.ErrPluginGone), errors.Is(err, fault.ErrDeadlineExceeded), errors.Is(err, fault.ErrCancelled),
+	case errors.Is(err, fault.ErrPluginGone), errors.Is(err, fault.ErrDeadlineExceeded), errors.Is(
+		err, fault.ErrCancelled,
+	),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return lifecycle.Unknown
 	default:
@@ -31,8 +33,19 @@ func ProblemOf(err error) lifecycle.Problem {
 	return lifecycle.Problem{Code: string(fault.CodeOf(err)), Message: err.Error(), Hint: fault.HintOf(err)}
 }
 
+// exitOf is an exit as plugins tell it, for the lifecycle.
 func exitOf(x plugin.Exit) lifecycle.Exit {
-	return lifecycle.Exit{Code: x.Code, Signal: x.Signal, Known: x.Known, At: x.At, Core: x.Core}
+	return lifecycle.Exit{
+		Code: x.Code, Signal: x.Signal, Known: x.Known, At: x.At, Core: x.Core, Durable: x.Durable,
+	}
+}
+
+// PluginExit is an exit for plugins, as they told it; nil for nil.
+func PluginExit(x *lifecycle.Exit) *plugin.Exit {
+	if x == nil {
+		return nil
+	}
+	return &plugin.Exit{Code: x.Code, Signal: x.Signal, Known: x.Known, At: x.At, Core: x.Core, Durable: x.Durable}
 }
 
 func instanceOf(i launcher.Instance) lifecycle.Instance {

@@ -11,17 +11,17 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
-	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
+	"github.com/gatehost/gatehost/host/internal/observe"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// ErrStopped is returned by Do and Call when the engine no longer runs.
+// ErrStopped is returned by commands and by Configure when the engine no longer runs.
 var ErrStopped = errors.New("the host is shutting down")
 
-// ErrNotConnected is returned by Call without an open session.
+// ErrNotConnected is the error of a call without an open session.
 var ErrNotConnected = errors.New("Gateway not connected") //nolint:staticcheck // the reference's exact text (B152)
 
-// ErrNotSent is in the errors of calls that the gateway has not been asked, whatever the reason.
+// ErrNotSent is in the errors of calls that were not sent to the gateway, for any reason.
 var ErrNotSent = errors.New("not sent")
 
 // Engine drives one gateway. Use New, then Run once.
@@ -31,75 +31,86 @@ type Engine struct {
 	name   string
 	log    hclog.Logger
 
-	inbox    chan message // unbuffered: the owner takes one at a time, senders wait beside it
+	inbox    chan message // unbuffered: the owner takes one at a time, and senders wait
 	requests chan request
-	settings chan settled
+	look     chan struct{} // 1: one look at the plugins is enough for all changes before it
+	settings chan settingsRequest
 	done     chan struct{} // closed when Run has returned
 	snap     atomic.Pointer[Snapshot]
-	session  atomic.Pointer[Session] // the one that calls go through; nil without
+	session  atomic.Pointer[Session] // the one that calls go through; nil: there is none
 
 	// Owned by Run's goroutine.
 	state     lifecycle.State
-	waterfall Waterfall
+	record    observe.Record
+	due       *time.Timer // fires when the record changes by time alone; made by Run
 	ops       map[lifecycle.OpID]context.CancelFunc
 	watches   map[lifecycle.LaunchID]*watch
 	last      *watch                      // the newest watch, kept for diagnosis and last exit after its launch is over
 	read      map[lifecycle.LaunchID]bool // launches whose output was opened here
-	rests     chan struct{}               // holds one token while a rest is read: one that was cancelled may still be at it
+	// holds one token while remaining output is read: a cancelled reader may still be at it
+	remaining chan struct{}
 	sessions  map[lifecycle.SessionID]Session
 	replies   map[lifecycle.CommandID]chan lifecycle.Outcome
 	commands  lifecycle.CommandID
-	retired   bool // no command but a stop is taken any more
+	retired   bool // every command but a stop is refused
 
 	tasks sync.WaitGroup // every goroutine of the engine
 }
 
-// Snapshot is what readers see: the state after the last step.
+// Snapshot is what readers see: the state after the last step, and everything that is derived from the steps.
 type Snapshot struct {
-	State     lifecycle.State
-	Waterfall Waterfall
-	At        time.Time
-	Tail      func(n int) []string // last lines of the newest launch; never nil
+	State  lifecycle.State
+	Record observe.Record
+	At     time.Time
+	Tail   func(n int) []string // last lines of the newest launch; never nil
 }
 
-// message is an input on its way to the owner, with the open session that a SessionOpened is about.
+// message is an input on its way to the owner, with the open session that a SessionOpened is about; or something that was seen beside the
+// steps.
 type message struct {
 	in      lifecycle.Input
 	session Session
+	sight   observe.Sight // nil: in is set
 }
 
 type request struct {
 	make   func(lifecycle.CommandID) lifecycle.Input
 	reply  chan lifecycle.Outcome
-	retire bool // the gateway is to go: whatever is asked of it after this stop is refused
+	retire bool // the gateway will be removed: every request after this stop is refused
 }
 
 // New makes an engine that does nothing until Run.
 func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *Engine {
 	e := &Engine{
 		name: name, ports: ports, log: log,
-		inbox: make(chan message), requests: make(chan request), settings: make(chan settled), done: make(chan struct{}),
-		state:    lifecycle.New(),
-		ops:      map[lifecycle.OpID]context.CancelFunc{},
-		watches:  map[lifecycle.LaunchID]*watch{},
-		read:     map[lifecycle.LaunchID]bool{},
-		rests:    make(chan struct{}, mutant.Or(mutant.RestsAtOnce, 9, 1)), // one reader of rests at a time
-		sessions: map[lifecycle.SessionID]Session{},
-		replies:  map[lifecycle.CommandID]chan lifecycle.Outcome{},
+		inbox: make(chan message), requests: make(chan request), look: make(chan struct{}, 1),
+		settings: make(chan settingsRequest), done: make(chan struct{}),
+		state:     lifecycle.New(),
+		ops:       map[lifecycle.OpID]context.CancelFunc{},
+		watches:   map[lifecycle.LaunchID]*watch{},
+		read:      map[lifecycle.LaunchID]bool{},
+		remaining: make(chan struct{}, 1), // one reader at a time
+		sessions:  map[lifecycle.SessionID]Session{},
+		replies:   map[lifecycle.CommandID]chan lifecycle.Outcome{},
 	}
-	e.goBy(Settings{Policy: policy, VerifyMethod: ports.VerifyMethod, VerifyTimeout: ports.VerifyTimeout})
+	e.apply(Settings{Policy: policy, VerifyMethod: ports.VerifyMethod, VerifyTimeout: ports.VerifyTimeout})
+	e.record = observe.New(ports.Observe, e.state)
 	e.publish(time.Now())
 	return e
 }
 
-// Run owns the state until ctx is done. It then gives up what is under way, closes sessions and watches, and waits for every
-// goroutine of its own; it does not stop the gateway: that is a command, given before.
+// Run owns the state until ctx is done. It then cancels all operations, closes sessions and watches, and waits for
+// every goroutine of the engine. It does not stop the gateway: that is a command, given before.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer close(e.done)
 	defer e.tasks.Wait()
 	defer cancel()
 	defer e.closeAll()
+	e.due = time.NewTimer(time.Hour)
+	e.due.Stop()
+	defer e.due.Stop()
+	e.Look()
 	for {
 		select {
 		case <-ctx.Done():
@@ -107,13 +118,51 @@ func (e *Engine) Run(ctx context.Context) error {
 		case r := <-e.requests:
 			e.command(ctx, r)
 		case s := <-e.settings:
-			e.goBy(s.Settings)
+			e.apply(s.Settings)
+			e.see(observe.Configured{Settings: s.Observe})
 			e.retired = false
 			e.step(ctx, message{in: lifecycle.Reconfigured{Drift: s.Drift}})
 			close(s.done)
+		case <-e.look:
+			if e.ports.Plugins != nil {
+				e.see(observe.Plugins{All: e.ports.Plugins()})
+			}
+		case <-e.due.C:
+			e.see(observe.Passed{})
 		case m := <-e.inbox:
+			if m.sight != nil {
+				e.see(m.sight)
+				continue
+			}
 			e.step(ctx, m)
 		}
+	}
+}
+
+// Look makes the owner read how the plugins are. It never blocks; safe from any goroutine.
+func (e *Engine) Look() {
+	select {
+	case e.look <- struct{}{}:
+	default:
+	}
+}
+
+// see takes what was seen beside the steps.
+func (e *Engine) see(s observe.Sight) {
+	now := time.Now()
+	var facts []observe.Fact
+	e.record, facts = e.record.See(s, now)
+	e.publish(now)
+	e.tell(facts)
+}
+
+// tell hands facts on, once the snapshot shows them, and sees to it that what ends by time alone is noticed.
+func (e *Engine) tell(facts []observe.Fact) {
+	if at := e.record.Due(); !at.IsZero() {
+		e.due.Reset(max(time.Until(at), 0))
+	}
+	if e.ports.Observer != nil && len(facts) > 0 {
+		e.ports.Observer.Observed(facts)
 	}
 }
 
@@ -144,28 +193,38 @@ func (e *Engine) closeAll() {
 func (e *Engine) step(ctx context.Context, m message) {
 	now, in := time.Now(), m.in
 	e.track(m)
-	e.settle(in)
+	if a, ok := in.(lifecycle.Answer); ok {
+		e.closeOp(a)
+	}
 	before := e.state
 	after, effects := lifecycle.Step(e.policy, before, in, now)
 	e.state = after
-	under := e.waterfall.Outcome == ""
-	e.waterfall = e.waterfall.follow(before, after, now)
+	change := observe.Change{Before: before, After: after, Input: in, Effects: effects, At: now}
 	for _, eff := range effects {
 		e.perform(ctx, eff)
 	}
-	e.offer()
+	e.publishSession()
+	var facts []observe.Fact
+	e.record, facts = e.record.Step(e.complete(change))
 	e.publish(now)
 	if e.ports.Observer != nil {
-		e.ports.Observer.Stepped(Change{
-			Before: before, After: after, Input: in, Effects: effects, At: now, Waterfall: e.waterfall,
-			Ended: under && e.waterfall.Outcome != "",
-		})
+		e.ports.Observer.Stepped(change)
 	}
-	for _, eff := range effects { // answered last, so that whoever asked sees the state that answered
+	e.tell(facts)
+	for _, eff := range effects { // answered last, so that the caller sees the state that answered
 		if r, ok := eff.(lifecycle.Reply); ok {
 			e.reply(r)
 		}
 	}
+}
+
+// complete adds to a change what only the ports know.
+func (e *Engine) complete(c observe.Change) observe.Change {
+	c.Launcher = e.ports.Launches.HeldBy(c.After)
+	if c.After.LastExit != c.Before.LastExit && e.last != nil {
+		c.Tail = e.last.tail(observe.CrashLines)
+	}
+	return c
 }
 
 func (e *Engine) reply(r lifecycle.Reply) {
@@ -180,14 +239,14 @@ func (e *Engine) publish(now time.Time) {
 	if e.last != nil {
 		tail = e.last.tail
 	}
-	e.snap.Store(&Snapshot{State: e.state, Waterfall: e.waterfall, At: now, Tail: tail})
+	e.snap.Store(&Snapshot{State: e.state, Record: e.record, At: now, Tail: tail})
 }
 
-// Snapshot is the state after the last step. Safe from any goroutine.
+// Snapshot returns the state after the last step. Safe from any goroutine.
 func (e *Engine) Snapshot() Snapshot { return *e.snap.Load() }
 
-// Autostart is Start by the host itself. It does nothing when a command was given before, and its outcome is superseded then.
-// With adopt it only takes up what runs already.
+// Autostart is Start by the host itself. When a command was given before, it does nothing, and its outcome is
+// superseded. With adopt it only adopts a gateway that runs already.
 func (e *Engine) Autostart(ctx context.Context, adopt bool) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
 		return lifecycle.StartRequested{Command: id, Auto: true, Adopt: adopt}
@@ -200,49 +259,53 @@ func (e *Engine) Start(ctx context.Context) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.StartRequested{Command: id} })
 }
 
-// How is how a gateway is stopped.
-type How struct {
+// StopOptions say how a gateway is stopped.
+type StopOptions struct {
 	Now   bool // kill it without the grace
 	Drain bool // let work in flight end first
-	// External asks a gateway that is not ours to shut down; without it, it is only let go.
+	// External asks an attached gateway to shut down; the default is to detach from it.
 	External bool
 }
 
 // Stop ends the gateway.
-func (e *Engine) Stop(ctx context.Context, how How) (lifecycle.Outcome, error) {
+func (e *Engine) Stop(ctx context.Context, how StopOptions) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
 		return lifecycle.StopRequested{Command: id, Now: how.Now, Drain: how.Drain, External: how.External}
 	})
 }
 
-// Retire is a Stop after which nothing brings the gateway up again: whatever else is asked of it is refused.
+// Retire is a Stop after which nothing starts the gateway again: every other request is refused.
 func (e *Engine) Retire(ctx context.Context) (lifecycle.Outcome, error) {
-	return e.ask(ctx, request{retire: true, make: func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.StopRequested{Command: id} }})
+	return e.ask(ctx, request{retire: true, make: func(id lifecycle.CommandID) lifecycle.Input {
+		return lifecycle.StopRequested{Command: id}
+	}})
 }
 
-// Settings are what may change while an engine runs.
+// Settings are the settings that may change while an engine runs.
 type Settings struct {
 	Policy        lifecycle.Policy
 	VerifyMethod  string // as in Ports
 	VerifyTimeout time.Duration
-	Drift         []string // in what they differ from those of the process that runs
+	Drift         []string // those that differ from the ones of the process that runs
+	Observe       observe.Settings
 }
 
-type settled struct {
+type settingsRequest struct {
 	Settings
 
 	done chan struct{}
 }
 
-func (e *Engine) goBy(s Settings) {
+func (e *Engine) apply(s Settings) {
 	e.policy = s.Policy
-	e.ports.VerifyMethod, e.ports.VerifyTimeout = cmp.Or(s.VerifyMethod, "system-presence"), cmp.Or(s.VerifyTimeout, 5*time.Second)
+	e.ports.VerifyMethod = cmp.Or(s.VerifyMethod, "system-presence")
+	e.ports.VerifyTimeout = cmp.Or(s.VerifyTimeout, 5*time.Second)
 }
 
-// Configure puts other settings in force, from the next decision on; what runs goes on. A gateway that was to retire stays. It fails as Start
-// does.
+// Configure applies other settings from the next decision on; a gateway that runs goes on. A gateway that was retired
+// can be started again. It fails as Start does.
 func (e *Engine) Configure(ctx context.Context, s Settings) error {
-	in := settled{Settings: s, done: make(chan struct{})}
+	in := settingsRequest{Settings: s, done: make(chan struct{})}
 	select {
 	case e.settings <- in:
 		<-in.done // the owner is at it
@@ -254,15 +317,16 @@ func (e *Engine) Configure(ctx context.Context, s Settings) error {
 	}
 }
 
-// Restart ends the gateway and starts it again. With a delay it waits so long for further wishes of the kind first, and starts nothing that
-// is down.
+// Restart ends the gateway and starts it again. With a delay it first waits that long for further requests of the kind,
+// and does not start a gateway that is down.
 func (e *Engine) Restart(ctx context.Context, delay time.Duration) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
 		return lifecycle.RestartRequested{Command: id, Delay: delay}
 	})
 }
 
-// Reload makes the gateway read its configuration again, within its process where its release can, by a restart where not.
+// Reload makes the gateway read its configuration again, within its process where its release can, by a restart where
+// not.
 func (e *Engine) Reload(ctx context.Context, delay time.Duration) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
 		return lifecycle.ReloadRequested{Command: id, Delay: delay}
@@ -295,7 +359,7 @@ func (e *Engine) ask(ctx context.Context, r request) (lifecycle.Outcome, error) 
 	}
 }
 
-// Session is the open session, if there is one.
+// Session returns the open session, if there is one.
 func (e *Engine) Session() (Session, bool) {
 	if s := e.session.Load(); s != nil {
 		return *s, true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/engine"
 	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/observe"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -24,10 +26,11 @@ type scene struct {
 	launches int
 	stops    int
 	opens    int
-	repairs  int
 	reloads  int
 	discards []lc.LaunchID
-	changes  []engine.Change
+	changes  []observe.Change
+	facts    []observe.Fact
+	aligned  []lc.LaunchID
 	dialled  int               // port of the newest session
 	phase    launcher.Phase    // of living processes; default running
 	labels   map[string]string // of all
@@ -41,8 +44,10 @@ type scene struct {
 	Ready        func() lc.Readiness // default: ready while a process lives
 	SessionErr   func(n int) error
 	Holder       lc.Holder
-	Diagnosis    engine.Diagnosis
+	Diagnosis    lc.Diagnosed
+	plans        []lc.PlanID // that were executed
 	RepairErr    error
+	AlignErr     error
 	ReloadErr    error
 	CallErr      func(ctx context.Context, method string) error
 	ShutdownErr  func(context.Context) error // of a gateway that is not ours
@@ -63,12 +68,13 @@ type proc struct {
 }
 
 func newScene() *scene {
-	return &scene{procs: map[string]*proc{}, live: map[*session]engine.SessionEvents{}, Holder: lc.HolderNobody}
+	return &scene{procs: map[string]*proc{}, live: map[*session]engine.SessionEvents{}, Holder: lc.HolderNone}
 }
 
 func (s *scene) ports() engine.Ports {
 	return engine.Ports{
-		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Hooks: nothing{}, Manners: manners{s}, Output: s, Medic: medic{s}, Observer: s,
+		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Hooks: nothing{},
+		Control: gatewayControl{s}, Output: s, Doctors: doctors{s}, Observer: s,
 	}
 }
 
@@ -76,18 +82,20 @@ type nothing struct{}
 
 func (nothing) Run(context.Context) error { return nil }
 
-type manners struct{ s *scene }
+type gatewayControl struct{ s *scene }
 
-func (m manners) Reload(_ context.Context, _ engine.Session, _ lc.LaunchID) error {
+func (m gatewayControl) Reload(_ context.Context, _ engine.Session, _ lc.LaunchID) error {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
 	m.s.reloads++
 	return m.s.ReloadErr
 }
 
-func (m manners) Drain(context.Context, engine.Session) error { return nil }
+func (m gatewayControl) Drain(context.Context, engine.Session) error { return nil }
 
-func (m manners) Shutdown(ctx context.Context, _ engine.Session) error { return m.s.ShutdownErr(ctx) }
+func (m gatewayControl) Shutdown(ctx context.Context, _ engine.Session) error {
+	return m.s.ShutdownErr(ctx)
+}
 
 type servicesOK struct{}
 
@@ -109,6 +117,13 @@ func (s *scene) count(of *int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return *of
+}
+
+// executed is the plans that were executed.
+func (s *scene) executed() []lc.PlanID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.plans)
 }
 
 // kill ends every live process as the kernel would.
@@ -177,7 +192,9 @@ func (s *scene) Launch(ctx context.Context, req launcher.LaunchRequest) (launche
 			return launcher.Launched{}, err
 		}
 	}
-	s.procs[req.LaunchID] = &proc{req: req, items: make(chan launcher.OutputItem, 16), exited: make(chan struct{}), lost: make(chan struct{}, 1)}
+	s.procs[req.LaunchID] = &proc{
+		req: req, items: make(chan launcher.OutputItem, 16), exited: make(chan struct{}), lost: make(chan struct{}, 1),
+	}
 	return launcher.Launched{Instance: s.instance(req.LaunchID)}, nil
 }
 
@@ -323,6 +340,13 @@ func (s *scene) Prepare(context.Context) (lc.LaunchID, error) {
 	return lc.LaunchID(fmt.Sprintf("launch-%d", s.launches+1)), nil
 }
 
+func (s *scene) Align(_ context.Context, id lc.LaunchID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.aligned = append(s.aligned, id)
+	return s.AlignErr
+}
+
 func (s *scene) Request(_ context.Context, id lc.LaunchID) (launcher.LaunchRequest, error) {
 	return launcher.LaunchRequest{LaunchID: string(id)}, nil
 }
@@ -340,7 +364,15 @@ func (s *scene) Discard(id lc.LaunchID) {
 	s.discards = append(s.discards, id)
 }
 
-func (s *scene) Stepped(c engine.Change) {
+func (s *scene) HeldBy(lc.State) string { return "" }
+
+func (s *scene) Observed(facts []observe.Fact) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.facts = append(s.facts, facts...)
+}
+
+func (s *scene) Stepped(c observe.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changes = append(s.changes, c)
@@ -422,7 +454,7 @@ func (o *session) Call(ctx context.Context, method string, _ json.RawMessage) (j
 	}
 	return json.RawMessage(`{"ok":true}`), nil
 }
-func (o *session) Stats() engine.SessionStats { return engine.SessionStats{Protocol: 4} }
+func (o *session) Stats() engine.SessionStats { return engine.SessionStats{} }
 func (o *session) Close() {
 	o.s.mu.Lock()
 	defer o.s.mu.Unlock()
@@ -432,19 +464,19 @@ func (o *session) Close() {
 	}
 }
 
-type medic struct{ s *scene }
+type doctors struct{ s *scene }
 
-func (m medic) Diagnose(context.Context, engine.Incident) engine.Diagnosis {
+func (m doctors) Diagnose(context.Context, lc.Incident, []plugin.Line, []plugin.Symptom) lc.Diagnosed {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
 	return m.s.Diagnosis
 }
 
-func (m medic) Repair(context.Context) error {
+func (m doctors) Repair(_ context.Context, plan lc.PlanID) error {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
-	m.s.repairs++
-	m.s.Diagnosis = engine.Diagnosis{}
+	m.s.plans = append(m.s.plans, plan)
+	m.s.Diagnosis = lc.Diagnosed{}
 	return m.s.RepairErr
 }
 

@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
-	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Outer deadlines of effects. The plugin proxies have their own, shorter ones (the table in base.proto); these only keep a
-// port that forgets its duty from hanging the machine.
+// Outer deadlines of effects. The plugin proxies have their own, shorter ones (the table in base.proto). These only
+// keep a port that does not honour its context from blocking the machine.
 const (
 	shortDeadline    = 30 * time.Second
 	servicesDeadline = 2 * time.Minute
@@ -26,65 +26,84 @@ const (
 	diagnoseDeadline = 5 * time.Minute
 	repairDeadline   = 15 * time.Minute
 	hooksDeadline    = 2 * time.Hour   // each hook has its own
-	drainDeadline    = 6 * time.Minute // OpenClaw's own drain takes up to 325 s (gateway-facts.md §4)
+	drainDeadline    = 6 * time.Minute // OpenClaw's own drain takes up to 325 s (docs/openclaw.md §4)
 )
+
+// diagnoseLines is how many of the last lines of a gateway the doctors see.
+const diagnoseLines = 120
 
 // perform starts one effect. Operations run beside the loop and answer by an input.
 func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	switch eff := eff.(type) {
 	case lifecycle.Recover:
-		read := maps.Clone(e.read) // the owner's, and this runs beside it
-		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input { return e.recoverOwn(ctx, read) })
+		read := maps.Clone(e.read) // the owner changes it while this runs
+		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report {
+			return e.recoverOwn(ctx, read)
+		})
 	case lifecycle.ClearServices:
-		e.run(ctx, eff.Op, servicesDeadline, eff, func(ctx context.Context) lifecycle.Input {
+		e.run(ctx, eff.Op, servicesDeadline, eff, func(ctx context.Context) lifecycle.Report {
 			err := e.ports.Services.Clear(ctx)
 			return lifecycle.ServicesCleared{Result: resultOf(err), Problem: ProblemOf(err)}
 		})
 	case lifecycle.ProbePort:
 		e.run(ctx, eff.Op, shortDeadline, eff, e.probePort)
 	case lifecycle.RunHooks:
-		e.run(ctx, eff.Op, hooksDeadline, eff, func(ctx context.Context) lifecycle.Input {
+		e.run(ctx, eff.Op, hooksDeadline, eff, func(ctx context.Context) lifecycle.Report {
 			err := e.ports.Hooks.Run(ctx)
 			return lifecycle.HooksDone{Result: resultOf(err), Problem: ProblemOf(err)}
 		})
 	case lifecycle.Reload:
 		s := e.sessions[eff.Session]
-		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input {
+		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report {
 			err := ErrNotConnected
 			if s != nil {
-				err = e.ports.Manners.Reload(ctx, s, eff.Launch)
+				err = e.ports.Control.Reload(ctx, s, eff.Launch)
 			}
 			return lifecycle.Reloaded{Result: resultOf(err), Problem: ProblemOf(err)}
 		})
 	case lifecycle.Drain:
 		s := e.sessions[eff.Session]
-		e.run(ctx, eff.Op, drainDeadline, eff, func(ctx context.Context) lifecycle.Input {
+		e.run(ctx, eff.Op, drainDeadline, eff, func(ctx context.Context) lifecycle.Report {
 			err := ErrNotConnected
 			if s != nil {
-				err = e.ports.Manners.Drain(ctx, s)
+				err = e.ports.Control.Drain(ctx, s)
 			}
 			return lifecycle.Drained{Problem: ProblemOf(err)}
 		})
 	case lifecycle.Shutdown:
 		s := e.sessions[eff.Session]
-		e.run(ctx, eff.Op, shutdownLimit, eff, func(ctx context.Context) lifecycle.Input {
+		e.run(ctx, eff.Op, shutdownLimit, eff, func(ctx context.Context) lifecycle.Report {
 			err := ErrNotConnected
 			if s != nil {
-				err = e.ports.Manners.Shutdown(ctx, s)
+				err = e.ports.Control.Shutdown(ctx, s)
 			}
 			return lifecycle.ShutdownAsked{Result: min(resultOf(err), lifecycle.Failed), Problem: ProblemOf(err)}
 		})
 	case lifecycle.PrepareLaunch:
-		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input {
+		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report {
 			id, err := e.ports.Launches.Prepare(ctx)
-			return lifecycle.LaunchPrepared{Result: min(resultOf(err), lifecycle.Failed), Launch: id, Problem: ProblemOf(err)}
+			return lifecycle.LaunchPrepared{
+				Result: min(resultOf(err), lifecycle.Failed), Launch: id, Problem: ProblemOf(err),
+			}
+		})
+	case lifecycle.AlignConfig:
+		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report {
+			err := e.ports.Launches.Align(ctx, eff.Launch)
+			if err != nil {
+				e.log.Warn("cannot align the gateway's configuration with its launch", "error", err)
+			}
+			return lifecycle.ConfigAligned{Result: min(resultOf(err), lifecycle.Failed), Problem: ProblemOf(err)}
 		})
 	case lifecycle.Launch:
-		e.run(ctx, eff.Op, launchDeadline, eff, func(ctx context.Context) lifecycle.Input { return e.launch(ctx, eff) })
+		e.run(ctx, eff.Op, launchDeadline, eff, func(ctx context.Context) lifecycle.Report {
+			return e.launch(ctx, eff)
+		})
 	case lifecycle.Inspect:
-		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input { return e.inspect(ctx, eff) })
+		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report {
+			return e.inspect(ctx, eff)
+		})
 	case lifecycle.ProbeReady:
-		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Input {
+		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report {
 			return lifecycle.ReadyProbed{Readiness: e.ports.Probe.Ready(ctx, eff.Port)}
 		})
 	case lifecycle.OpenSession:
@@ -92,12 +111,14 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	case lifecycle.VerifySession:
 		e.verifySession(ctx, eff)
 	case lifecycle.Terminate:
-		e.run(ctx, eff.Op, eff.Grace+killMargin, eff, func(ctx context.Context) lifecycle.Input { return e.terminate(ctx, eff) })
+		e.run(ctx, eff.Op, eff.Grace+killMargin, eff, func(ctx context.Context) lifecycle.Report {
+			return e.terminate(ctx, eff)
+		})
 	case lifecycle.Diagnose:
 		e.diagnose(ctx, eff)
 	case lifecycle.Repair:
-		e.run(ctx, eff.Op, repairDeadline, eff, func(ctx context.Context) lifecycle.Input {
-			err := e.ports.Medic.Repair(ctx)
+		e.run(ctx, eff.Op, repairDeadline, eff, func(ctx context.Context) lifecycle.Report {
+			err := e.ports.Doctors.Repair(ctx, eff.Plan)
 			return lifecycle.Repaired{Result: resultOf(err), Problem: ProblemOf(err)}
 		})
 	case lifecycle.SetTimer:
@@ -114,7 +135,7 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	case lifecycle.CloseSession:
 		e.closeSession(eff.Session)
 	case lifecycle.Release:
-		e.release(ctx, mutant.Or(mutant.NotReleased, "", eff.Launch))
+		e.release(ctx, eff.Launch)
 	case lifecycle.Reply: // see step: answered after everything else
 	case lifecycle.Ignored:
 		e.log.Debug("input ignored", "reason", eff.Reason)
@@ -123,85 +144,45 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	}
 }
 
-// settle forgets an operation that has answered, and with Recovered the launches of which there is no trace any more.
-func (e *Engine) settle(in lifecycle.Input) {
-	if r, ok := in.(lifecycle.Recovered); ok && r.Result == lifecycle.OK {
+// closeOp forgets an operation that has answered, and with Recovered the launches of which there is no trace any more.
+func (e *Engine) closeOp(a lifecycle.Answer) {
+	if r, ok := a.Report.(lifecycle.Recovered); ok && r.Result == lifecycle.OK {
 		maps.DeleteFunc(e.read, func(id lifecycle.LaunchID, _ bool) bool {
-			return e.watches[id] == nil && !slices.ContainsFunc(r.Instances, func(i lifecycle.Instance) bool { return i.Launch == id })
+			return e.watches[id] == nil &&
+				!slices.ContainsFunc(r.Instances, func(i lifecycle.Instance) bool { return i.Launch == id })
 		})
 	}
-	op, ok := opOf(in)
-	if !ok {
-		return
-	}
-	if cancel, open := e.ops[op]; open {
+	if cancel, open := e.ops[a.Op]; open {
 		cancel()
-		delete(e.ops, op)
+		delete(e.ops, a.Op)
 	}
 }
 
 // run performs an operation beside the loop. It answers exactly once, also when the port panics.
-func (e *Engine) run(ctx context.Context, op lifecycle.OpID, limit time.Duration, eff lifecycle.Effect, f func(context.Context) lifecycle.Input) {
-	opCtx, cancel := context.WithTimeout(ctx, mutant.Or(mutant.NoDeadline, 1<<62, limit))
+func (e *Engine) run(
+	ctx context.Context, op lifecycle.OpID, limit time.Duration, eff lifecycle.Effect,
+	f func(context.Context) lifecycle.Report,
+) {
+	opCtx, cancel := context.WithTimeout(ctx, limit)
 	e.ops[op] = cancel
 	e.tasks.Go(func() {
 		defer cancel()
-		in := e.guarded(opCtx, eff, f)
-		for range mutant.Or(mutant.AnsweredTwice, 2, 1) {
-			e.send(ctx, withOp(in, op))
-		}
+		e.send(ctx, lifecycle.Answer{Op: op, Report: e.guarded(opCtx, eff, f)})
 	})
 }
 
-func (e *Engine) guarded(ctx context.Context, eff lifecycle.Effect, f func(context.Context) lifecycle.Input) (in lifecycle.Input) {
+func (e *Engine) guarded(
+	ctx context.Context, eff lifecycle.Effect, f func(context.Context) lifecycle.Report,
+) (r lifecycle.Report) {
 	defer func() {
-		if r := recover(); r != nil {
-			e.log.Error("bug: an effect panicked", "effect", fmt.Sprintf("%T", eff), "panic", r)
-			in = failed(eff, lifecycle.Problem{Code: "internal", Message: fmt.Sprintf("bug in the host: %T panicked: %v", eff, r)})
+		if p := recover(); p != nil {
+			e.log.Error("bug: an effect panicked", "effect", fmt.Sprintf("%T", eff), "panic", p)
+			r = lifecycle.FailureOf(eff, lifecycle.Problem{
+				Code: "internal", Message: fmt.Sprintf("bug in the host: %T panicked: %v", eff, p),
+			})
 		}
 	}()
 	return f(ctx)
-}
-
-// failed is the answer of an effect whose performer broke.
-func failed(eff lifecycle.Effect, p lifecycle.Problem) lifecycle.Input {
-	switch eff := eff.(type) {
-	case lifecycle.Recover:
-		return lifecycle.Recovered{Result: lifecycle.Failed, Problem: p}
-	case lifecycle.ClearServices:
-		return lifecycle.ServicesCleared{Result: lifecycle.Failed, Problem: p}
-	case lifecycle.ProbePort:
-		return lifecycle.PortProbed{Holder: lifecycle.HolderStranger, Problem: p}
-	case lifecycle.RunHooks:
-		return lifecycle.HooksDone{Result: lifecycle.Failed, Problem: p}
-	case lifecycle.Reload:
-		return lifecycle.Reloaded{Result: lifecycle.Unknown, Problem: p}
-	case lifecycle.Drain:
-		return lifecycle.Drained{Problem: p}
-	case lifecycle.Shutdown:
-		return lifecycle.ShutdownAsked{Result: lifecycle.Failed, Problem: p}
-	case lifecycle.PrepareLaunch:
-		return lifecycle.LaunchPrepared{Result: lifecycle.Failed, Problem: p}
-	case lifecycle.Launch:
-		return lifecycle.Launched{Result: lifecycle.Unknown, Problem: p}
-	case lifecycle.Inspect:
-		return lifecycle.Inspected{Result: lifecycle.Failed, Problem: p}
-	case lifecycle.ProbeReady:
-		return lifecycle.ReadyProbed{Readiness: lifecycle.ReadinessClosed}
-	case lifecycle.VerifySession:
-		return lifecycle.Verified{Session: eff.Session}
-	case lifecycle.Terminate:
-		return lifecycle.Terminated{Result: lifecycle.Unknown, Launch: eff.Launch, Problem: p}
-	case lifecycle.Diagnose:
-		return lifecycle.Diagnosed{}
-	case lifecycle.Repair:
-		return lifecycle.Repaired{Result: lifecycle.Unknown, Problem: p}
-	case lifecycle.OpenSession, lifecycle.SetTimer, lifecycle.Cancel, lifecycle.Watch, lifecycle.Unwatch, lifecycle.CloseSession,
-		lifecycle.Release, lifecycle.Reply, lifecycle.Ignored: // not performed by run
-		panic(fmt.Sprintf("engine: %T is no operation of run", eff)) // programmer error
-	default:
-		panic(fmt.Sprintf("engine: unhandled effect %T", eff)) // programmer error
-	}
 }
 
 func (e *Engine) setTimer(ctx context.Context, eff lifecycle.SetTimer) {
@@ -213,23 +194,24 @@ func (e *Engine) setTimer(ctx context.Context, eff lifecycle.SetTimer) {
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			e.send(timerCtx, lifecycle.TimerFired{Op: eff.Op})
+			e.send(timerCtx, lifecycle.Answer{Op: eff.Op, Report: lifecycle.TimerFired{}})
 		case <-timerCtx.Done():
 		}
 	})
 }
 
-func (e *Engine) probePort(ctx context.Context) lifecycle.Input {
+func (e *Engine) probePort(ctx context.Context) lifecycle.Report {
 	holder, problem, err := e.ports.Probe.Holder(ctx)
-	if err != nil { // not knowing is no reason to fight: the gateway itself will say that the port is taken
+	if err != nil { // go on: the gateway itself will say that the port is taken
 		e.log.Warn("cannot find out who holds the port", "error", err)
-		return lifecycle.PortProbed{Holder: lifecycle.HolderNobody}
+		return lifecycle.PortProbed{Holder: lifecycle.HolderNone}
 	}
 	return lifecycle.PortProbed{Holder: holder, Problem: problem}
 }
 
-// recoverOwn finds the launches of this gateway. What one of them wrote last, and no host has read, is read now: it is forgotten next.
-func (e *Engine) recoverOwn(ctx context.Context, read map[lifecycle.LaunchID]bool) lifecycle.Input {
+// recoverOwn finds the launches of this gateway. Their last lines that no host has read are read now: the launches are
+// released next.
+func (e *Engine) recoverOwn(ctx context.Context, read map[lifecycle.LaunchID]bool) lifecycle.Report {
 	listing, err := e.ports.Launcher.List(ctx, e.name)
 	if err != nil {
 		return lifecycle.Recovered{Result: lifecycle.Failed, Problem: ProblemOf(err)}
@@ -239,7 +221,7 @@ func (e *Engine) recoverOwn(ctx context.Context, read map[lifecycle.LaunchID]boo
 	}
 	r := lifecycle.Recovered{Result: lifecycle.OK}
 	for _, inst := range listing.Instances {
-		if inst.Gateway != e.name && !mutant.On(mutant.StrangerTaken) {
+		if inst.Gateway != e.name {
 			continue
 		}
 		if inst.Live() {
@@ -250,8 +232,9 @@ func (e *Engine) recoverOwn(ctx context.Context, read map[lifecycle.LaunchID]boo
 				return lifecycle.Recovered{Result: lifecycle.Failed, Problem: ProblemOf(err)}
 			}
 		}
-		if (inst.Phase == launcher.PhaseEnded || inst.Phase == launcher.PhaseUnwatched) && !read[lifecycle.LaunchID(inst.LaunchID)] {
-			e.rest(ctx, inst.LaunchID)
+		unfollowed := inst.Phase == launcher.PhaseEnded || inst.Phase == launcher.PhaseUnwatched
+		if unfollowed && !read[lifecycle.LaunchID(inst.LaunchID)] {
+			e.readRemaining(ctx, inst.LaunchID)
 		}
 		found := instanceOf(inst)
 		if found.Live {
@@ -262,11 +245,11 @@ func (e *Engine) recoverOwn(ctx context.Context, read map[lifecycle.LaunchID]boo
 	return r
 }
 
-func (e *Engine) launch(ctx context.Context, eff lifecycle.Launch) lifecycle.Input {
+func (e *Engine) launch(ctx context.Context, eff lifecycle.Launch) lifecycle.Report {
 	req, err := e.ports.Launches.Request(ctx, eff.Launch)
 	if err != nil {
 		p := ProblemOf(err)
-		p.Fatal = true // nothing but another configuration helps
+		p.Fatal = true // only another configuration helps
 		return lifecycle.Launched{Result: lifecycle.Failed, Problem: p}
 	}
 	got, err := e.ports.Launcher.Launch(ctx, req)
@@ -282,7 +265,7 @@ func (e *Engine) launch(ctx context.Context, eff lifecycle.Launch) lifecycle.Inp
 	return lifecycle.Launched{Result: lifecycle.OK, Instance: instanceOf(got.Instance)}
 }
 
-func (e *Engine) inspect(ctx context.Context, eff lifecycle.Inspect) lifecycle.Input {
+func (e *Engine) inspect(ctx context.Context, eff lifecycle.Inspect) lifecycle.Report {
 	inst, err := e.ports.Launcher.Recover(ctx, string(eff.Launch))
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
@@ -296,9 +279,9 @@ func (e *Engine) inspect(ctx context.Context, eff lifecycle.Inspect) lifecycle.I
 	}
 }
 
-func (e *Engine) terminate(ctx context.Context, eff lifecycle.Terminate) lifecycle.Input {
+func (e *Engine) terminate(ctx context.Context, eff lifecycle.Terminate) lifecycle.Report {
 	got, err := e.ports.Launcher.Stop(ctx, string(eff.Launch), eff.Grace)
-	if errors.Is(err, fault.ErrNotFound) || mutant.On(mutant.DownIsNotFound) && errors.Is(err, fault.ErrPluginDown) { // no trace: nothing of it can be alive
+	if errors.Is(err, fault.ErrNotFound) { // without a trace, nothing of it can be alive
 		return lifecycle.Terminated{Result: lifecycle.OK, Launch: eff.Launch}
 	}
 	return lifecycle.Terminated{
@@ -307,29 +290,27 @@ func (e *Engine) terminate(ctx context.Context, eff lifecycle.Terminate) lifecyc
 }
 
 func (e *Engine) diagnose(ctx context.Context, eff lifecycle.Diagnose) {
-	incident := Incident{Exit: eff.Exit, Problem: eff.Problem, Attempt: eff.Attempt, Repaired: eff.Repaired}
-	if w := e.last; w != nil && w.launch == eff.Launch {
+	var lines []plugin.Line
+	var symptoms []plugin.Symptom
+	if w := e.last; w != nil && w.launch == eff.Incident.Launch {
 		if out := w.out(); out != nil {
-			incident.Lines, incident.Symptoms = out.Tail(120), out.Symptoms()
+			lines, symptoms = out.Tail(diagnoseLines), out.Symptoms()
 		}
 	}
-	e.run(ctx, eff.Op, diagnoseDeadline, eff, func(ctx context.Context) lifecycle.Input {
-		d := e.ports.Medic.Diagnose(ctx, incident)
-		return lifecycle.Diagnosed{
-			Found: d.Found, Problem: d.Problem, Repairable: d.Repairable, OtherOwner: d.OtherOwner,
-		}
+	e.run(ctx, eff.Op, diagnoseDeadline, eff, func(ctx context.Context) lifecycle.Report {
+		return e.ports.Doctors.Diagnose(ctx, eff.Incident, lines, symptoms)
 	})
 }
 
-// release forgets an ended launch. It may fail: the launch is then found and released by the next start.
+// release releases a launch that has ended. It may fail: the next start finds and releases the launch then.
 func (e *Engine) release(ctx context.Context, id lifecycle.LaunchID) {
 	watched := make(chan struct{})
 	close(watched)
 	if w := e.last; w != nil && w.launch == id {
-		watched = w.closed // its output may still be writing where the launch is kept
+		watched = w.closed // the reader of its output may still write into the folder of the launch
 	}
 	e.tasks.Go(func() {
-		// Detached: the last effect of a stop is not cut by the end of the engine, which waits for it.
+		// Detached: the end of the engine, which waits for it, does not cut the last effect of a stop.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shortDeadline)
 		defer cancel()
 		select {

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/observe"
 )
 
-// openSession dials beside the loop. An opened session is handed to the owner before anything that it reports, so that a
-// close never comes before its open.
+// openSession dials beside the loop. The owner gets an opened session before any of its reports, so that a close never
+// comes before its open.
 func (e *Engine) openSession(ctx context.Context, eff lifecycle.OpenSession) {
 	opCtx, cancel := context.WithTimeout(ctx, sessionDeadline)
 	e.ops[eff.Op] = cancel
@@ -21,10 +22,10 @@ func (e *Engine) openSession(ctx context.Context, eff lifecycle.OpenSession) {
 		defer close(handed)
 		s, hello, err := e.dial(opCtx, eff.Port, e.sessionEvents(ctx, eff.Session, handed))
 		if err != nil {
-			e.send(ctx, refusal(eff, err))
+			e.send(ctx, lifecycle.Answer{Op: eff.Op, Report: refusal(eff, err)})
 			return
 		}
-		opened := lifecycle.SessionOpened{Op: eff.Op, Session: eff.Session, Hello: hello}
+		opened := lifecycle.Answer{Op: eff.Op, Report: lifecycle.SessionOpened{Session: eff.Session, Hello: hello}}
 		if !e.deliver(ctx, message{in: opened, session: s}) {
 			s.Close() // the owner is gone
 		}
@@ -40,6 +41,10 @@ func (e *Engine) sessionEvents(ctx context.Context, id lifecycle.SessionID, hand
 				e.send(ctx, lifecycle.SessionAlive{Session: id})
 			}
 		},
+		Pings: func(unanswered int, lastFrameAt time.Time) {
+			<-handed
+			e.deliver(ctx, message{sight: observe.Pings{Session: id, Unanswered: unanswered, LastFrameAt: lastFrameAt}})
+		},
 		Closed: func(end SessionEnd) {
 			<-handed
 			e.send(ctx, lifecycle.SessionClosed{
@@ -49,7 +54,7 @@ func (e *Engine) sessionEvents(ctx context.Context, id lifecycle.SessionID, hand
 	}
 }
 
-// dial keeps a panicking port from taking the host with it.
+// dial turns a panic of the port into an error.
 func (e *Engine) dial(ctx context.Context, port int, events SessionEvents) (s Session, h lifecycle.Hello, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -60,7 +65,7 @@ func (e *Engine) dial(ctx context.Context, port int, events SessionEvents) (s Se
 }
 
 func refusal(eff lifecycle.OpenSession, err error) lifecycle.SessionRefused {
-	r := lifecycle.SessionRefused{Op: eff.Op, Session: eff.Session}
+	r := lifecycle.SessionRefused{Session: eff.Session}
 	if refused, ok := errors.AsType[*Refused](err); ok {
 		r.Retryable, r.RetryAfter, r.Problem = refused.Retryable, refused.RetryAfter, refused.Problem
 		return r
@@ -71,12 +76,12 @@ func refusal(eff lifecycle.OpenSession, err error) lifecycle.SessionRefused {
 
 func (e *Engine) verifySession(ctx context.Context, eff lifecycle.VerifySession) {
 	s, method := e.sessions[eff.Session], e.ports.VerifyMethod
-	e.run(ctx, eff.Op, e.ports.VerifyTimeout, eff, func(ctx context.Context) lifecycle.Input {
+	e.run(ctx, eff.Op, e.ports.VerifyTimeout, eff, func(ctx context.Context) lifecycle.Report {
 		if s == nil {
 			return lifecycle.Verified{Session: eff.Session}
 		}
 		_, err := s.Call(ctx, method, json.RawMessage("{}"))
-		// Any answer is life, also a refusal: only a gateway that says nothing is dead.
+		// Any answer is a sign of life, also a refusal: only a gateway that does not answer is dead.
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			return lifecycle.Verified{Session: eff.Session, Why: lifecycle.VerifyTimeout}
@@ -95,18 +100,18 @@ func (e *Engine) closeSession(id lifecycle.SessionID) {
 	}
 }
 
-// track keeps the books of open sessions around a step.
+// track updates the table of open sessions before a step.
 func (e *Engine) track(m message) {
-	if in, ok := m.in.(lifecycle.SessionOpened); ok {
-		e.sessions[in.Session] = m.session
+	if opened, ok := lifecycle.ReportOf[lifecycle.SessionOpened](m.in); ok {
+		e.sessions[opened.Session] = m.session
 	}
 	if in, ok := m.in.(lifecycle.SessionClosed); ok {
 		delete(e.sessions, in.Session)
 	}
 }
 
-// offer makes the present session the one that calls go through.
-func (e *Engine) offer() {
+// publishSession makes calls go through the present session.
+func (e *Engine) publishSession() {
 	s, ok := e.sessions[e.state.Session]
 	if !ok {
 		e.session.Store(nil)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Type says what happened; the names are part of the control API.
+// Type says what happened; docs/reference/api.md lists the names.
 type Type string
 
 // The types.

@@ -85,6 +85,8 @@ type How struct {
 	// at once, without waiting for other edits: those may wait for the launch. Each edit compares the file before
 	// it writes, which keeps them apart.
 	Launching bool
+	// Path is the file to edit, for a caller that knows it; "" asks Options.Path.
+	Path string
 }
 
 // The ways to edit or read.

@@ -98,7 +98,10 @@ func (f file) parse() (*json5.Document, map[string]any, error) {
 
 // editFile is one attempt on the file of a gateway that does not run.
 func (e *Editor) editFile(ctx context.Context, how How, m Mutator, keep bool) (Result, error) {
-	path, err := e.o.Path()
+	path, err := how.Path, error(nil)
+	if path == "" {
+		path, err = e.o.Path()
+	}
 	if err != nil {
 		return Result{}, err
 	}

@@ -1,6 +1,6 @@
-// Package httpapi serves the control API on a unix socket: one table of routes, access by the credentials of the
-// peer, problem+json for errors, server-sent events and NDJSON for streams. It decides nothing: it calls the small
-// ports that it declares.
+// Package httpapi serves the control API (docs/reference/api.md) on a unix socket: one table of routes, access by the
+// credentials of the peer, problem+json for errors, server-sent events and NDJSON for streams. It decides nothing: it
+// calls the small ports that it declares.
 //
 // # Errors
 //

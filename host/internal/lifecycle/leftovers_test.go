@@ -25,7 +25,8 @@ func has[E lc.Effect](d *drive) bool {
 	return false
 }
 
-// TestStopEndsWhatAnEarlierHostLeft: a stop that comes before anybody has looked is not answered while a gateway of ours lives.
+// TestStopEndsWhatAnEarlierHostLeft: a stop that comes before anybody has looked is not answered while a gateway of
+// ours lives.
 func TestStopEndsWhatAnEarlierHostLeft(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -34,7 +35,9 @@ func TestStopEndsWhatAnEarlierHostLeft(t *testing.T) {
 		{"by a host that was asked for nothing yet", nil},
 		{"while it is being looked for", []lc.Input{lc.StartRequested{Command: 1}}},
 		{"after it could not be looked for", []lc.Input{
-			lc.StartRequested{Command: 1}, lc.Recovered{Op: 2, Result: lc.Failed, Problem: lc.Problem{Code: "x", Fatal: true}},
+			lc.StartRequested{Command: 1}, lc.Answer{
+				Op: 2, Report: lc.Recovered{Result: lc.Failed, Problem: lc.Problem{Code: "x", Fatal: true}},
+			},
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -43,20 +46,21 @@ func TestStopEndsWhatAnEarlierHostLeft(t *testing.T) {
 				d.feed(in)
 			}
 			d.feed(lc.StopRequested{Command: 9})
-			d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.Failed, Problem: lc.Problem{Code: "plugin_down"}})
-			d.feed(lc.TimerFired{Op: last[lc.SetTimer](d).Op})
-			d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: alive("A", "B")})
+			d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.Failed, Problem: lc.Problem{Code: "plugin_down"}})
+			d.answer(last[lc.SetTimer](d).Op, lc.TimerFired{})
+			d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK, Instances: alive("A", "B")})
 			for _, id := range []lc.LaunchID{"A", "B"} {
 				kill := last[lc.Terminate](d)
 				if kill.Launch != id || has[lc.Reply](d) {
 					t.Fatalf("effects = %v, want the end of %s and no answer", d.out, id)
 				}
-				d.feed(lc.Terminated{Op: kill.Op, Launch: id, Result: lc.OK})
+				d.answer(kill.Op, lc.Terminated{Launch: id, Result: lc.OK})
 				if id == "A" {
-					d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: alive("B")})
+					d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK, Instances: alive("B")})
 				}
 			}
-			if r := last[lc.Reply](d); r.Command != 9 || r.Outcome.Kind != lc.OutcomeApplied || d.s.Phase != lc.PhaseStopped {
+			if r := last[lc.Reply](d); r.Command != 9 || r.Outcome.Kind != lc.OutcomeApplied ||
+				d.s.Phase != lc.PhaseStopped {
 				t.Errorf("reply = %+v, phase = %s", r, d.s.Phase)
 			}
 			d.feed(lc.StopRequested{Command: 10})
@@ -67,28 +71,29 @@ func TestStopEndsWhatAnEarlierHostLeft(t *testing.T) {
 	}
 }
 
-// TestStopFailsWhenNobodyCanSayWhatLives: it does not claim what it does not know.
-func TestStopFailsWhenNobodyCanSayWhatLives(t *testing.T) {
+// TestStopFailsWhenNoLauncherCanListWhatLives: it does not claim what it does not know.
+func TestStopFailsWhenNoLauncherCanListWhatLives(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StopRequested{Command: 1})
 	for range 2 {
-		d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.Failed, Problem: lc.Problem{Code: "plugin_down"}})
-		d.feed(lc.TimerFired{Op: last[lc.SetTimer](d).Op})
+		d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.Failed, Problem: lc.Problem{Code: "plugin_down"}})
+		d.answer(last[lc.SetTimer](d).Op, lc.TimerFired{})
 	}
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.Failed, Problem: lc.Problem{Code: "plugin_down"}})
-	if r := last[lc.Reply](d); r.Outcome.Kind != lc.OutcomeFailed || d.s.Phase != lc.PhaseError || len(d.s.Pending) != 0 {
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.Failed, Problem: lc.Problem{Code: "plugin_down"}})
+	if r := last[lc.Reply](d); r.Outcome.Kind != lc.OutcomeFailed || d.s.Phase != lc.PhaseError ||
+		len(d.s.Pending) != 0 {
 		t.Errorf("reply = %+v, phase = %s, pending = %v", r, d.s.Phase, d.s.Pending)
 	}
 }
 
-// TestRestartDoesNotAdopt: what an earlier host left is older than the wish for a new process.
+// TestRestartDoesNotAdopt: what an earlier host left is older than the request for a new process.
 func TestRestartDoesNotAdopt(t *testing.T) {
 	for _, first := range []lc.Input{lc.RestartRequested{Command: 1}, lc.StartRequested{Command: 1}} {
 		d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 		d.feed(first)
 		looking := last[lc.Recover](d)
 		d.feed(lc.RestartRequested{Command: 2})
-		d.feed(lc.Recovered{Op: looking.Op, Result: lc.OK, Instances: alive("old")})
+		d.answer(looking.Op, lc.Recovered{Result: lc.OK, Instances: alive("old")})
 		if kill := last[lc.Terminate](d); kill.Launch != "old" || !has[lc.Watch](d) {
 			t.Errorf("effects = %v, want the old one's end, and its last lines", d.out)
 		}
@@ -102,7 +107,7 @@ func TestAGatewayThatCannotRestartDoesNotOverrideAStop(t *testing.T) {
 	d.feed(lc.StopRequested{Command: 2})
 	kill := last[lc.Terminate](d)
 	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomZombie, Text: "port in use"})
-	d.feed(lc.Terminated{Op: kill.Op, Launch: "A", Result: lc.OK})
+	d.answer(kill.Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	if r := last[lc.Reply](d); r.Command != 2 || d.s.Phase != lc.PhaseStopped {
 		t.Errorf("reply = %+v, phase = %s", r, d.s.Phase)
 	}
@@ -113,9 +118,9 @@ func TestWhatFollowsAFailedRestartInPlaceIsBounded(t *testing.T) {
 	d := running(t)
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
 	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomZombie, Text: "port in use"})
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
-	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true})
-	d.feed(lc.Repaired{Op: last[lc.Repair](d).Op, Result: lc.OK})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Plan: "fix"})
+	d.answer(last[lc.Repair](d).Op, lc.Repaired{Result: lc.OK})
 	for _, op := range d.s.Pending {
 		if op.Kind == lc.TimerStart {
 			return
@@ -124,43 +129,45 @@ func TestWhatFollowsAFailedRestartInPlaceIsBounded(t *testing.T) {
 	t.Errorf("phase %s, pending = %v: no deadline", d.s.Phase, d.s.Pending)
 }
 
-// TestFailedRestartsInPlaceCountAsAttempts: a gateway that comes up, restarts in place, fails and is repaired could go on like that for ever.
+// TestFailedRestartsInPlaceCountAsAttempts: a gateway that comes up, restarts in place, fails and is repaired could go
+// on like that for ever.
 func TestFailedRestartsInPlaceCountAsAttempts(t *testing.T) {
 	d := running(t)
 	d.p.ReconnectAttempts = 0
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
 	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomZombie, Text: "port in use"})
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	if d.s.Phase != lc.PhaseError {
 		t.Errorf("phase = %s: the cap of fast attempts is 0", d.s.Phase)
 	}
 }
 
-// TestShimLostWhileRejoiningRevives: no start may be walked as a rejoin, whose deadline is gone: a gateway that talks and never becomes
-// ready would be waited for for ever.
+// TestShimLostWhileRejoiningRevives: no start may be walked as a rejoin, whose deadline is gone: a gateway that talks
+// and never becomes ready would be waited for for ever.
 func TestShimLostWhileRejoiningRevives(t *testing.T) {
 	d := running(t)
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart})
 	d.feed(lc.WatchLost{Launch: "A", Problem: lc.Problem{Code: "unwatched"}})
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	if d.s.Phase != lc.PhaseBackoff || d.s.Flow != lc.FlowRevive {
 		t.Errorf("phase = %s, flow = %s", d.s.Phase, d.s.Flow)
 	}
 }
 
-// TestOutputOfALateLaunchIsRead: what nobody wants any more has written something all the same.
+// TestOutputOfALateLaunchIsRead: a launch that is not wanted any more has written output, too.
 func TestOutputOfALateLaunchIsRead(t *testing.T) {
 	d := running(t)
 	d.feed(lc.RestartRequested{Command: 2})
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
-	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
-	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
-	d.feed(lc.HooksDone{Op: last[lc.RunHooks](d).Op, Result: lc.OK})
-	d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: "B"})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
+	d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
+	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNone})
+	d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
+	d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: "B"})
+	d.answer(last[lc.AlignConfig](d).Op, lc.ConfigAligned{Result: lc.OK})
 	launching := last[lc.Launch](d)
 	d.feed(lc.StopRequested{Command: 3})
-	d.feed(lc.Launched{Op: launching.Op, Result: lc.OK, Instance: alive("B")[0]})
+	d.answer(launching.Op, lc.Launched{Result: lc.OK, Instance: alive("B")[0]})
 	if w, kill := last[lc.Watch](d), last[lc.Terminate](d); w.Launch != "B" || kill.Launch != "B" {
 		t.Errorf("effects = %v", d.out)
 	}

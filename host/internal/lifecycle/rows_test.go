@@ -11,14 +11,14 @@ import (
 
 // The tests in this file show rows of the table of behaviours that no story of their own tells (docs/behaviour.md).
 
-// attached drives a new gateway to running on a port that somebody else's gateway has.
+// attached drives a new gateway to running on a port that a gateway has which gatehost did not start.
 func attached(t *testing.T) *drive {
 	t.Helper()
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
-	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
-	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderGateway})
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
+	d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
+	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderGateway})
 	d.opened("1")
 	if d.s.Owner() != lc.OwnerAttached || d.s.Phase != lc.PhaseRunning {
 		t.Fatalf("owner %s in %s", d.s.Owner(), d.s.Phase)
@@ -30,7 +30,7 @@ func attached(t *testing.T) *drive {
 func (d *drive) dies() *drive {
 	d.t.Helper()
 	d.feed(lc.ProcessExited{Launch: d.s.Launch, Exit: lc.Exit{Known: true, Code: 1}})
-	return d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: d.s.Launch, Result: lc.OK})
+	return d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: d.s.Launch, Result: lc.OK})
 }
 
 func (d *drive) pending(kinds ...lc.OpKind) (id lc.OpID, n int) {
@@ -42,8 +42,8 @@ func (d *drive) pending(kinds ...lc.OpKind) (id lc.OpID, n int) {
 	return id, n
 }
 
-// TestOwnProcessStaysOursAfterItsSocketWasLost is B195: the reference connected again, took its own child for somebody else's, and left
-// it running on stop.
+// TestOwnProcessStaysOursAfterItsSocketWasLost is B195: the reference connected again, took its own child for an
+// attached one, and left it running on stop.
 func TestOwnProcessStaysOursAfterItsSocketWasLost(t *testing.T) {
 	d := running(t)
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006})
@@ -66,7 +66,7 @@ func TestExitsThatWereAskedForOrAreLookedAtAlreadyScheduleNothing(t *testing.T) 
 	d.feed(lc.StopRequested{Command: 2})
 	kill := last[lc.Terminate](d)
 	d.feed(lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Signal: "SIGTERM"}})
-	d.feed(lc.Terminated{Op: kill.Op, Launch: "A", Result: lc.OK})
+	d.answer(kill.Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	if d.s.Phase != lc.PhaseStopped || len(d.s.Pending) != 0 || d.s.LastExit.Signal != "SIGTERM" {
 		t.Errorf("after a stop: %s, pending %v, exit %+v", d.s.Phase, d.s.Pending, d.s.LastExit)
 	}
@@ -78,7 +78,8 @@ func TestExitsThatWereAskedForOrAreLookedAtAlreadyScheduleNothing(t *testing.T) 
 	}
 }
 
-// TestTenFastAttemptsThenSlowOnes is B196, B200, B203 and T015: the cap acts, although each attempt may look like a success for a moment.
+// TestTenFastAttemptsThenSlowOnes is B196, B200, B203 and T015: the cap acts, although each attempt may look like a
+// success for a moment.
 func TestTenFastAttemptsThenSlowOnes(t *testing.T) {
 	d := running(t)
 	for n := 1; n <= 10; n++ {
@@ -99,7 +100,7 @@ func TestTenFastAttemptsThenSlowOnes(t *testing.T) {
 		t.Errorf("an operator's restart: %s, attempts %d", d.s.Phase, d.s.Reconnects)
 	}
 	walking := d.out
-	if d.feed(lc.TimerFired{Op: slow.Op}); d.s.Phase != lc.PhaseRecovering || !has[lc.Ignored](d) {
+	if d.answer(slow.Op, lc.TimerFired{}); d.s.Phase != lc.PhaseRecovering || !has[lc.Ignored](d) {
 		t.Errorf("the slow timer after it: %s, effects %v", d.s.Phase, d.out)
 	}
 	d.out = walking
@@ -132,7 +133,7 @@ func TestAttemptsThatFailAreReconnectingThroughout(t *testing.T) {
 		if d.s.Public() != lc.Reconnecting {
 			t.Fatalf("under way: %s", d.s.Public())
 		}
-		d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.Failed, Problem: lc.Problem{Code: "x", Message: "y"}})
+		d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.Failed, Problem: lc.Problem{Code: "x", Message: "y"}})
 		if d.s.Public() != lc.Reconnecting || d.s.Phase != lc.PhaseBackoff || d.s.Reconnects != n || d.s.Err != nil {
 			t.Fatalf("after a failure: %s, %s, attempt %d, error %v", d.s.Public(), d.s.Phase, d.s.Reconnects, d.s.Err)
 		}
@@ -141,7 +142,9 @@ func TestAttemptsThatFailAreReconnectingThroughout(t *testing.T) {
 
 // TestWhatIsLeftOfTheCooldownDelaysAnAttempt is B198: the reference's max(delay, what is left of 2500 ms).
 func TestWhatIsLeftOfTheCooldownDelaysAnAttempt(t *testing.T) {
-	for after, want := range map[time.Duration]time.Duration{500 * time.Millisecond: 2 * time.Second, 1600 * time.Millisecond: time.Second} {
+	for after, want := range map[time.Duration]time.Duration{
+		500 * time.Millisecond: 2 * time.Second, 1600 * time.Millisecond: time.Second,
+	} {
 		d := running(t).old()
 		d.feed(lc.RestartRequested{Command: 2})
 		d.up("B", "")
@@ -160,7 +163,7 @@ func TestTimerOfAnIntentThatIsOverDoesNothing(t *testing.T) {
 	if d.s.Phase != lc.PhaseStopped || !has[lc.Cancel](d) {
 		t.Fatalf("%s, effects %v", d.s.Phase, d.out)
 	}
-	if d.feed(lc.TimerFired{Op: timer.Op}); d.s.Phase != lc.PhaseStopped || !has[lc.Ignored](d) || len(d.out) != 1 {
+	if d.answer(timer.Op, lc.TimerFired{}); d.s.Phase != lc.PhaseStopped || !has[lc.Ignored](d) || len(d.out) != 1 {
 		t.Errorf("%s, effects %v", d.s.Phase, d.out)
 	}
 }
@@ -178,11 +181,11 @@ func TestExternalGatewayIsOnlyEverRejoined(t *testing.T) {
 			t.Fatalf("%s, pending %v", d.s.Phase, d.s.Pending)
 		}
 		d.now = d.now.Add(5 * time.Minute)
-		d.feed(lc.TimerFired{Op: id})
+		d.answer(id, lc.TimerFired{})
 	}
 	for d.s.Phase != lc.PhaseError {
 		id, _ := d.pending(lc.TimerRejoin, lc.TimerBackoff)
-		d.feed(lc.TimerFired{Op: id})
+		d.answer(id, lc.TimerFired{})
 	}
 	if timer := last[lc.SetTimer](d); timer.After != d.p.SlowRetry {
 		t.Errorf("timers %v", d.timers())
@@ -199,14 +202,16 @@ func TestExternalGatewayIsOnlyEverRejoined(t *testing.T) {
 // TestAnnouncedRestartThatNeverComesIsEndedAndStartedAnew is B205 and T043.
 func TestAnnouncedRestartThatNeverComesIsEndedAndStartedAnew(t *testing.T) {
 	d := running(t)
-	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond})
+	d.feed(lc.SessionClosed{
+		Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond,
+	})
 	rejoin, _ := d.pending(lc.TimerRejoin)
 	d.now = d.now.Add(1500*time.Millisecond + d.p.RestartSlack)
-	d.feed(lc.TimerFired{Op: rejoin})
+	d.answer(rejoin, lc.TimerFired{})
 	if kill := last[lc.Terminate](d); kill.Launch != "A" {
 		t.Fatalf("effects %v", d.out)
 	}
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	d.later()
 	d.up("B", "")
 	if d.s.Phase != lc.PhaseRunning || d.s.Launch != "B" || d.s.Restarts != 1 {
@@ -227,7 +232,7 @@ func TestAnnouncedStopIsNoRestart(t *testing.T) {
 	}
 }
 
-// TestStopLeavesNothingPendingFromAnyPhase is B210, B217, B218 and B236: every timer, call and wish of before is over.
+// TestStopLeavesNothingPendingFromAnyPhase is B210, B217, B218 and B236: every earlier timer, call and request is over.
 func TestStopLeavesNothingPendingFromAnyPhase(t *testing.T) {
 	for name, drive := range map[string]func() *drive{
 		"running":     func() *drive { return running(t) },
@@ -255,14 +260,17 @@ func TestStopLeavesNothingPendingFromAnyPhase(t *testing.T) {
 			if d.s.Public() != lc.Stopping || has[lc.Reply](d) && replies(d)[50] != "" {
 				t.Errorf("%s: %s, replies %v before the process has gone", name, d.s.Public(), replies(d))
 			}
-			d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: d.s.Launch, Result: lc.OK})
+			d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: d.s.Launch, Result: lc.OK})
 		}
 		if d.s.Phase == lc.PhaseClearing { // an earlier host may have left something
-			d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+			d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
 		}
-		if d.s.Public() != lc.Stopped || d.s.Epoch <= epoch || len(d.s.Pending) != 0 || len(d.s.Waiters) != 0 || d.s.Session != 0 ||
+		if d.s.Public() != lc.Stopped || d.s.Epoch <= epoch || len(d.s.Pending) != 0 || len(d.s.Waiters) != 0 ||
+			d.s.Session != 0 ||
 			d.s.Err != nil || d.s.Reconnects != 0 || replies(d)[50] != lc.OutcomeApplied {
-			t.Errorf("%s: %s, pending %v, waiters %v, replies %v", name, d.s.Phase, d.s.Pending, d.s.Waiters, replies(d))
+			t.Errorf(
+				"%s: %s, pending %v, waiters %v, replies %v", name, d.s.Phase, d.s.Pending, d.s.Waiters, replies(d),
+			)
 		}
 	}
 }
@@ -275,12 +283,13 @@ func TestStopsJoinAndAreIdempotent(t *testing.T) {
 	if d.feed(lc.StopRequested{Command: 3}); has[lc.Terminate](d) {
 		t.Errorf("it is ended a second time: %v", d.out)
 	}
-	d.feed(lc.Terminated{Op: kill.Op, Launch: "A", Result: lc.OK})
+	d.answer(kill.Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	if got := replies(d); got[2] != lc.OutcomeApplied || got[3] != lc.OutcomeJoined {
 		t.Errorf("replies %v", got)
 	}
 	before := d.s.PhaseSince
-	if d.feed(lc.StopRequested{Command: 4}); replies(d)[4] != lc.OutcomeApplied || len(d.out) != 1 || d.s.PhaseSince != before {
+	if d.feed(lc.StopRequested{Command: 4}); replies(d)[4] != lc.OutcomeApplied || len(d.out) != 1 ||
+		d.s.PhaseSince != before {
 		t.Errorf("of what is stopped: %v", d.out)
 	}
 }
@@ -308,9 +317,11 @@ func TestRestartWhoseStartFailsIsToldAndTriedAgain(t *testing.T) {
 		if d.feed(lc.RestartRequested{Command: 2, Delay: delay}); delay > 0 {
 			d.later()
 		}
-		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 		for attempt := 1; ; attempt++ {
-			d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.Failed, Problem: lc.Problem{Code: "x", Message: "no launcher"}})
+			d.answer(last[lc.Recover](d).Op, lc.Recovered{
+				Result: lc.Failed, Problem: lc.Problem{Code: "x", Message: "no launcher"},
+			})
 			if d.s.Phase != lc.PhaseRetryWait {
 				if attempt != 3 {
 					t.Errorf("%s after %d attempts", d.s.Phase, attempt)
@@ -320,7 +331,8 @@ func TestRestartWhoseStartFailsIsToldAndTriedAgain(t *testing.T) {
 			d.later()
 		}
 		r := last[lc.Reply](d)
-		if r.Outcome.Kind != lc.OutcomeFailed || r.Outcome.Problem.Message != "no launcher" || d.s.Err == nil || d.s.Err.Message != "no launcher" {
+		if r.Outcome.Kind != lc.OutcomeFailed || r.Outcome.Problem.Message != "no launcher" || d.s.Err == nil ||
+			d.s.Err.Message != "no launcher" {
 			t.Errorf("reply %+v, error %+v", r, d.s.Err)
 		}
 		if !d.s.Up || last[lc.SetTimer](d).After != d.p.SlowRetry {
@@ -337,7 +349,7 @@ func silent(d *drive) *drive {
 		d.t.Fatalf("pending %v", d.s.Pending)
 	}
 	d.now = d.now.Add(180 * time.Second)
-	d.feed(lc.TimerFired{Op: id})
+	d.answer(id, lc.TimerFired{})
 	if d.s.Phase != lc.PhaseVerifying || d.s.Public() != lc.Running {
 		d.t.Fatalf("phase %s", d.s.Phase)
 	}
@@ -351,7 +363,7 @@ func TestSilenceIsCountedFromTheLastSignOfLife(t *testing.T) {
 	d.now = t0.Add(120 * time.Second)
 	d.feed(lc.SessionAlive{Session: d.s.Session})
 	d.now = t0.Add(180 * time.Second)
-	d.feed(lc.TimerFired{Op: id})
+	d.answer(id, lc.TimerFired{})
 	if want := []time.Duration{120 * time.Second}; d.s.Phase != lc.PhaseRunning || !slices.Equal(d.timers(), want) {
 		t.Fatalf("%s, timers %v, want %v", d.s.Phase, d.timers(), want)
 	}
@@ -363,20 +375,22 @@ func TestSilenceIsCountedFromTheLastSignOfLife(t *testing.T) {
 // TestOneFailedVerificationIsOneRestartOfWhatIsOurs is B274, T077, T079, T085 and T086.
 func TestOneFailedVerificationIsOneRestartOfWhatIsOurs(t *testing.T) {
 	d := silent(running(t))
-	d.feed(lc.Verified{Op: last[lc.VerifySession](d).Op, Session: d.s.Session, Alive: true})
-	if d.s.Phase != lc.PhaseRunning || d.s.LastAlive != d.now || !slices.Equal(d.timers(), []time.Duration{180 * time.Second}) {
+	d.answer(last[lc.VerifySession](d).Op, lc.Verified{Session: d.s.Session, Alive: true})
+	if d.s.Phase != lc.PhaseRunning || d.s.LastAlive != d.now || !slices.Equal(d.timers(), []time.Duration{
+		180 * time.Second,
+	}) {
 		t.Fatalf("it answered: %s, last alive %v, timers %v", d.s.Phase, d.s.LastAlive, d.timers())
 	}
 	verify := last[lc.VerifySession](silent(d))
-	d.feed(lc.Verified{Op: verify.Op, Session: d.s.Session})
+	d.answer(verify.Op, lc.Verified{Session: d.s.Session})
 	kill := last[lc.Terminate](d)
 	if kill.Launch != "A" {
 		t.Fatalf("effects %v", d.out)
 	}
-	if d.feed(lc.Verified{Op: verify.Op, Session: d.s.Session}); !has[lc.Ignored](d) {
+	if d.answer(verify.Op, lc.Verified{Session: d.s.Session}); !has[lc.Ignored](d) {
 		t.Errorf("the same answer again: %v", d.out)
 	}
-	d.feed(lc.Terminated{Op: kill.Op, Launch: "A", Result: lc.OK})
+	d.answer(kill.Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	d.later()
 	d.up("B", "")
 	if d.s.Restarts != 1 {
@@ -388,8 +402,9 @@ func TestOneFailedVerificationIsOneRestartOfWhatIsOurs(t *testing.T) {
 func TestFailedVerificationOfAnExternalGatewayCutsTheSocketOnly(t *testing.T) {
 	d := silent(attached(t))
 	old := d.s.Session
-	d.feed(lc.Verified{Op: last[lc.VerifySession](d).Op, Session: old})
-	if last[lc.CloseSession](d).Session != old || has[lc.Terminate](d) || has[lc.Recover](d) || d.s.Public() != lc.Reconnecting {
+	d.answer(last[lc.VerifySession](d).Op, lc.Verified{Session: old})
+	if last[lc.CloseSession](d).Session != old || has[lc.Terminate](d) || has[lc.Recover](d) ||
+		d.s.Public() != lc.Reconnecting {
 		t.Fatalf("%s, effects %v", d.s.Public(), d.out)
 	}
 	probing := d.out
@@ -412,13 +427,13 @@ func TestSignOfLifeDuringTheVerificationCounts(t *testing.T) {
 	if d.s.Phase != lc.PhaseVerifying {
 		t.Fatalf("it is held back until the call has ended: %s", d.s.Phase)
 	}
-	if d.feed(lc.Verified{Op: verify.Op, Session: d.s.Session}); d.s.Phase != lc.PhaseRunning || d.s.Restarts != 0 {
+	if d.answer(verify.Op, lc.Verified{Session: d.s.Session}); d.s.Phase != lc.PhaseRunning || d.s.Restarts != 0 {
 		t.Errorf("%s, restarts %d", d.s.Phase, d.s.Restarts)
 	}
 }
 
-// TestVerificationEndsWithWhatItWasAbout is B277, B278, T099 and T100: a stop, an exit, a close or a restart ends it, and its answer does
-// nothing any more.
+// TestVerificationEndsWithWhatItWasAbout is B277, B278, T099 and T100: a stop, an exit, a close or a restart ends it,
+// and its answer does nothing any more.
 func TestVerificationEndsWithWhatItWasAbout(t *testing.T) {
 	for name, in := range map[string]func(d *drive) lc.Input{
 		"stop":    func(*drive) lc.Input { return lc.StopRequested{Command: 40} },
@@ -435,7 +450,7 @@ func TestVerificationEndsWithWhatItWasAbout(t *testing.T) {
 		if _, n := d.pending(lc.OpVerify, lc.TimerSilence); n != 0 {
 			t.Errorf("%s: pending %v", name, d.s.Pending)
 		}
-		d.feed(lc.Verified{Op: verify.Op})
+		d.answer(verify.Op, lc.Verified{})
 		if d.s.Phase != phase || d.s.Restarts != restarts || !has[lc.Ignored](d) {
 			t.Errorf("%s: %s, effects %v", name, d.s.Phase, d.out)
 		}
@@ -449,8 +464,8 @@ func TestRecoveryWaitsOutTheCooldown(t *testing.T) {
 	d.up("B", "")
 	d.p.RestartCooldown = 10 * time.Minute // the silence alone is longer than the usual one
 	silent(d)
-	d.feed(lc.Verified{Op: last[lc.VerifySession](d).Op})
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "B", Result: lc.OK})
+	d.answer(last[lc.VerifySession](d).Op, lc.Verified{})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "B", Result: lc.OK})
 	if want := []time.Duration{7 * time.Minute}; !slices.Equal(d.timers(), want) {
 		t.Fatalf("timers %v, want %v", d.timers(), want)
 	}
@@ -461,18 +476,21 @@ func TestRecoveryWaitsOutTheCooldown(t *testing.T) {
 	}
 }
 
-// TestClockThatJumpsIsAskedAboutAndNothingIsEnded is B283 and B010: after a long sleep, and after a clock that was set back.
+// TestClockThatJumpsIsAskedAboutAndNothingIsEnded is B283 and B010: after a long sleep, and after a clock that was set
+// back.
 func TestClockThatJumpsIsAskedAboutAndNothingIsEnded(t *testing.T) {
 	d := running(t)
 	id, _ := d.pending(lc.TimerSilence)
 	d.now = t0.Add(10 * time.Hour)
-	if d.feed(lc.TimerFired{Op: id}); !has[lc.VerifySession](d) || has[lc.Terminate](d) || has[lc.CloseSession](d) {
+	if d.answer(id, lc.TimerFired{}); !has[lc.VerifySession](d) || has[lc.Terminate](d) || has[lc.CloseSession](d) {
 		t.Errorf("10 h later: %v", d.out)
 	}
 	d = running(t)
 	id, _ = d.pending(lc.TimerSilence)
 	d.now = t0.Add(-time.Hour)
-	if d.feed(lc.TimerFired{Op: id}); has[lc.VerifySession](d) || !slices.Equal(d.timers(), []time.Duration{180 * time.Second}) {
+	if d.answer(id, lc.TimerFired{}); has[lc.VerifySession](d) || !slices.Equal(d.timers(), []time.Duration{
+		180 * time.Second,
+	}) {
 		t.Errorf("set back by an hour: %v", d.out)
 	}
 }
@@ -480,7 +498,8 @@ func TestClockThatJumpsIsAskedAboutAndNothingIsEnded(t *testing.T) {
 // TestExternalGatewayIsShutDownOnRequestOnly is B211 and B212.
 func TestExternalGatewayIsShutDownOnRequestOnly(t *testing.T) {
 	d := attached(t)
-	if d.feed(lc.StopRequested{Command: 2}); has[lc.Shutdown](d) || has[lc.Terminate](d) || !has[lc.CloseSession](d) || d.s.Phase != lc.PhaseStopped {
+	if d.feed(lc.StopRequested{Command: 2}); has[lc.Shutdown](d) || has[lc.Terminate](d) || !has[lc.CloseSession](d) ||
+		d.s.Phase != lc.PhaseStopped {
 		t.Fatalf("a plain stop: %s, effects %v", d.s.Phase, d.out)
 	}
 
@@ -493,7 +512,7 @@ func TestExternalGatewayIsShutDownOnRequestOnly(t *testing.T) {
 	if d.feed(lc.StopRequested{Command: 3, External: true}); len(d.out) != 0 {
 		t.Errorf("it is asked again: %v", d.out)
 	}
-	d.feed(lc.ShutdownAsked{Op: ask.Op, Result: lc.OK})
+	d.answer(ask.Op, lc.ShutdownAsked{Result: lc.OK})
 	if got := replies(d); got[2] != lc.OutcomeApplied || got[3] != lc.OutcomeJoined || d.s.Phase != lc.PhaseStopped {
 		t.Errorf("it agreed: replies %v in %s", got, d.s.Phase)
 	}
@@ -502,24 +521,28 @@ func TestExternalGatewayIsShutDownOnRequestOnly(t *testing.T) {
 	d.feed(lc.StopRequested{Command: 2, External: true})
 	ask = last[lc.Shutdown](d)
 	d.feed(lc.StartRequested{Command: 3})
-	d.feed(lc.ShutdownAsked{Op: ask.Op, Result: lc.Failed, Problem: lc.Problem{Code: "unsupported", Message: "unknown method"}})
-	if got := replies(d); got[2] != lc.OutcomeFailed || got[3] != lc.OutcomeDeferred || d.s.Phase != lc.PhaseRunning || !d.s.Up || d.s.Session == 0 {
+	d.answer(ask.Op, lc.ShutdownAsked{
+		Result: lc.Failed, Problem: lc.Problem{Code: "unsupported", Message: "unknown method"},
+	})
+	if got := replies(d); got[2] != lc.OutcomeFailed || got[3] != lc.OutcomeDeferred || d.s.Phase != lc.PhaseRunning ||
+		!d.s.Up || d.s.Session == 0 {
 		t.Errorf("it did not agree: replies %v in %s, up %t", got, d.s.Phase, d.s.Up)
 	}
 	if _, n := d.pending(lc.TimerSilence); n != 1 {
-		t.Errorf("nobody looks after it any more: %v", d.s.Pending)
+		t.Errorf("it is not supervised any more: %v", d.s.Pending)
 	}
 
 	d = attached(t)
 	d.feed(lc.StopRequested{Command: 2, External: true})
 	d.feed(lc.StopRequested{Command: 3})
 	if got := replies(d); got[2] != lc.OutcomeSuperseded || got[3] == "" || d.s.Phase != lc.PhaseStopped {
-		t.Errorf("let go meanwhile: replies %v in %s", got, d.s.Phase)
+		t.Errorf("detached meanwhile: replies %v in %s", got, d.s.Phase)
 	}
 
 	d = attached(t)
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006})
-	if d.feed(lc.StopRequested{Command: 2, External: true}); replies(d)[2] != lc.OutcomeFailed || d.s.Public() != lc.Reconnecting {
+	if d.feed(lc.StopRequested{Command: 2, External: true}); replies(d)[2] != lc.OutcomeFailed ||
+		d.s.Public() != lc.Reconnecting {
 		t.Errorf("without a session: replies %v, %s", replies(d), d.s.Public())
 	}
 }
@@ -532,7 +555,9 @@ func TestRestartAbsorbsReloadsThatAreDue(t *testing.T) {
 	d.feed(lc.RestartRequested{Command: 3})
 	d.now = d.now.Add(time.Second) // the old process takes its time, and the reload falls due
 	d.up("B", "")
-	if got := replies(d); got[2] == "" || got[3] != lc.OutcomeApplied || d.s.Phase != lc.PhaseRunning || has[lc.Reload](d) {
+	if got := replies(d); got[2] == "" || got[3] != lc.OutcomeApplied || d.s.Phase != lc.PhaseRunning || has[lc.Reload](
+		d,
+	) {
 		t.Errorf("replies %v in %s", got, d.s.Phase)
 	}
 }
@@ -562,22 +587,24 @@ func TestExit78IsDiagnosedAndOnlyThenFatal(t *testing.T) {
 	refused := func() *drive {
 		d := running(t).old()
 		d.feed(lc.RestartRequested{Command: 2})
-		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 		d.launched("B")
 		d.feed(lc.ProcessExited{Launch: "B", Exit: lc.Exit{Known: true, Code: 78}})
-		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "B", Result: lc.OK})
-		if got := last[lc.Diagnose](d); got.Exit == nil || got.Exit.Code != 78 || got.Launch != "B" {
+		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "B", Result: lc.OK})
+		if got := last[lc.Diagnose](d).Incident; got.Exit == nil || got.Exit.Code != 78 || got.Launch != "B" {
 			t.Fatalf("diagnose %+v", got)
 		}
 		return d
 	}
 	d := refused()
-	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Problem: lc.Problem{Code: "refused", Message: "m", Hint: "h", Fatal: true}})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{
+		Found: true, Problem: lc.Problem{Code: "refused", Message: "m", Hint: "h", Fatal: true},
+	})
 	if d.s.Phase != lc.PhaseError || len(d.s.Pending) != 0 || replies(d)[2] != lc.OutcomeFailed || d.s.Err.Hint != "h" {
 		t.Errorf("fatal: %s, pending %v, replies %v", d.s.Phase, d.s.Pending, replies(d))
 	}
 	d = refused()
-	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{})
 	if d.s.Phase != lc.PhaseRetryWait || !slices.Equal(d.timers(), []time.Duration{time.Second}) {
 		t.Errorf("nothing was found: %s, timers %v", d.s.Phase, d.timers())
 	}
@@ -587,16 +614,19 @@ func TestExit78IsDiagnosedAndOnlyThenFatal(t *testing.T) {
 func TestExitIsRememberedWithAllThatIsKnown(t *testing.T) {
 	d := running(t)
 	d.s.Process.StartedAt = t0.Add(-time.Minute)
-	d.feed(lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Signal: "SIGSEGV", Core: true, At: t0.Add(5 * time.Second)}})
-	if x := d.s.LastExit; x == nil || x.Signal != "SIGSEGV" || !x.Core || x.Lasted != 65*time.Second || d.s.Cause.Message != "the gateway ended: signal=SIGSEGV, core dumped" {
+	d.feed(lc.ProcessExited{
+		Launch: "A", Exit: lc.Exit{Known: true, Signal: "SIGSEGV", Core: true, At: t0.Add(5 * time.Second)},
+	})
+	if x := d.s.LastExit; x == nil || x.Signal != "SIGSEGV" || !x.Core || x.Lasted != 65*time.Second ||
+		d.s.Cause.Message != "the gateway ended: signal=SIGSEGV, core dumped" {
 		t.Errorf("last exit %+v, cause %+v", x, d.s.Cause)
 	}
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	if d.s.Owner() != lc.OwnerNone || d.s.Process.PID != 0 || d.s.LastExit.Lasted != 65*time.Second {
 		t.Errorf("owner %s, process %+v, last exit %+v", d.s.Owner(), d.s.Process, d.s.LastExit)
 	}
 	d = running(t)
-	d.feed(lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Code: 1, At: t0}}) // nobody knows when it began
+	d.feed(lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Code: 1, At: t0}}) // it is not known when it began
 	if d.s.LastExit.Lasted != 0 {
 		t.Errorf("last exit %+v", d.s.LastExit)
 	}
@@ -639,15 +669,15 @@ func (d *drive) flap(end lc.SessionClosed) time.Duration {
 			d.now = d.now.Add(timer.After)
 		}
 	}
-	d.feed(lc.TimerFired{Op: id})
+	d.answer(id, lc.TimerFired{})
 	return d.now.Sub(began)
 }
 
-// TestSessionsThatDoNotLastAreMadeAnewEverMoreSeldom is B203 and B204: a gateway that takes each session and drops it is not asked for the
-// next one at once, for ever. What is ours is replaced in the end, as one that takes none.
+// TestSessionsThatDoNotLastAreMadeAnewEverMoreSeldom is B203 and B204: a gateway that takes each session and drops it
+// is not asked for the next one at once, for ever. What is ours is replaced in the end, as one that takes none.
 func TestSessionsThatDoNotLastAreMadeAnewEverMoreSeldom(t *testing.T) {
 	lost := lc.SessionClosed{Code: 1006}
-	d := running(t).old() // it was healthy: the first loss is nobody's fault
+	d := running(t).old() // it was healthy: the first loss costs no attempt
 	var waits []time.Duration
 	for range 7 {
 		waits = append(waits, d.flap(lost))
@@ -656,13 +686,15 @@ func TestSessionsThatDoNotLastAreMadeAnewEverMoreSeldom(t *testing.T) {
 		}
 		d.opened("1")
 	}
-	if want := []time.Duration{0, 0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 0}; !slices.Equal(waits, want) {
+	if want := []time.Duration{0, 0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 0}; !slices.Equal(
+		waits, want,
+	) {
 		t.Errorf("waits %v, want %v", waits, want)
 	}
 	if kill := last[lc.Terminate](d); kill.Launch != "A" || d.s.Public() != lc.Reconnecting {
 		t.Fatalf("%s, effects %v: want the process replaced", d.s.Public(), d.out)
 	}
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	d.later()
 	d.up("B", "2")
 	if wait := d.flap(lost); wait != 0 || d.s.Reconnects != 1 { // the new one has its own chances
@@ -695,7 +727,7 @@ func TestOperatorsStartDoesNotWaitForAPutOffSession(t *testing.T) {
 		t.Fatalf("%s, effects %v: want the socket tried now", d.s.Phase, d.out)
 	}
 	now := d.out
-	if d.feed(lc.TimerFired{Op: timer}); !has[lc.Ignored](d) {
+	if d.answer(timer, lc.TimerFired{}); !has[lc.Ignored](d) {
 		t.Errorf("the timer acts: %v", d.out)
 	}
 	d.out = now
@@ -720,7 +752,9 @@ func TestSessionsOfAnExternalGatewayThatDoNotLastReachTheCap(t *testing.T) {
 			d.opened("1")
 		}
 	}
-	if d.s.Phase != lc.PhaseError || d.s.Reconnects != d.p.ReconnectAttempts || !slices.Contains(d.timers(), d.p.SlowRetry) {
+	if d.s.Phase != lc.PhaseError || d.s.Reconnects != d.p.ReconnectAttempts || !slices.Contains(
+		d.timers(), d.p.SlowRetry,
+	) {
 		t.Errorf("after %d sessions: %s, attempts %d, timers %v", sessions, d.s.Phase, d.s.Reconnects, d.timers())
 	}
 }
@@ -730,7 +764,8 @@ func TestAnnouncedRestartsOneUponTheOtherArePaced(t *testing.T) {
 	d := running(t).old()
 	for n := range 20 {
 		wait := d.flap(lc.SessionClosed{Code: 1012, Announce: lc.AnnounceRestart})
-		if want := map[bool]time.Duration{true: 0, false: d.p.ProbeInterval}[n == 0]; wait != want || d.s.Reconnects != 0 || has[lc.Terminate](d) {
+		if want := map[bool]time.Duration{true: 0, false: d.p.ProbeInterval}[n == 0]; wait != want ||
+			d.s.Reconnects != 0 || has[lc.Terminate](d) {
 			t.Fatalf("restart %d: waited %v, want %v; attempts %d, effects %v", n, wait, want, d.s.Reconnects, d.out)
 		}
 		d.opened("1")
@@ -743,7 +778,7 @@ func TestSilenceAfterAHealthyTimeForgetsAttempts(t *testing.T) {
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006})
 	for range 3 {
 		id, _ := d.pending(lc.TimerRejoin, lc.TimerBackoff)
-		d.feed(lc.TimerFired{Op: id})
+		d.answer(id, lc.TimerFired{})
 	}
 	if d.s.Phase != lc.PhaseBackoff || d.s.Reconnects != 2 {
 		t.Fatalf("%s, attempt %d", d.s.Phase, d.s.Reconnects)
@@ -751,18 +786,19 @@ func TestSilenceAfterAHealthyTimeForgetsAttempts(t *testing.T) {
 	d.later()
 	d.opened("1")
 	silent(d) // 180 s later
-	d.feed(lc.Verified{Op: last[lc.VerifySession](d).Op})
+	d.answer(last[lc.VerifySession](d).Op, lc.Verified{})
 	id, _ := d.pending(lc.TimerRejoin)
-	if d.feed(lc.TimerFired{Op: id}); d.s.Phase != lc.PhaseBackoff || d.s.Reconnects != 1 {
+	if d.answer(id, lc.TimerFired{}); d.s.Phase != lc.PhaseBackoff || d.s.Reconnects != 1 {
 		t.Errorf("%s, attempt %d, want the first", d.s.Phase, d.s.Reconnects)
 	}
 }
 
-// TestClockThatWasSetBackPutsNoReloadOff: how old an adopted process is, only the wall clock knows, and that may be wrong (B010).
+// TestClockThatWasSetBackPutsNoReloadOff: how old an adopted process is, only the wall clock knows, and that may be
+// wrong (B010).
 func TestClockThatWasSetBackPutsNoReloadOff(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK, Instances: []lc.Instance{{
 		Launch: "A", Live: true, Watched: true, Process: lc.Process{PID: 7, StartedAt: t0.Add(24 * time.Hour)},
 	}}})
 	d.opened("1")
@@ -774,12 +810,12 @@ func TestClockThatWasSetBackPutsNoReloadOff(t *testing.T) {
 	}
 }
 
-// TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded: its event loop may be busy, and it ran well before this host came. It has the time of
-// any start.
+// TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded: its event loop may be busy, and it ran well before this host
+// came. It has the time of any start.
 func TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK, Instances: []lc.Instance{{
 		Launch: "A", Live: true, Watched: true, Process: lc.Process{PID: 7, StartedAt: t0.Add(-time.Hour)},
 	}}})
 	quiet, n := d.pending(lc.TimerNoProgress)
@@ -788,12 +824,15 @@ func TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded(t *testing.T) {
 	}
 	refuse := func() {
 		t.Helper()
-		d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessOpen})
+		d.answer(last[lc.ProbeReady](d).Op, lc.ReadyProbed{Readiness: lc.ReadinessOpen})
 		if again, n := d.pending(lc.TimerNoProgress); n == 1 {
 			quiet = again
 		}
 		open := last[lc.OpenSession](d)
-		d.feed(lc.SessionRefused{Op: open.Op, Session: open.Session, Problem: lc.Problem{Code: "closed_before_handshake", Message: "WebSocket closed before handshake"}})
+		d.answer(open.Op, lc.SessionRefused{
+			Session: open.Session,
+			Problem: lc.Problem{Code: "closed_before_handshake", Message: "WebSocket closed before handshake"},
+		})
 	}
 	for range 5 {
 		if refuse(); has[lc.Terminate](d) || d.s.Launch != "A" || d.s.Phase != lc.PhaseReady {
@@ -802,8 +841,10 @@ func TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded(t *testing.T) {
 		d.later()
 	}
 	refuse()
-	d.feed(lc.TimerFired{Op: quiet})
-	if kill := last[lc.Terminate](d); kill.Launch != "A" || !strings.Contains(d.s.Cause.Message, "WebSocket closed before handshake") {
+	d.answer(quiet, lc.TimerFired{})
+	if kill := last[lc.Terminate](d); kill.Launch != "A" || !strings.Contains(
+		d.s.Cause.Message, "WebSocket closed before handshake",
+	) {
 		t.Errorf("without progress: %v, %+v", d.out, d.s.Cause)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/gatehost/gatehost/host/internal/lifecycle/mutant"
 )
 
 // Step is total and pure: the same arguments give the same answer. An input that means nothing here returns the state
@@ -21,42 +19,8 @@ func Step(p Policy, s State, in Input, now time.Time) (State, []Effect) {
 		t.restart(in)
 	case ReloadRequested:
 		t.reloadRequested(in)
-	case HooksDone:
-		answer(t, in.Op, func(op Op) { t.hooksDone(op, in) })
-	case Reloaded:
-		answer(t, in.Op, func(Op) { t.reloaded(in) })
-	case Drained:
-		answer(t, in.Op, func(Op) { t.drained(in) })
-	case Recovered:
-		answer(t, in.Op, func(Op) { t.recovered(in) })
-	case ServicesCleared:
-		answer(t, in.Op, func(Op) { t.servicesCleared(in) })
-	case PortProbed:
-		answer(t, in.Op, func(Op) { t.portProbed(in) })
-	case ShutdownAsked:
-		answer(t, in.Op, func(Op) { t.shutdownAsked(in) })
-	case LaunchPrepared:
-		t.launchPrepared(in)
-	case Launched:
-		answer(t, in.Op, func(op Op) { t.launched(op, in) })
-	case Inspected:
-		answer(t, in.Op, func(op Op) { t.inspected(op, in) })
-	case ReadyProbed:
-		answer(t, in.Op, func(Op) { t.readyProbed(in) })
-	case SessionOpened:
-		t.sessionOpened(in)
-	case SessionRefused:
-		answer(t, in.Op, func(Op) { t.sessionRefused(in) })
-	case Verified:
-		answer(t, in.Op, func(Op) { t.verified(in) })
-	case Terminated:
-		answer(t, in.Op, func(op Op) { t.terminated(op, in) })
-	case Diagnosed:
-		answer(t, in.Op, func(Op) { t.diagnosed(in) })
-	case Repaired:
-		answer(t, in.Op, func(op Op) { t.repaired(op, in) })
-	case TimerFired:
-		answer(t, in.Op, func(op Op) { t.timerFired(op.Kind) })
+	case Answer:
+		t.answered(in)
 	case ProcessExited:
 		t.processExited(in)
 	case WatchLost:
@@ -77,6 +41,124 @@ func Step(p Policy, s State, in Input, now time.Time) (State, []Effect) {
 	return t.s, t.out
 }
 
+// answered settles the pending operation and hands its report on.
+func (t *turn) answered(in Answer) {
+	op, ok := t.s.Pending[in.Op]
+	if !ok {
+		t.late(in)
+		return
+	}
+	delete(t.s.Pending, in.Op)
+	switch r := in.Report.(type) {
+	case Recovered:
+		t.recovered(r)
+	case ServicesCleared:
+		t.servicesCleared(r)
+	case PortProbed:
+		t.portProbed(r)
+	case HooksDone:
+		t.hooksDone(op, r)
+	case LaunchPrepared:
+		t.launchPrepared(r)
+	case ConfigAligned:
+		t.configAligned(op)
+	case Launched:
+		t.launched(op, r)
+	case Inspected:
+		t.inspected(op, r)
+	case ReadyProbed:
+		t.readyProbed(r)
+	case SessionOpened:
+		t.sessionOpened(r)
+	case SessionRefused:
+		t.sessionRefused(r)
+	case Verified:
+		t.verified(r)
+	case Reloaded:
+		t.reloaded(r)
+	case Drained:
+		t.drained(r)
+	case ShutdownAsked:
+		t.shutdownAsked(r)
+	case Terminated:
+		t.terminated(op, r)
+	case Diagnosed:
+		t.diagnosed(r)
+	case Repaired:
+		t.repaired(op, r)
+	case TimerFired:
+		t.timerFired(op.Kind)
+	default:
+		panic(fmt.Sprintf("lifecycle: unhandled report %T", r)) // programmer error
+	}
+}
+
+// late handles a late or second answer. A launch or session that it brought is released or closed.
+func (t *turn) late(in Answer) {
+	switch r := in.Report.(type) {
+	case LaunchPrepared:
+		if r.Result == OK && r.Launch != t.s.Launch { // a second answer may name the launch in use
+			t.emit(Release{Launch: r.Launch})
+		}
+	case SessionOpened:
+		t.emit(CloseSession{Session: r.Session})
+	default:
+	}
+	t.ignore("answer %T to operation %d, which is not pending", in.Report, in.Op)
+}
+
+func (t *turn) timerFired(kind OpKind) {
+	switch kind {
+	case TimerProbe:
+		t.probeReady()
+	case TimerNoProgress:
+		t.bringDown(AfterFailed, Problem{
+			Code: "not_ready",
+			Message: fmt.Sprintf(
+				"the gateway showed no sign of progress for %v before becoming ready: %s", t.p.NoProgress, t.stuck(),
+			),
+			Hint: "look at its output with `gatehost logs`; raise ready.no_progress if it is only slow",
+		}, t.p.Grace)
+	case TimerStart:
+		t.bringDown(AfterGiveUp, Problem{
+			Code:    "start_timeout",
+			Message: fmt.Sprintf("the gateway did not become ready within %v", t.p.StartTimeout),
+			Hint:    "look at its output with `gatehost logs`; raise ready.timeout if it is only slow",
+		}, t.p.Grace)
+	case TimerRepair:
+		t.diagnose()
+	case TimerRetry:
+		t.attempt()
+	case TimerBackoff:
+		if t.s.Attached {
+			t.rejoin(t.p.RejoinWithin)
+			return
+		}
+		t.begin(FlowRevive)
+	case TimerSlow:
+		if t.s.Attached { // only the connection: starting one beside it is an operator's decision (B204)
+			t.s.Err = nil
+			t.rejoin(t.p.RejoinWithin)
+			return
+		}
+		t.begin(FlowRevive)
+	case TimerRejoin:
+		t.rejoinFailed()
+	case TimerSilence:
+		t.silence()
+	case TimerTerminate:
+		t.terminate(t.p.Grace)
+	case TimerRefresh:
+		t.refresh()
+	case TimerReload:
+		t.reloadFailed(fmt.Sprintf("the gateway took the reload, and did not restart within %v", t.p.ReloadSettle))
+	case TimerBreaker:
+		t.breakerOver()
+	default:
+		t.ignore("timer of kind %s", kind)
+	}
+}
+
 // turn is one Step in progress: a private copy of the state and the effects so far.
 type turn struct {
 	p   Policy
@@ -89,17 +171,6 @@ func (t *turn) emit(e Effect) { t.out = append(t.out, e) }
 
 func (t *turn) ignore(format string, args ...any) {
 	t.emit(Ignored{Reason: fmt.Sprintf(format, args...)})
-}
-
-// answer settles a pending operation and hands its answer on. A late or second answer has no pending operation.
-func answer(t *turn, id OpID, handle func(Op)) {
-	op, ok := t.s.Pending[id]
-	if !ok {
-		t.ignore("answer to operation %d, which is not pending", id)
-		return
-	}
-	delete(t.s.Pending, id)
-	handle(op)
 }
 
 func (t *turn) enter(p Phase) {
@@ -127,7 +198,7 @@ func (t *turn) disarm(kinds ...OpKind) {
 	}
 }
 
-// pendingIDs is in order, so that Step is deterministic.
+// pendingIDs returns them in order, so that Step is deterministic.
 func (t *turn) pendingIDs() []OpID {
 	ids := make([]OpID, 0, len(t.s.Pending))
 	for id := range t.s.Pending {
@@ -137,10 +208,11 @@ func (t *turn) pendingIDs() []OpID {
 	return ids
 }
 
-// cancel ends an operation. One that may have created something stays pending, abandoned, until its answer says what.
+// cancel ends an operation. One that may have created or changed something stays pending, abandoned, until its answer
+// says what.
 func (t *turn) cancel(id OpID) {
 	op := t.s.Pending[id]
-	if op.Abandoned || mutant.On(mutant.OldTimerActs) && (op.Kind == TimerBackoff || op.Kind == TimerRetry || op.Kind == TimerSlow) {
+	if op.Abandoned {
 		return
 	}
 	if op.mustSettle() {
@@ -149,7 +221,7 @@ func (t *turn) cancel(id OpID) {
 	} else {
 		delete(t.s.Pending, id)
 	}
-	if op.Kind != OpTerminate { // a stop under way is never called back
+	if op.Kind != OpTerminate { // a stop under way is never cancelled
 		t.emit(Cancel{Op: id})
 	}
 }
@@ -157,13 +229,13 @@ func (t *turn) cancel(id OpID) {
 // cancelAll ends everything that the present flow has under way.
 func (t *turn) cancelAll() {
 	for _, id := range t.pendingIDs() {
-		if t.s.Pending[id].Kind != TimerRefresh { // wishes outlive flows
+		if t.s.Pending[id].Kind != TimerRefresh { // requests outlive flows
 			t.cancel(id)
 		}
 	}
 }
 
-// settled reports whether nothing is under way whose outcome must be known first.
+// settled says whether no operation is pending whose outcome must be known first.
 func (t *turn) settled() bool {
 	for _, op := range t.s.Pending {
 		if op.mustSettle() || op.Kind == TimerTerminate {

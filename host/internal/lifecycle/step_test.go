@@ -25,6 +25,12 @@ func (d *drive) feed(in lc.Input) *drive {
 	return d
 }
 
+// answer feeds the answer to an operation.
+func (d *drive) answer(op lc.OpID, r lc.Report) *drive {
+	d.t.Helper()
+	return d.feed(lc.Answer{Op: op, Report: r})
+}
+
 func last[E lc.Effect](d *drive) E {
 	d.t.Helper()
 	for _, out := range slices.Backward(d.out) {
@@ -40,12 +46,15 @@ func last[E lc.Effect](d *drive) E {
 // launched walks the road up until a process exists.
 func (d *drive) launched(id lc.LaunchID) {
 	d.t.Helper()
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
-	d.feed(lc.ServicesCleared{Op: last[lc.ClearServices](d).Op, Result: lc.OK})
-	d.feed(lc.PortProbed{Op: last[lc.ProbePort](d).Op, Holder: lc.HolderNobody})
-	d.feed(lc.HooksDone{Op: last[lc.RunHooks](d).Op, Result: lc.OK})
-	d.feed(lc.LaunchPrepared{Op: last[lc.PrepareLaunch](d).Op, Result: lc.OK, Launch: id})
-	d.feed(lc.Launched{Op: last[lc.Launch](d).Op, Result: lc.OK, Instance: lc.Instance{Launch: id, Live: true, Watched: true}})
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
+	d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
+	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNone})
+	d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
+	d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: id})
+	d.answer(last[lc.AlignConfig](d).Op, lc.ConfigAligned{Result: lc.OK})
+	d.answer(last[lc.Launch](d).Op, lc.Launched{
+		Result: lc.OK, Instance: lc.Instance{Launch: id, Live: true, Watched: true},
+	})
 }
 
 // running drives a new gateway to running.
@@ -54,8 +63,8 @@ func running(t *testing.T) *drive {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
 	d.launched("A")
-	d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
-	d.feed(lc.SessionOpened{Op: last[lc.OpenSession](d).Op, Session: last[lc.OpenSession](d).Session})
+	d.answer(last[lc.ProbeReady](d).Op, lc.ReadyProbed{Readiness: lc.ReadinessReady})
+	d.answer(last[lc.OpenSession](d).Op, lc.SessionOpened{Session: last[lc.OpenSession](d).Session})
 	if d.s.Phase != lc.PhaseRunning {
 		t.Fatalf("phase = %s", d.s.Phase)
 	}
@@ -74,7 +83,7 @@ func TestExitOfReplacedChildIsIgnored(t *testing.T) { // B067, B191
 func TestAutostartThatComesAfterAStopIsNone(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StopRequested{Command: 1})
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK}) // what an earlier host left would be ended first
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK}) // what an earlier host left would be ended first
 	d.feed(lc.StartRequested{Command: 2, Auto: true})
 	if r := last[lc.Reply](d); r.Outcome.Kind != lc.OutcomeSuperseded || d.s.Phase != lc.PhaseStopped {
 		t.Errorf("reply = %+v, phase = %s", r, d.s.Phase)
@@ -101,7 +110,7 @@ func TestExitDuringStopDoesNotAnswerItBeforeTheTreeIsGone(t *testing.T) {
 	if d.s.Phase != lc.PhaseClearing {
 		t.Fatalf("phase = %s, want clearing until the launcher says that nothing is left", d.s.Phase)
 	}
-	d.feed(lc.Terminated{Op: kill.Op, Launch: "A", Result: lc.OK})
+	d.answer(kill.Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	if r := last[lc.Reply](d); r.Command != 2 || r.Outcome.Kind != lc.OutcomeApplied {
 		t.Errorf("reply = %+v", r)
 	}
@@ -109,7 +118,9 @@ func TestExitDuringStopDoesNotAnswerItBeforeTheTreeIsGone(t *testing.T) {
 
 func TestAnnouncedRestartCostsNoAttemptAndHasItsOwnDeadline(t *testing.T) { // B205
 	d := running(t).old()
-	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond})
+	d.feed(lc.SessionClosed{
+		Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond,
+	})
 	var deadline time.Duration
 	for _, e := range d.out {
 		if timer, ok := e.(lc.SetTimer); ok {
@@ -122,8 +133,8 @@ func TestAnnouncedRestartCostsNoAttemptAndHasItsOwnDeadline(t *testing.T) { // B
 	if d.s.Reconnects != 0 || d.s.Launch != "A" || d.s.Public() != lc.Reconnecting {
 		t.Errorf("reconnects = %d, launch = %s, state = %s", d.s.Reconnects, d.s.Launch, d.s.Public())
 	}
-	d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
-	d.feed(lc.SessionOpened{Op: last[lc.OpenSession](d).Op, Session: last[lc.OpenSession](d).Session})
+	d.answer(last[lc.ProbeReady](d).Op, lc.ReadyProbed{Readiness: lc.ReadinessReady})
+	d.answer(last[lc.OpenSession](d).Op, lc.SessionOpened{Session: last[lc.OpenSession](d).Session})
 	if d.s.Phase != lc.PhaseRunning || d.s.Restarts != 0 {
 		t.Errorf("phase = %s, restarts = %d", d.s.Phase, d.s.Restarts)
 	}
@@ -132,24 +143,30 @@ func TestAnnouncedRestartCostsNoAttemptAndHasItsOwnDeadline(t *testing.T) { // B
 func TestRefusedCredentialsEndTheStartWithTheirHint(t *testing.T) {
 	d := running(t)
 	d.feed(lc.RestartRequested{Command: 2})
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	d.launched("B")
-	d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
-	d.feed(lc.SessionRefused{Op: last[lc.OpenSession](d).Op, Problem: lc.Problem{Code: "AUTH_TOKEN_MISMATCH", Message: "m", Hint: "h", Fatal: true}})
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "B", Result: lc.OK})
+	d.answer(last[lc.ProbeReady](d).Op, lc.ReadyProbed{Readiness: lc.ReadinessReady})
+	d.answer(last[lc.OpenSession](d).Op, lc.SessionRefused{
+		Problem: lc.Problem{Code: "AUTH_TOKEN_MISMATCH", Message: "m", Hint: "h", Fatal: true},
+	})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "B", Result: lc.OK})
 	r := last[lc.Reply](d)
-	if r.Outcome.Kind != lc.OutcomeFailed || r.Outcome.Problem.Hint != "h" || d.s.Phase != lc.PhaseError || len(d.s.Pending) != 0 {
-		t.Errorf("reply = %+v, phase = %s, pending = %v: want one failed answer and nothing that tries again", r, d.s.Phase, d.s.Pending)
+	if r.Outcome.Kind != lc.OutcomeFailed || r.Outcome.Problem.Hint != "h" || d.s.Phase != lc.PhaseError ||
+		len(d.s.Pending) != 0 {
+		t.Errorf(
+			"reply = %+v, phase = %s, pending = %v: want one failed answer and nothing that tries again", r, d.s.Phase,
+			d.s.Pending,
+		)
 	}
 }
 
 func TestSessionThatOpensTooLateIsClosed(t *testing.T) {
 	d := running(t)
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006})
-	d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
+	d.answer(last[lc.ProbeReady](d).Op, lc.ReadyProbed{Readiness: lc.ReadinessReady})
 	opening := last[lc.OpenSession](d)
 	d.feed(lc.StopRequested{Command: 2})
-	d.feed(lc.SessionOpened{Op: opening.Op, Session: opening.Session})
+	d.answer(opening.Op, lc.SessionOpened{Session: opening.Session})
 	if got := last[lc.CloseSession](d).Session; got != opening.Session {
 		t.Errorf("closed session = %d, want %d", got, opening.Session)
 	}
@@ -160,29 +177,29 @@ func repairing(t *testing.T) *drive {
 	t.Helper()
 	d := running(t)
 	d.feed(lc.RestartRequested{Command: 2})
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "A", Result: lc.OK})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	d.launched("B")
 	d.feed(lc.ProcessExited{Launch: "B", Exit: lc.Exit{Known: true, Code: 78}})
-	d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: "B", Result: lc.OK})
-	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true})
+	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "B", Result: lc.OK})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Plan: "fix"})
 	return d
 }
 
 // cutOff is the death of the launcher in the middle of a repair; the diagnosis waits until the command can do no more.
 func (d *drive) cutOff() {
 	d.t.Helper()
-	d.feed(lc.Repaired{Op: last[lc.Repair](d).Op, Result: lc.Unknown})
+	d.answer(last[lc.Repair](d).Op, lc.Repaired{Result: lc.Unknown})
 	timer := last[lc.SetTimer](d)
 	if timer.After != d.p.RepairSettle {
 		d.t.Errorf("waits %v, want %v", timer.After, d.p.RepairSettle)
 	}
-	d.feed(lc.TimerFired{Op: timer.Op})
+	d.answer(timer.Op, lc.TimerFired{})
 }
 
 func TestUnknownRepairIsDiagnosedAgainBeforeAnythingElse(t *testing.T) { // R21
 	d := repairing(t)
 	d.cutOff()
-	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{})
 	if d.s.Phase != lc.PhaseRecovering || !d.s.Repaired {
 		t.Errorf("phase = %s, repaired = %v: want one more attempt", d.s.Phase, d.s.Repaired)
 	}
@@ -191,9 +208,9 @@ func TestUnknownRepairIsDiagnosedAgainBeforeAnythingElse(t *testing.T) { // R21
 func TestRepairThatWasCutOffAndDidNothingIsDoneAgainOnce(t *testing.T) {
 	d := repairing(t)
 	d.cutOff()
-	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Plan: "fix"})
 	d.cutOff() // the second one, too
-	d.feed(lc.Diagnosed{Op: last[lc.Diagnose](d).Op, Found: true, Repairable: true, Problem: lc.Problem{Message: "bad key"}})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Plan: "fix", Problem: lc.Problem{Message: "bad key"}})
 	if d.s.Phase != lc.PhaseError || d.s.Err == nil || len(d.s.Pending) != 0 {
 		t.Errorf("phase = %s, error = %+v: want an end", d.s.Phase, d.s.Err)
 	}
@@ -204,13 +221,13 @@ func TestBackoffDoublesUpToItsMaximum(t *testing.T) { // B197, T016, T017
 	var delays []time.Duration
 	for range 7 {
 		d.feed(lc.ProcessExited{Launch: d.s.Launch, Exit: lc.Exit{Known: true, Code: 1}})
-		d.feed(lc.Terminated{Op: last[lc.Terminate](d).Op, Launch: d.s.Launch, Result: lc.OK})
+		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: d.s.Launch, Result: lc.OK})
 		timer := last[lc.SetTimer](d)
 		delays = append(delays, timer.After)
-		d.feed(lc.TimerFired{Op: timer.Op})
+		d.answer(timer.Op, lc.TimerFired{})
 		d.launched("N")
-		d.feed(lc.ReadyProbed{Op: last[lc.ProbeReady](d).Op, Readiness: lc.ReadinessReady})
-		d.feed(lc.SessionOpened{Op: last[lc.OpenSession](d).Op, Session: last[lc.OpenSession](d).Session})
+		d.answer(last[lc.ProbeReady](d).Op, lc.ReadyProbed{Readiness: lc.ReadinessReady})
+		d.answer(last[lc.OpenSession](d).Op, lc.SessionOpened{Session: last[lc.OpenSession](d).Session})
 	}
 	want := []time.Duration{1, 2, 4, 8, 16, 30, 30}
 	for i := range want {
@@ -230,12 +247,14 @@ func TestGatewayThatIsNotAutostartedIsStillAdopted(t *testing.T) {
 	if d.s.Public() != lc.Stopped {
 		t.Errorf("while it looks: %s", d.s.Public())
 	}
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK})
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
 	if d.s.Phase != lc.PhaseStopped || replies(d)[1] != lc.OutcomeApplied || d.s.Up || len(d.s.Pending) != 0 {
 		t.Errorf("nothing runs: %s, replies %v, up %t, pending %v", d.s.Phase, replies(d), d.s.Up, d.s.Pending)
 	}
 	d = look()
-	d.feed(lc.Recovered{Op: last[lc.Recover](d).Op, Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}}})
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{
+		Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}},
+	})
 	d.opened("")
 	if d.s.Phase != lc.PhaseRunning || !d.s.Adopted || !d.s.Up {
 		t.Errorf("one runs: %s, adopted %t, up %t", d.s.Phase, d.s.Adopted, d.s.Up)
@@ -243,7 +262,7 @@ func TestGatewayThatIsNotAutostartedIsStillAdopted(t *testing.T) {
 	d = look()
 	recover := last[lc.Recover](d)
 	d.feed(lc.StartRequested{Command: 2})
-	d.feed(lc.Recovered{Op: recover.Op, Result: lc.OK})
+	d.answer(recover.Op, lc.Recovered{Result: lc.OK})
 	if d.s.Phase != lc.PhaseServices {
 		t.Errorf("an operator's start meanwhile: %s", d.s.Phase)
 	}

@@ -11,6 +11,9 @@ type SessionID uint64
 // OpID names one effect that answers, or one timer.
 type OpID uint64
 
+// PlanID names one repair that a diagnosis proposed.
+type PlanID string
+
 // CommandID names one request of an operator; the engine hands them out.
 type CommandID uint64
 
@@ -27,7 +30,7 @@ const (
 	Error        Public = "error"
 )
 
-// Phase is where inside a public state the gateway is.
+// Phase is the step within a public state.
 type Phase string
 
 // The phases, in the order of a start, then the roads down.
@@ -38,6 +41,7 @@ const (
 	PhaseProbing    Phase = "probing"
 	PhaseHooks      Phase = "hooks" // the operator's programs before a launch
 	PhasePreparing  Phase = "preparing"
+	PhaseAligning   Phase = "aligning" // making the gateway's own configuration agree with the launch
 	PhaseLaunching  Phase = "launching"
 	PhaseReady      Phase = "ready" // waiting until the gateway would accept a connect
 	PhaseConnecting Phase = "connecting"
@@ -45,7 +49,7 @@ const (
 	PhaseVerifying  Phase = "verifying" // running, but silent: one call decides
 	PhaseReloading  Phase = "reloading" // running, and asked to restart within its process
 	PhaseDraining   Phase = "draining"  // on its way down: work in flight may end first
-	PhaseClearing   Phase = "clearing"  // ending what is owned; After says what for
+	PhaseClearing   Phase = "clearing"  // ending the owned process; After says why
 	PhaseDiagnosing Phase = "diagnosing"
 	PhaseRepairing  Phase = "repairing"
 	PhaseRetryWait  Phase = "retry-wait"
@@ -53,21 +57,21 @@ const (
 	PhaseError      Phase = "error"
 )
 
-// Flow is why the chain of phases is being walked.
+// Flow is the reason for which the chain of phases runs.
 type Flow string
 
 // The flows.
 const (
 	FlowNone   Flow = ""
-	FlowStart  Flow = "start"  // an operator asked for it
-	FlowRevive Flow = "revive" // the gateway was lost; a new process is tried
+	FlowStart  Flow = "start"  // an operator requested it
+	FlowRevive Flow = "revive" // the gateway was lost; a new process is started
 	FlowRejoin Flow = "rejoin" // only the connection was lost; the process lives
 )
 
-// After is what bringDown is for.
+// After is what follows bringDown.
 type After string
 
-// What follows once nothing owned is alive.
+// What follows when no owned process is alive.
 const (
 	AfterNothing After = ""
 	AfterRest    After = "rest"    // the operator's stop
@@ -75,17 +79,17 @@ const (
 	AfterFailed  After = "failed"  // a start attempt failed: judge State.Cause
 	AfterLost    After = "lost"    // a running gateway was lost: back off and revive
 	AfterGiveUp  After = "give-up" // go to error with State.Cause
-	AfterBegin   After = "begin"   // leftovers are gone: go on with the start
+	AfterBegin   After = "begin"   // what an earlier host left has ended: go on with the start
 )
 
-// Owner is whose process the gateway is.
+// Owner says who owns the process of the gateway.
 type Owner string
 
 // Owners.
 const (
 	OwnerNone     Owner = "none"
 	OwnerOwned    Owner = "owned"
-	OwnerAttached Owner = "attached" // somebody else's; never signalled
+	OwnerAttached Owner = "attached" // gatehost did not start it; never signalled
 )
 
 // Problem is an error with a stable code and a hint.
@@ -99,22 +103,23 @@ type Problem struct {
 
 // Exit is how a process ended.
 type Exit struct {
-	Code   int
-	Signal string
-	Known  bool
-	At     time.Time
-	Core   bool
-	Lasted time.Duration // since the process began; 0: not known
+	Code    int
+	Signal  string
+	Known   bool
+	At      time.Time
+	Core    bool          // the kernel wrote a core file
+	Durable bool          // its record is known to be on disk
+	Lasted  time.Duration // since the process began; 0: not known
 }
 
-// Process is what is known about the owned process.
+// Process is the owned process.
 type Process struct {
 	PID       int
 	StartedAt time.Time
 	Port      int // that it was launched with; 0: the configured one
 }
 
-// Hello is what the gateway said when a session opened.
+// Hello is the part of the gateway's hello that the machine keeps.
 type Hello struct {
 	Protocol int
 	Version  string
@@ -122,7 +127,7 @@ type Hello struct {
 	ConnID   string
 }
 
-// VerifyFailure is why a verification failed, as a category: the text of the error may hold secrets (B276).
+// VerifyFailure is the reason of a failed verification, as a category: the text of the error may hold secrets (B276).
 type VerifyFailure string
 
 // Categories; the words are the table's.
@@ -138,7 +143,7 @@ type Verification struct {
 	Why   VerifyFailure
 }
 
-// Condition is something that is not well while the gateway runs.
+// Condition is a defect of a gateway that runs.
 type Condition struct {
 	Code    string
 	Message string
@@ -146,10 +151,10 @@ type Condition struct {
 	Since   time.Time
 }
 
-// Symptom is what a line of output showed, as far as policy acts on it; the words are plugin.Symptom's.
+// Symptom is the meaning of a line of output, as far as the machine acts on it. The words are those of plugin.Symptom.
 type Symptom string
 
-// Symptoms that decide something here.
+// The symptoms that the machine knows.
 const (
 	SymptomConfigInvalid      Symptom = "config-invalid"
 	SymptomRuntimeFatal       Symptom = "runtime-fatal"

@@ -12,8 +12,8 @@ import (
 	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
 )
 
-// world is a small model of everything around the machine: processes, sessions, the port, doctors. It answers effects in any
-// order, late, twice, or not as hoped, and checks the invariants of the design after every step.
+// world is a small model of everything around the machine: processes, sessions, the port, doctors. It answers effects
+// in any order, late, twice, or not as hoped, and checks the invariants of docs/architecture.md after every step.
 type world struct {
 	t      *rapid.T
 	p      lc.Policy
@@ -29,12 +29,15 @@ type world struct {
 	procs        map[lc.LaunchID]bool // alive
 	known        map[lc.LaunchID]bool // has a trace
 	ours         map[lc.LaunchID]bool // identities that were made durable
+	aligned      map[lc.LaunchID]bool // whose AlignConfig has been answered
 	sessions     map[lc.SessionID]bool
 	asked        map[lc.CommandID]string
 	replies      map[lc.CommandID]int
-	repairs      int // in this start flow
-	cutOff       int // repairs of this start flow whose outcome is unknown
-	backoffs     int // fast automatic attempts since the last stable period or command
+	plans        int
+	proposed     lc.PlanID // by the diagnosis that was answered last
+	repairs      int       // in this start flow
+	cutOff       int       // repairs of this start flow whose outcome is unknown
+	backoffs     int       // fast automatic attempts since the last stable period or command
 	runningSince time.Time
 	history      []string
 }
@@ -45,7 +48,9 @@ func newWorld(t *rapid.T) *world {
 	p.OnShimLoss = rapid.SampledFrom([]lc.ShimLossMode{lc.ShimLossRestart, lc.ShimLossKeep}).Draw(t, "on shim loss")
 	return &world{
 		t: t, p: p, s: lc.New(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		timers: map[lc.OpID]time.Time{}, procs: map[lc.LaunchID]bool{}, known: map[lc.LaunchID]bool{}, ours: map[lc.LaunchID]bool{},
+		timers: map[lc.OpID]time.Time{}, procs: map[lc.LaunchID]bool{}, known: map[lc.LaunchID]bool{},
+		ours:     map[lc.LaunchID]bool{},
+		aligned:  map[lc.LaunchID]bool{},
 		sessions: map[lc.SessionID]bool{}, asked: map[lc.CommandID]string{}, replies: map[lc.CommandID]int{},
 	}
 }
@@ -67,7 +72,9 @@ func (w *world) feed(in lc.Input) {
 	before := w.s
 	frozen := fmt.Sprintf("%+v", before)
 	s, out := lc.Step(w.p, w.s, in, w.now)
-	w.history = append(w.history, fmt.Sprintf("%s %T%+v -> %s/%s %v", w.now.Format("15:04:05.0"), in, in, s.Phase, s.Flow, names(out)))
+	w.history = append(
+		w.history, fmt.Sprintf("%s %T%+v -> %s/%s %v", w.now.Format("15:04:05.0"), in, in, s.Phase, s.Flow, names(out)),
+	)
 	if got := fmt.Sprintf("%+v", before); got != frozen {
 		w.failf("Step changed the state that it was given:\n%s\n%s", frozen, got)
 	}
@@ -82,9 +89,12 @@ func (w *world) feed(in lc.Input) {
 	w.check(in)
 }
 
+// answer feeds the answer to an operation.
+func (w *world) answer(op lc.OpID, r lc.Report) { w.feed(lc.Answer{Op: op, Report: r}) }
+
 // count keeps the model's own books for invariant 5.
 func (w *world) count(before, after lc.State, in lc.Input) {
-	if _, ok := in.(lc.SessionOpened); ok && after.Phase == lc.PhaseRunning {
+	if _, ok := lc.ReportOf[lc.SessionOpened](in); ok && after.Phase == lc.PhaseRunning {
 		w.runningSince = w.now
 	}
 	if before.Public() == lc.Running && after.Public() != lc.Running && w.now.Sub(w.runningSince) >= w.p.StableAfter {
@@ -130,15 +140,21 @@ func (w *world) perform(e lc.Effect) {
 		}
 		if w.asked[e.Command] == "stop" && e.Outcome.Kind != lc.OutcomeFailed {
 			w.checkNothingAlive()
-			w.checkNoRepair("a stop was answered")
+			w.checkNoWriter("a stop was answered")
 		}
 	case lc.Launch:
-		w.checkNoRepair("a launch began")
+		w.checkNoWriter("a launch began")
+		if !w.aligned[e.Launch] {
+			w.failf("%s is launched, and its configuration was not aligned", e.Launch)
+		}
 		w.queue = append(w.queue, e)
 	case lc.Repair:
 		w.repairs++
 		if w.repairs > 1+min(w.cutOff, 1) { // one that was cut off and had done nothing is made up for, once
 			w.failf("repair %d in one start flow, %d of them cut off", w.repairs, w.cutOff)
+		}
+		if e.Plan == "" || e.Plan != w.proposed {
+			w.failf("plan %q is executed, the last diagnosis proposed %q", e.Plan, w.proposed)
 		}
 		w.queue = append(w.queue, e)
 	case lc.Watch, lc.Unwatch, lc.Ignored:
@@ -152,11 +168,13 @@ func (w *world) perform(e lc.Effect) {
 	}
 }
 
-// checkNoRepair: what may still write the gateway's files has to be known to have ended (B035).
-func (w *world) checkNoRepair(what string) {
+// checkNoWriter: an effect that may still write the gateway's files has to be known to have ended (B035).
+func (w *world) checkNoWriter(what string) {
 	for _, e := range w.queue {
-		if _, ok := e.(lc.Repair); ok {
-			w.failf("%s while a repair is under way", what)
+		switch e.(type) {
+		case lc.Repair, lc.AlignConfig:
+			w.failf("%s while %T is under way", what, e)
+		default:
 		}
 	}
 }
@@ -205,8 +223,9 @@ func (w *world) problem() lc.Problem {
 
 func (w *world) live(id lc.LaunchID) lc.Instance {
 	return lc.Instance{
-		Launch: id, Live: w.procs[id], Watched: w.calm || rapid.IntRange(0, 7).Draw(w.t, "shim lives") > 0, Process: lc.Process{PID: 42, StartedAt: w.now},
-		Exit: lc.Exit{Known: true},
+		Launch: id, Live: w.procs[id], Watched: w.calm || rapid.IntRange(0, 7).Draw(w.t, "shim lives") > 0,
+		Process: lc.Process{PID: 42, StartedAt: w.now},
+		Exit:    lc.Exit{Known: true},
 	}
 }
 
@@ -224,74 +243,85 @@ func (w *world) answerOne(i int) {
 		for _, id := range slices.Sorted(maps.Keys(w.known)) {
 			found = append(found, w.live(id))
 		}
-		w.feed(lc.Recovered{Op: e.Op, Result: r, Instances: found, Problem: w.problem()})
+		w.answer(e.Op, lc.Recovered{Result: r, Instances: found, Problem: w.problem()})
 	case lc.ClearServices:
-		w.feed(lc.ServicesCleared{Op: e.Op, Result: min(w.result(), lc.Failed), Problem: w.problem()})
+		w.answer(e.Op, lc.ServicesCleared{Result: min(w.result(), lc.Failed), Problem: w.problem()})
 	case lc.ProbePort:
-		h := lc.HolderNobody
+		h := lc.HolderNone
 		if !w.calm {
 			h = []lc.Holder{1: lc.HolderGateway, 2: lc.HolderStranger, 11: 0}[rapid.IntRange(0, 11).Draw(w.t, "holder")]
 			if h == 0 {
-				h = lc.HolderNobody
+				h = lc.HolderNone
 			}
 		}
-		w.feed(lc.PortProbed{Op: e.Op, Holder: h, Problem: w.problem()})
+		w.answer(e.Op, lc.PortProbed{Holder: h, Problem: w.problem()})
 	case lc.RunHooks:
-		w.feed(lc.HooksDone{Op: e.Op, Result: w.result(), Problem: w.problem()})
+		w.answer(e.Op, lc.HooksDone{Result: w.result(), Problem: w.problem()})
 	case lc.Reload:
-		w.feed(lc.Reloaded{Op: e.Op, Result: w.result(), Problem: w.problem()})
+		w.answer(e.Op, lc.Reloaded{Result: w.result(), Problem: w.problem()})
 	case lc.Drain:
-		w.feed(lc.Drained{Op: e.Op, Problem: w.problem()})
+		w.answer(e.Op, lc.Drained{Problem: w.problem()})
 	case lc.Shutdown:
-		w.feed(lc.ShutdownAsked{Op: e.Op, Result: min(w.result(), lc.Failed), Problem: w.problem()})
+		w.answer(e.Op, lc.ShutdownAsked{Result: min(w.result(), lc.Failed), Problem: w.problem()})
 	case lc.PrepareLaunch:
 		w.nextLaunch++
 		id := lc.LaunchID(fmt.Sprintf("L%d", w.nextLaunch))
 		w.ours[id] = true
-		w.feed(lc.LaunchPrepared{Op: e.Op, Result: min(w.result(), lc.Failed), Launch: id, Problem: w.problem()})
+		w.answer(e.Op, lc.LaunchPrepared{Result: min(w.result(), lc.Failed), Launch: id, Problem: w.problem()})
+	case lc.AlignConfig:
+		w.aligned[e.Launch] = true
+		w.answer(e.Op, lc.ConfigAligned{Result: min(w.result(), lc.Failed), Problem: w.problem()})
 	case lc.Launch:
 		w.answerLaunch(e)
 	case lc.Inspect:
 		r := min(w.result(), lc.Failed)
-		w.feed(lc.Inspected{Op: e.Op, Result: r, Found: w.known[e.Launch], Instance: w.live(e.Launch), Problem: w.problem()})
+		w.answer(e.Op, lc.Inspected{
+			Result: r, Found: w.known[e.Launch], Instance: w.live(e.Launch), Problem: w.problem(),
+		})
 	case lc.ProbeReady:
 		r := lc.ReadinessReady
 		if !w.calm {
 			r = lc.Readiness(rapid.IntRange(1, 4).Draw(w.t, "readiness"))
 		}
-		w.feed(lc.ReadyProbed{Op: e.Op, Readiness: r})
+		w.answer(e.Op, lc.ReadyProbed{Readiness: r})
 	case lc.OpenSession:
 		if w.result() == lc.OK {
 			w.sessions[e.Session] = true
 			if rapid.Bool().Draw(w.t, "new generation") {
 				w.generation++
 			}
-			w.feed(lc.SessionOpened{Op: e.Op, Session: e.Session, Hello: lc.Hello{BootID: fmt.Sprint(w.generation)}})
+			w.answer(e.Op, lc.SessionOpened{Session: e.Session, Hello: lc.Hello{BootID: fmt.Sprint(w.generation)}})
 			return
 		}
-		w.feed(lc.SessionRefused{Op: e.Op, Session: e.Session, Retryable: rapid.Bool().Draw(w.t, "retryable"), Problem: w.problem()})
+		w.answer(e.Op, lc.SessionRefused{
+			Session: e.Session, Retryable: rapid.Bool().Draw(w.t, "retryable"), Problem: w.problem(),
+		})
 	case lc.VerifySession:
-		w.feed(lc.Verified{Op: e.Op, Session: e.Session, Alive: w.result() == lc.OK})
+		w.answer(e.Op, lc.Verified{Session: e.Session, Alive: w.result() == lc.OK})
 	case lc.Terminate:
 		r := w.result()
 		if r == lc.OK || r == lc.Unknown {
 			delete(w.procs, e.Launch)
 		}
-		w.feed(lc.Terminated{Op: e.Op, Result: r, Launch: e.Launch, Exit: lc.Exit{Known: true}, Problem: w.problem()})
+		w.answer(e.Op, lc.Terminated{Result: r, Launch: e.Launch, Exit: lc.Exit{Known: true}, Problem: w.problem()})
 	case lc.Diagnose:
-		d := lc.Diagnosed{Op: e.Op, Problem: w.problem()}
+		d := lc.Diagnosed{Problem: w.problem()}
 		if !w.calm {
 			d.Found = rapid.IntRange(0, 3).Draw(w.t, "unknown") > 0
-			d.Repairable = rapid.IntRange(0, 3).Draw(w.t, "beyond repair") > 0
+			if rapid.IntRange(0, 3).Draw(w.t, "beyond repair") > 0 {
+				w.plans++
+				d.Plan = lc.PlanID(fmt.Sprintf("P%d", w.plans))
+			}
 			d.OtherOwner = rapid.IntRange(0, 5).Draw(w.t, "other owner") == 0
 		}
-		w.feed(d)
+		w.proposed = d.Plan
+		w.answer(e.Op, d)
 	case lc.Repair:
 		r := w.result()
 		if r == lc.Unknown {
 			w.cutOff++
 		}
-		w.feed(lc.Repaired{Op: e.Op, Result: r, Problem: w.problem()})
+		w.answer(e.Op, lc.Repaired{Result: r, Problem: w.problem()})
 	default:
 		w.failf("the world does not know %T", e)
 	}
@@ -304,7 +334,7 @@ func (w *world) answerLaunch(e lc.Launch) {
 		w.procs[e.Launch], w.known[e.Launch] = true, true
 		w.checkOneProcess()
 	}
-	w.feed(lc.Launched{Op: e.Op, Result: r, Instance: w.live(e.Launch), Problem: w.problem()})
+	w.answer(e.Op, lc.Launched{Result: r, Instance: w.live(e.Launch), Problem: w.problem()})
 }
 
 // checkOneProcess is invariant 1, at the moment when a process comes to life.
@@ -329,7 +359,7 @@ func (w *world) fireNext() bool {
 		w.now = at
 	}
 	delete(w.timers, next)
-	w.feed(lc.TimerFired{Op: next})
+	w.answer(next, lc.TimerFired{})
 	return true
 }
 

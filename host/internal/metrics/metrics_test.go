@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/metrics"
+	"github.com/gatehost/gatehost/host/internal/observe"
 )
 
 func scrape(t *testing.T, r *metrics.Recorder) string {
@@ -92,11 +92,11 @@ func TestSnapshotIsShownAtEachScrape(t *testing.T) {
 func tell(r *metrics.Recorder) {
 	code := 78
 	r.StartEnded("main",
-		engine.Waterfall{
+		observe.Waterfall{
 			Outcome: "running", Total: 6 * time.Second,
-			Stages: []engine.Stage{{Name: "ready", Took: 4 * time.Second}},
+			Stages: []observe.Stage{{Name: "ready", Took: 4 * time.Second}},
 		}, 5*time.Second)
-	r.StartEnded("main", engine.Waterfall{Outcome: "error", Total: time.Second}, 0)
+	r.StartEnded("main", observe.Waterfall{Outcome: "error", Total: time.Second}, 0)
 	r.Restart("main", "exited", metrics.Executed)
 	r.Restart("main", "command", metrics.Suppressed)
 	r.Command("main", "restart", "deferred")
@@ -165,7 +165,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		r.Exit("main", &code, "", false)
 		r.Exit("main", nil, fmt.Sprintf("SIG%d", i), false)
 		r.StartEnded("main",
-			engine.Waterfall{Outcome: "running", Stages: []engine.Stage{{Name: fmt.Sprintf("stage %d", i)}}}, 0)
+			observe.Waterfall{Outcome: "running", Stages: []observe.Stage{{Name: fmt.Sprintf("stage %d", i)}}}, 0)
 	}
 	first := scrape(t, r)
 	for _, bad := range []string{"some text", "more", "words", "xxxx", "secret-method", "SIG9", "stage 1"} {

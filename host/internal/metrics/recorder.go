@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/observe"
 )
 
 // Outcomes of a restart (B351).
@@ -124,7 +124,7 @@ func (r *Recorder) Handler() http.Handler {
 }
 
 // StartEnded counts a start that ended; spawnToReady is 0 when no process was launched, or none became ready.
-func (r *Recorder) StartEnded(gateway string, w engine.Waterfall, spawnToReady time.Duration) {
+func (r *Recorder) StartEnded(gateway string, w observe.Waterfall, spawnToReady time.Duration) {
 	r.starts.WithLabelValues(gateway, w.Outcome).Inc()
 	r.startSeconds.WithLabelValues(gateway, w.Outcome).Observe(w.Total.Seconds())
 	for _, st := range w.Stages {

@@ -11,19 +11,19 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// How is what another table of a plugin takes.
-type How string
+// ChangeKind is what another table of a plugin takes.
+type ChangeKind string
 
 // What it takes, least first.
 const (
-	Same       How = "same"       // it says what the former one says
-	Noted      How = "noted"      // the host alone goes by what has changed
-	Configured How = "configured" // the process is told
-	Replaced   How = "replaced"   // another process takes the place of the present one
+	Same       ChangeKind = "same"       // it says what the former one says
+	Noted      ChangeKind = "noted"      // the host alone goes by what has changed
+	Configured ChangeKind = "configured" // the process is told
+	Replaced   ChangeKind = "replaced"   // another process takes the place of the present one
 )
 
 // Compare says what it takes to go from one table to another.
-func Compare(from, to Spec) How {
+func Compare(from, to Spec) ChangeKind {
 	switch {
 	case !reflect.DeepEqual(ofProcess(from), ofProcess(to)):
 		return Replaced
@@ -65,12 +65,12 @@ func (s Spec) uses(kind plugin.Kind) bool { return len(s.Uses) == 0 || slices.Co
 type change struct {
 	spec *Spec
 	done chan struct{}
-	how  How // this and the next, once done is closed
+	how  ChangeKind // this and the next, once done is closed
 	err  error
 }
 
 // tell says how it went; nobody need have asked.
-func (c *change) tell(how How, err error) {
+func (c *change) tell(how ChangeKind, err error) {
 	if c != nil {
 		c.how, c.err = how, err
 		close(c.done)
@@ -86,7 +86,7 @@ func notChanged(name string, err error) error {
 // is started by it, tried, and takes the place of the present one, as in Restart. It waits until one of these has happened, or has failed:
 // then everything is as it was, and the error says why. ctx ends only the wait. A plugin that is down is started by the new table, and is
 // tried again by the former one when that fails. Errors: fault.NotFound, and those of Restart.
-func (h *Host) Change(ctx context.Context, s Spec) (How, error) {
+func (h *Host) Change(ctx context.Context, s Spec) (ChangeKind, error) {
 	one := h.find(s.Name)
 	if one == nil {
 		return "", noPlugin(s.Name)
@@ -125,7 +125,7 @@ func (w *watch) change(ctx context.Context, c *change) {
 	}
 }
 
-func (w *watch) take(c *change, how How) {
+func (w *watch) take(c *change, how ChangeKind) {
 	w.gen.spec = c.spec
 	w.s.inForce.Store(c.spec)
 	c.tell(how, nil)

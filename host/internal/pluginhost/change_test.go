@@ -50,7 +50,7 @@ func TestWhatAnotherTableTakes(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		change func(*pluginhost.Spec)
-		want   pluginhost.How
+		want   pluginhost.ChangeKind
 	}{
 		{"nothing", func(*pluginhost.Spec) {}, pluginhost.Same},
 		{"another place in the file", func(s *pluginhost.Spec) { s.Where = func(string) string { return "elsewhere" } }, pluginhost.Same},
@@ -237,7 +237,7 @@ func TestChangeOutlivesTheProcessThatIsToldOfIt(t *testing.T) {
 	h, dir := newHost(t, quick(), leveled(1))
 	former, _ := table(t, h)
 	type outcome struct {
-		how pluginhost.How
+		how pluginhost.ChangeKind
 		err error
 	}
 	done := make(chan outcome, 1)

@@ -1,7 +1,6 @@
 package pluginhost
 
 import (
-	"context"
 	"errors"
 	"testing"
 
@@ -9,28 +8,30 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
-	"github.com/gatehost/gatehost/shared/plugin"
+	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
 )
 
 // A call may find its generation just before that is closed. gRPC then says "cancelled" at once, often before the call's own
 // watcher has said why; whoever called must hear that the plugin went, or would neither ask again nor find out what happened.
 func TestCallOnAConnectionThatIsBeingClosedIsPluginGone(t *testing.T) {
-	conn, err := grpc.NewClient("passthrough:nowhere", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	closed, err := grpc.NewClient("passthrough:nowhere", grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.Close(); err != nil {
+	if err := closed.Close(); err != nil {
 		t.Fatal(err)
 	}
-	g := &generation{proc: &process{done: make(chan struct{})}, gone: make(chan struct{}), conn: conn}
+	g := &generation{proc: &process{done: make(chan struct{})}, gone: make(chan struct{}), conn: closed}
 	close(g.gone)
-	p := proxy{name: "p", kind: plugin.KindDoctor, s: newSupervisor(Options{Log: hclog.NewNullLogger()}, Spec{Name: "p"}, "")}
+	k := &call{
+		conn: conn{name: "p"}, method: methods["Doctor.Diagnose"],
+		s: newSupervisor(Options{Log: hclog.NewNullLogger()}, Spec{Name: "p"}, ""),
+	}
 	for range 200 {
-		_, err := once(t.Context(), p, g, diagnose, 0, func(ctx context.Context, cc link) (doctor.Diagnosis, error) {
-			return doctor.NewClient(cc).Diagnose(ctx, doctor.DiagnoseRequest{})
-		})
+		a := k.begin(t.Context(), g, nil)
+		err := a.explain(closed.Invoke(a.ctx, pb.DoctorService_Diagnose_FullMethodName, &pb.DiagnoseRequest{}, &pb.DiagnoseResponse{}))
+		a.release()
 		if !errors.Is(err, fault.ErrPluginGone) {
 			t.Fatalf("error = %v, want plugin_gone", err)
 		}

@@ -16,14 +16,14 @@ type MethodRow struct {
 // MethodTable is the whole table, for the test that compares it with the contract.
 func MethodTable() []MethodRow {
 	var out []MethodRow
-	for _, m := range []method{
-		launch, list, recoverLaunch, inspectLaunch, signal, stop, release, execute, output,
-		inspectUnits, unload, restore, diagnose, plan, repair, verify, classify,
-	} {
+	for _, m := range methods {
 		out = append(out, MethodRow{m.name, m.deadline, m.idempotent})
 	}
 	return out
 }
+
+// MethodName is the name by which the table has a method of gRPC.
+func MethodName(fullMethod string) string { return nameOf(fullMethod) }
 
 // NewLogs takes lines as those of a plugin.
 func NewLogs(out hclog.Logger) func(line string) { return newLogs(out, func(string) {}).take }

@@ -118,7 +118,7 @@ func (h *Host) Await(ctx context.Context, name string) error {
 	if s == nil {
 		return noPlugin(name)
 	}
-	return s.slot.settled(ctx)
+	return s.current.settled(ctx)
 }
 
 // Remove ends a plugin: nobody is sent to it from now on, and it ends when the calls under way in it have, each within its bound, as in
@@ -169,7 +169,7 @@ func (h *Host) Plugins() []State {
 	defer h.mu.RUnlock()
 	out := make([]State, 0, len(h.order))
 	for _, name := range h.order {
-		s := h.plugins[name].slot.snapshot()
+		s := h.plugins[name].current.snapshot()
 		s.Refused = h.plugins[name].refused.list()
 		out = append(out, s)
 	}
@@ -185,7 +185,7 @@ func (h *Host) Restart(ctx context.Context, name string) error {
 	if s == nil {
 		return noPlugin(name)
 	}
-	w := s.wishes.add()
+	w := s.restarts.add()
 	select {
 	case <-w.done:
 		return w.err
@@ -212,7 +212,7 @@ func (h *Host) RSS(name string) uint64 {
 	if s == nil {
 		return 0
 	}
-	return rssOf(s.slot.snapshot().PID)
+	return rssOf(s.current.snapshot().PID)
 }
 
 // Spec is the table by which a plugin goes now. Error: fault.NotFound.

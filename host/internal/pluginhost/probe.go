@@ -19,7 +19,7 @@ const markName = "GATEHOST_PROBE"
 const drainWatched = 15 * time.Second
 
 // Probe starts processes of one plugin as a Host does, for somebody who looks at what each of them does: nothing is restarted, and calls
-// go to the process and not to a slot. Safe for concurrent use.
+// go to the process and not to the one that serves. Safe for concurrent use.
 type Probe struct {
 	s *supervisor
 }

@@ -3,7 +3,6 @@ package pluginhost
 import (
 	"context"
 	"fmt"
-	"path"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -50,14 +49,14 @@ func explainRaw(name, method string, err error) error {
 	if err == nil || !ok || len(s.Details()) > 0 || !strings.HasPrefix(method, ourServices) {
 		return err
 	}
-	service, call := path.Base(path.Dir(method)), path.Base(method)
-	service = strings.TrimSuffix(service[strings.LastIndex(service, ".")+1:], "Service")
+	call := nameOf(method)
+	service, _, _ := strings.Cut(call, ".")
 	switch {
 	case s.Code() == codes.Unimplemented:
-		return fault.ToStatus(fault.New(fault.Internal, fmt.Sprintf("plugin %q announces a %s and does not serve %s.%s", name, strings.ToLower(service), service, call)).
+		return fault.ToStatus(fault.New(fault.Internal, fmt.Sprintf("plugin %q announces a %s and does not serve %s", name, strings.ToLower(service), call)).
 			WithHint("upgrade the plugin, or tell its author; take it out of the gateway's list until then"))
 	case s.Code() == codes.ResourceExhausted && strings.Contains(s.Message(), "larger than max"):
-		return fault.ToStatus(fault.New(fault.Exhausted, fmt.Sprintf("plugin %q answers %s.%s by more than %d MiB: %s", name, service, call, pluginkit.MaxMessage>>20, s.Message())).
+		return fault.ToStatus(fault.New(fault.Exhausted, fmt.Sprintf("plugin %q answers %s by more than %d MiB: %s", name, call, pluginkit.MaxMessage>>20, s.Message())).
 			WithHint("tell its author"))
 	default:
 		return err

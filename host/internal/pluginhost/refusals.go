@@ -108,13 +108,13 @@ func reachedFile(spec *Spec, path string) (what, key string, known bool) {
 
 // boundary looks at the error of a call to a plugin that is shut in: what reads like a refusal is told to the operator, who alone can
 // say whether the plugin should have asked.
-func (p proxy) boundary(m method, err error) error {
-	if err == nil || p.s == nil || p.s.spec().Sandbox == nil || fault.CodeOf(err) != fault.PermissionDenied && !saysDenied(err.Error()) {
+func (s *supervisor) boundary(m method, err error) error {
+	if err == nil || s.spec().Sandbox == nil || fault.CodeOf(err) != fault.PermissionDenied && !saysDenied(err.Error()) {
 		return err
 	}
-	what, key, _ := reached(p.s.spec(), err.Error())
-	hint := p.s.grantHint(key)
-	p.s.note(false, "plugin was refused something outside of its sandbox", what, key, hint, "call", m.name, "error", err)
+	what, key, _ := reached(s.spec(), err.Error())
+	hint := s.grantHint(key)
+	s.note(false, "plugin was refused something outside of its sandbox", what, key, hint, "call", m.name, "error", err)
 	return &fault.Error{Code: fault.PermissionDenied, Hint: hint, Cause: err}
 }
 

@@ -12,61 +12,62 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// wishes are those for another process of a plugin. All who wish before the next one serves, or has failed, are told the same.
-type wishes struct {
+// restartRequests ask for another process of a plugin. All requests that come before the next process serves, or has failed
+// to start, get the same answer.
+type restartRequests struct {
 	wanted chan struct{} // holds one
 
 	mu     sync.Mutex // guards the two below
-	open   *wish
+	open   *restartRequest
 	closed bool
 }
 
-type wish struct {
+type restartRequest struct {
 	done chan struct{}
 	err  error // once done is closed
 }
 
-func (w *wishes) add() *wish {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (r *restartRequests) add() *restartRequest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	switch {
-	case w.closed:
-		late := &wish{done: make(chan struct{})}
+	case r.closed:
+		late := &restartRequest{done: make(chan struct{})}
 		late.tell(errClosed())
 		return late
-	case w.open == nil:
-		w.open = &wish{done: make(chan struct{})}
-		poke(w.wanted)
+	case r.open == nil:
+		r.open = &restartRequest{done: make(chan struct{})}
+		notify(r.wanted)
 	}
-	return w.open
+	return r.open
 }
 
-// take takes what was wished until now; nil when nothing was. Whoever takes it tells how it went, once all can see that: who has seen
-// the new process and wishes for another means another.
-func (w *wishes) take() *wish {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	taken := w.open
-	w.open = nil
+// take returns the open request, nil when there is none. The caller tells it the outcome, after that is visible to all: a
+// request by a caller that has seen the new process means another one.
+func (r *restartRequests) take() *restartRequest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	taken := r.open
+	r.open = nil
 	select {
-	case <-w.wanted:
+	case <-r.wanted:
 	default:
 	}
 	return taken
 }
 
-func (w *wish) tell(err error) {
-	if w != nil {
-		w.err = err
-		close(w.done)
+func (r *restartRequest) tell(err error) {
+	if r != nil {
+		r.err = err
+		close(r.done)
 	}
 }
 
-func (w *wishes) close() {
-	w.mu.Lock()
-	w.closed = true
-	w.mu.Unlock()
-	w.take().tell(errClosed())
+func (r *restartRequests) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.take().tell(errClosed())
 }
 
 func errClosed() error {
@@ -84,17 +85,18 @@ func notRestarted(what string, err error) error {
 	return fault.Wrap(code, what, err).WithHint(fault.HintOf(err))
 }
 
-// attempt is the start of a process beside the present one.
-type attempt struct {
+// replacement is the start of a process beside the present one.
+type replacement struct {
 	change *change // that it is for; nil: the table is the same
 	done   chan struct{}
 	gen    *generation // once done is closed: it can take over, or err says why not and nothing of it is left
 	err    error
 }
 
-// replacement begins an attempt, by another table when there is a change. It ends with ctx, within bounds; whoever began it waits for its end.
-func (s *supervisor) replacement(ctx context.Context, old *generation, c *change) *attempt {
-	a, spec := &attempt{change: c, done: make(chan struct{})}, s.spec()
+// startReplacement starts a process that is to take the place of old, by another table when there is a change. It ends
+// with ctx, within bounds; its caller waits for its end.
+func (s *supervisor) startReplacement(ctx context.Context, old *generation, c *change) *replacement {
+	a, spec := &replacement{change: c, done: make(chan struct{})}, s.spec()
 	if c != nil {
 		spec = c.spec
 	}
@@ -143,7 +145,7 @@ func (s *supervisor) takeOver(ctx context.Context, old, gen *generation) error {
 // recoverAll lets gen take up every live instance that old knows.
 func (s *supervisor) recoverAll(ctx context.Context, old, gen *generation) error {
 	theirs, ours := launcher.NewClient(old.conn), launcher.NewClient(gen.conn)
-	listing, err := bounded(ctx, list, func(ctx context.Context) (launcher.Listing, error) { return theirs.List(ctx, "") })
+	listing, err := bounded(ctx, "Launcher.List", func(ctx context.Context) (launcher.Listing, error) { return theirs.List(ctx, "") })
 	if err != nil {
 		return fmt.Errorf("the present process does not say what runs: %w", err)
 	}
@@ -162,11 +164,11 @@ func (s *supervisor) recoverAll(ctx context.Context, old, gen *generation) error
 // recoverOne: a process may end, and be released, while we look; then both say so.
 func recoverOne(ctx context.Context, theirs, ours launcher.Launcher, listed launcher.Instance) error {
 	id := listed.LaunchID
-	got, err := bounded(ctx, recoverLaunch, func(ctx context.Context) (launcher.Instance, error) { return ours.Recover(ctx, id) })
+	got, err := bounded(ctx, "Launcher.Recover", func(ctx context.Context) (launcher.Instance, error) { return ours.Recover(ctx, id) })
 	if err == nil && got.Live() && sameProcess(listed, got) {
 		return nil
 	}
-	now, theirErr := bounded(ctx, inspectLaunch, func(ctx context.Context) (launcher.Inspection, error) { return theirs.Inspect(ctx, id) })
+	now, theirErr := bounded(ctx, "Launcher.Inspect", func(ctx context.Context) (launcher.Inspection, error) { return theirs.Inspect(ctx, id) })
 	switch {
 	case errors.Is(theirErr, fault.ErrNotFound) && (errors.Is(err, fault.ErrNotFound) || err == nil && !got.Live()):
 		return nil // ended, and released
@@ -187,8 +189,8 @@ func sameProcess(a, b launcher.Instance) bool {
 }
 
 // bounded makes one call with the deadline of the contract.
-func bounded[T any](ctx context.Context, m method, f func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, m.deadline)
+func bounded[T any](ctx context.Context, method string, f func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, methods[method].deadline)
 	defer cancel()
 	return f(ctx)
 }
@@ -207,7 +209,7 @@ func (s *supervisor) retire(ctx context.Context, old, next *generation) {
 	s.log.Info("the plugin's former process has ended", "pid", old.proc.pid())
 }
 
-// drain waits for the calls that are under way; each has its bound, see proxy.cut. A process that hangs or grows is not waited for.
+// drain waits for the calls that are under way; each has its bound, see attempt.cut. A process that hangs or grows is not waited for.
 func (s *supervisor) drain(ctx context.Context, old *generation) {
 	ticker := time.NewTicker(s.opts.Timing.HealthEvery)
 	defer ticker.Stop()

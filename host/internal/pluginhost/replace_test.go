@@ -133,7 +133,7 @@ func TestRestartThatFailsLeavesTheFormerProcessUntouched(t *testing.T) {
 		{"garbage", "it is not a gatehost plugin", fault.ErrFailedPrecondition},
 		{"silent", "it said nothing for start_timeout", fault.ErrUnavailable},
 		{"stops", "it said nothing for start_timeout", fault.ErrUnavailable},
-		{"future", "this host (gatehost test) speaks 1 to 2", fault.ErrFailedPrecondition},
+		{"future", "this host (gatehost test) speaks 1", fault.ErrFailedPrecondition},
 		{"dies-in-configure", "no configuration for me", fault.ErrUnavailable},
 		{"hangs-in-configure", "it did not answer within start_timeout", fault.ErrUnavailable},
 		{"fails-in-configure", "the database is away", fault.ErrUnavailable},

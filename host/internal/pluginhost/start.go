@@ -41,7 +41,7 @@ type generation struct {
 	moved    chan struct{} // closed when another took its place: streams go there, calls under way may end here
 	idle     chan struct{} // closed when it was moved and no call is under way
 	gone     chan struct{} // closed when calls to it make no sense any more
-	calls    int           // under way; guarded by the slot
+	calls    int           // under way; guarded by current
 
 	recovered map[string]bool // launches taken over from the process before; of whoever replaces that
 }
@@ -96,7 +96,7 @@ func (s *supervisor) prepare(ctx context.Context, spec *Spec) (*generation, erro
 	exe, err := resolve(ctx, *spec, s.opts.PluginDir)
 	if err != nil {
 		if exe != nil {
-			s.slot.looked(exe.manifest)
+			s.current.looked(exe.manifest)
 		}
 		if fault.CodeOf(err) != fault.Internal { // a disk that fails may work again
 			err = permanent{err}
@@ -288,11 +288,8 @@ func (s *supervisor) negotiate(gen *generation, info plugin.Info) error {
 		return permanent{s.refuse(gen, fault.CodeOf(err), err.Error(), fault.HintOf(err))}
 	}
 	for _, svc := range services {
-		switch {
-		case svc.Err != nil:
+		if svc.Err != nil {
 			s.log.Error("a service of the plugin is not used; its others are", "service", svc.Kind, "error", svc.Err, "hint", fault.HintOf(svc.Err))
-		case svc.Experimental:
-			s.log.Info("the plugin speaks an experimental version of a service", "service", svc.Kind, "version", svc.Version)
 		}
 	}
 	if len(info.UnknownKinds) > 0 {

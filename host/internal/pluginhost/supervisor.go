@@ -32,18 +32,18 @@ func within(d time.Duration, done <-chan struct{}) bool {
 }
 
 // supervisor keeps one plugin running. Its goroutine decides which processes are started and which of them is the present one;
-// everybody else looks at the slot.
+// callers look at current.
 type supervisor struct {
 	opts      Options
 	name      string
 	inForce   atomic.Pointer[Spec] // set by the goroutine of run
 	log       hclog.Logger
 	socketDir string // parent of each generation's own
-	slot      *slot
+	current   *current
 	live      processes
-	wishes    wishes        // for another process
-	changes   chan *change  // unbuffered: whoever has another table waits until it can be heeded
-	suspect   chan struct{} // a call got no answer: look now
+	restarts  restartRequests // for another process
+	changes   chan *change    // unbuffered: whoever has another table waits until it can be heeded
+	suspect   chan struct{}   // a call got no answer: look now
 	refused   refusals
 	over      chan struct{}      // closed when run has returned
 	leave     context.CancelFunc // ends what run calls wanted
@@ -63,16 +63,16 @@ func (s *supervisor) dataDir() string { return filepath.Join(s.opts.DataDir, s.n
 func newSupervisor(opts Options, s Spec, socketDir string) *supervisor {
 	one := &supervisor{
 		opts: opts, name: s.Name, log: opts.Log.Named("plugin." + s.Name), socketDir: socketDir,
-		slot:   newSlot(s.Name, opts.Timing.CallWait, opts.OnState),
-		live:   processes{all: map[*process]struct{}{}},
-		wishes: wishes{wanted: make(chan struct{}, 1)}, suspect: make(chan struct{}, 1),
+		current:  newCurrent(s.Name, opts.Timing.CallWait, opts.OnState),
+		live:     processes{all: map[*process]struct{}{}},
+		restarts: restartRequests{wanted: make(chan struct{}, 1)}, suspect: make(chan struct{}, 1),
 		changes: make(chan *change), over: make(chan struct{}),
 	}
 	one.inForce.Store(&s)
 	return one
 }
 
-func poke(c chan struct{}) {
+func notify(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
@@ -118,12 +118,12 @@ func (p *processes) pids() []int {
 func (s *supervisor) run(ctx, wanted context.Context) {
 	defer close(s.over)
 	defer func() { _ = os.RemoveAll(s.socketDir) }()
-	defer s.wishes.close()
-	defer s.slot.stop()
+	defer s.restarts.close()
+	defer s.current.stop()
 	defer s.leaving.Wait()
 	_ = os.RemoveAll(s.socketDir) // what a host that was killed left
 	for wanted.Err() == nil {
-		s.slot.starting()
+		s.current.starting()
 		gen, err := s.begin(wanted)
 		for err == nil {
 			gen, err = s.serve(ctx, wanted, gen)
@@ -163,7 +163,7 @@ func (s *supervisor) rest(ctx context.Context, err error) {
 	if s.pending != nil || s.fallBack { // another table is tried now, or what failed was one
 		s.fallBack = false
 		s.log.Error("plugin is down", "error", err, "hint", fault.HintOf(err))
-		s.slot.down(BackingOff, err)
+		s.current.down(BackingOff, err)
 		return
 	}
 	delay, state := s.delay(), BackingOff
@@ -171,14 +171,14 @@ func (s *supervisor) rest(ctx context.Context, err error) {
 		delay, state = s.opts.Timing.CircuitRetry, Failed
 	}
 	s.log.Error("plugin is down", "error", err, "hint", fault.HintOf(err), "state", state, "delay", delay)
-	wish := s.wishes.take()
-	s.slot.down(state, err)
-	wish.tell(notRestarted(fmt.Sprintf("cannot restart plugin %q", s.name), err))
+	request := s.restarts.take()
+	s.current.down(state, err)
+	request.tell(notRestarted(fmt.Sprintf("cannot restart plugin %q", s.name), err))
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-s.wishes.wanted:
+	case <-s.restarts.wanted:
 	case s.pending = <-s.changes:
 	case <-ctx.Done():
 	}
@@ -196,10 +196,10 @@ func (s *supervisor) delay() time.Duration {
 // serve lets gen be the present process until it ends, which is an error, or another can take its place.
 func (s *supervisor) serve(ctx, wanted context.Context, gen *generation) (next *generation, err error) {
 	w := &watch{s: s, gen: gen, began: time.Now()}
-	wish := s.wishes.take()
+	request := s.restarts.take()
 	s.inForce.Store(gen.spec)
-	s.slot.running(gen)
-	wish.tell(nil)
+	s.current.running(gen)
+	request.tell(nil)
 	gen.change.tell(Replaced, nil)
 	s.log.Info("plugin is running", "pid", gen.proc.pid(), "version", gen.info.Version)
 	next, err = w.wait(wanted)
@@ -214,7 +214,7 @@ func (s *supervisor) serve(ctx, wanted context.Context, gen *generation) (next *
 		return next, nil
 	}
 	if wanted.Err() != nil && ctx.Err() == nil {
-		s.slot.dismiss(gen)
+		s.current.dismiss(gen)
 		s.log.Info("plugin is no longer wanted; it ends what was begun in it", "pid", gen.proc.pid())
 		s.drain(ctx, gen)
 	}
@@ -234,7 +234,7 @@ func (s *supervisor) successor(ctx context.Context, w *watch, err error) (*gener
 	// It ended while another was on its way to take its place: that is the next start, and it is under way already.
 	if ctx.Err() == nil {
 		s.log.Warn("plugin ended before another took its place", "error", err)
-		s.slot.starting()
+		s.current.starting()
 	}
 	<-w.try.done
 	if w.try.err == nil && ctx.Err() != nil {
@@ -250,7 +250,7 @@ func (s *supervisor) successor(ctx context.Context, w *watch, err error) (*gener
 // end closes a generation. A plugin that behaves ends by its death pipe; any other is killed by our own handle first, and only
 // then is go-plugin told, beside us, since its Kill may wait for what a dead plugin left (R4, R5).
 func (s *supervisor) end(gen *generation) {
-	s.slot.leave(gen)
+	s.current.leave(gen)
 	if gen.proc != nil && gen.proc.pid() != 0 {
 		gen.proc.letGo()
 		_ = within(s.opts.Timing.CloseGrace, gen.proc.done)

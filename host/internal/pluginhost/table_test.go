@@ -10,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -57,6 +60,30 @@ func TestDeadlinesAndIdempotenceAreThoseOfTheContract(t *testing.T) {
 	}
 	if rows < 16 || len(ours) != 0 {
 		t.Errorf("%d rows read; not in the contract: %v", rows, ours)
+	}
+}
+
+// TestEveryMethodHasADeadline: a call whose method has no row fails.
+func TestEveryMethodHasADeadline(t *testing.T) {
+	ours := map[string]bool{}
+	for _, m := range pluginhost.MethodTable() {
+		ours[m.Name] = true
+	}
+	for _, service := range []grpc.ServiceDesc{
+		pb.LauncherService_ServiceDesc, pb.UnloaderService_ServiceDesc, pb.DoctorService_ServiceDesc, pb.ClassifierService_ServiceDesc,
+	} {
+		var names []string
+		for _, m := range service.Methods {
+			names = append(names, m.MethodName)
+		}
+		for _, s := range service.Streams {
+			names = append(names, s.StreamName)
+		}
+		for _, name := range names {
+			if full := "/" + service.ServiceName + "/" + name; !ours[pluginhost.MethodName(full)] {
+				t.Errorf("%s has no row", full)
+			}
+		}
 	}
 }
 

@@ -25,13 +25,11 @@ func (v Versions) valid() bool { return v.Min > 0 && v.Min <= v.Max }
 
 // Speaks is the versions in which this host speaks each service: the table that plugins are measured by.
 func Speaks() map[plugin.Kind]Versions {
-	one := Versions{pluginkit.ServiceVersion, pluginkit.ServiceVersion}
-	return map[plugin.Kind]Versions{
-		plugin.KindLauncher:   one,
-		plugin.KindUnloader:   one,
-		plugin.KindDoctor:     {pluginkit.ServiceVersion, pluginkit.ExperimentalDoctorVersion}, // the second is experimental
-		plugin.KindClassifier: one,
+	out := map[plugin.Kind]Versions{}
+	for _, kind := range plugin.Kinds() {
+		out[kind] = Versions{pluginkit.ServiceVersion, pluginkit.ServiceVersion}
 	}
+	return out
 }
 
 // Service is a service of a plugin as far as this host can use it.
@@ -39,9 +37,9 @@ type Service struct {
 	Kind         plugin.Kind
 	Plugin       []Versions // as the plugin announced them, usually one range
 	Host         Versions
-	Version      uint32 // in which they talk: the highest that both speak; 0: there is none
-	Experimental bool   // that version is
-	Err          error  // when there is none: why, and in its hint which side to upgrade
+	Version      uint32   // in which they talk: the highest that both speak; 0: there is none
+	Capabilities []string // announced for that version
+	Err          error    // when there is none: why, and in its hint which side to upgrade
 }
 
 // negotiate finds the version of each service in which host and plugin talk. Each stands for itself: what has none is not used, the
@@ -60,7 +58,7 @@ func negotiate(info plugin.Info, host string, speaks map[plugin.Kind]Versions) (
 	for i := range out {
 		s := &out[i]
 		if s.Version = common(s.Plugin, s.Host); s.Version > 0 {
-			s.Experimental = s.Kind == plugin.KindDoctor && s.Version == pluginkit.ExperimentalDoctorVersion
+			s.Capabilities = capabilities(info, s.Kind, s.Version)
 			left++
 			continue
 		}
@@ -70,6 +68,17 @@ func negotiate(info plugin.Info, host string, speaks map[plugin.Kind]Versions) (
 		return out, nil
 	}
 	return out, nothingLeft(info, out)
+}
+
+// capabilities are what a plugin announces for a version of a service.
+func capabilities(info plugin.Info, kind plugin.Kind, version uint32) []string {
+	var out []string
+	for _, s := range info.Services {
+		if s.Kind == kind && s.MinVersion <= version && version <= s.MaxVersion {
+			out = append(out, s.Capabilities...)
+		}
+	}
+	return out
 }
 
 // common is the highest version that is in one of the plugin's ranges and in the host's; 0 when there is none.
@@ -83,7 +92,7 @@ func common(ranges []Versions, host Versions) uint32 {
 	return best
 }
 
-// apart says in words that there is no common version, and which side to upgrade (needs.md 13).
+// apart says in words that there is no common version, and which side to upgrade (ADR 23).
 func (s Service) apart(who, host string) error {
 	var ranges []string
 	above, below := true, true
@@ -154,10 +163,4 @@ func (g *generation) service(k plugin.Kind) (Service, bool) {
 func (g *generation) serves(k plugin.Kind) bool {
 	s, ok := g.service(k)
 	return ok && s.Version > 0
-}
-
-// version is the one in which they talk; 0 when they don't.
-func (g *generation) version(k plugin.Kind) uint32 {
-	s, _ := g.service(k)
-	return s.Version
 }

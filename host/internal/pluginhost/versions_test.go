@@ -40,38 +40,61 @@ func stateOf(t *testing.T, h *pluginhost.Host, name string) pluginhost.State {
 	return s
 }
 
-// askVersion has a doctor say in which version it is asked, by each method.
-func askVersion(t *testing.T, h *pluginhost.Host, name string) (string, error) {
+// askAll calls each method of a doctor. Verify works when the plugin announces it.
+func askAll(t *testing.T, h *pluginhost.Host, name string, verifies bool) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	d := h.Doctor(name)
 	got, err := d.Diagnose(ctx, doctor.DiagnoseRequest{})
 	if err != nil {
-		return "", err
+		return err
 	}
 	f := got.Findings[0]
-	p, err := d.Plan(ctx, plugin.GatewayFacts{}, f)
-	if err != nil {
-		return "", err
+	if _, err := d.Plan(ctx, plugin.GatewayFacts{}, f); err != nil {
+		return err
 	}
 	said := ""
 	r, err := d.Repair(ctx, doctor.RepairRequest{Finding: f}, func(p doctor.Progress) { said = p.Text })
 	if err != nil {
-		return "", err
+		return err
 	}
-	if p.Title != f.Text || r.Summary != f.Text || said != f.Text {
-		t.Errorf("%s: it was asked in versions %s, %s and %s", name, f.Text, p.Title, r.Summary)
+	if f.Code != "version" || r.Summary != "done" || said != "working" {
+		t.Errorf("%s: it answered %+v, %q, %q", name, f, said, r.Summary)
 	}
 	v, err := d.Verify(ctx, doctor.VerifyRequest{Finding: f})
-	if verifies := f.Text == "2"; verifies != (err == nil) || verifies && (v.Outcome != doctor.OutcomeHelped || v.Text != "2") ||
-		!verifies && !errors.Is(err, fault.ErrUnsupported) {
-		t.Errorf("%s in version %s: verification = %+v, %v", name, f.Text, v, err)
+	if verifies != (err == nil) || verifies && v.Outcome != doctor.OutcomeHelped || !verifies && !errors.Is(err, fault.ErrUnsupported) {
+		t.Errorf("%s: verification = %+v, %v", name, v, err)
 	}
-	return f.Text, nil
+	return nil
 }
 
-// TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade: needs.md 13. The classifier that each plugin has besides works whatever
+// negotiated is the version in which host and plugin talk about doctors.
+func negotiated(t *testing.T, h *pluginhost.Host, name string) uint32 {
+	t.Helper()
+	for _, svc := range stateOf(t, h, name).Services {
+		if svc.Kind == plugin.KindDoctor {
+			return svc.Version
+		}
+	}
+	return 0
+}
+
+// TestVerifyIsCalledOnlyWhenItIsAnnounced, for the version in which host and plugin talk.
+func TestVerifyIsCalledOnlyWhenItIsAnnounced(t *testing.T) {
+	h, _ := newHost(t, quick(), versioned("with", "doctor=1-1,verify"), versioned("without", "doctor=1-1"), versioned("later", "doctor=1-1", "doctor=2-2,verify"))
+	for name, verifies := range map[string]bool{"with": true, "without": false, "later": false} {
+		if err := askAll(t, h, name, verifies); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	_, err := h.Doctor("without").Verify(t.Context(), doctor.VerifyRequest{Finding: doctor.Finding{Code: "version"}})
+	if err == nil || !strings.Contains(err.Error(), `does not announce the capability "verify", which Doctor.Verify needs`) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade: ADR 23. The classifier that each plugin has besides works whatever
 // becomes of its doctor.
 func TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade(t *testing.T) {
 	const gatehost, thePlugin = "upgrade gatehost", "upgrade the plugin"
@@ -80,8 +103,8 @@ func TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade(t *testing.T) {
 		text   string
 		want   map[string]string // a range of the plugin to the version, or to which side to upgrade
 	}{
-		{nil, "1 to 2", map[string]string{"1-1": "1", "1-2": "2", "2-2": "2", "3-4": gatehost, "0-0": thePlugin, "2-1": thePlugin}},
-		{speaksDoctor(1, 1), "1", map[string]string{"1-1": "1", "1-2": "1", "2-2": gatehost, "3-4": gatehost, "0-0": thePlugin, "2-1": thePlugin}},
+		{speaksDoctor(1, 2), "1 to 2", map[string]string{"1-1": "1", "1-2": "2", "2-2": "2", "3-4": gatehost, "0-0": thePlugin, "2-1": thePlugin}},
+		{nil, "1", map[string]string{"1-1": "1", "1-2": "1", "2-2": gatehost, "3-4": gatehost, "0-0": thePlugin, "2-1": thePlugin}},
 		{speaksDoctor(3, 3), "3", map[string]string{"1-1": thePlugin, "1-2": thePlugin}},
 	} {
 		t.Run("host "+host.text, func(t *testing.T) {
@@ -98,10 +121,10 @@ func TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade(t *testing.T) {
 					continue
 				}
 				svc := s.Services[0]
-				got, err := askVersion(t, h, name)
+				err := askAll(t, h, name, false)
 				if !strings.HasPrefix(want, "upgrade") {
-					if err != nil || got != want || fmt.Sprint(svc.Version) != want || svc.Experimental != (want == "2") || svc.Err != nil {
-						t.Errorf("%s: it was asked in version %q, %v; told: %+v", announced, got, err, svc)
+					if err != nil || fmt.Sprint(svc.Version) != want || svc.Err != nil {
+						t.Errorf("%s: %v; told: %+v, want version %s", announced, err, svc, want)
 					}
 				} else if !errors.Is(err, fault.ErrUnsupported) || !strings.HasPrefix(fault.HintOf(err), want) || svc.Version != 0 ||
 					!strings.Contains(err.Error(), svc.Err.Error()) {
@@ -149,7 +172,7 @@ func TestPluginOfWhichNothingCanBeUsedFailsInWords(t *testing.T) {
 				t.Errorf("%s: it is said %q, want %q", name, text, part)
 			}
 		}
-		if _, err := askVersion(t, h, name); !errors.Is(err, fault.ErrPluginDown) || fault.HintOf(err) != fault.HintOf(s.Err) {
+		if err := askAll(t, h, name, false); !errors.Is(err, fault.ErrPluginDown) || fault.HintOf(err) != fault.HintOf(s.Err) {
 			t.Errorf("%s: error = %v", name, err)
 		}
 	}
@@ -160,8 +183,8 @@ func TestPluginOfWhichNothingCanBeUsedFailsInWords(t *testing.T) {
 		t.Errorf("state = %+v", s)
 	}
 	for _, name := range []string{"newer", "hole"} {
-		if got, err := askVersion(t, h, name); got != "1" || err != nil {
-			t.Errorf("%s was asked in version %q, %v", name, got, err)
+		if err := askAll(t, h, name, false); err != nil || negotiated(t, h, name) != 1 {
+			t.Errorf("%s is asked in version %d, %v", name, negotiated(t, h, name), err)
 		}
 	}
 }
@@ -169,17 +192,21 @@ func TestPluginOfWhichNothingCanBeUsedFailsInWords(t *testing.T) {
 // TestReplacedPluginIsAskedInTheVersionOfTheNextProcess: up and down; a service that nobody could use need not be there afterwards.
 func TestReplacedPluginIsAskedInTheVersionOfTheNextProcess(t *testing.T) {
 	spec := testPlugin()
-	h, dir := newHost(t, quick(), spec)
+	h, dir := newHostThatSpeaks(t, speaksDoctor(1, 2), quick(), spec)
 	_ = pid(t, h)
-	for _, next := range []struct{ mode, version string }{
-		{"versions doctor=1-2 launcher=2-2", "2"}, {"versions doctor=1-1", "1"}, {"versions doctor=2-3", "2"},
+	for _, next := range []struct {
+		mode     string
+		version  uint32
+		verifies bool
+	}{
+		{"versions doctor=1-2,verify launcher=2-2", 2, true}, {"versions doctor=1-1", 1, false}, {"versions doctor=2-3,verify", 2, true},
 	} {
 		put(t, inData(dir, "mode"), next.mode)
 		if err := h.Restart(t.Context(), "p"); err != nil {
 			t.Fatalf("%s: %v", next.mode, err)
 		}
-		if got, err := askVersion(t, h, "p"); err != nil || got != next.version {
-			t.Errorf("%s: it was asked in version %q, %v", next.mode, got, err)
+		if err := askAll(t, h, "p", next.verifies); err != nil || negotiated(t, h, "p") != next.version {
+			t.Errorf("%s: it is asked in version %d, %v", next.mode, negotiated(t, h, "p"), err)
 		}
 	}
 	put(t, inData(dir, "mode"), "versions doctor=3-4 classifier=1-1")
@@ -188,7 +215,7 @@ func TestReplacedPluginIsAskedInTheVersionOfTheNextProcess(t *testing.T) {
 		!strings.HasPrefix(fault.HintOf(err), "upgrade gatehost") {
 		t.Errorf("error = %v, hint %q", err, fault.HintOf(err))
 	}
-	if got, err := askVersion(t, h, "p"); err != nil || got != "2" {
-		t.Errorf("the former process is asked in version %q, %v", got, err)
+	if err := askAll(t, h, "p", true); err != nil || negotiated(t, h, "p") != 2 {
+		t.Errorf("the former process is asked in version %d, %v", negotiated(t, h, "p"), err)
 	}
 }

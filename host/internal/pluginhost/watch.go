@@ -18,11 +18,11 @@ type watch struct {
 	gen   *generation
 	began time.Time
 
-	fat       int       // looks in a row at which it used more than MemoryMax
-	notAgain  time.Time // it is not replaced for its memory before then
-	try       *attempt  // of a process that is to take its place; nil: none is under way
-	forMemory bool      // why there is, or was, such an attempt
-	telling   *telling  // of another table to this process; nil: none is under way
+	fat       int          // looks in a row at which it used more than MemoryMax
+	notAgain  time.Time    // it is not replaced for its memory before then
+	try       *replacement // of a process that is to take its place; nil: none is under way
+	forMemory bool         // why there is, or was, such an attempt
+	telling   *telling     // of another table to this process; nil: none is under way
 }
 
 // wait returns the process that is ready to take this one's place. It fails with what happened to this one: it ended, stopped
@@ -33,7 +33,7 @@ func (w *watch) wait(ctx context.Context) (next *generation, err error) {
 	ticker := time.NewTicker(s.opts.Timing.HealthEvery)
 	defer ticker.Stop()
 	for {
-		wanted, changes, ready, told := s.wishes.wanted, s.changes, (<-chan struct{})(nil), (<-chan struct{})(nil)
+		wanted, changes, ready, told := s.restarts.wanted, s.changes, (<-chan struct{})(nil), (<-chan struct{})(nil)
 		if w.try != nil { // whoever wants another process now is served by that; another table has to wait
 			wanted, changes, ready = nil, nil, w.try.done
 		}
@@ -71,7 +71,7 @@ func (w *watch) wait(ctx context.Context) (next *generation, err error) {
 
 func (w *watch) begin(ctx context.Context, c *change, forMemory bool) {
 	w.forMemory = forMemory
-	w.try = w.s.replacement(ctx, w.gen, c)
+	w.try = w.s.startReplacement(ctx, w.gen, c)
 }
 
 // arrived is the new process, or nil when it did not come up: then the present one goes on, untouched.
@@ -90,7 +90,7 @@ func (w *watch) arrived() *generation {
 	s.log.Error("plugin was not replaced; its process goes on", "pid", pid, "error", err, "hint", fault.HintOf(err))
 	w.notAgain = time.Now().Add(s.opts.Timing.BackoffMax)
 	try.change.tell("", notChanged(s.name, err))
-	s.wishes.take().tell(notRestarted(fmt.Sprintf("cannot restart plugin %q, its process %d goes on", s.name, pid), err))
+	s.restarts.take().tell(notRestarted(fmt.Sprintf("cannot restart plugin %q, its process %d goes on", s.name, pid), err))
 	return nil
 }
 

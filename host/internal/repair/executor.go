@@ -105,12 +105,15 @@ type Result struct {
 
 var gatewayName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 
+// ValidGateway reports whether a gateway's name can be the name of a directory.
+func ValidGateway(name string) bool { return gatewayName.MatchString(name) }
+
 // New makes an executor; it touches nothing yet.
 func New(o Options) (*Executor, error) {
 	switch {
 	case !filepath.IsAbs(o.Dir):
 		return nil, fmt.Errorf("cannot repair: directory %q is not absolute", o.Dir)
-	case !gatewayName.MatchString(o.Gateway.Name):
+	case !ValidGateway(o.Gateway.Name):
 		return nil, fmt.Errorf("cannot repair: bad gateway name %q", o.Gateway.Name)
 	}
 	if o.Keep <= 0 {

@@ -88,7 +88,7 @@ func pruneAside(path string) {
 	var found []string
 	for _, e := range entries { // in order of their names, and so of time
 		id, ok := strings.CutPrefix(e.Name(), filepath.Base(path)+asideMark)
-		if ok && idPattern.MatchString(id) && e.Type().IsRegular() {
+		if ok && ValidID(id) && e.Type().IsRegular() {
 			found = append(found, e.Name())
 		}
 	}

@@ -73,7 +73,11 @@ type recordStore struct {
 	keep int
 }
 
-func newID(now time.Time) (string, error) {
+// ValidID reports whether a text has the form of such an id, so that it can be the name of a directory.
+func ValidID(id string) bool { return idPattern.MatchString(id) }
+
+// NewID makes an id of a repair or of a kept configuration: its time and some random digits.
+func NewID(now time.Time) (string, error) {
 	var b [4]byte
 	if _, err := rand.Read(b[:]); err != nil {
 		return "", err
@@ -97,7 +101,7 @@ func (s recordStore) next(now time.Time) time.Time {
 
 // begin copies files, all of them on disk when it returns, and removes the oldest records.
 func (s recordStore) begin(rec Record, files []string) (Record, map[string]snapshot, error) {
-	id, err := newID(s.next(rec.Time))
+	id, err := NewID(s.next(rec.Time))
 	if err != nil {
 		return rec, nil, err
 	}
@@ -165,7 +169,7 @@ func (s recordStore) ids() ([]string, error) {
 	}
 	var out []string
 	for _, e := range entries {
-		if e.IsDir() && idPattern.MatchString(e.Name()) {
+		if e.IsDir() && ValidID(e.Name()) {
 			out = append(out, e.Name())
 		}
 	}
@@ -175,10 +179,10 @@ func (s recordStore) ids() ([]string, error) {
 
 func (s recordStore) load(id string) (Record, error) {
 	var rec Record
-	if !idPattern.MatchString(id) {
+	if !ValidID(id) {
 		return rec, fault.New(fault.InvalidArgument, fmt.Sprintf("%q is not the id of a repair", bounded(id, 80)))
 	}
-	err := readManifest(filepath.Join(s.dir, id, manifestName), &rec)
+	err := ReadManifest(filepath.Join(s.dir, id, manifestName), &rec)
 	if errors.Is(err, fs.ErrNotExist) {
 		return rec, fault.New(fault.NotFound, fmt.Sprintf("there is no repair %s", id))
 	}
@@ -191,8 +195,8 @@ func (s recordStore) load(id string) (Record, error) {
 	return rec, nil
 }
 
-// readManifest reads a small file of the record store; anything but a small regular file is none.
-func readManifest(path string, into any) error {
+// ReadManifest reads a small JSON file of the record store. Errors: it is no small regular file, or cannot be parsed.
+func ReadManifest(path string, into any) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return err

@@ -54,12 +54,12 @@ func (s scope) path(p string) (string, error) {
 	if !filepath.IsAbs(p) || strings.ContainsRune(p, 0) {
 		return "", refuse("the path %q is not absolute", bounded(p, 200))
 	}
-	got, err := resolve(p)
+	got, err := Resolve(p)
 	if err != nil {
 		return "", err
 	}
 	if s.config != "" {
-		if config, err := resolve(s.config); err == nil && config == got {
+		if config, err := Resolve(s.config); err == nil && config == got {
 			return got, nil
 		}
 	}
@@ -78,8 +78,8 @@ func (s scope) path(p string) (string, error) {
 	return got, nil
 }
 
-// resolve follows links, also of a file that does not exist yet.
-func resolve(p string) (string, error) {
+// Resolve follows links, also of a file that does not exist yet.
+func Resolve(p string) (string, error) {
 	p = filepath.Clean(p)
 	got, err := filepath.EvalSymlinks(p)
 	if err == nil {

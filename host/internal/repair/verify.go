@@ -19,7 +19,7 @@ func RunVerification(ctx context.Context, n Named, gw plugin.GatewayFacts, f doc
 	evidence Evidence,
 ) (doctor.Verification, error) {
 	said, err := n.verify(ctx, doctor.VerifyRequest{Gateway: gw, Finding: f}, evidence)
-	if errors.Is(err, fault.ErrUnsupported) { // of version 1, or not its finding after all
+	if errors.Is(err, fault.ErrUnsupported) { // it has no Verify, or it is not its finding after all
 		said, err = doctor.Verification{}, nil
 	}
 	if err == nil && said.Outcome != doctor.OutcomeUnknown || f.Code != doctor.CodeConfigInvalid {

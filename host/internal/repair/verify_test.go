@@ -13,7 +13,7 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// verifier is a doctor of version 2 with knobs.
+// verifier is a doctor with Verify, and with knobs.
 type verifier struct {
 	fakeDoctor
 
@@ -101,10 +101,10 @@ func TestPlanIsVerifiedByItsDoctorsWordOrByDiagnosingAgain(t *testing.T) {
 			"unknown, and no diagnosis either",
 			with(word(unknown, true), func(v *verifier) { v.Err = errors.New("no") }), config, unknown, "", 1, true,
 		},
-		{"version 1, still there", &fakeDoctor{Findings: finding(config, true)}, config, not, config, 1, false},
-		{"version 1, gone", &fakeDoctor{Findings: finding("odd-weather", true)}, config, helped, "", 1, false},
+		{"no Verify, still there", &fakeDoctor{Findings: finding(config, true)}, config, not, config, 1, false},
+		{"no Verify, gone", &fakeDoctor{Findings: finding("odd-weather", true)}, config, helped, "", 1, false},
 		{
-			"version 1, another finding", &fakeDoctor{Findings: finding("disk-full", true)}, "disk-full", unknown, "",
+			"no Verify, another finding", &fakeDoctor{Findings: finding("disk-full", true)}, "disk-full", unknown, "",
 			0,
 			false,
 		},

@@ -4,6 +4,6 @@
 //
 // The host then does not start the plugin itself but its own binary with the hidden verb `sandbox-exec`, which
 // enters the sandbox by landlock and becomes the plugin by exec: no code of the plugin runs outside. Processes
-// inherit landlock and cannot remove it. Support, and docs/plugins.md, say what a kernel's level of landlock does
-// not stop; other platforms have no sandbox.
+// inherit landlock and cannot remove it. Support, and docs/sandbox.md, say what a kernel's level of landlock does
+// not stop; other platforms have no sandbox (R13).
 package sandbox

@@ -257,7 +257,7 @@ func TestAnswerToConnectThatNeverComesTimesOut(t *testing.T) { // T058
 	})
 }
 
-func TestWrongTokenThatIsSlowedDownIsNoTimeout(t *testing.T) { // gateway-facts §6
+func TestWrongTokenThatIsSlowedDownIsNoTimeout(t *testing.T) { // docs/openclaw.md §6
 	virtual(t, &gatewaytest.Server{Scale: 1}, func(t *testing.T, o session.Options) {
 		o.Token = "wrong"
 		for range 8 { // the last ones take 5 s each

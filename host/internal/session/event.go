@@ -9,7 +9,7 @@ type Event struct {
 	Seq     int64 // increases by one over a session's events; 0 when there was none
 }
 
-// Kind is the host's name for an event of a gateway.
+// Kind is the host's name for an event of a gateway (docs/reference/api.md).
 type Kind string
 
 // The kinds.

@@ -82,8 +82,8 @@ type Stats struct {
 func newSession(conn *websocket.Conn, hello Hello, o Options) *Session {
 	s := &Session{
 		conn: conn, hello: hello, opts: o, out: make(chan message, maxQueue), closed: make(chan struct{}),
-		done: make(chan struct{}), pending: map[string]chan frame.Frame{}, repace: make(chan struct{}, 1),
-		pace: pace{o.Ping, o.PongTimeout},
+		done:    make(chan struct{}),
+		pending: map[string]chan frame.Frame{}, repace: make(chan struct{}, 1), pace: pace{o.Ping, o.PongTimeout},
 	}
 	s.stats.LastFrameAt = time.Now()
 	conn.SetPongHandler(func(string) error { s.pong(); return nil })
@@ -315,7 +315,7 @@ func (s *Session) announce(payload json.RawMessage) {
 		RestartExpectedMs *float64 `json:"restartExpectedMs"`
 		Reason            string   `json:"reason"`
 	}
-	// absent, null and invalid are the same: no restart is announced (docs/openclaw.md §12)
+	// Absent, null and nonsense are the same: no restart is announced (docs/openclaw.md §12).
 	_ = json.Unmarshal(payload, &p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -343,13 +343,18 @@ func (s *Session) alive(count func(*Stats)) {
 }
 
 func (s *Session) pong() {
+	again := false
 	s.alive(func(st *Stats) {
+		again = st.Unanswered > 0
 		st.LastPongAt, st.Unanswered = time.Now(), 0
 		if !s.pingAt.IsZero() {
 			st.RTT = time.Since(s.pingAt)
 			s.pingAt = time.Time{}
 		}
 	})
+	if again {
+		s.opts.OnPings(0, time.Now())
+	}
 }
 
 func (s *Session) finish(err error) {
@@ -412,11 +417,16 @@ func (s *Session) write() {
 // missed counts a ping whose pong is overdue.
 func (s *Session) missed() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.pingAt.IsZero() {
+	waits := !s.pingAt.IsZero()
+	if waits {
 		s.stats.MissedPongs++
 		s.stats.Unanswered++
 		s.stats.LastMissAt = time.Now()
+	}
+	unanswered, last := s.stats.Unanswered, s.stats.LastFrameAt
+	s.mu.Unlock()
+	if waits {
+		s.opts.OnPings(unanswered, last)
 	}
 }
 

@@ -286,7 +286,7 @@ func TestRequestThatTheGatewayWouldNotTakeIsNotSent(t *testing.T) {
 	}
 }
 
-func TestEndTellsStopFromRestart(t *testing.T) { // gateway-facts §8
+func TestEndTellsStopFromRestart(t *testing.T) { // docs/openclaw.md §8
 	for _, row := range []struct {
 		name string
 		end  func(g *gatewaytest.Server)
@@ -444,7 +444,8 @@ func TestHealthySessionMissesNothing(t *testing.T) {
 	})
 }
 
-func TestGatewayCutsAPeerThatDoesNotPong(t *testing.T) { // what the emulator owes to gateway-facts §9 is seen as a cut
+// TestGatewayCutsAPeerThatDoesNotPong: what the emulator owes to docs/openclaw.md §9 is seen as a cut.
+func TestGatewayCutsAPeerThatDoesNotPong(t *testing.T) {
 	virtual(t, &gatewaytest.Server{Misbehave: "cut-after=75000"}, func(t *testing.T, o session.Options) {
 		s, err := session.Dial(t.Context(), o)
 		if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Bounds on what may take how long once there are no more faults, in virtual time: several of the engine's own deadlines, the longest of
-// which is a repair's, one after the other.
+// Bounds on what may take how long once there are no more faults, in virtual time: several of the engine's own
+// deadlines, the longest of which is a repair's, one after the other.
 const (
 	settleBound = 2 * time.Hour
 	endBound    = 10 * time.Minute
@@ -39,8 +39,10 @@ type host struct {
 	ended bool
 	state lc.State
 	steps int
-	asked map[lc.CommandID]*command
-	books books
+
+	conditions map[string]bool // that are active, by the facts that were told
+	asked      map[lc.CommandID]*command
+	books      books
 }
 
 // command is one of an operator's.
@@ -76,10 +78,11 @@ func (w *world) startHost() {
 	w.hosts++
 	ctx, cancel := context.WithCancel(context.Background())
 	ports := hostPorts{w, w.hosts}
-	h := &host{gen: w.hosts, cancel: cancel, state: lc.New(), asked: map[lc.CommandID]*command{}}
+	h := &host{gen: w.hosts, cancel: cancel, state: lc.New(), asked: map[lc.CommandID]*command{}, conditions: map[string]bool{}}
 	h.engine = engine.New(ours, w.policy, engine.Ports{
-		Launcher: ports, Services: services{ports}, Probe: prober{ports}, Launches: ports, Sessions: dialer{ports}, Output: ports,
-		Hooks: hooks{ports}, Manners: manners{ports}, Medic: medic{ports}, Observer: observer{w, h},
+		Launcher: ports, Services: services{ports}, Probe: prober{ports}, Launches: ports, Sessions: dialer{ports},
+		Output: ports,
+		Hooks:  hooks{ports}, Control: control{ports}, Doctors: doctors{ports}, Observer: observer{w, h},
 	}, hclog.NewNullLogger())
 	w.host = h
 	w.note("HOST %d begins", h.gen)
@@ -92,7 +95,7 @@ func (w *world) startHost() {
 	}()
 }
 
-// killHost ends the host's engine as the death of its process would: nobody is told, what was under way is given up.
+// killHost ends the host's engine as the death of its process would: nothing is announced, and all operations are cancelled.
 func (w *world) killHost() {
 	h := w.host
 	w.note("HOST %d is killed", h.gen)
@@ -137,7 +140,9 @@ func (w *world) command(kind string) *command {
 		case cmdEdited:
 			out, err = h.engine.Reload(context.Background(), reloadDebounce)
 		default:
-			out, err = h.engine.Stop(context.Background(), engine.How{Now: kind == cmdStopNow, Drain: kind == cmdDrain, External: kind == cmdExternal})
+			out, err = h.engine.Stop(context.Background(), engine.StopOptions{
+				Now: kind == cmdStopNow, Drain: kind == cmdDrain, External: kind == cmdExternal,
+			})
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -217,7 +222,12 @@ func (w *world) act() {
 		w.operate(pick(w, cmdRestart, cmdRestart, cmdReload, cmdChanged, cmdEdited))
 	case n < 12: // several, one upon the other
 		for range 2 + w.rng.IntN(3) {
-			w.operate(pick(w, cmdStart, cmdStart, cmdStop, cmdStopNow, cmdDrain, cmdExternal, cmdRestart, cmdReload, cmdChanged, cmdEdited))
+			w.operate(
+				pick(
+					w, cmdStart, cmdStart, cmdStop, cmdStopNow, cmdDrain, cmdExternal, cmdRestart, cmdReload,
+					cmdChanged, cmdEdited,
+				),
+			)
 			w.pass(w.between(time.Millisecond, 50*time.Millisecond), nil)
 		}
 	case n < 15:
@@ -335,7 +345,10 @@ func (w *world) settle() {
 		w.startHost()
 		w.command(cmdStart)
 	}
-	for _, step := range []func(){w.comesToRest, w.forgets, w.comesToRest, w.canBeStarted, w.forgets, w.staysUp, w.canBeRestarted, w.canBeReloaded, w.isAdopted, w.canBeStopped, w.staysDown, w.leavesNothing} {
+	for _, step := range []func(){
+		w.comesToRest, w.forgets, w.comesToRest, w.canBeStarted, w.forgets, w.staysUp, w.canBeRestarted,
+		w.canBeReloaded, w.isAdopted, w.canBeStopped, w.staysDown, w.leavesNothing,
+	} {
 		if step(); w.failed() {
 			return
 		}
@@ -352,7 +365,8 @@ func (w *world) state() lc.State {
 func (w *world) up() bool {
 	s := w.state()
 	p := w.procs[string(s.Launch)]
-	return s.Phase == lc.PhaseRunning && p != nil && p.live && p.bound && !p.hung && w.connected() != nil && w.connected().of == p
+	return s.Phase == lc.PhaseRunning && p != nil && p.live && p.bound && !p.hung && w.connected() != nil &&
+		w.connected().of == p
 }
 
 // connected is the session that the engine has and that lives.
@@ -367,14 +381,16 @@ func (w *world) connected() *session {
 	return nil
 }
 
-// comesToRest: whatever happened, without faults the wanted gateway comes up by itself, unless the policy says that nothing more is tried.
+// comesToRest: whatever happened, without faults the wanted gateway comes up by itself, unless the policy says that
+// nothing more is tried.
 func (w *world) comesToRest() {
 	ok := w.pass(settleBound, func() bool {
 		s := w.state()
 		switch {
 		case s.Up && w.up():
 		case s.Phase == lc.PhaseStopped && !s.Up:
-		case s.Phase == lc.PhaseError && s.Attached: // somebody else's that went for good: only a person starts one of ours
+		// an attached one that ended for good: only an operator starts an owned one
+		case s.Phase == lc.PhaseError && s.Attached:
 		case s.Phase == lc.PhaseError && (s.Err.Fatal || !s.Up || w.policy.SlowRetry == 0):
 		default:
 			return false
@@ -383,7 +399,8 @@ func (w *world) comesToRest() {
 	})
 	if !ok {
 		s := w.state()
-		w.fail("liveness", "without faults for %v: phase %s, error %+v, flow %q, wanted %v, pending %v, all commands answered %v",
+		w.fail("liveness",
+			"without faults for %v: phase %s, error %+v, flow %q, wanted %v, pending %v, all commands answered %v",
 			settleBound, s.Phase, s.Err, s.Flow, s.Up, s.Pending, w.answered())
 	}
 }
@@ -402,7 +419,8 @@ func (w *world) obey(kind string, done func() bool) *command {
 	c := w.command(kind)
 	if !w.pass(settleBound, func() bool { return w.answered() && done() }) {
 		s := w.state()
-		w.fail("liveness", "%s without faults, after %v: phase %s, flow %q, wanted %v, pending %v, answered %v %s", kind, settleBound,
+		w.fail("liveness", "%s without faults, after %v: phase %s, flow %q, wanted %v, pending %v, answered %v %s",
+			kind, settleBound,
 			s.Phase, s.Flow, s.Up, s.Pending, w.answered(), c.outcome.Kind)
 		return c
 	}
@@ -415,7 +433,8 @@ func (w *world) obey(kind string, done func() bool) *command {
 func (w *world) canBeStarted() {
 	if !w.up() && len(w.live()) > 0 { // what is left may hang: an attempt of this start may be needed to find that out
 		w.command(cmdStart)
-		// It may come to running on a process that is silent from then on; a policy without slow attempts ends in error then.
+		// It may come to running on a process that is silent from then on; a policy without slow attempts ends in error
+		// then.
 		w.pass(settleBound, func() bool { return w.answered() && (w.up() || w.state().Phase == lc.PhaseError) })
 	}
 	if !w.up() && !w.failed() {
@@ -427,7 +446,10 @@ func (w *world) staysUp() {
 	before, session := w.state(), w.connected()
 	w.pass(quietFor, nil)
 	if s := w.state(); !w.failed() && (!w.up() || s.Launch != before.Launch || w.connected() != session) {
-		w.fail("needless", "a healthy gateway was not left alone: %s %s -> %s %s", before.Launch, before.Phase, s.Launch, s.Phase)
+		w.fail(
+			"needless", "a healthy gateway was not left alone: %s %s -> %s %s", before.Launch, before.Phase, s.Launch,
+			s.Phase,
+		)
 	}
 }
 
@@ -449,7 +471,7 @@ func (w *world) isAdopted() {
 		return
 	}
 	w.pass(w.between(time.Millisecond, 10*time.Second), nil)
-	w.say(w.procs[string(before)], "said to nobody")
+	w.say(w.procs[string(before)], "said without a host")
 	w.startHost()
 	switch w.rng.IntN(4) {
 	case 0:
@@ -477,7 +499,8 @@ func (w *world) staysDown() {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s := w.host.state; s.Phase != lc.PhaseStopped || w.host.steps > steps+20 { // the last answers of what was cancelled may come
+	// the last answers of what was cancelled may come
+	if s := w.host.state; s.Phase != lc.PhaseStopped || w.host.steps > steps+20 {
 		w.failLocked("6", "%v after a stop: phase %s, %d steps", quietFor, s.Phase, w.host.steps-steps)
 	}
 }

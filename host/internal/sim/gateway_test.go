@@ -39,7 +39,8 @@ type proc struct {
 func (w *world) start(id, gateway string) *proc {
 	w.pids++
 	p := &proc{
-		id: id, gateway: gateway, pid: 1000 + w.pids, started: time.Now(), live: true, watched: true, calm: w.calm, skew: w.skew, stubborn: !w.calm && w.percent(8),
+		id: id, gateway: gateway, pid: 1000 + w.pids, started: time.Now(), live: true, watched: true, calm: w.calm,
+		skew: w.skew, stubborn: !w.calm && w.percent(8),
 	}
 	w.procs[id], w.order = p, append(w.order, id)
 	w.note("world: %s lives", id)
@@ -133,7 +134,7 @@ func (w *world) end(p *proc, exit plugin.Exit) {
 	p.live, p.bound, p.half, p.exit = false, false, false, exit
 	w.note("world: %s ends: %v", p.id, exit)
 	for _, s := range w.sessions {
-		if s.of == p && (w.calm || !w.percent(10)) { // else half open: nobody says so
+		if s.of == p && (w.calm || !w.percent(10)) { // else half open: no close arrives
 			w.closed(s, w.between(time.Millisecond, 500*time.Millisecond), engine.SessionEnd{Code: 1006})
 		}
 	}
@@ -244,7 +245,7 @@ func (w *world) holder() held {
 	case w.foreign == portStranger:
 		return held{lc.HolderStranger, problem}
 	default:
-		return held{holder: lc.HolderNobody}
+		return held{holder: lc.HolderNone}
 	}
 }
 
@@ -270,7 +271,7 @@ func (w *world) readiness() lc.Readiness {
 	return lc.ReadinessClosed
 }
 
-// take gives the port to somebody, or frees it.
+// take gives the port to another program, or frees it.
 func (w *world) take(by port) {
 	if by != portFree && w.serving() != nil {
 		return
@@ -287,25 +288,43 @@ func (w *world) take(by port) {
 	}
 }
 
-func (w *world) diagnosis() engine.Diagnosis {
-	d := engine.Diagnosis{Found: true, Problem: lc.Problem{Code: "drawn", Message: "a doctor's finding"}}
+func (w *world) diagnosis() lc.Diagnosed {
+	d := lc.Diagnosed{Found: true, Problem: lc.Problem{Code: "drawn", Message: "a doctor's finding"}}
 	switch n := w.rng.IntN(20); {
 	case w.broken:
-		d.Problem.Code, d.Repairable = "config_invalid", w.calm || n > 0
+		if d.Problem.Code = "config_invalid"; w.calm || n > 0 {
+			d.Plan = w.newPlan()
+		}
 		d.Problem.Fatal = n == 1
 	case w.foreign != portFree && n < 15:
 		d.OtherOwner = true
 	case w.calm || n < 12:
-		return engine.Diagnosis{}
+		return lc.Diagnosed{}
 	case n < 16:
 	case n < 18:
-		d.Repairable = true
+		d.Plan = w.newPlan()
 	case n < 19:
 		d.Problem.Fatal = true
 	default:
 		d.OtherOwner = true
 	}
 	return d
+}
+
+func (w *world) newPlan() lc.PlanID {
+	w.plans++
+	return lc.PlanID(fmt.Sprintf("P%d", w.plans))
+}
+
+// repair executes a plan: it must be the one that the diagnosis of this start proposed.
+func (w *world) repair(c *call) answer {
+	if want := w.locked(func() bool { return w.host.books.plan == lc.PlanID(c.id) }); !want {
+		w.fail("7", "plan %q is executed, the diagnosis of this start proposed another", c.id)
+	}
+	if w.calm || !w.percent(25) {
+		w.broken = false
+	}
+	return answer{}
 }
 
 // session is one connection of a host with a gateway.
@@ -345,7 +364,9 @@ func (w *world) openSession(c *call) answer {
 	if !w.calm {
 		switch w.rng.IntN(40) {
 		case 0:
-			return answer{err: &engine.Refused{Problem: lc.Problem{Code: "unauthorized", Message: "drawn", Fatal: true}}}
+			return answer{
+				err: &engine.Refused{Problem: lc.Problem{Code: "unauthorized", Message: "drawn", Fatal: true}},
+			}
 		case 1:
 			return answer{err: plain}
 		case 2, 3:
@@ -365,7 +386,8 @@ func (w *world) openSession(c *call) answer {
 	w.tick(s)
 	if w.fickle {
 		w.closed(s, w.between(time.Millisecond, 50*time.Millisecond), pick(w,
-			engine.SessionEnd{Code: 1006}, engine.SessionEnd{Code: 1008}, engine.SessionEnd{Code: 1006}, engine.SessionEnd{Code: 1012, Announce: lc.AnnounceRestart}))
+			engine.SessionEnd{Code: 1006}, engine.SessionEnd{Code: 1008}, engine.SessionEnd{Code: 1006},
+			engine.SessionEnd{Code: 1012, Announce: lc.AnnounceRestart}))
 	}
 	hello := lc.Hello{Protocol: 4, ConnID: strconv.Itoa(s.n)}
 	if p != nil && w.bootIDs {
@@ -374,7 +396,7 @@ func (w *world) openSession(c *call) answer {
 	return answer{value: opened{s, hello}}
 }
 
-// silent reports whether whoever would answer c says nothing.
+// silent reports whether the program that would answer c says nothing.
 func (w *world) silent(c *call) bool {
 	switch c.kind {
 	case callOpen:
@@ -450,7 +472,7 @@ func (s *session) Call(ctx context.Context, _ string, _ json.RawMessage) (json.R
 	return json.RawMessage(`{}`), s.h.call(ctx, callVerify, strconv.Itoa(s.n), int64(s.n)).err
 }
 
-func (s *session) Stats() engine.SessionStats { return engine.SessionStats{Protocol: 4} }
+func (s *session) Stats() engine.SessionStats { return engine.SessionStats{} }
 
 func (s *session) Close() {
 	w := s.h.w

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehost/gatehost/host/internal/engine"
 	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/observe"
 )
 
 // books are what the simulator counts for itself, beside the state.
@@ -19,19 +19,22 @@ type books struct {
 	announced bool        // one was
 	repairs   int         // in this start flow
 	unknown   bool        // what one of them did
+	plan      lc.PlanID   // that the last diagnosis of this start proposed
 }
 
-// sessionsAMinute is more than a gateway that drops each session without a word leads to, and what operators do beside it.
+// sessionsAMinute is more than a gateway that drops each session without a word leads to, and what operators do beside
+// it.
 const sessionsAMinute = 30
 
-// observer checks the invariants after every step of one host. It runs in the owner's goroutine, while the driver waits.
+// observer checks the invariants after every step of one host. It runs in the owner's goroutine, while the driver
+// waits.
 type observer struct {
 	w *world
 	h *host
 }
 
 // Stepped is part of engine.Observer.
-func (o observer) Stepped(c engine.Change) {
+func (o observer) Stepped(c observe.Change) {
 	w, h := o.w, o.h
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -53,8 +56,36 @@ func (o observer) Stepped(c engine.Change) {
 	o.adoption(c)
 }
 
+// Observed is part of engine.Observer. Whoever follows the facts must know the same conditions as whoever reads the snapshot.
+func (o observer) Observed(facts []observe.Fact) {
+	w, h := o.w, o.h
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range facts {
+		if c, ok := f.(observe.ConditionChanged); ok {
+			if !c.Active && !h.conditions[c.Code] {
+				w.failLocked("conditions", "%s goes and had not come", c.Code)
+			}
+			h.conditions[c.Code] = c.Active
+		}
+	}
+	shown := map[string]bool{}
+	for _, c := range h.engine.Snapshot().Record.Conditions() {
+		shown[c.Code] = true
+	}
+	for code, active := range h.conditions {
+		if active != shown[code] {
+			w.failLocked("conditions", "by its events %s is active: %t; the snapshot says %t", code, active, shown[code])
+		}
+		delete(shown, code)
+	}
+	for code := range shown {
+		w.failLocked("conditions", "%s is shown and came without an event", code)
+	}
+}
+
 // commands learns the ids of commands.
-func (o observer) commands(c engine.Change) {
+func (o observer) commands(c observe.Change) {
 	var id lc.CommandID
 	var kind string
 	switch in := c.Input.(type) {
@@ -100,7 +131,7 @@ func (o observer) commands(c engine.Change) {
 }
 
 // replies is invariants 2 and 4.
-func (o observer) replies(c engine.Change) {
+func (o observer) replies(c observe.Change) {
 	for _, eff := range c.Effects {
 		r, ok := eff.(lc.Reply)
 		if !ok {
@@ -130,7 +161,9 @@ func (o observer) replies(c engine.Change) {
 			}
 		case cmdStart, cmdAuto, cmdRestart:
 			if before := c.Before.Public(); !comesUp(c) && before != lc.Running {
-				o.w.failLocked("4", "command %d (%s) is answered %s in %s", cmd.n, cmd.kind, r.Outcome.Kind, c.After.Phase)
+				o.w.failLocked(
+					"4", "command %d (%s) is answered %s in %s", cmd.n, cmd.kind, r.Outcome.Kind, c.After.Phase,
+				)
 			}
 			if cmd.kind == cmdRestart {
 				o.newer(c, cmd, r.Outcome.Kind)
@@ -143,116 +176,81 @@ func (o observer) replies(c engine.Change) {
 }
 
 // comesUp: a session was opened, or one goes on whose gateway, which is not ours, was asked to shut down and refused.
-func comesUp(c engine.Change) bool {
-	switch in := c.Input.(type) {
+func comesUp(c observe.Change) bool {
+	answer, ok := c.Input.(lc.Answer)
+	if !ok {
+		return false
+	}
+	switch in := answer.Report.(type) {
 	case lc.SessionOpened:
 		return true
 	case lc.ShutdownAsked:
-		return in.Result != lc.OK && c.After.Public() == lc.Running && c.After.Session != 0 && c.After.Session == c.Before.Session
+		return in.Result != lc.OK && c.After.Public() == lc.Running && c.After.Session != 0 &&
+			c.After.Session == c.Before.Session
 	default:
 		return false
 	}
 }
 
-// newer: a restart is answered when there is a process that is younger than the wish.
-func (o observer) newer(c engine.Change, cmd *command, kind lc.OutcomeKind) {
+// newer: a restart is answered when there is a process that is younger than the request.
+func (o observer) newer(c observe.Change, cmd *command, kind lc.OutcomeKind) {
 	launch := c.After.Launch
 	if p := o.w.procs[string(launch)]; !c.After.Attached && p != nil && p.started.Before(cmd.at) {
 		o.w.failLocked("4", "command %d (%s) is answered %s, and %s is older", cmd.n, cmd.kind, kind, launch)
 	}
 }
 
-// stopped is invariant 2: nothing of ours is alive, and nothing is under way that could bring something to life or write its files.
+// stopped is invariant 2: nothing of ours is alive, and nothing is under way that could bring something to life or
+// write its files.
 func (o observer) stopped(cmd *command) {
 	for _, p := range o.w.live() {
 		o.w.failLocked("2", "command %d (%s) is answered while %s lives", cmd.n, cmd.kind, p.id)
 	}
 	for _, c := range o.w.running {
-		if !c.closed && (c.kind == callLaunch && !c.did || c.kind == callRepair || c.kind == callHooks) {
+		if !c.closed &&
+			(c.kind == callLaunch && !c.did || c.kind == callRepair || c.kind == callHooks || c.kind == callAlign) {
 			o.w.failLocked("2", "command %d (%s) is answered while %s %s is under way", cmd.n, cmd.kind, c.kind, c.id)
 		}
 	}
 }
 
-// intents is invariant 6, one half: what nobody wants is not begun.
-func (o observer) intents(c engine.Change) {
+// intents is invariant 6, one half: what is not wanted is not started.
+func (o observer) intents(c observe.Change) {
 	if c.After.Up {
 		return
 	}
 	for _, eff := range c.Effects {
 		switch eff.(type) {
-		case lc.PrepareLaunch, lc.Launch, lc.OpenSession, lc.Diagnose, lc.Repair, lc.ClearServices, lc.RunHooks, lc.Reload:
+		case lc.PrepareLaunch, lc.AlignConfig, lc.Launch, lc.OpenSession, lc.Diagnose, lc.Repair, lc.ClearServices,
+			lc.RunHooks, lc.Reload:
 			o.w.failLocked("6", "%T after a stop", eff)
 		}
 	}
 }
 
-// late is the other half: an answer or timer that nobody waits for changes nothing; what it created is cleaned up.
-func (o observer) late(c engine.Change) {
-	op, ok := opOf(c.Input)
+// late is the other half: an answer to no pending operation changes nothing; what it created is cleaned up.
+func (o observer) late(c observe.Change) {
+	answer, ok := c.Input.(lc.Answer)
 	if !ok {
 		return
 	}
-	if _, pending := c.Before.Pending[op]; pending {
+	if _, pending := c.Before.Pending[answer.Op]; pending {
 		return
 	}
 	if c.After.Phase != c.Before.Phase || c.After.Launch != c.Before.Launch || c.After.Session != c.Before.Session {
-		o.w.failLocked("6", "%T acts, and nobody waits for it", c.Input)
+		o.w.failLocked("6", "%T acts, and its operation is not pending", answer.Report)
 	}
 	for _, eff := range c.Effects {
 		switch eff.(type) {
 		case lc.Ignored, lc.Release, lc.CloseSession:
 		default:
-			o.w.failLocked("6", "%T has the effect %T, and nobody waits for it", c.Input, eff)
+			o.w.failLocked("6", "%T has the effect %T, and its operation is not pending", answer.Report, eff)
 		}
 	}
 }
 
-func opOf(in lc.Input) (lc.OpID, bool) {
-	switch in := in.(type) {
-	case lc.Recovered:
-		return in.Op, true
-	case lc.ServicesCleared:
-		return in.Op, true
-	case lc.PortProbed:
-		return in.Op, true
-	case lc.HooksDone:
-		return in.Op, true
-	case lc.Reloaded:
-		return in.Op, true
-	case lc.Drained:
-		return in.Op, true
-	case lc.ShutdownAsked:
-		return in.Op, true
-	case lc.LaunchPrepared:
-		return in.Op, true
-	case lc.Launched:
-		return in.Op, true
-	case lc.Inspected:
-		return in.Op, true
-	case lc.ReadyProbed:
-		return in.Op, true
-	case lc.SessionOpened:
-		return in.Op, true
-	case lc.SessionRefused:
-		return in.Op, true
-	case lc.Verified:
-		return in.Op, true
-	case lc.Terminated:
-		return in.Op, true
-	case lc.Diagnosed:
-		return in.Op, true
-	case lc.Repaired:
-		return in.Op, true
-	case lc.TimerFired:
-		return in.Op, true
-	default:
-		return 0, false
-	}
-}
-
 // attempts is invariant 5.
-func (o observer) attempts(c engine.Change) {
+func (o observer) attempts(c observe.Change) {
 	w, b := o.w, &o.h.books
 	switch in := c.Input.(type) {
 	case lc.StartRequested:
@@ -263,7 +261,8 @@ func (o observer) attempts(c engine.Change) {
 		if c.After.Reconnects > c.Before.Reconnects { // a restart in place that failed: what its repair leads to
 			b.spent++
 		}
-	case lc.SessionOpened:
+	}
+	if _, ok := lc.ReportOf[lc.SessionOpened](c.Input); ok {
 		b.sessions = slices.DeleteFunc(b.sessions, func(at time.Time) bool { return c.At.Sub(at) > time.Minute })
 		if !b.announced {
 			b.sessions = append(b.sessions, c.At)
@@ -276,7 +275,7 @@ func (o observer) attempts(c engine.Change) {
 			b.upSince = c.At
 		}
 	}
-	if c.After.Epoch != c.Before.Epoch { // an operator's wish, maybe an earlier one
+	if c.After.Epoch != c.Before.Epoch { // an operator's request, maybe an earlier one
 		b.fast, b.launches = 0, 0
 	}
 	if c.Before.Public() == lc.Running && c.After.Public() != lc.Running {
@@ -305,7 +304,7 @@ func (o observer) attempts(c engine.Change) {
 	}
 	if c.After.Phase != lc.PhaseError || c.Before.Phase == lc.PhaseError {
 		if c.Before.Phase == lc.PhaseError && c.After.Phase != lc.PhaseError && c.Before.Err.Fatal {
-			if _, timer := c.Input.(lc.TimerFired); timer {
+			if _, timer := lc.ReportOf[lc.TimerFired](c.Input); timer {
 				w.failLocked("5", "a fatal error is tried again")
 			}
 		}
@@ -317,17 +316,25 @@ func (o observer) attempts(c engine.Change) {
 }
 
 // repairs is invariant 7.
-func (o observer) repairs(c engine.Change) {
-	if in, ok := c.Input.(lc.Repaired); ok && in.Result == lc.Unknown {
+func (o observer) repairs(c observe.Change) {
+	if in, ok := lc.ReportOf[lc.Repaired](c.Input); ok && in.Result == lc.Unknown {
 		o.h.books.unknown = true
+	}
+	if in, ok := lc.ReportOf[lc.Diagnosed](c.Input); ok && c.After.Phase != c.Before.Phase {
+		o.h.books.plan = in.Plan
 	}
 	for _, eff := range c.Effects {
 		switch eff := eff.(type) {
 		case lc.SetTimer:
 			if eff.After == o.w.policy.StartTimeout { // a new start flow
-				o.h.books.repairs, o.h.books.unknown = 0, false
+				o.h.books.repairs, o.h.books.unknown, o.h.books.plan = 0, false, ""
 			}
 		case lc.Repair:
+			if eff.Plan == "" || eff.Plan != o.h.books.plan {
+				o.w.failLocked(
+					"7", "plan %q is decided on, the diagnosis of this start proposed %q", eff.Plan, o.h.books.plan,
+				)
+			}
 			most := 1
 			if o.h.books.unknown { // it may have done nothing
 				most = 2
@@ -343,7 +350,7 @@ func (o observer) repairs(c engine.Change) {
 }
 
 // pending is invariant 8.
-func (o observer) pending(c engine.Change) {
+func (o observer) pending(c observe.Change) {
 	if s := c.After; !s.Final() && len(s.Pending) == 0 {
 		o.w.failLocked("8", "phase %s has nothing pending", s.Phase)
 	}
@@ -356,7 +363,7 @@ func (o observer) pending(c engine.Change) {
 }
 
 // sessions: the engine has one session, that of its state, and forgets none.
-func (o observer) sessions(c engine.Change) {
+func (o observer) sessions(c observe.Change) {
 	open := 0
 	for _, s := range o.w.sessions {
 		if s.h.gen == o.h.gen && s.handed && !s.over && !s.closed {
@@ -373,8 +380,8 @@ func (o observer) sessions(c engine.Change) {
 }
 
 // adoption: what lives, watched and alone, is adopted and not ended.
-func (o observer) adoption(c engine.Change) {
-	in, ok := c.Input.(lc.Recovered)
+func (o observer) adoption(c observe.Change) {
+	in, ok := lc.ReportOf[lc.Recovered](c.Input)
 	if !ok || in.Result != lc.OK || c.Before.Phase != lc.PhaseRecovering {
 		return
 	}

@@ -33,16 +33,17 @@ const (
 	callHolder   = "probe.Holder"
 	callReady    = "probe.Ready"
 	callHooks    = "hooks.Run"
-	callReload   = "manners.Reload"
-	callDrain    = "manners.Drain"
-	callShutdown = "manners.Shutdown"
+	callReload   = "control.Reload"
+	callDrain    = "control.Drain"
+	callShutdown = "control.Shutdown"
 	callPrepare  = "launches.Prepare"
+	callAlign    = "launches.Align"
 	callRequest  = "launches.Request"
 	callOpen     = "sessions.Open"
 	callVerify   = "session.Call"
 	callDrained  = "output.Drained"
-	callDiagnose = "medic.Diagnose"
-	callRepair   = "medic.Repair"
+	callDiagnose = "doctors.Diagnose"
+	callRepair   = "doctors.Repair"
 )
 
 func (c *call) ofLauncher() bool {
@@ -133,7 +134,7 @@ func (w *world) refuse(c *call, code fault.Code) {
 	case callReady:
 		w.answer(c, answer{value: lc.ReadinessClosed})
 	case callDiagnose:
-		w.answer(c, answer{value: engine.Diagnosis{}})
+		w.answer(c, answer{value: lc.Diagnosed{}})
 	default:
 		w.answer(c, answer{err: err})
 	}
@@ -228,6 +229,8 @@ func (w *world) effectOf(c *call) func() answer {
 			w.prepared[id] = c.gen
 			return answer{value: lc.LaunchID(id)}
 		}
+	case callAlign:
+		return func() answer { return w.align(c) }
 	case callRequest:
 		return func() answer {
 			return answer{value: launcher.LaunchRequest{LaunchID: c.id, Gateway: plugin.GatewayFacts{Name: ours}}}
@@ -244,12 +247,7 @@ func (w *world) effectOf(c *call) func() answer {
 	case callDiagnose:
 		return func() answer { return answer{value: w.diagnosis()} }
 	case callRepair:
-		return func() answer {
-			if w.calm || !w.percent(25) {
-				w.broken = false
-			}
-			return answer{}
-		}
+		return func() answer { return w.repair(c) }
 	default:
 		panic("sim: a call without an effect: " + c.kind)
 	}
@@ -257,7 +255,8 @@ func (w *world) effectOf(c *call) func() answer {
 
 func (w *world) instance(p *proc) launcher.Instance {
 	i := launcher.Instance{
-		LaunchID: p.id, Gateway: p.gateway, Phase: launcher.PhaseRunning, PID: p.pid, StartedAt: p.started.Add(p.skew - w.skew), OutputEnd: p.end, StartTime: fmt.Sprint(p.pid),
+		LaunchID: p.id, Gateway: p.gateway, Phase: launcher.PhaseRunning, PID: p.pid,
+		StartedAt: p.started.Add(p.skew - w.skew), OutputEnd: p.end, StartTime: fmt.Sprint(p.pid),
 	}
 	switch {
 	case !p.live:
@@ -279,9 +278,15 @@ func (w *world) launch(c *call) answer {
 		}
 	}
 	for _, other := range w.running {
-		if other.kind == callRepair {
+		switch other.kind {
+		case callRepair:
 			w.fail("7", "%s is launched while a repair is under way", c.id)
+		case callAlign:
+			w.fail("9", "%s is launched while the configuration is aligned with %s", c.id, other.id)
 		}
+	}
+	if !w.locked(func() bool { return w.aligned[c.id] }) {
+		w.fail("9", "%s is launched, and the configuration was not aligned with it", c.id)
 	}
 	if _, ok := w.prepared[c.id]; !ok {
 		w.fail("3", "%s is launched, and its identity was not made durable", c.id)
@@ -289,6 +294,17 @@ func (w *world) launch(c *call) answer {
 	p := w.start(c.id, ours)
 	w.boot(p)
 	return answer{value: launcher.Launched{Instance: w.instance(p)}}
+}
+
+// align edits the gateway's own file, for one launch that is about to be made and has no process yet.
+func (w *world) align(c *call) answer {
+	switch _, prepared := w.prepared[c.id]; {
+	case !prepared:
+		w.fail("3", "the configuration is aligned with %s, whose identity is not durable", c.id)
+	case w.procs[c.id] != nil:
+		w.fail("9", "the configuration is aligned with %s, which is launched already", c.id)
+	}
+	return answer{}
 }
 
 func (w *world) stop(c *call) answer {
@@ -446,7 +462,7 @@ func (h hostPorts) Output(ctx context.Context, req launcher.OutputRequest, sink 
 	}
 }
 
-// leave tells the driver that nobody reads the answers of c any more; its channel takes what still comes.
+// leave tells the driver that the answers of c are not read any more; its channel takes what still comes.
 func (w *world) leave(c *call) {
 	if !c.told {
 		c.told = true
@@ -478,11 +494,21 @@ func (h hostPorts) Prepare(ctx context.Context) (lc.LaunchID, error) {
 	return valueOf[lc.LaunchID](h.call(ctx, callPrepare, "", 0))
 }
 
+func (h hostPorts) Align(ctx context.Context, id lc.LaunchID) error {
+	err := h.call(ctx, callAlign, string(id), 0).err
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.w.aligned[string(id)] = true // also when it failed: it has been tried
+	return err
+}
+
 func (h hostPorts) Request(ctx context.Context, id lc.LaunchID) (launcher.LaunchRequest, error) {
 	return valueOf[launcher.LaunchRequest](h.call(ctx, callRequest, string(id), 0))
 }
 
 func (h hostPorts) Drift(launcher.Instance) ([]string, int) { return nil, 0 }
+
+func (h hostPorts) HeldBy(lc.State) string { return "" }
 
 func (h hostPorts) Discard(id lc.LaunchID) {
 	h.w.mu.Lock()
@@ -534,7 +560,8 @@ func (o *output) Feed(_ context.Context, it launcher.OutputItem) error {
 
 // symptoms is what the text of a line means.
 var symptoms = map[string]plugin.Symptom{
-	"config-invalid": plugin.SymptomConfigInvalid, "port-conflict": plugin.SymptomPortConflict, "zombie": plugin.SymptomZombie,
+	"config-invalid": plugin.SymptomConfigInvalid, "port-conflict": plugin.SymptomPortConflict,
+	"zombie":              plugin.SymptomZombie,
 	"channels-suppressed": plugin.SymptomChannelsSuppressed,
 }
 
@@ -560,31 +587,31 @@ func (o *output) Close() {
 	o.h.w.outputs[o.id]--
 }
 
-// services, prober, dialer and medic are the ports whose methods share names with others.
+// services, prober, dialer and doctors are the ports whose methods share names with others.
 type (
 	services struct{ hostPorts }
 	hooks    struct{ hostPorts }
-	manners  struct{ hostPorts }
+	control  struct{ hostPorts }
 	prober   struct{ hostPorts }
 	dialer   struct{ hostPorts }
-	medic    struct{ hostPorts }
+	doctors  struct{ hostPorts }
 )
 
 func (s services) Clear(ctx context.Context) error { return s.call(ctx, callServices, "", 0).err }
 
 func (k hooks) Run(ctx context.Context) error { return k.call(ctx, callHooks, "", 0).err }
 
-func (m manners) Reload(ctx context.Context, s engine.Session, _ lc.LaunchID) error {
+func (m control) Reload(ctx context.Context, s engine.Session, _ lc.LaunchID) error {
 	n := s.(*session).n
 	return m.call(ctx, callReload, strconv.Itoa(n), int64(n)).err
 }
 
-func (m manners) Drain(ctx context.Context, s engine.Session) error {
+func (m control) Drain(ctx context.Context, s engine.Session) error {
 	n := s.(*session).n
 	return m.call(ctx, callDrain, strconv.Itoa(n), int64(n)).err
 }
 
-func (m manners) Shutdown(ctx context.Context, s engine.Session) error {
+func (m control) Shutdown(ctx context.Context, s engine.Session) error {
 	n := s.(*session).n
 	return m.call(ctx, callShutdown, strconv.Itoa(n), int64(n)).err
 }
@@ -607,9 +634,13 @@ func (p prober) Ready(ctx context.Context, port int) lc.Readiness {
 	return r
 }
 
-func (m medic) Diagnose(ctx context.Context, in engine.Incident) engine.Diagnosis {
-	d, _ := valueOf[engine.Diagnosis](m.call(ctx, callDiagnose, in.Problem.Code, int64(in.Attempt)))
+func (m doctors) Diagnose(
+	ctx context.Context, in lc.Incident, _ []plugin.Line, _ []plugin.Symptom,
+) lc.Diagnosed {
+	d, _ := valueOf[lc.Diagnosed](m.call(ctx, callDiagnose, in.Problem.Code, int64(in.Attempt)))
 	return d
 }
 
-func (m medic) Repair(ctx context.Context) error { return m.call(ctx, callRepair, "", 0).err }
+func (m doctors) Repair(ctx context.Context, plan lc.PlanID) error {
+	return m.call(ctx, callRepair, string(plan), 0).err
+}

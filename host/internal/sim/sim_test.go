@@ -11,8 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/gatehost/gatehost/host/internal/engine"
 	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/observe"
 )
 
 // TestMain lets garbage be: the schedules are short and many.
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 // step is a step of an engine, for the history.
-type step struct{ engine.Change }
+type step struct{ observe.Change }
 
 func (s step) String() string {
 	var effects []string
@@ -30,7 +30,10 @@ func (s step) String() string {
 		effects = append(effects, name(e))
 	}
 	a := s.After
-	state := fmt.Sprintf("%s/%s up=%v launch=%q session=%d attempt=%d reconnects=%d", a.Phase, a.Flow, a.Up, a.Launch, a.Session, a.Attempt, a.Reconnects)
+	state := fmt.Sprintf(
+		"%s/%s up=%v launch=%q session=%d attempt=%d reconnects=%d", a.Phase, a.Flow, a.Up, a.Launch, a.Session,
+		a.Attempt, a.Reconnects,
+	)
 	if a.Phase == lc.PhaseClearing {
 		state += " after=" + string(a.After)
 	}
@@ -38,8 +41,8 @@ func (s step) String() string {
 		state += " err=" + a.Err.Code
 	}
 	op := ""
-	if id, ok := opOf(s.Input); ok {
-		if was, ok := s.Before.Pending[id]; ok {
+	if a, ok := s.Input.(lc.Answer); ok {
+		if was, ok := s.Before.Pending[a.Op]; ok {
 			op = " (" + string(was.Kind) + ")"
 		}
 	}
@@ -54,10 +57,15 @@ func name(v any) string {
 		}
 		return text + "}"
 	}
-	if d, ok := v.(lc.Diagnose); ok {
-		return fmt.Sprintf("Diagnose{Op:%d Launch:%s Problem:%s}", d.Op, d.Launch, d.Problem.Code)
+	if a, ok := v.(lc.Answer); ok {
+		return fmt.Sprintf("%d: %s", a.Op, name(a.Report))
 	}
-	return strings.TrimPrefix(strings.ReplaceAll(fmt.Sprintf("%T%+v", v, v), "0001-01-01 00:00:00 +0000 UTC", "-"), "lifecycle.")
+	if d, ok := v.(lc.Diagnose); ok {
+		return fmt.Sprintf("Diagnose{Op:%d Launch:%s Problem:%s}", d.Op, d.Incident.Launch, d.Incident.Problem.Code)
+	}
+	return strings.TrimPrefix(
+		strings.ReplaceAll(fmt.Sprintf("%T%+v", v, v), "0001-01-01 00:00:00 +0000 UTC", "-"), "lifecycle.",
+	)
 }
 
 // result is what came of one schedule.
@@ -89,7 +97,8 @@ func (r result) report(t *testing.T) {
 	if r.wrong != nil && os.Getenv("SIM_BRIEF") != "" {
 		t.Errorf("seed %d: invariant %s: %s", r.seed, r.wrong.invariant, r.wrong.text)
 	} else if r.wrong != nil {
-		t.Errorf("seed %d: invariant %s: %s\nreplay it with: SIM_SEED=%d go test -run TestSchedules ./host/internal/sim\n%s",
+		t.Errorf("seed %d: invariant %s: %s\n"+
+			"replay it with: SIM_SEED=%d go test -run TestSchedules ./host/internal/sim\n%s",
 			r.seed, r.wrong.invariant, r.wrong.text, r.seed, r.history())
 	}
 }
@@ -115,8 +124,9 @@ func schedules() uint64 {
 	return 10_000
 }
 
-// TestSchedules runs the real engine under random faults and commands, and checks the invariants of the design. Seeds are 1, 2, 3 and so
-// on, the same on every machine: what `make test` has seen once is not different the next time. make sim goes further.
+// TestSchedules runs the real engine under random faults and commands, and checks the invariants of docs/architecture.md. Seeds
+// are 1, 2, 3 and so on, the same on every machine: what `make test` has seen once is not different the next time. make
+// sim goes further.
 func TestSchedules(t *testing.T) {
 	if seed := fromEnv(t, "SIM_SEED", 0); seed != 0 {
 		r := run(t, seed)
@@ -130,6 +140,7 @@ func TestSchedules(t *testing.T) {
 	if os.Getenv("SIM_BRIEF") != "" {
 		most = n
 	}
+	most = fromEnv(t, "SIM_VIOLATIONS", most)
 	var next, wrong, steps atomic.Uint64
 	t.Run("all", func(t *testing.T) {
 		for i := range runtime.GOMAXPROCS(0) {
@@ -162,8 +173,11 @@ func TestASeedReplaysExactly(t *testing.T) {
 			for i < min(len(la), len(lb)) && la[i] == lb[i] {
 				i++
 			}
-			t.Fatalf("seed %d went two ways; the last common lines and the first that differ:\n%s\n--- first\n%s\n--- second\n%s", seed+1_000_000,
-				strings.Join(la[max(0, i-10):i], "\n"), strings.Join(la[i:min(i+3, len(la))], "\n"), strings.Join(lb[i:min(i+3, len(lb))], "\n"))
+			t.Fatalf("seed %d went two ways; the last common lines and the first that differ:\n"+
+				"%s\n--- first\n%s\n--- second\n%s", seed+1_000_000,
+				strings.Join(la[max(0, i-10):i], "\n"), strings.Join(la[i:min(i+3, len(la))], "\n"), strings.Join(
+					lb[i:min(i+3, len(lb))], "\n",
+				))
 		}
 	}
 }

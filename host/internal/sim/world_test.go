@@ -17,7 +17,8 @@ import (
 	"github.com/gatehost/gatehost/shared/launcher"
 )
 
-// world is everything around the engines of one schedule. The driver goroutine owns it; mu is for what goroutines of an engine touch.
+// world is everything around the engines of one schedule. The driver goroutine owns it; mu is for what goroutines of an
+// engine touch.
 type world struct {
 	seed   uint64
 	rng    *rand.Rand
@@ -33,6 +34,7 @@ type world struct {
 	procs    map[string]*proc // by launch id; released ones are gone
 	order    []string         // of procs
 	launches int
+	plans    int // that diagnoses have proposed
 	pids     int
 	prepared map[string]int // identities that were made durable and not discarded, by the host that did
 	foreign  port           // who has the port besides our gateways
@@ -54,6 +56,7 @@ type world struct {
 	closes  []*session // that the host closed
 	journal map[string]uint64
 	outputs map[string]int
+	aligned map[string]bool // launches for which Align has returned
 	log     []entry
 	wrong   *violation
 }
@@ -70,7 +73,7 @@ const (
 // violation is a broken invariant.
 type violation struct{ invariant, text string }
 
-// entry is a line of the history, formatted only when somebody wants to read it.
+// entry is a line of the history, formatted only when it is printed.
 type entry struct {
 	at   time.Time
 	text string
@@ -81,10 +84,11 @@ func newWorld(seed uint64) *world {
 	w := &world{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), t0: time.Now(), wake: make(chan struct{}, 1),
 		procs: map[string]*proc{}, prepared: map[string]int{}, journal: map[string]uint64{}, outputs: map[string]int{},
+		aligned: map[string]bool{},
 	}
 	w.faults = pick(w, 0, 2, 5, 10, 25)
 	p := lc.DefaultPolicy()
-	// Whole milliseconds that are nobody else's: two timers of one step must not fire at one instant.
+	// Whole milliseconds that no other timer has: two timers of one step must not fire at one instant.
 	odd := func(d time.Duration) time.Duration { return d + time.Duration(1+w.rng.IntN(997))*time.Millisecond }
 	p.ProbeInterval = odd(time.Second) // few steps where nothing happens
 	p.StartAttempts = 1 + w.rng.IntN(3)
@@ -271,7 +275,10 @@ func (w *world) look() {
 func compareCalls(a, b *call) int {
 	ends, _ := a.ctx.Deadline()
 	other, _ := b.ctx.Deadline()
-	return cmp.Or(ends.Compare(other), cmp.Compare(a.gen, b.gen), strings.Compare(a.kind, b.kind), strings.Compare(a.id, b.id), cmp.Compare(a.arg, b.arg))
+	return cmp.Or(
+		ends.Compare(other), cmp.Compare(a.gen, b.gen), strings.Compare(a.kind, b.kind), strings.Compare(a.id, b.id),
+		cmp.Compare(a.arg, b.arg),
+	)
 }
 
 func (w *world) poke() {
@@ -320,8 +327,8 @@ func (w *world) register(c *call) {
 	w.poke()
 }
 
-// next waits for an answer. When ctx is done the driver is told, and decides what comes then: also a port that honours its ctx needs a
-// moment, and may have an answer by then.
+// next waits for an answer. When ctx is done the driver is told, and decides what comes then: also a port that honours
+// its ctx needs a moment, and may have an answer by then.
 func (w *world) next(c *call) answer {
 	if !c.told {
 		select {
@@ -345,7 +352,7 @@ func (w *world) answer(c *call, a answer) {
 	}
 	c.closed = true
 	if o, ok := c.result.value.(opened); ok && a.err != nil {
-		o.s.hangUp() // nobody gets it
+		o.s.hangUp() // it is not handed out
 	}
 	w.running = slices.DeleteFunc(w.running, func(other *call) bool { return other == c })
 	w.note("answer %s %s: %v", c.kind, c.id, a)

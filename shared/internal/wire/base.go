@@ -135,18 +135,16 @@ func SeverityFrom(s pb.Severity) plugin.Severity {
 	return plugin.Severity(s)
 }
 
-// Symptom converts; the enums have the same numbers.
+// Symptom converts a symptom; both enums have the same numbers, which a test holds. What is not known is none.
 func Symptom(s plugin.Symptom) pb.Symptom {
-	if s < plugin.NoSymptom || s > plugin.SymptomTokenMismatch {
+	out := pb.Symptom(s) //nolint:gosec // what does not fit is found below
+	if _, known := pb.Symptom_name[int32(out)]; !known || plugin.Symptom(out) != s {
 		return pb.Symptom_SYMPTOM_UNSPECIFIED
 	}
-	return pb.Symptom(s) //nolint:gosec // a small enum
+	return out
 }
 
-// SymptomFrom is the other way; what is not known is none.
+// SymptomFrom converts a symptom of the contract. What is not known is none.
 func SymptomFrom(s pb.Symptom) plugin.Symptom {
-	if s < 0 || s > pb.Symptom_SYMPTOM_TOKEN_MISMATCH {
-		return plugin.NoSymptom
-	}
-	return plugin.Symptom(s)
+	return plugin.Symptom(Symptom(plugin.Symptom(s)))
 }

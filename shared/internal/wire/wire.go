@@ -179,6 +179,14 @@ func ExitFrom(e *pb.Exit) *plugin.Exit {
 	}
 }
 
+// ExitValue is ExitFrom for answers that always have an exit; the zero Exit when it is absent.
+func ExitValue(e *pb.Exit) plugin.Exit {
+	if x := ExitFrom(e); x != nil {
+		return *x
+	}
+	return plugin.Exit{}
+}
+
 // Line converts a line of output.
 func Line(l plugin.Line) *pb.Line {
 	return &pb.Line{

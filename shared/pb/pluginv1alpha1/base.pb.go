@@ -33,7 +33,7 @@
 //   Doctor.Verify          30 s                  yes                  one a gateway             unknown, then Diagnose
 //   Classifier.Classify    2 s a batch           by seq               one stream a launch_id    lines pass as warn
 //
-// Verify is of version 2 of the doctor service (v1alpha2/doctor.proto), which is experimental; the rest is of both.
+// Verify is optional: the host calls it only of a doctor that announces the capability "verify" (ServiceInfo).
 //
 // When a plugin is slow: the deadline of each call travels with it (grpc-timeout), so that a plugin can see how long it has. After it the
 // host goes on as the last column says, and takes no answer any more. A call that waits holds up no other; a classifier that is slow
@@ -81,7 +81,7 @@ const (
 	Kind_KIND_LAUNCHER Kind = 1
 	// UnloaderService.
 	Kind_KIND_UNLOADER Kind = 2
-	// DoctorService; version 2, which is experimental, is that of v1alpha2.
+	// DoctorService.
 	Kind_KIND_DOCTOR Kind = 3
 	// ClassifierService.
 	Kind_KIND_CLASSIFIER Kind = 4
@@ -308,8 +308,12 @@ func (x *DescribeRequest) GetHost() *HostInfo {
 //	launcher     1         v1alpha1.LauncherService
 //	unloader     1         v1alpha1.UnloaderService
 //	doctor       1         v1alpha1.DoctorService
-//	doctor       2         v1alpha2.DoctorService, experimental: also Verify
 //	classifier   1         v1alpha1.ClassifierService
+//
+// Capabilities:
+//
+//	kind         capability   means
+//	doctor       verify       DoctorService.Verify is served
 type ServiceInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the service does.

@@ -33,7 +33,7 @@
 //   Doctor.Verify          30 s                  yes                  one a gateway             unknown, then Diagnose
 //   Classifier.Classify    2 s a batch           by seq               one stream a launch_id    lines pass as warn
 //
-// Verify is of version 2 of the doctor service (v1alpha2/doctor.proto), which is experimental; the rest is of both.
+// Verify is optional: the host calls it only of a doctor that announces the capability "verify" (ServiceInfo).
 //
 // When a plugin is slow: the deadline of each call travels with it (grpc-timeout), so that a plugin can see how long it has. After it the
 // host goes on as the last column says, and takes no answer any more. A call that waits holds up no other; a classifier that is slow

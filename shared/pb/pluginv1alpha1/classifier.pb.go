@@ -101,17 +101,17 @@ const (
 	Symptom_SYMPTOM_MIGRATION_LOCKED Symptom = 3
 	// Something else listens on the port.
 	Symptom_SYMPTOM_PORT_CONFLICT Symptom = 4
-	// Another gateway owns the state directory (gateway-facts §4).
+	// Another gateway owns the state directory (docs/openclaw.md §4).
 	Symptom_SYMPTOM_STATE_LOCKED Symptom = 5
 	// The start failed for a reason that passes (B057, B305).
 	Symptom_SYMPTOM_TRANSIENT Symptom = 6
-	// The crash-loop breaker holds the channels back (gateway-facts §4).
+	// The crash-loop breaker holds the channels back (docs/openclaw.md §4).
 	Symptom_SYMPTOM_CHANNELS_SUPPRESSED Symptom = 7
-	// A restart in process failed and the process lives on with its port closed (gateway-facts §4).
+	// A restart in process failed and the process lives on with its port closed (docs/openclaw.md §4).
 	Symptom_SYMPTOM_ZOMBIE Symptom = 8
-	// The configuration lacks gateway.mode, or there is none (gateway-facts §4).
+	// The configuration lacks gateway.mode, or there is none (docs/openclaw.md §4).
 	Symptom_SYMPTOM_CONFIG_MISSING Symptom = 9
-	// The gateway runs with a token that nobody was told (gateway-facts §2).
+	// The gateway runs with a token that nobody was told (docs/openclaw.md §2).
 	Symptom_SYMPTOM_TOKEN_MISSING Symptom = 10
 	// A client was refused because of its token (B292).
 	Symptom_SYMPTOM_TOKEN_MISMATCH Symptom = 11

@@ -22,6 +22,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Outcome is what a plan has come to, as its doctor sees it.
+type Outcome int32
+
+const (
+	// Not set; read as UNKNOWN.
+	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
+	// The finding is gone.
+	Outcome_OUTCOME_HELPED Outcome = 1
+	// The finding is still there: the host takes back what the plan changed.
+	Outcome_OUTCOME_NOT_HELPED Outcome = 2
+	// It cannot be told, for example because evidence was not available.
+	Outcome_OUTCOME_UNKNOWN Outcome = 3
+)
+
+// Enum value maps for Outcome.
+var (
+	Outcome_name = map[int32]string{
+		0: "OUTCOME_UNSPECIFIED",
+		1: "OUTCOME_HELPED",
+		2: "OUTCOME_NOT_HELPED",
+		3: "OUTCOME_UNKNOWN",
+	}
+	Outcome_value = map[string]int32{
+		"OUTCOME_UNSPECIFIED": 0,
+		"OUTCOME_HELPED":      1,
+		"OUTCOME_NOT_HELPED":  2,
+		"OUTCOME_UNKNOWN":     3,
+	}
+)
+
+func (x Outcome) Enum() *Outcome {
+	p := new(Outcome)
+	*p = x
+	return p
+}
+
+func (x Outcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Outcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_gatehost_plugin_v1alpha1_doctor_proto_enumTypes[0].Descriptor()
+}
+
+func (Outcome) Type() protoreflect.EnumType {
+	return &file_gatehost_plugin_v1alpha1_doctor_proto_enumTypes[0]
+}
+
+func (x Outcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Outcome.Descriptor instead.
+func (Outcome) EnumDescriptor() ([]byte, []int) {
+	return file_gatehost_plugin_v1alpha1_doctor_proto_rawDescGZIP(), []int{0}
+}
+
 // Evidence is something a doctor asked for.
 type Evidence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1434,6 +1491,143 @@ func (*RepairResponse_Progress) isRepairResponse_Item() {}
 
 func (*RepairResponse_Result) isRepairResponse_Item() {}
 
+// VerifyRequest asks whether a plan has helped.
+type VerifyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The gateway, as it was when it was diagnosed: it is not running.
+	Gateway *GatewayFacts `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	// The finding that the plan was for, as Diagnose answered it.
+	Finding *Finding `protobuf:"bytes,2,opt,name=finding,proto3" json:"finding,omitempty"`
+	// What the doctor asked for in earlier rounds of this call; nothing of the diagnosis.
+	Evidence      []*Evidence `protobuf:"bytes,3,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyRequest) Reset() {
+	*x = VerifyRequest{}
+	mi := &file_gatehost_plugin_v1alpha1_doctor_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyRequest) ProtoMessage() {}
+
+func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehost_plugin_v1alpha1_doctor_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
+func (*VerifyRequest) Descriptor() ([]byte, []int) {
+	return file_gatehost_plugin_v1alpha1_doctor_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *VerifyRequest) GetGateway() *GatewayFacts {
+	if x != nil {
+		return x.Gateway
+	}
+	return nil
+}
+
+func (x *VerifyRequest) GetFinding() *Finding {
+	if x != nil {
+		return x.Finding
+	}
+	return nil
+}
+
+func (x *VerifyRequest) GetEvidence() []*Evidence {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+// VerifyResponse is an outcome, or a request for evidence.
+type VerifyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the plan has helped.
+	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=gatehost.plugin.v1alpha1.Outcome" json:"outcome,omitempty"`
+	// What shows it, one sentence for the operator; shown when it has not helped.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// What to do then, imperative; may be empty.
+	Hint string `protobuf:"bytes,3,opt,name=hint,proto3" json:"hint,omitempty"`
+	// What the doctor wants to know before it answers; the other fields are ignored then.
+	Wants         []*EvidenceRequest `protobuf:"bytes,4,rep,name=wants,proto3" json:"wants,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyResponse) Reset() {
+	*x = VerifyResponse{}
+	mi := &file_gatehost_plugin_v1alpha1_doctor_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyResponse) ProtoMessage() {}
+
+func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehost_plugin_v1alpha1_doctor_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
+func (*VerifyResponse) Descriptor() ([]byte, []int) {
+	return file_gatehost_plugin_v1alpha1_doctor_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *VerifyResponse) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *VerifyResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *VerifyResponse) GetHint() string {
+	if x != nil {
+		return x.Hint
+	}
+	return ""
+}
+
+func (x *VerifyResponse) GetWants() []*EvidenceRequest {
+	if x != nil {
+		return x.Wants
+	}
+	return nil
+}
+
 var File_gatehost_plugin_v1alpha1_doctor_proto protoreflect.FileDescriptor
 
 const file_gatehost_plugin_v1alpha1_doctor_proto_rawDesc = "" +
@@ -1538,11 +1732,26 @@ const file_gatehost_plugin_v1alpha1_doctor_proto_rawDesc = "" +
 	"\x0eRepairResponse\x12F\n" +
 	"\bprogress\x18\x01 \x01(\v2(.gatehost.plugin.v1alpha1.RepairProgressH\x00R\bprogress\x12@\n" +
 	"\x06result\x18\x02 \x01(\v2&.gatehost.plugin.v1alpha1.RepairResultH\x00R\x06resultB\x06\n" +
-	"\x04item2\xa8\x02\n" +
+	"\x04item\"\xce\x01\n" +
+	"\rVerifyRequest\x12@\n" +
+	"\agateway\x18\x01 \x01(\v2&.gatehost.plugin.v1alpha1.GatewayFactsR\agateway\x12;\n" +
+	"\afinding\x18\x02 \x01(\v2!.gatehost.plugin.v1alpha1.FindingR\afinding\x12>\n" +
+	"\bevidence\x18\x03 \x03(\v2\".gatehost.plugin.v1alpha1.EvidenceR\bevidence\"\xb6\x01\n" +
+	"\x0eVerifyResponse\x12;\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2!.gatehost.plugin.v1alpha1.OutcomeR\aoutcome\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x12\n" +
+	"\x04hint\x18\x03 \x01(\tR\x04hint\x12?\n" +
+	"\x05wants\x18\x04 \x03(\v2).gatehost.plugin.v1alpha1.EvidenceRequestR\x05wants*c\n" +
+	"\aOutcome\x12\x17\n" +
+	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eOUTCOME_HELPED\x10\x01\x12\x16\n" +
+	"\x12OUTCOME_NOT_HELPED\x10\x02\x12\x13\n" +
+	"\x0fOUTCOME_UNKNOWN\x10\x032\x85\x03\n" +
 	"\rDoctorService\x12a\n" +
 	"\bDiagnose\x12).gatehost.plugin.v1alpha1.DiagnoseRequest\x1a*.gatehost.plugin.v1alpha1.DiagnoseResponse\x12U\n" +
 	"\x04Plan\x12%.gatehost.plugin.v1alpha1.PlanRequest\x1a&.gatehost.plugin.v1alpha1.PlanResponse\x12]\n" +
-	"\x06Repair\x12'.gatehost.plugin.v1alpha1.RepairRequest\x1a(.gatehost.plugin.v1alpha1.RepairResponse0\x01BFZDgithub.com/gatehost/gatehost/shared/pb/pluginv1alpha1;pluginv1alpha1b\x06proto3"
+	"\x06Repair\x12'.gatehost.plugin.v1alpha1.RepairRequest\x1a(.gatehost.plugin.v1alpha1.RepairResponse0\x01\x12[\n" +
+	"\x06Verify\x12'.gatehost.plugin.v1alpha1.VerifyRequest\x1a(.gatehost.plugin.v1alpha1.VerifyResponseBFZDgithub.com/gatehost/gatehost/shared/pb/pluginv1alpha1;pluginv1alpha1b\x06proto3"
 
 var (
 	file_gatehost_plugin_v1alpha1_doctor_proto_rawDescOnce sync.Once
@@ -1556,72 +1765,83 @@ func file_gatehost_plugin_v1alpha1_doctor_proto_rawDescGZIP() []byte {
 	return file_gatehost_plugin_v1alpha1_doctor_proto_rawDescData
 }
 
-var file_gatehost_plugin_v1alpha1_doctor_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_gatehost_plugin_v1alpha1_doctor_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_gatehost_plugin_v1alpha1_doctor_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_gatehost_plugin_v1alpha1_doctor_proto_goTypes = []any{
-	(*Evidence)(nil),            // 0: gatehost.plugin.v1alpha1.Evidence
-	(*EvidenceRequest)(nil),     // 1: gatehost.plugin.v1alpha1.EvidenceRequest
-	(*ExecWant)(nil),            // 2: gatehost.plugin.v1alpha1.ExecWant
-	(*FileWant)(nil),            // 3: gatehost.plugin.v1alpha1.FileWant
-	(*Incident)(nil),            // 4: gatehost.plugin.v1alpha1.Incident
-	(*Finding)(nil),             // 5: gatehost.plugin.v1alpha1.Finding
-	(*DiagnoseRequest)(nil),     // 6: gatehost.plugin.v1alpha1.DiagnoseRequest
-	(*DiagnoseResponse)(nil),    // 7: gatehost.plugin.v1alpha1.DiagnoseResponse
-	(*ExecStep)(nil),            // 8: gatehost.plugin.v1alpha1.ExecStep
-	(*WriteFileStep)(nil),       // 9: gatehost.plugin.v1alpha1.WriteFileStep
-	(*DelegateStep)(nil),        // 10: gatehost.plugin.v1alpha1.DelegateStep
-	(*Step)(nil),                // 11: gatehost.plugin.v1alpha1.Step
-	(*RepairPlan)(nil),          // 12: gatehost.plugin.v1alpha1.RepairPlan
-	(*PlanRequest)(nil),         // 13: gatehost.plugin.v1alpha1.PlanRequest
-	(*PlanResponse)(nil),        // 14: gatehost.plugin.v1alpha1.PlanResponse
-	(*RepairRequest)(nil),       // 15: gatehost.plugin.v1alpha1.RepairRequest
-	(*RepairProgress)(nil),      // 16: gatehost.plugin.v1alpha1.RepairProgress
-	(*RepairResult)(nil),        // 17: gatehost.plugin.v1alpha1.RepairResult
-	(*RepairResponse)(nil),      // 18: gatehost.plugin.v1alpha1.RepairResponse
-	(*Exit)(nil),                // 19: gatehost.plugin.v1alpha1.Exit
-	(*durationpb.Duration)(nil), // 20: google.protobuf.Duration
-	(*Line)(nil),                // 21: gatehost.plugin.v1alpha1.Line
-	(Symptom)(0),                // 22: gatehost.plugin.v1alpha1.Symptom
-	(Severity)(0),               // 23: gatehost.plugin.v1alpha1.Severity
-	(*GatewayFacts)(nil),        // 24: gatehost.plugin.v1alpha1.GatewayFacts
+	(Outcome)(0),                // 0: gatehost.plugin.v1alpha1.Outcome
+	(*Evidence)(nil),            // 1: gatehost.plugin.v1alpha1.Evidence
+	(*EvidenceRequest)(nil),     // 2: gatehost.plugin.v1alpha1.EvidenceRequest
+	(*ExecWant)(nil),            // 3: gatehost.plugin.v1alpha1.ExecWant
+	(*FileWant)(nil),            // 4: gatehost.plugin.v1alpha1.FileWant
+	(*Incident)(nil),            // 5: gatehost.plugin.v1alpha1.Incident
+	(*Finding)(nil),             // 6: gatehost.plugin.v1alpha1.Finding
+	(*DiagnoseRequest)(nil),     // 7: gatehost.plugin.v1alpha1.DiagnoseRequest
+	(*DiagnoseResponse)(nil),    // 8: gatehost.plugin.v1alpha1.DiagnoseResponse
+	(*ExecStep)(nil),            // 9: gatehost.plugin.v1alpha1.ExecStep
+	(*WriteFileStep)(nil),       // 10: gatehost.plugin.v1alpha1.WriteFileStep
+	(*DelegateStep)(nil),        // 11: gatehost.plugin.v1alpha1.DelegateStep
+	(*Step)(nil),                // 12: gatehost.plugin.v1alpha1.Step
+	(*RepairPlan)(nil),          // 13: gatehost.plugin.v1alpha1.RepairPlan
+	(*PlanRequest)(nil),         // 14: gatehost.plugin.v1alpha1.PlanRequest
+	(*PlanResponse)(nil),        // 15: gatehost.plugin.v1alpha1.PlanResponse
+	(*RepairRequest)(nil),       // 16: gatehost.plugin.v1alpha1.RepairRequest
+	(*RepairProgress)(nil),      // 17: gatehost.plugin.v1alpha1.RepairProgress
+	(*RepairResult)(nil),        // 18: gatehost.plugin.v1alpha1.RepairResult
+	(*RepairResponse)(nil),      // 19: gatehost.plugin.v1alpha1.RepairResponse
+	(*VerifyRequest)(nil),       // 20: gatehost.plugin.v1alpha1.VerifyRequest
+	(*VerifyResponse)(nil),      // 21: gatehost.plugin.v1alpha1.VerifyResponse
+	(*Exit)(nil),                // 22: gatehost.plugin.v1alpha1.Exit
+	(*durationpb.Duration)(nil), // 23: google.protobuf.Duration
+	(*Line)(nil),                // 24: gatehost.plugin.v1alpha1.Line
+	(Symptom)(0),                // 25: gatehost.plugin.v1alpha1.Symptom
+	(Severity)(0),               // 26: gatehost.plugin.v1alpha1.Severity
+	(*GatewayFacts)(nil),        // 27: gatehost.plugin.v1alpha1.GatewayFacts
 }
 var file_gatehost_plugin_v1alpha1_doctor_proto_depIdxs = []int32{
-	19, // 0: gatehost.plugin.v1alpha1.Evidence.exit:type_name -> gatehost.plugin.v1alpha1.Exit
-	2,  // 1: gatehost.plugin.v1alpha1.EvidenceRequest.exec:type_name -> gatehost.plugin.v1alpha1.ExecWant
-	3,  // 2: gatehost.plugin.v1alpha1.EvidenceRequest.file:type_name -> gatehost.plugin.v1alpha1.FileWant
-	20, // 3: gatehost.plugin.v1alpha1.ExecWant.timeout:type_name -> google.protobuf.Duration
-	19, // 4: gatehost.plugin.v1alpha1.Incident.exit:type_name -> gatehost.plugin.v1alpha1.Exit
-	21, // 5: gatehost.plugin.v1alpha1.Incident.lines:type_name -> gatehost.plugin.v1alpha1.Line
-	22, // 6: gatehost.plugin.v1alpha1.Incident.symptoms:type_name -> gatehost.plugin.v1alpha1.Symptom
-	23, // 7: gatehost.plugin.v1alpha1.Finding.severity:type_name -> gatehost.plugin.v1alpha1.Severity
-	24, // 8: gatehost.plugin.v1alpha1.DiagnoseRequest.gateway:type_name -> gatehost.plugin.v1alpha1.GatewayFacts
-	4,  // 9: gatehost.plugin.v1alpha1.DiagnoseRequest.incident:type_name -> gatehost.plugin.v1alpha1.Incident
-	0,  // 10: gatehost.plugin.v1alpha1.DiagnoseRequest.evidence:type_name -> gatehost.plugin.v1alpha1.Evidence
-	5,  // 11: gatehost.plugin.v1alpha1.DiagnoseResponse.findings:type_name -> gatehost.plugin.v1alpha1.Finding
-	1,  // 12: gatehost.plugin.v1alpha1.DiagnoseResponse.wants:type_name -> gatehost.plugin.v1alpha1.EvidenceRequest
-	20, // 13: gatehost.plugin.v1alpha1.ExecStep.timeout:type_name -> google.protobuf.Duration
-	20, // 14: gatehost.plugin.v1alpha1.DelegateStep.timeout:type_name -> google.protobuf.Duration
-	8,  // 15: gatehost.plugin.v1alpha1.Step.exec:type_name -> gatehost.plugin.v1alpha1.ExecStep
-	9,  // 16: gatehost.plugin.v1alpha1.Step.write_file:type_name -> gatehost.plugin.v1alpha1.WriteFileStep
-	10, // 17: gatehost.plugin.v1alpha1.Step.delegate:type_name -> gatehost.plugin.v1alpha1.DelegateStep
-	11, // 18: gatehost.plugin.v1alpha1.RepairPlan.steps:type_name -> gatehost.plugin.v1alpha1.Step
-	24, // 19: gatehost.plugin.v1alpha1.PlanRequest.gateway:type_name -> gatehost.plugin.v1alpha1.GatewayFacts
-	5,  // 20: gatehost.plugin.v1alpha1.PlanRequest.finding:type_name -> gatehost.plugin.v1alpha1.Finding
-	12, // 21: gatehost.plugin.v1alpha1.PlanResponse.plan:type_name -> gatehost.plugin.v1alpha1.RepairPlan
-	24, // 22: gatehost.plugin.v1alpha1.RepairRequest.gateway:type_name -> gatehost.plugin.v1alpha1.GatewayFacts
-	5,  // 23: gatehost.plugin.v1alpha1.RepairRequest.finding:type_name -> gatehost.plugin.v1alpha1.Finding
-	16, // 24: gatehost.plugin.v1alpha1.RepairResponse.progress:type_name -> gatehost.plugin.v1alpha1.RepairProgress
-	17, // 25: gatehost.plugin.v1alpha1.RepairResponse.result:type_name -> gatehost.plugin.v1alpha1.RepairResult
-	6,  // 26: gatehost.plugin.v1alpha1.DoctorService.Diagnose:input_type -> gatehost.plugin.v1alpha1.DiagnoseRequest
-	13, // 27: gatehost.plugin.v1alpha1.DoctorService.Plan:input_type -> gatehost.plugin.v1alpha1.PlanRequest
-	15, // 28: gatehost.plugin.v1alpha1.DoctorService.Repair:input_type -> gatehost.plugin.v1alpha1.RepairRequest
-	7,  // 29: gatehost.plugin.v1alpha1.DoctorService.Diagnose:output_type -> gatehost.plugin.v1alpha1.DiagnoseResponse
-	14, // 30: gatehost.plugin.v1alpha1.DoctorService.Plan:output_type -> gatehost.plugin.v1alpha1.PlanResponse
-	18, // 31: gatehost.plugin.v1alpha1.DoctorService.Repair:output_type -> gatehost.plugin.v1alpha1.RepairResponse
-	29, // [29:32] is the sub-list for method output_type
-	26, // [26:29] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	22, // 0: gatehost.plugin.v1alpha1.Evidence.exit:type_name -> gatehost.plugin.v1alpha1.Exit
+	3,  // 1: gatehost.plugin.v1alpha1.EvidenceRequest.exec:type_name -> gatehost.plugin.v1alpha1.ExecWant
+	4,  // 2: gatehost.plugin.v1alpha1.EvidenceRequest.file:type_name -> gatehost.plugin.v1alpha1.FileWant
+	23, // 3: gatehost.plugin.v1alpha1.ExecWant.timeout:type_name -> google.protobuf.Duration
+	22, // 4: gatehost.plugin.v1alpha1.Incident.exit:type_name -> gatehost.plugin.v1alpha1.Exit
+	24, // 5: gatehost.plugin.v1alpha1.Incident.lines:type_name -> gatehost.plugin.v1alpha1.Line
+	25, // 6: gatehost.plugin.v1alpha1.Incident.symptoms:type_name -> gatehost.plugin.v1alpha1.Symptom
+	26, // 7: gatehost.plugin.v1alpha1.Finding.severity:type_name -> gatehost.plugin.v1alpha1.Severity
+	27, // 8: gatehost.plugin.v1alpha1.DiagnoseRequest.gateway:type_name -> gatehost.plugin.v1alpha1.GatewayFacts
+	5,  // 9: gatehost.plugin.v1alpha1.DiagnoseRequest.incident:type_name -> gatehost.plugin.v1alpha1.Incident
+	1,  // 10: gatehost.plugin.v1alpha1.DiagnoseRequest.evidence:type_name -> gatehost.plugin.v1alpha1.Evidence
+	6,  // 11: gatehost.plugin.v1alpha1.DiagnoseResponse.findings:type_name -> gatehost.plugin.v1alpha1.Finding
+	2,  // 12: gatehost.plugin.v1alpha1.DiagnoseResponse.wants:type_name -> gatehost.plugin.v1alpha1.EvidenceRequest
+	23, // 13: gatehost.plugin.v1alpha1.ExecStep.timeout:type_name -> google.protobuf.Duration
+	23, // 14: gatehost.plugin.v1alpha1.DelegateStep.timeout:type_name -> google.protobuf.Duration
+	9,  // 15: gatehost.plugin.v1alpha1.Step.exec:type_name -> gatehost.plugin.v1alpha1.ExecStep
+	10, // 16: gatehost.plugin.v1alpha1.Step.write_file:type_name -> gatehost.plugin.v1alpha1.WriteFileStep
+	11, // 17: gatehost.plugin.v1alpha1.Step.delegate:type_name -> gatehost.plugin.v1alpha1.DelegateStep
+	12, // 18: gatehost.plugin.v1alpha1.RepairPlan.steps:type_name -> gatehost.plugin.v1alpha1.Step
+	27, // 19: gatehost.plugin.v1alpha1.PlanRequest.gateway:type_name -> gatehost.plugin.v1alpha1.GatewayFacts
+	6,  // 20: gatehost.plugin.v1alpha1.PlanRequest.finding:type_name -> gatehost.plugin.v1alpha1.Finding
+	13, // 21: gatehost.plugin.v1alpha1.PlanResponse.plan:type_name -> gatehost.plugin.v1alpha1.RepairPlan
+	27, // 22: gatehost.plugin.v1alpha1.RepairRequest.gateway:type_name -> gatehost.plugin.v1alpha1.GatewayFacts
+	6,  // 23: gatehost.plugin.v1alpha1.RepairRequest.finding:type_name -> gatehost.plugin.v1alpha1.Finding
+	17, // 24: gatehost.plugin.v1alpha1.RepairResponse.progress:type_name -> gatehost.plugin.v1alpha1.RepairProgress
+	18, // 25: gatehost.plugin.v1alpha1.RepairResponse.result:type_name -> gatehost.plugin.v1alpha1.RepairResult
+	27, // 26: gatehost.plugin.v1alpha1.VerifyRequest.gateway:type_name -> gatehost.plugin.v1alpha1.GatewayFacts
+	6,  // 27: gatehost.plugin.v1alpha1.VerifyRequest.finding:type_name -> gatehost.plugin.v1alpha1.Finding
+	1,  // 28: gatehost.plugin.v1alpha1.VerifyRequest.evidence:type_name -> gatehost.plugin.v1alpha1.Evidence
+	0,  // 29: gatehost.plugin.v1alpha1.VerifyResponse.outcome:type_name -> gatehost.plugin.v1alpha1.Outcome
+	2,  // 30: gatehost.plugin.v1alpha1.VerifyResponse.wants:type_name -> gatehost.plugin.v1alpha1.EvidenceRequest
+	7,  // 31: gatehost.plugin.v1alpha1.DoctorService.Diagnose:input_type -> gatehost.plugin.v1alpha1.DiagnoseRequest
+	14, // 32: gatehost.plugin.v1alpha1.DoctorService.Plan:input_type -> gatehost.plugin.v1alpha1.PlanRequest
+	16, // 33: gatehost.plugin.v1alpha1.DoctorService.Repair:input_type -> gatehost.plugin.v1alpha1.RepairRequest
+	20, // 34: gatehost.plugin.v1alpha1.DoctorService.Verify:input_type -> gatehost.plugin.v1alpha1.VerifyRequest
+	8,  // 35: gatehost.plugin.v1alpha1.DoctorService.Diagnose:output_type -> gatehost.plugin.v1alpha1.DiagnoseResponse
+	15, // 36: gatehost.plugin.v1alpha1.DoctorService.Plan:output_type -> gatehost.plugin.v1alpha1.PlanResponse
+	19, // 37: gatehost.plugin.v1alpha1.DoctorService.Repair:output_type -> gatehost.plugin.v1alpha1.RepairResponse
+	21, // 38: gatehost.plugin.v1alpha1.DoctorService.Verify:output_type -> gatehost.plugin.v1alpha1.VerifyResponse
+	35, // [35:39] is the sub-list for method output_type
+	31, // [31:35] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_gatehost_plugin_v1alpha1_doctor_proto_init() }
@@ -1651,13 +1871,14 @@ func file_gatehost_plugin_v1alpha1_doctor_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehost_plugin_v1alpha1_doctor_proto_rawDesc), len(file_gatehost_plugin_v1alpha1_doctor_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   19,
+			NumEnums:      1,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_gatehost_plugin_v1alpha1_doctor_proto_goTypes,
 		DependencyIndexes: file_gatehost_plugin_v1alpha1_doctor_proto_depIdxs,
+		EnumInfos:         file_gatehost_plugin_v1alpha1_doctor_proto_enumTypes,
 		MessageInfos:      file_gatehost_plugin_v1alpha1_doctor_proto_msgTypes,
 	}.Build()
 	File_gatehost_plugin_v1alpha1_doctor_proto = out.File

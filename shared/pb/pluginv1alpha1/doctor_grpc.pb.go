@@ -22,6 +22,7 @@ const (
 	DoctorService_Diagnose_FullMethodName = "/gatehost.plugin.v1alpha1.DoctorService/Diagnose"
 	DoctorService_Plan_FullMethodName     = "/gatehost.plugin.v1alpha1.DoctorService/Plan"
 	DoctorService_Repair_FullMethodName   = "/gatehost.plugin.v1alpha1.DoctorService/Repair"
+	DoctorService_Verify_FullMethodName   = "/gatehost.plugin.v1alpha1.DoctorService/Verify"
 )
 
 // DoctorServiceClient is the client API for DoctorService service.
@@ -44,6 +45,14 @@ type DoctorServiceClient interface {
 	// success a second call answers changed = false. Cancelling leaves every file readable.
 	// Errors: unsupported (no delegated steps), permission_denied (a grant is missing).
 	Repair(ctx context.Context, in *RepairRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RepairResponse], error)
+	// Verify answers whether a plan of its own, all of whose steps were executed just now, has repaired what it was for. It is
+	// optional: the host calls it only of a doctor that announces the capability "verify" (ServiceInfo.capabilities), after each of
+	// its plans and before the gateway is started. Verify changes nothing. A doctor asks for evidence as in Diagnose, in at most
+	// three rounds. After NOT_HELPED the host takes the plan back. After UNKNOWN, an error or no answer the host does what it does
+	// for a doctor without Verify: for "config-invalid" it asks Diagnose again, without an incident; for any other finding the next
+	// start of the gateway shows it.
+	// Errors: unsupported (not my finding).
+	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*VerifyResponse, error)
 }
 
 type doctorServiceClient struct {
@@ -93,6 +102,16 @@ func (c *doctorServiceClient) Repair(ctx context.Context, in *RepairRequest, opt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type DoctorService_RepairClient = grpc.ServerStreamingClient[RepairResponse]
 
+func (c *doctorServiceClient) Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*VerifyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VerifyResponse)
+	err := c.cc.Invoke(ctx, DoctorService_Verify_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DoctorServiceServer is the server API for DoctorService service.
 // All implementations must embed UnimplementedDoctorServiceServer
 // for forward compatibility.
@@ -113,6 +132,14 @@ type DoctorServiceServer interface {
 	// success a second call answers changed = false. Cancelling leaves every file readable.
 	// Errors: unsupported (no delegated steps), permission_denied (a grant is missing).
 	Repair(*RepairRequest, grpc.ServerStreamingServer[RepairResponse]) error
+	// Verify answers whether a plan of its own, all of whose steps were executed just now, has repaired what it was for. It is
+	// optional: the host calls it only of a doctor that announces the capability "verify" (ServiceInfo.capabilities), after each of
+	// its plans and before the gateway is started. Verify changes nothing. A doctor asks for evidence as in Diagnose, in at most
+	// three rounds. After NOT_HELPED the host takes the plan back. After UNKNOWN, an error or no answer the host does what it does
+	// for a doctor without Verify: for "config-invalid" it asks Diagnose again, without an incident; for any other finding the next
+	// start of the gateway shows it.
+	// Errors: unsupported (not my finding).
+	Verify(context.Context, *VerifyRequest) (*VerifyResponse, error)
 	mustEmbedUnimplementedDoctorServiceServer()
 }
 
@@ -131,6 +158,9 @@ func (UnimplementedDoctorServiceServer) Plan(context.Context, *PlanRequest) (*Pl
 }
 func (UnimplementedDoctorServiceServer) Repair(*RepairRequest, grpc.ServerStreamingServer[RepairResponse]) error {
 	return status.Error(codes.Unimplemented, "method Repair not implemented")
+}
+func (UnimplementedDoctorServiceServer) Verify(context.Context, *VerifyRequest) (*VerifyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Verify not implemented")
 }
 func (UnimplementedDoctorServiceServer) mustEmbedUnimplementedDoctorServiceServer() {}
 func (UnimplementedDoctorServiceServer) testEmbeddedByValue()                       {}
@@ -200,6 +230,24 @@ func _DoctorService_Repair_Handler(srv interface{}, stream grpc.ServerStream) er
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type DoctorService_RepairServer = grpc.ServerStreamingServer[RepairResponse]
 
+func _DoctorService_Verify_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VerifyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DoctorServiceServer).Verify(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DoctorService_Verify_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DoctorServiceServer).Verify(ctx, req.(*VerifyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // DoctorService_ServiceDesc is the grpc.ServiceDesc for DoctorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -214,6 +262,10 @@ var DoctorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Plan",
 			Handler:    _DoctorService_Plan_Handler,
+		},
+		{
+			MethodName: "Verify",
+			Handler:    _DoctorService_Verify_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -20,7 +20,7 @@ func enterGroup(sys *syscall.SysProcAttr, dir *os.File) {
 func replace(from, to int) error { return unix.Dup3(from, to, 0) }
 
 // closeStrays closes what a careless parent left open in us: a plugin's pipe held for months would hide the plugin's death
-// (review R5). What the Go runtime opened for itself stays.
+// (R5). What the Go runtime opened for itself stays.
 func closeStrays() {
 	dir, err := os.Open("/proc/self/fd")
 	if err != nil {

@@ -1,11 +1,11 @@
-// Command doctor-versions is a plugin of another time: an old one, whose doctor speaks version 1, a new one that has dropped it, or one of a
-// host to come. It knows nothing of the SDK of this tree: the handshake stands here as it was recorded, and the services are the generated
-// ones, so that a change of either shows as a plugin that no longer works.
+// Command doctor-versions is a plugin of another release: one whose doctor has Verify or has not, or one of a later host. It
+// does not use the SDK of this tree: it has the handshake as it was recorded, and the generated services, so that a change of
+// either shows as a plugin that no longer works.
 //
-//	doctor-versions doctor=1-1 | doctor=2-2 | doctor=3-4 classifier=1-1 | launcher=2-3 ...
+//	doctor-versions doctor=1-1 | doctor=1-1,verify | doctor=2-3 classifier=1-1 | launcher=2-3 ...
 //
-// Its doctor of version 1 finds odd weather and repairs nothing. That of version 2 writes a configuration in the place of a refused one, and
-// says of it what stands in the file "outcome" of its directory.
+// Its doctor without Verify finds odd weather and repairs nothing. The one with it writes a configuration in the place of a
+// refused one, and says of it what the file "outcome" of its directory contains.
 package main
 
 import (
@@ -21,17 +21,20 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
-	pb2 "github.com/gatehost/gatehost/shared/pb/pluginv1alpha2"
 )
 
-// mended is what version 2 writes.
-const mended = "{\n  \"gateway\": {\"mode\": \"local\"},\n}\n"
+// repaired is what the doctor with Verify writes.
+const repaired = "{\n  \"gateway\": {\"mode\": \"local\"},\n}\n"
 
 func main() {
 	v := &versions{}
 	for _, word := range os.Args[1:] {
 		kind, text, _ := strings.Cut(word, "=")
+		text, capability, announced := strings.Cut(text, ",")
 		s := &pb.ServiceInfo{Kind: pb.Kind(pb.Kind_value["KIND_"+strings.ToUpper(kind)])}
+		if announced {
+			s.Capabilities = []string{capability}
+		}
 		if _, err := fmt.Sscanf(text, "%d-%d", &s.MinVersion, &s.MaxVersion); err != nil {
 			fmt.Fprintln(os.Stderr, word, err)
 			os.Exit(2)
@@ -61,15 +64,14 @@ type versions struct {
 func (v *versions) GRPCServer(_ *goplugin.GRPCBroker, s *grpc.Server) error {
 	pb.RegisterPluginServiceServer(s, v)
 	for _, info := range v.services {
-		for version := info.GetMinVersion(); version <= info.GetMaxVersion(); version++ {
-			switch {
-			case info.GetKind() == pb.Kind_KIND_DOCTOR && version == 1:
-				pb.RegisterDoctorServiceServer(s, first{})
-			case info.GetKind() == pb.Kind_KIND_DOCTOR && version == 2:
-				pb2.RegisterDoctorServiceServer(s, second{})
-			case info.GetKind() == pb.Kind_KIND_CLASSIFIER && version == 1:
-				pb.RegisterClassifierServiceServer(s, reader{})
-			}
+		switch {
+		case info.GetMinVersion() > 1: // a service of which this tree knows nothing
+		case info.GetKind() == pb.Kind_KIND_DOCTOR && len(info.GetCapabilities()) == 0:
+			pb.RegisterDoctorServiceServer(s, plainDoctor{})
+		case info.GetKind() == pb.Kind_KIND_DOCTOR:
+			pb.RegisterDoctorServiceServer(s, verifyingDoctor{})
+		case info.GetKind() == pb.Kind_KIND_CLASSIFIER:
+			pb.RegisterClassifierServiceServer(s, reader{})
 		}
 	}
 	return nil
@@ -87,20 +89,20 @@ func (v *versions) Configure(context.Context, *pb.ConfigureRequest) (*pb.Configu
 	return &pb.ConfigureResponse{}, nil
 }
 
-// first is a doctor of version 1.
-type first struct {
+// plainDoctor has no Verify.
+type plainDoctor struct {
 	pb.UnimplementedDoctorServiceServer
 }
 
-func (first) Diagnose(context.Context, *pb.DiagnoseRequest) (*pb.DiagnoseResponse, error) {
+func (plainDoctor) Diagnose(context.Context, *pb.DiagnoseRequest) (*pb.DiagnoseResponse, error) {
 	return &pb.DiagnoseResponse{Findings: []*pb.Finding{{
-		Code: "odd-weather", Severity: pb.Severity_SEVERITY_WARNING, Text: "asked in version 1",
+		Code: "odd-weather", Severity: pb.Severity_SEVERITY_WARNING, Text: "it is odd",
 	}}}, nil
 }
 
-// second is a doctor of version 2.
-type second struct {
-	pb2.UnimplementedDoctorServiceServer
+// verifyingDoctor has Verify.
+type verifyingDoctor struct {
+	pb.UnimplementedDoctorServiceServer
 }
 
 // outcome is what the test wants to be said.
@@ -114,40 +116,40 @@ func wantFile(gw *pb.GatewayFacts) []*pb.EvidenceRequest {
 }
 
 // Diagnose finds that a configuration is refused when the gateway said so; without its word, when the test wants it still to be there.
-func (second) Diagnose(_ context.Context, r *pb2.DiagnoseRequest) (*pb2.DiagnoseResponse, error) {
+func (verifyingDoctor) Diagnose(_ context.Context, r *pb.DiagnoseRequest) (*pb.DiagnoseResponse, error) {
 	if refused := r.GetIncident().GetExit().GetCode() == 78; !refused && outcome() != "unknown, still there" {
-		return &pb2.DiagnoseResponse{}, nil
+		return &pb.DiagnoseResponse{}, nil
 	}
 	if len(r.GetEvidence()) == 0 {
-		return &pb2.DiagnoseResponse{Wants: wantFile(r.GetGateway())}, nil
+		return &pb.DiagnoseResponse{Wants: wantFile(r.GetGateway())}, nil
 	}
-	return &pb2.DiagnoseResponse{Findings: []*pb.Finding{{
-		Code: "config-invalid", Severity: pb.Severity_SEVERITY_ERROR, Text: "asked in version 2", Repairable: true,
+	return &pb.DiagnoseResponse{Findings: []*pb.Finding{{
+		Code: "config-invalid", Severity: pb.Severity_SEVERITY_ERROR, Text: "the file is refused", Repairable: true,
 		Data: []byte(r.GetEvidence()[0].GetSha256()),
 	}}}, nil
 }
 
-func (second) Plan(_ context.Context, r *pb2.PlanRequest) (*pb2.PlanResponse, error) {
-	return &pb2.PlanResponse{Plan: &pb.RepairPlan{Title: "write one that works", Steps: []*pb.Step{{
+func (verifyingDoctor) Plan(_ context.Context, r *pb.PlanRequest) (*pb.PlanResponse, error) {
+	return &pb.PlanResponse{Plan: &pb.RepairPlan{Title: "write one that works", Steps: []*pb.Step{{
 		Title: "write it",
 		Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{
-			Path: r.GetGateway().GetConfigPath(), Content: []byte(mended), ExpectedSha256: string(r.GetFinding().GetData()),
+			Path: r.GetGateway().GetConfigPath(), Content: []byte(repaired), ExpectedSha256: string(r.GetFinding().GetData()),
 		}},
 	}}}}, nil
 }
 
 // Verify asks for the file, which must be another one now.
-func (second) Verify(_ context.Context, r *pb2.VerifyRequest) (*pb2.VerifyResponse, error) {
+func (verifyingDoctor) Verify(_ context.Context, r *pb.VerifyRequest) (*pb.VerifyResponse, error) {
 	if len(r.GetEvidence()) == 0 {
-		return &pb2.VerifyResponse{Wants: wantFile(r.GetGateway())}, nil
+		return &pb.VerifyResponse{Wants: wantFile(r.GetGateway())}, nil
 	}
 	if r.GetEvidence()[0].GetSha256() == string(r.GetFinding().GetData()) {
 		return nil, grpcstatus.Error(codes.FailedPrecondition, "nothing was written")
 	}
-	said := map[string]pb2.Outcome{
-		"helped": pb2.Outcome_OUTCOME_HELPED, "not helped": pb2.Outcome_OUTCOME_NOT_HELPED,
+	said := map[string]pb.Outcome{
+		"helped": pb.Outcome_OUTCOME_HELPED, "not helped": pb.Outcome_OUTCOME_NOT_HELPED,
 	}
-	return &pb2.VerifyResponse{Outcome: said[outcome()], Text: "version 2 says " + outcome(), Hint: "write a better one"}, nil
+	return &pb.VerifyResponse{Outcome: said[outcome()], Text: "the doctor says " + outcome(), Hint: "write a better one"}, nil
 }
 
 // reader finds all lines quiet.

@@ -44,7 +44,7 @@ func (m *medic) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (docto
 	switch {
 	case contains(req.Incident.Lines, "bogusKey"):
 		f := finding(codeKey)
-		f.Repairable = strings.HasPrefix(m.mode, "repair") || strings.HasPrefix(m.mode, "plan") || m.mode == "sound" || m.mode == "verifies-blindly"
+		f.Repairable = strings.HasPrefix(m.mode, "repair") || strings.HasPrefix(m.mode, "plan") || m.mode == "sound" || strings.Contains(m.mode, "verif")
 		f.Repairable = f.Repairable || m.mode == "says-repairable-without-a-plan"
 		return one(f), nil
 	case slices.Contains(symptoms, plugin.SymptomPortConflict):
@@ -225,7 +225,7 @@ func replace(path, text string) error {
 	return os.Rename(path+".new", path)
 }
 
-// verifier is a medic of version 2.
+// verifier is a doctor that announces Verify.
 type verifier struct{ *medic }
 
 func (v verifier) Verify(_ context.Context, req doctor.VerifyRequest) (doctor.Verification, error) {

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc"
 
 	launcherutility "github.com/gatehost/gatehost/plugins/launcher-utility"
-	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -42,12 +41,12 @@ func main() {
 	default:
 		m := &medic{mode: mode, asked: map[string]int{}, locks: map[string]chan struct{}{}}
 		p.Doctor = m
-		if mode == "sound" || mode == "verifies-blindly" || mode == "answers-otherwise-in-version-1" {
+		if mode == "sound" || mode == "verifies-blindly" {
 			p.Doctor = verifier{m}
 		}
 	}
 	begin(mode)
-	if mode == "describes-itself-differently" || mode == "announces-what-it-does-not-serve" || mode == "answers-otherwise-in-version-1" {
+	if mode == "describes-itself-differently" || mode == "announces-what-it-does-not-serve" || mode == "announces-verify-without-it" {
 		serveRaw(p, mode)
 	}
 	pluginkit.Serve(p)
@@ -123,7 +122,7 @@ type raw struct {
 
 // GRPCServer registers the plugin's services and, in the place of Describe, its own.
 func (r *raw) GRPCServer(_ *goplugin.GRPCBroker, s *grpc.Server) error {
-	pluginkit.Register(&without{s, r.mode}, r.p)
+	pluginkit.Register(&without{s}, r.p)
 	pb.RegisterPluginServiceServer(s, &describer{configure: r.p.Configure, mode: r.mode})
 	return nil
 }
@@ -132,18 +131,11 @@ func (r *raw) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn
 	return nil, nil
 }
 
-// without registers all but the common service, and another doctor in the place of version 1 where the mode says so.
-type without struct {
-	s    *grpc.Server
-	mode string
-}
+// without registers all but the common service.
+type without struct{ s *grpc.Server }
 
 func (w *without) RegisterService(d *grpc.ServiceDesc, impl any) {
-	switch {
-	case d.ServiceName == pb.PluginService_ServiceDesc.ServiceName:
-	case d.ServiceName == pb.DoctorService_ServiceDesc.ServiceName && w.mode == "answers-otherwise-in-version-1":
-		doctor.RegisterServer(w.s, &doctor.Fake{})
-	default:
+	if d.ServiceName != pb.PluginService_ServiceDesc.ServiceName {
 		w.s.RegisterService(d, impl)
 	}
 }
@@ -159,8 +151,8 @@ func (d *describer) Describe(context.Context, *pb.DescribeRequest) (*pb.Describe
 	r := &pb.DescribeResponse{Name: "verify-plugin", Version: "1.0.0", Services: []*pb.ServiceInfo{{Kind: pb.Kind_KIND_DOCTOR, MinVersion: 1, MaxVersion: 1}}}
 	if d.mode == "announces-what-it-does-not-serve" {
 		r.Services = append(r.Services, &pb.ServiceInfo{Kind: pb.Kind_KIND_CLASSIFIER, MinVersion: 1, MaxVersion: 1})
-	} else if d.mode == "answers-otherwise-in-version-1" {
-		r.Services[0].MaxVersion = 2
+	} else if d.mode == "announces-verify-without-it" {
+		r.Services[0].Capabilities = []string{plugin.CapabilityVerify}
 	} else {
 		r.Homepage = fmt.Sprintf("https://example.org/%d", d.calls.Add(1))
 	}

@@ -53,6 +53,7 @@ export function loadContract () {
 //   doctor.diagnose(request, { signal })            -> { findings, wants }, or nothing
 //   doctor.plan(gateway, finding, { signal })       -> { title, steps, touches }, or nothing
 //   doctor.repair(request, { signal, progress })    -> { changed, summary }; only for plans with delegated steps
+//   doctor.verify(request, { signal })              -> { outcome, text, hint, wants }; optional: whether a plan has helped
 //   configure({ config, directories, name, grants }) -> list of { severity, path, message, hint }; without it the table may have no keys
 //   configFields, wantedGrants, homepage            as in DescribeResponse
 // Shapes are those of the messages in proto/, in camelCase. Functions may be async. Work that blocks the event loop for seconds also
@@ -89,6 +90,10 @@ export function serve (plugin) {
     Repair: calls.stream(async (request, context) => {
       if (!plugin.doctor.repair) throw new Fault('unsupported', 'this doctor has no steps of its own')
       return { result: await plugin.doctor.repair(request, context) }
+    }),
+    Verify: calls.unary((request, context) => {
+      if (!plugin.doctor.verify) throw new Fault('unsupported', 'this doctor does not verify')
+      return plugin.doctor.verify(request, context)
     })
   })
 
@@ -112,11 +117,14 @@ export function serve (plugin) {
   process.stdin.resume()
 }
 
+// capabilities are what this doctor serves beyond what each doctor must; null: nothing.
+function capabilities (plugin) { return plugin.doctor.verify ? ['verify'] : null }
+
 function described (plugin) {
   return {
     Name: plugin.name,
     Version: plugin.version,
-    Services: [{ Kind: 'doctor', MinVersion: 1, MaxVersion: 1, Capabilities: null }],
+    Services: [{ Kind: 'doctor', MinVersion: 1, MaxVersion: 1, Capabilities: capabilities(plugin) }],
     ConfigFields: plugin.configFields?.map(({ path, type, required = false, defaultJson = '', doc = '' }) =>
       ({ Path: path, Type: type, Required: required, DefaultJSON: defaultJson, Doc: doc })) ?? null,
     WantedGrants: plugin.wantedGrants ?? null,
@@ -126,7 +134,8 @@ function described (plugin) {
 
 function describeResponse (plugin) {
   const { name, version, configFields, wantedGrants, homepage } = plugin
-  return { name, version, services: [{ kind: 'KIND_DOCTOR', minVersion: 1, maxVersion: 1 }], configFields, wantedGrants, homepage }
+  const services = [{ kind: 'KIND_DOCTOR', minVersion: 1, maxVersion: 1, capabilities: capabilities(plugin) }]
+  return { name, version, services, configFields, wantedGrants, homepage }
 }
 
 async function configured (plugin, request) {

@@ -72,7 +72,7 @@ test('it serves a host, and ends with it', { timeout: 60_000 }, async (t) => {
   const plugin = start(t)
   const [base, doctor] = await connect(t, plugin)
   const { services } = await ask(base, 'Describe', {})
-  assert.deepEqual(services.map((s) => s.kind), ['KIND_DOCTOR'])
+  assert.deepEqual(services.map((s) => [s.kind, s.capabilities]), [['KIND_DOCTOR', []]])
   const { diagnostics } = await ask(base, 'Configure', { configJson: Buffer.from('{"odd": 1}') })
   assert.deepEqual(diagnostics.map((d) => d.path), ['odd'])
   for (const table of ['[]', 'null', '{']) {
@@ -82,13 +82,14 @@ test('it serves a host, and ends with it', { timeout: 60_000 }, async (t) => {
   assert.equal(findings[0].severity, 'SEVERITY_ERROR')
   await assert.rejects(ask(doctor, 'Plan', { gateway, finding: { code: 'port-conflict' } }), { code: grpc.status.UNIMPLEMENTED })
   await assert.rejects(items(doctor.Repair({ gateway, finding: { code: 'config-invalid' }, stepId: 'x' })), { code: grpc.status.UNIMPLEMENTED })
+  await assert.rejects(ask(doctor, 'Verify', { gateway, finding: { code: 'config-invalid' } }), { code: grpc.status.UNIMPLEMENTED })
 
   plugin.child.stdin.end() // the host goes
   assert.deepEqual(await plugin.exited, [0, null])
   assert.deepEqual(readdirSync(plugin.dir), [])
 })
 
-// What this doctor does not use, and the next one may: delegated steps, errors, and calls that are under way when the host goes.
+// What this doctor does not use, and the next one may: delegated steps, Verify, errors, and calls that are under way when the host goes.
 const other = `
 import { serve } from './gatehost.js'
 serve({
@@ -98,20 +99,27 @@ serve({
   doctor: {
     diagnose: (_request, { signal }) => new Promise((resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
     plan: (gateway) => gateway ? Promise.reject(new TypeError('a bug')) : Promise.reject(),
-    repair: async ({ stepId }, { progress }) => { progress('half', 50); return { changed: true, summary: stepId } }
+    repair: async ({ stepId }, { progress }) => { progress('half', 50); return { changed: true, summary: stepId } },
+    verify: ({ finding }) => ({ outcome: 'OUTCOME_HELPED', text: finding.code })
   }
 })`
 
 test('it describes itself as plugins in Go do', { timeout: 60_000 }, async (t) => {
   const { child, exited } = start(t, {}, ['--input-type=module', '-e', other, '--', '--describe'])
   const [text] = await once(child.stdout, 'data')
-  assert.deepEqual(JSON.parse(text).ConfigFields, [{ Path: 'most', Type: 'integer', Required: false, DefaultJSON: '', Doc: 'as many' }])
+  const described = JSON.parse(text)
+  assert.deepEqual(described.Services[0].Capabilities, ['verify'])
+  assert.deepEqual(described.ConfigFields, [{ Path: 'most', Type: 'integer', Required: false, DefaultJSON: '', Doc: 'as many' }])
   assert.deepEqual(await exited, [0, null])
 })
 
-test('a delegated step, a bug, and a call that the host leaves', { timeout: 60_000 }, async (t) => {
+test('a delegated step, Verify, a bug, and a call that the host leaves', { timeout: 60_000 }, async (t) => {
   const plugin = start(t, {}, ['--input-type=module', '-e', other])
-  const [, doctor] = await connect(t, plugin)
+  const [base, doctor] = await connect(t, plugin)
+  const { services } = await ask(base, 'Describe', {})
+  assert.deepEqual(services[0].capabilities, ['verify'])
+  const { outcome, text } = await ask(doctor, 'Verify', { gateway, finding: { code: 'x' } })
+  assert.deepEqual([outcome, text], ['OUTCOME_HELPED', 'x'])
   assert.deepEqual(await items(doctor.Repair({ gateway, finding: { code: 'x' }, stepId: 'swap' })), ['progress', 'result'])
   await assert.rejects(ask(doctor, 'Plan', { gateway, finding: { code: 'x' } }), { code: grpc.status.INTERNAL, details: 'a bug' })
   await assert.rejects(ask(doctor, 'Plan', {}), { code: grpc.status.INTERNAL, details: 'undefined' })

@@ -1,0 +1,16 @@
+package api
+
+import (
+	"context"
+
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+// Health asks a gateway for its health now (B281).
+func (s *Service) Health(ctx context.Context, name string, probe bool) (control.HealthCheck, error) {
+	g, err := s.find(name)
+	if err != nil {
+		return control.HealthCheck{}, err
+	}
+	return g.CheckHealth(ctx, probe)
+}

@@ -1,0 +1,134 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/host/internal/observe"
+	"github.com/gatehost/gatehost/host/internal/output"
+	"github.com/gatehost/gatehost/host/internal/session"
+	"github.com/gatehost/gatehost/internal/redact"
+	"github.com/gatehost/gatehost/shared/classifier"
+	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/launcher"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// TestStderrIsLoggedAtItsLevel is B298: each line that is shown, and none that is not.
+func TestStderrIsLoggedAtItsLevel(t *testing.T) {
+	var log bytes.Buffer
+	g := bare(&config.Gateway{Name: "main"})
+	g.log = hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Debug, DisableTime: true})
+	g.env.Hub = events.NewHub(events.Options{})
+	defer g.env.Hub.Close()
+	for _, c := range []output.Classified{
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelDebug, Shown: "one"},
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelInfo, Shown: "two"},
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelWarn, Shown: "three"},
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelError, Shown: "four"},
+		{Line: plugin.Line{Stream: plugin.Stderr}, Level: classifier.LevelWarn, Shown: "a repeat", Hidden: true},
+		{Line: plugin.Line{Stream: plugin.Stdout}, Level: classifier.LevelInfo, Shown: "its work"},
+		{Line: plugin.Line{Stream: plugin.Stdout}, Level: classifier.LevelWarn, Shown: "five"},
+	} {
+		outputs{core: g, lines: &lineTotals{}}.line("A", c, func(observe.Sight) {})
+	}
+	var got []string
+	for line := range strings.Lines(log.String()) {
+		level, rest, _ := strings.Cut(strings.TrimSpace(line), "]")
+		text, _, _ := strings.Cut(strings.TrimSpace(rest), ": ")
+		got = append(got, level+"] "+text)
+	}
+	want := "[DEBUG] [Gateway stderr] one,[INFO] [Gateway stderr] two,[WARN] [Gateway stderr] three,[ERROR] [Gateway stderr] four,[WARN] [Gateway stdout] five"
+	if strings.Join(got, ",") != want {
+		t.Errorf("logged %q\n%s", got, log.String())
+	}
+}
+
+// TestSilencedLinesAreCountedByRuleOverAllLaunches is B295.
+func TestSilencedLinesAreCountedByRuleOverAllLaunches(t *testing.T) {
+	first := output.Stats{Read: 3, DroppedBy: map[string]uint64{"a": 1, "b": 2}}
+	got := sum(sum(output.Stats{}, first), output.Stats{Read: 1, DroppedBy: map[string]uint64{"a": 5}})
+	if want := map[string]uint64{"a": 6, "b": 2}; got.Read != 4 || !maps.Equal(got.DroppedBy, want) || first.DroppedBy["a"] != 1 {
+		t.Errorf("%+v, and of the first %+v", got, first)
+	}
+}
+
+// TestCommandWhoseOutputWasCutIsSaid is T169.
+func TestCommandWhoseOutputWasCutIsSaid(t *testing.T) {
+	var log bytes.Buffer
+	g := bare(&config.Gateway{Name: "main"})
+	g.log = hclog.New(&hclog.LoggerOptions{Output: &log})
+	g.warnOfCut([]string{"node", "secret"}, launcher.ExecResult{})
+	if log.Len() != 0 {
+		t.Errorf("nothing was cut, and the log says %s", &log)
+	}
+	g.warnOfCut([]string{"node", "secret"}, launcher.ExecResult{DroppedBytes: 900})
+	if text := log.String(); !strings.Contains(text, "[WARN]") || !strings.Contains(text, "dropped_bytes=900") || strings.Contains(text, "secret") {
+		t.Errorf("log = %s", text)
+	}
+}
+
+// TestEventsPassOnByTheirKindAndTicksAreLifeOnly is T118, T120, T125 and T126.
+func TestEventsPassOnByTheirKindAndTicksAreLifeOnly(t *testing.T) {
+	g := bare(&config.Gateway{Name: "main"})
+	g.env.Hub = events.NewHub(events.Options{})
+	defer g.env.Hub.Close()
+	for _, name := range []string{"tick", "chat", "channel.status", "agent"} {
+		observer{core: g}.received(session.Event{Name: name, Payload: json.RawMessage(`{"text":"hi","token":"canary-value"}`)}, nil)
+	}
+	var got []string
+	sub := g.env.Hub.Subscribe(0)
+	for e, ok := sub.TryNext(); ok; e, ok = sub.TryNext() {
+		data := e.Data.(control.GatewayEventData)
+		got = append(got, string(e.Type)+" "+data.Event+" "+string(data.Payload))
+	}
+	const payload = ` {"text":"hi","token":"[redacted]"}`
+	if want := []string{"gateway.chat.message chat" + payload, "gateway.channel.status channel.status" + payload, "gateway.notification agent" + payload}; !slices.Equal(got, want) {
+		t.Errorf("events %q, want %q", got, want)
+	}
+}
+
+// TestSecretsOfAnEventAreHiddenWhereverItIsShown covers the published event, which the journal stores, and the trace of the frame.
+func TestSecretsOfAnEventAreHiddenWhereverItIsShown(t *testing.T) {
+	const payload = `{"botToken":"123456:ABCDEFGHIJ","clientSecret":"s3cr3t-value","passphrase":"hunter2hunter2","access_key":"AKIA-canary",` +
+		`"device":{"nonce":"canary-nonce","signature":["canary-signature"]},"text":"it said the-gateways-own and Authorization: Bearer sk-canary-01",` +
+		`"maxTokens":4096,"keep":"this"}`
+	var log bytes.Buffer
+	g := bare(&config.Gateway{Name: "main"})
+	g.settings.Store(&Settings{Gateway: g.conf(), Frames: true})
+	g.log = hclog.New(&hclog.LoggerOptions{Output: &log, DisableTime: true})
+	g.env.Hub = events.NewHub(events.Options{})
+	defer g.env.Hub.Close()
+	known := redact.New([]string{"the-gateways-own"})
+	observer{core: g}.received(session.Event{Name: "agent", Payload: json.RawMessage(payload)}, known)
+	g.traceFrames(known)(false, []byte(`{"type":"event","event":"agent","payload":`+payload+`}`))
+
+	e, ok := g.env.Hub.Subscribe(0).TryNext()
+	if !ok {
+		t.Fatal("the event is not published")
+	}
+	published, err := json.Marshal(e) // what the journal writes
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, text := range map[string]string{"event": string(published), "trace": log.String()} {
+		for _, secret := range []string{"ABCDEFGHIJ", "s3cr3t", "hunter2", "AKIA", "canary", "the-gateways-own"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("the %s shows %q: %s", where, secret, text)
+			}
+		}
+		for _, shown := range []string{"4096", "this", "it said"} {
+			if !strings.Contains(text, shown) {
+				t.Errorf("the %s does not show %q: %s", where, shown, text)
+			}
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/probe"
+)
+
+// port asks the gateway's port.
+type port struct{ core *core }
+
+func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, error) {
+	cfg := p.core.conf()
+	p.core.launches.probed.Store(cfg)
+	holders, err := probe.Holders(ctx, cfg.Port)
+	if err != nil {
+		return 0, lifecycle.Problem{}, err
+	}
+	if len(holders) == 0 {
+		return lifecycle.HolderNone, lifecycle.Problem{}, nil
+	}
+	who := holders[0].String()
+	if probe.IsGateway(ctx, cfg.Port) {
+		return lifecycle.HolderGateway, lifecycle.Problem{
+			Code:    "port_conflict",
+			Message: fmt.Sprintf("port %d is held by a gateway that this host did not start: %s", cfg.Port, who),
+			Hint:    "stop it where it was started, set on_conflict = \"attach\" to supervise its session only, or choose another port",
+		}, nil
+	}
+	return lifecycle.HolderStranger, lifecycle.Problem{
+		Code:    "port_conflict",
+		Message: fmt.Sprintf("port %d is held by %s, which is no gateway", cfg.Port, who),
+		Hint:    fmt.Sprintf("end that process, or set another gateways.%s.port; gatehost does not touch what it did not start", p.core.name),
+	}, nil
+}
+
+func (p port) Ready(ctx context.Context, port int) lifecycle.Readiness {
+	switch probe.ReadyNow(ctx, cmp.Or(port, p.core.asLaunched().Port)) {
+	case probe.Ready:
+		return lifecycle.ReadinessReady
+	case probe.Open:
+		return lifecycle.ReadinessOpen
+	case probe.Starting:
+		return lifecycle.ReadinessStarting
+	case probe.Closed:
+		return lifecycle.ReadinessClosed
+	default:
+		return lifecycle.ReadinessClosed
+	}
+}

@@ -1,0 +1,145 @@
+package gateway
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/host/internal/health"
+	"github.com/gatehost/gatehost/host/internal/lastgood"
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/metrics"
+	"github.com/gatehost/gatehost/host/internal/observe"
+	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/host/internal/session"
+	"github.com/gatehost/gatehost/internal/frame"
+	"github.com/gatehost/gatehost/internal/redact"
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+// slowSpawn is how long a process may take until it accepts a connect before that is worth a warning (B301).
+const slowSpawn = 30 * time.Second
+
+// observer follows the steps of the engine and turns facts into events, metrics and log lines. The engine's owner calls it: it does not block.
+type observer struct {
+	core     *core
+	health   *health.Monitor
+	lastGood *lastgood.Watcher
+}
+
+// Stepped implements engine.Observer.
+func (o observer) Stepped(c observe.Change) {
+	o.core.launches.follow(c)
+	opened, ok := lifecycle.ReportOf[lifecycle.SessionOpened](c.Input)
+	if ok && c.After.Session == opened.Session && c.After.Owner() == lifecycle.OwnerOwned { // any other may have any configuration
+		o.lastGood.Opened(c.After.Launch)
+	}
+}
+
+// Observed implements engine.Observer.
+func (o observer) Observed(facts []observe.Fact) {
+	for _, f := range facts {
+		o.publish(f)
+	}
+}
+
+func (o observer) publish(f observe.Fact) {
+	c, m := o.core, o.core.env.Metrics
+	switch f := f.(type) {
+	case observe.StateChanged:
+		if f.From != "" {
+			c.log.Debug("state changed", "from", f.From, "to", f.State, "phase", f.Phase, "pid", f.PID)
+		}
+		f.Port = cmp.Or(f.Port, c.asLaunched().Port)
+		c.because(events.GatewayState, f.StateData)
+	case observe.ProcessEnded:
+		if f.Counted {
+			m.Exit(c.name, f.Code, f.Signal, f.Expected)
+		}
+		c.because(events.GatewayExit, f.ExitData)
+	case observe.SessionOpened:
+		c.publish(events.GatewaySessionOpened, f.SessionData)
+	case observe.SessionLost:
+		m.SessionLost(c.name, f.Code)
+		c.because(events.GatewaySessionLost, f.SessionData)
+	case observe.SessionChanged:
+		if f.Closed {
+			o.health.Closed(f.Code)
+		}
+		if f.Opened {
+			o.health.Opened()
+		}
+	case observe.ConditionChanged:
+		c.publish(events.GatewayCondition, f.ConditionData)
+	case observe.ReconnectChanged:
+		o.reconnect(f)
+	case observe.Restarted:
+		outcome := metrics.Executed
+		if f.Suppressed {
+			outcome = metrics.Suppressed
+		}
+		m.Restart(c.name, f.Cause, outcome)
+	case observe.StartEnded:
+		o.startEnded(f)
+	case observe.SlowStage:
+		c.log.Warn("a stage of the gateway's start was slow", "stage", f.Name, "took", f.Took)
+	}
+}
+
+func (o observer) reconnect(f observe.ReconnectChanged) {
+	c := o.core
+	if f.Outcome == control.ReconnectScheduled {
+		what := "the gateway is down; trying again"
+		if f.Kind == observe.ByTransport {
+			what = "there is no session with the gateway; trying again"
+		}
+		c.log.Warn(what, "attempt", f.Attempt, "delay", f.Delay, "reason", f.Reason)
+		c.env.Metrics.ReconnectDelay(c.name, f.Delay)
+	} else {
+		c.env.Metrics.Reconnect(c.name, f.Kind, f.Cause, f.Outcome)
+	}
+	c.publish(events.GatewayReconnect, f.ReconnectData)
+}
+
+func (o observer) startEnded(f observe.StartEnded) {
+	c, w := o.core, f.Waterfall
+	c.env.Metrics.StartEnded(c.name, w, f.SpawnToReady)
+	if p := f.Problem; p != nil {
+		c.log.Info("the start failed", "code", p.Code, "port", c.asLaunched().Port, "attempt", f.Attempt, "launch", c.newestLaunch())
+	}
+	if f.SpawnToReady >= slowSpawn {
+		c.log.Warn("the gateway was slow to become ready", "took", f.SpawnToReady.Round(time.Millisecond))
+	}
+}
+
+// plugins is how all plugins of the host are now, for the record.
+func (c *core) plugins() []observe.Plugin {
+	var out []observe.Plugin
+	for _, p := range c.env.Plugins.Plugins() {
+		one := observe.Plugin{
+			Name: p.Name, State: p.State, Since: p.Since, Running: p.State == pluginhost.Running,
+			Begins: p.State == pluginhost.Starting && p.Restarts == 0 && p.Err == nil,
+		}
+		if p.Err != nil {
+			one.Problem = p.Err.Error()
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+// received publishes an event that the gateway sent by itself (B172 to B179), with the secrets in it hidden.
+func (o observer) received(e session.Event, redactor *redact.Redactor) {
+	kind := e.Kind()
+	if kind == session.KindTick {
+		return
+	}
+	if e.Name == "config.changed" { // it took a new configuration while it runs
+		o.lastGood.Look()
+	}
+	payload := e.Payload
+	if len(payload) > 0 {
+		payload = frame.Redact(payload, redactor)
+	}
+	o.core.publish(events.Type(kind), control.GatewayEventData{Event: e.Name, Payload: payload})
+}

@@ -1,0 +1,61 @@
+package gateway
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/view"
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+// Status is the gateway's state in the API's words. Uptime is computed now, not when something was last written (B008).
+func (g *Gateway) Status() control.Gateway {
+	snap := g.engine.Snapshot()
+	s, cfg, launched := snap.State, g.conf(), g.asLaunched()
+	out := control.Gateway{
+		Name: g.name, State: string(s.Public()), Phase: string(s.Phase), Ready: g.ready(s), Owner: string(s.Owner()),
+		LaunchID: string(s.Launch), PID: s.Process.PID, Port: cmp.Or(s.Process.Port, launched.Port), ConnectedAt: control.At(s.ConnectedAt),
+		ReconnectAttempts: view.Attempts(s, cfg.Reconnect.StableAfter, time.Now()), Restarts: s.Restarts, Adopted: s.Adopted, Drift: s.Drift, Error: view.Problem(s.Err),
+		Output: g.outputStatus(), Launcher: launched.Launcher, Doctors: cfg.Doctors, Classifiers: cfg.Classifiers, Unload: cfg.Unload,
+	}
+	if since := view.UptimeFrom(s); !since.IsZero() {
+		out.UptimeMs = control.Ms(time.Since(since))
+	}
+	if s.Hello != nil {
+		out.Version, out.BootID = s.Hello.Version, s.Hello.BootID
+	}
+	for _, c := range snap.Record.Conditions() {
+		out.Conditions = append(out.Conditions, view.Condition(c))
+	}
+	if s.LastExit != nil {
+		x := view.Exit(s.LastExit, snap.Record.ExitTail())
+		out.LastExit = &x
+	}
+	if open, ok := g.engine.Session(); ok {
+		st := open.Stats()
+		out.Session = &control.Session{
+			Protocol: st.Protocol, ConnID: st.ConnID, Scopes: st.Scopes, LastFrameAt: control.At(st.LastFrameAt),
+			MissedPongs: st.MissedPongs, MissedTicks: st.MissedTicks, BadFrames: st.BadFrames,
+		}
+		if st.RTT > 0 {
+			out.Session.RTTMs = control.Ms(st.RTT)
+		}
+	}
+	out.Liveness = view.Liveness(s, cfg.Liveness.Silence)
+	out.LastStart, out.Reconnect, out.Health = snap.Record.LastStart(), snap.Record.Reconnect(), g.healthStatus(s)
+	return out
+}
+
+// outputStatus is the counts in the API's words; nil before there was any output.
+func (g *Gateway) outputStatus() *control.Output {
+	got := g.lines.total()
+	if got.Read == 0 && got.Gaps == 0 {
+		return nil
+	}
+	stats := g.env.Journal.Stats()
+	return &control.Output{
+		Read: got.Read, Classified: got.Classified, Unclassified: got.Unclassified,
+		Stored: stats.Stored[g.name], Dropped: stats.Dropped[g.name] + g.env.Hub.Unstored()[g.name],
+		LostLines: got.GapLines, LostBytes: got.GapBytes, Gaps: got.Gaps, Repeated: got.Repeated, HiddenBy: got.DroppedBy,
+	}
+}

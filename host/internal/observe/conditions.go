@@ -1,0 +1,109 @@
+package observe
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/view"
+	"github.com/gatehost/gatehost/shared/control"
+)
+
+// unansweredPings is how many pings in a row without an answer make a gateway unresponsive.
+const unansweredPings = 2
+
+// condition is one with what tells it from others of its code.
+type condition struct {
+	lifecycle.Condition
+
+	subject string // the plugin of CodePluginDown
+	// measured: its words carry figures that change all the time. Only that it comes and goes is a fact.
+	measured bool
+	lasting  bool // it holds since it came, whatever Since says later
+}
+
+func (c condition) key() [2]string { return [2]string{c.Code, c.subject} }
+
+// Conditions is everything that is not well with the gateway, in a fixed order. The caller must not change it.
+func (r Record) Conditions() []lifecycle.Condition {
+	out := make([]lifecycle.Condition, len(r.conditions))
+	for i, c := range r.conditions {
+		out[i] = c.Condition
+	}
+	return out
+}
+
+// reconcile makes the conditions of a moment and returns what changed.
+func (r *Record) reconcile(now time.Time) []Fact {
+	next := r.conditionsAt(now)
+	var facts []Fact
+	for i, c := range next {
+		j := slices.IndexFunc(r.conditions, func(have condition) bool { return have.key() == c.key() })
+		if j >= 0 && c.lasting {
+			next[i].Since = r.conditions[j].Since
+		}
+		if j < 0 || !c.measured && r.conditions[j].Condition != c.Condition {
+			facts = append(facts, conditionChanged(c, true))
+		}
+	}
+	for _, c := range r.conditions {
+		if !slices.ContainsFunc(next, func(have condition) bool { return have.key() == c.key() }) {
+			facts = append(facts, conditionChanged(c, false))
+		}
+	}
+	r.conditions = next
+	return facts
+}
+
+func conditionChanged(c condition, active bool) Fact {
+	return ConditionChanged{control.ConditionData{Condition: view.Condition(c.Condition), Active: active}}
+}
+
+func (r *Record) conditionsAt(now time.Time) []condition {
+	var out []condition
+	for _, c := range r.state.Conditions {
+		out = append(out, condition{Condition: c})
+	}
+	if r.state.Phase == lifecycle.PhaseVerifying {
+		out = append(out, condition{Condition: lifecycle.Condition{
+			Code: CodeSilent, Since: r.state.LastAlive,
+			Message: "nothing has come from the gateway; one call decides whether it is alive",
+		}})
+	}
+	if p := r.pings; p.Session == r.state.Session && p.Session != 0 && p.Unanswered >= unansweredPings {
+		out = append(out, condition{measured: true, lasting: true, Condition: lifecycle.Condition{
+			Code: CodeUnresponsive, Since: p.LastFrameAt,
+			Message: fmt.Sprintf("%d pings in a row had no answer within %v", p.Unanswered, r.settings.PongTimeout),
+			Hint: fmt.Sprintf("a busy gateway answers later; after %v without a sign of life one call decides",
+				r.settings.Silence),
+		}})
+	}
+	if r.mismatches.shown(r.state.Launch, now) {
+		out = append(out, condition{measured: true, Condition: r.mismatches.condition()})
+	}
+	for _, p := range r.plugins {
+		if p.down() && r.uses(p.Name) {
+			out = append(out, p.condition())
+		}
+	}
+	return out
+}
+
+// uses reports whether the gateway needs a plugin: by its settings, or for the process that runs.
+func (r *Record) uses(name string) bool {
+	return name == r.launcher || slices.Contains(r.settings.Plugins, name)
+}
+
+func (p Plugin) down() bool { return !p.Running && !p.Begins }
+
+func (p Plugin) condition() condition {
+	c := lifecycle.Condition{
+		Code: CodePluginDown, Since: p.Since, Message: fmt.Sprintf("plugin %s is %s", p.Name, p.State),
+		Hint: "the gateway runs on; run `gatehost plugin info " + p.Name + "`",
+	}
+	if p.Problem != "" {
+		c.Message += ": " + p.Problem
+	}
+	return condition{Condition: c, subject: p.Name, measured: true, lasting: true}
+}

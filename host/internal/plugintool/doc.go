@@ -1,0 +1,3 @@
+// Package plugintool is what an operator or an author does with a plugin while no host runs it: verify it against the contract, pin its
+// checksum in the configuration, seal the files of its directory.
+package plugintool

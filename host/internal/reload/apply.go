@@ -1,0 +1,230 @@
+package reload
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/host/internal/gateway"
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/host/internal/pluginspec"
+	"github.com/gatehost/gatehost/host/internal/registry"
+	"github.com/gatehost/gatehost/host/internal/view"
+	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+// application is a plan that is being applied: what is in force next, and what became of each step. What fails is put back, in next, as it was
+// before.
+type application struct {
+	*plan
+
+	next  *registry.Set
+	steps []pluginStep // the plan's, with their results
+	stays []*gatewayStep
+}
+
+func newApplication(p *plan) *application {
+	a := &application{plan: p, stays: slices.Clone(p.stay)}
+	cfg := *p.to
+	cfg.Plugins, cfg.Gateways = maps.Clone(p.to.Plugins), maps.Clone(p.to.Gateways)
+	a.next = &registry.Set{Config: &cfg, Gateways: map[string]*gateway.Gateway{}, Sandboxes: maps.Clone(p.from.Sandboxes)}
+	for _, s := range p.plugins {
+		a.steps = append(a.steps, *s)
+	}
+	return a
+}
+
+// apply does what a plan says. Plugins come first, so that what gateways are to use is there; then gateways; then what is not needed any more
+// goes. An error means that the host stops.
+func (r *Reloader) apply(ctx context.Context, p *plan) ([]control.ReloadChange, error) {
+	a := newApplication(p)
+	r.takePlugins(ctx, a)
+	arrivals := r.addGateways(a)
+	departures := r.removeGateways(ctx, a)
+	if ctx.Err() != nil {
+		return nil, control.HostRestarting()
+	}
+	for _, s := range a.stays {
+		a.next.Gateways[s.g.Name()] = s.g
+	}
+	r.o.Registry.Replace(a.next)
+	r.o.Log.SetLevel(hclog.LevelFromString(a.next.Config.Log.Level))
+	for _, name := range p.gone {
+		if a.next.Gateways[name] == nil {
+			p.from.Gateways[name].End()
+		}
+	}
+	r.dropPlugins(a)
+
+	out := slices.Clone(p.host)
+	for _, s := range a.steps {
+		out = append(out, s.ReloadChange)
+	}
+	out = append(append(out, departures...), arrivals...)
+	for _, s := range a.stays {
+		out = append(out, s.changes()...)
+		s.g.Configure(ctx, gateway.SettingsOf(a.next.Config, s.g.Name()))
+	}
+	for _, name := range p.came {
+		if g := a.next.Gateways[name]; g != nil {
+			r.o.Begin(g)
+			go g.Autostart(context.WithoutCancel(ctx)) // as the autostart: it ends with the engine
+		}
+	}
+	return out, nil
+}
+
+// takePlugins starts and changes plugins, all at the same time. One that fails keeps its former table; one that is new is tried again.
+func (r *Reloader) takePlugins(ctx context.Context, a *application) {
+	var under sync.WaitGroup
+	for i := range a.steps {
+		if s := &a.steps[i]; s.Action != control.ChangeRemoved {
+			under.Go(func() { r.takePlugin(ctx, s) })
+		}
+	}
+	under.Wait()
+	for _, s := range a.steps {
+		switch former := a.from.Config.Plugins[s.Name]; {
+		case s.Action == control.ChangeRemoved:
+		case s.Result == control.ReloadFailed && s.Action != control.ChangeAdded && former != nil:
+			a.next.Config.Plugins[s.Name] = former
+		default:
+			a.next.Sandboxes[s.Name] = s.told
+		}
+	}
+}
+
+func (r *Reloader) takePlugin(ctx context.Context, s *pluginStep) {
+	var err error
+	if s.Action == control.ChangeAdded {
+		if err = r.o.Plugins.Add(s.spec); err == nil {
+			err = r.o.Plugins.Await(ctx, s.Name)
+		}
+		if err != nil {
+			s.Detail = "it is tried again"
+		}
+	} else {
+		var how pluginhost.ChangeKind
+		if how, err = r.o.Plugins.Change(ctx, s.spec); err == nil {
+			s.Action = actionOf(how)
+		} else {
+			s.Detail = "its former table stays in force"
+		}
+	}
+	if err != nil {
+		s.Result, s.Error = control.ReloadFailed, view.Failure(err)
+	}
+}
+
+// addGateways makes the gateways that came.
+func (r *Reloader) addGateways(a *application) []control.ReloadChange {
+	var out []control.ReloadChange
+	for _, name := range a.came {
+		c := a.arrival(name)
+		g, err := r.o.New(gateway.SettingsOf(a.next.Config, name))
+		if err != nil {
+			c.Result, c.Error, c.Detail = control.ReloadFailed, view.Failure(err), ""
+			delete(a.next.Config.Gateways, name)
+		} else {
+			a.next.Gateways[name] = g
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// removeGateways stops the gateways that are to go. One that cannot be stopped stays, with what it needs.
+func (r *Reloader) removeGateways(ctx context.Context, a *application) []control.ReloadChange {
+	out := make([]control.ReloadChange, len(a.gone))
+	var stops sync.WaitGroup
+	for i, name := range a.gone {
+		out[i] = departure(name)
+		stops.Go(func() {
+			g := a.from.Gateways[name]
+			g.Commanded(control.CommandData{
+				Action: string(control.ActionStop), By: "host", Reason: "the configuration no longer has it",
+			})
+			o, err := g.Engine().Retire(ctx)
+			if err != nil || o.Kind == lifecycle.OutcomeFailed {
+				out[i].Result, out[i].Detail = control.ReloadFailed, "it stays"
+				out[i].Error = cmp.Or(view.Problem(o.Problem),
+					&control.Failure{Code: "internal", Message: view.OutcomeError(o, err)})
+			}
+		})
+	}
+	stops.Wait()
+	for i, name := range a.gone {
+		if out[i].Result == control.ReloadFailed {
+			a.keep(name)
+		}
+	}
+	return out
+}
+
+// keep leaves a gateway in force that was to go, with the tables of its plugins.
+func (a *application) keep(name string) {
+	g, cfg := a.from.Gateways[name], a.next.Config
+	cfg.Gateways[name], a.next.Gateways[name] = a.from.Config.Gateways[name], g
+	for of, table := range a.from.Config.Plugins {
+		if cfg.Plugins[of] == nil {
+			cfg.Plugins[of] = table
+		}
+	}
+	a.stays = append(a.stays, &gatewayStep{g: g})
+}
+
+// dropPlugins ends the plugins that are not needed any more; what was begun in them ends first.
+func (r *Reloader) dropPlugins(a *application) {
+	used := a.next.Config.UsedPlugins()
+	for i := range a.steps {
+		s := &a.steps[i]
+		if s.Action != control.ChangeRemoved || s.Result != control.ReloadNow {
+			continue
+		}
+		if slices.Contains(used, s.Name) {
+			s.Result, s.Detail = control.ReloadFailed, "a gateway that could not be stopped uses it"
+			continue
+		}
+		if _, err := r.o.Plugins.Remove(s.Name); err != nil {
+			s.Result, s.Error = control.ReloadFailed, view.Failure(err)
+		}
+	}
+}
+
+// LaunchOver is told of a launch of which nothing is left, with the plugin that held it. A plugin that only that was for may go, or change, now.
+// It does not block.
+func (r *Reloader) LaunchOver(by string) {
+	if by == "" || slices.Contains(pluginspec.Uses(r.o.Registry.Config(), by), plugin.KindLauncher) {
+		return
+	}
+	go func() { // bounded by the turn, which ends with the host
+		ctx, leave, err := r.o.Turn.Enter(context.Background())
+		if err != nil {
+			return
+		}
+		defer leave()
+		r.settlePlugins(ctx)
+	}()
+}
+
+// settlePlugins lets plugins be as the configuration in force says, where a launch kept one from it.
+func (r *Reloader) settlePlugins(ctx context.Context) {
+	p, err := r.plan(r.o.Registry.Config())
+	if err != nil || len(p.gone)+len(p.came) > 0 {
+		return // of what is in force already: it cannot be
+	}
+	a := newApplication(p)
+	a.next.Gateways = p.from.Gateways
+	r.takePlugins(ctx, a)
+	r.o.Registry.Replace(a.next)
+	r.dropPlugins(a)
+	for _, s := range a.steps {
+		r.o.Log.Info("plugin is no longer needed for what ran", "plugin", s.Name, "action", s.Action, "result", s.Result, "reason", s.Detail)
+	}
+}
