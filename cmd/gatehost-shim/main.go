@@ -1,4 +1,5 @@
-// Command gatehost-shim is the parent of one gateway. Launchers start it through shared/shim; it is not meant for people.
+// Command gatehost-shim is the parent of one gateway. Launchers start it through shared/shim; it is not meant for
+// people.
 package main
 
 import (

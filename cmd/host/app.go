@@ -63,7 +63,10 @@ type supervisor interface {
 }
 
 func newApp() *app {
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: &locked{w: os.Stderr}, terminal: isTerminal(os.Stdout), getenv: os.Getenv}
+	a := &app{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: &locked{w: os.Stderr}, terminal: isTerminal(os.Stdout),
+		getenv: os.Getenv,
+	}
 	a.wire()
 	return a
 }
@@ -96,11 +99,14 @@ func (a *app) root() *cobra.Command {
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.PersistentFlags().StringVar(&a.socket, "host", a.getenv("GATEHOST_SOCKET"), "control `socket` of the host (GATEHOST_SOCKET)")
-	root.PersistentFlags().StringVar(&a.config, "config", a.getenv("GATEHOST_CONFIG"), "configuration `file` (GATEHOST_CONFIG)")
+	root.PersistentFlags().StringVar(&a.socket, "host", a.getenv("GATEHOST_SOCKET"),
+		"control `socket` of the host (GATEHOST_SOCKET)")
+	root.PersistentFlags().StringVar(&a.config, "config", a.getenv("GATEHOST_CONFIG"),
+		"configuration `file` (GATEHOST_CONFIG)")
 	root.AddCommand(
-		a.runVerb(), a.statusVerb(), a.startVerb(), a.stopVerb(), a.restartVerb(), a.reloadVerb(), a.rpcVerb(), a.healthVerb(), a.eventsVerb(),
-		a.logsVerb(), a.explainVerb(), a.doctorVerb(), a.gatewayConfigVerb(), a.pluginVerb(), a.configVerb(), a.versionVerb(), sandboxVerb(), a.verifyChildVerb(),
+		a.runVerb(), a.statusVerb(), a.startVerb(), a.stopVerb(), a.restartVerb(), a.reloadVerb(), a.rpcVerb(),
+		a.healthVerb(), a.eventsVerb(), a.logsVerb(), a.explainVerb(), a.doctorVerb(), a.gatewayConfigVerb(),
+		a.pluginVerb(), a.configVerb(), a.versionVerb(), sandboxVerb(), a.verifyChildVerb(),
 	)
 	return root
 }

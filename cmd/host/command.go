@@ -51,7 +51,8 @@ func (a *app) commandVerb(action control.Action, short string) (*cobra.Command, 
 	f.StringVar(&c.reason, "reason", "", "`text` for events and logs")
 	f.BoolVar(&c.json, "json", false, "print the outcome as JSON")
 	if action == control.ActionRestart || action == control.ActionReload {
-		f.BoolVar(&c.debounce, "debounce", false, "first wait for further requests of this kind, as configured; a stopped gateway is not started")
+		f.BoolVar(&c.debounce, "debounce", false,
+			"first wait for further requests of this kind, as configured; a stopped gateway is not started")
 		f.DurationVar(&c.delay, "delay", 0, "the same, for this `duration`")
 	}
 	v.MarkFlagsMutuallyExclusive("timeout", "no-wait")
@@ -103,7 +104,8 @@ func (c *command) one(ctx context.Context, client *control.Client, name string) 
 		talk.Go(func() { c.app.narrate(talking, client, name) })
 	}
 	out, err := client.Do(ctx, name, c.action, control.Options{
-		Reason: c.reason, Wait: c.timeout, NoWait: c.noWait, Now: c.now, Drain: c.drain, External: c.extern, Debounce: c.debounce, Delay: c.delay,
+		Reason: c.reason, Wait: c.timeout, NoWait: c.noWait, Now: c.now, Drain: c.drain, External: c.extern,
+		Debounce: c.debounce, Delay: c.delay,
 	})
 	quiet()
 	talk.Wait()

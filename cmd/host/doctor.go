@@ -17,8 +17,9 @@ func (a *app) doctorVerb() *cobra.Command {
 	v := &cobra.Command{
 		Use:   "doctor NAME [ID]",
 		Short: "Diagnose a gateway; with --repair, repair it",
-		Long: "Diagnose a gateway; with --repair, repair it: by the plan of a doctor, or, when no doctor has one, with the\n" +
-			"configuration with which the gateway ran last. --undo undoes the last repair, --undo ID any other one;\n--history lists them.",
+		Long: "Diagnose a gateway; with --repair, repair it: by the plan of a doctor, or, when no doctor has one,\n" +
+			"with the configuration with which the gateway ran last. --undo undoes the last repair, --undo ID any\n" +
+			"other one; --history lists them.",
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: a.gatewayNames,
 		RunE: verb(func(ctx context.Context, args []string) error {
@@ -30,9 +31,11 @@ func (a *app) doctorVerb() *cobra.Command {
 		}),
 	}
 	v.Flags().BoolVar(&f.repair, "repair", false, "execute the plan, after a backup")
-	v.Flags().StringVar(&f.restore, "restore", "", "with --repair: restore a stored configuration: last-good, or an ID of --history")
+	v.Flags().StringVar(&f.restore, "restore", "",
+		"with --repair: restore a stored configuration: last-good, or an ID of --history")
 	v.Flags().BoolVar(&f.dryRun, "dry-run", false, "with --repair or --undo: only show the plan and its difference")
-	v.Flags().BoolVar(&f.stop, "stop", false, "with --repair or --undo: stop a running gateway first and start it again afterwards")
+	v.Flags().BoolVar(&f.stop, "stop", false,
+		"with --repair or --undo: stop a running gateway first and start it again afterwards")
 	v.Flags().BoolVar(&f.undo, "undo", false, "undo the last repair, or the one named by ID")
 	v.Flags().BoolVar(&f.history, "history", false, "list repairs and stored configurations, newest first")
 	v.Flags().BoolVar(&f.asJSON, "json", false, "print each message as a line of JSON")
@@ -190,7 +193,8 @@ func recordLine(r control.DoctorRecord) string {
 
 // keptLine is the line of a stored configuration in a list.
 func keptLine(k control.DoctorKept) string {
-	line := fmt.Sprintf("kept   %s  %s  ran last; %d bytes of %s", k.ID, k.Last.Local().Format("2006-01-02 15:04:05"), k.Bytes, k.Path)
+	line := fmt.Sprintf("kept   %s  %s  ran last; %d bytes of %s", k.ID, k.Last.Local().Format("2006-01-02 15:04:05"),
+		k.Bytes, k.Path)
 	if k.Present {
 		line += "; it is there now"
 	}

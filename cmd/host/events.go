@@ -21,8 +21,8 @@ func (a *app) eventsVerb() *cobra.Command {
 	v := &cobra.Command{
 		Use:   "events [NAME]",
 		Short: "Show past events, or follow new ones",
-		Long: "Show the events that the host remembers and exit; with --follow, show new events,\n" +
-			"or those from --since on: a duration (10m), an RFC 3339 time or a cursor. Events from before the host started, and\n" +
+		Long: "Show the events that the host remembers and exit; with --follow, show new events, or those from\n" +
+			"--since on: a duration (10m), an RFC 3339 time or a cursor. Events from before the host started, and\n" +
 			"all events when no host runs, come from the journal in the state directory.",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.gatewayNames,

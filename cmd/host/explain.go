@@ -17,8 +17,8 @@ func (a *app) explainVerb() *cobra.Command {
 	v := &cobra.Command{
 		Use:   "explain NAME",
 		Short: "Show why a gateway is in its state",
-		Long: "Show why a gateway is in its state: the events that led to it with their causes, and the stages of its last start.\n" +
-			"Also works without a host: from the journal in the state directory.",
+		Long: "Show why a gateway is in its state: the events that led to it with their causes, and the stages of\n" +
+			"its last start. Also works without a host: from the journal in the state directory.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.gatewayNames,
 		RunE: verb(func(ctx context.Context, args []string) error {
@@ -136,9 +136,10 @@ func (c *chapters) take(e control.Event) {
 // tells reports whether an event is worth a line of explanation.
 func (c *chapters) tells(e control.Event) bool {
 	switch e.Type {
-	case control.EventGatewayState, control.EventGatewayCommand, control.EventGatewayExit, control.EventGatewayCondition,
-		control.EventGatewaySessionLost, control.EventGatewayReconnect, control.EventGatewayDoctorFinding, control.EventGatewayDoctorPlan,
-		control.EventGatewayDoctorFinished, control.EventGatewayConfig, control.EventHostStarted, control.EventHostStopping, control.EventHostCondition:
+	case control.EventGatewayState, control.EventGatewayCommand, control.EventGatewayExit,
+		control.EventGatewayCondition, control.EventGatewaySessionLost, control.EventGatewayReconnect,
+		control.EventGatewayDoctorFinding, control.EventGatewayDoctorPlan, control.EventGatewayDoctorFinished,
+		control.EventGatewayConfig, control.EventHostStarted, control.EventHostStopping, control.EventHostCondition:
 		return true
 	case control.EventPluginState:
 		return data[control.PluginData](e).Error != nil
@@ -164,7 +165,8 @@ func (x explanation) text(now time.Time) []string {
 		head = fmt.Sprintf("no host runs; %s was last seen %s", x.Gateway, x.State)
 	}
 	if !x.Since.IsZero() {
-		head += fmt.Sprintf(", since %s (%s)", x.Since.Local().Format("2006-01-02 15:04:05"), elapsed(now.Sub(x.Since.Time)))
+		head += fmt.Sprintf(", since %s (%s)", x.Since.Local().Format("2006-01-02 15:04:05"),
+			elapsed(now.Sub(x.Since.Time)))
 	}
 	out := []string{head, ""}
 	if len(x.Timeline) == 0 {
@@ -183,7 +185,9 @@ func (x explanation) text(now time.Time) []string {
 	if x.Start != nil {
 		out = append(out, "", "The last start: "+orUnknown(x.Start.Outcome)+" in "+elapsedMs(x.Start.TotalMs))
 		for _, st := range x.Start.Stages {
-			out = append(out, strings.TrimRight(fmt.Sprintf("  %-12s at %-7s took %-7s %s", st.Name, elapsedMs(&st.StartMs), elapsedMs(st.Ms), st.Detail), " "))
+			at, took := elapsedMs(&st.StartMs), elapsedMs(st.Ms)
+			line := fmt.Sprintf("  %-12s at %-7s took %-7s %s", st.Name, at, took, st.Detail)
+			out = append(out, strings.TrimRight(line, " "))
 		}
 		for _, line := range traceLines(x.Start.Trace) {
 			out = append(out, "  "+line)

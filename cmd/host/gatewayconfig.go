@@ -15,7 +15,8 @@ import (
 
 // configVerbs are the words after `gateway-config NAME`, and how many arguments each takes.
 var configVerbs = map[string]struct{ least, most int }{
-	"get": {0, 1}, control.ConfigSet: {2, 2}, control.ConfigUnset: {1, 1}, control.ConfigPatch: {1, 1}, control.ConfigUndo: {0, 0},
+	"get": {0, 1}, control.ConfigSet: {2, 2}, control.ConfigUnset: {1, 1}, control.ConfigPatch: {1, 1},
+	control.ConfigUndo: {0, 0},
 }
 
 func (a *app) gatewayConfigVerb() *cobra.Command {
@@ -27,8 +28,9 @@ func (a *app) gatewayConfigVerb() *cobra.Command {
 		Long: `Read and change the gateway's own configuration.
 
 A running gateway is asked; the file of a stopped one is edited in place and keeps its comments. PATH is like
-agents.list[0].id or channels["a.b"].x. VALUE is JSON5, or a plain text; JSON is JSON5 and a merge patch, in which null removes. Either is
-read from stdin when it is "-": give secrets that way. get hides secrets. undo takes back the last change that was made by this host.`,
+gateway.auth.mode, agents.list[0].id or channels["a.b"].x. VALUE is JSON5, or a plain text; JSON is JSON5 and a
+merge patch, in which null removes. Either is read from stdin when it is "-": give secrets that way. get hides
+secrets. undo undoes the last change that this host made.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return fmt.Errorf("name a gateway, and get, set, unset, patch or undo")

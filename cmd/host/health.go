@@ -18,8 +18,9 @@ func (a *app) healthVerb() *cobra.Command {
 	v := &cobra.Command{
 		Use:   "health NAME",
 		Short: "Check the health of a gateway",
-		Long: "Ask a gateway for its health and status, for at most 3 s, and show the state of its capabilities. With --probe wait\n" +
-			"up to 8 s, and also ask its router. Exit code 0: the transport works; a slow capability is shown and changes nothing.",
+		Long: "Ask a gateway for its health and status, for at most 3 s, and show the state of its capabilities.\n" +
+			"With --probe wait up to 8 s, and also ask its router. Exit code 0: the transport works; a slow\n" +
+			"capability is shown and changes nothing.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.gatewayNames,
 		RunE: verb(func(ctx context.Context, args []string) error {
@@ -46,7 +47,10 @@ func (a *app) health(ctx context.Context, name string, probe, asJSON bool) error
 		err = a.print(healthText(got))
 	}
 	if err == nil && !got.OK {
-		err = &coded{code: exitFailed, err: errors.New("the gateway does not answer"), hint: "run `gatehost status " + name + "`"}
+		err = &coded{
+			code: exitFailed, err: errors.New("the gateway does not answer"),
+			hint: "run `gatehost status " + name + "`",
+		}
 	}
 	return err
 }
@@ -60,7 +64,8 @@ func healthText(c control.HealthCheck) string {
 	}
 	_, _ = fmt.Fprintf(w, "health\t%s\n", healthWord(h))
 	_, _ = fmt.Fprintf(w, "ready\t%s\n", yesNo(c.Ready))
-	_, _ = fmt.Fprintf(w, "core\tprocess %s, transport %s, router %s\n", clean(h.Core.Process), clean(h.Core.Transport), clean(h.Core.Router))
+	_, _ = fmt.Fprintf(w, "core\tprocess %s, transport %s, router %s\n", clean(h.Core.Process),
+		clean(h.Core.Transport), clean(h.Core.Router))
 	for _, name := range []string{"health", "status", "presence", "channels", "memory"} {
 		one := h.Capabilities[name]
 		text := dash(one.State)

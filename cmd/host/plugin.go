@@ -19,7 +19,8 @@ func (a *app) pluginVerb() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	v.AddCommand(
-		a.pluginListVerb(), a.pluginInfoVerb(), a.pluginRestartVerb(), a.pluginPinVerb(), a.pluginNewVerb(), a.pluginSealVerb(), a.pluginVerifyVerb(),
+		a.pluginListVerb(), a.pluginInfoVerb(), a.pluginRestartVerb(), a.pluginPinVerb(), a.pluginNewVerb(),
+		a.pluginSealVerb(), a.pluginVerifyVerb(),
 	)
 	return v
 }
@@ -87,7 +88,8 @@ func unused(p control.Plugin, who string) string {
 	var b strings.Builder
 	for _, n := range p.Negotiated {
 		if n.Error != nil {
-			fmt.Fprintf(&b, "%s: cannot serve as %s: %s\n%s", who, n.Service, clean(n.Error.Message), hintLine(n.Error.Hint))
+			fmt.Fprintf(&b, "%s: cannot serve as %s: %s\n%s", who, n.Service, clean(n.Error.Message),
+				hintLine(n.Error.Hint))
 		}
 	}
 	if len(p.UnknownKinds) > 0 {
@@ -109,7 +111,8 @@ func versionsText(p control.Plugin) string {
 		if n.Error == nil {
 			version = "version " + fmt.Sprint(n.Version)
 		}
-		fmt.Fprintf(&b, "\n%s: %s (the plugin speaks %s, this host %s)", clean(n.Service), version, strings.Join(ranges, " and "), rangeText(n.Host))
+		fmt.Fprintf(&b, "\n%s: %s (the plugin speaks %s, this host %s)", clean(n.Service), version,
+			strings.Join(ranges, " and "), rangeText(n.Host))
 	}
 	return b.String()
 }
@@ -144,7 +147,8 @@ func (a *app) pluginInfoVerb() *cobra.Command {
 			if asJSON {
 				return a.printJSON(p)
 			}
-			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + versionsText(p) + trustText(p) + sandboxText(p))
+			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + versionsText(p) +
+				trustText(p) + sandboxText(p))
 		}),
 	}
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")

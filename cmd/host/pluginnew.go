@@ -33,8 +33,9 @@ func (a *app) pluginNewVerb() *cobra.Command {
 			case err != nil:
 				return err
 			}
-			return a.print(fmt.Sprintf("created the %s %s in %s; next:\n\n    %s\n\nits README.md says how a host uses it",
-				o.Kind, p.Name, p.Dir, strings.Join(p.Next, "\n    ")))
+			return a.print(
+				fmt.Sprintf("created the %s %s in %s; next:\n\n    %s\n\nits README.md says how a host uses it",
+					o.Kind, p.Name, p.Dir, strings.Join(p.Next, "\n    ")))
 		}),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
@@ -47,7 +48,8 @@ func (a *app) pluginNewVerb() *cobra.Command {
 			return kinds, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	v.Flags().StringVar(&o.Lang, "lang", scaffold.Go, "`language`: "+strings.Join(scaffold.Languages(plugin.KindDoctor), ", ")+"; all except doctors are written in go")
+	languages := strings.Join(scaffold.Languages(plugin.KindDoctor), ", ")
+	v.Flags().StringVar(&o.Lang, "lang", scaffold.Go, "`language`: "+languages+"; all except doctors are written in go")
 	v.Flags().StringVar(&o.Name, "name", "", "`name` of the plugin (default: the name of the directory)")
 	return v
 }

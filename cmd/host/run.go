@@ -21,8 +21,9 @@ func (a *app) runVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
 		Short: "Run the host in the foreground",
-		Long: "Run the host in the foreground. SIGTERM and SIGINT stop it in order, a second one stops it at once. SIGHUP reloads\nthe configuration.\n" +
-			"Without a configuration it supervises one gateway, main, on port 18789 with `openclaw` from PATH.",
+		Long: "Run the host in the foreground. SIGTERM and SIGINT stop it in order, a second one stops it at once.\n" +
+			"SIGHUP reloads the configuration. Without a configuration it supervises one gateway, main, on port\n" +
+			"18789 with `openclaw` from PATH.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if err := a.run(); err != nil {
@@ -40,7 +41,8 @@ func (a *app) run() error {
 		return configError(err)
 	}
 	log := hclog.New(&hclog.LoggerOptions{
-		Name: "gatehost", Level: hclog.LevelFromString(s.level), Output: a.stderr, JSONFormat: s.json, Color: hclog.ColorOff,
+		Name: "gatehost", Level: hclog.LevelFromString(s.level), Output: a.stderr, JSONFormat: s.json,
+		Color: hclog.ColorOff,
 	})
 	host := s.newHost(log)
 
@@ -95,7 +97,9 @@ func reloadOn(ctx context.Context, hangups <-chan struct{}, host supervisor, log
 
 // obey turns signals into actions: the first one into an orderly stop, the second into an immediate one. A hangup
 // requests a reload.
-func obey(ctx context.Context, signals <-chan os.Signal, stop context.CancelCauseFunc, kill func(), hangups chan<- struct{}, log hclog.Logger) {
+func obey(ctx context.Context, signals <-chan os.Signal, stop context.CancelCauseFunc, kill func(),
+	hangups chan<- struct{}, log hclog.Logger,
+) {
 	asked := false
 	for {
 		select {

@@ -13,9 +13,10 @@ import (
 func (a *app) pluginSealVerb() *cobra.Command {
 	var asJSON bool
 	v := &cobra.Command{
-		Use:   "seal DIR",
-		Short: "Seal a plugin: write the checksums of its files into its plugin.toml, so that hosts refuse any other files",
-		Args:  cobra.ExactArgs(1),
+		Use: "seal DIR",
+		Short: "Seal a plugin: write the checksums of its files into its plugin.toml, so that hosts refuse any " +
+			"other files",
+		Args: cobra.ExactArgs(1),
 		RunE: verb(func(ctx context.Context, args []string) error {
 			sealed, err := host.SealPlugin(ctx, args[0])
 			switch {

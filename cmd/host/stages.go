@@ -38,7 +38,8 @@ func (s stages) show(e control.Event) {
 	if at.IsZero() {
 		at = time.Now()
 	}
-	s.app.say("%s", strings.TrimRight(fmt.Sprintf("%s %-5s %-12s %s", at.Local().Format(time.TimeOnly), who, word, clean(text)), " "))
+	line := fmt.Sprintf("%s %-5s %-12s %s", at.Local().Format(time.TimeOnly), who, word, clean(text))
+	s.app.say("%s", strings.TrimRight(line, " "))
 	if hint != "" {
 		s.app.say("%s hint: %s", strings.Repeat(" ", len(time.TimeOnly)), clean(hint))
 	}
@@ -152,7 +153,8 @@ func describeReload(r control.Reload) (word, text, hint string) {
 func describeState(d control.StateData) (word, text, hint string) {
 	switch d.State {
 	case control.StateRunning:
-		text = fmt.Sprintf("version %s pid %d port %d in %s", orUnknown(d.Version), d.PID, d.Port, elapsedMs(d.ElapsedMs))
+		text = fmt.Sprintf("version %s pid %d port %d in %s", orUnknown(d.Version), d.PID, d.Port,
+			elapsedMs(d.ElapsedMs))
 		if d.Adopted {
 			text += ", adopted"
 		}

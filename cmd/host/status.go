@@ -94,7 +94,8 @@ func overview(st control.Status) string {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "NAME\tSTATE\tPID\tPORT\tVERSION\tUPTIME\tRESTARTS")
 	for _, g := range st.Gateways {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%d\n", g.Name, stateWord(g), number(g.PID), g.Port, dash(g.Version), uptime(g), g.Restarts)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%d\n", g.Name, stateWord(g), number(g.PID), g.Port,
+			dash(g.Version), uptime(g), g.Restarts)
 	}
 	_ = w.Flush()
 	for _, c := range st.Host.Conditions {
@@ -202,7 +203,11 @@ func detail(g control.Gateway) string {
 		for _, part := range []struct {
 			n    uint64
 			what string
-		}{{o.Unclassified, "not classified"}, {o.Dropped, "not written down"}, {o.LostLines, "lost before they could be read"}} {
+		}{
+			{o.Unclassified, "not classified"},
+			{o.Dropped, "not written down"},
+			{o.LostLines, "lost before they could be read"},
+		} {
 			if part.n > 0 {
 				parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
 			}

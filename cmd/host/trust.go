@@ -13,7 +13,8 @@ func trustText(p control.Plugin) string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, clean(fmt.Sprintf(format, args...))) }
 	if m := p.Manifest; m != nil {
-		add("manifest: %s %s serves as %s, runs %s", m.Name, m.Version, strings.Join(m.Kinds, ", "), strings.Join(m.Run, " "))
+		add("manifest: %s %s serves as %s, runs %s", m.Name, m.Version, strings.Join(m.Kinds, ", "),
+			strings.Join(m.Run, " "))
 		add("  %d entries of [files], sha256 of the manifest %s", m.Files, m.SHA256)
 	}
 	if pin := p.Pin; pin != nil {
@@ -43,7 +44,8 @@ func trustText(p control.Plugin) string {
 		}
 	}
 	for _, r := range p.Refused {
-		add("refused: %s, times noticed: %d, last at %s (%s)", r.What, r.Times, r.Last.Format("2006-01-02T15:04:05Z07:00"), r.Key)
+		add("refused: %s, times noticed: %d, last at %s (%s)", r.What, r.Times,
+			r.Last.Format("2006-01-02T15:04:05Z07:00"), r.Key)
 	}
 	text := ""
 	if len(lines) > 0 {

@@ -22,9 +22,11 @@ func (a *app) pluginVerifyVerb() *cobra.Command {
 	v := &cobra.Command{
 		Use:   "verify PATH",
 		Short: "Run the contract tests against a plugin binary",
-		Long: "Run the contract tests against a plugin binary. PATH is what plugins.NAME.path would be. The plugin is started and\nsandboxed as by a host, in " +
-			"temporary directories. No gateway is touched, and no service is unloaded.\n" +
-			"Exit code 0: no check fails. 1: a check fails. 2: usage. 78: the table cannot be read, or the plugin refuses it.",
+		Long: "Run the contract tests against a plugin binary. PATH is what plugins.NAME.path would be. The plugin\n" +
+			"is started and sandboxed as by a host, in temporary directories. No gateway is touched, and no\n" +
+			"service is unloaded.\n" +
+			"Exit code 0: no check fails. 1: a check fails. 2: usage. 78: the table cannot be read, or the plugin\n" +
+			"refuses it.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if list {
 				return cobra.NoArgs(cmd, args)
@@ -40,15 +42,19 @@ func (a *app) pluginVerifyVerb() *cobra.Command {
 	}
 	f := v.Flags()
 	f.StringArrayVar(&o.Only, "only", nil, "run only this `check`, or all checks of a kind (doctor/); may be repeated")
-	f.StringArrayVar(&o.Kinds, "kind", nil, "run only the checks of this `kind`: launcher, unloader, doctor, classifier; may be repeated")
+	f.StringArrayVar(&o.Kinds, "kind", nil,
+		"run only the checks of this `kind`: launcher, unloader, doctor, classifier; may be repeated")
 	f.StringVar(&o.Table, "table", "", "TOML `file` with the plugin's own table, the content of [plugins.NAME.config]")
-	f.StringArrayVar(&o.Incidents, "incident", nil, "JSON `file` with an incident for a doctor, in addition to the built-in ones; may be repeated")
+	f.StringArrayVar(&o.Incidents, "incident", nil,
+		"JSON `file` with an incident for a doctor, in addition to the built-in ones; may be repeated")
 	f.DurationVar(&o.Deadline, "deadline", 0, "fail a call that takes longer, although the contract allows more")
 	f.StringArrayVar(&o.Args, "arg", nil, "an `argument` of the plugin; may be repeated")
-	f.StringArrayVar(&o.Grants, "grant", nil, "a `grant` as in plugins.NAME.grant: gateway-config, gateway-token; may be repeated")
+	f.StringArrayVar(&o.Grants, "grant", nil,
+		"a `grant` as in plugins.NAME.grant: gateway-config, gateway-token; may be repeated")
 	f.StringVar(&o.Transport, "transport", "", "auto_mtls or socket, as plugins.NAME.transport")
 	f.StringVar(&o.Sandbox, "sandbox", "", "auto or off, as plugins.NAME.sandbox.mode")
-	f.StringArrayVar(&o.Read, "read", nil, "an absolute `path` that the sandbox allows it to read, as plugins.NAME.sandbox.read; may be repeated")
+	f.StringArrayVar(&o.Read, "read", nil,
+		"an absolute `path` that the sandbox allows it to read, as plugins.NAME.sandbox.read; may be repeated")
 	f.BoolVar(&o.Network, "network", false, "allow it to use the network, as plugins.NAME.sandbox.network")
 	f.DurationVar(&o.StartTimeout, "start-timeout", 0, "how long it may take to start, as plugins.NAME.start_timeout")
 	f.BoolVar(&verbose, "verbose", false, "show the plugin's log on stderr")
@@ -62,7 +68,8 @@ func (a *app) verify(ctx context.Context, path string, o host.VerifyOptions, asJ
 		flag, value string
 		known       []string
 	}{
-		{"transport", o.Transport, []string{"", "auto_mtls", "socket"}}, {"sandbox", o.Sandbox, []string{"", "auto", "off"}},
+		{"transport", o.Transport, []string{"", "auto_mtls", "socket"}},
+		{"sandbox", o.Sandbox, []string{"", "auto", "off"}},
 	} {
 		if !slices.Contains(word.known, word.value) {
 			return usage("--%s is %s", word.flag, strings.Join(word.known[1:], " or "))
@@ -87,7 +94,10 @@ func (a *app) verify(ctx context.Context, path string, o host.VerifyOptions, asJ
 	}
 	o.Child = []string{self, host.VerifyChildVerb}
 	if verbose {
-		o.Log = hclog.New(&hclog.LoggerOptions{Name: "verify", Level: hclog.Trace, Output: a.stderr, Color: hclog.ColorOff})
+		o.Log = hclog.New(&hclog.LoggerOptions{
+			Name: "verify", Level: hclog.Trace, Output: a.stderr,
+			Color: hclog.ColorOff,
+		})
 	}
 	if !asJSON && isTerminal(os.Stderr) && !verbose {
 		o.OnResult = func(r host.VerifyResult) { a.say("%s %s", clean(r.ID), r.Result) }

@@ -44,7 +44,8 @@ func list(dir string, args ...string) ([]pkg, error) {
 }
 
 func listOn(goos, dir string, args []string) ([]pkg, error) {
-	args = append([]string{"list", "-e=false", "-tags=real", "-json=ImportPath,Imports,TestImports,XTestImports"}, args...)
+	args = append([]string{"list", "-e=false", "-tags=real", "-json=ImportPath,Imports,TestImports,XTestImports"},
+		args...)
 	cmd := exec.Command("go", append(args, "./...")...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
@@ -103,7 +104,9 @@ func violations(pkgs []pkg, rules []rule) []string {
 		case !r.planned && !used[r.from]:
 			out = append(out, fmt.Sprintf("the rule for %s matches no package: was it renamed?", r.from))
 		case r.planned && used[r.from]:
-			out = append(out, fmt.Sprintf("the rule for %s is marked planned, but the package is there: check it, drop the mark", r.from))
+			out = append(out,
+				fmt.Sprintf("the rule for %s is marked planned, but the package is there: check it, drop the mark",
+					r.from))
 		}
 	}
 	return out
@@ -123,7 +126,8 @@ func table(rules []rule) string {
 		}
 		may := strings.ReplaceAll(" "+strings.Join(r.may, " ")+" ", " "+own+" ", " its own folder ")
 		may = strings.Replace(may, " "+strings.Join(kinds(), " ")+" ", " the kinds ", 1)
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", from, strings.TrimSpace(may), strings.Replace(mods, anything, "anything", 1), r.reason)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", from, strings.TrimSpace(may),
+			strings.Replace(mods, anything, "anything", 1), r.reason)
 	}
 	return b.String()
 }

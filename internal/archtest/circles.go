@@ -30,7 +30,8 @@ type source struct {
 
 // load reads the packages that the patterns name, with the export data of all that they import.
 func load(dir string, patterns ...string) ([]source, error) {
-	args := append([]string{"list", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles,DepOnly,Error"}, patterns...)
+	args := append([]string{"list", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles,DepOnly,Error"},
+		patterns...)
 	cmd := exec.Command("go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -55,8 +56,9 @@ func load(dir string, patterns ...string) ([]source, error) {
 	}
 }
 
-// circles returns, for each package that the patterns name, the largest set of its files that reach each other by references: none of them can
-// be read alone. Files of tests do not count. A package without a circle has one file at most in the set.
+// circles returns, for each package that the patterns name, the largest set of its files that reach each other by
+// references: none of them can be read alone. Files of tests do not count. A package without a circle has one file at
+// most in the set.
 func circles(dir string, patterns ...string) (map[string][]string, error) {
 	all, err := load(dir, patterns...)
 	if err != nil {
@@ -144,7 +146,8 @@ func largestCircle(arrows map[string][]string) []string {
 // mutex is the declaration of a lock.
 type mutex struct{ place, reason string }
 
-// mutexes finds the fields and variables of a package that are mutexes, with the comment beside or above them. Files of tests do not count.
+// mutexes finds the fields and variables of a package that are mutexes, with the comment beside or above them. Files
+// of tests do not count.
 func mutexes(dir string) ([]mutex, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

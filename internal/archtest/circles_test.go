@@ -8,22 +8,24 @@ import (
 	"testing"
 )
 
-// maxCircle is how many files of a package of the host may name each other in a circle: two or three chapters of one idea.
+// maxCircle is how many files of a package of the host may name each other in a circle: two or three chapters of one
+// idea.
 const maxCircle = 4
 
 // house is the packages into which the host was split.
 func house() []string {
 	patterns := []string{"./host"}
 	for _, name := range []string{
-		"api", "conditions", "doctors", "gateway", "lastgood", "observe", "pluginspec", "plugintool", "registry", "reload", "view",
+		"api", "conditions", "doctors", "gateway", "lastgood", "observe", "pluginspec", "plugintool", "registry",
+		"reload", "view",
 	} {
 		patterns = append(patterns, "./host/internal/"+name)
 	}
 	return patterns
 }
 
-// TestFilesOfTheHostCanBeReadAlone reports the largest circle of files in each package of the host, and holds it for the facade and for the
-// packages into which it was split.
+// TestFilesOfTheHostCanBeReadAlone reports the largest circle of files in each package of the host, and holds it for
+// the facade and for the packages into which it was split.
 func TestFilesOfTheHostCanBeReadAlone(t *testing.T) {
 	all, err := circles(filepath.Join("..", ".."), "./host/...")
 	if err != nil {
@@ -66,7 +68,8 @@ func TestPlantedCircleIsFound(t *testing.T) {
 	}
 }
 
-// gatewayPackages is what one gateway is made of, without the leaves that it uses (session, output, health, repair, journal).
+// gatewayPackages is what one gateway is made of, without the leaves that it uses (session, output, health, repair,
+// journal).
 func gatewayPackages() []string {
 	return []string{"doctors", "engine", "gateway", "lastgood", "lifecycle", "observe", "view"}
 }
@@ -74,8 +77,8 @@ func gatewayPackages() []string {
 // maxMutexes is how many locks one gateway may have beside the owner of its state.
 const maxMutexes = 6
 
-// TestAGatewayHasOneOwnerAndFewLocks counts the mutexes of the packages that a gateway is made of. Each says at its declaration what it guards
-// and against whom.
+// TestAGatewayHasOneOwnerAndFewLocks counts the mutexes of the packages that a gateway is made of. Each says at its
+// declaration what it guards and against whom.
 func TestAGatewayHasOneOwnerAndFewLocks(t *testing.T) {
 	count := 0
 	for _, name := range gatewayPackages() {

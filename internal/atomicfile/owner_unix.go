@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// Owner is the user and the group of a file; the zero value leaves them to the system. A host that runs as root must not take a file away
-// from the user that the gateway runs as.
+// Owner is the user and the group of a file; the zero value leaves them to the system. A host that runs as root must
+// not take a file away from the user that the gateway runs as.
 type Owner struct {
 	known    bool
 	uid, gid int

@@ -47,7 +47,8 @@ func read(root string) (suite, error) {
 				return err
 			}
 			s.add(path.Dir(name), string(text))
-		case strings.Contains(name, "/testdata/") && (strings.HasSuffix(name, ".txtar") || strings.HasSuffix(name, ".txt")):
+		case strings.Contains(name, "/testdata/") &&
+			(strings.HasSuffix(name, ".txtar") || strings.HasSuffix(name, ".txt")):
 			dir, _, _ := strings.Cut(name, "/testdata/")
 			s.in(dir).text.WriteString("\n\"" + strings.TrimSuffix(path.Base(name), path.Ext(name)) + "\"")
 		}
@@ -122,7 +123,8 @@ func check(doc string, rows []row, s suite, adrs []string) []string {
 		m := answer.FindStringSubmatch(line)
 		if m == nil {
 			if strings.HasPrefix(line, "| B") || strings.HasPrefix(line, "| T") {
-				wrong = append(wrong, fmt.Sprintf("line %d is no answer: want | row | what we do | package.TestName |", n))
+				wrong = append(wrong,
+					fmt.Sprintf("line %d is no answer: want | row | what we do | package.TestName |", n))
 			}
 			continue
 		}

@@ -24,7 +24,8 @@ func (d DeviceAuth) V3() string {
 
 func (d DeviceAuth) fields(version string) []string {
 	return []string{
-		version, d.DeviceID, d.ClientID, d.ClientMode, d.Role, strings.Join(d.Scopes, ","), strconv.FormatInt(d.SignedAtMs, 10),
+		version, d.DeviceID, d.ClientID, d.ClientMode, d.Role, strings.Join(d.Scopes, ","),
+		strconv.FormatInt(d.SignedAtMs, 10),
 		d.Token, d.Nonce,
 	}
 }

@@ -11,8 +11,8 @@ import (
 // writesConfig are the methods whose params.raw is a whole configuration, secrets included.
 var writesConfig = map[string]bool{"config.set": true, "config.patch": true, "config.apply": true}
 
-// Redact returns a copy of a frame, or of an event's payload, with its secrets hidden: by their names, and the values that known knows
-// (nil: none). What is no JSON is replaced by its size.
+// Redact returns a copy of a frame, or of an event's payload, with its secrets hidden: by their names, and the values
+// that known knows (nil: none). What is no JSON is replaced by its size.
 func Redact(data []byte, known *redact.Redactor) []byte {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()

@@ -197,7 +197,8 @@ func (d *Document) cut(n *node, k int) string {
 	head := strings.TrimRight(before, " \t")
 	tail := strings.TrimLeft(after, " \t")
 	switch {
-	case (head == "" || strings.HasSuffix(head, "\n")) && (strings.HasPrefix(tail, "\n") || strings.HasPrefix(tail, "\r\n")):
+	case (head == "" || strings.HasSuffix(head, "\n")) &&
+		(strings.HasPrefix(tail, "\n") || strings.HasPrefix(tail, "\r\n")):
 		return head + strings.TrimPrefix(strings.TrimPrefix(tail, "\r"), "\n") // the line is empty now
 	case strings.HasPrefix(tail, "\n") || strings.HasPrefix(tail, "\r\n"):
 		return head + tail

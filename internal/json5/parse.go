@@ -1,5 +1,5 @@
-// Package json5 reads JSON5 and changes single values in its text: comments, quotes, order and indentation of everything else stay as
-// their author made them. It does not know what a key means.
+// Package json5 reads JSON5 and changes single values in its text: comments, quotes, order and indentation of
+// everything else stay as their author made them. It does not know what a key means.
 package json5
 
 import (
@@ -92,7 +92,8 @@ func (d *Document) Comments() []string {
 // are float64.
 func (d *Document) Value() any { return d.root.decode() }
 
-// Keys yields the path of each key of each object and the line on which the key stands, counted from 1, in the order of the text.
+// Keys yields the path of each key of each object and the line on which the key stands, counted from 1, in the order
+// of the text.
 func (d *Document) Keys() iter.Seq2[Path, int] {
 	return func(yield func(Path, int) bool) {
 		line, at := 1, 0

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Path leads to a value: keys of objects, and positions in arrays as decimal numbers. The empty path is the whole document.
+// Path leads to a value: keys of objects, and positions in arrays as decimal numbers. The empty path is the whole
+// document.
 type Path []string
 
 // ParsePath reads `gateway.auth.mode`, `agents.list[0].id` and `channels["a.b"].x`.

@@ -87,7 +87,9 @@ func (c contract) complete() error {
 				for _, m := range s.Methods {
 					name := methodName(m)
 					if _, ok := c.promises[name]; !ok {
-						return fmt.Errorf("%s: no row for %s in the table of deadlines, which stands in the comment of a package", f.Desc.Path(), name)
+						return fmt.Errorf(
+							"%s: no row for %s in the table of deadlines, which stands in the comment of a package",
+							f.Desc.Path(), name)
 					}
 					delete(unused, name)
 				}
@@ -95,7 +97,8 @@ func (c contract) complete() error {
 		}
 	}
 	if len(unused) > 0 {
-		return fmt.Errorf("the table of deadlines has rows for methods that no service has: %s", strings.Join(slices.Sorted(maps.Keys(unused)), ", "))
+		return fmt.Errorf("the table of deadlines has rows for methods that no service has: %s",
+			strings.Join(slices.Sorted(maps.Keys(unused)), ", "))
 	}
 	return nil
 }

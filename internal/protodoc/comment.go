@@ -55,14 +55,16 @@ var (
 // tableOf reads a paragraph that is a table: indented, columns two spaces or more apart, the first row the header.
 // It returns nil for any other paragraph.
 func tableOf(block []string) ([][]string, error) {
-	if first := cells(block[0]); !strings.HasPrefix(block[0], "  ") || len(first) != len(header) || first[0] != header[0] {
+	if first := cells(block[0]); !strings.HasPrefix(block[0], "  ") || len(first) != len(header) ||
+		first[0] != header[0] {
 		return nil, nil
 	}
 	var rows [][]string
 	for _, line := range block[1:] {
 		row := cells(line)
 		if len(row) != len(header) {
-			return nil, fmt.Errorf("this row of the table of deadlines has %d columns, want %d two spaces apart: %s", len(row), len(header), strings.TrimSpace(line))
+			return nil, fmt.Errorf("this row of the table of deadlines has %d columns, want %d two spaces apart: %s",
+				len(row), len(header), strings.TrimSpace(line))
 		}
 		rows = append(rows, row)
 	}
@@ -79,7 +81,8 @@ func prose(text string) string {
 		switch {
 		case rows != nil:
 			writeTable(&b, header, rows)
-		case !slices.ContainsFunc(block, func(l string) bool { return !strings.HasPrefix(l, "  ") }): // laid out by hand
+		// laid out by hand
+		case !slices.ContainsFunc(block, func(l string) bool { return !strings.HasPrefix(l, "  ") }):
 			b.WriteString("```text\n" + strings.Join(block, "\n") + "\n```\n\n")
 		default:
 			b.WriteString(wrapped(escape(strings.Join(trimmed(block), " "))) + "\n\n")
@@ -91,8 +94,8 @@ func prose(text string) string {
 // maxColumns is the width of a line of a paragraph.
 const maxColumns = 120
 
-// wrapped breaks a paragraph into lines. A word that looks like the mark of a list or a heading does not begin one: it stays
-// with the word before it.
+// wrapped breaks a paragraph into lines. A word that looks like the mark of a list or a heading does not begin one:
+// it stays with the word before it.
 func wrapped(text string) string {
 	var words []string
 	for w := range strings.FieldsSeq(text) {

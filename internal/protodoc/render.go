@@ -86,7 +86,8 @@ func message(b *strings.Builder, m *protogen.Message) {
 		if o := f.Oneof; o != nil && !o.Desc.IsSynthetic() {
 			meaning = fmt.Sprintf("One of `%s`. %s", o.Desc.Name(), meaning)
 		}
-		rows = append(rows, []string{fmt.Sprintf("`%s`", f.Desc.Name()), fmt.Sprint(f.Desc.Number()), typeOf(f.Desc), meaning})
+		rows = append(rows,
+			[]string{fmt.Sprintf("`%s`", f.Desc.Name()), fmt.Sprint(f.Desc.Number()), typeOf(f.Desc), meaning})
 	}
 	if len(rows) == 0 {
 		b.WriteString("No fields.\n\n")
@@ -105,7 +106,8 @@ func enum(b *strings.Builder, e *protogen.Enum) {
 	fmt.Fprintf(b, "<a id=%q></a>\n\n#### %s\n\n%s", anchor(e.Desc), relative(e.Desc), prose(comment(e.Comments)))
 	var rows [][]string
 	for _, v := range e.Values {
-		rows = append(rows, []string{fmt.Sprintf("`%s`", v.Desc.Name()), fmt.Sprint(v.Desc.Number()), cell(comment(v.Comments))})
+		rows = append(rows,
+			[]string{fmt.Sprintf("`%s`", v.Desc.Name()), fmt.Sprint(v.Desc.Number()), cell(comment(v.Comments))})
 	}
 	writeTable(b, []string{"value", "number", "meaning"}, rows)
 }

@@ -41,18 +41,20 @@ type Quirks struct {
 	Release string // of the row that was taken, "2026.9.6"; "" when the version is in no row
 	Known   bool   // this version was measured; else everything below is the careful default, or what the methods say
 
-	Protocol       int  // in hello-ok; 0 is unknown: 3 or 4
-	BootID         bool // hello-ok names one, which changes with each restart; else only the end of the session shows a new generation
+	Protocol int // in hello-ok; 0 is unknown: 3 or 4
+	// hello-ok names one, which changes with each restart; else only the end of the session shows a new generation
+	BootID         bool
 	NeedsDevice    bool // without a device identity a session has no scopes
 	RestartRequest bool // MethodRestart exists
 	Suspend        bool // gateway.suspend.* exist
 	SystemInfo     bool // MethodInfo exists: it proves pid and port
 	Startupz       bool // /startupz is a probe; else that path is a page with status 200
-	Sidecars       bool // connect is refused with startup-sidecars for a while after the port opened, and /readyz says 503
-	Children       bool // it has children of its own: they end with it
-	QuietStart     bool // it prints nothing before its port is open: output is no sign of progress
-	StartupTrace   bool // OPENCLAW_GATEWAY_STARTUP_TRACE makes it report its stages
-	ReloadKind     bool // config.schema.lookup says what a change does: nothing, a reload, a restart
+	// connect is refused with startup-sidecars for a while after the port opened, and /readyz says 503
+	Sidecars     bool
+	Children     bool // it has children of its own: they end with it
+	QuietStart   bool // it prints nothing before its port is open: output is no sign of progress
+	StartupTrace bool // OPENCLAW_GATEWAY_STARTUP_TRACE makes it report its stages
+	ReloadKind   bool // config.schema.lookup says what a change does: nothing, a reload, a restart
 
 	// Limited are methods of which a client may make three calls a minute, all of them together. config.set is not
 	// limited.
@@ -145,7 +147,8 @@ func Of(version string, methods []string) Quirks {
 // careful is for a version that was not measured: it may do everything that any other does.
 func careful() Quirks {
 	return Quirks{
-		SIGUSR1: Unknown, SIGUSR2: Unknown, NeedsDevice: true, Sidecars: true, Children: true, QuietStart: true, DoctorReplaces: true,
+		SIGUSR1: Unknown, SIGUSR2: Unknown, NeedsDevice: true, Sidecars: true, Children: true, QuietStart: true,
+		DoctorReplaces: true,
 		DoctorExitLies: true, VagueIssues: true,
 	}
 }

@@ -95,7 +95,8 @@ func dataOf(o Options) (data, error) {
 			WithHint("the kinds are: " + join(plugin.Kinds()))
 	}
 	if !slices.Contains(Languages(plugin.KindDoctor), o.Lang) {
-		return data{}, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a plugin: %q is not a supported language", o.Lang)).
+		return data{}, fault.New(fault.InvalidArgument,
+			fmt.Sprintf("cannot make a plugin: %q is not a supported language", o.Lang)).
 			WithHint("the languages are: " + join(Languages(plugin.KindDoctor)))
 	}
 	if !slices.Contains(Languages(o.Kind), o.Lang) {
@@ -111,9 +112,13 @@ func dataOf(o Options) (data, error) {
 		name, hint = filepath.Base(dir), hint+"; or give another --name"
 	}
 	if len(name) > maxName || !names.MatchString(name) {
-		return data{}, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a plugin: %.80q is not a name of a plugin", name)).WithHint(hint)
+		return data{}, fault.New(fault.InvalidArgument,
+			fmt.Sprintf("cannot make a plugin: %.80q is not a name of a plugin", name)).WithHint(hint)
 	}
-	return data{Name: name, Kind: o.Kind, Lang: o.Lang, Dir: dir, Version: version, Release: o.Release, Interpreter: interpreter(o.Lang)}, nil
+	return data{
+		Name: name, Kind: o.Kind, Lang: o.Lang, Dir: dir, Version: version, Release: o.Release,
+		Interpreter: interpreter(o.Lang),
+	}, nil
 }
 
 // interpreter returns the absolute path of the program that runs a language: the system's own, which a sandboxed

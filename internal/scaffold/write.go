@@ -23,7 +23,8 @@ func write(dir string, files map[string]file) (err error) {
 	}
 	staging, err := os.MkdirTemp(parent, ".gatehost-new-")
 	if errors.Is(err, fs.ErrNotExist) {
-		return fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make %s: there is no directory %s", dir, parent)).WithHint("make it first")
+		return fault.New(fault.FailedPrecondition,
+			fmt.Sprintf("cannot make %s: there is no directory %s", dir, parent)).WithHint("make it first")
 	}
 	if err != nil {
 		return fmt.Errorf("cannot make %s: %w", dir, err)
@@ -51,9 +52,12 @@ func vacant(dir string) (there bool, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	case err != nil:
-		return false, fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make a plugin in %s: %v", dir, err)).WithHint("name a directory that does not exist yet")
+		return false, fault.New(fault.FailedPrecondition,
+			fmt.Sprintf("cannot make a plugin in %s: %v", dir,
+				err)).WithHint("name a directory that does not exist yet")
 	case len(entries) > 0:
-		return true, fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make a plugin in %s: it is not empty (%s is in it)", dir, entries[0].Name())).
+		return true, fault.New(fault.FailedPrecondition,
+			fmt.Sprintf("cannot make a plugin in %s: it is not empty (%s is in it)", dir, entries[0].Name())).
 			WithHint("name a directory that does not exist yet, or an empty one")
 	}
 	return true, nil
@@ -62,7 +66,8 @@ func vacant(dir string) (there bool, err error) {
 func fill(dir string, files map[string]file) error {
 	for name, f := range files {
 		target := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil { //nolint:gosec // source, for every user to read
+		//nolint:gosec // source, for every user to read
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			return err
 		}
 		mode := fs.FileMode(0o644)

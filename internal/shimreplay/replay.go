@@ -28,7 +28,7 @@ type Options struct {
 	Recording string `json:"recording"` // its folder
 	Runtime   string `json:"runtime"`   // for the socket
 	Bundle    string `json:"bundle"`    // to make; its base is LaunchID
-	// Future adds what a newer shim of the same version might say: fields, and kinds of items, that nobody knows yet.
+	// Future adds what a newer shim of the same version might say: fields, and kinds of items, that no host knows yet.
 	Future bool `json:"future"`
 	// Refuse answers as a shim that speaks none of our versions.
 	Refuse bool `json:"refuse"`
@@ -44,7 +44,8 @@ func Command(o Options) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return exec.Command(self, Role, string(b)), nil //nolint:gosec,noctx // our own test binary; whoever starts it ends it
+	//nolint:gosec,noctx // our own test binary; its caller ends it
+	return exec.Command(self, Role, string(b)), nil
 }
 
 // Main plays what os.Args[2] says.

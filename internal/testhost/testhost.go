@@ -62,7 +62,8 @@ func build(dir string, programs []string) error {
 			return fmt.Errorf("cannot build %s: testhost does not know its package", name)
 		}
 		//nolint:noctx // bounded by the test's own limit
-		if text, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), "../../"+pkg).CombinedOutput(); err != nil {
+		if text, err := exec.Command("go", "build", "-o", filepath.Join(dir, name),
+			"../../"+pkg).CombinedOutput(); err != nil {
 			return fmt.Errorf("cannot build %s: %w\n%s", pkg, err, text)
 		}
 	}

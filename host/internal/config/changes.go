@@ -54,7 +54,8 @@ func compare(a, b reflect.Value, key []string, when When, out *[]Change) {
 				}
 			}
 		case x.Kind() == reflect.Map:
-			for _, k := range differing(x.Interface().(map[string]string), y.Interface().(map[string]string)) { //nolint:forcetypeassert // the only other map
+			//nolint:forcetypeassert // the only other map
+			for _, k := range differing(x.Interface().(map[string]string), y.Interface().(map[string]string)) {
 				*out = append(*out, Change{under(at, k), inside})
 			}
 		case !same(x, y, name):

@@ -43,7 +43,8 @@ func (d *decoder) checkPlugin(p *Plugin) {
 	for list, paths := range map[string][]string{"read": p.Sandbox.Read, "write": p.Sandbox.Write} {
 		for i, path := range paths {
 			if path == "" || strings.HasPrefix(path, "~") {
-				d.fault(append(slices.Clip(key), "sandbox", list, strconv.Itoa(i)), "write the whole path", "%q is not a path", path)
+				d.fault(append(slices.Clip(key), "sandbox", list, strconv.Itoa(i)), "write the whole path",
+					"%q is not a path", path)
 			}
 		}
 	}
@@ -64,7 +65,10 @@ func (d *decoder) checkReferences(c *Config, g *Gateway) {
 	}
 	key := []string{"gateways", g.Name}
 	look(under(key, "launcher"), g.Launcher)
-	for list, names := range map[string][]string{"unload": g.Unload, "doctors": g.Doctors, "classifiers": g.Classifiers} {
+	for list, names := range map[string][]string{
+		"unload": g.Unload, "doctors": g.Doctors,
+		"classifiers": g.Classifiers,
+	} {
 		for i, name := range names {
 			at := append(slices.Clip(key), list, strconv.Itoa(i))
 			look(at, name)
@@ -87,7 +91,8 @@ func (d *decoder) checkToken(g *Gateway) {
 	case n == 0 && !given:
 		g.Token.Generate = true
 	case n != 1 && !d.faults.At(key):
-		d.fault(key, `write {env = "NAME"}, {file = "PATH"} or {generate = true}`, "exactly one source is needed, got %d", n)
+		d.fault(key, `write {env = "NAME"}, {file = "PATH"} or {generate = true}`,
+			"exactly one source is needed, got %d", n)
 	case strings.ContainsAny(g.Token.Env, "= "):
 		d.fault(under(key, "env"), "name the variable here, not the token", "is not the name of a variable")
 	}
@@ -130,7 +135,8 @@ func (d *decoder) checkTimes(g *Gateway) {
 		{"ready", "no_progress", "timeout", g.Ready.NoProgress > g.Ready.Timeout},
 	} {
 		if row.wrong {
-			d.fault(append(slices.Clip(key), row.table, row.small), "", "must not be longer than %s.%s", row.table, row.large)
+			d.fault(append(slices.Clip(key), row.table, row.small), "", "must not be longer than %s.%s", row.table,
+				row.large)
 		}
 	}
 }
@@ -140,7 +146,8 @@ func (d *decoder) checkPorts(c *Config) {
 	for _, name := range c.GatewayNames() {
 		port := c.Gateways[name].Port
 		if other, taken := owner[port]; taken {
-			d.fault([]string{"gateways", name, "port"}, "give each gateway a port of its own", "%d is also the port of gateway %q", port, other)
+			d.fault([]string{"gateways", name, "port"}, "give each gateway a port of its own",
+				"%d is also the port of gateway %q", port, other)
 			continue
 		}
 		owner[port] = name

@@ -65,18 +65,20 @@ type Metrics struct {
 
 // Plugin is [plugins.NAME].
 type Plugin struct {
-	Name         string            // the name of the table
-	Path         string            `toml:"path" required:"true"` // a file, or a directory with plugin.toml; bare: in plugin_dir; else absolute
-	Args         []string          `toml:"args"`
-	Env          map[string]string `toml:"env"`
-	SHA256       string            `toml:"sha256"`
-	Grant        []string          `toml:"grant" oneof:"gateway-token|gateway-config"`
-	Sandbox      Sandbox           `toml:"sandbox"`
-	Transport    string            `toml:"transport" oneof:"auto_mtls|socket"` // "": what its manifest says, else auto_mtls
-	StartTimeout time.Duration     `toml:"start_timeout" min:"100ms" max:"10m"`
-	CallTimeout  time.Duration     `toml:"call_timeout" min:"100ms" max:"10m"` // 0: the default of each method
-	MemoryMax    Size              `toml:"memory_max" min:"16MiB" max:"1TiB"`  // 0: no limit
-	Config       json.RawMessage   `toml:"config"`                             // a JSON object; nil: none
+	Name string // the name of the table
+	// a file, or a directory with plugin.toml; bare: in plugin_dir; else absolute
+	Path    string            `toml:"path" required:"true"`
+	Args    []string          `toml:"args"`
+	Env     map[string]string `toml:"env"`
+	SHA256  string            `toml:"sha256"`
+	Grant   []string          `toml:"grant" oneof:"gateway-token|gateway-config"`
+	Sandbox Sandbox           `toml:"sandbox"`
+	// "": what its manifest says, else auto_mtls
+	Transport    string          `toml:"transport" oneof:"auto_mtls|socket"`
+	StartTimeout time.Duration   `toml:"start_timeout" min:"100ms" max:"10m"`
+	CallTimeout  time.Duration   `toml:"call_timeout" min:"100ms" max:"10m"` // 0: the default of each method
+	MemoryMax    Size            `toml:"memory_max" min:"16MiB" max:"1TiB"`  // 0: no limit
+	Config       json.RawMessage `toml:"config"`                             // a JSON object; nil: none
 }
 
 // The modes of a sandbox.
@@ -157,7 +159,8 @@ type Hook struct {
 	Command  []string      `toml:"command" required:"true"`
 	Timeout  time.Duration `toml:"timeout" min:"100ms" max:"1h" default:"30s"`
 	Required bool          `toml:"required"` // when it fails, the start fails
-	Inputs   []string      `toml:"inputs"`   // files that it reads: after it succeeded, it is not run again until one of them changes
+	// files that it reads: after it succeeded, it is not run again until one of them changes
+	Inputs []string `toml:"inputs"`
 }
 
 // Ready is [gateways.NAME.ready].

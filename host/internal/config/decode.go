@@ -112,7 +112,8 @@ func (d *decoder) text(v *string, tag reflect.StructTag, raw any, key []string) 
 	case strings.ContainsRune(s, 0):
 		d.fault(key, "", "must not hold a NUL character")
 	case words != "" && !slices.Contains(strings.Split(words, "|"), s):
-		d.fault(key, tomltext.DidYouMean(s, strings.Split(words, "|")), "%q is none of %s", s, strings.ReplaceAll(words, "|", ", "))
+		d.fault(key, tomltext.DidYouMean(s, strings.Split(words, "|")), "%q is none of %s", s,
+			strings.ReplaceAll(words, "|", ", "))
 	case s == "" && words == "":
 		d.fault(key, "remove the key to use its default", "must not be empty")
 	default:
@@ -187,7 +188,8 @@ func (d *decoder) duration(v *time.Duration, tag reflect.StructTag, raw any, key
 		d.fault(key, "", `%q is not a duration such as "300ms", "30s", "8m" or "24h"`, s)
 		return
 	}
-	if low, high := must(time.ParseDuration(tag.Get("min"))), must(time.ParseDuration(tag.Get("max"))); n < low || n > high {
+	low, high := must(time.ParseDuration(tag.Get("min"))), must(time.ParseDuration(tag.Get("max")))
+	if n < low || n > high {
 		hint := ""
 		if n == 0 {
 			hint = "remove the key to use its default"
@@ -303,7 +305,8 @@ func named[T any](d *decoder, into map[string]*T, fresh func(string) *T, raw any
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		at := under(key, name)
 		if !validName(name) {
-			d.fault(at, "use 1 to 32 of a-z, 0-9, _ and -, beginning with a letter or digit", "%q is not a usable name", name)
+			d.fault(at, "use 1 to 32 of a-z, 0-9, _ and -, beginning with a letter or digit",
+				"%q is not a usable name", name)
 			continue
 		}
 		into[name] = fresh(name)

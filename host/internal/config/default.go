@@ -35,7 +35,8 @@ func (c *Config) fill() {
 		c.Gateways["main"] = newGateway("main")
 	}
 	builtin := map[string]string{
-		"utility": "launcher-utility", "launchd": "launcher-launchd", "doctor": "doctor", "doctor-environment": "doctor-environment",
+		"utility": "launcher-utility", "launchd": "launcher-launchd", "doctor": "doctor",
+		"doctor-environment": "doctor-environment",
 	}
 	for _, name := range c.UsedPlugins() {
 		if file, ok := builtin[name]; ok && c.Plugins[name] == nil {
@@ -57,12 +58,17 @@ func newPlugin(name string) *Plugin {
 
 func newGateway(name string) *Gateway {
 	return &Gateway{
-		Name: name, Port: DefaultPort, Autostart: true, Launcher: "utility", Doctors: []string{"doctor"}, Classifiers: []string{"doctor"},
+		Name: name, Port: DefaultPort, Autostart: true,
+		Launcher: "utility", Doctors: []string{"doctor"}, Classifiers: []string{"doctor"},
 		OnConflict: "attach", OnHostExit: "stop", OnShimLoss: "restart", OrphanGrace: 24 * time.Hour,
-		Launch: Launch{Profile: "openclaw", Command: []string{"openclaw"}, Grace: 30 * time.Second, OutputMaxSize: 8 << 20},
-		Ready:  Ready{NoProgress: 90 * time.Second, Timeout: 8 * time.Minute, Interval: 200 * time.Millisecond},
+		Launch: Launch{
+			Profile: "openclaw", Command: []string{"openclaw"}, Grace: 30 * time.Second,
+			OutputMaxSize: 8 << 20,
+		},
+		Ready: Ready{NoProgress: 90 * time.Second, Timeout: 8 * time.Minute, Interval: 200 * time.Millisecond},
 		Reconnect: Reconnect{
-			Base: time.Second, Max: 30 * time.Second, Attempts: 10, StableAfter: time.Minute, AfterCap: "slow", SlowInterval: 5 * time.Minute, Jitter: 0.1,
+			Base: time.Second, Max: 30 * time.Second, Attempts: 10, StableAfter: time.Minute, AfterCap: "slow",
+			SlowInterval: 5 * time.Minute, Jitter: 0.1,
 		},
 		Liveness: Liveness{
 			Ping: 30 * time.Second, PongTimeout: 15 * time.Second, Silence: 180 * time.Second,

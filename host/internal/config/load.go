@@ -27,7 +27,10 @@ func LoadAgain(path string) (*Config, error) {
 		if len(bytes.TrimSpace(data)) > 0 {
 			return nil
 		}
-		return &Fault{Message: "the file is empty", Hint: "reload when it is saved; to use only the defaults, write version = 1"}
+		return &Fault{
+			Message: "the file is empty",
+			Hint:    "reload when it is saved; to use only the defaults, write version = 1",
+		}
 	})
 }
 
@@ -102,7 +105,8 @@ func Parse(name string, data []byte) (*Config, error) {
 		c.Path = abs
 	}
 	if v, ok := raw["version"].(int64); ok && v > SupportedVersion { // the other keys may have another meaning by then
-		d.fault([]string{"version"}, "update gatehost", "%d is newer than this gatehost supports, which is %d", v, SupportedVersion)
+		d.fault([]string{"version"}, "update gatehost", "%d is newer than this gatehost supports, which is %d", v,
+			SupportedVersion)
 		return nil, d.faults
 	}
 	d.table(reflect.ValueOf(c).Elem(), raw, nil)

@@ -102,7 +102,10 @@ func (c *Config) resolve(file, base string) Faults {
 		}
 	}
 	for _, g := range c.Gateways {
-		for _, path := range []*string{&g.Token.File, &g.Launch.Cwd, &g.Launch.EnvFile, &g.Launch.StateDir, &g.Launch.ConfigPath} {
+		for _, path := range []*string{
+			&g.Token.File, &g.Launch.Cwd, &g.Launch.EnvFile, &g.Launch.StateDir,
+			&g.Launch.ConfigPath,
+		} {
 			abs(path)
 		}
 		for i := range g.Launch.PathPrepend {

@@ -19,7 +19,8 @@ func (t Token) Read(getenv func(string) string) (string, error) {
 	case t.Env != "":
 		v := strings.TrimSpace(getenv(t.Env))
 		if v == "" {
-			return "", tokenFault(fmt.Errorf("the variable %s is empty", t.Env), "set "+t.Env+" where the host is started")
+			return "", tokenFault(fmt.Errorf("the variable %s is empty", t.Env),
+				"set "+t.Env+" where the host is started")
 		}
 		return usable(v, "the variable "+t.Env)
 	case t.File != "":
@@ -54,7 +55,8 @@ func readToken(path string) (string, error) {
 
 func usable(v, source string) (string, error) {
 	if v == "" || len(v) > 4096 || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", tokenFault(errors.New(source+" does not hold one line of 1 to 4096 characters"), "put the token, and nothing else, there")
+		return "", tokenFault(errors.New(source+" does not hold one line of 1 to 4096 characters"),
+			"put the token, and nothing else, there")
 	}
 	return v, nil
 }

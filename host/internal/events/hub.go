@@ -177,8 +177,8 @@ func (h *Hub) signal() {
 	h.wake = make(chan struct{})
 }
 
-// Publish numbers and keeps an event and returns its cursor. It never waits for a reader. A zero Time becomes now. After Close
-// it keeps nothing and returns 0.
+// Publish numbers and keeps an event and returns its cursor. It never waits for a reader. A zero Time becomes now.
+// After Close it keeps nothing and returns 0.
 func (h *Hub) Publish(e Event) uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -24,8 +24,8 @@ const (
 // Gateway gives access to the gateway. Its methods are called concurrently.
 type Gateway interface {
 	Presence() Presence
-	// Call calls a method. The gateway's own error is a *frame.Error; with ErrNoSession nothing was sent; after any other error the
-	// gateway may have executed the call.
+	// Call calls a method. The gateway's own error is a *frame.Error; with ErrNoSession nothing was sent; after any
+	// other error the gateway may have executed the call.
 	Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error)
 }
 
@@ -182,7 +182,8 @@ func (e *Editor) edit(ctx context.Context, how How, m Mutator, keep bool) (Resul
 		case errors.Is(err, errConflict) && conflicts == 0:
 			conflicts++
 		case errors.Is(err, errConflict):
-			return Result{}, fault.New(fault.Conflict, "cannot change the configuration: another program has changed it twice meanwhile").
+			return Result{}, fault.New(fault.Conflict,
+				"cannot change the configuration: another program has changed it twice meanwhile").
 				WithHint("find out which program writes it, then try again; nothing was overwritten")
 		default:
 			return r, err

@@ -75,7 +75,8 @@ func orElse(err, other error) error {
 }
 
 func cannotRead(path string, err error) error {
-	return fault.Wrap(fault.FailedPrecondition, "cannot read "+path, err).WithHint("the host must be able to read it: run the host as the gateway's user")
+	return fault.Wrap(fault.FailedPrecondition, "cannot read "+path,
+		err).WithHint("the host must be able to read it: run the host as the gateway's user")
 }
 
 // parse reads the configuration in a file; a missing or empty file is an empty configuration.
@@ -177,7 +178,9 @@ func rewrite(doc *json5.Document, before, after map[string]any, how How) (string
 		return "", fault.New(fault.Internal, "bug: the edited text does not mean what it should; nothing was changed")
 	}
 	if lost := missing(doc.Comments(), ed.doc.Comments()); lost > 0 && !how.DropComments {
-		return "", fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot change the configuration: %d comments are inside the part that would be replaced", lost)).
+		return "", fault.New(fault.FailedPrecondition,
+			fmt.Sprintf("cannot change the configuration: %d comments are inside the part that would be replaced",
+				lost)).
 			WithHint("change a smaller part, or add --drop-comments")
 	}
 	return ed.doc.Text(), nil

@@ -25,7 +25,8 @@ func (e *Editor) Get(ctx context.Context, path json5.Path) (View, error) {
 	if e.o.Gateway.Presence() == Online {
 		s, err := e.ask(ctx)
 		if err == nil {
-			return e.view(View{By: ByGateway, Path: s.Path, Exists: s.Exists, Valid: s.Valid, Issues: s.Issues}, s.config, path)
+			return e.view(View{By: ByGateway, Path: s.Path, Exists: s.Exists, Valid: s.Valid, Issues: s.Issues},
+				s.config, path)
 		}
 		if !e.gone(err) {
 			return View{}, err

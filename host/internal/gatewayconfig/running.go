@@ -142,7 +142,8 @@ func notValid(s Snapshot) error {
 		text += ": " + strings.TrimPrefix(s.Issues[0].Path+": "+s.Issues[0].Message, ": ")
 	}
 	return fault.New(fault.FailedPrecondition, text).
-		WithHint("stop the gateway and set the value in the file with the same command, or run `gatehost doctor NAME --repair`")
+		WithHint("stop the gateway and set the value in the file with the same command, or run `gatehost doctor " +
+			"NAME --repair`")
 }
 
 // beforeWrite reads the file that the gateway will write: for the copy, and for comments that the gateway would
@@ -163,7 +164,8 @@ func (e *Editor) beforeWrite(s Snapshot, how How) (file, bool, error) {
 	}
 	if doc, err := json5.Parse(text); err == nil && len(doc.Comments()) > 0 && !how.DropComments {
 		return f, false, fault.New(fault.FailedPrecondition, fmt.Sprintf(
-			"cannot change the configuration: a running gateway writes %s without its %d comments", s.Path, len(doc.Comments()))).
+			"cannot change the configuration: a running gateway writes %s without its %d comments", s.Path,
+			len(doc.Comments()))).
 			WithHint("stop the gateway first: its file is then edited in place; or add --drop-comments")
 	}
 	return f, readable, nil
@@ -252,7 +254,9 @@ func (e *Editor) set(ctx context.Context, s Snapshot, after map[string]any, delt
 	if e.persisted(ctx, s.Path, deltas) {
 		return true, nil
 	}
-	f := fault.Wrap(fault.Unavailable, "cannot tell whether the configuration was changed: the gateway's answer was lost, and the file does not show the change", err)
+	f := fault.Wrap(fault.Unavailable,
+		"cannot tell whether the configuration was changed: the gateway's answer was lost, and the file does not "+
+			"show the change", err)
 	f.Retryable = true
 	return false, f.WithHint("check with `gatehost gateway-config NAME get`, then try again")
 }

@@ -139,7 +139,8 @@ func (e *Editor) last() (record, error) {
 		}
 		switch {
 		case err != nil || rec.Version != recordVersion || rec.Before == nil:
-			return rec, fault.Wrap(fault.FailedPrecondition, "cannot read the record of the last edit "+e.file(id), err).
+			return rec, fault.Wrap(fault.FailedPrecondition, "cannot read the record of the last edit "+e.file(id),
+				err).
 				WithHint("check the record; when you move it away, the edit before it can be undone")
 		case rec.After != nil && !rec.Undone:
 			return rec, nil

@@ -44,7 +44,8 @@ func Names() []string { return slices.Clone(names) }
 
 // byMethod maps a method to the capability that a call of it shows.
 var byMethod = map[string]string{
-	"health": "health", "status": "status", "system-presence": "presence", "channels.status": "channels", "doctor.memory.status": "memory",
+	"health": "health", "status": "status", "system-presence": "presence", "channels.status": "channels",
+	"doctor.memory.status": "memory",
 }
 
 // byEvent maps an event of the gateway to the capability that it shows (T119).

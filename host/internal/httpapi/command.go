@@ -61,7 +61,8 @@ func (s *Server) command(action control.Action) func(http.ResponseWriter, *http.
 
 // do runs a command that outlives its request.
 func (s *Server) do(name string, cmd control.Command) <-chan answer[control.Outcome] {
-	return detached(s, "command", func(ctx context.Context) (control.Outcome, error) { return s.o.Gateways.Do(ctx, name, cmd) }, "gateway", name)
+	return detached(s, "command",
+		func(ctx context.Context) (control.Outcome, error) { return s.o.Gateways.Do(ctx, name, cmd) }, "gateway", name)
 }
 
 // detached runs something that outlives its request, at most as long as the server; what and about are for the log,
@@ -72,7 +73,8 @@ func detached[T any](s *Server, what string, do func(context.Context) (T, error)
 		defer func() {
 			if p := recover(); p != nil {
 				s.o.Log.Error(what+" panicked", append(about, "error", fmt.Sprint(p))...)
-				done <- answer[T]{err: problem(http.StatusInternalServerError, control.CodeInternal, "bug: the "+what+" panicked")}
+				done <- answer[T]{err: problem(http.StatusInternalServerError, control.CodeInternal,
+					"bug: the "+what+" panicked")}
 			}
 		}()
 		got, err := do(s.requests)
@@ -83,7 +85,9 @@ func detached[T any](s *Server, what string, do func(context.Context) (T, error)
 
 // wait waits for the answer as long as the command says. Without a bound it waits as long as the gateway has
 // events.
-func (s *Server) wait(r *http.Request, name string, cmd control.Command, done <-chan answer[control.Outcome]) (a answer[control.Outcome], err error) {
+func (s *Server) wait(r *http.Request, name string, cmd control.Command,
+	done <-chan answer[control.Outcome],
+) (a answer[control.Outcome], err error) {
 	limit := s.o.Idle
 	if cmd.WaitMs != nil {
 		limit = max(time.Duration(*cmd.WaitMs)*time.Millisecond, s.o.Refusal)
@@ -107,7 +111,8 @@ func (s *Server) wait(r *http.Request, name string, cmd control.Command, done <-
 				a.got.Outcome = control.OutcomeAccepted
 				return a, nil
 			}
-			p := problem(http.StatusGatewayTimeout, control.CodeTimedOut, fmt.Sprintf("%s of gateway %s has not ended in %v", cmd.Action, name, limit))
+			p := problem(http.StatusGatewayTimeout, control.CodeTimedOut,
+				fmt.Sprintf("%s of gateway %s has not ended in %v", cmd.Action, name, limit))
 			p.Hint = "it may still finish; check with `gatehost status " + name + "`"
 			return a, p
 		case <-r.Context().Done():
@@ -171,7 +176,8 @@ func (s *Server) rpc(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			p := problem(http.StatusGatewayTimeout, control.CodeTimedOut, fmt.Sprintf("no answer to %.64q in %d ms", req.Method, req.TimeoutMs))
+			p := problem(http.StatusGatewayTimeout, control.CodeTimedOut,
+				fmt.Sprintf("no answer to %.64q in %d ms", req.Method, req.TimeoutMs))
 			p.Hint = "the gateway may still execute it; use a longer --timeout"
 			return p
 		}

@@ -40,7 +40,8 @@ func (s *Server) editConfig(w http.ResponseWriter, r *http.Request) error {
 	}
 	hasValue := edit.Value != nil || edit.Text != nil
 	wants := map[string]struct{ path, value bool }{
-		control.ConfigSet: {true, true}, control.ConfigUnset: {true, false}, control.ConfigPatch: {false, true}, control.ConfigUndo: {},
+		control.ConfigSet: {true, true}, control.ConfigUnset: {true, false}, control.ConfigPatch: {false, true},
+		control.ConfigUndo: {},
 	}
 	want, ok := wants[edit.Action]
 	bad := func(format string, args ...any) error {

@@ -16,11 +16,13 @@ func problem(status int, code, detail string) *control.Problem {
 
 // statuses by meaning; all others are 500.
 var statuses = map[fault.Code]int{
-	fault.NotFound: http.StatusNotFound, fault.AlreadyExists: http.StatusConflict, fault.InvalidArgument: http.StatusBadRequest,
-	fault.FailedPrecondition: http.StatusConflict, fault.PermissionDenied: http.StatusForbidden, fault.Unsupported: http.StatusNotImplemented,
+	fault.NotFound: http.StatusNotFound, fault.AlreadyExists: http.StatusConflict,
+	fault.InvalidArgument: http.StatusBadRequest, fault.FailedPrecondition: http.StatusConflict,
+	fault.PermissionDenied: http.StatusForbidden, fault.Unsupported: http.StatusNotImplemented,
 	fault.Unavailable: http.StatusServiceUnavailable, fault.DeadlineExceeded: http.StatusGatewayTimeout,
-	fault.Cancelled: http.StatusServiceUnavailable, fault.Exhausted: http.StatusTooManyRequests, fault.Conflict: http.StatusConflict,
-	fault.PluginGone: http.StatusBadGateway, fault.PluginDown: http.StatusServiceUnavailable,
+	fault.Cancelled: http.StatusServiceUnavailable, fault.Exhausted: http.StatusTooManyRequests,
+	fault.Conflict: http.StatusConflict, fault.PluginGone: http.StatusBadGateway,
+	fault.PluginDown: http.StatusServiceUnavailable,
 }
 
 // problemOf turns the error of a port into a problem of the API.

@@ -15,7 +15,9 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	select {
-	case a := <-detached(s, "reload", func(ctx context.Context) (control.Reload, error) { return s.o.Config.Reload(ctx, req) }): //nolint:contextcheck // see above
+	//nolint:contextcheck // see above
+	case a := <-detached(s, "reload",
+		func(ctx context.Context) (control.Reload, error) { return s.o.Config.Reload(ctx, req) }):
 		if a.err != nil {
 			return ended(r, a.err)
 		}

@@ -69,14 +69,16 @@ func (s *Server) routes() http.Handler {
 			rt, ok := methods[r.Method]
 			if !ok {
 				w.Header().Set("Allow", allowed)
-				writeProblem(w, problem(http.StatusMethodNotAllowed, "method_not_allowed", r.Method+" is not allowed here, only "+allowed))
+				detail := r.Method + " is not allowed here, only " + allowed
+				writeProblem(w, problem(http.StatusMethodNotAllowed, "method_not_allowed", detail))
 				return
 			}
 			s.serve(rt, w, r)
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, problem(http.StatusNotFound, control.CodeNotFound, fmt.Sprintf("no such path: %.200q", r.URL.Path)))
+		detail := fmt.Sprintf("no such path: %.200q", r.URL.Path)
+		writeProblem(w, problem(http.StatusNotFound, control.CodeNotFound, detail))
 	})
 	return mux
 }
@@ -113,7 +115,8 @@ func readBody(w http.ResponseWriter, r *http.Request, v any) error {
 		err = errors.New("more than one value")
 	}
 	if err != nil {
-		return problem(http.StatusBadRequest, control.CodeBadRequest, "cannot understand the request: "+strings.TrimPrefix(err.Error(), "json: "))
+		return problem(http.StatusBadRequest, control.CodeBadRequest,
+			"cannot understand the request: "+strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return nil
 }

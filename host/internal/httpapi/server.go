@@ -126,7 +126,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 				if rec.wrote {
 					panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 				}
-				writeProblem(rec, problem(http.StatusInternalServerError, control.CodeInternal, "bug: the request panicked"))
+				writeProblem(rec,
+					problem(http.StatusInternalServerError, control.CodeInternal, "bug: the request panicked"))
 			}
 		}()
 		if p := s.refuse(r, uid); p != nil {

@@ -22,7 +22,8 @@ const writeTimeout = 30 * time.Second
 // Wire returns an event in the form of the API.
 func Wire(e events.Event) control.Event {
 	out := control.Event{
-		Cursor: e.Cursor, Time: control.At(e.Time), Gateway: e.Gateway, Plugin: e.Plugin, Type: string(e.Type), Cause: e.Cause,
+		Cursor: e.Cursor, Time: control.At(e.Time), Gateway: e.Gateway, Plugin: e.Plugin, Type: string(e.Type),
+		Cause: e.Cause,
 	}
 	if e.Data != nil {
 		data, err := json.Marshal(e.Data)
@@ -105,7 +106,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	out := newSSE(w)
 	out.begin(after, last)
 	f := &feed{sub: hub.Subscribe(after)}
-	if q.Get("status") == "1" && r.Header.Get("Last-Event-ID") == "" { // after the subscription: newer changes come as events
+	// after the subscription: newer changes come as events
+	if q.Get("status") == "1" && r.Header.Get("Last-Event-ID") == "" {
 		out.status(s.o.Gateways.Status())
 	}
 	follow := q.Get("follow") != "0"
@@ -204,7 +206,8 @@ func (o *sse) event(f *feed, e events.Event, gateway string) {
 		o.err = err
 		return
 	}
-	o.write(slices.Concat(fmt.Appendf(nil, "id: %d\nevent: %s\ndata: ", e.Cursor, e.Type), bytes.TrimSpace(data), []byte("\n\n")))
+	o.write(slices.Concat(fmt.Appendf(nil, "id: %d\nevent: %s\ndata: ", e.Cursor, e.Type), bytes.TrimSpace(data),
+		[]byte("\n\n")))
 }
 
 // status has no id: a reader cannot resume from it.
@@ -247,7 +250,8 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
 			return problem(http.StatusBadRequest, control.CodeBadRequest, "since is not an RFC 3339 time")
 		}
 	}
-	if q.Level = v.Get("level"); q.Level != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, q.Level) {
+	if q.Level = v.Get("level"); q.Level != "" &&
+		!slices.Contains([]string{"debug", "info", "warn", "error"}, q.Level) {
 		return problem(http.StatusBadRequest, control.CodeBadRequest, "level is none of debug, info, warn, error")
 	}
 	ctx, done := s.stream(r)
@@ -265,14 +269,19 @@ func (s *Server) doctor(w http.ResponseWriter, r *http.Request) error {
 	if err := readBody(w, r, &req); err != nil {
 		return err
 	}
-	if !slices.Contains([]string{control.DoctorDiagnose, control.DoctorRepair, control.DoctorUndo, control.DoctorHistory}, req.Action) {
-		return problem(http.StatusBadRequest, control.CodeBadRequest, "action is none of diagnose, repair, undo, history")
+	if !slices.Contains([]string{
+		control.DoctorDiagnose, control.DoctorRepair, control.DoctorUndo,
+		control.DoctorHistory,
+	}, req.Action) {
+		return problem(http.StatusBadRequest, control.CodeBadRequest,
+			"action is none of diagnose, repair, undo, history")
 	}
 	ctx := r.Context()
 	if req.Action != control.DoctorDiagnose && req.Action != control.DoctorHistory && !req.DryRun {
 		ctx = s.requests
 	}
-	return ndjson(ctx, w, r, s.o.Doctors.Doctor(ctx, name, req)) //nolint:contextcheck // a repair outlives its request on purpose
+	//nolint:contextcheck // a repair outlives its request on purpose
+	return ndjson(ctx, w, r, s.o.Doctors.Doctor(ctx, name, req))
 }
 
 // ndjson writes one line for each value. An error before the first line is a problem of its own, a later one is the

@@ -71,7 +71,10 @@ func Open(dir string, o Options) (j *Journal, remarks []error) {
 	if o.OnFault == nil {
 		o.OnFault = func(error) {}
 	}
-	j = &Journal{Reader: NewReader(dir), o: o, outputs: map[string]place{}, stored: map[string]uint64{}, dropped: map[string]uint64{}}
+	j = &Journal{
+		Reader: NewReader(dir), o: o, outputs: map[string]place{}, stored: map[string]uint64{},
+		dropped: map[string]uint64{},
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return j, []error{fmt.Errorf("cannot make journal directory: %w; events are kept in memory only", err)}
 	}
@@ -95,10 +98,13 @@ func (j *Journal) resume() (remarks []error) {
 			aside := fmt.Sprintf("%s.broken-%d", newest.path, time.Now().UnixNano())
 			if renamed := os.Rename(newest.path, aside); renamed != nil {
 				j.last = max(j.last, newest.first) // cursors must not repeat
-				return append(remarks, fmt.Errorf("cannot use journal file %s (%w), and cannot set it aside: %w", newest.path, err, renamed))
+				return append(remarks,
+					fmt.Errorf("cannot use journal file %s (%w), and cannot set it aside: %w", newest.path, err,
+						renamed))
 			}
 			j.last = max(j.last, newest.first)
-			remarks = append(remarks, fmt.Errorf("journal file %s was set aside as %s: %w", newest.path, filepath.Base(aside), err))
+			remarks = append(remarks,
+				fmt.Errorf("journal file %s was set aside as %s: %w", newest.path, filepath.Base(aside), err))
 			continue
 		default:
 			return append(remarks, j.takeUp(newest, end)...)
@@ -304,7 +310,10 @@ func (j *Journal) rotate(e events.Event) error {
 	if err := os.MkdirAll(j.dir, 0o700); err != nil { // it may have been removed
 		return err
 	}
-	head, err := json.Marshal(header{Journal: version, Cursor: e.Cursor, Time: e.Time.UTC(), Host: j.o.Host, Outputs: j.outputs})
+	head, err := json.Marshal(header{
+		Journal: version, Cursor: e.Cursor, Time: e.Time.UTC(), Host: j.o.Host,
+		Outputs: j.outputs,
+	})
 	if err != nil {
 		return err
 	}

@@ -92,14 +92,15 @@ func (r Reader) Events(after uint64) iter.Seq2[events.Event, error] {
 			}
 		}
 		for _, s := range all[begin:] {
-			more, err := s.each(func(cursor uint64, _ time.Time) bool { return cursor > after }, func(line []byte) bool {
-				e, ok := parseEvent(line)
-				if !ok || e.Cursor <= after {
-					return true
-				}
-				after = e.Cursor
-				return yield(e, nil)
-			})
+			more, err := s.each(func(cursor uint64, _ time.Time) bool { return cursor > after },
+				func(line []byte) bool {
+					e, ok := parseEvent(line)
+					if !ok || e.Cursor <= after {
+						return true
+					}
+					after = e.Cursor
+					return yield(e, nil)
+				})
 			if errors.Is(err, fs.ErrNotExist) {
 				continue // removed meanwhile
 			}

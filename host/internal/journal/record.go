@@ -111,7 +111,10 @@ func parseEvent(line []byte) (events.Event, bool) {
 	if json.Unmarshal(line, &r) != nil || r.Cursor == 0 || r.Type == "" {
 		return events.Event{}, false
 	}
-	e := events.Event{Cursor: r.Cursor, Time: r.Time, Gateway: r.Gateway, Plugin: r.Plugin, Type: r.Type, Cause: r.Cause}
+	e := events.Event{
+		Cursor: r.Cursor, Time: r.Time, Gateway: r.Gateway, Plugin: r.Plugin, Type: r.Type,
+		Cause: r.Cause,
+	}
 	if len(r.Data) > 0 {
 		e.Data = r.Data
 	}
@@ -124,7 +127,8 @@ func parseHeader(line []byte) (header, error) {
 	case err != nil, h.Journal == 0:
 		return header{}, fmt.Errorf("it does not begin with the header of a journal")
 	case h.Journal > version:
-		return header{}, fmt.Errorf("it was written by a newer gatehost (version %d of the journal, this one reads %d)", h.Journal, version)
+		return header{}, fmt.Errorf(
+			"it was written by a newer gatehost (version %d of the journal, this one reads %d)", h.Journal, version)
 	}
 	return h, nil
 }

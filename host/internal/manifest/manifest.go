@@ -104,7 +104,10 @@ func Parse(name string, data []byte) (*Manifest, error) { return parse(name, dat
 // corrects both.
 func parse(name string, data []byte, toSeal bool) (*Manifest, error) {
 	if len(data) > maxManifest {
-		return nil, tomltext.Faults{{File: name, Message: fmt.Sprintf("larger than %d KiB", maxManifest>>10), Hint: "list directories in [files], not each of their files"}}
+		return nil, tomltext.Faults{{
+			File: name, Message: fmt.Sprintf("larger than %d KiB", maxManifest>>10),
+			Hint: "list directories in [files], not each of their files",
+		}}
 	}
 	raw, err := tomltext.Decode(name, data)
 	if err != nil {
@@ -114,7 +117,8 @@ func parse(name string, data []byte, toSeal bool) (*Manifest, error) {
 	m := &Manifest{SHA256: hex.EncodeToString(sum[:]), file: name, where: tomltext.FindPositions(string(data))}
 	r := &reader{m: m, toSeal: toSeal}
 	if v, ok := raw["manifest"].(int64); ok && v > Version { // the other keys may have another meaning by then
-		r.fault([]string{"manifest"}, "update gatehost", "%d is newer than this gatehost supports, which is %d", v, Version)
+		r.fault([]string{"manifest"}, "update gatehost", "%d is newer than this gatehost supports, which is %d", v,
+			Version)
 		return nil, r.faults
 	}
 	r.read(raw)
@@ -192,4 +196,5 @@ func kindOf(info fs.FileInfo) string {
 }
 
 // ErrUnsealed says that the manifest lists no files.
-var ErrUnsealed = errors.New("[files] is empty: the host cannot check that the plugin's files are those that its author meant")
+var ErrUnsealed = errors.New(
+	"[files] is empty: the host cannot check that the plugin's files are those that its author meant")

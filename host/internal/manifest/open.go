@@ -162,7 +162,8 @@ func (s *summer) file(name string) (string, error) {
 		return "", err
 	}
 	if s.files, s.bytes = s.files+1, s.bytes+n; s.files > maxFiles || s.bytes > maxBytes {
-		return "", &problem{fmt.Sprintf("there are more than %d files or %d GiB to check at each start", maxFiles, maxBytes>>30), "list only what the plugin runs from"}
+		return "", &problem{fmt.Sprintf("there are more than %d files or %d GiB to check at each start", maxFiles,
+			maxBytes>>30), "list only what the plugin runs from"}
 	}
 	if name == s.program {
 		info, err := f.Stat()
@@ -210,7 +211,10 @@ func (s *summer) tree(dir string) (string, error) {
 			return &problem{fmt.Sprintf("%s in it is %s", name, kindOf(info)), "take it out"}
 		}
 		if len(names) > maxFiles {
-			return &problem{fmt.Sprintf("there are more than %d files to check at each start", maxFiles), "list only what the plugin runs from"}
+			return &problem{
+				fmt.Sprintf("there are more than %d files to check at each start", maxFiles),
+				"list only what the plugin runs from",
+			}
 		}
 		return nil
 	})
@@ -245,12 +249,21 @@ func (s *summer) link(name string) (string, error) {
 	to := path.Join(path.Dir(name), filepath.ToSlash(target))
 	switch {
 	case absolute(target), !local(to):
-		return "", &problem{fmt.Sprintf("the link %s in it leaves the plugin's directory", name), "replace it by a copy"}
+		return "", &problem{
+			fmt.Sprintf("the link %s in it leaves the plugin's directory", name),
+			"replace it by a copy",
+		}
 	case !s.m.covered(to):
-		return "", &problem{fmt.Sprintf("the link %s in it leads to %s, which is not in [files]", name, to), "list that, too"}
+		return "", &problem{
+			fmt.Sprintf("the link %s in it leads to %s, which is not in [files]", name, to),
+			"list that, too",
+		}
 	}
 	if _, err := s.root.Stat(filepath.FromSlash(name)); err != nil { // it follows links, but not out of the directory
-		return "", &problem{fmt.Sprintf("the link %s in it leads nowhere, or out of the plugin's directory", name), "take it out"}
+		return "", &problem{
+			fmt.Sprintf("the link %s in it leads nowhere, or out of the plugin's directory", name),
+			"take it out",
+		}
 	}
 	sum := sha256.Sum256([]byte(filepath.ToSlash(target)))
 	return hex.EncodeToString(sum[:]), nil

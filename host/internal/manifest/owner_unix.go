@@ -16,7 +16,8 @@ func Changeable(path string, info fs.FileInfo) (why, hint string) {
 		return "every user may write to it", "run: chmod o-w " + path
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return fmt.Sprintf("it belongs to user %d, who can change it", st.Uid), "run: chown root " + path + ", or give it to the user of the host"
+		return fmt.Sprintf("it belongs to user %d, who can change it", st.Uid), "run: chown root " + path +
+			", or give it to the user of the host"
 	}
 	return "", ""
 }

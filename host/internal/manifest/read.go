@@ -54,7 +54,8 @@ func (r *reader) read(raw map[string]any) {
 	m := r.m
 	m.Plugin = r.text(raw, "name", true)
 	if m.Plugin != "" && !pluginName.MatchString(m.Plugin) {
-		r.fault([]string{"name"}, "use a-z, 0-9, _ and -, at most 64, beginning with a letter or digit", "%q is not a usable name", m.Plugin)
+		r.fault([]string{"name"}, "use a-z, 0-9, _ and -, at most 64, beginning with a letter or digit",
+			"%q is not a usable name", m.Plugin)
 	}
 	m.Version = r.text(raw, "version", true)
 	if m.Version != "" && !pluginVersion.MatchString(m.Version) {
@@ -189,7 +190,8 @@ func (r *reader) places(table map[string]any, name string) []string {
 	out := r.list(table, key, false)
 	for i, p := range out {
 		if !absolute(p) || path.Clean(filepath.ToSlash(p)) != filepath.ToSlash(p) || p == "/" {
-			r.fault(append(slices.Clip(key), strconv.Itoa(i)), "write the whole path of a file or a directory", "%q is not an absolute path", p)
+			r.fault(append(slices.Clip(key), strconv.Itoa(i)), "write the whole path of a file or a directory",
+				"%q is not an absolute path", p)
 		}
 	}
 	return out
@@ -204,7 +206,8 @@ func (r *reader) run(raw map[string]any) {
 	words := r.list(raw, key, true)
 	if m.Run = words; len(words) == 0 {
 		if !r.faults.At(key) {
-			r.fault(key, `write ["./my-plugin"], or an interpreter and its file: ["/usr/bin/node", "./main.js"]`, "is missing or empty")
+			r.fault(key, `write ["./my-plugin"], or an interpreter and its file: ["/usr/bin/node", "./main.js"]`,
+				"is missing or empty")
 		}
 		return
 	}
@@ -214,18 +217,21 @@ func (r *reader) run(raw map[string]any) {
 		name, isOwn := inside(word)
 		switch {
 		case isOwn && !local(name):
-			r.fault(at, "write ./ and its name inside the plugin's directory", "%q is not a file inside the plugin's directory", word)
+			r.fault(at, "write ./ and its name inside the plugin's directory",
+				"%q is not a file inside the plugin's directory", word)
 		case isOwn && !r.toSeal && len(m.Files) > 0 && !m.covered(name):
 			r.fault(at, "run `gatehost plugin seal` on the directory", "%q is not in [files]", word)
 		case isOwn:
 			own++
 		case i == 0 && !absolute(word):
-			r.fault(at, `write "./`+path.Base(filepath.ToSlash(word))+`" for a file of the directory, or the absolute path of an interpreter`,
+			name := `"./` + path.Base(filepath.ToSlash(word)) + `"`
+			r.fault(at, `write `+name+` for a file of the directory, or the absolute path of an interpreter`,
 				"%q is neither a file of the plugin's directory nor an absolute path", word)
 		case i == 0 && path.Base(filepath.ToSlash(word)) == "env":
 			r.fault(at, "name the interpreter itself", "%q: a search path would decide which program runs", word)
 		case i > 0 && absolute(word):
-			r.fault(at, "put the file into the plugin's directory", "%q is outside the plugin's directory: the host could not check it", word)
+			r.fault(at, "put the file into the plugin's directory",
+				"%q is outside the plugin's directory: the host could not check it", word)
 		case i > 0 && slices.Contains(strings.Split(filepath.ToSlash(word), "/"), ".."):
 			r.fault(at, "put the file into the plugin's directory", "%q leaves the plugin's directory", word)
 		}
@@ -237,7 +243,8 @@ func (r *reader) run(raw map[string]any) {
 
 // local reports whether a slash-separated name is inside a directory, written in its one normal form.
 func local(name string) bool {
-	return name != "" && name != "." && path.Clean(name) == name && filepath.IsLocal(filepath.FromSlash(name)) && !strings.ContainsAny(name, "\\\x00")
+	return name != "" && name != "." && path.Clean(name) == name && filepath.IsLocal(filepath.FromSlash(name)) &&
+		!strings.ContainsAny(name, "\\\x00")
 }
 
 func (r *reader) files(table map[string]any) {
@@ -249,7 +256,8 @@ func (r *reader) files(table map[string]any) {
 		raw, err := hex.DecodeString(digits)
 		switch {
 		case !local(name), strings.ContainsFunc(name, unicode.IsControl), len(name) > maxText:
-			r.fault(key, `write names inside it, with /, without ./ and ..`, "is not a name inside the plugin's directory")
+			r.fault(key, `write names inside it, with /, without ./ and ..`,
+				"is not a name inside the plugin's directory")
 		case name == Name:
 			r.fault(key, "remove it: the pin in config.toml is its sum", "a manifest cannot hold its own sum")
 		case !ok:

@@ -46,17 +46,18 @@ func (l *limiter) word(v string) string {
 // methods are the calls that are counted by name: those of the host itself and the usual ones of operators. Any
 // client can choose the name of a method.
 var methods = []string{
-	"channels.status", "chat.history", "chat.send", "config.apply", "config.get", "config.patch", "config.set", "doctor.memory.status",
-	"gateway.restart.request", "gateway.suspend.prepare", "gateway.suspend.resume", "gateway.suspend.status", "health", "logs.tail",
-	"models.list", "sessions.list", "status", "system-presence", "system.info",
+	"channels.status", "chat.history", "chat.send", "config.apply", "config.get", "config.patch", "config.set",
+	"doctor.memory.status", "gateway.restart.request", "gateway.suspend.prepare", "gateway.suspend.resume",
+	"gateway.suspend.status", "health", "logs.tail", "models.list", "sessions.list", "status", "system-presence",
+	"system.info",
 }
 
 func methodWord(m string) string { return oneOf(methods, m) }
 
 // signals that end a process, as launchers name them.
 var signals = []string{
-	"SIGABRT", "SIGALRM", "SIGBUS", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGSEGV", "SIGSYS", "SIGTERM",
-	"SIGTRAP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGXFSZ",
+	"SIGABRT", "SIGALRM", "SIGBUS", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT", "SIGKILL", "SIGPIPE", "SIGQUIT",
+	"SIGSEGV", "SIGSYS", "SIGTERM", "SIGTRAP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGXFSZ",
 }
 
 func signalWord(s string) string {

@@ -65,7 +65,8 @@ func (p *Pipeline) decide(answers [][]classifier.Verdict, i int) decision {
 		case claims(*v) && d.by == "":
 			d.by, d.verdict = name, v
 		case claims(*v):
-			d.also = append(d.also, Claim{Plugin: name, Level: v.Level, RuleID: p.o.Redactor.Text(v.RuleID), Symptom: v.Symptom})
+			d.also = append(d.also,
+				Claim{Plugin: name, Level: v.Level, RuleID: p.o.Redactor.Text(v.RuleID), Symptom: v.Symptom})
 		case d.verdict == nil:
 			d.verdict = v
 		}
@@ -134,7 +135,9 @@ func (p *Pipeline) ask(ctx context.Context, l *link, lines []classifier.Numbered
 }
 
 // try checks the answers: a verdict for each line, in order, and no more.
-func (p *Pipeline) try(ctx context.Context, l *link, lines []classifier.NumberedLine) (good []classifier.Verdict, err error) {
+func (p *Pipeline) try(ctx context.Context, l *link, lines []classifier.NumberedLine) (
+	good []classifier.Verdict, err error,
+) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("bug: classifier panicked: %v", r)

@@ -346,7 +346,9 @@ func (p *Pipeline) work(ctx context.Context) {
 }
 
 // collect takes lines up to a gap, and the gap.
-func (p *Pipeline) collect(first entry) (batch []classifier.NumberedLine, numbers []uint64, gap *Gap, marks []chan struct{}) {
+func (p *Pipeline) collect(first entry) (batch []classifier.NumberedLine, numbers []uint64, gap *Gap,
+	marks []chan struct{},
+) {
 	take := func(e entry) {
 		switch {
 		case e.mark != nil:

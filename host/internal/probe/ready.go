@@ -66,7 +66,8 @@ func ReadyNow(ctx context.Context, port int) Readiness {
 	var body struct {
 		Ready *bool `json:"ready"`
 	}
-	if kind != "application/json" || json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&body) != nil || body.Ready == nil {
+	if kind != "application/json" || json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&body) != nil ||
+		body.Ready == nil {
 		return Open
 	}
 	if *body.Ready {

@@ -16,7 +16,8 @@ import (
 // maxEnvFile bounds an env_file in bytes.
 const maxEnvFile = 1 << 20
 
-// readEnvFile reads NAME=value lines; blank lines and # comments are skipped, one pair of quotes around a value is removed.
+// readEnvFile reads NAME=value lines; blank lines and # comments are skipped, one pair of quotes around a value is
+// removed.
 func readEnvFile(path string) (map[string]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {

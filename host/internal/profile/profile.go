@@ -57,7 +57,10 @@ var removed = []string{
 }
 
 // kept are variables that survive clear_env: without them hardly any program runs.
-var kept = []string{"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT", "USERPROFILE", "TEMP", "TMP"}
+var kept = []string{
+	"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT", "USERPROFILE",
+	"TEMP", "TMP",
+}
 
 // Build returns the process. Later sources override earlier ones: inherited, env_file, env, proxy, fixed (B083).
 func Build(l Launch) (Result, error) {
@@ -88,7 +91,8 @@ func Build(l Launch) (Result, error) {
 	}
 	r.Process = plugin.ProcessSpec{Argv: argv(l), Env: list(env, l), Cwd: l.Cwd, User: l.User}
 	r.Secrets = append(secrets, l.Token)
-	r.Secrets = slices.DeleteFunc(r.Secrets, func(s string) bool { return len(s) < 8 }) // shorter ones would redact words
+	// shorter ones would redact words
+	r.Secrets = slices.DeleteFunc(r.Secrets, func(s string) bool { return len(s) < 8 })
 	return r, nil
 }
 
@@ -96,7 +100,8 @@ func inherit(l Launch) map[string]string {
 	env := map[string]string{}
 	for _, kv := range l.Inherited {
 		k, v, ok := strings.Cut(kv, "=")
-		if !ok || k == "" || slices.Contains(removed, k) || slices.Contains(l.Foreign, k) || strings.HasPrefix(k, "GATEHOST_") {
+		if !ok || k == "" || slices.Contains(removed, k) || slices.Contains(l.Foreign, k) ||
+			strings.HasPrefix(k, "GATEHOST_") {
 			continue
 		}
 		if l.ClearEnv && !slices.Contains(kept, strings.ToUpper(k)) {
@@ -158,7 +163,8 @@ func list(env map[string]string, l Launch) []plugin.EnvVar {
 	out := make([]plugin.EnvVar, 0, len(env))
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		v := env[k]
-		out = append(out, plugin.EnvVar{Name: k, Value: v, Secret: v != "" && v == l.Token || redact.Name(k) || isProxy(k) && password(v) != nil})
+		secret := v != "" && v == l.Token || redact.Name(k) || isProxy(k) && password(v) != nil
+		out = append(out, plugin.EnvVar{Name: k, Value: v, Secret: secret})
 	}
 	return out
 }

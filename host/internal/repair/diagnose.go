@@ -62,7 +62,9 @@ type Diagnosis struct {
 // RunDiagnosis asks the doctors in order. The first plan that check accepts wins; all findings are reported. A
 // doctor that fails, panics or violates the contract is skipped and listed; RunDiagnosis never fails itself. check
 // may be nil.
-func RunDiagnosis(ctx context.Context, chain []Named, req doctor.DiagnoseRequest, evidence Evidence, check func(doctor.Plan) error) Diagnosis {
+func RunDiagnosis(ctx context.Context, chain []Named, req doctor.DiagnoseRequest, evidence Evidence,
+	check func(doctor.Plan) error,
+) Diagnosis {
 	var d Diagnosis
 	for _, n := range chain {
 		if ctx.Err() != nil {
@@ -83,7 +85,8 @@ func RunDiagnosis(ctx context.Context, chain []Named, req doctor.DiagnoseRequest
 			}
 			switch plan, err := n.plan(ctx, req, f, check); {
 			case err != nil:
-				d.Skipped = append(d.Skipped, Skipped{n.Name, fmt.Errorf("cannot plan the repair of %s: %w", f.Code, err)})
+				d.Skipped = append(d.Skipped,
+					Skipped{n.Name, fmt.Errorf("cannot plan the repair of %s: %w", f.Code, err)})
 			case plan != nil:
 				d.Proposal = &Proposal{n.Name, f, *plan}
 			}
@@ -95,11 +98,12 @@ func RunDiagnosis(ctx context.Context, chain []Named, req doctor.DiagnoseRequest
 // ask asks the doctor, and again with the evidence that it requested.
 func (n Named) ask(ctx context.Context, req doctor.DiagnoseRequest, evidence Evidence) ([]doctor.Finding, error) {
 	var got doctor.Diagnosis
-	err := n.rounds(ctx, evidence, func(ctx context.Context, known []doctor.Evidence) (wants []doctor.EvidenceRequest, err error) {
-		req.Evidence = known // each doctor has its own evidence
-		got, err = n.Doctor.Diagnose(ctx, req)
-		return got.Wants, err
-	})
+	err := n.rounds(ctx, evidence,
+		func(ctx context.Context, known []doctor.Evidence) (wants []doctor.EvidenceRequest, err error) {
+			req.Evidence = known // each doctor has its own evidence
+			got, err = n.Doctor.Diagnose(ctx, req)
+			return got.Wants, err
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +148,9 @@ func (q question) put(ctx context.Context, known []doctor.Evidence) (wants []doc
 	return q(ctx, known)
 }
 
-func (n Named) plan(ctx context.Context, req doctor.DiagnoseRequest, f doctor.Finding, check func(doctor.Plan) error) (p *doctor.Plan, err error) {
+func (n Named) plan(ctx context.Context, req doctor.DiagnoseRequest, f doctor.Finding,
+	check func(doctor.Plan) error,
+) (p *doctor.Plan, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	defer recovered(&err)

@@ -72,7 +72,8 @@ func lines(s string) (raw, shown []string) {
 	if s == "" {
 		return nil, nil
 	}
-	raw, shown = strings.Split(strings.TrimSuffix(s, "\n"), "\n"), strings.Split(strings.TrimSuffix(redact.Document(s), "\n"), "\n")
+	raw = strings.Split(strings.TrimSuffix(s, "\n"), "\n")
+	shown = strings.Split(strings.TrimSuffix(redact.Document(s), "\n"), "\n")
 	for i := range shown {
 		if len(shown[i]) > maxDiffLine {
 			shown[i] = strings.ToValidUTF8(shown[i][:maxDiffLine], "") + "…"

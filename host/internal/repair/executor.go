@@ -24,7 +24,9 @@ const defaultKeep = 20
 
 // Exec runs a command in the gateway's context (launcher.Launcher.Exec). onLine is called by one goroutine.
 // Cancelling ctx ends the command's whole process tree before Exec returns.
-type Exec func(ctx context.Context, argv []string, timeout time.Duration, onLine func(plugin.Line)) (launcher.ExecResult, error)
+type Exec func(
+	ctx context.Context, argv []string, timeout time.Duration, onLine func(plugin.Line),
+) (launcher.ExecResult, error)
 
 // Delegate lets the doctor execute one of its own steps (doctor.Doctor.Repair).
 type Delegate func(ctx context.Context, stepID string, progress func(doctor.Progress)) (doctor.RepairResult, error)
@@ -148,7 +150,8 @@ func (e *Executor) Preview(plan doctor.Plan) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		changes = append(changes, change{path: path, before: before, after: snapshot{exists: true, data: step.WriteFile.Content}})
+		changes = append(changes,
+			change{path: path, before: before, after: snapshot{exists: true, data: step.WriteFile.Content}})
 	}
 	return e.diff(changes), nil
 }
@@ -175,7 +178,8 @@ func (e *Executor) Execute(ctx context.Context, o Request) (Result, error) {
 		return Result{}, err
 	}
 	rec, before, err := e.records.begin(Record{
-		Gateway: e.o.Gateway.Name, Title: bounded(o.Plan.Title, 200), Doctor: o.Doctor, Finding: o.Finding, Time: e.o.Now(),
+		Gateway: e.o.Gateway.Name, Title: bounded(o.Plan.Title, 200), Doctor: o.Doctor, Finding: o.Finding,
+		Time: e.o.Now(),
 	}, c.files)
 	if err != nil {
 		return Result{}, err
@@ -208,7 +212,8 @@ func (e *Executor) keepAside(rec Record, before map[string]snapshot) (Record, er
 		if !f.Existed {
 			continue
 		}
-		if err := atomicfile.WriteAs(f.Path+asideMark+rec.ID, before[f.Path].data, 0o600, before[f.Path].owner); err != nil {
+		if err := atomicfile.WriteAs(f.Path+asideMark+rec.ID, before[f.Path].data, 0o600,
+			before[f.Path].owner); err != nil {
 			return rec, err
 		}
 		pruneAside(f.Path)
@@ -217,7 +222,9 @@ func (e *Executor) keepAside(rec Record, before map[string]snapshot) (Record, er
 }
 
 // conclude rolls files back after a failure, records the outcome and computes the difference.
-func (e *Executor) conclude(ctx context.Context, rec Record, before map[string]snapshot, failure error) (Result, error) {
+func (e *Executor) conclude(ctx context.Context, rec Record, before map[string]snapshot,
+	failure error,
+) (Result, error) {
 	res := Result{ID: rec.ID, Doctor: rec.Doctor, Title: rec.Title, Aside: rec.Aside}
 	outcome := OutcomeDone
 	switch {
@@ -291,7 +298,8 @@ func expect(path, sum string) error {
 		return err
 	}
 	if now.sum() != sum {
-		return fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot write %s: it is not the file that the doctor examined", path)).
+		return fault.New(fault.FailedPrecondition,
+			fmt.Sprintf("cannot write %s: it is not the file that the doctor examined", path)).
 			WithHint("another program changed the file; diagnose again")
 	}
 	return nil
@@ -348,7 +356,8 @@ func (r run) exec(ctx context.Context, step *doctor.ExecStep, p Progress) error 
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case got.TimedOut:
-		return fault.New(fault.DeadlineExceeded, fmt.Sprintf("the command did not end within %v and was ended", step.Timeout))
+		return fault.New(fault.DeadlineExceeded,
+			fmt.Sprintf("the command did not end within %v and was ended", step.Timeout))
 	case !got.Exit.Known || got.Exit.Signal != "" || !slices.Contains(codes, got.Exit.Code):
 		return fault.New(fault.FailedPrecondition, "the command failed: "+got.Exit.String())
 	}

@@ -44,7 +44,8 @@ func read(path string) (snapshot, error) {
 		return snapshot{}, fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	if !info.Mode().IsRegular() { // opening a pipe would hang
-		return snapshot{}, fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot read %s: it is not a regular file", path))
+		return snapshot{}, fault.New(fault.FailedPrecondition,
+			fmt.Sprintf("cannot read %s: it is not a regular file", path))
 	}
 	f, err := os.Open(path) //nolint:gosec // resolved and inside the scope, or a backup of ours
 	if err != nil {
@@ -56,7 +57,8 @@ func read(path string) (snapshot, error) {
 		return snapshot{}, fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	if len(data) > maxFile {
-		return snapshot{}, fault.New(fault.Exhausted, fmt.Sprintf("cannot back up %s: it is larger than %d bytes", path, maxFile))
+		return snapshot{}, fault.New(fault.Exhausted,
+			fmt.Sprintf("cannot back up %s: it is larger than %d bytes", path, maxFile))
 	}
 	return snapshot{exists: true, mode: info.Mode().Perm(), owner: atomicfile.OwnerOf(info), data: data}, nil
 }

@@ -64,7 +64,8 @@ func (s scope) path(p string) (string, error) {
 		}
 	}
 	if s.stateDir == "" {
-		return "", refuse("the path %q is not the gateway's configuration, and its state directory is not known", bounded(p, 200))
+		return "", refuse("the path %q is not the gateway's configuration, and its state directory is not known",
+			bounded(p, 200))
 	}
 	root, err := filepath.EvalSymlinks(s.stateDir)
 	if err != nil {

@@ -6,7 +6,8 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// FileState is a configuration file at one moment: enough to say later whether it has changed. The zero value is a file that is not there.
+// FileState is a configuration file at one moment: enough to say later whether it has changed. The zero value is a
+// file that is not there.
 type FileState struct {
 	Path   string // links resolved
 	Exists bool
@@ -25,7 +26,8 @@ func StateOf(path string) (FileState, error) {
 		return FileState{}, err
 	}
 	if len(snap.data) > maxContent {
-		return FileState{}, fault.New(fault.Exhausted, fmt.Sprintf("cannot keep %s: it is larger than %d bytes", path, maxContent))
+		return FileState{}, fault.New(fault.Exhausted,
+			fmt.Sprintf("cannot keep %s: it is larger than %d bytes", path, maxContent))
 	}
 	return FileState{Path: real, Exists: snap.exists, SHA256: snap.sum(), data: snap.data}, nil
 }

@@ -43,7 +43,8 @@ func (e *Executor) Recover() error {
 			atomicfile.Sweep(filepath.Dir(f.Path))
 		}
 		atomicfile.Sweep(filepath.Join(e.records.dir, rec.ID))
-		rec.Outcome = OutcomeCut // what the files are now says nothing: the command may outlive the host by some seconds
+		// what the files are now says nothing: the command may outlive the host by some seconds
+		rec.Outcome = OutcomeCut
 		if err := e.records.save(rec); err != nil {
 			return err
 		}
@@ -143,7 +144,8 @@ func (e *Executor) Undo(ctx context.Context, id string, force bool) (Result, err
 	if ctx.Err() != nil { // last chance: from here on it cannot be cancelled; it takes milliseconds
 		return Result{}, context.Cause(ctx)
 	}
-	own, before, err := e.records.begin(Record{Gateway: rec.Gateway, Title: "undo of " + id, UndoOf: id, Time: e.o.Now()}, files)
+	undo := Record{Gateway: rec.Gateway, Title: "undo of " + id, UndoOf: id, Time: e.o.Now()}
+	own, before, err := e.records.begin(undo, files)
 	if err != nil {
 		return Result{}, err
 	}
@@ -178,7 +180,8 @@ func (e *Executor) wayBack(rec Record, force bool) (map[string]snapshot, []strin
 	for _, f := range rec.Files {
 		// The record is in a directory of the host, but what it names must still be what a doctor may touch.
 		if got, err := e.scope().path(f.Path); err != nil || got != f.Path {
-			return nil, nil, fault.Wrap(fault.InvalidArgument, fmt.Sprintf("cannot undo: %s is no longer a file of this gateway", f.Path), err)
+			return nil, nil, fault.Wrap(fault.InvalidArgument,
+				fmt.Sprintf("cannot undo: %s is no longer a file of this gateway", f.Path), err)
 		}
 		snap, err := e.records.copyOf(rec, f)
 		if err != nil {
@@ -189,8 +192,10 @@ func (e *Executor) wayBack(rec Record, force bool) (map[string]snapshot, []strin
 			return nil, nil, err
 		}
 		if !force && (!f.AfterKnown || now.sum() != f.AfterSHA256) {
-			return nil, nil, fault.New(fault.Conflict, fmt.Sprintf("cannot undo: %s was changed since the repair", f.Path)).
-				WithHint("to undo it nevertheless, name it: `gatehost doctor " + rec.Gateway + " --undo " + rec.ID + "`; the present file is backed up first")
+			return nil, nil, fault.New(fault.Conflict,
+				fmt.Sprintf("cannot undo: %s was changed since the repair", f.Path)).
+				WithHint("to undo it nevertheless, name it: `gatehost doctor " + rec.Gateway + " --undo " + rec.ID +
+					"`; the present file is backed up first")
 		}
 		want[f.Path] = snap
 		files = append(files, f.Path)

@@ -49,7 +49,8 @@ func filter() []unix.SockFilter {
 		{Code: load, K: 0}, // the number
 	}
 	for i, nr := range calls {
-		prog = append(prog, unix.SockFilter{Code: jumpEqual, K: nr, Jt: uint8(len(calls) - i)}) //nolint:gosec // a handful
+		//nolint:gosec // a handful
+		prog = append(prog, unix.SockFilter{Code: jumpEqual, K: nr, Jt: uint8(len(calls) - i)})
 	}
 	return append(prog, unix.SockFilter{Code: ret, K: retAllow}, unix.SockFilter{Code: ret, K: retNotify})
 }
@@ -61,9 +62,14 @@ func announce() error {
 	defer func() { _ = unix.Close(watchFD) }()
 	prog := filter()
 	listener := -1
-	for _, flags := range []uintptr{unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER} {
-		fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}                                            //nolint:gosec // a handful
-		fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, seccompSetModeFilter, flags, uintptr(unsafe.Pointer(&fprog))) //nolint:gosec // so the call wants it
+	for _, flags := range []uintptr{
+		unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+		unix.SECCOMP_FILTER_FLAG_NEW_LISTENER,
+	} {
+		//nolint:gosec // a handful
+		fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
+		//nolint:gosec // so the call wants it
+		fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, seccompSetModeFilter, flags, uintptr(unsafe.Pointer(&fprog)))
 		runtime.KeepAlive(prog)
 		if errno == 0 {
 			listener = int(fd)

@@ -14,9 +14,11 @@ const Verb = "sandbox-exec"
 
 // Spec is what one plugin may do.
 type Spec struct {
-	Read      []string `json:"read,omitempty"`      // files and directories, absolute; to read and to execute; missing ones are skipped
-	Write     []string `json:"write,omitempty"`     // the same, also for writing
-	List      []string `json:"list,omitempty"`      // directories, absolute, to see the names in them and below; their files stay closed
+	// files and directories, absolute; to read and to execute; missing ones are skipped
+	Read  []string `json:"read,omitempty"`
+	Write []string `json:"write,omitempty"` // the same, also for writing
+	// directories, absolute, to see the names in them and below; their files stay closed
+	List      []string `json:"list,omitempty"`
 	Network   bool     `json:"network,omitempty"`   // TCP
 	Watched   bool     `json:"watched,omitempty"`   // descriptor 4 leads to a Watch
 	OpenFiles uint64   `json:"openFiles,omitempty"` // most open files; 0: 1024
@@ -37,11 +39,13 @@ const maxWord = 128 << 10
 // devices that hold nothing. None of it belongs to a user, and none of it is secret.
 func System() (read, write []string) {
 	read = []string{
-		"/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/etc/timezone",
-		"/etc/ssl", "/etc/ca-certificates", "/etc/pki/tls", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf",
-		"/etc/alternatives", "/etc/os-release", "/etc/locale.alias", "/etc/host.conf", "/etc/gai.conf", "/etc/services", "/etc/protocols", "/dev/random", "/dev/urandom", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
-		"/proc/version", "/proc/filesystems", "/proc/sys/kernel", "/proc/sys/vm", "/proc/sys/net/core/somaxconn", "/sys/devices/system/cpu", "/sys/fs/cgroup",
-		"/sys/kernel/mm/transparent_hugepage",
+		"/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/ld.so.preload",
+		"/etc/localtime", "/etc/timezone", "/etc/ssl", "/etc/ca-certificates", "/etc/pki/tls", "/etc/passwd",
+		"/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf", "/etc/alternatives", "/etc/os-release",
+		"/etc/locale.alias", "/etc/host.conf", "/etc/gai.conf", "/etc/services", "/etc/protocols", "/dev/random",
+		"/dev/urandom", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version",
+		"/proc/filesystems", "/proc/sys/kernel", "/proc/sys/vm", "/proc/sys/net/core/somaxconn",
+		"/sys/devices/system/cpu", "/sys/fs/cgroup", "/sys/kernel/mm/transparent_hugepage",
 	}
 	return read, []string{"/dev/null", "/dev/zero", "/dev/full"}
 }
@@ -59,8 +63,9 @@ func (s Spec) Args(path string, args []string) ([]string, error) {
 		return nil, fmt.Errorf("cannot sandbox the plugin: %w", err)
 	}
 	if len(text) >= maxWord {
-		return nil, fmt.Errorf("cannot sandbox the plugin: the names of the %d files and directories that it may open take %d bytes, at most %d fit; "+
-			"list directories in [files], not each of their files", len(s.Read)+len(s.Write)+len(s.List), len(text), maxWord-1)
+		return nil, fmt.Errorf("cannot sandbox the plugin: the names of the %d files and directories that it may "+
+			"open take %d bytes, at most %d fit; list directories in [files], not each of their files",
+			len(s.Read)+len(s.Write)+len(s.List), len(text), maxWord-1)
 	}
 	return append([]string{Verb, string(text), "--", path}, args...), nil
 }
@@ -107,7 +112,10 @@ func (s Support) Gaps() []string {
 	if !s.OK() {
 		return []string{"nothing is denied: it can do everything that the host's user can"}
 	}
-	gaps := []string{"it can use processor and memory without a limit, except memory_max", "it can see which processes run"}
+	gaps := []string{
+		"it can use processor and memory without a limit, except memory_max",
+		"it can see which processes run",
+	}
 	if s.Level < 3 {
 		gaps = append(gaps, "it can truncate files that it may not write")
 	}

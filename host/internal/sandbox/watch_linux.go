@@ -23,9 +23,10 @@ import (
 // landlock, after the call continues. So nothing depends on what is read of the plugin's memory here, which the
 // plugin can change meanwhile.
 type Watch struct {
-	spec        Spec
-	level       int      // of landlock
-	read, write []string // the places whose files it may open, computed once: each call of the plugin waits for the host
+	spec  Spec
+	level int // of landlock
+	// the places whose files it may open, computed once: each call of the plugin waits for the host
+	read, write []string
 	conn        *net.UnixConn
 	child       *os.File
 }
@@ -40,7 +41,8 @@ func NewWatch(spec Spec, own ...string) (*Watch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch a plugin: %w", err)
 	}
-	ours, child := os.NewFile(uintptr(pair[0]), "watch"), os.NewFile(uintptr(pair[1]), "watched") //nolint:gosec // descriptors
+	//nolint:gosec // descriptors
+	ours, child := os.NewFile(uintptr(pair[0]), "watch"), os.NewFile(uintptr(pair[1]), "watched")
 	defer func() { _ = ours.Close() }()
 	conn, err := net.FileConn(ours)
 	if err != nil {
@@ -53,7 +55,8 @@ func NewWatch(spec Spec, own ...string) (*Watch, error) {
 	read, write := System()
 	write = append(write, spec.Write...)
 	return &Watch{
-		spec: spec, level: Supported().Level, read: slices.Concat(read, spec.Read, own, write), write: write, conn: unixConn, child: child,
+		spec: spec, level: Supported().Level, read: slices.Concat(read, spec.Read, own, write), write: write,
+		conn: unixConn, child: child,
 	}, nil
 }
 
@@ -149,7 +152,8 @@ func valid(fd uintptr, id uint64) bool {
 
 // dialled returns the TCP address that a call is about to connect to; "" when the sandbox allows it, or it is none.
 func (w *Watch) dialled(n notification) string {
-	if w.spec.Network || w.level < tcpLevel || !isTCP(n.pid, int(int32(n.args[0]))) { //nolint:gosec // the kernel takes it as an int, too
+	//nolint:gosec // the kernel takes it as an int, too
+	if w.spec.Network || w.level < tcpLevel || !isTCP(n.pid, int(int32(n.args[0]))) {
 		return ""
 	}
 	to, err := memory(n.pid, n.args[1], int(min(n.args[2], unix.SizeofSockaddrInet6))) //nolint:gosec // small
@@ -295,7 +299,8 @@ func text(pid uint32, at uint64) (string, error) {
 
 func memory(pid uint32, at uint64, length int) ([]byte, error) {
 	out := make([]byte, length)
-	n, err := unix.ProcessVMReadv(int(pid), []unix.Iovec{{Base: &out[0], Len: uint64(len(out))}}, []unix.RemoteIovec{{Base: uintptr(at), Len: length}}, 0)
+	n, err := unix.ProcessVMReadv(int(pid), []unix.Iovec{{Base: &out[0], Len: uint64(len(out))}},
+		[]unix.RemoteIovec{{Base: uintptr(at), Len: length}}, 0)
 	if err != nil || n != length {
 		return nil, errors.Join(err, errors.New("cannot read the plugin's memory"))
 	}

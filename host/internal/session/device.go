@@ -47,14 +47,16 @@ func LoadDevice(path string) (*Device, error) {
 	}
 	d, file, err := parseDevice(data)
 	if errors.Is(err, errNewer) {
-		return nil, fmt.Errorf("cannot use device identity %s: %w; gatehost does not change it: use that gatehost, or move the file away", path, err)
+		return nil, fmt.Errorf("cannot use device identity %s: %w; gatehost does not change it: use that gatehost, "+
+			"or move the file away", path, err)
 	}
 	if err != nil {
 		aside := path + ".broken-" + strconv.FormatInt(time.Now().UnixMilli(), 10)
 		if moveErr := os.Rename(path, aside); moveErr != nil {
 			return nil, errors.Join(fmt.Errorf("cannot use device identity %s: %w", path, err), moveErr)
 		}
-		return nil, fmt.Errorf("cannot use device identity %s: %w; it was set aside as %s: restore a good copy, or start again to make a new identity and pair it", path, err, aside)
+		return nil, fmt.Errorf("cannot use device identity %s: %w; it was set aside as %s: restore a good copy, or "+
+			"start again to make a new identity and pair it", path, err, aside)
 	}
 	if file.DeviceID != d.ID || readableByOthers(path) { // B146, B144
 		file.DeviceID = d.ID
@@ -113,7 +115,8 @@ func parseDevice(data []byte) (*Device, deviceFile, error) {
 		return nil, file, errors.New("its private key is not Ed25519")
 	}
 	d := deviceOf(key)
-	if block, _ := pem.Decode([]byte(file.PublicKeyPEM)); block == nil || string(block.Bytes) != string(d.spki()) { // B148
+	// B148
+	if block, _ := pem.Decode([]byte(file.PublicKeyPEM)); block == nil || string(block.Bytes) != string(d.spki()) {
 		return nil, file, errors.New("its public key does not belong to its private key")
 	}
 	return d, file, nil
@@ -131,7 +134,8 @@ func (d *Device) spki() []byte {
 
 // PublicKey returns the raw key in base64url without padding, the form that the gateway expects.
 func (d *Device) PublicKey() string {
-	return base64.RawURLEncoding.EncodeToString(d.key.Public().(ed25519.PublicKey)) //nolint:forcetypeassert // documented
+	//nolint:forcetypeassert // documented
+	return base64.RawURLEncoding.EncodeToString(d.key.Public().(ed25519.PublicKey))
 }
 
 func (d *Device) sign(payload string) string {

@@ -149,7 +149,9 @@ func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error)
 	if err == nil {
 		return conn, nil
 	}
-	out := &ConnectError{Stage: "dial", Code: "dial_failed", Message: "cannot connect to the gateway: " + err.Error(), Cause: err}
+	out := &ConnectError{
+		Stage: "dial", Code: "dial_failed", Message: "cannot connect to the gateway: " + err.Error(), Cause: err,
+	}
 	switch {
 	case resp != nil:
 		out.Stage, out.Code = "upgrade", "upgrade_refused"
@@ -162,7 +164,8 @@ func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error)
 		out.Code, out.Message, out.Cause = "cancelled", "the connection was cancelled", context.Cause(ctx)
 	case challenge.Err() != nil || isTimeout(err):
 		out.Code, out.Message = "challenge_timeout", "Timed out waiting for connect.challenge from Gateway"
-		out.Hint, out.Retryable = hintSilent, true // its event loop may be busy; the lifecycle decides how long that may take
+		// its event loop may be busy; the lifecycle decides how long that may take
+		out.Hint, out.Retryable = hintSilent, true
 	default:
 		out.Hint = "check that the program on this port is a gateway"
 	}
@@ -188,7 +191,8 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-const hintSilent = "the gateway accepts connections but does not answer: read its output with `gatehost logs NAME`, then restart it"
+const hintSilent = "the gateway accepts connections but does not answer: read its output with `gatehost logs NAME`, " +
+	"then restart it"
 
 func clean(b []byte) string {
 	return strings.TrimSpace(strings.ToValidUTF8(string(b), "\uFFFD"))
@@ -203,7 +207,8 @@ func handshake(ctx, challenge context.Context, conn *websocket.Conn, o Options) 
 	_ = conn.SetReadDeadline(deadline)
 	nonce, ts, err := awaitChallenge(conn, o)
 	if err != nil {
-		return Hello{}, explain(ctx, err, "challenge", "challenge_timeout", "Timed out waiting for connect.challenge from Gateway")
+		return Hello{}, explain(ctx, err, "challenge", "challenge_timeout",
+			"Timed out waiting for connect.challenge from Gateway")
 	}
 	id := uuid.NewString()
 	if err := sendConnect(conn, id, nonce, ts, o); err != nil {
@@ -225,16 +230,21 @@ func explain(ctx context.Context, err error, stage, timeoutCode, timeoutText str
 		ce.Stage = stage
 		return ce
 	}
-	out := &ConnectError{Stage: stage, Code: "closed_before_handshake", Message: "WebSocket closed before handshake: " + err.Error(), Cause: err, Hint: hintSilent}
+	out := &ConnectError{
+		Stage: stage, Code: "closed_before_handshake",
+		Message: "WebSocket closed before handshake: " + err.Error(), Cause: err, Hint: hintSilent,
+	}
 	switch closed, isClose := errors.AsType[*websocket.CloseError](err); {
 	case ctx.Err() != nil:
 		out.Code, out.Message, out.Cause = "cancelled", "the connection was cancelled", context.Cause(ctx)
 	case isClose:
-		out.Message = fmt.Sprintf("WebSocket closed before handshake: %s (code %d)", orUnknown(closed.Text), closed.Code)
+		out.Message = fmt.Sprintf("WebSocket closed before handshake: %s (code %d)", orUnknown(closed.Text),
+			closed.Code)
 		out.CloseCode = closed.Code
 		out.Retryable = closed.Code == websocket.CloseTryAgainLater || closed.Code == websocket.CloseServiceRestart
 	case errors.Is(err, websocket.ErrReadLimit):
-		out.Code, out.Message = "frame_too_large", fmt.Sprintf("the gateway sent a frame of more than %d bytes before the handshake", helloLimit)
+		out.Code, out.Message = "frame_too_large", fmt.Sprintf(
+			"the gateway sent a frame of more than %d bytes before the handshake", helloLimit)
 	case isTimeout(err):
 		out.Code, out.Message, out.Retryable = timeoutCode, timeoutText, true
 	}
@@ -259,8 +269,9 @@ func next(conn *websocket.Conn, o Options) (frame.Frame, error) {
 	f, err := frame.Parse(data)
 	if err != nil {
 		return frame.Frame{}, &ConnectError{
-			Code: "garbage", Message: "the program on the port does not speak the gateway's protocol: " + err.Error(), Cause: err,
-			Hint: "check that the program on this port is a gateway; read its output with `gatehost logs NAME`",
+			Code: "garbage", Message: "the program on the port does not speak the gateway's protocol: " + err.Error(),
+			Cause: err,
+			Hint:  "check that the program on this port is a gateway; read its output with `gatehost logs NAME`",
 		}
 	}
 	return f, nil
@@ -281,7 +292,8 @@ func awaitChallenge(conn *websocket.Conn, o Options) (nonce string, ts int64, er
 		}
 		if err := json.Unmarshal(f.Payload, &p); err != nil || p.Nonce == "" || len(p.Nonce) > 4096 {
 			return "", 0, &ConnectError{
-				Code: "challenge_without_nonce", Message: "Gateway connect.challenge missing nonce", Hint: "upgrade the gateway, or gatehost",
+				Code: "challenge_without_nonce", Message: "Gateway connect.challenge missing nonce",
+				Hint: "upgrade the gateway, or gatehost",
 			}
 		}
 		if p.TS < 1 || p.TS > 1<<52 {
@@ -289,7 +301,10 @@ func awaitChallenge(conn *websocket.Conn, o Options) (nonce string, ts int64, er
 		}
 		return p.Nonce, int64(p.TS), nil
 	}
-	return "", 0, &ConnectError{Code: "no_challenge", Message: "the gateway sent many frames but no connect.challenge", Hint: hintSilent}
+	return "", 0, &ConnectError{
+		Code:    "no_challenge",
+		Message: "the gateway sent many frames but no connect.challenge", Hint: hintSilent,
+	}
 }
 
 func sendConnect(conn *websocket.Conn, id, nonce string, ts int64, o Options) error {
@@ -304,11 +319,12 @@ func sendConnect(conn *websocket.Conn, id, nonce string, ts int64, o Options) er
 	}
 	if o.Device != nil {
 		payload := frame.DeviceAuth{
-			DeviceID: o.Device.ID, ClientID: clientID, ClientMode: clientMode, Role: role, Scopes: o.Scopes, SignedAtMs: ts,
-			Token: o.Token, Nonce: nonce, Platform: runtime.GOOS,
+			DeviceID: o.Device.ID, ClientID: clientID, ClientMode: clientMode, Role: role, Scopes: o.Scopes,
+			SignedAtMs: ts, Token: o.Token, Nonce: nonce, Platform: runtime.GOOS,
 		}.V3()
 		params["device"] = map[string]any{
-			"id": o.Device.ID, "publicKey": o.Device.PublicKey(), "signature": o.Device.sign(payload), "signedAt": ts, "nonce": nonce,
+			"id": o.Device.ID, "publicKey": o.Device.PublicKey(), "signature": o.Device.sign(payload), "signedAt": ts,
+			"nonce": nonce,
 		}
 	}
 	raw, err := json.Marshal(params)
@@ -338,7 +354,10 @@ func awaitHello(conn *websocket.Conn, id string, o Options) (Hello, error) {
 		}
 		return parseHello(f.Payload)
 	}
-	return Hello{}, &ConnectError{Code: "no_answer", Message: "the gateway sent many frames but no answer to connect", Hint: hintSilent}
+	return Hello{}, &ConnectError{
+		Code: "no_answer", Message: "the gateway sent many frames but no answer to connect",
+		Hint: hintSilent,
+	}
 }
 
 func parseHello(raw json.RawMessage) (Hello, error) {
@@ -357,12 +376,14 @@ func parseHello(raw json.RawMessage) (Hello, error) {
 	}
 	if err := json.Unmarshal(raw, &w); err != nil || w.Protocol < MinProtocol || w.Protocol > MaxProtocol {
 		return Hello{}, &ConnectError{
-			Code: "bad_hello", Message: "the gateway's hello cannot be understood", Hint: "upgrade gatehost", Final: true, Cause: err,
+			Code: "bad_hello", Message: "the gateway's hello cannot be understood", Hint: "upgrade gatehost",
+			Final: true, Cause: err,
 		}
 	}
 	h := Hello{
-		Protocol: w.Protocol, Version: bound(w.Server.Version), BuildID: bound(w.Server.BuildID), BootID: bound(w.Server.BootID),
-		ConnID: bound(w.Server.ConnID), Methods: w.Features.Methods, Events: w.Features.Events, Scopes: w.Auth.Scopes, Snapshot: w.Snapshot,
+		Protocol: w.Protocol, Version: bound(w.Server.Version), BuildID: bound(w.Server.BuildID),
+		BootID: bound(w.Server.BootID), ConnID: bound(w.Server.ConnID), Methods: w.Features.Methods,
+		Events: w.Features.Events, Scopes: w.Auth.Scopes, Snapshot: w.Snapshot,
 	}
 	if ms := w.Policy.TickIntervalMs; ms >= 100 && ms <= 3600_000 {
 		h.TickInterval = time.Duration(ms) * time.Millisecond

@@ -20,7 +20,8 @@ type serviceRestart struct{}
 
 func (serviceRestart) Error() string { return "Gateway service restart" } // the reference's exact text
 
-func (serviceRestart) Is(target error) bool { return target == ErrNotConnected } //nolint:errorlint // this is what errors.Is asks
+//nolint:errorlint // this is what errors.Is asks
+func (serviceRestart) Is(target error) bool { return target == ErrNotConnected }
 
 // ErrBusy rejects a call while too many are unanswered, or while the gateway does not read (B161).
 var ErrBusy = errors.New("too many calls are waiting for the gateway")
@@ -47,7 +48,8 @@ func (e *ConnectError) Unwrap() error { return e.Cause }
 // refusal turns the gateway's error to connect into an error that says what to do.
 func refusal(e *frame.Error) *ConnectError {
 	out := &ConnectError{
-		Stage: "connect", Code: e.Reason, Message: "the gateway refused the session: " + e.Error(), Retryable: e.Retryable, RetryAfter: e.RetryAfter, Cause: e,
+		Stage: "connect", Code: e.Reason, Message: "the gateway refused the session: " + e.Error(),
+		Retryable: e.Retryable, RetryAfter: e.RetryAfter, Cause: e,
 	}
 	if out.Code == "" {
 		out.Code = e.Code
@@ -63,7 +65,8 @@ func refusal(e *frame.Error) *ConnectError {
 	switch out.Code {
 	case "AUTH_TOKEN_MISMATCH", "AUTH_TOKEN_MISSING", "AUTH_PASSWORD_MISMATCH", "AUTH_REQUIRED", "AUTH_UNAUTHORIZED":
 		out.Final = true
-		out.Hint = "the gateway has another token: compare gateways.NAME.token in config.toml with gateway.auth.token of the gateway"
+		out.Hint = "the gateway has another token: compare gateways.NAME.token in config.toml with " +
+			"gateway.auth.token of the gateway"
 	case "DEVICE_IDENTITY_REQUIRED":
 		out.Final = true
 		out.Hint = "the gateway requires a token and got none: set gateways.NAME.token"
@@ -72,7 +75,8 @@ func refusal(e *frame.Error) *ConnectError {
 		out.Hint = "approve this host on the gateway's machine: openclaw devices approve " + d.RequestID
 	case "PROTOCOL_MISMATCH":
 		out.Final = true
-		out.Message = fmt.Sprintf("the gateway speaks protocol %d, this host speaks %d to %d", d.ExpectedProtocol, MinProtocol, MaxProtocol)
+		out.Message = fmt.Sprintf("the gateway speaks protocol %d, this host speaks %d to %d", d.ExpectedProtocol,
+			MinProtocol, MaxProtocol)
 		out.Hint = "upgrade gatehost"
 		if d.ExpectedProtocol > 0 && d.ExpectedProtocol < MinProtocol {
 			out.Hint = "upgrade the gateway"
@@ -80,13 +84,16 @@ func refusal(e *frame.Error) *ConnectError {
 	case "DEVICE_AUTH_SIGNATURE_EXPIRED":
 		out.Final = true
 		out.Hint = "the clocks of host and gateway differ by more than two minutes: correct them"
-	case "DEVICE_AUTH_SIGNATURE_INVALID", "DEVICE_AUTH_NONCE_MISMATCH", "DEVICE_AUTH_DEVICE_ID_MISMATCH", "DEVICE_AUTH_PUBLIC_KEY_INVALID":
+	case "DEVICE_AUTH_SIGNATURE_INVALID", "DEVICE_AUTH_NONCE_MISMATCH", "DEVICE_AUTH_DEVICE_ID_MISMATCH",
+		"DEVICE_AUTH_PUBLIC_KEY_INVALID":
 		out.Final = true
 		out.Hint = "the device identity does not fit: remove device.json in the state directory to make a new one"
 	default:
 		if !out.Retryable {
-			out.Hint = "read the gateway's output with `gatehost logs NAME`; it may be a version that this host does not know"
-			out.Final = e.Code == "INVALID_REQUEST" || e.Code == "NOT_PAIRED" || e.Code == "FORBIDDEN" || e.Code == "UNAUTHORIZED"
+			out.Hint = "read the gateway's output with `gatehost logs NAME`; it may be a version that this host " +
+				"does not know"
+			out.Final = e.Code == "INVALID_REQUEST" || e.Code == "NOT_PAIRED" || e.Code == "FORBIDDEN" ||
+				e.Code == "UNAUTHORIZED"
 		}
 	}
 	return out

@@ -14,8 +14,9 @@ type Kind string
 
 // The kinds.
 const (
-	KindTick          Kind = ""              // a sign of life and nothing else (B172)
-	KindState         Kind = "gateway.event" // what the gateway says about itself: ready, shutdown, health, presence (B176)
+	KindTick Kind = "" // a sign of life and nothing else (B172)
+	// what the gateway says about itself: ready, shutdown, health, presence (B176)
+	KindState         Kind = "gateway.event"
 	KindChat          Kind = "gateway.chat.message"
 	KindChannelStatus Kind = "gateway.channel.status"
 	KindNotification  Kind = "gateway.notification"

@@ -81,7 +81,8 @@ type Stats struct {
 
 func newSession(conn *websocket.Conn, hello Hello, o Options) *Session {
 	s := &Session{
-		conn: conn, hello: hello, opts: o, out: make(chan message, maxQueue), closed: make(chan struct{}), done: make(chan struct{}),
+		conn: conn, hello: hello, opts: o, out: make(chan message, maxQueue), closed: make(chan struct{}),
+		done:    make(chan struct{}),
 		pending: map[string]chan frame.Frame{}, repace: make(chan struct{}, 1), pace: pace{o.Ping, o.PongTimeout},
 	}
 	s.stats.LastFrameAt = time.Now()
@@ -163,7 +164,8 @@ func (s *Session) Call(ctx context.Context, method string, params json.RawMessag
 		return nil, err
 	}
 	if limit := s.hello.MaxPayload; limit > 0 && int64(len(data)) > limit {
-		return nil, fmt.Errorf("cannot call %s: the request has %d bytes, the gateway takes %d", method, len(data), limit)
+		return nil, fmt.Errorf("cannot call %s: the request has %d bytes, the gateway takes %d", method, len(data),
+			limit)
 	}
 	answer, err := s.register(id)
 	if err != nil {
@@ -233,7 +235,10 @@ func (s *Session) queue(m message) bool {
 // Close ends the session politely: a close frame, a short wait for the peer's, then the socket is cut. It returns
 // when nothing of the session is left; ctx may shorten the wait.
 func (s *Session) Close(ctx context.Context) {
-	s.queue(message{websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, "Gateway stopped by user")})
+	s.queue(message{
+		websocket.CloseMessage,
+		websocket.FormatCloseMessage(websocket.CloseNormalClosure, "Gateway stopped by user"),
+	})
 	timer := time.NewTimer(goodbye)
 	defer timer.Stop()
 	select {

@@ -16,7 +16,8 @@ import (
 func lockFile(path string) (*os.File, error) {
 	for range 10 {
 		// Not blocking: opening a FIFO would hang.
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0o600) //nolint:gosec // our own state directory
+		//nolint:gosec // our own state directory
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0o600)
 		if err != nil {
 			return nil, err
 		}

@@ -1,5 +1,5 @@
-// Package store keeps what must survive the host: the lock of the state directory, launch identities, tokens. Everything is
-// written atomically, with 0600 in 0700 directories.
+// Package store keeps what must survive the host: the lock of the state directory, launch identities, tokens.
+// Everything is written atomically, with 0600 in 0700 directories.
 //
 // Layout under the state directory:
 //
@@ -15,10 +15,10 @@
 //	fingerprint.key         the key of the fingerprints of launches
 //	reserve                 space that is released when the disk is full
 //
-// What is read back is checked. A file that cannot be used is set aside under another name and said, never removed and never
-// overwritten, where a new one does no harm; where it would, it is left where it is and is an error:
+// What is read back is checked. A file that cannot be used is set aside under another name and said, never removed
+// and never overwritten, where a new one does no harm; where it would, it is left where it is and is an error:
 //
-//	device.json      set aside, a new identity is made (it may have to be paired again); of a newer version: left alone
+//	device.json      set aside, a new identity is made, to be paired again; of a newer version: left alone
 //	fingerprint.key  set aside, a new key is made (no drift is found for gateways that run)
 //	token            left alone: a running gateway may use it
 //	journal segment  set aside, the journal continues in a new segment
@@ -183,7 +183,8 @@ func (s *Store) Token(gateway string) (string, error) {
 	}
 	token := string(bytes.TrimSpace(data))
 	if len(token) < 8 || len(token) > 4096 || strings.ContainsAny(token, "\x00\n\r") {
-		return "", fmt.Errorf("cannot use token file %s: it does not hold one line of 8 to 4096 characters; restore or remove it", path)
+		return "", fmt.Errorf(
+			"cannot use token file %s: it does not hold one line of 8 to 4096 characters; restore or remove it", path)
 	}
 	return token, nil
 }
