@@ -104,3 +104,27 @@ func TestAddressesAreShownWithoutTheirLogin(t *testing.T) {
 		}
 	}
 }
+
+// A name that counts tokens may have a list or an object: its numbers are shown, nothing else is.
+func TestCountsOfTokensStayInListsAndObjects(t *testing.T) {
+	var v any
+	text := `{"tokens":{"input":5,"cached":[1,2],"operator":"canary-1"},"maxTokens":4096,"tokens2":{"a":"canary-2"},` +
+		`"deviceTokens":["canary-3",123456789012345],"token":{"input":"canary-4"}}`
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(redact.New(nil).Value(v))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"input":5`, `"cached":[1,2]`, `"maxTokens":4096`} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("%s is not in %s", want, got)
+		}
+	}
+	if strings.Contains(string(got), "canary") {
+		t.Errorf("a secret is shown: %s", got)
+	}
+}

@@ -100,7 +100,10 @@ func (r *Redactor) Value(v any) any {
 func (r *Redactor) object(object map[string]any) map[string]any {
 	out := make(map[string]any, len(object))
 	for k, x := range object {
-		if Name(k) && tells(k, x) {
+		switch _, text := x.(string); {
+		case Name(k) && countName.MatchString(k) && !text:
+			x = counts(k, x)
+		case Name(k) && tells(k, x):
 			x = Mark
 		}
 		out[r.Text(k)] = r.Value(x)
@@ -120,4 +123,24 @@ func tells(name string, v any) bool {
 	default:
 		return true
 	}
+}
+
+// counts hides what could be a secret in a list or an object that may count tokens: {"tokens": {"input": 5}}. Small
+// numbers stay; no string does.
+func counts(name string, v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, x := range v {
+			v[k] = counts(name, x)
+		}
+	case []any:
+		for i, x := range v {
+			v[i] = counts(name, x)
+		}
+	default:
+		if tells(name, v) {
+			return Mark
+		}
+	}
+	return v
 }

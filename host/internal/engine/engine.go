@@ -150,6 +150,9 @@ func (e *Engine) Look() {
 // see takes what was seen beside the steps.
 func (e *Engine) see(s observe.Sight) {
 	now := time.Now()
+	if p, ok := s.(observe.Pings); ok {
+		s = e.pings(p)
+	}
 	var facts []observe.Fact
 	e.record, facts = e.record.See(s, now)
 	e.publish(now)

@@ -97,8 +97,8 @@ type Sessions interface {
 type SessionEvents struct {
 	// Alive says that a frame came.
 	Alive func()
-	// Pings says how many pings in a row had no answer, whenever that changes, and when a frame came last.
-	Pings func(unanswered int, lastFrameAt time.Time)
+	// Pings says that the number of pings in a row without an answer has changed; the figures are in Stats.
+	Pings func()
 	// Closed says that the session is over; called once, last, also after Close.
 	Closed func(SessionEnd)
 }

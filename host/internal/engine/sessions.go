@@ -41,9 +41,9 @@ func (e *Engine) sessionEvents(ctx context.Context, id lifecycle.SessionID, hand
 				e.send(ctx, lifecycle.SessionAlive{Session: id})
 			}
 		},
-		Pings: func(unanswered int, lastFrameAt time.Time) {
+		Pings: func() {
 			<-handed
-			e.deliver(ctx, message{sight: observe.Pings{Session: id, Unanswered: unanswered, LastFrameAt: lastFrameAt}})
+			e.deliver(ctx, message{sight: observe.Pings{Session: id}}) // the owner reads the figures
 		},
 		Closed: func(end SessionEnd) {
 			<-handed
@@ -98,6 +98,16 @@ func (e *Engine) closeSession(id lifecycle.SessionID) {
 		delete(e.sessions, id)
 		s.Close()
 	}
+}
+
+// pings reads how many pings the session left unanswered. The owner reads it when it takes the message: figures in the
+// message could arrive in another order than they were made in, since a pong and a missed one are seen by two goroutines.
+func (e *Engine) pings(p observe.Pings) observe.Pings {
+	if s, ok := e.sessions[p.Session]; ok {
+		st := s.Stats()
+		p.Unanswered, p.LastFrameAt = st.Unanswered, st.LastFrameAt
+	}
+	return p
 }
 
 // track updates the table of open sessions before a step.

@@ -27,7 +27,7 @@ func (l launches) Prepare(context.Context) (lifecycle.LaunchID, error) {
 // Align builds the launch, which is kept until Request, and edits the gateway's own file where it disagrees with it.
 func (l launches) Align(ctx context.Context, id lifecycle.LaunchID) error {
 	b := l.build(l.core.conf()) // of this launch, also when other settings come into force meanwhile
-	l.core.launches.note(id, launched{cfg: b.cfg, by: b.cfg.Launcher, built: &b})
+	l.core.launches.prepare(id, b)
 	if b.err != nil {
 		return nil //nolint:nilerr // Request fails with it: there is no launch that a file could agree with
 	}
@@ -45,7 +45,7 @@ func (l launches) Request(_ context.Context, id lifecycle.LaunchID) (launcher.La
 		return launcher.LaunchRequest{}, b.err
 	}
 	labels := l.core.labels(b)
-	l.core.launches.note(id, launched{labels: labels})
+	l.core.launches.note(id, launched{cfg: b.cfg, by: b.cfg.Launcher, labels: labels})
 	l.launching(id, b.result.ConfigPath)
 	orphan, cfg := b.cfg.OrphanGrace, b.cfg
 	return launcher.LaunchRequest{

@@ -27,16 +27,22 @@ type launched struct {
 	cfg    *config.Gateway   // nil: not known yet, of one that was only listed
 	labels map[string]string // nil: while it is being made
 	by     string            // the plugin that holds it; "": none is known to
-	built  *built            // until it is made; then it is dropped: it holds secrets
 }
 
 // launchTable keeps what the processes of a gateway were made with, and by which plugin.
 type launchTable struct {
 	mu   sync.Mutex // guards held: launchers are asked from many goroutines, and readers of the status look things up
 	held map[lifecycle.LaunchID]launched
+	next prepared // guarded by mu, too
 
 	probed   atomic.Pointer[config.Gateway] // by which the port was looked at last
 	attached atomic.Pointer[config.Gateway] // by which the gateway was found that is attached
+}
+
+// prepared is the launch that was built and not made yet. It holds secrets: it is dropped as soon as it is made or given up.
+type prepared struct {
+	id    lifecycle.LaunchID
+	built *built
 }
 
 // note adds what is not known of a launch yet: what this host made it knows better than a launcher that tells of it.
@@ -51,24 +57,35 @@ func (t *launchTable) note(id lifecycle.LaunchID, more launched) {
 	if l.labels == nil {
 		l.labels = more.labels
 	}
-	if more.built != nil {
-		l.built = more.built
-	}
 	t.held[id] = l
+}
+
+// prepare keeps what was built for a launch until takeBuilt or drop, in place of what was built before.
+func (t *launchTable) prepare(id lifecycle.LaunchID, b built) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.next = prepared{id, &b}
 }
 
 // takeBuilt returns what was built for a launch, once.
 func (t *launchTable) takeBuilt(id lifecycle.LaunchID) (built, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := t.held[id]
-	if l.built == nil {
+	if t.next.built == nil || t.next.id != id {
 		return built{}, false
 	}
-	b := *l.built
-	l.built = nil
-	t.held[id] = l
+	b := *t.next.built
+	t.next = prepared{}
 	return b, true
+}
+
+// drop forgets what was built for a launch that is given up.
+func (t *launchTable) drop(id lifecycle.LaunchID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.next.id == id {
+		t.next = prepared{}
+	}
 }
 
 // forget lets go of a launch that is over, and reports by which plugin it was; "" when that is not known.
@@ -80,13 +97,11 @@ func (t *launchTable) forget(id lifecycle.LaunchID) (by string) {
 	return by
 }
 
-// only forgets all launches but these and one that is about to be made: of any other nothing is left.
+// only forgets all launches but these: of any other nothing is left.
 func (t *launchTable) only(ids []lifecycle.LaunchID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	maps.DeleteFunc(t.held, func(id lifecycle.LaunchID, l launched) bool {
-		return l.built == nil && !slices.Contains(ids, id)
-	})
+	maps.DeleteFunc(t.held, func(id lifecycle.LaunchID, _ launched) bool { return !slices.Contains(ids, id) })
 }
 
 func (t *launchTable) of(id lifecycle.LaunchID) (launched, bool) {
@@ -118,6 +133,9 @@ func (t *launchTable) launchers() []string {
 
 // follow keeps by which configuration an attached gateway was found; for the engine's owner.
 func (t *launchTable) follow(c observe.Change) {
+	if before := c.Before.Launch; before != "" && before != c.After.Launch {
+		t.drop(before)
+	}
 	switch {
 	case c.After.Attached && !c.Before.Attached:
 		t.attached.Store(t.probed.Load())

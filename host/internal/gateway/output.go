@@ -3,6 +3,7 @@ package gateway
 import (
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -28,10 +29,11 @@ func (o outputs) Open(id lifecycle.LaunchID, told engine.OutputEvents) engine.Ou
 	if c, n := o.lines.place(launch); c > cursor { // the journal may not have all of it yet
 		cursor, line = c, n
 	}
+	r := &reader{outputs: o, launch: id, see: told.See}
 	p := output.New(output.Options{
 		Gateway: o.core.facts(), LaunchID: launch, Classifiers: o.core.classifiers(), Redactor: o.core.redactor(), Log: o.core.log,
 		Cursor: cursor, Lines: line,
-		OnLine:    func(c output.Classified) { o.line(id, c, told.See) },
+		OnLine:    r.line,
 		OnGap:     func(gap output.Gap) { o.gap(launch, gap) },
 		OnSymptom: told.Symptom, OnActivity: told.Activity,
 	})
@@ -39,6 +41,29 @@ func (o outputs) Open(id lifecycle.LaunchID, told engine.OutputEvents) engine.Ou
 	p.SetChain(o.core.classifiers()) // a reload may not have seen this one yet
 	o.remember(launch, told)
 	return &countedOutput{Pipeline: p, lines: o.lines}
+}
+
+// reader takes the lines of one launch; the pipeline's worker alone uses it.
+type reader struct {
+	outputs
+
+	launch lifecycle.LaunchID
+	see    func(observe.Sight)
+
+	refused   int       // clients since the last sight of them
+	refusedAt time.Time // of the last sight, by the monotonic clock
+}
+
+// refusedEvery is between two sights of refused clients: a program that asks in a loop must not fill the engine's inbox.
+const refusedEvery = time.Second
+
+// clientRefused hands on that the gateway refused a client for its token, at the time of the line that says so.
+func (o *reader) clientRefused(at time.Time) {
+	o.refused++
+	if now := time.Now(); o.refusedAt.IsZero() || now.Sub(o.refusedAt) >= refusedEvery {
+		o.see(observe.ClientRefused{Launch: o.launch, At: at, Number: o.refused})
+		o.refused, o.refusedAt = 0, now
+	}
 }
 
 // classifiers are the chain, in order of the configuration.
@@ -147,8 +172,8 @@ func sum(a, b output.Stats) output.Stats {
 }
 
 // line is one classified line of output, redacted.
-func (o outputs) line(id lifecycle.LaunchID, c output.Classified, see func(observe.Sight)) {
-	launch := string(id)
+func (o *reader) line(c output.Classified) {
+	launch := string(o.launch)
 	out := control.LogLine{
 		Cursor: c.Cursor, Time: control.At(c.Time), LaunchID: launch, Stream: c.Stream.String(), Level: c.Level.String(),
 		Text: c.Shown, RuleID: c.RuleID, Plugin: c.By, Tags: c.Tags, Truncated: c.Truncated, Hidden: c.Hidden,
@@ -167,10 +192,10 @@ func (o outputs) line(id lifecycle.LaunchID, c output.Classified, see func(obser
 	o.core.publish(events.GatewayOutput, OutputLine{out})
 	o.lines.published(launch, c.Cursor, c.Number)
 	if c.Stage != nil {
-		see(observe.StageTold{Launch: id, Stage: *c.Stage})
+		o.see(observe.StageTold{Launch: o.launch, Stage: *c.Stage})
 	}
 	if c.Symptom == plugin.SymptomTokenMismatch {
-		see(observe.ClientRefused{Launch: id, At: c.Time})
+		o.clientRefused(c.Time)
 	}
 	if !c.Hidden && (c.Level >= classifier.LevelWarn || c.Stream == plugin.Stderr) { // B298; what a gateway tells of its work is in the journal
 		o.core.log.Log(hclogLevel(c.Level), "[Gateway "+c.Stream.String()+"] "+c.Shown, "rule", c.RuleID, "plugin", c.By)

@@ -102,11 +102,11 @@ func (p Plugin) down() bool { return !p.Running && !p.Begins }
 
 func (p Plugin) condition() condition {
 	c := lifecycle.Condition{
-		Code: CodePluginDown, Since: p.Since, Message: fmt.Sprintf("plugin %s is %s", p.Name, p.State),
+		Code: CodePluginDown, Since: p.Since, Message: fmt.Sprintf("plugin %s does not run", p.Name),
 		Hint: "the gateway runs on; run `gatehost plugin info " + p.Name + "`",
 	}
 	if p.Problem != "" {
 		c.Message += ": " + p.Problem
 	}
-	return condition{Condition: c, subject: p.Name, measured: true, lasting: true}
+	return condition{Condition: c, subject: p.Name, lasting: true}
 }

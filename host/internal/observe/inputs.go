@@ -45,10 +45,12 @@ type (
 		Unanswered  int
 		LastFrameAt time.Time
 	}
-	// ClientRefused is a client that the gateway refused for its token, at the time of the line that says so.
+	// ClientRefused is clients that the gateway refused for their token, since the last sight of such, at the time of the newest line that says
+	// so.
 	ClientRefused struct {
 		Launch lifecycle.LaunchID
 		At     time.Time
+		Number int
 	}
 	// StageTold is a stage of its own start that the gateway told of.
 	StageTold struct {
@@ -69,7 +71,6 @@ func (Passed) sight()        {}
 // Plugin is what the host knows of a plugin, as far as a gateway that uses it is concerned.
 type Plugin struct {
 	Name    string
-	State   string // in words
 	Running bool
 	Begins  bool // its first start is under way, and nothing went wrong yet
 	Since   time.Time

@@ -78,7 +78,7 @@ func (r Record) See(s Sight, now time.Time) (Record, []Fact) {
 	case Pings:
 		r.pings = s
 	case ClientRefused:
-		r.mismatches = r.mismatches.take(s.Launch, s.At)
+		r.mismatches = r.mismatches.take(s.Launch, s.At, s.Number)
 	case StageTold:
 		next, slow := r.trace.take(string(s.Launch), s.Stage)
 		r.trace = next

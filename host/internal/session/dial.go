@@ -65,8 +65,8 @@ type Options struct {
 	// OnAlive is called by the reader for everything that arrives.
 	OnAlive func()
 	// OnPings is called, by the reader or the writer, whenever the number of pings in a row without an answer in time
-	// has changed, with the time of the last frame.
-	OnPings func(unanswered int, lastFrameAt time.Time)
+	// has changed; Stats has the figures.
+	OnPings func()
 	// Trace is called with every frame that is sent or received, by the goroutine that sends or reads; it must hide
 	// the secrets in the frame, must not keep it, and must not block. nil: none.
 	Trace func(sent bool, data []byte)
@@ -99,7 +99,7 @@ func (o *Options) defaults() {
 		o.OnAlive = func() {}
 	}
 	if o.OnPings == nil {
-		o.OnPings = func(int, time.Time) {}
+		o.OnPings = func() {}
 	}
 	if o.Trace == nil {
 		o.Trace = func(bool, []byte) {}

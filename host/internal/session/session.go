@@ -353,7 +353,7 @@ func (s *Session) pong() {
 		}
 	})
 	if again {
-		s.opts.OnPings(0, time.Now())
+		s.opts.OnPings()
 	}
 }
 
@@ -423,10 +423,9 @@ func (s *Session) missed() {
 		s.stats.Unanswered++
 		s.stats.LastMissAt = time.Now()
 	}
-	unanswered, last := s.stats.Unanswered, s.stats.LastFrameAt
 	s.mu.Unlock()
 	if waits {
-		s.opts.OnPings(unanswered, last)
+		s.opts.OnPings()
 	}
 }
 

@@ -379,8 +379,9 @@ func TestCloseOfASilentPeerIsBounded(t *testing.T) { // B213
 
 func TestMissedPongsAndTicksAreSignsOnly(t *testing.T) { // T071
 	virtual(t, &gatewaytest.Server{Misbehave: "silent-after=10000"}, func(t *testing.T, o session.Options) {
-		alive := 0
+		alive, changes := 0, 0
 		o.OnAlive = func() { alive++ }
+		o.OnPings = func() { changes++ }
 		s, err := session.Dial(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
@@ -389,6 +390,9 @@ func TestMissedPongsAndTicksAreSignsOnly(t *testing.T) { // T071
 		time.Sleep(5*time.Minute + time.Second)
 		synctest.Wait()
 		st := s.Stats()
+		if changes != st.Unanswered || changes != 9 {
+			t.Errorf("OnPings was called %d times for %d unanswered pings", changes, st.Unanswered)
+		}
 		if st.MissedPongs != 9 || st.MissedTicks == 0 || time.Since(st.LastFrameAt) < 4*time.Minute ||
 			time.Since(st.LastMissAt) > time.Minute {
 			t.Errorf("stats = %+v", st)
