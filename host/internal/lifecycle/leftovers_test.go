@@ -172,3 +172,42 @@ func TestOutputOfALateLaunchIsRead(t *testing.T) {
 		t.Errorf("effects = %v", d.out)
 	}
 }
+
+// TestStopThatWasGivenUpAndSucceedsLaterIsAnExit: two stops are under way, the first fails for good, and a start adopts
+// the process that lives. When the second one ends it after all, the gateway is lost: it is not running without a
+// process.
+func TestStopThatWasGivenUpAndSucceedsLaterIsAnExit(t *testing.T) {
+	for _, connected := range []bool{false, true} {
+		d := running(t)
+		d.feed(lc.StopRequested{Command: 2})
+		first := last[lc.Terminate](d)
+		d.feed(lc.StopRequested{Command: 3, Now: true})
+		second := last[lc.Terminate](d)
+		failed := lc.Terminated{Result: lc.Failed, Launch: "A", Problem: lc.Problem{Code: "x", Message: "no"}}
+		d.answer(first.Op, failed)
+		for d.s.Phase != lc.PhaseError {
+			d.answer(last[lc.SetTimer](d).Op, lc.TimerFired{})
+			d.answer(last[lc.Terminate](d).Op, failed)
+		}
+		d.feed(lc.StartRequested{Command: 4})
+		if has[lc.Recover](d) {
+			d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK, Instances: alive("A")})
+		}
+		ready := last[lc.ProbeReady](d)
+		if connected {
+			d.answer(ready.Op, lc.ReadyProbed{Readiness: lc.ReadinessReady})
+			open := last[lc.OpenSession](d)
+			d.answer(open.Op, lc.SessionOpened{Session: open.Session})
+		}
+		d.answer(second.Op, lc.Terminated{Result: lc.OK, Launch: "A", Exit: lc.Exit{Known: true, Signal: "SIGKILL"}})
+		if d.s.Public() == lc.Running || d.s.Phase != lc.PhaseClearing {
+			t.Fatalf("connected %t: %s in phase %s, owner %s", connected, d.s.Public(), d.s.Phase, d.s.Owner())
+		}
+		if end := last[lc.Terminate](d); end.Launch != "A" {
+			t.Errorf("connected %t: the rest of its tree is not ended: %v", connected, d.out)
+		}
+		if d.s.LastExit == nil || d.s.LastExit.Signal != "SIGKILL" {
+			t.Errorf("connected %t: last exit %+v", connected, d.s.LastExit)
+		}
+	}
+}

@@ -63,6 +63,11 @@ func (t *turn) terminate(grace time.Duration) {
 }
 
 func (t *turn) terminated(op Op, in Terminated) {
+	if in.Result == OK && op.Launch == t.s.Launch && t.s.Phase != PhaseClearing && t.s.Phase != PhaseError {
+		// A stop that was given up has ended what was adopted since: its end is an exit like any other.
+		t.processExited(ProcessExited{Launch: op.Launch, Exit: in.Exit})
+		return
+	}
 	if in.Result == OK {
 		if op.Launch == t.s.Launch {
 			if in.Exit.Known {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/engine"
 	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/observe"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -78,11 +79,14 @@ func (w *world) startHost() {
 	w.hosts++
 	ctx, cancel := context.WithCancel(context.Background())
 	ports := hostPorts{w, w.hosts}
-	h := &host{gen: w.hosts, cancel: cancel, state: lc.New(), asked: map[lc.CommandID]*command{}, conditions: map[string]bool{}}
+	h := &host{
+		gen: w.hosts, cancel: cancel, state: lc.New(), asked: map[lc.CommandID]*command{}, conditions: map[string]bool{},
+	}
 	h.engine = engine.New(ours, w.policy, engine.Ports{
 		Launcher: ports, Services: services{ports}, Probe: prober{ports}, Launches: ports, Sessions: dialer{ports},
 		Output: ports,
 		Hooks:  hooks{ports}, Control: control{ports}, Doctors: doctors{ports}, Observer: observer{w, h},
+		Plugins: w.pluginsNow, Observe: observe.Settings{Plugins: []string{"utility", "doctor"}},
 	}, hclog.NewNullLogger())
 	w.host = h
 	w.note("HOST %d begins", h.gen)
@@ -205,10 +209,14 @@ func (w *world) act() {
 	if live := w.live(); len(live) > 0 {
 		p = live[w.rng.IntN(len(live))]
 	}
-	switch n := w.rng.IntN(52); {
+	switch n := w.rng.IntN(54); {
 	case n == 50:
 		w.fickle = w.percent(60)
 		w.note("world: gateways drop their sessions: %v", w.fickle)
+	case n == 52 && w.host != nil:
+		w.plugins()
+	case n == 53 && w.host != nil:
+		w.pings()
 	case n == 51:
 		w.skew += pick[time.Duration](w, -1, 1) * w.between(time.Minute, 48*time.Hour).Truncate(time.Second)
 		w.note("world: the wall clock has been set by %v in all", w.skew)
@@ -296,6 +304,39 @@ func (w *world) act() {
 		for range 1 + w.rng.IntN(20) {
 			w.say(p, pick(w, "words", "words", "words", "channels-suppressed", "config-invalid", "zombie"))
 		}
+	}
+}
+
+// plugins makes plugins of the gateway fail, or run again, and has the host look.
+func (w *world) plugins() {
+	w.mu.Lock()
+	w.pluginsDown = pick(w, nil, []string{"utility"}, []string{"doctor"}, []string{"utility", "doctor", "spare"})
+	w.mu.Unlock()
+	w.note("world: plugins that are down: %v", w.pluginsDown)
+	w.host.engine.Look()
+}
+
+// pluginsNow is a port of the engine.
+func (w *world) pluginsNow() []observe.Plugin {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []observe.Plugin
+	for _, name := range w.pluginsDown {
+		out = append(out, observe.Plugin{Name: name, Problem: "exit status 1"})
+	}
+	return out
+}
+
+// pings has sessions leave some pings unanswered, or answer again.
+func (w *world) pings() {
+	for _, s := range w.sessions {
+		if s.over {
+			continue
+		}
+		w.mu.Lock()
+		s.unanswered = w.rng.IntN(4)
+		w.mu.Unlock()
+		s.reads <- s.events.Pings
 	}
 }
 

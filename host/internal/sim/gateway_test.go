@@ -338,7 +338,9 @@ type session struct {
 
 	// Guarded by world.mu.
 	handed bool // the engine has it
-	closed bool // the engine closed it
+
+	unanswered int  // pings in a row
+	closed     bool // the engine closed it
 }
 
 type opened struct {
@@ -472,7 +474,14 @@ func (s *session) Call(ctx context.Context, _ string, _ json.RawMessage) (json.R
 	return json.RawMessage(`{}`), s.h.call(ctx, callVerify, strconv.Itoa(s.n), int64(s.n)).err
 }
 
-func (s *session) Stats() engine.SessionStats { return engine.SessionStats{} }
+// Stats has the pings that were not answered; all other figures are zero.
+func (s *session) Stats() engine.SessionStats {
+	s.h.w.mu.Lock()
+	defer s.h.w.mu.Unlock()
+	var st engine.SessionStats
+	st.Unanswered = s.unanswered
+	return st
+}
 
 func (s *session) Close() {
 	w := s.h.w

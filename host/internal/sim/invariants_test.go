@@ -63,15 +63,16 @@ func (o observer) Observed(facts []observe.Fact) {
 	defer w.mu.Unlock()
 	for _, f := range facts {
 		if c, ok := f.(observe.ConditionChanged); ok {
-			if !c.Active && !h.conditions[c.Code] {
-				w.failLocked("conditions", "%s goes and had not come", c.Code)
+			key := conditionKey(c.Code, c.Message)
+			if !c.Active && !h.conditions[key] {
+				w.failLocked("conditions", "%s goes and had not come", key)
 			}
-			h.conditions[c.Code] = c.Active
+			h.conditions[key] = c.Active
 		}
 	}
 	shown := map[string]bool{}
 	for _, c := range h.engine.Snapshot().Record.Conditions() {
-		shown[c.Code] = true
+		shown[conditionKey(c.Code, c.Message)] = true
 	}
 	for code, active := range h.conditions {
 		if active != shown[code] {
@@ -82,6 +83,14 @@ func (o observer) Observed(facts []observe.Fact) {
 	for code := range shown {
 		w.failLocked("conditions", "%s is shown and came without an event", code)
 	}
+}
+
+// conditionKey tells conditions apart: of one code there may be several, one for each plugin.
+func conditionKey(code, message string) string {
+	if code == observe.CodePluginDown {
+		return message
+	}
+	return code
 }
 
 // commands learns the ids of commands.

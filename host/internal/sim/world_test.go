@@ -43,7 +43,10 @@ type world struct {
 	fickle   bool           // gateways take each session and drop it
 	skew     time.Duration  // what the wall clock has been set by; the engine's own clock has not
 	down     time.Time      // until when no launcher plugin can be asked
-	stalled  time.Duration  // in all
+
+	pluginsDown []string // guarded by mu
+
+	stalled  time.Duration // in all
 	sessions []*session
 	running  []*call // calls that have not been answered
 	host     *host
