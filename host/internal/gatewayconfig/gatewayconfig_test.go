@@ -297,7 +297,8 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) { // T138
 		}
 		r := set(t, e, "logging.level", "info")
 		after, err := os.Stat(g.path)
-		if err != nil || len(r.Changes) != 0 || g.count("config.set") != 0 || !os.SameFile(before, after) || !after.ModTime().Equal(before.ModTime()) {
+		if err != nil || len(r.Changes) != 0 || g.count("config.set") != 0 || !os.SameFile(before, after) ||
+			!after.ModTime().Equal(before.ModTime()) {
 			t.Errorf("%v: %+v, calls %v", err, r, g.calls)
 		}
 		if _, err := e.Undo(t.Context(), gatewayconfig.How{}, false); !errors.Is(err, fault.ErrNotFound) {
@@ -310,7 +311,8 @@ func TestPlaceholdersOfSecretsMakeTheRoundTrip(t *testing.T) { // T139
 	g, e := newGateway(t, online, plain)
 	set(t, e, "logging.level", "debug")
 	var p struct{ Raw string }
-	if err := json.Unmarshal(g.sets[0], &p); err != nil || !strings.Contains(p.Raw, `"token": "`+placeholder+`"`) || strings.Contains(p.Raw, "sesame") {
+	if err := json.Unmarshal(g.sets[0], &p); err != nil || !strings.Contains(p.Raw, `"token": "`+placeholder+`"`) ||
+		strings.Contains(p.Raw, "sesame") {
 		t.Errorf("%v: config.set had %s", err, p.Raw)
 	}
 	if g.at("gateway.auth.token") != "sesame-12345678" {
@@ -423,7 +425,8 @@ func TestRefusesToWriteWhatCannotBeRead(t *testing.T) { // B322
 		payload["valid"], payload["issues"] = false, []any{map[string]any{"path": "gateway.port", "message": "Invalid input"}}
 	}
 	_, err = e.Edit(t.Context(), gatewayconfig.How{}, gatewayconfig.Set(path(t, "a"), 1))
-	if fault.CodeOf(err) != fault.FailedPrecondition || !strings.Contains(err.Error(), "gateway.port: Invalid input") || len(g.sets) != 0 {
+	if fault.CodeOf(err) != fault.FailedPrecondition || !strings.Contains(err.Error(), "gateway.port: Invalid input") ||
+		len(g.sets) != 0 {
 		t.Errorf("got %v", err)
 	}
 }
@@ -431,10 +434,12 @@ func TestRefusesToWriteWhatCannotBeRead(t *testing.T) { // B322
 func TestCommentsAreNeverLostSilently(t *testing.T) { // B322
 	g, e := newGateway(t, online, commented)
 	_, err := e.Edit(t.Context(), gatewayconfig.How{}, gatewayconfig.Set(path(t, "logging.level"), "debug"))
-	if fault.CodeOf(err) != fault.FailedPrecondition || !strings.Contains(fault.HintOf(err), "--drop-comments") || g.read() != commented {
+	if fault.CodeOf(err) != fault.FailedPrecondition || !strings.Contains(fault.HintOf(err), "--drop-comments") ||
+		g.read() != commented {
 		t.Errorf("got %v, the file is\n%s", err, g.read())
 	}
-	if _, err := e.Edit(t.Context(), gatewayconfig.How{DropComments: true}, gatewayconfig.Set(path(t, "logging.level"), "debug")); err != nil {
+	if _, err := e.Edit(t.Context(), gatewayconfig.How{DropComments: true},
+		gatewayconfig.Set(path(t, "logging.level"), "debug")); err != nil {
 		t.Error(err)
 	}
 	g.presence = offline
@@ -500,7 +505,8 @@ func TestUndoLeavesLaterChangesOfOthers(t *testing.T) {
 		g, e := newGateway(t, p, plain)
 		set(t, e, "logging.level", "debug")
 		g.write(strings.Replace(g.read(), "local", "remote", 1))
-		if _, err := e.Undo(t.Context(), gatewayconfig.How{}, false); err != nil || g.at("gateway.mode") != "remote" || g.at("logging.level") != "info" {
+		if _, err := e.Undo(t.Context(), gatewayconfig.How{}, false); err != nil || g.at("gateway.mode") != "remote" ||
+			g.at("logging.level") != "info" {
 			t.Fatalf("%v: the file is\n%s", err, g.read())
 		}
 		set(t, e, "logging.level", "debug")
@@ -551,10 +557,14 @@ func TestCopiesArePrivateAndBounded(t *testing.T) {
 
 func TestResultsAndErrorsHoldNoSecrets(t *testing.T) {
 	_, e := newGateway(t, offline, plain)
-	r := set(t, e, "channels.telegram", map[string]any{"botToken": "very-secret-9", "url": "https://me:very-secret-9@example.org/x", "keys": map[string]any{"apiKey": []any{"very-secret-9"}}})
+	r := set(t, e, "channels.telegram", map[string]any{
+		"botToken": "very-secret-9", "url": "https://me:very-secret-9@example.org/x",
+		"keys": map[string]any{"apiKey": []any{"very-secret-9"}},
+	})
 	for _, at := range []string{"gateway.auth.token", ""} {
 		v, err := e.Get(t.Context(), path(t, at))
-		if err != nil || strings.Contains(fmt.Sprint(v.Value), "sesame") || strings.Contains(fmt.Sprint(v.Value), "very-secret-9") {
+		if err != nil || strings.Contains(fmt.Sprint(v.Value), "sesame") ||
+			strings.Contains(fmt.Sprint(v.Value), "very-secret-9") {
 			t.Errorf("get %q: %v, %v", at, v.Value, err)
 		}
 	}
@@ -572,7 +582,8 @@ func TestRestartIsForetold(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	g.Restarts = "tools.x.y"
-	if r := set(t, e, "tools", map[string]any{"x": map[string]any{"y": 1}}); r.RequiresRestart == nil || !*r.RequiresRestart {
+	if r := set(t, e, "tools", map[string]any{"x": map[string]any{"y": 1}}); r.RequiresRestart == nil ||
+		!*r.RequiresRestart {
 		t.Errorf("an object that holds such a value: %+v", r)
 	}
 }
@@ -609,8 +620,13 @@ func TestLinkToTheFileStaysALink(t *testing.T) {
 
 func TestFileIsAlignedWithTheTokenBeforeALaunch(t *testing.T) { // B321, B324
 	for name, c := range map[string]struct{ before, after string }{
-		"another token":     {`{gateway: {auth: {mode: 'token', token: 'theirs'}, controlUi: {}}} // c`, `{gateway: {auth: {mode: 'token', token: "ours"}, controlUi: {}}} // c`},
-		"another mode":      {`{gateway: {auth: {mode: 'password', password: 'x'}}}`, `{gateway: {auth: {mode: "token", password: 'x'}}}`},
+		"another token": {
+			`{gateway: {auth: {mode: 'token', token: 'theirs'}, controlUi: {}}} // c`,
+			`{gateway: {auth: {mode: 'token', token: "ours"}, controlUi: {}}} // c`,
+		},
+		"another mode": {
+			`{gateway: {auth: {mode: 'password', password: 'x'}}}`, `{gateway: {auth: {mode: "token", password: 'x'}}}`,
+		},
 		"the same":          {`{gateway: {auth: {mode: 'token', token: 'ours'}}}`, ""},
 		"nothing":           {`{commands: {}, agents: {defaults: {compaction: {mode: 'odd'}}}}`, ""},
 		"a variable":        {`{gateway: {auth: {token: '${MY_TOKEN}'}}}`, ""},

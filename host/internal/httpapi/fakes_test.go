@@ -97,7 +97,9 @@ type doctors struct {
 	done chan struct{} // closed when the work came to its end
 }
 
-func (d doctors) Doctor(_ context.Context, _ string, req control.DoctorRequest) iter.Seq2[control.DoctorMessage, error] {
+func (d doctors) Doctor(
+	_ context.Context, _ string, req control.DoctorRequest,
+) iter.Seq2[control.DoctorMessage, error] {
 	return func(yield func(control.DoctorMessage, error) bool) {
 		if req.Action == control.DoctorUndo {
 			yield(control.DoctorMessage{}, fault.New(fault.FailedPrecondition, "nothing to undo").WithHint("repair first"))
@@ -113,7 +115,10 @@ func (d doctors) Doctor(_ context.Context, _ string, req control.DoctorRequest) 
 			yield(control.DoctorMessage{}, fault.New(fault.PluginGone, "the doctor died"))
 			return
 		}
-		if yield(control.DoctorMessage{Type: control.DoctorResultMessage, Result: &control.DoctorResult{Outcome: "repaired"}}, nil) && d.done != nil {
+		last := control.DoctorMessage{
+			Type: control.DoctorResultMessage, Result: &control.DoctorResult{Outcome: "repaired"},
+		}
+		if yield(last, nil) && d.done != nil {
 			close(d.done)
 		}
 	}
@@ -144,8 +149,8 @@ func serve(t *testing.T, g *gateways, change func(*httpapi.Options)) *site {
 	dir := shortDir(t)
 	s := &site{gateways: g, hub: events.NewHub(events.Options{}), socket: filepath.Join(dir, "run", "host.sock")}
 	o := httpapi.Options{
-		Gateways: g, Events: s.hub, Plugins: &plugins{}, Log: hclog.NewNullLogger(), Version: "1.2.3", Drain: 200 * time.Millisecond,
-		At: func(time.Time) uint64 { return 0 }, IsPlugin: noPlugin,
+		Gateways: g, Events: s.hub, Plugins: &plugins{}, Log: hclog.NewNullLogger(), Version: "1.2.3",
+		Drain: 200 * time.Millisecond, At: func(time.Time) uint64 { return 0 }, IsPlugin: noPlugin,
 	}
 	if change != nil {
 		change(&o)

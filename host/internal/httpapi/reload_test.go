@@ -51,10 +51,13 @@ func TestReloadIsAskedForAndItsFaultsAreTold(t *testing.T) {
 	c := &configuration{}
 	s := serve(t, &gateways{}, func(o *httpapi.Options) { o.Config = c })
 	got, err := s.client.ReloadConfig(timeout(t), control.ReloadRequest{DryRun: true, Remove: true})
-	if err != nil || got.Outcome != control.ReloadUnchanged || got.Changes == nil || !slices.Equal(c.asked, []control.ReloadRequest{{DryRun: true, Remove: true}}) {
+	if err != nil || got.Outcome != control.ReloadUnchanged || got.Changes == nil ||
+		!slices.Equal(c.asked, []control.ReloadRequest{{DryRun: true, Remove: true}}) {
 		t.Errorf("%+v, %v; asked %+v", got, err, c.asked)
 	}
-	c.Err = &control.Problem{Status: 422, Code: control.CodeBadConfig, Detail: "config.toml:1: a", Faults: []string{"config.toml:1: a", "config.toml:2: b"}}
+	c.Err = &control.Problem{Status: 422, Code: control.CodeBadConfig, Detail: "config.toml:1: a", Faults: []string{
+		"config.toml:1: a", "config.toml:2: b",
+	}}
 	_, err = s.client.ReloadConfig(timeout(t), control.ReloadRequest{})
 	if p := wantProblem(t, err, 422, control.CodeBadConfig); len(p.Faults) != 2 {
 		t.Errorf("faults = %q", p.Faults)

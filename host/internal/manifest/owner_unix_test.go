@@ -42,7 +42,8 @@ func TestWhoCanChangeAFileIsSaid(t *testing.T) {
 	if info, err = os.Lstat(path); err != nil {
 		t.Fatal(err)
 	}
-	if why, hint := manifest.Changeable(path, info); why != "every user may write to it" || !strings.Contains(hint, "chmod o-w "+path) {
+	if why, hint := manifest.Changeable(path, info); why != "every user may write to it" ||
+		!strings.Contains(hint, "chmod o-w "+path) {
 		t.Errorf("%q (%q)", why, hint)
 	}
 }

@@ -28,7 +28,8 @@ func TestBrokenFileIsKeptBesideAndBounded(t *testing.T) {
 	content := broken
 	for i := range 7 {
 		next := strings.Repeat("x", i+1)
-		res, err := w.e.Execute(t.Context(), repair.Request{Plan: writes(w.config, next, sum(content)), KeepAside: true, Doctor: "gatehost"})
+		res, err := w.e.Execute(t.Context(),
+			repair.Request{Plan: writes(w.config, next, sum(content)), KeepAside: true, Doctor: "gatehost"})
 		if err != nil || len(res.Aside) != 1 || res.Aside[0] != w.config+".broken-"+res.ID {
 			t.Fatalf("result %+v, %v", res, err)
 		}
@@ -47,10 +48,11 @@ func TestRepairThatDidNotHelpIsPutBack(t *testing.T) {
 	w := newWorld(t)
 	w.vendor.Write = "changed, and still broken"
 	still := errors.New("it is still broken")
-	res, err := w.e.Execute(t.Context(), repair.Request{Plan: w.fix(), KeepAside: true, Verify: func(context.Context) error {
-		w.is(w.config, "changed, and still broken", 0o600)
-		return still
-	}})
+	res, err := w.e.Execute(t.Context(),
+		repair.Request{Plan: w.fix(), KeepAside: true, Verify: func(context.Context) error {
+			w.is(w.config, "changed, and still broken", 0o600)
+			return still
+		}})
 	if !errors.Is(err, still) || !res.RolledBack || len(res.Aside) != 0 || len(w.asides()) != 0 {
 		t.Errorf("result %+v, error %v, beside it %v", res, err, w.asides())
 	}
@@ -72,7 +74,8 @@ func TestAnyEarlierStateComesBack(t *testing.T) {
 		ids = append(ids, res.ID)
 	}
 	for i := 2; i >= 0; i-- { // one after the other
-		if diff, err := w.e.PreviewUndo(ids[i], false); err != nil || !strings.Contains(diff, "-"+states[i+1]) || strings.Contains(diff, "canary") {
+		if diff, err := w.e.PreviewUndo(ids[i], false); err != nil || !strings.Contains(diff, "-"+states[i+1]) ||
+			strings.Contains(diff, "canary") {
 			t.Errorf("preview = %v\n%s", err, diff)
 		}
 		w.is(w.config, states[i+1], 0o640)

@@ -59,7 +59,8 @@ func TestFullDiskStillTakesALaunch(t *testing.T) {
 	if err != nil {
 		t.Fatalf("on a full disk: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(s.RunDir(), id, "what the launcher writes"), make([]byte, 32<<10), 0o600); err != nil {
+	path := filepath.Join(s.RunDir(), id, "what the launcher writes")
+	if err := os.WriteFile(path, make([]byte, 32<<10), 0o600); err != nil {
 		t.Errorf("no room for the launcher: %v", err)
 	}
 	fill(t, dir)
@@ -110,7 +111,8 @@ func TestLockDiesWithItsHolder(t *testing.T) {
 	if n, err := out.Read(buf); err != nil || !bytes.Contains(buf[:n], []byte("held")) {
 		t.Fatalf("holder says %q, %v", buf[:n], err)
 	}
-	if _, err := store.Open(dir); !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), "pid "+strconv.Itoa(holder.Process.Pid)) {
+	if _, err := store.Open(dir); !errors.Is(err, store.ErrLocked) ||
+		!strings.Contains(err.Error(), "pid "+strconv.Itoa(holder.Process.Pid)) {
 		t.Errorf("while it is held: %v", err)
 	}
 	if err := holder.Process.Kill(); err != nil {
