@@ -40,13 +40,13 @@ type Engine struct {
 	session  atomic.Pointer[Session] // the one that calls go through; nil: there is none
 
 	// Owned by Run's goroutine.
-	state     lifecycle.State
-	record    observe.Record
-	due       *time.Timer // fires when the record changes by time alone; made by Run
-	ops       map[lifecycle.OpID]context.CancelFunc
-	watches   map[lifecycle.LaunchID]*watch
-	last      *watch                      // the newest watch, kept for diagnosis and last exit after its launch is over
-	read      map[lifecycle.LaunchID]bool // launches whose output was opened here
+	state   lifecycle.State
+	record  observe.Record
+	due     *time.Timer // fires when the record changes by time alone; made by Run
+	ops     map[lifecycle.OpID]context.CancelFunc
+	watches map[lifecycle.LaunchID]*watch
+	last    *watch                      // the newest watch, kept for diagnosis and last exit after its launch is over
+	read    map[lifecycle.LaunchID]bool // launches whose output was opened here
 	// holds one token while remaining output is read: a cancelled reader may still be at it
 	remaining chan struct{}
 	sessions  map[lifecycle.SessionID]Session
