@@ -112,7 +112,7 @@ func TestConfigurationUnderARunningHostKeepsWhatOnlyTheNextCanChange(t *testing.
 }
 
 // An editor that empties a file before it writes it must not make the host forget its gateways.
-func TestEmptyFileIsNoWishForTheDefaultsWhileTheHostRuns(t *testing.T) {
+func TestEmptyFileIsNoRequestForTheDefaultsWhileTheHostRuns(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.toml")
 	for text, faulty := range map[string]bool{
 		"": true, " \n\t\n": true, "version = 1\n": false,

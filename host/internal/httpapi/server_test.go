@@ -343,7 +343,7 @@ func TestSocketIsClosedToOthers(t *testing.T) {
 	}
 }
 
-func TestSocketIsReplacedOnlyWhenNobodyAnswers(t *testing.T) {
+func TestSocketIsReplacedOnlyWhenNoHostAnswers(t *testing.T) {
 	s := serve(t, &gateways{}, nil)
 	if _, err := httpapi.Listen(s.socket); !errors.Is(err, fault.ErrConflict) ||
 		!strings.Contains(err.Error(), "another host answers on "+s.socket) {

@@ -172,7 +172,7 @@ func TestReaderIsToldWhatItLost(t *testing.T) {
 	}
 }
 
-func TestEventsEndWithTheHostWhenNobodyReconnects(t *testing.T) {
+func TestEventsEndWithTheHostWhenNoClientReconnects(t *testing.T) {
 	s := serve(t, &gateways{}, func(o *httpapi.Options) { o.Heartbeat = 5 * time.Millisecond })
 	finished := make(chan error, 1)
 	seen := make(chan struct{})

@@ -83,8 +83,8 @@ func TestRestartWithinTheCooldownIsPutOffNotDropped(t *testing.T) {
 	}
 }
 
-// TestRestartDuringAStartRunsOnlyWhenTheProcessIsOlderThanTheWish is B231 and B233.
-func TestRestartDuringAStartRunsOnlyWhenTheProcessIsOlderThanTheWish(t *testing.T) {
+// TestRestartDuringAStartRunsOnlyWhenTheProcessIsOlderThanTheRequest is B231 and B233.
+func TestRestartDuringAStartRunsOnlyWhenTheProcessIsOlderThanTheRequest(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
 	recover := last[lc.Recover](d)
@@ -150,8 +150,8 @@ func TestRestartCoversOnlyWhatWasDueBeforeItsSpawn(t *testing.T) {
 	}
 }
 
-// TestDebouncedWishNeverStartsWhatIsDown is B245.
-func TestDebouncedWishNeverStartsWhatIsDown(t *testing.T) {
+// TestDebouncedRequestNeverStartsAGatewayThatIsDown is B245.
+func TestDebouncedRequestNeverStartsAGatewayThatIsDown(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.RestartRequested{Command: 1, Delay: time.Second})
 	first := replies(d)

@@ -32,7 +32,7 @@ func build(t *testing.T, l profile.Launch) (profile.Result, map[string]string) {
 	return r, env
 }
 
-func TestTokenGoesByEnvironmentOnly(t *testing.T) {
+func TestTokenIsGivenInTheEnvironmentOnly(t *testing.T) {
 	r, env := build(t, profile.Launch{Port: 18789, Token: "canary-token-value"})
 	if env["OPENCLAW_GATEWAY_TOKEN"] != "canary-token-value" {
 		t.Error("the token is not in the environment")

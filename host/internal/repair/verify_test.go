@@ -127,7 +127,7 @@ func TestPlanIsVerifiedByItsDoctorsWordOrByDiagnosingAgain(t *testing.T) {
 	}
 }
 
-func TestVerifierIsGivenWhatItWishesForAndItsFindingAsItWas(t *testing.T) {
+func TestVerifierIsGivenWhatItRequestsAndItsFindingAsItWas(t *testing.T) {
 	v := &verifier{
 		Asks:         [][]doctor.EvidenceRequest{ask("1"), ask("2"), ask("1")},
 		Verification: doctor.Verification{Outcome: doctor.OutcomeNotHelped},

@@ -88,7 +88,7 @@ func TestCallThatTimesOutNamesItsMethodAndItsLateAnswerIsCounted(t *testing.T) {
 	})
 }
 
-func TestSecondAnswersAndAnswersToNobodyAreCounted(t *testing.T) { // B155
+func TestSecondAnswersAndAnswersToNoCallAreCounted(t *testing.T) { // B155
 	for misbehave, want := range map[string]int{"duplicate-answers": 3, "odd-answers": 3} {
 		s := dial(t, options(gateway(t, &gatewaytest.Server{Misbehave: misbehave})))
 		for range 3 {
