@@ -20,15 +20,15 @@ type pkg struct {
 // promise is one row of the table of deadlines.
 type promise struct{ deadline, idempotent, concurrent, miss string }
 
-// contract is all packages, and what is promised of their methods, by the name that the table has for them: Doctor.Diagnose. A method of
-// a later version that has the name of an earlier one has its promise.
+// contract is all packages, and what is promised of their methods, by the name that the table has for them:
+// Doctor.Diagnose. A method of a later version that has the name of an earlier one has its promise.
 type contract struct {
 	packages []pkg
 	promises map[string]promise
 }
 
-// collect orders the files that are generated. Its errors are faults of the contract: a method without a row says nothing of its deadline,
-// a row without a method promises something that nobody can call.
+// collect orders the files that are generated. Its errors are faults of the contract: a method without a row has no
+// deadline, a row without a method promises something that cannot be called.
 func collect(files []*protogen.File) (contract, error) {
 	byName := map[string]*pkg{}
 	for _, f := range files {
@@ -77,7 +77,7 @@ func (c contract) read(f *protogen.File) error {
 	return nil
 }
 
-// complete holds the rows against the methods.
+// complete compares the rows with the methods.
 func (c contract) complete() error {
 	unused := maps.Clone(c.promises)
 	for _, p := range c.packages {
@@ -86,7 +86,9 @@ func (c contract) complete() error {
 				for _, m := range s.Methods {
 					name := methodName(m)
 					if _, ok := c.promises[name]; !ok {
-						return fmt.Errorf("%s: no row for %s in the table of deadlines, which stands in the comment of a package", f.Desc.Path(), name)
+						return fmt.Errorf(
+							"%s: no row for %s in the table of deadlines, which stands in the comment of a package",
+							f.Desc.Path(), name)
 					}
 					delete(unused, name)
 				}
@@ -94,12 +96,13 @@ func (c contract) complete() error {
 		}
 	}
 	if len(unused) > 0 {
-		return fmt.Errorf("the table of deadlines has rows for methods that no service has: %s", strings.Join(slices.Sorted(maps.Keys(unused)), ", "))
+		return fmt.Errorf("the table of deadlines has rows for methods that no service has: %s",
+			strings.Join(slices.Sorted(maps.Keys(unused)), ", "))
 	}
 	return nil
 }
 
-// methodName is how the table calls a method: DoctorService.Plan is Doctor.Plan.
+// methodName returns the table's name of a method: DoctorService.Plan is Doctor.Plan.
 func methodName(m *protogen.Method) string {
 	return strings.TrimSuffix(string(m.Parent.Desc.Name()), "Service") + "." + string(m.Desc.Name())
 }

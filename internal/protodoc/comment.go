@@ -51,16 +51,19 @@ var (
 	header    = []string{"method", "deadline", "idempotent", "concurrent calls", "a miss means"}
 )
 
-// tableOf reads a paragraph that is a table: indented, columns two spaces or more apart, the first row the header. Nil when it is none.
+// tableOf reads a paragraph that is a table: indented, columns two spaces or more apart, the first row the header. Nil
+// when it is none.
 func tableOf(block []string) ([][]string, error) {
-	if first := cells(block[0]); !strings.HasPrefix(block[0], "  ") || len(first) != len(header) || first[0] != header[0] {
+	if first := cells(block[0]); !strings.HasPrefix(block[0], "  ") || len(first) != len(header) ||
+		first[0] != header[0] {
 		return nil, nil
 	}
 	var rows [][]string
 	for _, line := range block[1:] {
 		row := cells(line)
 		if len(row) != len(header) {
-			return nil, fmt.Errorf("this row of the table of deadlines has %d columns, want %d two spaces apart: %s", len(row), len(header), strings.TrimSpace(line))
+			return nil, fmt.Errorf("this row of the table of deadlines has %d columns, want %d two spaces apart: %s",
+				len(row), len(header), strings.TrimSpace(line))
 		}
 		rows = append(rows, row)
 	}
@@ -77,7 +80,8 @@ func prose(text string) string {
 		switch {
 		case rows != nil:
 			writeTable(&b, header, rows)
-		case !slices.ContainsFunc(block, func(l string) bool { return !strings.HasPrefix(l, "  ") }): // laid out by hand
+		case !slices.ContainsFunc(block, func(l string) bool { return !strings.HasPrefix(l, "  ") }):
+			// laid out by hand
 			b.WriteString("```text\n" + strings.Join(block, "\n") + "\n```\n\n")
 		default:
 			b.WriteString(escape(strings.Join(trimmed(block), " ")) + "\n\n")

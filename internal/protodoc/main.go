@@ -1,5 +1,6 @@
-// Command protodoc is a plugin of buf that writes docs/plugin-reference.md from the contract: services, methods with their row of the table
-// of deadlines, messages, fields and enums, each with its comment. `make proto` runs it, `make proto-check` fails when the page is stale.
+// Command protodoc is a plugin of buf that writes docs/plugin-reference.md from the contract: services, methods with
+// their row of the table of deadlines, messages, fields and enums, each with its comment. `make proto` runs it, `make
+// proto-check` fails when the page is stale.
 package main
 
 import (

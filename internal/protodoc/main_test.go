@@ -30,7 +30,8 @@ func contractFile(about string) *descriptorpb.FileDescriptorProto {
 			Name: new("Ask"),
 			Field: []*descriptorpb.FieldDescriptorProto{
 				{Name: new("path"), Number: new(int32(1)), Type: text, Label: one, OneofIndex: new(int32(0))},
-				{Name: new("how_many"), Number: new(int32(3)), Type: text, Label: descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()},
+				{Name: new("how_many"), Number: new(int32(3)), Type: text,
+					Label: descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()},
 			},
 			OneofDecl: []*descriptorpb.OneofDescriptorProto{{Name: new("want")}},
 		}},
@@ -41,12 +42,14 @@ func contractFile(about string) *descriptorpb.FileDescriptorProto {
 			}},
 		}},
 		SourceCodeInfo: &descriptorpb.SourceCodeInfo{Location: []*descriptorpb.SourceCodeInfo_Location{
-			note(about, 2), note(" Do does it\n at once.\n Errors: none <yet>.\n", 6, 0, 2, 0), note(" A path, or a|b; see `a|b`.\n", 4, 0, 2, 0),
+			note(about, 2), note(" Do does it\n at once.\n Errors: none <yet>.\n", 6, 0, 2, 0),
+			note(" A path, or a|b; see `a|b`.\n", 4, 0, 2, 0),
 		}},
 	}
 }
 
-const goodTable = " What it is.\n\n   method    deadline   idempotent   concurrent calls   a miss means\n   Thing.Do  10 s       yes          yes                fail\n\n And more.\n\n   kind  version\n   thing 1\n"
+const goodTable = " What it is.\n\n   method    deadline   idempotent   concurrent calls   a miss means\n   " +
+	"Thing.Do  10 s       yes          yes                fail\n\n And more.\n\n   kind  version\n   thing 1\n"
 
 func generated(t *testing.T, files ...*descriptorpb.FileDescriptorProto) (string, error) {
 	t.Helper()
@@ -74,7 +77,8 @@ func TestPageHasEachThingWithItsComment(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| method | deadline | idempotent | concurrent calls | a miss means |\n|---|---|---|---|---|\n| Thing.Do | 10 s | yes | yes | fail |\n",
+		"| method | deadline | idempotent | concurrent calls | a miss means |\n|---|---|---|---|---|\n| Thing.Do | 10 s | " +
+			"yes | yes | fail |\n",
 		"#### Thing.Do\n\nDo does it at once.\n\nErrors: none &lt;yet&gt;.\n\n[Ask](#v1.ask) → stream of [Ask](#v1.ask)\n",
 		"| deadline | idempotent | concurrent calls | a miss means |\n|---|---|---|---|\n| 10 s | yes | yes | fail |\n",
 		"| `path` | 1 | string | One of `want`. A path, or a\\|b; see `a|b`. |\n",
@@ -93,7 +97,8 @@ func TestLaterVersionHasThePromisesOfTheEarlier(t *testing.T) {
 	second.Name, second.Package = new("x/v2/a.proto"), new("x.v2")
 	second.Service[0].Method[0].InputType, second.Service[0].Method[0].OutputType = new(".x.v2.Ask"), new(".x.v2.Ask")
 	got, err := generated(t, second, first)
-	if err != nil || strings.Count(got, "| 10 s | yes | yes | fail |") != 3 || !strings.Contains(got, "[ThingService](#v1.thingservice), v1\n- [ThingService](#v2.thingservice), v2\n") {
+	if err != nil || strings.Count(got, "| 10 s | yes | yes | fail |") != 3 ||
+		!strings.Contains(got, "[ThingService](#v1.thingservice), v1\n- [ThingService](#v2.thingservice), v2\n") {
 		t.Errorf("page:\n%s\n%v", got, err)
 	}
 }
@@ -101,9 +106,11 @@ func TestLaterVersionHasThePromisesOfTheEarlier(t *testing.T) {
 func TestContractWithoutAPromiseIsRefused(t *testing.T) {
 	for name, c := range map[string]struct{ about, want string }{
 		"a method without a row": {" No table.\n", "no row for Thing.Do"},
-		"a row without a method": {strings.Replace(goodTable, "\n\n And", "\n   Thing.Undo  1 s  yes  yes  fail\n\n And", 1), "no service has: Thing.Undo"},
-		"two rows":               {strings.Replace(goodTable, "\n\n And", "\n   Thing.Do  1 s  yes  yes  fail\n\n And", 1), "two rows for Thing.Do"},
-		"a row with a hole":      {strings.Replace(goodTable, "10 s", "    ", 1), "has 4 columns, want 5"},
+		"a row without a method": {strings.Replace(goodTable, "\n\n And",
+			"\n   Thing.Undo  1 s  yes  yes  fail\n\n And", 1), "no service has: Thing.Undo"},
+		"two rows": {strings.Replace(goodTable, "\n\n And", "\n   Thing.Do  1 s  yes  yes  fail\n\n And",
+			1), "two rows for Thing.Do"},
+		"a row with a hole": {strings.Replace(goodTable, "10 s", "    ", 1), "has 4 columns, want 5"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := generated(t, contractFile(c.about)); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -131,7 +138,8 @@ func TestReferenceNamesWholeContract(t *testing.T) {
 		}
 	}
 	for _, f := range []protoreflect.FileDescriptor{
-		pb.File_gatehost_plugin_v1alpha1_base_proto, pb.File_gatehost_plugin_v1alpha1_doctor_proto, pb.File_gatehost_plugin_v1alpha1_launcher_proto,
+		pb.File_gatehost_plugin_v1alpha1_base_proto, pb.File_gatehost_plugin_v1alpha1_doctor_proto,
+		pb.File_gatehost_plugin_v1alpha1_launcher_proto,
 		pb.File_gatehost_plugin_v1alpha1_unloader_proto, pb.File_gatehost_plugin_v1alpha1_classifier_proto,
 	} {
 		d := protodesc.ToFileDescriptorProto(f)

@@ -12,8 +12,8 @@ const intro = `# Plugin reference
 
 <!-- Generated from shared/proto by make proto. Do not edit: change the comments of the contract. -->
 
-Every service, message and field of the contract between host and plugins, in the words of the proto files. How to write a plugin:
-[plugin-authors.md](plugin-authors.md). For operators: [plugins.md](plugins.md).
+Every service, message and field of the contract between host and plugins, in the words of the proto files.
+How to write a plugin: [plugin-authors.md](plugin-authors.md). For operators: [plugins.md](plugins.md).
 
 `
 
@@ -86,7 +86,8 @@ func message(b *strings.Builder, m *protogen.Message) {
 		if o := f.Oneof; o != nil && !o.Desc.IsSynthetic() {
 			meaning = fmt.Sprintf("One of `%s`. %s", o.Desc.Name(), meaning)
 		}
-		rows = append(rows, []string{fmt.Sprintf("`%s`", f.Desc.Name()), fmt.Sprint(f.Desc.Number()), typeOf(f.Desc), meaning})
+		rows = append(rows, []string{fmt.Sprintf("`%s`", f.Desc.Name()), fmt.Sprint(f.Desc.Number()), typeOf(f.Desc),
+			meaning})
 	}
 	if len(rows) == 0 {
 		b.WriteString("No fields.\n\n")
@@ -105,12 +106,13 @@ func enum(b *strings.Builder, e *protogen.Enum) {
 	fmt.Fprintf(b, "<a id=%q></a>\n\n#### %s\n\n%s", anchor(e.Desc), relative(e.Desc), prose(comment(e.Comments)))
 	var rows [][]string
 	for _, v := range e.Values {
-		rows = append(rows, []string{fmt.Sprintf("`%s`", v.Desc.Name()), fmt.Sprint(v.Desc.Number()), cell(comment(v.Comments))})
+		rows = append(rows, []string{fmt.Sprintf("`%s`", v.Desc.Name()), fmt.Sprint(v.Desc.Number()),
+			cell(comment(v.Comments))})
 	}
 	writeTable(b, []string{"value", "number", "meaning"}, rows)
 }
 
-// comment is what stands before a thing and, in the same line, behind it.
+// comment returns what is written before a thing and, in the same line, behind it.
 func comment(c protogen.CommentSet) string {
 	return strings.TrimSpace(strip(string(c.Leading)) + "\n" + strip(string(c.Trailing)))
 }

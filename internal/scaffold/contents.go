@@ -54,7 +54,7 @@ func withProtos(out map[string]file) error {
 	return nil
 }
 
-// withSDK adds the source of our module beside what its go.mod and go.sum are, or leaves out what only that needs.
+// withSDK adds the source of our module with its go.mod and go.sum, or leaves out what only that needs.
 func withSDK(d data, out map[string]file) error {
 	if d.Release != "" {
 		for _, name := range []string{"go.sum", "sdk/go.mod", "sdk/go.sum"} { // `go mod tidy` writes the sums

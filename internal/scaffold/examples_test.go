@@ -14,7 +14,8 @@ import (
 func TestExamplesAreWhatIsMade(t *testing.T) {
 	for lang, interpreter := range map[string]string{Node: "/usr/bin/node", Python: "/usr/bin/python3"} {
 		dir := filepath.Join("../../examples", "doctor-"+lang)
-		want, err := contents(data{Name: "doctor-" + lang, Kind: plugin.KindDoctor, Lang: lang, Version: version, Interpreter: interpreter})
+		want, err := contents(data{Name: "doctor-" + lang, Kind: plugin.KindDoctor, Lang: lang, Version: version,
+			Interpreter: interpreter})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +29,8 @@ func TestExamplesAreWhatIsMade(t *testing.T) {
 			got[name] = true
 			text := read(t, filepath.Join(dir, name))
 			if f, made := want[name]; !made || string(f.data) != text {
-				t.Errorf("examples/doctor-%s/%s is not what `gatehost plugin new doctor` makes: run make proto", lang, name)
+				t.Errorf("examples/doctor-%s/%s is not what `gatehost plugin new doctor` makes: run make proto", lang,
+					name)
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(want)) {

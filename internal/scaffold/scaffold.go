@@ -28,7 +28,7 @@ func Languages(k plugin.Kind) []string {
 	return []string{Go}
 }
 
-// version of a plugin that nobody has released yet.
+// version of a plugin that is not released yet.
 const version = "0.1.0"
 
 // Options say what to make.
@@ -37,7 +37,8 @@ type Options struct {
 	Dir  string // missing, or an empty directory
 	Lang string // "": Go
 	Name string // "": that of the directory
-	// Release is the published version of our module that a Go project requires, without v; "": it gets a copy of the source.
+	// Release is the published version of our module that a Go project requires, without v; "": it gets a copy of the
+	// source.
 	Release string
 	// Gatehost is how an author's shell finds gatehost; "": by its name.
 	Gatehost string
@@ -50,8 +51,8 @@ type Project struct {
 	Next []string // commands that an author gives next, in order
 }
 
-// New makes a project, or nothing. Errors: fault.InvalidArgument (a kind, language or name that is none), fault.FailedPrecondition (there
-// is something already), and those of the file system.
+// New makes a project, or nothing. Errors: fault.InvalidArgument (an unknown kind or language, or an invalid name),
+// fault.FailedPrecondition (the directory is not empty), and those of the file system.
 func New(o Options) (Project, error) {
 	data, err := dataOf(o)
 	if err != nil {
@@ -79,7 +80,8 @@ type data struct {
 	Interpreter string // absolute path of what runs a Node or Python project
 }
 
-// names are lower-case words joined by hyphens, as the contract says; they are also names of files, of tables and of Go modules.
+// names are lower-case words joined by hyphens, as the contract says; they are also names of files, of tables and of Go
+// modules.
 var names = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 const maxName = 64
@@ -93,8 +95,10 @@ func dataOf(o Options) (data, error) {
 			WithHint("the kinds are: " + join(plugin.Kinds()))
 	}
 	if !slices.Contains(Languages(plugin.KindDoctor), o.Lang) {
-		return data{}, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a plugin: %q is not a language that is known here", o.Lang)).
-			WithHint("the languages are: " + join(Languages(plugin.KindDoctor)))
+		return data{},
+			fault.New(fault.InvalidArgument,
+				fmt.Sprintf("cannot make a plugin: %q is not a language that is known here", o.Lang)).
+				WithHint("the languages are: " + join(Languages(plugin.KindDoctor)))
 	}
 	if !slices.Contains(Languages(o.Kind), o.Lang) {
 		return data{}, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a %s in %s", o.Kind, o.Lang)).
@@ -109,13 +113,16 @@ func dataOf(o Options) (data, error) {
 		name, hint = filepath.Base(dir), hint+"; or give another --name"
 	}
 	if len(name) > maxName || !names.MatchString(name) {
-		return data{}, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a plugin: %.80q is not a name of a plugin", name)).WithHint(hint)
+		return data{},
+			fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a plugin: %.80q is not a name of a plugin",
+				name)).WithHint(hint)
 	}
-	return data{Name: name, Kind: o.Kind, Lang: o.Lang, Dir: dir, Version: version, Release: o.Release, Interpreter: interpreter(o.Lang)}, nil
+	return data{Name: name, Kind: o.Kind, Lang: o.Lang, Dir: dir, Version: version, Release: o.Release,
+		Interpreter: interpreter(o.Lang)}, nil
 }
 
-// interpreter is the absolute path of what runs a language: the system's own, which a plugin that is shut in may read, before one that is
-// only on the author's PATH.
+// interpreter returns the absolute path of the program that runs a language: the system's own, which a sandboxed plugin
+// may read, before one that is only on the author's PATH.
 func interpreter(lang string) string {
 	program := map[string]string{Node: "node", Python: "python3"}[lang]
 	system := "/usr/bin/" + program
@@ -138,7 +145,7 @@ func join[T ~string](words []T) string {
 	return strings.Join(out, ", ")
 }
 
-// next is what an author does now.
+// next returns the author's next commands.
 func next(dir, lang, gatehost string) []string {
 	var out []string
 	if dir != "." {

@@ -44,7 +44,8 @@ func TestEveryKindInEveryLanguageIsAWholeProject(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s in %s: %v", kind, lang, err)
 			}
-			if p.Name != "my-"+string(kind) || p.Dir != dir || p.Next[0] != "cd "+dir || p.Next[len(p.Next)-1] != "gatehost plugin verify ." {
+			if p.Name != "my-"+string(kind) || p.Dir != dir || p.Next[0] != "cd "+dir ||
+				p.Next[len(p.Next)-1] != "gatehost plugin verify ." {
 				t.Errorf("%s in %s: %+v", kind, lang, p)
 			}
 			files := tree(t, dir)
@@ -67,7 +68,8 @@ func TestEveryKindInEveryLanguageIsAWholeProject(t *testing.T) {
 					t.Errorf("%s in %s: %s is still a template", kind, lang, name)
 				}
 			}
-			if manifest, err := os.ReadFile(filepath.Join(dir, "plugin.toml")); err != nil || !bytes.Contains(manifest, []byte(`name = "my-`+string(kind)+`"`)) ||
+			if manifest, err := os.ReadFile(filepath.Join(dir, "plugin.toml")); err != nil ||
+				!bytes.Contains(manifest, []byte(`name = "my-`+string(kind)+`"`)) ||
 				!bytes.Contains(manifest, []byte(`kinds = ["`+string(kind)+`"]`)) {
 				t.Errorf("manifest of %s in %s: %v\n%s", kind, lang, err, manifest)
 			}
@@ -81,7 +83,8 @@ func TestReleasedModuleIsRequiredAndNotCopied(t *testing.T) {
 		t.Fatal(err)
 	}
 	mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-	if err != nil || !bytes.Contains(mod, []byte("gatehost/gatehost v1.2.3\n")) || bytes.Contains(mod, []byte("replace")) {
+	if err != nil || !bytes.Contains(mod, []byte("gatehost/gatehost v1.2.3\n")) ||
+		bytes.Contains(mod, []byte("replace")) {
 		t.Errorf("go.mod: %v\n%s", err, mod)
 	}
 	for _, name := range tree(t, dir) {
@@ -108,22 +111,28 @@ func TestBadInputIsRefusedAndNothingIsMade(t *testing.T) {
 		code fault.Code
 		say  string
 	}{
-		"no kind":                 {Options{Kind: "doktor", Dir: in("a")}, fault.InvalidArgument, "doktor"},
-		"no language":             {Options{Kind: "doctor", Dir: in("a"), Lang: "rust"}, fault.InvalidArgument, "rust"},
-		"not in this language":    {Options{Kind: "launcher", Dir: in("a"), Lang: Python}, fault.InvalidArgument, "launcher in python"},
-		"a name with capitals":    {Options{Kind: "doctor", Dir: in("My-Doctor")}, fault.InvalidArgument, "My-Doctor"},
-		"a name with dots":        {Options{Kind: "doctor", Dir: in("a"), Name: "../x"}, fault.InvalidArgument, "../x"},
-		"a name with a zero byte": {Options{Kind: "doctor", Dir: in("a"), Name: "x\x00"}, fault.InvalidArgument, `x\x00`},
-		"a name that is too long": {Options{Kind: "doctor", Dir: in("a"), Name: strings.Repeat("a", 65)}, fault.InvalidArgument, "aaa"},
-		"no directory":            {Options{Kind: "doctor"}, fault.InvalidArgument, "directory"},
-		"a file":                  {Options{Kind: "doctor", Dir: in("file")}, fault.FailedPrecondition, "file"},
-		"a full directory":        {Options{Kind: "doctor", Dir: in("full")}, fault.FailedPrecondition, "kept"},
-		"a hidden file":           {Options{Kind: "doctor", Dir: in("hidden")}, fault.FailedPrecondition, ".git"},
-		"no parent":               {Options{Kind: "doctor", Dir: in("none/a")}, fault.FailedPrecondition, "no directory"},
+		"no kind":     {Options{Kind: "doktor", Dir: in("a")}, fault.InvalidArgument, "doktor"},
+		"no language": {Options{Kind: "doctor", Dir: in("a"), Lang: "rust"}, fault.InvalidArgument, "rust"},
+		"not in this language": {Options{Kind: "launcher", Dir: in("a"), Lang: Python}, fault.InvalidArgument,
+			"launcher in python"},
+		"a name with capitals": {Options{Kind: "doctor", Dir: in("My-Doctor")}, fault.InvalidArgument, "My-Doctor"},
+		"a name with dots":     {Options{Kind: "doctor", Dir: in("a"), Name: "../x"}, fault.InvalidArgument, "../x"},
+		"a name with a zero byte": {Options{Kind: "doctor", Dir: in("a"), Name: "x\x00"}, fault.InvalidArgument,
+			`x\x00`},
+		"a name that is too long": {Options{Kind: "doctor", Dir: in("a"), Name: strings.Repeat("a", 65)},
+			fault.InvalidArgument, "aaa"},
+		"no directory":     {Options{Kind: "doctor"}, fault.InvalidArgument, "directory"},
+		"a file":           {Options{Kind: "doctor", Dir: in("file")}, fault.FailedPrecondition, "file"},
+		"a full directory": {Options{Kind: "doctor", Dir: in("full")}, fault.FailedPrecondition, "kept"},
+		"a hidden file":    {Options{Kind: "doctor", Dir: in("hidden")}, fault.FailedPrecondition, ".git"},
+		"no parent": {Options{Kind: "doctor", Dir: in("none/a")}, fault.FailedPrecondition,
+			"no directory"},
 	} {
 		_, err := New(c.o)
-		if fault.CodeOf(err) != c.code || fault.HintOf(err) == "" && c.say != "directory" || !strings.Contains(err.Error(), c.say) {
-			t.Errorf("%s: %v (%s, hint %q), want %s that says %q", what, err, fault.CodeOf(err), fault.HintOf(err), c.code, c.say)
+		if fault.CodeOf(err) != c.code || fault.HintOf(err) == "" && c.say != "directory" ||
+			!strings.Contains(err.Error(), c.say) {
+			t.Errorf("%s: %v (%s, hint %q), want %s that says %q", what, err, fault.CodeOf(err), fault.HintOf(err),
+				c.code, c.say)
 		}
 	}
 	if after := strings.Join(tree(t, parent), "\n"); after != before {
@@ -144,7 +153,8 @@ func TestEmptyDirectoryIsFilledAndStaysTheSame(t *testing.T) {
 	if err != nil || !os.SameFile(before, after) { // a shell may be in it
 		t.Errorf("it is another directory now: %v", err)
 	}
-	if files := strings.Join(tree(t, dir), "\n"); !strings.Contains(files, "main.go") || strings.Contains(files, "gatehost-new") {
+	if files := strings.Join(tree(t, dir), "\n"); !strings.Contains(files, "main.go") ||
+		strings.Contains(files, "gatehost-new") {
 		t.Errorf("files: %s", files)
 	}
 }
@@ -165,7 +175,8 @@ func TestFailureHalfWayLeavesNothing(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(parent, "new")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the new directory: %v", err)
 	}
-	if left, err := filepath.Glob(filepath.Join(parent, "*", "*")); err != nil || len(left) > 0 || len(tree(t, parent)) > 0 {
+	if left, err := filepath.Glob(filepath.Join(parent, "*", "*")); err != nil || len(left) > 0 ||
+		len(tree(t, parent)) > 0 {
 		t.Errorf("left: %q, %q, %v", left, tree(t, parent), err)
 	}
 }
@@ -196,7 +207,8 @@ func TestMakefilesFindGatehostWhereItIs(t *testing.T) {
 				continue // npm has its own way
 			}
 			out, err := exec.Command("make", "-C", dir, "-n", "verify", "GATEHOST=/a b/gatehost").CombinedOutput()
-			if err != nil || strings.Count(string(out), "/a b/gatehost") != strings.Count(string(out), `"/a b/gatehost"`) ||
+			if err != nil ||
+				strings.Count(string(out), "/a b/gatehost") != strings.Count(string(out), `"/a b/gatehost"`) ||
 				!strings.Contains(string(out), `"/a b/gatehost" plugin verify .`) {
 				t.Errorf("%s in %s: %v\n%s", kind, lang, err, out)
 			}
@@ -206,7 +218,8 @@ func TestMakefilesFindGatehostWhereItIs(t *testing.T) {
 
 func TestInterpreterIsOneStringOfTheManifest(t *testing.T) {
 	for _, lang := range []string{Node, Python} {
-		files, err := contents(data{Name: "x", Kind: plugin.KindDoctor, Lang: lang, Interpreter: `C:\Program Files\run.exe`})
+		files, err := contents(data{Name: "x", Kind: plugin.KindDoctor, Lang: lang,
+			Interpreter: `C:\Program Files\run.exe`})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -217,7 +230,8 @@ func TestInterpreterIsOneStringOfTheManifest(t *testing.T) {
 }
 
 func TestPathsAreOneWordOfAShell(t *testing.T) {
-	for path, want := range map[string]string{"a/b-c": "a/b-c", "a b": "'a b'", "it's": `'it'\''s'`, "~x": "'~x'", "$HOME": "'$HOME'"} {
+	for path, want := range map[string]string{"a/b-c": "a/b-c", "a b": "'a b'", "it's": `'it'\''s'`, "~x": "'~x'",
+		"$HOME": "'$HOME'"} {
 		if got := quote(path); got != want {
 			t.Errorf("%s = %s, want %s", path, got, want)
 		}

@@ -18,8 +18,8 @@ var sums = []string{"go.mod", "go.sum", "sdk/go.mod", "sdk/go.sum"}
 
 const goCommon = "templates/go/common"
 
-// TestSumsAreThoseOfOurOwnModules holds the templates and our go.mod together: a project builds with what we build with. -update brings
-// them up to date; that needs the module proxy.
+// TestSumsAreThoseOfOurOwnModules holds the templates and our go.mod together: a project builds with what we build
+// with. -update brings them up to date; that needs the module proxy.
 func TestSumsAreThoseOfOurOwnModules(t *testing.T) {
 	if *update {
 		tidy(t)
@@ -28,11 +28,14 @@ func TestSumsAreThoseOfOurOwnModules(t *testing.T) {
 	for _, name := range []string{"go.mod.tmpl", "sdk/go.mod.tmpl"} {
 		theirs := versions(t, filepath.Join(goCommon, name))
 		for module, version := range theirs {
-			if own, known := ours[module]; known && own != version { // what only tests of dependencies need is not among ours
-				t.Errorf("%s requires %s %s, we %s: run go test ./internal/scaffold -update", name, module, version, own)
+			// what only tests of dependencies need is not among ours
+			if own, known := ours[module]; known && own != version {
+				t.Errorf("%s requires %s %s, we %s: run go test ./internal/scaffold -update", name, module, version,
+					own)
 			}
 		}
-		for _, module := range []string{"github.com/hashicorp/go-plugin", "google.golang.org/grpc", "google.golang.org/protobuf"} {
+		for _, module := range []string{"github.com/hashicorp/go-plugin", "google.golang.org/grpc",
+			"google.golang.org/protobuf"} {
 			if theirs[module] == "" {
 				t.Errorf("%s does not require %s", name, module)
 			}
@@ -51,13 +54,15 @@ func TestSumsAreThoseOfOurOwnModules(t *testing.T) {
 func versions(t *testing.T, path string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for _, m := range regexp.MustCompile(`(?m)^(?:require )?\s*([a-z0-9.-]+\.[a-z]+/\S+) (v\S+)`).FindAllStringSubmatch(read(t, path), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^(?:require )?\s*([a-z0-9.-]+\.[a-z]+/\S+) (v\S+)`).FindAllStringSubmatch(
+		read(t, path), -1) {
 		out[m[1]] = m[2]
 	}
 	return out
 }
 
-// tidy lets go write the four files of a project that imports everything, beginning with the versions of our own go.mod.
+// tidy has the go command write the four files of a project that imports everything, beginning with the versions of our
+// own go.mod.
 func tidy(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
@@ -69,11 +74,14 @@ func tidy(t *testing.T) {
 	_, requires, _ := strings.Cut(own, "\nrequire")
 	requires = regexp.MustCompile(`(?m)^.*rapid.*\n`).ReplaceAllString("\nrequire"+requires, "")
 	files["sdk/go.mod"] = file{data: []byte(own)}
-	files["go.mod"] = file{data: []byte("module example.com/x\n\n" + goVersion(own) + "\n\nrequire github.com/gatehost/gatehost v0.0.0\n\nreplace github.com/gatehost/gatehost => ./sdk\n" + requires)}
+	files["go.mod"] = file{data: []byte("module example.com/x\n\n" + goVersion(own) +
+		"\n\nrequire github.com/gatehost/gatehost v0.0.0\n\nreplace github.com/gatehost/gatehost => ./sdk\n" +
+		requires)}
 	var all strings.Builder
 	all.WriteString("package main\n\nimport (\n\t_ \"github.com/hashicorp/go-hclog\"\n")
 	for name := range files {
-		if pkg, ok := strings.CutPrefix(filepath.Dir(name), "sdk/shared/"); ok && !strings.Contains(pkg, "internal") && strings.HasSuffix(name, ".go") {
+		if pkg, ok := strings.CutPrefix(filepath.Dir(name), "sdk/shared/"); ok && !strings.Contains(pkg, "internal") &&
+			strings.HasSuffix(name, ".go") {
 			all.WriteString("\t_ \"github.com/gatehost/gatehost/shared/" + pkg + "\"\n")
 		}
 	}
@@ -106,7 +114,8 @@ func goVersion(mod string) string { return regexp.MustCompile(`(?m)^go .*$`).Fin
 // asTemplate puts in what differs from project to project.
 func asTemplate(mod []byte) []byte {
 	mod = bytes.Replace(mod, []byte("module example.com/x"), []byte("module example.com/{% .Name %}"), 1)
-	mod = bytes.Replace(mod, []byte("gatehost/gatehost v0.0.0"), []byte("gatehost/gatehost v{% or .Release `0.0.0` %}"), 1)
+	mod = bytes.Replace(mod, []byte("gatehost/gatehost v0.0.0"), []byte("gatehost/gatehost v{% or .Release `0.0.0` %}"),
+		1)
 	replace := regexp.MustCompile(`(?m)^replace .*\n\n?`)
 	line := bytes.TrimSpace(replace.Find(mod))
 	mod = bytes.TrimRight(replace.ReplaceAll(mod, nil), "\n")

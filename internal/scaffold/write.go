@@ -10,8 +10,8 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// write puts all files into dir, or none: they are written into a directory beside their place, or inside it when it is there already,
-// and moved when all of them are there.
+// write puts all files into dir, or none: they are written into a directory beside dir, or inside it when dir exists,
+// and moved when all of them are written.
 func write(dir string, files map[string]file) (err error) {
 	there, err := vacant(dir)
 	if err != nil {
@@ -23,7 +23,8 @@ func write(dir string, files map[string]file) (err error) {
 	}
 	staging, err := os.MkdirTemp(parent, ".gatehost-new-")
 	if errors.Is(err, fs.ErrNotExist) {
-		return fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make %s: there is no directory %s", dir, parent)).WithHint("make it first")
+		return fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make %s: there is no directory %s", dir,
+			parent)).WithHint("make it first")
 	}
 	if err != nil {
 		return fmt.Errorf("cannot make %s: %w", dir, err)
@@ -44,17 +45,20 @@ func write(dir string, files map[string]file) (err error) {
 	return nil
 }
 
-// vacant reports whether dir is there, and refuses one in which something is.
+// vacant reports whether dir exists, and refuses one that is not empty.
 func vacant(dir string) (there bool, err error) {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	case err != nil:
-		return false, fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make a plugin in %s: %v", dir, err)).WithHint("name a directory that is not there yet")
+		return false, fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make a plugin in %s: %v", dir,
+			err)).WithHint("name a directory that is not there yet")
 	case len(entries) > 0:
-		return true, fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make a plugin in %s: it is not empty (%s is in it)", dir, entries[0].Name())).
-			WithHint("name a directory that is not there yet, or an empty one")
+		return true,
+			fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make a plugin in %s: it is not empty (%s is in it)",
+				dir, entries[0].Name())).
+				WithHint("name a directory that is not there yet, or an empty one")
 	}
 	return true, nil
 }
@@ -76,7 +80,7 @@ func fill(dir string, files map[string]file) error {
 	return nil
 }
 
-// moveInto moves what is in staging, which is inside dir, up into it; when something can't be moved nothing stays.
+// moveInto moves the content of staging, which is inside dir, up into dir; if something cannot be moved, nothing stays.
 func moveInto(dir, staging string) error {
 	entries, err := os.ReadDir(staging)
 	var moved []string

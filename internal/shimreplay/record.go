@@ -26,8 +26,9 @@ func Record(ctx context.Context, shimPath, dir string) error {
 	bundle := filepath.Join(place, "run", LaunchID)
 	spec := shim.Spec{
 		LaunchID: LaunchID, Cwd: "/", Socket: shim.SocketPath(place, bundle), OutputMaxBytes: outlog.MinSize,
-		Argv: []string{"sh", "-c", fmt.Sprintf(`yes %s | head -n %d; echo %s; trap 'echo %s >&2; exit %d' TERM; while :; do sleep 0.05; done`,
-			FloodLine, FloodLines, ReadyLine, LastLine, ExitCode)},
+		Argv: []string{"sh", "-c",
+			fmt.Sprintf(`yes %s | head -n %d; echo %s; trap 'echo %s >&2; exit %d' TERM; while :; do sleep 0.05; done`,
+				FloodLine, FloodLines, ReadyLine, LastLine, ExitCode)},
 		Env:    []shim.EnvVar{{Name: "PATH", Value: "/usr/local/bin:/usr/bin:/bin"}},
 		Labels: map[string]string{"gatehost.gateway": Gateway, "recorded": "yes"},
 	}
@@ -176,7 +177,8 @@ func (r *recorder) ask(at string, req shim.Request, seen func(*Frame)) ([]Frame,
 	defer conn.Close()
 	stop := context.AfterFunc(r.ctx, func() { conn.Close() })
 	defer stop()
-	if err := shim.WriteFrame(conn, shim.Request{Op: shim.OpHello, Versions: []int{shim.ProtocolVersion}}, nil); err != nil {
+	if err := shim.WriteFrame(conn, shim.Request{Op: shim.OpHello, Versions: []int{shim.ProtocolVersion}},
+		nil); err != nil {
 		return nil, err
 	}
 	hello, err := read(conn)

@@ -20,7 +20,8 @@ import (
 var bin string // the built binaries; set once by TestMain
 
 func TestMain(m *testing.M) {
-	testhost.Main(m, &bin, "gatehost", "gatehost-shim", "plugins/launcher-utility", "plugins/launcher-launchd", "plugins/doctor", "plugins/doctor-environment",
+	testhost.Main(m, &bin, "gatehost", "gatehost-shim", "plugins/launcher-utility", "plugins/launcher-launchd",
+		"plugins/doctor", "plugins/doctor-environment",
 		"doctor-minimal", "verify-plugin")
 }
 
@@ -99,7 +100,8 @@ func verified(t *testing.T, args ...string) (report, int) {
 
 func TestOurPluginsKeepTheContract(t *testing.T) {
 	for path, services := range map[string]string{
-		"plugins/doctor": "doctor classifier", "plugins/launcher-utility": "launcher", "plugins/launcher-launchd": "unloader", "plugins/doctor-environment": "doctor",
+		"plugins/doctor": "doctor classifier", "plugins/launcher-utility": "launcher",
+		"plugins/launcher-launchd": "unloader", "plugins/doctor-environment": "doctor",
 		"doctor-minimal": "doctor",
 	} {
 		t.Run(filepath.Base(path), func(t *testing.T) {
@@ -108,7 +110,8 @@ func TestOurPluginsKeepTheContract(t *testing.T) {
 			if code != 0 || !r.OK || len(r.with("fails")) > 0 {
 				t.Errorf("exit code %d\n%s", code, r.text())
 			}
-			if got := strings.Join(r.Services, " "); got != services || r.Version == "" || r.Path == "" || r.Sandbox.State == "" {
+			if got := strings.Join(r.Services, " "); got != services || r.Version == "" || r.Path == "" ||
+				r.Sandbox.State == "" {
 				t.Errorf("report = %+v", r)
 			}
 		})
@@ -156,7 +159,7 @@ var planted = map[string]map[string]string{
 		"leaves-a-process":                 "base/leaks-processes",
 		"leaves-a-file":                    "base/leaks-files",
 		"hangs":                            "doctor/deadline",
-		"wants-a-file-of-somebody-else":    "doctor/answers",
+		"wants-a-foreign-file":             "doctor/answers",
 		"writes-in-diagnose":               "doctor/changes-nothing",
 		"is-moody":                         "doctor/repeat",
 		"takes-one-gateway-at-a-time":      "doctor/concurrent",
@@ -167,7 +170,7 @@ var planted = map[string]map[string]string{
 		"plan-without-an-end":              "doctor/plan-bounded",
 		"plan-with-hours":                  "doctor/plan-bounded",
 		"plan-of-another-command":          "doctor/plan-scope",
-		"plan-for-a-file-of-somebody-else": "doctor/plan-scope",
+		"plan-for-a-foreign-file":          "doctor/plan-scope",
 		"plan-without-a-checksum":          "doctor/plan-scope",
 		"verifies-blindly":                 "doctor/verify",
 		"announces-verify-without-it":      "doctor/verify",
@@ -194,7 +197,7 @@ var planted = map[string]map[string]string{
 		"does-not-say-what-is-missing":         "launcher/launch-refused",
 		"sends-no-heartbeat":                   "launcher/heartbeat",
 		"forgets-labels":                       "launcher/list",
-		"signals-nobody":                       "launcher/unknown",
+		"signals-no-process":                   "launcher/unknown",
 		"begins-anew-at-each-cursor":           "launcher/output",
 		"sends-any-signal":                     "launcher/signal",
 		"does-not-say-that-it-killed":          "launcher/stop-kills",
@@ -220,7 +223,8 @@ func TestPluginThatBreaksOnePromiseIsCaughtByItsCheckAlone(t *testing.T) {
 				t.Parallel()
 				args := []string{filepath.Join(bin, "verify-plugin"), "--arg", mode, "--arg", kind, "--deadline", "5s"}
 				if kind == "launcher" {
-					args = append(args, "--only", "launcher/") // these are many; that the rest of this plugin is sound is shown below
+					// these are many; that the rest of this plugin is sound is shown below
+					args = append(args, "--only", "launcher/")
 				}
 				r, code := verified(t, args...)
 				if got := r.with("fails"); !slices.Equal(got, []string{want}) || code != 1 || r.OK {
@@ -263,7 +267,8 @@ func TestSamePluginWithoutAFaultPasses(t *testing.T) {
 	for kind := range planted {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			r, code := verified(t, filepath.Join(bin, "verify-plugin"), "--arg", "sound", "--arg", kind, "--deadline", "5s")
+			r, code := verified(t, filepath.Join(bin, "verify-plugin"), "--arg", "sound", "--arg", kind, "--deadline",
+				"5s")
 			if code != 0 || !r.OK || len(r.with("not-applicable")) > 0 {
 				t.Errorf("exit code %d\n%s", code, r.text())
 			}

@@ -1,11 +1,11 @@
-// Command doctor-versions is a plugin of another release: one whose doctor has Verify or has not, or one of a later host. It
-// does not use the SDK of this tree: it has the handshake as it was recorded, and the generated services, so that a change of
-// either shows as a plugin that no longer works.
+// Command doctor-versions is a plugin of another release: one whose doctor has Verify or has not, or one of a later
+// host. It does not use the SDK of this tree: it has the handshake as it was recorded, and the generated services, so
+// that a change of either shows as a plugin that no longer works.
 //
 //	doctor-versions doctor=1-1 | doctor=1-1,verify | doctor=2-3 classifier=1-1 | launcher=2-3 ...
 //
-// Its doctor without Verify finds odd weather and repairs nothing. The one with it writes a configuration in the place of a
-// refused one, and says of it what the file "outcome" of its directory contains.
+// Its doctor without Verify finds odd weather and repairs nothing. The one with it writes a configuration in the place
+// of a refused one, and says of it what the file "outcome" of its directory contains.
 package main
 
 import (
@@ -112,10 +112,12 @@ func outcome() string {
 }
 
 func wantFile(gw *pb.GatewayFacts) []*pb.EvidenceRequest {
-	return []*pb.EvidenceRequest{{Id: "file", Want: &pb.EvidenceRequest_File{File: &pb.FileWant{Path: gw.GetConfigPath()}}}}
+	return []*pb.EvidenceRequest{{Id: "file",
+		Want: &pb.EvidenceRequest_File{File: &pb.FileWant{Path: gw.GetConfigPath()}}}}
 }
 
-// Diagnose finds that a configuration is refused when the gateway said so; without its word, when the test wants it still to be there.
+// Diagnose finds that a configuration is refused when the gateway said so; without its word, when the test wants it
+// still to be there.
 func (verifyingDoctor) Diagnose(_ context.Context, r *pb.DiagnoseRequest) (*pb.DiagnoseResponse, error) {
 	if refused := r.GetIncident().GetExit().GetCode() == 78; !refused && outcome() != "unknown, still there" {
 		return &pb.DiagnoseResponse{}, nil
@@ -133,7 +135,8 @@ func (verifyingDoctor) Plan(_ context.Context, r *pb.PlanRequest) (*pb.PlanRespo
 	return &pb.PlanResponse{Plan: &pb.RepairPlan{Title: "write one that works", Steps: []*pb.Step{{
 		Title: "write it",
 		Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{
-			Path: r.GetGateway().GetConfigPath(), Content: []byte(repaired), ExpectedSha256: string(r.GetFinding().GetData()),
+			Path: r.GetGateway().GetConfigPath(), Content: []byte(repaired),
+			ExpectedSha256: string(r.GetFinding().GetData()),
 		}},
 	}}}}, nil
 }
@@ -149,7 +152,8 @@ func (verifyingDoctor) Verify(_ context.Context, r *pb.VerifyRequest) (*pb.Verif
 	said := map[string]pb.Outcome{
 		"helped": pb.Outcome_OUTCOME_HELPED, "not helped": pb.Outcome_OUTCOME_NOT_HELPED,
 	}
-	return &pb.VerifyResponse{Outcome: said[outcome()], Text: "the doctor says " + outcome(), Hint: "write a better one"}, nil
+	return &pb.VerifyResponse{Outcome: said[outcome()], Text: "the doctor says " + outcome(),
+		Hint: "write a better one"}, nil
 }
 
 // reader finds all lines quiet.
@@ -165,7 +169,8 @@ func (reader) Classify(stream grpc.BidiStreamingServer[pb.ClassifyRequest, pb.Cl
 		}
 		out := &pb.ClassifyResponse{}
 		for _, l := range r.GetLines() {
-			out.Verdicts = append(out.Verdicts, &pb.Verdict{Seq: l.GetSeq(), Level: pb.Level_LEVEL_INFO, RuleId: "of-another-time"})
+			out.Verdicts = append(out.Verdicts, &pb.Verdict{Seq: l.GetSeq(), Level: pb.Level_LEVEL_INFO,
+				RuleId: "of-another-time"})
 		}
 		if err := stream.Send(out); err != nil {
 			return err

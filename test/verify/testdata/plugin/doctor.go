@@ -17,8 +17,9 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// medic finds an unknown key in the configuration, a stolen port and a kill. It mends the first by a step of its own.
-type medic struct {
+// testDoctor finds an unknown key in the configuration, a stolen port and a kill. It repairs the first by a step of its
+// own.
+type testDoctor struct {
 	mode  string
 	mu    sync.Mutex // guards both below
 	asked map[string]int
@@ -31,7 +32,7 @@ const (
 	codeKill = "killed"
 )
 
-func (m *medic) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (doctor.Diagnosis, error) {
+func (m *testDoctor) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (doctor.Diagnosis, error) {
 	running := busy.Add(1)
 	defer busy.Add(-1)
 	if req.Incident == nil {
@@ -44,7 +45,8 @@ func (m *medic) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (docto
 	switch {
 	case contains(req.Incident.Lines, "bogusKey"):
 		f := finding(codeKey)
-		f.Repairable = strings.HasPrefix(m.mode, "repair") || strings.HasPrefix(m.mode, "plan") || m.mode == "sound" || strings.Contains(m.mode, "verif")
+		f.Repairable = strings.HasPrefix(m.mode, "repair") || strings.HasPrefix(m.mode, "plan") || m.mode == "sound" ||
+			strings.Contains(m.mode, "verif")
 		f.Repairable = f.Repairable || m.mode == "says-repairable-without-a-plan"
 		return one(f), nil
 	case slices.Contains(symptoms, plugin.SymptomPortConflict):
@@ -70,14 +72,14 @@ func contains(lines []plugin.Line, word string) bool {
 }
 
 // miss does what the mode does in Diagnose; true means that the answer is its.
-func (m *medic) miss(ctx context.Context, req doctor.DiagnoseRequest, running int64) (doctor.Diagnosis, bool) {
+func (m *testDoctor) miss(ctx context.Context, req doctor.DiagnoseRequest, running int64) (doctor.Diagnosis, bool) {
 	port := slices.Contains(req.Incident.Symptoms, plugin.SymptomPortConflict)
 	switch m.mode {
 	case "hangs":
 		if port {
 			<-ctx.Done()
 		}
-	case "wants-a-file-of-somebody-else":
+	case "wants-a-foreign-file":
 		if port && len(req.Evidence) == 0 {
 			return doctor.Diagnosis{Wants: []doctor.EvidenceRequest{{ID: "passwd", File: "/etc/passwd"}}}, true
 		}
@@ -87,7 +89,8 @@ func (m *medic) miss(ctx context.Context, req doctor.DiagnoseRequest, running in
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.asked[req.Gateway.Name]++
-		if _, err := os.Stat("moody"); err != nil && port && m.asked[req.Gateway.Name] == 2 { // once, whatever the process
+		// once, whatever the process
+		if _, err := os.Stat("moody"); err != nil && port && m.asked[req.Gateway.Name] == 2 {
 			check(os.WriteFile("moody", nil, 0o600))
 			return doctor.Diagnosis{}, true
 		}
@@ -122,8 +125,8 @@ func big(i *doctor.Incident) bool {
 	return size > 1<<20
 }
 
-// plod works under a lock of the gateway and does not look at its context; whoever gives up makes it work for a minute.
-func (m *medic) plod(ctx context.Context, gateway string) {
+// plod works under a lock of the gateway and does not look at its context; a cancelled call makes it work for a minute.
+func (m *testDoctor) plod(ctx context.Context, gateway string) {
 	m.mu.Lock()
 	lock := m.locks[gateway]
 	if lock == nil {
@@ -139,7 +142,7 @@ func (m *medic) plod(ctx context.Context, gateway string) {
 	<-lock
 }
 
-func (m *medic) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding) (*doctor.Plan, error) {
+func (m *testDoctor) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding) (*doctor.Plan, error) {
 	p := &doctor.Plan{Title: "take the key out"}
 	exec := func(argv ...string) doctor.Step {
 		return doctor.Step{Title: "run", Exec: &doctor.ExecStep{Argv: argv, Timeout: time.Minute}}
@@ -158,21 +161,25 @@ func (m *medic) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding
 		p.Steps[0].Exec.Timeout = time.Hour
 	case m.mode == "plan-of-another-command":
 		p.Steps = append(p.Steps, exec("/bin/rm", "-rf", gw.StateDir))
-	case m.mode == "plan-for-a-file-of-somebody-else":
+	case m.mode == "plan-for-a-foreign-file":
 		p.Touches = []string{filepath.Join(gw.StateDir, "..", "neighbour", "notes.txt")}
 		p.Steps = append(p.Steps, exec(append(slices.Clone(gw.Command), "doctor", "--fix")...))
 	case m.mode == "plan-without-a-checksum":
-		p.Steps = append(p.Steps, doctor.Step{Title: "write", WriteFile: &doctor.WriteFileStep{Path: gw.ConfigPath, Content: []byte("{}\n")}})
+		p.Steps = append(p.Steps, doctor.Step{Title: "write", WriteFile: &doctor.WriteFileStep{Path: gw.ConfigPath,
+			Content: []byte("{}\n")}})
 	default:
-		p.Steps = append(p.Steps, doctor.Step{Title: "mend", Delegate: &doctor.DelegateStep{ID: "mend", Timeout: time.Minute, Paths: []string{gw.ConfigPath}}})
+		p.Steps = append(p.Steps, doctor.Step{Title: "repair", Delegate: &doctor.DelegateStep{ID: "repair",
+			Timeout: time.Minute, Paths: []string{gw.ConfigPath}}})
 	}
 	return p, nil
 }
 
-const mended = "{\n  \"gateway\": {\n    \"mode\": \"local\"\n  }\n}\n"
+const repaired = "{\n  \"gateway\": {\n    \"mode\": \"local\"\n  }\n}\n"
 
-func (m *medic) Repair(ctx context.Context, req doctor.RepairRequest, progress func(doctor.Progress)) (doctor.RepairResult, error) {
-	if req.StepID != "mend" || req.Finding.Code != codeKey {
+func (m *testDoctor) Repair(
+	ctx context.Context, req doctor.RepairRequest, progress func(doctor.Progress),
+) (doctor.RepairResult, error) {
+	if req.StepID != "repair" || req.Finding.Code != codeKey {
 		return doctor.RepairResult{}, fault.New(fault.Unsupported, "no step of this doctor")
 	}
 	path := req.Gateway.ConfigPath
@@ -181,13 +188,13 @@ func (m *medic) Repair(ctx context.Context, req doctor.RepairRequest, progress f
 		return doctor.RepairResult{}, err
 	}
 	done := doctor.RepairResult{Changed: true, Summary: "the key is out"}
-	if string(old) == mended {
+	if string(old) == repaired {
 		return doctor.RepairResult{Summary: "nothing to do"}, nil
 	}
 	if req.DryRun && m.mode != "repair-in-a-dry-run" {
 		return done, nil
 	}
-	progress(doctor.Progress{Text: "mending"})
+	progress(doctor.Progress{Text: "repairing"})
 	switch m.mode {
 	case "repair-in-place": // also when it is cancelled: only a kill shows it
 		f, err := os.Create(path)
@@ -195,7 +202,7 @@ func (m *medic) Repair(ctx context.Context, req doctor.RepairRequest, progress f
 			return done, err
 		}
 		pause(ctx, 300*time.Millisecond)
-		_, err = f.WriteString(mended)
+		_, err = f.WriteString(repaired)
 		return done, err
 	case "repair-that-goes-on":
 		for n := range 30 {
@@ -215,7 +222,7 @@ func (m *medic) Repair(ctx context.Context, req doctor.RepairRequest, progress f
 	if ctx.Err() != nil {
 		return doctor.RepairResult{}, ctx.Err()
 	}
-	return done, replace(path, mended)
+	return done, replace(path, repaired)
 }
 
 func replace(path, text string) error {
@@ -226,11 +233,11 @@ func replace(path, text string) error {
 }
 
 // verifier is a doctor that announces Verify.
-type verifier struct{ *medic }
+type verifier struct{ *testDoctor }
 
 func (v verifier) Verify(_ context.Context, req doctor.VerifyRequest) (doctor.Verification, error) {
 	text, err := os.ReadFile(req.Gateway.ConfigPath)
-	if v.mode == "verifies-blindly" || err == nil && string(text) == mended {
+	if v.mode == "verifies-blindly" || err == nil && string(text) == repaired {
 		return doctor.Verification{Outcome: doctor.OutcomeHelped}, nil
 	}
 	return doctor.Verification{Outcome: doctor.OutcomeNotHelped, Text: "the key is still there"}, nil

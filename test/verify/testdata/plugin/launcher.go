@@ -79,7 +79,8 @@ func (s *starter) Recover(ctx context.Context, id string) (launcher.Instance, er
 func (s *starter) Signal(ctx context.Context, id, signal string) error {
 	err := s.Launcher.Signal(ctx, id, signal)
 	code := fault.CodeOf(err)
-	if s.mode == "signals-nobody" && code == fault.NotFound || s.mode == "sends-any-signal" && code == fault.InvalidArgument {
+	if s.mode == "signals-no-process" && code == fault.NotFound || s.mode == "sends-any-signal" &&
+		code == fault.InvalidArgument {
 		return nil
 	}
 	return err
@@ -93,7 +94,9 @@ func (s *starter) Release(ctx context.Context, id string) error {
 	return err
 }
 
-func (s *starter) Exec(ctx context.Context, req launcher.ExecRequest, sink func(plugin.Line) error) (launcher.ExecResult, error) {
+func (s *starter) Exec(
+	ctx context.Context, req launcher.ExecRequest, sink func(plugin.Line) error,
+) (launcher.ExecResult, error) {
 	if s.mode == "keeps-a-cancelled-command" {
 		ctx = context.WithoutCancel(ctx)
 	}

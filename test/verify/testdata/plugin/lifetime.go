@@ -21,7 +21,7 @@ func begin(mode string) {
 	case "outlives-the-host":
 		never, keep, err := os.Pipe()
 		check(err)
-		os.Stdin = never // and so nobody hears of the death pipe
+		os.Stdin = never // so the end of the death pipe is not seen
 		go func() {
 			time.Sleep(time.Hour)
 			_ = keep.Close()
@@ -46,7 +46,7 @@ func begin(mode string) {
 	case "leaves-a-process":
 		child(nil, os.Environ())
 	case "leaves-its-pipes-to-a-child":
-		child(os.Stderr, []string{"PATH=/usr/bin:/bin"}) // and nobody knows whose it is
+		child(os.Stderr, []string{"PATH=/usr/bin:/bin"}) // and its owner is unknown
 	}
 }
 
