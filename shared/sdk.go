@@ -1,5 +1,5 @@
-// Package shared holds the source of what an author of plugins needs, for `gatehost plugin new`: until this module is published, a new
-// project gets a copy of it. Nothing else imports this package: a plugin must not carry it.
+// Package shared holds the source that an author of plugins needs, for `gatehost plugin new`: until this module is
+// published, a new project gets a copy of it. No other package imports this one: a plugin must not carry it.
 package shared
 
 import (
@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// All but what only the host and its tests need: control, the emulator, the shim's own side, and its recordings.
+// All but what only the host and its tests need: control, the emulator and the shim's own side.
 //
 //go:embed LICENSE proto/gatehost/plugin/v1alpha1/*.proto
 //go:embed fault/*.go plugin/*.go launcher/*.go unloader/*.go doctor/*.go classifier/*.go
@@ -19,10 +19,12 @@ import (
 //go:embed conformance/*.go conformance/incidents/*.json
 var source embed.FS
 
-// SDK is the Go source by its path from the root of the module, without tests, with what it embeds, and the license.
+// SDK returns the Go source by its path from the root of the module, without tests, with what it embeds, and the
+// license.
 func SDK() (map[string][]byte, error) {
 	files, err := read(".", func(name string) bool {
-		return strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "conformance/incidents/")
+		return strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") ||
+			strings.HasPrefix(name, "conformance/incidents/")
 	}, "shared")
 	if err != nil {
 		return nil, err
@@ -33,12 +35,12 @@ func SDK() (map[string][]byte, error) {
 	return files, nil
 }
 
-// Protos is the contract, by the path with which its files import each other.
+// Protos returns the contract, by the paths with which its files import each other.
 func Protos() (map[string][]byte, error) {
 	return read("proto", func(name string) bool { return strings.HasSuffix(name, ".proto") }, "")
 }
 
-// read gives the wanted files below root, by their paths from there, below prefix.
+// read returns the wanted files below root, by their paths from there, below prefix.
 func read(root string, wanted func(name string) bool, prefix string) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	err := fs.WalkDir(source, root, func(name string, entry fs.DirEntry, err error) error {

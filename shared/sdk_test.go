@@ -24,20 +24,22 @@ func TestSDKIsTheSourceWithoutTestsAndTheHostsOwn(t *testing.T) {
 		if err != nil || !bytes.Equal(data, want) {
 			t.Errorf("%s is not the file of this name: %v", name, err)
 		}
-		for _, no := range []string{"_test.go", "shared/control/", "shared/gatewaytest/", "shared/shim/server/", "shared/internal/wiretest/", "shared/sdk.go"} {
+		for _, no := range []string{"_test.go", "shared/control/", "shared/gatewaytest/", "shared/shim/server/",
+			"shared/internal/wiretest/", "shared/sdk.go"} {
 			if strings.Contains(name, no) {
 				t.Errorf("%s is of no use to an author", name)
 			}
 		}
 	}
-	for _, name := range []string{"LICENSE", "shared/pluginkit/kit.go", "shared/doctor/author.go", "shared/shimlauncher/launcher.go", "shared/pluginkit/plugintest/plugintest.go"} {
+	for _, name := range []string{"LICENSE", "shared/pluginkit/kit.go", "shared/doctor/author.go",
+		"shared/shimlauncher/launcher.go", "shared/pluginkit/plugintest/plugintest.go"} {
 		if files[name] == nil {
 			t.Errorf("%s is missing", name)
 		}
 	}
 }
 
-// TestSDKImportsNothingOfOursThatItHasNot: else no new project builds.
+// TestSDKImportsNothingOfOursThatItHasNot: otherwise no new project builds.
 func TestSDKImportsNothingOfOursThatItHasNot(t *testing.T) {
 	files, err := shared.SDK()
 	if err != nil {
@@ -56,7 +58,8 @@ func TestSDKImportsNothingOfOursThatItHasNot(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, spec := range parsed.Imports {
-			if imp, err := strconv.Unquote(spec.Path.Value); err != nil || strings.HasPrefix(imp, "github.com/gatehost/") && !packages[imp] {
+			if imp, err := strconv.Unquote(spec.Path.Value); err != nil ||
+				strings.HasPrefix(imp, "github.com/gatehost/") && !packages[imp] {
 				t.Errorf("%s imports %s, which is not embedded: add it to the embed lines of shared/sdk.go", name, imp)
 			}
 		}
@@ -73,7 +76,8 @@ func TestProtosAreTheContractByItsImportPaths(t *testing.T) {
 		t.Errorf("%d files, %d on disk, %v", len(files), len(on), err)
 	}
 	for name, data := range files {
-		if want, err := os.ReadFile(filepath.Join("proto", filepath.FromSlash(name))); err != nil || !bytes.Equal(data, want) {
+		if want, err := os.ReadFile(filepath.Join("proto", filepath.FromSlash(name))); err != nil ||
+			!bytes.Equal(data, want) {
 			t.Errorf("%s is not the file of this name: %v", name, err)
 		}
 	}

@@ -25,12 +25,13 @@ func fields() []plugin.ConfigField {
 	}}
 }
 
-// environmentDoctor diagnoses from the last lines of a gateway, from how it ended, and from what can be seen of the machine.
+// environmentDoctor diagnoses from the last lines of a gateway, from how it ended, and from what can be seen of the
+// machine.
 type environmentDoctor struct {
-	doctor.ReadOnly // what is wrong here is in no file of the gateway: it has no plans
+	doctor.ReadOnly // these faults are in no file of the gateway: it has no plans
 
 	machine machine
-	table   atomic.Pointer[table] // Configure may come again while a call runs
+	table   atomic.Pointer[table] // Configure may be called again while a call runs
 }
 
 var _ doctor.Doctor = (*environmentDoctor)(nil)
@@ -50,8 +51,8 @@ func (d *environmentDoctor) configure(_ context.Context, req plugin.ConfigureReq
 	return faults, nil
 }
 
-// Diagnose asks for no evidence: the environment speaks in the gateway's last words, and the rest can be looked at from here. What it finds
-// in the words comes first, in the order of known.
+// Diagnose asks for no evidence: the gateway's last words describe its environment, and the rest can be examined from
+// here. Findings from words come first, in the order of known.
 func (d *environmentDoctor) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor.Diagnosis, error) {
 	c := d.look(req)
 	var out doctor.Diagnosis
@@ -86,15 +87,17 @@ func codesOf(findings []doctor.Finding) []string {
 	return out
 }
 
-// fromEnd is what the way in which the process ended, or the session was refused, says without any words.
+// fromEnd returns what the process's end, or a refused session, says without words.
 func fromEnd(i *doctor.Incident) []doctor.Finding {
 	var out []doctor.Finding
-	itself := i.ErrorCode == "exited_before_ready" || i.ErrorCode == "exited" // not when the host gave up on it and killed it
+	// not when the host gave up waiting and killed it
+	itself := i.ErrorCode == "exited_before_ready" || i.ErrorCode == "exited"
 	if x := i.Exit; itself && x != nil && x.Known && (x.Signal == "SIGKILL" || x.Signal == "" && x.Code == 137) {
 		out = append(out, doctor.Finding{
 			Code: "killed", Severity: plugin.SeverityError, Evidence: []string{x.String()},
 			Text: "something killed the gateway with SIGKILL; when no person did, it was the kernel for lack of memory",
-			Hint: "look for `Out of memory` in `journalctl -k` or dmesg, and give the machine or the gateway's container more memory",
+			Hint: "look for `Out of memory` in `journalctl -k` or dmesg, and give the machine or the gateway's container " +
+				"more memory",
 		})
 	}
 	if f, ok := refusals[i.ErrorCode]; ok {
@@ -117,7 +120,8 @@ var refusals = map[string]doctor.Finding{
 const (
 	codeTokenRefused = "token-refused"
 	textTokenRefused = "the gateway refuses the host's token: it was replaced, or is another one's"
-	hintTokenRefused = "compare gateways.NAME.token with gateway.auth.token of the gateway's configuration, then run `gatehost restart NAME`"
+	hintTokenRefused = "compare gateways.NAME.token with gateway.auth.token of the gateway's configuration, then run " +
+		"`gatehost restart NAME`"
 
 	codeClockOff = "clock-off"
 )

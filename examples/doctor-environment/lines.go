@@ -8,7 +8,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// maxLooked is how many bytes of a line are looked at: a reason stands at its beginning, and 120 lines may have 64 KiB each.
+// maxLooked is how many bytes of a line are examined: the reason is at its beginning, and 120 lines may have 64 KiB
+// each.
 const maxLooked = 4 << 10
 
 // maxQuoted is how many lines are shown with a finding.
@@ -20,17 +21,22 @@ var (
 	tagged  = regexp.MustCompile(`^\[([a-z][a-z0-9/_.:-]*)\] `)
 	foreign = regexp.MustCompile(`^(?:\{|<\d>|\[[A-Z]+\]|level=)`) // a plugin's own log
 	speech  = regexp.MustCompile(`(?i)\b(?:said|says|asked|asks|replied|answered|tool call|tool result|prompt)\b`)
-	// dying are the undated words of a process that ends: Node's, V8's, the loader's, a shell's. Agents print undated lines, too.
-	dying = regexp.MustCompile(`^(?:(?:Uncaught )?Error: |E[A-Z]{3,}: |FATAL ERROR: |Gateway failed to start: |openclaw: |dyld\[|Killed$|<--- |- pid \d+ )`)
+	// dying are the undated words of a process that ends: Node's, V8's, the loader's, a shell's. Agents print undated
+	// lines, too.
+	dying = regexp.MustCompile(
+		`^(?:(?:Uncaught )?Error: |E[A-Z]{3,}: |FATAL ERROR: |Gateway failed to start: |openclaw: |dyld\[|Killed$|<--- |- ` +
+			`pid \d+ )`)
 )
 
 // ownTags are the subsystems in which the gateway speaks of itself; agents and tools quote anything.
-var ownTags = []string{"gateway", "config", "startup", "migration", "migrations", "state", "doctor", "cli", "openclaw", "entry", "lifecycle", "shutdown"}
+var ownTags = []string{"gateway", "config", "startup", "migration", "migrations", "state", "doctor", "cli", "openclaw",
+	"entry", "lifecycle", "shutdown"}
 
 // speakers are the subsystems that show what people, models and tools say.
 var speakers = []string{"agent", "agents", "chat", "session", "sessions", "tool", "tools", "exec", "ws"}
 
-// wordsOf are the lines in which the gateway speaks of itself, and those in which any of its parts speaks, without colour, time and tag.
+// wordsOf returns the lines in which the gateway speaks of itself, and those in which any of its parts speaks, without
+// colour, time and tag.
 func wordsOf(lines []plugin.Line) (itself, parts []string) {
 	starting := true
 	for _, l := range lines {

@@ -12,7 +12,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// machine is what can be seen of where the gateway runs. Each may know nothing: another platform, another user's directory.
+// machine is what can be seen of the gateway's environment. Each function may know nothing: another platform, another
+// user's directory.
 type machine struct {
 	space func(path string) space  // of the file system that path is on, or would be
 	owner func(path string) string // "uid 1000, mode drwx------"
@@ -24,7 +25,7 @@ func realMachine() machine { return machine{space: spaceAt, owner: ownerOf, now:
 // space is how full a file system is.
 type space struct {
 	known       bool
-	free, total uint64 // bytes, for who is not root
+	free, total uint64 // bytes, for users other than root
 	freeInodes  uint64
 	inodes      uint64 // 0: it has no such limit
 	readOnly    bool
@@ -39,7 +40,7 @@ func (s space) String() string {
 	return text
 }
 
-// existing is path, or the nearest directory above it that looks as if it were there.
+// existing returns path, or the nearest directory above it that exists.
 func existing(path string, there func(string) bool) string {
 	for path != "" && !there(path) {
 		parent := filepath.Dir(path)
@@ -74,24 +75,28 @@ func (d *environmentDoctor) look(req doctor.DiagnoseRequest) *examination {
 
 func (c *examination) outOfInodes() bool { return c.space.inodes > 0 && c.space.freeInodes == 0 }
 
-// nearlyFull also wants less than a twentieth, so that a small file system is not full from the beginning.
+// nearlyFull also requires less than a twentieth, so that a small file system is not full from the beginning.
 func (c *examination) nearlyFull() bool {
-	return c.space.known && (c.outOfInodes() || c.space.free < c.table.MinFreeMiB<<20 && c.space.free <= c.space.total/20)
+	return c.space.known && (c.outOfInodes() || c.space.free < c.table.MinFreeMiB<<20 &&
+		c.space.free <= c.space.total/20)
 }
 
-// starved are words of a store that could not write, without the reason (measured on 2026.9.6 with a disk that was nearly full).
+// starved are words of a store that could not write, without the reason (measured on 2026.9.6 with a disk that was
+// nearly full).
 var starved = regexp.MustCompile(`(?i)\bdatabase is not open\b|\bdisk I/O error\b|\bSQLITE_(?:FULL|IOERR)\b`)
 
 // firstSeen is the day before which no clock can be right: this program did not exist.
 var firstSeen = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// fromMachine is what is wrong now, whatever the gateway says.
+// fromMachine returns what is wrong now, whatever the gateway says.
 func (c *examination) fromMachine() []doctor.Finding {
 	var out []doctor.Finding
 	if c.space.known && c.space.readOnly {
 		out = append(out, doctor.Finding{
-			Code: codeReadOnly, Severity: plugin.SeverityError, Fatal: c.req.Incident != nil, Evidence: []string{c.space.String()},
-			Text: about(c.req.Gateway) + " is on a file system that is mounted read-only", Hint: "mount it for writing, or set another launch.state_dir",
+			Code: codeReadOnly, Severity: plugin.SeverityError, Fatal: c.req.Incident != nil,
+			Evidence: []string{c.space.String()},
+			Text:     about(c.req.Gateway) + " is on a file system that is mounted read-only",
+			Hint:     "mount it for writing, or set another launch.state_dir",
 		})
 	}
 	if c.nearlyFull() && !c.space.readOnly {
@@ -100,7 +105,8 @@ func (c *examination) fromMachine() []doctor.Finding {
 	if now := c.machine.now(); now.Before(firstSeen) {
 		out = append(out, doctor.Finding{
 			Code: codeClockOff, Severity: plugin.SeverityWarning, Evidence: []string{now.UTC().Format(time.RFC3339)},
-			Text: "the machine's clock is years behind: certificates and tokens will be refused", Hint: "set the clock: `timedatectl set-ntp true`",
+			Text: "the machine's clock is years behind: certificates and tokens will be refused",
+			Hint: "set the clock: `timedatectl set-ntp true`",
 		})
 	}
 	return out
@@ -122,7 +128,7 @@ func (c *examination) lackOfSpace() doctor.Finding {
 	return f
 }
 
-// fileIn is the first file of the gateway that lines name.
+// fileIn returns the first file of the gateway that lines name.
 func (c *examination) fileIn(lines []string) string {
 	gw := c.req.Gateway
 	for _, l := range lines {
@@ -131,7 +137,8 @@ func (c *examination) fileIn(lines []string) string {
 			if gw.ConfigPath != "" && file == filepath.Clean(gw.ConfigPath) {
 				return file
 			}
-			if rel, err := filepath.Rel(gw.StateDir, file); gw.StateDir != "" && err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+			if rel, err := filepath.Rel(gw.StateDir, file); gw.StateDir != "" && err == nil && rel != ".." &&
+				!strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
 				return file
 			}
 		}

@@ -2,7 +2,7 @@
 
 package main
 
-// spaceAt knows nothing here: what the gateway says has to do.
+// spaceAt knows nothing here: only what the gateway says is used.
 func spaceAt(string) space { return space{} }
 
 func ownerOf(string) string { return "" }

@@ -1,6 +1,6 @@
-// Command doctor-environment is a doctor for what surrounds a gateway: a full disk, a Node.js that is too old, a port that somebody else
-// has, memory that is used up, a directory that may not be written to, a clock that is wrong. It repairs nothing and says what to do.
-// README.md has the list. It uses nothing that a third party could not.
+// Command doctor-environment is a doctor for what surrounds a gateway: a full disk, a Node.js that is too old, a port
+// that another program has, memory that is used up, a directory that is not writable, a clock that is wrong. It repairs
+// nothing and says what to do. README.md has the list. It uses nothing that a third party could not.
 package main
 
 import "github.com/gatehost/gatehost/shared/pluginkit"

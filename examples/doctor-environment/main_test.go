@@ -43,7 +43,8 @@ func withSpace(s space) machine {
 	return m
 }
 
-var facts = plugin.GatewayFacts{Name: "main", Port: 18805, Profile: "openclaw", StateDir: "/srv/openclaw", ConfigPath: "/etc/openclaw.json"}
+var facts = plugin.GatewayFacts{Name: "main", Port: 18805, Profile: "openclaw", StateDir: "/srv/openclaw",
+	ConfigPath: "/etc/openclaw.json"}
 
 func open(t *testing.T, m machine) *plugintest.Conn {
 	t.Helper()
@@ -69,7 +70,8 @@ func diagnose(t *testing.T, m machine, i *doctor.Incident) []doctor.Finding {
 }
 
 func failed(code int, lines ...plugin.Line) *doctor.Incident {
-	return &doctor.Incident{Exit: &plugin.Exit{Code: code, Known: true}, ErrorCode: "exited_before_ready", Lines: lines, Attempt: 1}
+	return &doctor.Incident{Exit: &plugin.Exit{Code: code, Known: true}, ErrorCode: "exited_before_ready", Lines: lines,
+		Attempt: 1}
 }
 
 func stderr(texts ...string) []plugin.Line {
@@ -88,7 +90,8 @@ func captured(t *testing.T, name string) []plugin.Line {
 		t.Fatal(err)
 	}
 	var out []plugin.Line
-	for _, m := range regexp.MustCompile(`(?m)^\[ *\d+ms (stdout|stderr)\] (.*)$`).FindAllStringSubmatch(string(data), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\[ *\d+ms (stdout|stderr)\] (.*)$`).FindAllStringSubmatch(string(data),
+		-1) {
 		l := plugin.Line{Cursor: uint64(len(out) + 1), Text: m[2], Stream: plugin.Stdout}
 		if m[1] == "stderr" {
 			l.Stream = plugin.Stderr
@@ -139,7 +142,8 @@ func TestCorpusHoldsNoFalseAlarm(t *testing.T) {
 			"SQLite 3.49.1: WAL-reset-safe runtime required",
 		},
 		"migration-running": {
-			"OpenClaw startup migrations are already running for this state directory; retry after the other OpenClaw process finishes or after 2026-09-01T00:00:00.000Z. (held by pid 4242)",
+			"OpenClaw startup migrations are already running for this state directory; retry after the other OpenClaw " +
+				"process finishes or after 2026-09-01T00:00:00.000Z. (held by pid 4242)",
 			"startup migration is already running; retry after the other gateway finishes",
 			"retry after the other gateway finishes",
 		},
@@ -174,7 +178,8 @@ func TestCorpusHoldsNoFalseAlarm(t *testing.T) {
 			t.Fatal(err)
 		}
 		n++
-		got, err := d.Diagnose(t.Context(), doctor.DiagnoseRequest{Gateway: gw, Incident: failed(1, stderr(row.Line)...)})
+		got, err := d.Diagnose(t.Context(),
+			doctor.DiagnoseRequest{Gateway: gw, Incident: failed(1, stderr(row.Line)...)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,8 +197,11 @@ func TestHealthyGatewayOnAHealthyMachineHasNothing(t *testing.T) {
 	if got := diagnose(t, roomy(), nil); len(got) != 0 {
 		t.Errorf("findings = %+v", got)
 	}
-	for _, name := range []string{"normal-start-and-SIGTERM", "normal-start-verbose", "normal-start-ansi-FORCE_COLOR", "normal-start-with-startup-trace", "signal-SIGTERM", "old-2026.3.13-start-USR1-TERM", "old-2026.5.27-start-USR1-TERM"} {
-		if got := diagnose(t, realMachine(), &doctor.Incident{Lines: captured(t, name)}); slices.ContainsFunc(got, func(f doctor.Finding) bool { return f.Code != "disk-nearly-full" }) {
+	for _, name := range []string{"normal-start-and-SIGTERM", "normal-start-verbose", "normal-start-ansi-FORCE_COLOR",
+		"normal-start-with-startup-trace", "signal-SIGTERM", "old-2026.3.13-start-USR1-TERM",
+		"old-2026.5.27-start-USR1-TERM"} {
+		if got := diagnose(t, realMachine(), &doctor.Incident{Lines: captured(t, name)}); slices.ContainsFunc(got,
+			func(f doctor.Finding) bool { return f.Code != "disk-nearly-full" }) {
 			t.Errorf("%s on this machine: %+v", name, got) // its disk may be what it is
 		}
 	}
@@ -206,15 +214,19 @@ func TestWhatOthersSayIsNotTheGatewaysOwn(t *testing.T) {
 		`{"level":50,"msg":"ENOSPC: no space left on device"}`,
 		`[gateway] agent replied: JavaScript heap out of memory`,
 		"[ERROR] plugin: EACCES: permission denied, open '/srv/openclaw/x'",
-		"Node 25.2.0: unsupported version, capability probe passed. Supported releases: 24.16+/26.1+.", // only a note: it starts
-		"[gateway] browser control: listen EADDRINUSE: address already in use 127.0.0.1:18807",         // another port than its own
-		"Error: EACCES: permission denied, open '/home/somebody/.npmrc'",                               // not a file of the gateway
+		// only a note: it starts
+		"Node 25.2.0: unsupported version, capability probe passed. Supported releases: 24.16+/26.1+.",
+		// another port than its own
+		"[gateway] browser control: listen EADDRINUSE: address already in use 127.0.0.1:18807",
+		// not a file of the gateway
+		"Error: EACCES: permission denied, open '/home/other/.npmrc'",
 	} {
 		if got := diagnose(t, roomy(), failed(1, stderr(text)...)); len(got) != 0 {
 			t.Errorf("%q: %+v", text, got)
 		}
 	}
-	ran := append(captured(t, "normal-start-and-SIGTERM")[:16], plugin.Line{Cursor: 1000, Stream: plugin.Stdout, Text: "ENOSPC: no space left on device, as you asked"})
+	ran := append(captured(t, "normal-start-and-SIGTERM")[:16], plugin.Line{Cursor: 1000, Stream: plugin.Stdout,
+		Text: "ENOSPC: no space left on device, as you asked"})
 	if got := diagnose(t, roomy(), failed(1, ran...)); len(got) != 0 {
 		t.Errorf("what an agent printed on stdout: %+v", got)
 	}
@@ -242,11 +254,14 @@ func TestLongLinesCostLittle(t *testing.T) {
 func TestFullDiskIsToldFromOneThatWasFull(t *testing.T) {
 	said := failed(1, captured(t, "full-disk")...)
 	full := diagnose(t, withSpace(space{free: 0, total: gib}), said)
-	if len(full) != 1 || !full[0].Fatal || full[0].Severity != plugin.SeverityError || !strings.Contains(full[0].Text, "/srv/openclaw is full") ||
-		!slices.ContainsFunc(full[0].Evidence, func(e string) bool { return strings.Contains(e, "0 MiB of 1024 MiB are free") }) {
+	if len(full) != 1 || !full[0].Fatal || full[0].Severity != plugin.SeverityError ||
+		!strings.Contains(full[0].Text, "/srv/openclaw is full") ||
+		!slices.ContainsFunc(full[0].Evidence,
+			func(e string) bool { return strings.Contains(e, "0 MiB of 1024 MiB are free") }) {
 		t.Errorf("full: %+v", full)
 	}
-	nearly := diagnose(t, withSpace(space{free: 1 << 20, total: gib}), said) // what has been freed since is no second trouble
+	// what has been freed since is no second trouble
+	nearly := diagnose(t, withSpace(space{free: 1 << 20, total: gib}), said)
 	if got := codesOf(nearly); !slices.Equal(got, []string{"disk-full"}) {
 		t.Errorf("nearly full by now: %v", got)
 	}
@@ -254,9 +269,10 @@ func TestFullDiskIsToldFromOneThatWasFull(t *testing.T) {
 	if len(was) != 1 || was[0].Fatal || !strings.Contains(was[0].Text, "there is room now") {
 		t.Errorf("was full: %+v", was)
 	}
-	unknown := diagnose(t, machine{space: func(string) space { return space{} }, owner: roomy().owner, now: roomy().now}, said)
+	unknown := diagnose(t, machine{space: func(string) space { return space{} }, owner: roomy().owner,
+		now: roomy().now}, said)
 	if len(unknown) != 1 || !unknown[0].Fatal || unknown[0].Hint == "" {
-		t.Errorf("where nobody can look: %+v", unknown)
+		t.Errorf("where nothing can be seen: %+v", unknown)
 	}
 }
 
@@ -269,14 +285,18 @@ func TestDiskIsLookedAtWhereTheGatewayNamesNoReason(t *testing.T) {
 		want  []string
 		fatal bool
 	}{
-		"it suffers from a nearly full disk": {space{free: 56 << 10, total: 256 << 10 * 16}, mute, []string{"disk-full"}, false},
-		"no byte is left":                    {space{free: 0, total: gib}, failed(1), []string{"disk-full"}, true},
-		"no inode is left":                   {space{free: gib, total: 2 * gib, inodes: 100}, failed(1), []string{"disk-full"}, true},
-		"it failed for something else":       {space{free: 1 << 20, total: gib}, failed(78, captured(t, "bad-config-bad-enum")...), []string{"disk-nearly-full"}, false},
-		"nothing failed":                     {space{free: 0, total: gib}, nil, []string{"disk-nearly-full"}, false},
-		"a small disk with room":             {space{free: 20 << 20, total: 30 << 20}, nil, nil, false},
-		"a big disk with room":               {space{free: 65 << 20, total: 100 * gib}, nil, nil, false},
-		"mounted read-only":                  {space{free: 0, total: gib, readOnly: true}, failed(1), []string{"file-system-read-only"}, true},
+		"it suffers from a nearly full disk": {space{free: 56 << 10, total: 256 << 10 * 16}, mute,
+			[]string{"disk-full"}, false},
+		"no byte is left": {space{free: 0, total: gib}, failed(1), []string{"disk-full"}, true},
+		"no inode is left": {space{free: gib, total: 2 * gib, inodes: 100}, failed(1),
+			[]string{"disk-full"}, true},
+		"it failed for something else": {space{free: 1 << 20, total: gib},
+			failed(78, captured(t, "bad-config-bad-enum")...), []string{"disk-nearly-full"}, false},
+		"nothing failed":         {space{free: 0, total: gib}, nil, []string{"disk-nearly-full"}, false},
+		"a small disk with room": {space{free: 20 << 20, total: 30 << 20}, nil, nil, false},
+		"a big disk with room":   {space{free: 65 << 20, total: 100 * gib}, nil, nil, false},
+		"mounted read-only": {space{free: 0, total: gib, readOnly: true}, failed(1),
+			[]string{"file-system-read-only"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := diagnose(t, withSpace(row.space), row.i)
@@ -296,13 +316,16 @@ func TestWhoHasThePortIsSaid(t *testing.T) {
 
 func TestVersionPidAndOwnerAreSaid(t *testing.T) {
 	for _, row := range []struct{ line, text, evidence string }{
-		{"openclaw: Node 20.20.2: node:sqlite is unavailable; use 24.16+/26.1+ or a build with the fix.", "Node 20.20.2", ""},
-		{"OpenClaw startup migrations are already running for this state directory; retry after the other OpenClaw process finishes or after 2026-09-01T00:00:00.000Z. (held by pid 4242)", "(pid 4242)", ""},
+		{"openclaw: Node 20.20.2: node:sqlite is unavailable; use 24.16+/26.1+ or a build with the fix.",
+			"Node 20.20.2", ""},
+		{"OpenClaw startup migrations are already running for this state directory; retry after the other OpenClaw " +
+			"process finishes or after 2026-09-01T00:00:00.000Z. (held by pid 4242)", "(pid 4242)", ""},
 		{"Error: EACCES: permission denied, open '/srv/openclaw/a/b'", "/srv/openclaw/a/b", "uid 0, mode dr-x------"},
 		{"Error: EACCES: permission denied, open '/etc/openclaw.json'", "/etc/openclaw.json", ""},
 	} {
 		got := diagnose(t, roomy(), failed(1, stderr(row.line)...))
-		if len(got) != 1 || !got[0].Fatal || got[0].Hint == "" || !strings.Contains(got[0].Text, row.text) || !strings.Contains(strings.Join(got[0].Evidence, "\n"), row.evidence) {
+		if len(got) != 1 || !got[0].Fatal || got[0].Hint == "" || !strings.Contains(got[0].Text, row.text) ||
+			!strings.Contains(strings.Join(got[0].Evidence, "\n"), row.evidence) {
 			t.Errorf("%q: %+v", row.line, got)
 		}
 	}
@@ -310,10 +333,16 @@ func TestVersionPidAndOwnerAreSaid(t *testing.T) {
 
 func TestOtherLimitsAreToldApart(t *testing.T) {
 	for _, row := range [][2]string{
-		{"disk-full", "2026-11-25T23:58:03.144+00:00 [lifecycle] failed to persist gateway boot start; fail-open: Error: database or disk is full"},
-		{"disk-full", "2026-11-25T23:58:15.632+00:00 Gateway failed to start: failed to acquire gateway lock at /srv/openclaw/tmp/openclaw-0/gateway.17d558d0.lock | ENOSPC: no space left on device, write"},
+		{"disk-full",
+			"2026-11-25T23:58:03.144+00:00 [lifecycle] failed to persist gateway boot start; fail-open: Error: database or " +
+				"disk is full"},
+		{"disk-full",
+			"2026-11-25T23:58:15.632+00:00 Gateway failed to start: failed to acquire gateway lock at " +
+				"/srv/openclaw/tmp/openclaw-0/gateway.17d558d0.lock | ENOSPC: no space left on device, write"},
 		{"provider-credentials", "[openai] 401 Unauthorized: the access token expired at 2026-11-23T13:40:00Z"},
-		{"provider-credentials", "2026-11-25T23:58:03.144+00:00 [model-fallback] Authentication failed (provider returned HTTP 401). Your provider token may have expired — try the request again in a moment."},
+		{"provider-credentials",
+			"2026-11-25T23:58:03.144+00:00 [model-fallback] Authentication failed (provider returned HTTP 401). Your " +
+				"provider token may have expired — try the request again in a moment."},
 		{"provider-credentials", "[secrets] SECRETS_PROVIDER_DEGRADED: vault"},
 		{"", "[agent/embedded] the site answered HTTP 401: token expired"},
 		{"", "[openai] the token will expire in 401 minutes"},
@@ -324,8 +353,11 @@ func TestOtherLimitsAreToldApart(t *testing.T) {
 		{"", "Error: EROFS: read-only file system, open '/usr/lib/a'"},
 		{"port-forbidden", "Error: listen EACCES: permission denied 127.0.0.1:18805"},
 		{"out-of-memory", "Error: spawn ENOMEM"},
-		{"runtime-broken", "node: error while loading shared libraries: libatomic.so.1: cannot open shared object file: No such file"},
-		{"sqlite-unsupported", "openclaw: Node 24.16.0: SQLite 3.49.0 is not WAL-reset-safe; use SQLite 3.51.3+, 3.50.7+, or 3.44.6+ on its patched release line."},
+		{"runtime-broken",
+			"node: error while loading shared libraries: libatomic.so.1: cannot open shared object file: No such file"},
+		{"sqlite-unsupported",
+			"openclaw: Node 24.16.0: SQLite 3.49.0 is not WAL-reset-safe; use SQLite 3.51.3+, 3.50.7+, or 3.44.6+ on its " +
+				"patched release line."},
 		{"node-unsupported", "openclaw: Node 22.22.3: openclaw requires Node >=24.16.0 <25, or >=26.1.0."},
 		{"clock-off", "Error: self signed certificate: CERT_NOT_YET_VALID"},
 	} {
@@ -356,8 +388,11 @@ func TestKillIsTheKernelsOnlyWhenTheHostDidNotKill(t *testing.T) {
 }
 
 func TestRefusedSessionsAndOldClocksAreFound(t *testing.T) {
-	for code, want := range map[string]string{"AUTH_TOKEN_MISMATCH": "token-refused", "AUTH_TOKEN_MISSING": "token-refused", "DEVICE_AUTH_SIGNATURE_EXPIRED": "clock-off", "PAIRING_REQUIRED": ""} {
-		if got := strings.Join(codesOf(diagnose(t, roomy(), &doctor.Incident{ErrorCode: code, ErrorMessage: "refused"})), " "); got != want {
+	for code, want := range map[string]string{"AUTH_TOKEN_MISMATCH": "token-refused",
+		"AUTH_TOKEN_MISSING": "token-refused", "DEVICE_AUTH_SIGNATURE_EXPIRED": "clock-off", "PAIRING_REQUIRED": ""} {
+		if got := strings.Join(
+			codesOf(diagnose(t, roomy(), &doctor.Incident{ErrorCode: code, ErrorMessage: "refused"})),
+			" "); got != want {
 			t.Errorf("%s: %q, want %q", code, got, want)
 		}
 	}
@@ -414,7 +449,8 @@ func TestItRepairsNothing(t *testing.T) {
 	if p, err := c.Plan(t.Context(), facts, doctor.Finding{Code: "disk-full"}); err != nil || p != nil {
 		t.Errorf("plan = %+v, %v", p, err)
 	}
-	if _, err := c.Repair(t.Context(), doctor.RepairRequest{Finding: doctor.Finding{Code: "disk-full"}}, nil); !errors.Is(err, fault.ErrUnsupported) {
+	if _, err := c.Repair(t.Context(), doctor.RepairRequest{Finding: doctor.Finding{Code: "disk-full"}},
+		nil); !errors.Is(err, fault.ErrUnsupported) {
 		t.Errorf("repair = %v", err)
 	}
 }

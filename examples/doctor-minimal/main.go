@@ -1,5 +1,5 @@
-// Command doctor-minimal is the smallest third-party doctor: it knows one thing that can be wrong with a gateway, a full disk,
-// and says what to do about it. README.md tells how to try it.
+// Command doctor-minimal is the smallest third-party doctor: it knows one fault of a gateway, a full disk, and says
+// what to do about it. README.md says how to try it.
 package main
 
 import (

@@ -103,7 +103,7 @@ func unpack(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(z, 64<<20))
 }
 
-// bundleFiles are those that belong to a recording: the rest of a bundle, a lock and a log, tells nothing.
+// bundleFiles are those that belong to a recording: a lock and a log, the other files of a bundle, are not needed.
 func bundleFile(name string) bool {
 	return name == "spec.json" || name == "state.json" || name == "exit" || strings.HasPrefix(name, "output-")
 }
@@ -132,7 +132,7 @@ func keepBundle(bundle, to string) error {
 	return nil
 }
 
-// restoreBundle puts a recording's files into a bundle; identity gives them the processes of now.
+// restoreBundle puts a recording's files into a bundle; identity gives them the processes of today.
 func restoreBundle(from, bundle string, identity func([]byte) ([]byte, error)) error {
 	entries, err := os.ReadDir(from)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 // ruleBlank is the rule of lines without a visible character (B291).
 const ruleBlank = "blank"
 
-// Classifier tells what OpenClaw's lines mean.
+// Classifier says what OpenClaw's lines mean.
 type Classifier struct{ lines *stream }
 
 var _ classifier.Classifier = (*Classifier)(nil)
@@ -23,7 +23,8 @@ var _ classifier.Classifier = (*Classifier)(nil)
 // NewClassifier makes a classifier, of which a host opens streams.
 func NewClassifier() *Classifier { return &Classifier{lines: newStream(0)} }
 
-// Line tells what one line means, as the next of one launch whose port is not known. For one goroutine; streams do not see it.
+// Line returns what one line means, as the next line of one launch whose port is not known. For one goroutine; streams
+// do not see it.
 func (c *Classifier) Line(l plugin.Line) classifier.Verdict { return c.lines.line(l) }
 
 // Open begins a stream, which has a state of its own. It never fails.
@@ -46,7 +47,7 @@ func newStream(port int) *stream {
 	return &stream{port: port, starting: true, tags: map[string][]string{}}
 }
 
-// Classify answers one verdict a line.
+// Classify returns one verdict a line.
 func (s *stream) Classify(ctx context.Context, lines []classifier.NumberedLine) ([]classifier.Verdict, error) {
 	verdicts := make([]classifier.Verdict, 0, len(lines))
 	for _, l := range lines {
@@ -60,7 +61,7 @@ func (s *stream) Classify(ctx context.Context, lines []classifier.NumberedLine) 
 	return verdicts, nil
 }
 
-// Close has nothing to do.
+// Close does nothing.
 func (s *stream) Close() error { return nil }
 
 func (s *stream) line(l plugin.Line) classifier.Verdict {
@@ -155,7 +156,8 @@ func indexOfAny(text []byte, words []string) int {
 
 var portInLine = regexp.MustCompile(`(?::|\bport )(\d{1,5})\b`)
 
-// isOwnPort: the gateway opens other ports as well, and lives without them.
+// isOwnPort reports whether a line names the gateway's own port: the gateway opens other ports as well, and works
+// without them.
 func (s *stream) isOwnPort() bool {
 	if s.port == 0 {
 		return true
@@ -177,11 +179,12 @@ func cutTime(folded []byte) []byte {
 	return folded
 }
 
-// ownSubsystems are where the gateway speaks of its own start. "reload" is not: a refused reload leaves it running on the last
-// good configuration (docs/openclaw.md §10).
-var ownSubsystems = []string{"gateway", "config", "startup", "migration", "migrations", "state", "doctor", "cli", "openclaw", "entry"}
+// ownSubsystems are where the gateway speaks of its own start. "reload" is not: a refused reload leaves it running on
+// the last good configuration (docs/openclaw.md §10).
+var ownSubsystems = []string{"gateway", "config", "startup", "migration", "migrations", "state", "doctor", "cli",
+	"openclaw", "entry"}
 
-// speech in front of a match: somebody is quoted.
+// speech in front of a match: it quotes another speaker.
 var speech = compile(`\b(?:said|says|asked|asks|replied|answered|tool call|tool result|prompt)\b`)
 
 func (s *stream) isOwn(shape parsed, before []byte) bool {
@@ -204,7 +207,7 @@ func isOwnSubsystem(tag string) bool {
 	return slices.Contains(ownSubsystems, first)
 }
 
-// follow keeps what later lines need to know.
+// follow remembers what later lines need.
 func (s *stream) follow(text string, shape parsed, from plugin.Stream) {
 	if shape.subsystem != "" || shape.dated || shape.json || shape.level != 0 {
 		s.own = from != plugin.Stdout && (shape.dated && shape.subsystem == "" || isOwnSubsystem(shape.subsystem))

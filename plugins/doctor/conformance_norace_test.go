@@ -9,6 +9,6 @@ import (
 	"github.com/gatehost/gatehost/shared/conformance"
 )
 
-// TestClassifierKeepsTheContract: 16 MiB within two seconds is promised by a program that is not slowed down several times by the race
-// detector. test/verify asks the same of the built one.
+// TestClassifierKeepsTheContract: 16 MiB within two seconds is promised by a program that is not slowed down several
+// times by the race detector. test/verify asks the same of the built one.
 func TestClassifierKeepsTheContract(t *testing.T) { conformance.Classifier(t, openclawdoctor.Plugin) }

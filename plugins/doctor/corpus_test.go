@@ -57,8 +57,9 @@ func corpus(tb testing.TB) []row {
 	return out
 }
 
-// labelled is what a row's labels mean as one symptom: what cannot be helped outranks what can (T030, T031). Where the two
-// projects differ the later one's label counts: all such rows of docs/behaviour.md (B293, B294, B302..B305) say keep.
+// labelled is what a row's labels mean as one symptom: what cannot be helped outranks what can (T030, T031). Where the
+// two projects differ the later one's label counts: all such rows of docs/behaviour.md (B293, B294, B302..B305) say
+// keep.
 func (r row) labelled() plugin.Symptom {
 	invalid, passing := r.InvalidConfig, r.Transient
 	if r.HeadInvalidConfig != nil {
@@ -81,33 +82,39 @@ func (r row) labelled() plugin.Symptom {
 	}
 }
 
-// symptomsBeyond are the rows where a `change` of docs/behaviour.md, or a symptom that neither project had, outranks the label.
+// symptomsBeyond are the rows where a `change` of docs/behaviour.md, or a symptom that neither project had, outranks
+// the label.
 var symptomsBeyond = []struct {
 	line, why string
 	want      plugin.Symptom
 }{
 	{"Run `openclaw doctor --fix` to apply supported repairs, then re-run setup.", "B306", plugin.SymptomConfigInvalid},
-	{`Run "openclaw doctor --fix" to migrate legacy session metadata/transcripts to SQLite.`, "B306", plugin.SymptomConfigInvalid},
+	{`Run "openclaw doctor --fix" to migrate legacy session metadata/transcripts to SQLite.`, "B306",
+		plugin.SymptomConfigInvalid},
 	{"\x1b[31mInvalid\x1b[39m \x1b[31mconfig\x1b[39m at x", "B056: colour", plugin.SymptomConfigInvalid},
 	{"\x1b[31mInvalid config\x1b[39m at x", "B056: colour", plugin.SymptomConfigInvalid},
-	{`Tool call failed: user asked how to fix "invalid config" in nginx`, "B056: not the gateway's own text", plugin.NoSymptom},
+	{`Tool call failed: user asked how to fix "invalid config" in nginx`, "B056: not the gateway's own text",
+		plugin.NoSymptom},
 	{"[agent] model said: Unrecognized key in your JSON", "B056: not the gateway's own text", plugin.NoSymptom},
 	{`{"@level":"info","@message":"invalid config","@module":"calendar"}`, "B056: a plugin's log", plugin.NoSymptom},
-	{"Error: gateway.mode is required (set gateway.mode=local or pass --allow-unconfigured)", "config-missing", plugin.SymptomConfigMissing},
+	{"Error: gateway.mode is required (set gateway.mode=local or pass --allow-unconfigured)", "config-missing",
+		plugin.SymptomConfigMissing},
 	{"Error: listen EADDRINUSE: address already in use 127.0.0.1:18789", "port-conflict", plugin.SymptomPortConflict},
 	{
-		"Gateway failed to start: another gateway instance is already listening on ws://127.0.0.1:18789", "port-conflict",
+		"Gateway failed to start: another gateway instance is already listening on ws://127.0.0.1:18789",
+		"port-conflict",
 		plugin.SymptomPortConflict,
 	},
 }
 
 // levelsBeyond are the rows where B296 outranks the label: the line states its level itself.
 var levelsBeyond = map[string]string{
-	`{"@level":"debug","@message":"starting plugin","@module":"calendar","@timestamp":"2026-03-15T12:00:00.000000Z","pid":77}`: "debug",
-	`{"@level":"error","@message":"boom","@module":"calendar","@timestamp":"2026-03-15T12:00:00.000000Z"}`:                     "error",
-	`{"@level":"info","@message":"invalid config","@module":"calendar"}`:                                                       "info",
-	"2026-03-15T12:00:00.000Z [DEBUG] plugin: waiting for RPC address: plugin=/opt/p":                                          "debug",
-	"2026-03-15T12:00:00.000Z [INFO]  plugin: plugin process exited: plugin=/opt/p id=77":                                      "info",
+	`{"@level":"debug","@message":"starting ` +
+		`plugin","@module":"calendar","@timestamp":"2026-03-15T12:00:00.000000Z","pid":77}`: "debug",
+	`{"@level":"error","@message":"boom","@module":"calendar","@timestamp":"2026-03-15T12:00:00.000000Z"}`: "error",
+	`{"@level":"info","@message":"invalid config","@module":"calendar"}`:                                   "info",
+	"2026-03-15T12:00:00.000Z [DEBUG] plugin: waiting for RPC address: plugin=/opt/p":                      "debug",
+	"2026-03-15T12:00:00.000Z [INFO]  plugin: plugin process exited: plugin=/opt/p id=77":                  "info",
 	"[TRACE] tick": "debug",
 	`{"level":30,"time":1763900000000,"pid":1,"msg":"listening"}`: "info",
 	"<6>info from a journal-prefixed line":                        "info",
@@ -153,7 +160,8 @@ func TestCorpusIsClassifiedAsLabelled(t *testing.T) {
 			overruled++
 		}
 		if got.Level.String() != level {
-			t.Errorf("level of %q = %s (rule %q), want %s\nnote: %s", short(r.Line), got.Level, got.RuleID, level, r.Note)
+			t.Errorf("level of %q = %s (rule %q), want %s\nnote: %s", short(r.Line), got.Level, got.RuleID, level,
+				r.Note)
 		}
 		// A dropped token mismatch has a symptom besides (B295); no other symptom may come with it.
 		want := r.labelled()
@@ -170,7 +178,8 @@ func TestCorpusIsClassifiedAsLabelled(t *testing.T) {
 			}
 		}
 		if got.Symptom != want {
-			t.Errorf("symptom of %q = %s (rule %q), want %s\nnote: %s", short(r.Line), got.Symptom, got.RuleID, want, r.Note)
+			t.Errorf("symptom of %q = %s (rule %q), want %s\nnote: %s", short(r.Line), got.Symptom, got.RuleID, want,
+				r.Note)
 		}
 		checkStage(t, r, got.Stage)
 	}
@@ -199,7 +208,8 @@ func captured(tb testing.TB, name string) []plugin.Line {
 		tb.Fatal(err)
 	}
 	var out []plugin.Line
-	for _, m := range regexp.MustCompile(`(?m)^\[ *\d+ms (stdout|stderr)\] (.*)$`).FindAllStringSubmatch(string(data), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\[ *\d+ms (stdout|stderr)\] (.*)$`).FindAllStringSubmatch(string(data),
+		-1) {
 		l := plugin.Line{Text: m[2], Stream: plugin.Stdout}
 		if m[1] == "stderr" {
 			l.Stream = plugin.Stderr
@@ -266,7 +276,8 @@ func TestRealLogsShowTheirSymptomsAndNoOthers(t *testing.T) {
 }
 
 func TestRealLogsAreInfoOnStdoutAndWarnOnStderr(t *testing.T) {
-	for _, name := range []string{"normal-start-and-SIGTERM", "normal-start-ansi-FORCE_COLOR", "bad-config-unknown-key", "config-file"} {
+	for _, name := range []string{"normal-start-and-SIGTERM", "normal-start-ansi-FORCE_COLOR", "bad-config-unknown-key",
+		"config-file"} {
 		lines := captured(t, name)
 		for i, v := range classify(t, 0, lines...) {
 			want := classifier.LevelInfo

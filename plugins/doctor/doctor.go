@@ -39,12 +39,14 @@ type Doctor struct{ doctor.ReadOnly }
 
 var _ doctor.Verifier = Doctor{}
 
-// Diagnose finds out what is wrong. Exit code 78 alone says nothing: it is the code of a bad configuration, a missing one,
-// a second instance and more (docs/openclaw.md §4). So the gateway's output decides, and for a configuration its own
-// validator.
+// Diagnose finds out what is wrong. Exit code 78 alone says nothing: it is the code of a bad configuration, a missing
+// one, a second instance and more (docs/openclaw.md §4). So the gateway's output decides, and for a configuration
+// OpenClaw's own validator.
 func (Doctor) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor.Diagnosis, error) {
 	if req.Gateway.Profile != "openclaw" {
-		return doctor.Diagnosis{}, fault.New(fault.Unsupported, fmt.Sprintf("cannot diagnose a gateway of profile %q: this doctor knows OpenClaw", req.Gateway.Profile))
+		return doctor.Diagnosis{},
+			fault.New(fault.Unsupported,
+				fmt.Sprintf("cannot diagnose a gateway of profile %q: this doctor knows OpenClaw", req.Gateway.Profile))
 	}
 	if f, ok := fromWords(req); ok {
 		return doctor.Diagnosis{Findings: []doctor.Finding{f}}, nil
@@ -62,7 +64,8 @@ func (Doctor) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor.Di
 
 func wants(gw plugin.GatewayFacts) []doctor.EvidenceRequest {
 	out := []doctor.EvidenceRequest{{
-		ID: evidenceValidate, Argv: append(slices.Clone(gw.Command), "config", "validate", "--json"), Timeout: validateTimeout,
+		ID: evidenceValidate, Argv: append(slices.Clone(gw.Command), "config", "validate", "--json"),
+		Timeout: validateTimeout,
 	}}
 	if gw.ConfigPath != "" {
 		out = append(out, doctor.EvidenceRequest{ID: evidenceFile, File: gw.ConfigPath})
@@ -70,7 +73,8 @@ func wants(gw plugin.GatewayFacts) []doctor.EvidenceRequest {
 	return out
 }
 
-// concernsConfig reports whether the configuration may be to blame: its words, or nobody's incident, or an exit that says nothing.
+// concernsConfig reports whether the configuration may be the cause: by the gateway's words, because there is no
+// incident, or because the exit says nothing.
 func concernsConfig(i *doctor.Incident) bool {
 	if i == nil {
 		return true
@@ -83,7 +87,7 @@ func exited78(i *doctor.Incident) bool {
 	return i != nil && i.Exit != nil && i.Exit.Known && i.Exit.Code == 78
 }
 
-// fromWords are troubles that the gateway names so clearly that nothing has to be asked. None is repairable.
+// fromWords returns faults that the gateway names so clearly that no evidence is needed. None is repairable.
 func fromWords(req doctor.DiagnoseRequest) (doctor.Finding, bool) {
 	if req.Incident == nil {
 		return doctor.Finding{}, false
@@ -109,7 +113,7 @@ type knownTrouble struct {
 	finding doctor.Finding
 }
 
-// known is in order of what counts most.
+// known has the most important faults first.
 func known() []knownTrouble {
 	return []knownTrouble{
 		{plugin.SymptomRuntimeFatal, doctor.Finding{
@@ -144,13 +148,13 @@ func known() []knownTrouble {
 		}},
 		{plugin.SymptomTokenMissing, doctor.Finding{
 			Code: CodeTokenMissing, Severity: plugin.SeverityWarning,
-			Text: "the gateway made a token of its own that nobody knows",
+			Text: "the gateway made a token of its own that no client knows",
 			Hint: "set gateways.NAME.token",
 		}},
 	}
 }
 
-// quote is the lines that show a symptom.
+// quote returns the lines that show a symptom.
 func quote(lines []plugin.Line, s plugin.Symptom) []string {
 	c := NewClassifier()
 	var out []string
@@ -162,15 +166,16 @@ func quote(lines []plugin.Line, s plugin.Symptom) []string {
 	return out
 }
 
-// Plan proposes the vendor's own doctor for a broken configuration. It rewrites valid files, too (docs/openclaw.md §5), so a plan
-// exists only for a finding that says that the file is broken.
+// Plan proposes the vendor's own doctor for a broken configuration. That doctor rewrites valid files, too
+// (docs/openclaw.md §5), so a plan exists only for a finding that says that the file is broken.
 func (Doctor) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding) (*doctor.Plan, error) {
 	if f.Code != CodeConfigInvalid || !f.Repairable {
 		return nil, nil //nolint:nilnil // no plan is an answer
 	}
 	p := &doctor.Plan{
 		Title: "let OpenClaw's own doctor repair the configuration",
-		Steps: []doctor.Step{doctor.Command(gw, "run openclaw doctor --fix", repairTimeout, "doctor", "--fix", "--yes", "--non-interactive")},
+		Steps: []doctor.Step{doctor.Command(gw, "run openclaw doctor --fix", repairTimeout, "doctor", "--fix", "--yes",
+			"--non-interactive")},
 	}
 	if gw.ConfigPath != "" {
 		p.Touches = []string{gw.ConfigPath}
@@ -178,10 +183,13 @@ func (Doctor) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding) 
 	return p, nil
 }
 
-// Verify has the vendor's validator say whether its doctor has mended the file: that says "done", and 0, also of what it left as it was.
+// Verify asks the vendor's validator whether the vendor's doctor has repaired the file, because that doctor also says
+// "done", and exits with 0, when it has changed nothing.
 func (Doctor) Verify(_ context.Context, req doctor.VerifyRequest) (doctor.Verification, error) {
 	if req.Finding.Code != CodeConfigInvalid {
-		return doctor.Verification{}, fault.New(fault.Unsupported, fmt.Sprintf("cannot verify %q: no plan of this doctor is for it", req.Finding.Code))
+		return doctor.Verification{},
+			fault.New(fault.Unsupported, fmt.Sprintf("cannot verify %q: no plan of this doctor is for it",
+				req.Finding.Code))
 	}
 	validate, asked := req.Asked(evidenceValidate)
 	if !asked {
@@ -193,9 +201,11 @@ func (Doctor) Verify(_ context.Context, req doctor.VerifyRequest) (doctor.Verifi
 	case !readable:
 		return doctor.Verification{Text: "OpenClaw's validator did not say whether the configuration is valid"}, nil
 	case *v.Valid:
-		return doctor.Verification{Outcome: doctor.OutcomeHelped, Text: "OpenClaw's validator takes the configuration"}, nil
+		return doctor.Verification{Outcome: doctor.OutcomeHelped, Text: "OpenClaw's validator takes the configuration"},
+			nil
 	case file.Available && !file.Exists: // the validator calls that invalid, the gateway may start without one
-		return doctor.Verification{Text: "the gateway's configuration " + orFile(req.Gateway.ConfigPath) + " is gone"}, nil
+		return doctor.Verification{Text: "the gateway's configuration " + orFile(req.Gateway.ConfigPath) + " is gone"},
+			nil
 	}
 	f := invalid(req.Gateway, v)
 	return doctor.Verification{Outcome: doctor.OutcomeNotHelped, Text: f.Text, Hint: f.Hint}, nil
@@ -211,15 +221,16 @@ type verdict struct {
 	} `json:"issues"`
 }
 
-// judgeConfig decides from the validator's answer, and from the gateway's words where it has none: releases before 2026.9 may not
-// know --json.
+// judgeConfig decides from the validator's answer, and from the gateway's words where it has none: releases before
+// 2026.9 may not know --json.
 func judgeConfig(req doctor.DiagnoseRequest, validate, file doctor.Evidence) []doctor.Finding {
 	said := req.Incident != nil && (req.Incident.Shows(plugin.SymptomConfigInvalid) ||
-		len(quote(req.Incident.Lines, plugin.SymptomConfigInvalid)) > 0) // where no classifier was there to see it
+		len(quote(req.Incident.Lines, plugin.SymptomConfigInvalid)) > 0) // without a classifier that could see it
 	v, readable := parseVerdict(validate.Stdout)
 	switch {
-	case !readable && said: // its own words have to do
-		_, broken := req.Incident.Find("parse failed: SyntaxError") // the vendor's doctor cannot mend that, and must not try
+	case !readable && said: // only its own words are left
+		// the vendor's doctor cannot repair that, and must not try
+		_, broken := req.Incident.Find("parse failed: SyntaxError")
 		return []doctor.Finding{{
 			Code: CodeConfigInvalid, Severity: plugin.SeverityError, Repairable: !broken, Fatal: broken,
 			Text: "the gateway refuses its configuration", Hint: "run `openclaw doctor` to see what is wrong with it",
@@ -234,13 +245,13 @@ func judgeConfig(req doctor.DiagnoseRequest, validate, file doctor.Evidence) []d
 	}
 	f := invalid(req.Gateway, v)
 	if !said && !exited78(req.Incident) {
-		// The validator also refuses what the gateway mends by itself when it starts (docs/openclaw.md §5: legacy keys).
+		// The validator also refuses what the gateway repairs itself when it starts (docs/openclaw.md §5: legacy keys).
 		f.Severity, f.Fatal = plugin.SeverityWarning, false
 	}
 	return []doctor.Finding{f}
 }
 
-// refusedBy is a refusal that nobody here can name: the same start would end the same way (B194).
+// refusedBy is a refusal whose cause is not known here: the same start would end the same way (B194).
 func refusedBy(i *doctor.Incident) doctor.Finding {
 	f := doctor.Finding{
 		Code: CodeRefused, Severity: plugin.SeverityError, Fatal: true,
@@ -267,10 +278,10 @@ func parseVerdict(stdout string) (verdict, bool) {
 	return v, err == nil && v.Valid != nil
 }
 
-// invalid describes a broken configuration. The vendor's doctor mends unknown keys, and values of before, which the gateway complains of
-// like of any other value, and only while there are unknown keys: alone it takes them (docs/openclaw.md §5, and measured together). So where
-// there is an unknown key its doctor is worth a try: what it cannot mend all of it leaves as it was. For the rest the operator is told the
-// place and the allowed values.
+// invalid describes a broken configuration. The vendor's doctor repairs unknown keys, and, only while there are unknown
+// keys, outdated values, about which the gateway complains as about any other value; alone it accepts them
+// (docs/openclaw.md §5, and measured together). So if there is an unknown key its doctor is worth a try: what it cannot
+// repair completely it does not change. For the rest the operator is told the place and the allowed values.
 func invalid(gw plugin.GatewayFacts, v verdict) doctor.Finding {
 	f := doctor.Finding{Code: CodeConfigInvalid, Severity: plugin.SeverityError}
 	named, maybe := false, len(v.Issues) > 0
@@ -309,10 +320,10 @@ func invalid(gw plugin.GatewayFacts, v verdict) doctor.Finding {
 	return f
 }
 
-// maybeKeys reports whether a release whose issues are vague (2026.5.27; internal/release has the table) may mean unknown keys: there the
-// validator says no more than "Invalid input", about the root or a section of it, where later and earlier releases name the keys. Its
-// doctor drops them, and changes nothing where it can't help (docs/compatibility.md). Deeper down the same words are said of a wrong
-// value, which nobody mends.
+// maybeKeys reports whether a release whose issues are vague (2026.5.27; internal/release has the table) may mean
+// unknown keys: there the validator says no more than "Invalid input", about the root or a section of it, where later
+// and earlier releases name the keys. Its doctor drops them, and changes nothing where it cannot help
+// (docs/compatibility.md). Deeper down the same words are said of a wrong value, which no doctor repairs.
 func maybeKeys(path, message string) bool {
 	return fold(strings.TrimSpace(message)) == "invalid input" && !strings.Contains(path, ".")
 }

@@ -45,8 +45,8 @@ func parse(s string) parsed {
 	return p
 }
 
-// defaultLevel: OpenClaw writes INFO to stdout, WARN and ERROR to stderr, in one format (docs/openclaw.md §4). What is not known
-// on stderr stays a warning (B296).
+// defaultLevel returns the level of a line that states none: OpenClaw writes INFO to stdout, WARN and ERROR to stderr,
+// in one format (docs/openclaw.md §4). An unknown line on stderr stays a warning (B296).
 func (p parsed) defaultLevel(stream plugin.Stream) classifier.Level {
 	switch {
 	case p.level != 0:

@@ -7,8 +7,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// levelRule decides how loud a line is. The first that matches wins. All of its words must be in the trimmed line without
-// colour codes, in any order, case and all.
+// levelRule decides how loud a line is. The first that matches wins. All of its words must be in the trimmed line
+// without colour codes, in any order, case and all.
 type levelRule struct {
 	id    string
 	all   []string
@@ -22,12 +22,15 @@ type levelRule struct {
 var levelRules = []levelRule{
 	{id: "startup-trace", all: []string{"startup trace:"}, level: classifier.LevelInfo},
 	{
-		id: "control-ui-token-mismatch", all: []string{"openclaw-control-ui", "token_mismatch"}, level: classifier.LevelDrop,
+		id: "control-ui-token-mismatch", all: []string{"openclaw-control-ui", "token_mismatch"},
+		level:   classifier.LevelDrop,
 		symptom: plugin.SymptomTokenMismatch,
 	},
 	{
-		id: "closed-token-mismatch", all: []string{"closed before connect", "token mismatch"}, level: classifier.LevelDrop,
-		symptom: plugin.SymptomTokenMismatch, shownBy: []string{"[ws]", "gateway token mismatch"}, // not a proxy's complaint
+		id: "closed-token-mismatch", all: []string{"closed before connect", "token mismatch"},
+		level: classifier.LevelDrop,
+		// not a proxy's complaint
+		symptom: plugin.SymptomTokenMismatch, shownBy: []string{"[ws]", "gateway token mismatch"},
 	},
 	{id: "probe-closed-1005", all: []string{"[ws] closed before connect", "code=1005"}, level: classifier.LevelDebug},
 	{
@@ -35,7 +38,8 @@ var levelRules = []levelRule{
 		all:   []string{"[ws] closed before connect", "code=1006", "phase=ws_upgrade_started", "ua=n/a"},
 		level: classifier.LevelDebug,
 	},
-	{id: "security-flags", all: []string{"security warning: dangerous config flags enabled"}, level: classifier.LevelDebug},
+	{id: "security-flags", all: []string{"security warning: dangerous config flags enabled"},
+		level: classifier.LevelDebug},
 	{id: "node-experimental", all: []string{"ExperimentalWarning"}, level: classifier.LevelDebug},
 	{id: "node-deprecation", all: []string{"DeprecationWarning"}, level: classifier.LevelDebug},
 	{
@@ -54,9 +58,9 @@ var levelRules = []levelRule{
 	{id: "config-warnings", all: []string{"Config warnings:"}, level: classifier.LevelDebug},
 }
 
-// symptomRule finds what a line shows. The first that matches wins, so what must never be repaired or retried stands before what
-// would be. Case does not count. A pattern is looked at only in lines that hold one of its words, so the usual line costs
-// a few searches.
+// symptomRule finds what a line shows. The first that matches wins, so what must never be repaired or retried stands
+// before what would be. Case does not count. A pattern is looked at only in lines that hold one of its words, so the
+// usual line costs a few searches.
 type symptomRule struct {
 	id      string
 	symptom plugin.Symptom
@@ -65,10 +69,12 @@ type symptomRule struct {
 	port    bool           // a port that the line names must be the gateway's own
 }
 
-// symptomRules: the patterns of docs/behaviour.md §19 word for word, with B306's wordings, and what the measured releases print.
+// symptomRules: the patterns of docs/behaviour.md §19 word for word, with B306's wordings, and what the measured
+// releases print.
 var symptomRules = []symptomRule{
 	{
-		id: "runtime-unsupported-node", symptom: plugin.SymptomRuntimeFatal, words: []string{"outside the supported range"},
+		id: "runtime-unsupported-node", symptom: plugin.SymptomRuntimeFatal,
+		words:   []string{"outside the supported range"},
 		pattern: compile(`\bNode(?:\.js)?\b.*\boutside the supported range\b`),
 	},
 	{
@@ -80,21 +86,28 @@ var symptomRules = []symptomRule{
 		pattern: compile(`\bInstall Node 24\.15\+.*\bNode 22\.22\.3\+\b`),
 	},
 	{
-		id: "migration-lease", symptom: plugin.SymptomMigrationLocked, words: []string{"startup migration", "retry after the other"},
+		id: "migration-lease", symptom: plugin.SymptomMigrationLocked, words: []string{"startup migration",
+			"retry after the other"},
 		pattern: compile(`\bstartup migrations? (?:is|are) already running\b` +
 			`|\bretry after the other (?:gateway|OpenClaw process) finishes\b`), // the second wording is B306
 	},
 	{ // measured on 2026.9.6 and in its node-sqlite.mjs: B303's words are of releases before
-		id: "runtime-refused-node", symptom: plugin.SymptomRuntimeFatal, words: []string{": node:sqlite", ": openclaw requires node", "not wal-reset-safe; use"},
-		pattern: compile(`\bopenclaw: Node \S+: (?:node:sqlite\b.*; use|openclaw requires Node\b|SQLite \S+ is not WAL-reset-safe; use)`),
+		id: "runtime-refused-node", symptom: plugin.SymptomRuntimeFatal,
+		words: []string{": node:sqlite", ": openclaw requires node", "not wal-reset-safe; use"},
+		pattern: compile(
+			`\bopenclaw: Node \S+: (?:node:sqlite\b.*; use|openclaw requires Node\b|SQLite \S+ is not WAL-reset-safe; use)`),
 	},
 	{ // docs/openclaw.md §4: exit 78, and doctor --fix fails in this state
 		id: "second-instance", symptom: plugin.SymptomStateLocked,
-		words:   []string{"owns gateway-lifecycle", "gateway already running"},
-		pattern: compile(`owns gateway-lifecycle\b|\bgateway already running \(pid \d+\)`), // the last is 2026.3 and 2026.5
+		words: []string{"owns gateway-lifecycle", "gateway already running"},
+		// the last is 2026.3 and 2026.5
+		pattern: compile(`owns gateway-lifecycle\b|\bgateway already running \(pid \d+\)`),
 	},
-	{ // it follows the cause and names none: a second instance, a full disk, a state directory that may not be read (all measured)
-		id: "maintenance-required", symptom: plugin.NoSymptom, words: []string{"gateway.maintenance_required", "requires state migration. stop the service"},
+	// it follows the cause and names none: a second instance, a full disk, a state directory that may not be read (all
+	// measured)
+	{
+		id: "maintenance-required", symptom: plugin.NoSymptom, words: []string{"gateway.maintenance_required",
+			"requires state migration. stop the service"},
 	},
 	{
 		id: "port-in-use", symptom: plugin.SymptomPortConflict, port: true,
@@ -105,8 +118,9 @@ var symptomRules = []symptomRule{
 	{
 		id: "config-missing", symptom: plugin.SymptomConfigMissing,
 		words: []string{"missing config. run", "missing gateway.mode", "gateway.mode is required"},
-		pattern: compile("\\bMissing config\\. Run `?openclaw setup\\b|\\bexisting config is missing gateway\\.mode\\b" +
-			`|\bgateway\.mode is required\b`),
+		pattern: compile(
+			"\\bMissing config\\. Run `?openclaw setup\\b|\\bexisting config is missing gateway\\.mode\\b" +
+				`|\bgateway\.mode is required\b`),
 	},
 	{
 		id: "crash-loop-breaker", symptom: plugin.SymptomChannelsSuppressed,
@@ -126,14 +140,16 @@ var symptomRules = []symptomRule{
 	},
 	{
 		id: "config-invalid", symptom: plugin.SymptomConfigInvalid,
-		words:   []string{"invalid config", "config invalid", "unrecognized key", "openclaw doctor --fix", "fatal configuration error", "startup migration"},
+		words: []string{"invalid config", "config invalid", "unrecognized key", "openclaw doctor --fix",
+			"fatal configuration error", "startup migration"},
 		pattern: invalidConfig,
 	},
 	{
 		id: "start-transient", symptom: plugin.SymptomTransient,
 		words: []string{
 			"websocket closed before handshake", "econnrefused", "gateway process exited before becoming ready",
-			"timed out waiting for connect.challenge", "connect handshake timeout", "gateway starting", "still occupied after",
+			"timed out waiting for connect.challenge", "connect handshake timeout", "gateway starting",
+			"still occupied after",
 		},
 		pattern: transient,
 	},
@@ -148,4 +164,5 @@ var invalidConfig = compile(`\binvalid config\b|\bconfig invalid\b|\bunrecognize
 
 // transient: B057, B305.
 var transient = compile(`WebSocket closed before handshake|ECONNREFUSED|Gateway process exited before becoming ready` +
-	`|Timed out waiting for connect\.challenge|Connect handshake timeout|gateway starting|Port \d+ still occupied after \d+ms`)
+	`|Timed out waiting for connect\.challenge|Connect handshake timeout|gateway starting|Port \d+ still occupied ` +
+	`after \d+ms`)

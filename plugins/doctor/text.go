@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// The reference's rules are ECMAScript, and Go differs from it in four places: what is white space, what a dot stops at, which
-// letters /i folds, and what trim removes (B058). The functions of this file give the ECMAScript outcomes.
+// The reference's rules are ECMAScript, and Go differs from it in four places: what is white space, what a dot stops
+// at, which letters /i folds, and what trim removes (B058). The functions of this file give the ECMAScript outcomes.
 
 // jsSpaceClass is the inside of a character class with everything that ECMAScript's \s matches. U+0085 is not in it.
 const jsSpaceClass = `\t-\r \x{00a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}`
@@ -29,7 +29,8 @@ func isJSSpace(r rune) bool {
 // trim is String.prototype.trim.
 func trim(s string) string { return strings.TrimFunc(s, isJSSpace) }
 
-// stripColour removes CSI sequences, `ESC [ parameters intermediates final` (B293). A sequence that does not end is kept.
+// stripColour removes CSI sequences, `ESC [ parameters intermediates final` (B293). A sequence that does not end is
+// kept.
 func stripColour(s string) string {
 	next := strings.Index(s, "\x1b[")
 	if next < 0 {
@@ -81,8 +82,8 @@ func appendLower(b []byte, s string) []byte {
 // fold is s with A to Z in lower case.
 func fold(s string) string { return string(appendLower(nil, s)) }
 
-// compile makes a pattern of docs/behaviour.md §19 match lower-cased text as ECMAScript's /i would match the text itself. Patterns
-// may use \b \d \s \. \+ and classes; \b and \d are ASCII in both languages.
+// compile makes a pattern of docs/behaviour.md §19 match lower-cased text as ECMAScript's /i would match the text
+// itself. Patterns may use \b \d \s \. \+ and classes; \b and \d are ASCII in both languages.
 func compile(pattern string) *regexp.Regexp {
 	var b strings.Builder
 	class := false

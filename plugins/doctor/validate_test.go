@@ -23,7 +23,8 @@ func validated(t *testing.T, name string) string {
 
 func TestAnswersOfTheRealValidatorAreUnderstood(t *testing.T) {
 	refused := &doctor.Incident{
-		Exit: &plugin.Exit{Code: 78, Known: true}, Symptoms: []plugin.Symptom{plugin.SymptomConfigInvalid}, Lines: captured(t, "bad-config-bad-type"),
+		Exit: &plugin.Exit{Code: 78, Known: true}, Symptoms: []plugin.Symptom{plugin.SymptomConfigInvalid},
+		Lines: captured(t, "bad-config-bad-type"),
 	}
 	lives := &doctor.Incident{Exit: &plugin.Exit{Code: 1, Known: true}}
 	for _, row := range []struct {
@@ -35,12 +36,22 @@ func TestAnswersOfTheRealValidatorAreUnderstood(t *testing.T) {
 		repairable   bool
 		severity     plugin.Severity
 	}{
-		{"refused unknown keys", "unknown-keys", refused, true, `the gateway's configuration is invalid: gateway: Unrecognized key: "bogusKey" (and 1 more)`, "gateway", true, plugin.SeverityError},
-		{"refused a value of before and an unknown key", "legacy-key-and-unknown-key", refused, true, `the gateway's configuration is invalid: gateway.reload.mode: Invalid input`, "gateway.reload.mode", true, plugin.SeverityError},
-		{"refused enum", "bad-enum", refused, true, `the gateway's configuration is invalid: gateway.bind: Invalid input (allowed: "auto"`, "gateway.bind", false, plugin.SeverityError},
-		{"unparsable", "bad-json", refused, true, "the gateway's configuration is invalid: JSON5 parse failed", "", false, plugin.SeverityError},
-		{"a legacy key that nobody complained of", "legacy-key", nil, true, "the gateway's configuration is invalid: gateway.reload.mode", "gateway.reload.mode", false, plugin.SeverityWarning},
-		{"unknown keys that nobody complained of", "unknown-keys", nil, true, "the gateway's configuration is invalid: gateway", "gateway", true, plugin.SeverityWarning},
+		{"refused unknown keys", "unknown-keys", refused, true,
+			`the gateway's configuration is invalid: gateway: Unrecognized key: "bogusKey" (and 1 more)`, "gateway",
+			true, plugin.SeverityError},
+		{"refused an outdated value and an unknown key", "legacy-key-and-unknown-key", refused, true,
+			`the gateway's configuration is invalid: gateway.reload.mode: Invalid input`, "gateway.reload.mode", true,
+			plugin.SeverityError},
+		{"refused enum", "bad-enum", refused, true,
+			`the gateway's configuration is invalid: gateway.bind: Invalid input (allowed: "auto"`, "gateway.bind",
+			false, plugin.SeverityError},
+		{"unparsable", "bad-json", refused, true, "the gateway's configuration is invalid: JSON5 parse failed", "",
+			false, plugin.SeverityError},
+		{"a legacy key without a complaint", "legacy-key", nil, true,
+			"the gateway's configuration is invalid: gateway.reload.mode", "gateway.reload.mode", false,
+			plugin.SeverityWarning},
+		{"unknown keys without a complaint", "unknown-keys", nil, true,
+			"the gateway's configuration is invalid: gateway", "gateway", true, plugin.SeverityWarning},
 		{"valid", "no-mode", nil, true, "", "", false, 0},
 		{"missing and not missed", "missing", nil, false, "", "", false, 0},
 		{"another exit", "unknown-keys", lives, true, "", "", false, 0},
@@ -57,7 +68,8 @@ func TestAnswersOfTheRealValidatorAreUnderstood(t *testing.T) {
 			continue
 		}
 		f := d.Findings[0]
-		if !strings.HasPrefix(f.Text, row.want) || strings.Count(f.Text, "allowed") > 1 || f.ConfigPath != row.path || f.Repairable != row.repairable || f.Severity != row.severity {
+		if !strings.HasPrefix(f.Text, row.want) || strings.Count(f.Text, "allowed") > 1 || f.ConfigPath != row.path ||
+			f.Repairable != row.repairable || f.Severity != row.severity {
 			t.Errorf("%s: finding = %+v", row.name, f)
 		}
 	}
@@ -65,7 +77,8 @@ func TestAnswersOfTheRealValidatorAreUnderstood(t *testing.T) {
 
 func TestUnparsableFileIsNotRepairedWithoutAValidatorEither(t *testing.T) {
 	d, _ := diagnose(t, incidentOf(t, "bad-config-bad-json", 1), "error: unknown option '--json'", true)
-	if len(d.Findings) != 1 || d.Findings[0].Code != openclawdoctor.CodeConfigInvalid || d.Findings[0].Repairable || !d.Findings[0].Fatal {
+	if len(d.Findings) != 1 || d.Findings[0].Code != openclawdoctor.CodeConfigInvalid || d.Findings[0].Repairable ||
+		!d.Findings[0].Fatal {
 		t.Errorf("findings = %+v", d.Findings)
 	}
 }

@@ -18,7 +18,8 @@ import (
 // notFound is launchctl's exit code for a service, or a domain, that it does not know.
 const notFound = 113
 
-// launchctl runs the program. What it prints holds the environment of services, so it never gets into an error or a log.
+// launchctl runs the program. What it prints holds the environment of services, so it never gets into an error or a
+// log.
 type launchctl struct {
 	path   string
 	limits limits
@@ -41,7 +42,8 @@ func (l launchctl) print(ctx context.Context, id string) (job, error) {
 	switch {
 	case err != nil:
 		return job{}, err
-	case code == notFound || strings.Contains(stderr, "Could not find service") || strings.Contains(stderr, "Could not find domain"):
+	case code == notFound || strings.Contains(stderr, "Could not find service") ||
+		strings.Contains(stderr, "Could not find domain"):
 		return job{}, nil
 	case code != 0:
 		return job{}, refusal("print", id, code, stderr)
@@ -63,9 +65,11 @@ func refusal(verb, what string, code int, stderr string) error {
 	if len(first) > 300 {
 		first = first[:300]
 	}
-	f := fault.New(fault.Internal, fmt.Sprintf("launchctl %s %s failed: exit code %d: %s", verb, what, code, strings.ToValidUTF8(first, "?")))
+	f := fault.New(fault.Internal, fmt.Sprintf("launchctl %s %s failed: exit code %d: %s", verb, what, code,
+		strings.ToValidUTF8(first, "?")))
 	text := strings.ToLower(stderr)
-	if code == 1 && strings.Contains(text, "not permitted") || code == 13 || strings.Contains(text, "permission denied") || strings.Contains(text, "not privileged") {
+	if code == 1 && strings.Contains(text, "not permitted") || code == 13 ||
+		strings.Contains(text, "permission denied") || strings.Contains(text, "not privileged") {
 		f.Code = fault.PermissionDenied
 		f.Hint = "run gatehost as the user that owns the service"
 	}
@@ -76,7 +80,9 @@ func refusal(verb, what string, code int, stderr string) error {
 const maxOutput = 1 << 20
 
 // run answers output and exit code; err only when the program did not run to its end.
-func (l launchctl) run(ctx context.Context, limit time.Duration, args ...string) (stdout, stderr string, code int, err error) {
+func (l launchctl) run(
+	ctx context.Context, limit time.Duration, args ...string,
+) (stdout, stderr string, code int, err error) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	cmd := pluginkit.Command(limited, l.path, args...)
@@ -88,7 +94,8 @@ func (l launchctl) run(ctx context.Context, limit time.Duration, args ...string)
 	case ctx.Err() != nil:
 		return "", "", 0, context.Cause(ctx)
 	case limited.Err() != nil:
-		return "", "", 0, fault.New(fault.DeadlineExceeded, fmt.Sprintf("launchctl %s did not answer within %v", args[0], limit)).
+		return "", "", 0, fault.New(fault.DeadlineExceeded, fmt.Sprintf("launchctl %s did not answer within %v",
+			args[0], limit)).
 			WithHint("see whether launchctl answers in a terminal: " + l.path + " " + strings.Join(args, " "))
 	case exited && exit.ExitCode() >= 0:
 		return out.String(), errs.String(), exit.ExitCode(), nil
@@ -109,9 +116,12 @@ func (b *bounded) Write(p []byte) (int, error) {
 // parse reads `launchctl print`: `key = value` and `key = {` ... `}`, with the service's own facts at the first level.
 func parse(text, id string) (job, error) {
 	lines := strings.Split(text, "\n")
-	if first := strings.TrimSpace(lines[0]); first != id+" = {" && !strings.HasSuffix(first, "/"+id[strings.LastIndexByte(id, '/')+1:]+" = {") {
-		return job{}, fault.New(fault.Internal, "cannot read what launchctl print answered: it does not begin with the service's name").
-			WithHint("tell the authors of " + Name + " the version of macOS")
+	if first := strings.TrimSpace(lines[0]); first != id+" = {" &&
+		!strings.HasSuffix(first, "/"+id[strings.LastIndexByte(id, '/')+1:]+" = {") {
+		return job{},
+			fault.New(fault.Internal,
+				"cannot read what launchctl print answered: it does not begin with the service's name").
+				WithHint("tell the authors of " + Name + " the version of macOS")
 	}
 	j := job{loaded: true}
 	var sections []string
@@ -181,7 +191,8 @@ func (j *job) setPort(s string) {
 	}
 }
 
-// fights: a service with another port and another state directory is some other gateway. What it does not say counts as the same.
+// fights reports whether a service manages this gateway: a service with another port and another state directory
+// manages another gateway. What it does not name counts as the same.
 func (j job) fights(gw plugin.GatewayFacts) bool {
 	otherPort := j.port != 0 && gw.Port != 0 && j.port != gw.Port
 	otherState := j.stateDir != "" && gw.StateDir != "" && j.stateDir != gw.StateDir

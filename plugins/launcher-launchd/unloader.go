@@ -33,7 +33,7 @@ const (
 
 // limits of what is waited for.
 type limits struct {
-	print  time.Duration // one look (B114)
+	print  time.Duration // one check (B114)
 	change time.Duration // one bootout or bootstrap (B114), and the wait until it shows
 	poll   time.Duration
 	settle time.Duration // how long a service must stay gone
@@ -67,8 +67,10 @@ func (u *Unloader) Plugin() pluginkit.Plugin {
 	return pluginkit.Plugin{
 		Name: Name, Version: Version, Unloader: u, Configure: u.Configure,
 		ConfigFields: []plugin.ConfigField{
-			{Path: "launchctl", Type: "string", Doc: "path of launchctl; default: /bin/launchctl on macOS, elsewhere there is none"},
-			{Path: "labels", Type: "array", DefaultJSON: `["` + defaultLabel + `"]`, Doc: "labels of services that run this gateway, too"},
+			{Path: "launchctl", Type: "string",
+				Doc: "path of launchctl; default: /bin/launchctl on macOS, elsewhere there is none"},
+			{Path: "labels", Type: "array", DefaultJSON: `["` + defaultLabel + `"]`,
+				Doc: "labels of services that run this gateway, too"},
 			{Path: "uid", Type: "integer", Doc: "user whose login session is looked at; default: the host's own"},
 		},
 	}
@@ -80,16 +82,19 @@ var labelPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 func (u *Unloader) Configure(_ context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error) {
 	s, diagnostics := pluginkit.DecodeConfig(req.Config, settings{})
 	bad := func(path, message, hint string) {
-		diagnostics = append(diagnostics, plugin.Diagnostic{Severity: plugin.SeverityError, Path: path, Message: message, Hint: hint})
+		diagnostics = append(diagnostics, plugin.Diagnostic{Severity: plugin.SeverityError, Path: path,
+			Message: message, Hint: hint})
 	}
 	if s.Launchctl != "" {
 		if info, err := os.Stat(s.Launchctl); !filepath.IsAbs(s.Launchctl) || err != nil || info.IsDir() {
-			bad("launchctl", fmt.Sprintf("%q is not the absolute path of a program", s.Launchctl), "remove the key to use the platform's own")
+			bad("launchctl", fmt.Sprintf("%q is not the absolute path of a program", s.Launchctl),
+				"remove the key to use the platform's own")
 		}
 	}
 	for i, l := range s.Labels {
 		if !labelPattern.MatchString(l) {
-			bad(fmt.Sprintf("labels[%d]", i), fmt.Sprintf("%q is not a launchd label", l), "labels look like ai.openclaw.gateway")
+			bad(fmt.Sprintf("labels[%d]", i), fmt.Sprintf("%q is not a launchd label", l),
+				"labels look like ai.openclaw.gateway")
 		}
 	}
 	if s.UID != nil && *s.UID < 0 {
@@ -132,11 +137,12 @@ func (u *Unloader) target() (target, error) {
 		labels = []string{defaultLabel}
 	}
 	return target{
-		ctl: launchctl{path: path, limits: u.limits}, domain: fmt.Sprintf("gui/%d", uid), labels: slices.Clone(labels), limits: u.limits,
+		ctl: launchctl{path: path, limits: u.limits}, domain: fmt.Sprintf("gui/%d", uid), labels: slices.Clone(labels),
+		limits: u.limits,
 	}, nil
 }
 
-// Inspect looks up every configured label. A service that is not loaded does not fight and is not named (B116).
+// Inspect looks up every configured label. A service that is not loaded manages no gateway and is not named (B116).
 func (u *Unloader) Inspect(ctx context.Context, gw plugin.GatewayFacts) ([]unloader.Service, error) {
 	t, err := u.target()
 	if err != nil {
@@ -151,7 +157,8 @@ func (u *Unloader) Inspect(ctx context.Context, gw plugin.GatewayFacts) ([]unloa
 		}
 		if job.loaded && job.fights(gw) {
 			out = append(out, unloader.Service{
-				ID: id, Manager: manager, Path: job.path, Loaded: true, PID: job.pid, KeepsAlive: job.keepAlive, Reason: job.reason(),
+				ID: id, Manager: manager, Path: job.path, Loaded: true, PID: job.pid, KeepsAlive: job.keepAlive,
+				Reason:         job.reason(),
 				DisableCommand: "launchctl bootout " + id + "; launchctl disable " + id,
 			})
 		}
@@ -168,8 +175,9 @@ type record struct {
 	Plist   string `json:"plist"`
 }
 
-// Unload boots a service out of its domain and waits until launchd does not know it any more, and for a moment longer: what comes
-// back is loaded by somebody else, and taking turns with them helps nobody. The plist stays.
+// Unload boots a service out of its domain and waits until launchd does not know it any more, and for a moment longer:
+// a service that comes back is loaded by another program, and unloading it again and again would not help. The plist
+// stays.
 func (u *Unloader) Unload(ctx context.Context, _ plugin.GatewayFacts, serviceID string) (unloader.Unloaded, error) {
 	t, err := u.target()
 	if err != nil {
@@ -177,14 +185,17 @@ func (u *Unloader) Unload(ctx context.Context, _ plugin.GatewayFacts, serviceID 
 	}
 	label := strings.TrimPrefix(serviceID, t.domain+"/")
 	if !slices.Contains(t.labels, label) || serviceID != t.domain+"/"+label {
-		return unloader.Unloaded{}, fault.New(fault.NotFound, fmt.Sprintf("cannot unload %q: it is none of the configured services", serviceID)).
-			WithHint("add its label to `labels` in the table of " + Name)
+		return unloader.Unloaded{},
+			fault.New(fault.NotFound, fmt.Sprintf("cannot unload %q: it is none of the configured services",
+				serviceID)).
+				WithHint("add its label to `labels` in the table of " + Name)
 	}
 	job, err := t.ctl.print(ctx, serviceID)
 	if err != nil || !job.loaded {
 		return unloader.Unloaded{}, err
 	}
-	undo, err := json.Marshal(record{Version: recordVersion, Manager: manager, Label: label, Domain: t.domain, Plist: job.path})
+	undo, err := json.Marshal(record{Version: recordVersion, Manager: manager, Label: label, Domain: t.domain,
+		Plist: job.path})
 	if err != nil {
 		return unloader.Unloaded{}, err
 	}
@@ -194,14 +205,15 @@ func (u *Unloader) Unload(ctx context.Context, _ plugin.GatewayFacts, serviceID 
 	if fault.CodeOf(refusal) == fault.PermissionDenied {
 		return unloader.Unloaded{}, refusal
 	}
-	// Whatever it said, what counts is whether the service is gone: releases differ in what they call a success.
+	// What counts is whether the service is gone, not what launchctl said: releases differ in what they call a success.
 	switch gone, err := t.await(ctx, serviceID, false); {
 	case err != nil:
 		return got, err
 	case !gone && refusal != nil:
 		return got, refusal
 	case !gone:
-		return got, fault.New(fault.DeadlineExceeded, fmt.Sprintf("cannot unload %s: it is still loaded after %v", serviceID, t.limits.change)).
+		return got, fault.New(fault.DeadlineExceeded, fmt.Sprintf("cannot unload %s: it is still loaded after %v",
+			serviceID, t.limits.change)).
 			WithHint("unload it by hand: launchctl bootout " + serviceID)
 	}
 	return got, t.staysGone(ctx, serviceID)
@@ -233,7 +245,8 @@ func (t target) staysGone(ctx context.Context, id string) error {
 			return err
 		}
 		if job.loaded {
-			return fault.New(fault.DeadlineExceeded, fmt.Sprintf("cannot unload %s: somebody loads it again", id)).
+			return fault.New(fault.DeadlineExceeded, fmt.Sprintf("cannot unload %s: another program loads it again",
+				id)).
 				WithHint("quit the application that manages it, or run: launchctl disable " + id)
 		}
 	}
@@ -254,7 +267,8 @@ func (u *Unloader) Restore(ctx context.Context, undo []byte) (bool, error) {
 		return false, err
 	}
 	var r record
-	if json.Unmarshal(undo, &r) != nil || r.Version != recordVersion || r.Manager != manager || !labelPattern.MatchString(r.Label) ||
+	if json.Unmarshal(undo, &r) != nil || r.Version != recordVersion || r.Manager != manager ||
+		!labelPattern.MatchString(r.Label) ||
 		r.Domain != t.domain || !filepath.IsAbs(r.Plist) {
 		return false, fault.New(fault.InvalidArgument, "cannot restore a service: the record is not one of "+Name)
 	}
@@ -264,7 +278,8 @@ func (u *Unloader) Restore(ctx context.Context, undo []byte) (bool, error) {
 		return false, err
 	}
 	if info, err := os.Stat(r.Plist); err != nil || !info.Mode().IsRegular() {
-		return false, fault.Wrap(fault.NotFound, fmt.Sprintf("cannot restore %s: its file %s is gone", id, r.Plist), err).
+		return false, fault.Wrap(fault.NotFound, fmt.Sprintf("cannot restore %s: its file %s is gone", id, r.Plist),
+			err).
 			WithHint("install the service again: openclaw gateway install")
 	}
 	refusal := t.ctl.change(ctx, "bootstrap", r.Domain, r.Plist)
@@ -277,7 +292,8 @@ func (u *Unloader) Restore(ctx context.Context, undo []byte) (bool, error) {
 	case !loaded && refusal != nil:
 		return true, refusal
 	case !loaded:
-		return true, fault.New(fault.DeadlineExceeded, fmt.Sprintf("cannot restore %s: it is not loaded after %v", id, t.limits.change))
+		return true, fault.New(fault.DeadlineExceeded, fmt.Sprintf("cannot restore %s: it is not loaded after %v", id,
+			t.limits.change))
 	}
 	return true, nil
 }

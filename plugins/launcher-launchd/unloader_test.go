@@ -19,8 +19,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// fakeEnv names the directory of the fake launchctl. With it set this test binary is that program: a fake, since there is no launchd
-// here. What it prints has the form of testdata/README.md.
+// fakeEnv names the directory of the fake launchctl. With it set this test binary is that program: a fake, since there
+// is no launchd here. What it prints has the form of testdata/README.md.
 const fakeEnv = "GATEHOST_FAKE_LAUNCHCTL"
 
 // script is how the fake behaves.
@@ -36,7 +36,7 @@ type script struct {
 type state struct {
 	Loaded bool
 	Dying  int // looks left
-	Back   int // looks until somebody loads it again
+	Back   int // checks until another program loads it again
 	Calls  []string
 }
 
@@ -66,7 +66,8 @@ func writeJSON(path string, v any) error {
 func fakeLaunchctl(dir string, args []string) int {
 	var sc script
 	var st state
-	if err := errors.Join(readJSON(filepath.Join(dir, "script"), &sc), readJSON(filepath.Join(dir, "state"), &st)); err != nil {
+	if err := errors.Join(readJSON(filepath.Join(dir, "script"), &sc), readJSON(filepath.Join(dir, "state"),
+		&st)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 70
 	}
@@ -120,7 +121,8 @@ func fakePrint(sc script, st *state) int {
 		st.Dying--
 		file = "print-sigtermed.txt"
 	} else if !st.Loaded {
-		fmt.Fprintln(os.Stderr, "Bad request.\nCould not find service \"ai.openclaw.gateway\" in domain for user gui: 501")
+		fmt.Fprintln(os.Stderr,
+			"Bad request.\nCould not find service \"ai.openclaw.gateway\" in domain for user gui: 501")
 		return 113
 	}
 	text, err := os.ReadFile(filepath.Join("testdata", file))
@@ -161,7 +163,8 @@ func fakeBootout(sc script, st *state) int {
 func fakeBootstrap(sc script, st *state) int {
 	switch sc.Bootstrap {
 	case "eio":
-		fmt.Fprintln(os.Stderr, "Bootstrap failed: 5: Input/output error\nTry re-running the command as root for richer errors.")
+		fmt.Fprintln(os.Stderr,
+			"Bootstrap failed: 5: Input/output error\nTry re-running the command as root for richer errors.")
 		return 5
 	case "denied":
 		fmt.Fprintln(os.Stderr, "Bootstrap failed: 1: Operation not permitted")
@@ -192,7 +195,8 @@ func newWorld(t *testing.T, sc script, loaded bool) world {
 	if sc.Print == "" {
 		sc.Print = "print-running.txt"
 	}
-	if err := errors.Join(writeJSON(filepath.Join(w.dir, "script"), sc), writeJSON(filepath.Join(w.dir, "state"), state{Loaded: loaded})); err != nil {
+	if err := errors.Join(writeJSON(filepath.Join(w.dir, "script"), sc), writeJSON(filepath.Join(w.dir, "state"),
+		state{Loaded: loaded})); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv(fakeEnv, w.dir)
@@ -231,7 +235,8 @@ func TestLoadedServiceIsNamedWithAllThatIsKnown(t *testing.T) {
 		t.Fatalf("services = %+v, %v", got, err)
 	}
 	s := got[0]
-	if s.ID != id || s.Manager != "launchd" || !s.Loaded || s.PID != 4242 || !s.KeepsAlive || s.Path != "/Users/u/Library/LaunchAgents/ai.openclaw.gateway.plist" ||
+	if s.ID != id || s.Manager != "launchd" || !s.Loaded || s.PID != 4242 || !s.KeepsAlive ||
+		s.Path != "/Users/u/Library/LaunchAgents/ai.openclaw.gateway.plist" ||
 		!strings.Contains(s.Reason, "4242") || !strings.Contains(s.DisableCommand, "launchctl disable "+id) {
 		t.Errorf("service = %+v", s)
 	}
@@ -301,7 +306,7 @@ func TestUnloadThatFailsSaysWhy(t *testing.T) {
 		"stays":                  {script{Bootout: "ignored"}, id, fault.DeadlineExceeded},
 		"dies for ever":          {script{GoneAfter: 1 << 30}, id, fault.DeadlineExceeded},
 		"comes back":             {script{Bootout: "comes back", GoneAfter: 1}, id, fault.DeadlineExceeded},
-		"is somebody else's":     {script{}, "gui/501/com.apple.Finder", fault.NotFound},
+		"is another's":           {script{}, "gui/501/com.apple.Finder", fault.NotFound},
 		"is in another domain":   {script{}, "system/ai.openclaw.gateway", fault.NotFound},
 		"is a whole domain":      {script{}, "gui/501/", fault.NotFound},
 		"cannot be looked up":    {script{PrintFail: "denied"}, id, fault.PermissionDenied},
@@ -351,7 +356,8 @@ func (w world) record(t *testing.T, change map[string]any) []byte {
 	if err := os.WriteFile(plist, []byte("<plist/>"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := map[string]any{"version": 1, "manager": "launchd", "label": "ai.openclaw.gateway", "domain": "gui/501", "plist": plist}
+	r := map[string]any{"version": 1, "manager": "launchd", "label": "ai.openclaw.gateway", "domain": "gui/501",
+		"plist": plist}
 	maps.Copy(r, change)
 	raw, err := json.Marshal(r)
 	if err != nil {
@@ -381,7 +387,8 @@ func TestUndoRecordOfUnloadIsWhatRestoreTakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The plist of the golden text does not exist here: the record is understood, its file is missed.
-	if _, err := w.u.Restore(t.Context(), got.Undo); !errors.Is(err, fault.ErrNotFound) || !strings.Contains(err.Error(), "ai.openclaw.gateway.plist") {
+	if _, err := w.u.Restore(t.Context(), got.Undo); !errors.Is(err, fault.ErrNotFound) ||
+		!strings.Contains(err.Error(), "ai.openclaw.gateway.plist") {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -390,8 +397,10 @@ func TestRestoreRefusesWhatIsNotItsRecord(t *testing.T) {
 	w := newWorld(t, script{}, false)
 	for name, undo := range map[string][]byte{
 		"nothing": nil, "garbage": []byte("\x00{"), "another version": w.record(t, map[string]any{"version": 2}),
-		"another manager": w.record(t, map[string]any{"manager": "systemd"}), "an option": w.record(t, map[string]any{"label": "-w"}),
-		"another domain": w.record(t, map[string]any{"domain": "system"}), "a relative file": w.record(t, map[string]any{"plist": "x.plist"}),
+		"another manager": w.record(t, map[string]any{"manager": "systemd"}),
+		"an option":       w.record(t, map[string]any{"label": "-w"}),
+		"another domain":  w.record(t, map[string]any{"domain": "system"}),
+		"a relative file": w.record(t, map[string]any{"plist": "x.plist"}),
 	} {
 		if _, err := w.u.Restore(t.Context(), undo); !errors.Is(err, fault.ErrInvalidArgument) {
 			t.Errorf("%s: error = %v", name, err)
@@ -403,7 +412,8 @@ func TestRestoreRefusesWhatIsNotItsRecord(t *testing.T) {
 }
 
 func TestRestoreThatFailsSaysWhy(t *testing.T) {
-	for how, want := range map[string]fault.Code{"eio": fault.Internal, "denied": fault.PermissionDenied, "ignored": fault.DeadlineExceeded} {
+	for how, want := range map[string]fault.Code{"eio": fault.Internal, "denied": fault.PermissionDenied,
+		"ignored": fault.DeadlineExceeded} {
 		w := newWorld(t, script{Bootstrap: how}, false)
 		w.u.SetLimits(30*time.Second, 3*time.Second, 5*time.Millisecond, 20*time.Millisecond)
 		if _, err := w.u.Restore(t.Context(), w.record(t, nil)); fault.CodeOf(err) != want {
@@ -429,8 +439,9 @@ func TestElsewhereItIsUnsupported(t *testing.T) {
 
 func TestFaultsOfTheTableAreDiagnostics(t *testing.T) {
 	for want, table := range map[string]any{
-		"launchctl": map[string]any{"launchctl": "launchctl"}, "labels[1]": map[string]any{"labels": []string{"a.b", "-w"}},
-		"uid": map[string]any{"uid": -1}, "lables": map[string]any{"lables": []string{"a"}},
+		"launchctl": map[string]any{"launchctl": "launchctl"},
+		"labels[1]": map[string]any{"labels": []string{"a.b", "-w"}},
+		"uid":       map[string]any{"uid": -1}, "lables": map[string]any{"lables": []string{"a"}},
 	} {
 		got := configure(t, launcherlaunchd.New(), table)
 		if len(got) != 1 || got[0].Path != want || got[0].Severity != plugin.SeverityError {
@@ -442,11 +453,13 @@ func TestFaultsOfTheTableAreDiagnostics(t *testing.T) {
 func TestPrintIsReadAtItsFirstLevelOnly(t *testing.T) {
 	for file, want := range map[string]launcherlaunchd.Facts{
 		"print-running.txt": {
-			Loaded: true, KeepAlive: true, Path: "/Users/u/Library/LaunchAgents/ai.openclaw.gateway.plist", State: "running", StateDir: "/Users/u/.openclaw",
+			Loaded: true, KeepAlive: true, Path: "/Users/u/Library/LaunchAgents/ai.openclaw.gateway.plist",
+			State: "running", StateDir: "/Users/u/.openclaw",
 			PID: 4242, Port: 18789,
 		},
 		"print-not-running.txt": {
-			Loaded: true, Path: "/Users/u/Library/LaunchAgents/ai.openclaw.gateway.plist", State: "not running", StateDir: "/Users/u/.openclaw", Port: 18789,
+			Loaded: true, Path: "/Users/u/Library/LaunchAgents/ai.openclaw.gateway.plist", State: "not running",
+			StateDir: "/Users/u/.openclaw", Port: 18789,
 		},
 	} {
 		text, err := os.ReadFile(filepath.Join("testdata", file))

@@ -16,5 +16,6 @@ func TestLauncherKeepsTheContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conformance.Launcher(t, func() pluginkit.Plugin { return launcherutility.New().Plugin() }, conformance.Table(string(table)))
+	conformance.Launcher(t, func() pluginkit.Plugin { return launcherutility.New().Plugin() },
+		conformance.Table(string(table)))
 }

@@ -66,7 +66,8 @@ func TestExecStreamsLinesAndTellsTheExit(t *testing.T) {
 	r := execute(deadline(t), l, launcher.ExecRequest{
 		Process: p.process(`cat; echo "in $(pwd)"; echo warn >&2; printf end; exit 9`), Stdin: []byte("given\n"),
 	})
-	if r.err != nil || r.result.Exit.Code != 9 || !r.result.Exit.Known || r.result.TimedOut || r.result.DroppedBytes != 0 {
+	if r.err != nil || r.result.Exit.Code != 9 || !r.result.Exit.Known || r.result.TimedOut ||
+		r.result.DroppedBytes != 0 {
 		t.Errorf("Exec = %+v, %v", r.result, r.err)
 	}
 	if got := r.texts(plugin.Stdout); !slices.Equal(got, []string{"given", "in " + p.dir, "end"}) {
@@ -86,7 +87,8 @@ func TestExecTimesOutAndKillsTheWholeTree(t *testing.T) {
 	l := p.open(t)
 	began := time.Now()
 	r := execute(deadline(t), l, launcher.ExecRequest{
-		Process: p.process(`trap '' TERM; sh -c 'trap "" TERM; echo $$; exec sleep 600' & wait; sleep 600`), Timeout: time.Second,
+		Process: p.process(`trap '' TERM; sh -c 'trap "" TERM; echo $$; exec sleep 600' & wait; sleep 600`),
+		Timeout: time.Second,
 	})
 	if r.err != nil || !r.result.TimedOut || r.result.Exit.Signal != "SIGKILL" {
 		t.Errorf("Exec = %+v, %v, want a time-out", r.result, r.err)
@@ -112,11 +114,12 @@ func TestCancellingExecKillsAndCleans(t *testing.T) {
 	ctx, cancel := context.WithCancel(deadline(t))
 	defer cancel()
 	pid := 0
-	_, err := l.Exec(ctx, launcher.ExecRequest{Process: p.process(`echo $$; exec sleep 600`), Timeout: patience}, func(line plugin.Line) error {
-		pid, _ = strconv.Atoi(line.Text)
-		cancel()
-		return nil
-	})
+	_, err := l.Exec(ctx, launcher.ExecRequest{Process: p.process(`echo $$; exec sleep 600`), Timeout: patience},
+		func(line plugin.Line) error {
+			pid, _ = strconv.Atoi(line.Text)
+			cancel()
+			return nil
+		})
 	if !errors.Is(err, fault.ErrCancelled) {
 		t.Errorf("Exec = %v, want cancelled", err)
 	}
@@ -126,17 +129,19 @@ func TestCancellingExecKillsAndCleans(t *testing.T) {
 	noTrace(t, p)
 }
 
-// TestExecCancelledWhileItBeginsLeavesNothing: the caller may go away at any moment, also between the command's first breath and the shim's
-// first word to us.
+// TestExecCancelledWhileItBeginsLeavesNothing: the caller may go away at any moment, also between the command's first
+// breath and the shim's first word to us.
 func TestExecCancelledWhileItBeginsLeavesNothing(t *testing.T) {
 	p := newPlace(t)
 	l := p.open(t)
-	if r := execute(deadline(t), l, launcher.ExecRequest{Process: p.process(`true`), Timeout: patience}); r.err != nil { // the folders are there from now on
+	// the folders are there from now on
+	if r := execute(deadline(t), l, launcher.ExecRequest{Process: p.process(`true`), Timeout: patience}); r.err != nil {
 		t.Fatal(r.err)
 	}
 	for n := range 40 {
 		ctx, cancel := context.WithTimeout(deadline(t), time.Duration(n)*time.Millisecond)
-		_, err := l.Exec(ctx, launcher.ExecRequest{Process: p.process(`trap '' TERM; sleep 600 & wait; sleep 600`), Timeout: time.Minute},
+		_, err := l.Exec(ctx, launcher.ExecRequest{Process: p.process(`trap '' TERM; sleep 600 & wait; sleep 600`),
+			Timeout: time.Minute},
 			func(plugin.Line) error { return nil })
 		cancel()
 		if err == nil {
@@ -178,7 +183,8 @@ func TestExecOfNoProgramIsNotFound(t *testing.T) {
 
 func TestAFailingSinkEndsTheCommand(t *testing.T) {
 	p := newPlace(t)
-	_, err := p.open(t).Exec(deadline(t), launcher.ExecRequest{Process: p.process("echo x; exec sleep 600"), Timeout: patience},
+	_, err := p.open(t).Exec(deadline(t), launcher.ExecRequest{Process: p.process("echo x; exec sleep 600"),
+		Timeout: patience},
 		func(plugin.Line) error { return errSeen })
 	if !errors.Is(err, errSeen) {
 		t.Errorf("Exec = %v, want the sink's error", err)
@@ -196,15 +202,16 @@ func TestManyCommandsAtOnce(t *testing.T) {
 		}()
 	}
 	for range 5 {
-		if r := <-results; r.err != nil || r.result.Exit.Code != 2 || !slices.Equal(r.texts(plugin.Stdout), []string{"ok"}) {
+		if r := <-results; r.err != nil || r.result.Exit.Code != 2 ||
+			!slices.Equal(r.texts(plugin.Stdout), []string{"ok"}) {
 			t.Errorf("Exec = %+v, %q, %v", r.result, r.texts(plugin.Stdout), r.err)
 		}
 	}
 	noTrace(t, p)
 }
 
-// While one process of the plugin takes another's place both are there: the new one tidies up what commands left, and must not
-// spoil the end of those that the former one still runs.
+// While one process of the plugin takes another's place both are there: the new one tidies up what commands left, and
+// must not spoil the end of those that the former one still runs.
 func TestCommandsEndWellWhileAnotherProcessOfThePluginTidiesUp(t *testing.T) {
 	p := newPlace(t)
 	l := p.open(t)
@@ -221,7 +228,8 @@ func TestCommandsEndWellWhileAnotherProcessOfThePluginTidiesUp(t *testing.T) {
 		}
 	})
 	for range 30 {
-		if r := execute(deadline(t), l, launcher.ExecRequest{Process: p.process("exit 3")}); r.err != nil || r.result.Exit.Code != 3 {
+		if r := execute(deadline(t), l, launcher.ExecRequest{Process: p.process("exit 3")}); r.err != nil ||
+			r.result.Exit.Code != 3 {
 			t.Errorf("Exec = %+v, %v", r.result, r.err)
 		}
 	}
@@ -235,7 +243,8 @@ func TestWhatACommandLeftIsForgottenOnceNobodyCanWantIt(t *testing.T) {
 	p.open(t)
 	dir := filepath.Join(p.run(), ".exec", "left")
 	_, err := shim.Start(deadline(t), shim.StartOptions{ShimPath: shimPath, BundleDir: dir, Spec: shim.Spec{
-		LaunchID: "left", Argv: []string{"/no/such/program"}, Cwd: p.dir, Socket: shim.SocketPath(filepath.Join(p.dir, "s"), dir),
+		LaunchID: "left", Argv: []string{"/no/such/program"}, Cwd: p.dir,
+		Socket: shim.SocketPath(filepath.Join(p.dir, "s"), dir),
 	}})
 	if err == nil {
 		t.Fatal("a program that is not there was started")
@@ -259,12 +268,13 @@ func TestWhatACommandLeftIsForgottenOnceNobodyCanWantIt(t *testing.T) {
 	}
 }
 
-// Whoever tidies up too early, the command's result is known all the same.
+// Even if a process tidies up too early, the command's result is known all the same.
 func TestACommandWhoseTracesAreRemovedTellsItsExit(t *testing.T) {
 	p := newPlace(t)
 	l := p.open(t)
 	r := ran{}
-	r.result, r.err = l.Exec(deadline(t), launcher.ExecRequest{Process: p.process("echo x; sleep 0.2; exit 3"), Timeout: patience},
+	r.result, r.err = l.Exec(deadline(t), launcher.ExecRequest{Process: p.process("echo x; sleep 0.2; exit 3"),
+		Timeout: patience},
 		func(line plugin.Line) error {
 			r.lines = append(r.lines, line)
 			return os.RemoveAll(filepath.Join(p.run(), ".exec"))
@@ -279,7 +289,8 @@ func TestACommandWhoseShimAndPluginDiedIsEnded(t *testing.T) {
 	p.open(t)
 	dir := filepath.Join(p.run(), ".exec", "left")
 	s, err := shim.Start(deadline(t), shim.StartOptions{ShimPath: shimPath, BundleDir: dir, Spec: shim.Spec{
-		LaunchID: "left", Argv: []string{"sleep", "600"}, Cwd: p.dir, Socket: shim.SocketPath(filepath.Join(p.dir, "s"), dir),
+		LaunchID: "left", Argv: []string{"sleep", "600"}, Cwd: p.dir, Socket: shim.SocketPath(filepath.Join(p.dir, "s"),
+			dir),
 		Env: []shim.EnvVar{{Name: "PATH", Value: "/usr/local/bin:/usr/bin:/bin"}},
 	}})
 	if err != nil {
@@ -298,6 +309,6 @@ func TestACommandWhoseShimAndPluginDiedIsEnded(t *testing.T) {
 	}
 	p.open(t)
 	if s.State.Gateway.Alive() {
-		t.Error("it lives, and nobody will end it")
+		t.Error("it lives, and no process will end it")
 	}
 }

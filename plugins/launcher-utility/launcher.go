@@ -23,7 +23,8 @@ func New() *Launcher { return &Launcher{shimlauncher.New(Name)} }
 // Plugin is what main serves.
 func (l *Launcher) Plugin() pluginkit.Plugin {
 	return pluginkit.Plugin{
-		Name: Name, Version: Version, Launcher: l, Configure: l.Configure, ConfigFields: []plugin.ConfigField{shimlauncher.ConfigField()},
+		Name: Name, Version: Version, Launcher: l, Configure: l.Configure,
+		ConfigFields: []plugin.ConfigField{shimlauncher.ConfigField()},
 	}
 }
 

@@ -46,7 +46,8 @@ func runTests(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	shimPath = filepath.Join(dir, "gatehost-shim")
-	if out, err := exec.Command("go", "build", "-o", shimPath, "github.com/gatehost/gatehost/cmd/gatehost-shim").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", shimPath,
+		"github.com/gatehost/gatehost/cmd/gatehost-shim").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "cannot build shim: %v: %s\n", err, out)
 		return 1
 	}
@@ -115,7 +116,8 @@ func (p place) open(t *testing.T) *launcherutility.Launcher {
 func (p place) process(script string) plugin.ProcessSpec {
 	return plugin.ProcessSpec{
 		Argv: []string{"sh", "-c", script}, Cwd: p.dir,
-		Env: []plugin.EnvVar{{Name: "PATH", Value: "/usr/local/bin:/usr/bin:/bin"}, {Name: "TOKEN", Value: "s3cret", Secret: true}},
+		Env: []plugin.EnvVar{{Name: "PATH", Value: "/usr/local/bin:/usr/bin:/bin"},
+			{Name: "TOKEN", Value: "s3cret", Secret: true}},
 	}
 }
 
@@ -182,13 +184,14 @@ var errSeen = errors.New("seen")
 func waitLine(t *testing.T, l launcher.Launcher, id, text string) {
 	t.Helper()
 	var s seen
-	err := l.Output(deadline(t), launcher.OutputRequest{LaunchID: id, Follow: true}, func(item launcher.OutputItem) error {
-		_ = s.take(item)
-		if slices.Contains(s.texts(), text) {
-			return errSeen
-		}
-		return nil
-	})
+	err := l.Output(deadline(t), launcher.OutputRequest{LaunchID: id, Follow: true},
+		func(item launcher.OutputItem) error {
+			_ = s.take(item)
+			if slices.Contains(s.texts(), text) {
+				return errSeen
+			}
+			return nil
+		})
 	if !errors.Is(err, errSeen) {
 		t.Fatalf("line %q did not come: %v, lines %q", text, err, s.texts())
 	}
@@ -197,7 +200,8 @@ func waitLine(t *testing.T, l launcher.Launcher, id, text string) {
 func follow(t *testing.T, l launcher.Launcher, id string, cursor uint64) seen {
 	t.Helper()
 	var s seen
-	if err := l.Output(deadline(t), launcher.OutputRequest{LaunchID: id, Cursor: cursor, Follow: true}, s.take); err != nil {
+	if err := l.Output(deadline(t), launcher.OutputRequest{LaunchID: id, Cursor: cursor, Follow: true},
+		s.take); err != nil {
 		t.Fatalf("Output: %v", err)
 	}
 	return s
@@ -215,7 +219,8 @@ func only(t *testing.T, l launcher.Launcher) launcher.Instance {
 func TestAWholeLife(t *testing.T) {
 	p := newPlace(t)
 	l := p.open(t)
-	req := p.request("life", `trap 'echo bye; exit 7' TERM; echo "hello $TOKEN" | tr -d s; echo oops >&2; while :; do sleep 0.05; done`)
+	req := p.request("life",
+		`trap 'echo bye; exit 7' TERM; echo "hello $TOKEN" | tr -d s; echo oops >&2; while :; do sleep 0.05; done`)
 	i := launch(t, l, req)
 	if i.Phase != launcher.PhaseRunning || i.Gateway != "main" || i.Labels["epoch"] != "3" || len(i.Labels) != 1 ||
 		i.PID == 0 || i.ShimPID == 0 || i.StartTime == "" || i.BootID == "" || i.StartedAt.IsZero() || i.Exit != nil {
@@ -252,14 +257,16 @@ func TestAWholeLife(t *testing.T) {
 		t.Errorf("output %q, end %+v", out.texts(), out.end)
 	}
 	for _, line := range out.lines {
-		if want := map[string]plugin.Stream{"oops": plugin.Stderr, "bye": plugin.Stdout}[line.Text]; want != 0 && line.Stream != want {
+		if want := map[string]plugin.Stream{"oops": plugin.Stderr, "bye": plugin.Stdout}[line.Text]; want != 0 &&
+			line.Stream != want {
 			t.Errorf("line %+v is of the wrong stream", line)
 		}
 	}
 	if err := l.Signal(deadline(t), "life", "SIGTERM"); !errors.Is(err, fault.ErrFailedPrecondition) {
 		t.Errorf("Signal after the end = %v", err)
 	}
-	if got, err := l.Recover(deadline(t), "life"); err != nil || got.Phase != launcher.PhaseEnded || got.Exit == nil || got.Exit.Code != 7 {
+	if got, err := l.Recover(deadline(t), "life"); err != nil || got.Phase != launcher.PhaseEnded || got.Exit == nil ||
+		got.Exit.Code != 7 {
 		t.Errorf("Recover after the end = %+v, %v", got, err)
 	}
 	for range 2 { // what is unknown is fine
@@ -281,14 +288,16 @@ func TestAWholeLife(t *testing.T) {
 func TestANewPluginProcessTakesUpWhereTheOldOneWas(t *testing.T) {
 	p := newPlace(t)
 	old := p.open(t)
-	i := launch(t, old, p.request("handover", `i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo line $i; sleep 0.005; done; exit 3`))
+	i := launch(t, old,
+		p.request("handover", `i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo line $i; sleep 0.005; done; exit 3`))
 	var first seen
-	err := old.Output(deadline(t), launcher.OutputRequest{LaunchID: "handover", Follow: true}, func(item launcher.OutputItem) error {
-		if len(first.lines) >= 20 {
-			return errSeen // not taken: it must come again
-		}
-		return first.take(item)
-	})
+	err := old.Output(deadline(t), launcher.OutputRequest{LaunchID: "handover", Follow: true},
+		func(item launcher.OutputItem) error {
+			if len(first.lines) >= 20 {
+				return errSeen // not taken: it must come again
+			}
+			return first.take(item)
+		})
 	if !errors.Is(err, errSeen) {
 		t.Fatal(err)
 	}
@@ -329,7 +338,8 @@ func TestOutputOfAReleasedShimComesFromDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	offline := follow(t, l, "disk", 0)
-	if !slices.Equal(offline.texts(), []string{"one", "two"}) || !offline.lines[1].Partial || offline.end.Exit.Code != 4 ||
+	if !slices.Equal(offline.texts(), []string{"one", "two"}) || !offline.lines[1].Partial ||
+		offline.end.Exit.Code != 4 ||
 		offline.end.EndCursor != live.end.EndCursor {
 		t.Errorf("output from disk = %+v, end %+v, live end %+v", offline.lines, offline.end, live.end)
 	}
@@ -348,7 +358,8 @@ func TestAnUnwatchedGatewayIsToldAndStopped(t *testing.T) {
 	waitLine(t, l, "unwatched", "ready")
 	following := make(chan error, 1)
 	go func() {
-		following <- l.Output(deadline(t), launcher.OutputRequest{LaunchID: "unwatched", Follow: true}, func(launcher.OutputItem) error { return nil })
+		following <- l.Output(deadline(t), launcher.OutputRequest{LaunchID: "unwatched", Follow: true},
+			func(launcher.OutputItem) error { return nil })
 	}()
 	shimID, err := process.Identify(i.ShimPID)
 	if err != nil {
@@ -361,7 +372,8 @@ func TestAnUnwatchedGatewayIsToldAndStopped(t *testing.T) {
 		t.Errorf("Output of an unwatched gateway = %v, want unavailable", err)
 	}
 	got, err := l.Recover(deadline(t), "unwatched")
-	if err != nil || got.Phase != launcher.PhaseUnwatched || !got.Live() || got.ShimPID != 0 || got.Detail == "" || got.PID != i.PID {
+	if err != nil || got.Phase != launcher.PhaseUnwatched || !got.Live() || got.ShimPID != 0 || got.Detail == "" ||
+		got.PID != i.PID {
 		t.Errorf("Recover = %+v, %v", got, err)
 	}
 	if err := l.Signal(deadline(t), "unwatched", "CONT"); err != nil {
@@ -372,7 +384,7 @@ func TestAnUnwatchedGatewayIsToldAndStopped(t *testing.T) {
 		t.Errorf("Stop = %+v, %v, alive %t", stopped, err, identity(i).Alive())
 	}
 	if end := follow(t, l, "unwatched", 0).end; end == nil || end.Exit.Known || !end.Truncated {
-		t.Errorf("end = %+v, want one that nobody saw", end)
+		t.Errorf("end = %+v, want one that was not seen", end)
 	}
 	if err := l.Release(deadline(t), "unwatched"); err != nil {
 		t.Errorf("Release: %v", err)
@@ -382,17 +394,19 @@ func TestAnUnwatchedGatewayIsToldAndStopped(t *testing.T) {
 func TestAFloodComesInBoundedBatchesWithItsGaps(t *testing.T) {
 	p := newPlace(t)
 	l := p.open(t)
-	req := p.request("flood", `i=0; while [ $i -lt 40 ]; do i=$((i+1)); yes abcdefghijklmnop | head -n 2000; done; echo last`)
+	req := p.request("flood",
+		`i=0; while [ $i -lt 40 ]; do i=$((i+1)); yes abcdefghijklmnop | head -n 2000; done; echo last`)
 	req.OutputMaxBytes = 1 // raised to the least
 	launch(t, l, req)
 	var s seen
 	largest := 0
-	if err := l.Output(deadline(t), launcher.OutputRequest{LaunchID: "flood", Follow: true}, func(item launcher.OutputItem) error {
-		if b, ok := item.(*launcher.LineBatch); ok {
-			largest = max(largest, len(b.Lines))
-		}
-		return s.take(item)
-	}); err != nil {
+	if err := l.Output(deadline(t), launcher.OutputRequest{LaunchID: "flood", Follow: true},
+		func(item launcher.OutputItem) error {
+			if b, ok := item.(*launcher.LineBatch); ok {
+				largest = max(largest, len(b.Lines))
+			}
+			return s.take(item)
+		}); err != nil {
 		t.Fatal(err)
 	}
 	if largest > 256 || largest < 2 {
@@ -423,7 +437,8 @@ func TestOutputWithoutFollowHasNoEndWhileItRuns(t *testing.T) {
 	launch(t, l, p.request("peek", "echo here; exec sleep 600"))
 	waitLine(t, l, "peek", "here")
 	var s seen
-	if err := l.Output(deadline(t), launcher.OutputRequest{LaunchID: "peek"}, s.take); err != nil || s.end != nil || len(s.lines) != 1 {
+	if err := l.Output(deadline(t), launcher.OutputRequest{LaunchID: "peek"}, s.take); err != nil || s.end != nil ||
+		len(s.lines) != 1 {
 		t.Errorf("Output = %v, %+v", err, s)
 	}
 }
@@ -463,13 +478,19 @@ func TestErrorsHaveTheirCodes(t *testing.T) {
 		want *fault.Error
 		text string
 	}{
-		{"no program", bad("a", func(r *launcher.LaunchRequest) { r.Process.Argv = []string{"no-such"} }), fault.ErrNotFound, `cannot launch gateway: exec "no-such": not found`},
-		{"not executable", bad("b", func(r *launcher.LaunchRequest) { r.Process.Argv = []string{p.dir} }), fault.ErrPermissionDenied, "permission denied"},
+		{"no program", bad("a", func(r *launcher.LaunchRequest) { r.Process.Argv = []string{"no-such"} }),
+			fault.ErrNotFound, `cannot launch gateway: exec "no-such": not found`},
+		{"not executable", bad("b", func(r *launcher.LaunchRequest) { r.Process.Argv = []string{p.dir} }),
+			fault.ErrPermissionDenied, "permission denied"},
 		{"bad id", bad("../x", func(*launcher.LaunchRequest) {}), fault.ErrInvalidArgument, "launch id"},
-		{"no argv", bad("c", func(r *launcher.LaunchRequest) { r.Process.Argv = nil }), fault.ErrInvalidArgument, "argv"},
-		{"another user", bad("d", func(r *launcher.LaunchRequest) { r.Process.User = "nobody-else" }), fault.ErrUnsupported, "nobody-else"},
-		{"too much output", bad("e", func(r *launcher.LaunchRequest) { r.OutputMaxBytes = 1 << 60 }), fault.ErrInvalidArgument, "output"},
-		{"another spec", bad("taken", func(r *launcher.LaunchRequest) { r.Process.Argv = []string{"true"} }), fault.ErrAlreadyExists, "another spec"},
+		{"no argv", bad("c", func(r *launcher.LaunchRequest) { r.Process.Argv = nil }), fault.ErrInvalidArgument,
+			"argv"},
+		{"another user", bad("d", func(r *launcher.LaunchRequest) { r.Process.User = "another-user" }),
+			fault.ErrUnsupported, "another-user"},
+		{"too much output", bad("e", func(r *launcher.LaunchRequest) { r.OutputMaxBytes = 1 << 60 }),
+			fault.ErrInvalidArgument, "output"},
+		{"another spec", bad("taken", func(r *launcher.LaunchRequest) { r.Process.Argv = []string{"true"} }),
+			fault.ErrAlreadyExists, "another spec"},
 		{"unknown signal", l.Signal(deadline(t), "taken", "SIGNONE"), fault.ErrInvalidArgument, "SIGNONE"},
 		{"signal to nothing", l.Signal(deadline(t), "none", "SIGTERM"), fault.ErrNotFound, "none"},
 		{"id that is a path", l.Signal(deadline(t), "../run/taken", "SIGTERM"), fault.ErrNotFound, "no launch"},
@@ -487,11 +508,13 @@ func TestErrorsHaveTheirCodes(t *testing.T) {
 	if _, err := l.Stop(deadline(t), "none", 0); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("Stop = %v", err)
 	}
-	if err := l.Output(deadline(t), launcher.OutputRequest{LaunchID: "none"}, (&seen{}).take); !errors.Is(err, fault.ErrNotFound) {
+	if err := l.Output(deadline(t), launcher.OutputRequest{LaunchID: "none"}, (&seen{}).take); !errors.Is(err,
+		fault.ErrNotFound) {
 		t.Errorf("Output = %v", err)
 	}
 	got, err := l.Recover(deadline(t), "a") // it failed, and says why
-	if err != nil || got.Phase != launcher.PhaseFailed || got.Live() || !strings.Contains(got.Detail, "not found") || got.Exit == nil || got.Exit.Known {
+	if err != nil || got.Phase != launcher.PhaseFailed || got.Live() || !strings.Contains(got.Detail, "not found") ||
+		got.Exit == nil || got.Exit.Known {
 		t.Errorf("Recover of a failed launch = %+v, %v", got, err)
 	}
 	if err := l.Release(deadline(t), "a"); err != nil {
@@ -512,12 +535,14 @@ func TestWhatCannotBeReadIsListedAsBrokenAndNotRemoved(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(p.run(), "foreign"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(filepath.Join(p.run(), "ahead"), 0o700); err != nil { // the host made it durable, Launch never came
+	// the host made it durable, Launch never came
+	if err := os.Mkdir(filepath.Join(p.run(), "ahead"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	listing, err := l.List(deadline(t), "")
 	if err != nil || len(listing.Instances) != 0 || len(listing.Broken) != 2 ||
-		listing.Broken[0].Path != filepath.Join(p.run(), "foreign") || listing.Broken[0].Reason == "" || listing.Broken[1].Reason == "" {
+		listing.Broken[0].Path != filepath.Join(p.run(), "foreign") || listing.Broken[0].Reason == "" ||
+		listing.Broken[1].Reason == "" {
 		t.Fatalf("List = %+v, %v", listing, err)
 	}
 	if err := l.Release(deadline(t), "foreign"); !errors.Is(err, fault.ErrInternal) || fault.HintOf(err) == "" {
@@ -565,7 +590,8 @@ func TestAWrongTableIsADiagnostic(t *testing.T) {
 		got, err := l.Configure(t.Context(), plugin.ConfigureRequest{
 			Config: json.RawMessage(config), Directories: plugin.Directories{Run: p.run(), Runtime: p.dir},
 		})
-		if err != nil || len(got) != 1 || got[0].Severity != plugin.SeverityError || !strings.Contains(got[0].Message, want) {
+		if err != nil || len(got) != 1 || got[0].Severity != plugin.SeverityError ||
+			!strings.Contains(got[0].Message, want) {
 			t.Errorf("%s: %+v, %v, want %q", config, got, err, want)
 		}
 		if _, err := l.Launch(t.Context(), p.request("x", "true")); !errors.Is(err, fault.ErrFailedPrecondition) {

@@ -26,7 +26,8 @@ func (p place) prepared(t *testing.T, script string) launcher.LaunchRequest {
 	if err := os.MkdirAll(filepath.Join(p.run(), req.LaunchID), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	p.spoil(t, req.LaunchID, "launch.json", `{"version":1,"launchId":"`+req.LaunchID+`","gateway":"main","createdAt":"2026-11-23T12:00:00Z"}`)
+	p.spoil(t, req.LaunchID, "launch.json",
+		`{"version":1,"launchId":"`+req.LaunchID+`","gateway":"main","createdAt":"2026-11-23T12:00:00Z"}`)
 	return req
 }
 
@@ -90,7 +91,7 @@ func TestALivingGatewayIsNotLostWithItsFiles(t *testing.T) {
 				t.Errorf("%d files were set aside", n)
 			}
 			if b, err := shim.OpenBundle(filepath.Join(p.run(), req.LaunchID)); err != nil || b.Spec == nil && name != "gone" {
-				t.Errorf("bundle = %+v, %v, want it mended", b, err)
+				t.Errorf("bundle = %+v, %v, want it recovered", b, err)
 			}
 			if err := os.WriteFile(filepath.Join(p.dir, "go"), nil, 0o600); err != nil {
 				t.Fatal(err)
@@ -121,10 +122,12 @@ func TestAnUnwatchedGatewayIsFoundByWhatItCarries(t *testing.T) {
 			}
 
 			l := p.open(t)
-			if got := only(t, l); got.Phase != launcher.PhaseUnwatched || got.PID != i.PID || got.Gateway != "main" || got.Detail == "" {
+			if got := only(t, l); got.Phase != launcher.PhaseUnwatched || got.PID != i.PID || got.Gateway != "main" ||
+				got.Detail == "" {
 				t.Errorf("List = %+v, want pid %d of main, unwatched", got, i.PID)
 			}
-			if got, err := l.Recover(deadline(t), req.LaunchID); err != nil || got.Phase != launcher.PhaseUnwatched || got.PID != i.PID {
+			if got, err := l.Recover(deadline(t), req.LaunchID); err != nil || got.Phase != launcher.PhaseUnwatched ||
+				got.PID != i.PID {
 				t.Errorf("Recover = %+v, %v", got, err)
 			}
 			stopped, err := l.Stop(deadline(t), req.LaunchID, patience)
@@ -155,7 +158,7 @@ func killShim(t *testing.T, i launcher.Instance) {
 	}
 }
 
-// A shim that was stopped holds its lock and its socket, and answers nobody.
+// A shim that was stopped holds its lock and its socket, and does not answer.
 func TestAMuteShimIsFoundByWhatItsGatewayCarries(t *testing.T) {
 	p := newPlace(t)
 	req := p.prepared(t, "exec sleep 600")
@@ -193,9 +196,10 @@ func TestWhatCannotBeReadAndDoesNotLiveIsToldAndSetAside(t *testing.T) {
 	p.spoil(t, req.LaunchID, "state.json", "{")
 
 	l := p.open(t)
-	for range 2 { // whoever asks later that day is told, too
+	for range 2 { // later callers of that day are told, too
 		listing, err := l.List(deadline(t), "main")
-		if err != nil || len(listing.Instances) != 0 || len(listing.Broken) != 1 || !strings.Contains(listing.Broken[0].Reason, "state.json") {
+		if err != nil || len(listing.Instances) != 0 || len(listing.Broken) != 1 ||
+			!strings.Contains(listing.Broken[0].Reason, "state.json") {
 			t.Fatalf("List = %+v, %v", listing, err)
 		}
 		if _, err := os.Stat(filepath.Join(listing.Broken[0].Path, "output-0.log")); err != nil {

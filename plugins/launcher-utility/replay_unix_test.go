@@ -54,7 +54,8 @@ func TestAGatewayOfAnOldShimIsAdopted(t *testing.T) {
 	l := p.open(t)
 	const id = shimreplay.LaunchID
 	i := only(t, l)
-	if i.Phase != launcher.PhaseRunning || i.Gateway != shimreplay.Gateway || i.ShimPID != cmd.Process.Pid || i.Labels["recorded"] != "yes" {
+	if i.Phase != launcher.PhaseRunning || i.Gateway != shimreplay.Gateway || i.ShimPID != cmd.Process.Pid ||
+		i.Labels["recorded"] != "yes" {
 		t.Errorf("List = %+v", i)
 	}
 	if got, err := l.Recover(deadline(t), id); err != nil || got.PID != i.PID || got.OutputEnd == 0 {
@@ -70,13 +71,14 @@ func TestAGatewayOfAnOldShimIsAdopted(t *testing.T) {
 	beaten := make(chan struct{})
 	followed := make(chan error, 1)
 	go func() {
-		followed <- l.Output(deadline(t), launcher.OutputRequest{LaunchID: id, Follow: true}, func(item launcher.OutputItem) error {
-			_ = s.take(item)
-			if _, ok := item.(*launcher.Heartbeat); ok && s.beats == 1 {
-				close(beaten)
-			}
-			return nil
-		})
+		followed <- l.Output(deadline(t), launcher.OutputRequest{LaunchID: id, Follow: true},
+			func(item launcher.OutputItem) error {
+				_ = s.take(item)
+				if _, ok := item.(*launcher.Heartbeat); ok && s.beats == 1 {
+					close(beaten)
+				}
+				return nil
+			})
 	}()
 	select {
 	case <-beaten:
@@ -87,20 +89,23 @@ func TestAGatewayOfAnOldShimIsAdopted(t *testing.T) {
 		t.Errorf("Release = %v, want a refusal", err)
 	}
 	stopped, err := l.Stop(deadline(t), id, patience)
-	if err != nil || stopped.Exit.Code != shimreplay.ExitCode || !stopped.Exit.Known || !stopped.Exit.Durable || identity(i).Alive() {
+	if err != nil || stopped.Exit.Code != shimreplay.ExitCode || !stopped.Exit.Known || !stopped.Exit.Durable ||
+		identity(i).Alive() {
 		t.Errorf("Stop = %+v, %v", stopped, err)
 	}
 	if err := <-followed; err != nil {
 		t.Errorf("Output: %v", err)
 	}
 	// This shim did not count lines: what a gap lost is not known, and nothing may pretend that it is.
-	if len(s.gaps) != 1 || s.gaps[0].Bytes == 0 || s.gaps[0].ToLine != 0 || s.end == nil || s.end.Exit.Code != shimreplay.ExitCode {
+	if len(s.gaps) != 1 || s.gaps[0].Bytes == 0 || s.gaps[0].ToLine != 0 || s.end == nil ||
+		s.end.Exit.Code != shimreplay.ExitCode {
 		t.Errorf("gaps %+v, end %+v", s.gaps, s.end)
 	}
 	if last := s.lines[len(s.lines)-1]; last.Text != shimreplay.LastLine || last.Cursor > s.end.EndCursor {
 		t.Errorf("last line = %+v", last)
 	}
-	if rest := follow(t, l, id, s.lines[len(s.lines)-2].Cursor); len(rest.lines) != 1 || rest.lines[0].Text != shimreplay.LastLine {
+	if rest := follow(t, l, id, s.lines[len(s.lines)-2].Cursor); len(rest.lines) != 1 ||
+		rest.lines[0].Text != shimreplay.LastLine {
 		t.Errorf("read again from the last line but one: %q", rest.texts())
 	}
 	if err := l.Release(deadline(t), id); err != nil {

@@ -23,9 +23,11 @@ func TestFunctionIsAClassifierThatNumbersItsVerdicts(t *testing.T) {
 	}
 	defer func() { _ = stream.Close() }()
 	got, err := stream.Classify(t.Context(), []classifier.NumberedLine{
-		{Seq: 7, Line: plugin.Line{Cursor: 1, Stream: plugin.Stderr, Text: "a"}}, {Seq: 9, Line: plugin.Line{Cursor: 2, Stream: plugin.Stderr, Text: "b"}},
+		{Seq: 7, Line: plugin.Line{Cursor: 1, Stream: plugin.Stderr, Text: "a"}},
+		{Seq: 9, Line: plugin.Line{Cursor: 2, Stream: plugin.Stderr, Text: "b"}},
 	})
-	if err != nil || len(got) != 2 || got[0].Seq != 7 || got[1].Seq != 9 || got[1].Text != "b!" || got[0].Level != classifier.LevelError {
+	if err != nil || len(got) != 2 || got[0].Seq != 7 || got[1].Seq != 9 || got[1].Text != "b!" ||
+		got[0].Level != classifier.LevelError {
 		t.Errorf("verdicts = %+v, %v", got, err)
 	}
 }

@@ -1,6 +1,5 @@
-// Package classifier is the kind of plugin that tells what lines of a gateway's output mean.
-//
-// The contract stands in shared/proto/gatehost/plugin/v1alpha1/classifier.proto.
+// Package classifier is the kind of plugin that says what lines of a gateway's output mean. The contract is in
+// shared/proto/gatehost/plugin/v1alpha1/classifier.proto.
 package classifier
 
 import (
@@ -17,8 +16,8 @@ type Classifier interface {
 
 // Stream is used by one goroutine. Batches are answered in order: Classify sends one and returns its verdicts.
 type Stream interface {
-	// Classify answers one verdict a line, in order. A failed call leaves the stream unusable; lines without a verdict are
-	// sent again, with the same Seq, on a new stream.
+	// Classify answers one verdict a line, in order. A failed call leaves the stream unusable; lines without a verdict
+	// are sent again, with the same Seq, on a new stream.
 	Classify(ctx context.Context, lines []NumberedLine) ([]Verdict, error)
 	// Close ends the stream.
 	Close() error

@@ -9,8 +9,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Fake is a Classifier for tests. The zero value calls every line info; the exported fields are knobs, to be set before the
-// first call. Safe for concurrent use, also inside a synctest bubble.
+// Fake is a Classifier for tests. The zero value calls every line info; the exported fields are knobs, to be set before
+// the first call. Safe for concurrent use, also inside a synctest bubble.
 type Fake struct {
 	Judge   func(NumberedLine) Verdict // Seq is filled in
 	OpenErr error

@@ -58,7 +58,7 @@ type stream struct {
 	first   *pb.ClassifyRequest // sent with the first lines
 }
 
-// Classify sends one batch and reads until each of its lines has a verdict. When ctx ends first the stream is cut.
+// Classify sends one batch and reads until each of its lines has a verdict. When ctx ends first, the stream ends.
 func (s *stream) Classify(ctx context.Context, lines []NumberedLine) ([]Verdict, error) {
 	stop := context.AfterFunc(ctx, s.cancel) // Recv knows only the stream's context
 	defer stop()
@@ -111,28 +111,32 @@ func (s *stream) Close() error {
 
 func verdictFrom(v *pb.Verdict) Verdict {
 	out := Verdict{
-		Seq: v.GetSeq(), Level: Level(v.GetLevel()), Text: wire.Text(v.GetText(), wire.MaxLine), RuleID: wire.Text(v.GetRuleId(), maxWord),
+		Seq: v.GetSeq(), Level: Level(v.GetLevel()), Text: wire.Text(v.GetText(), wire.MaxLine),
+		RuleID:  wire.Text(v.GetRuleId(), maxWord),
 		Symptom: wire.SymptomFrom(v.GetSymptom()), Tags: wire.Strings(v.GetTags(), maxTags, maxWord),
 	}
 	if out.Level < LevelDrop || out.Level > LevelError {
 		out.Level = LevelWarn
 	}
-	if st := v.GetStage(); st != nil && measured(st.GetDurationMs()) && (st.TotalMs == nil || measured(st.GetTotalMs())) {
+	if st := v.GetStage(); st != nil && measured(st.GetDurationMs()) &&
+		(st.TotalMs == nil || measured(st.GetTotalMs())) {
 		out.Stage = &Stage{Name: wire.Text(st.GetName(), maxWord), DurationMs: st.GetDurationMs(), TotalMs: st.TotalMs}
 	}
 	return out
 }
 
-// measured reports whether ms can be a duration: NaN and infinity would break every JSON that shows it.
+// measured reports whether ms can be a duration: NaN and infinity would break every JSON that contains them.
 func measured(ms float64) bool { return ms >= 0 && ms <= maxMs }
 
 func verdictTo(v Verdict) *pb.Verdict {
 	out := &pb.Verdict{
-		Seq: v.Seq, Level: pb.Level(v.Level), Text: wire.Text(v.Text, wire.MaxLine), RuleId: wire.Text(v.RuleID, maxWord), //nolint:gosec // a small enum
+		Seq: v.Seq, Level: pb.Level(v.Level), Text: wire.Text(v.Text, wire.MaxLine), //nolint:gosec // a small enum
+		RuleId:  wire.Text(v.RuleID, maxWord),
 		Symptom: wire.Symptom(v.Symptom), Tags: wire.Strings(v.Tags, maxTags, maxWord),
 	}
 	if v.Stage != nil {
-		out.Stage = &pb.Stage{Name: wire.Text(v.Stage.Name, maxWord), DurationMs: v.Stage.DurationMs, TotalMs: v.Stage.TotalMs}
+		out.Stage = &pb.Stage{Name: wire.Text(v.Stage.Name, maxWord), DurationMs: v.Stage.DurationMs,
+			TotalMs: v.Stage.TotalMs}
 	}
 	return out
 }
@@ -169,8 +173,9 @@ func (s *server) Classify(rpc grpc.BidiStreamingServer[pb.ClassifyRequest, pb.Cl
 		if err != nil {
 			return fault.ToStatus(err)
 		}
-		if len(verdicts) != len(lines) { // the host would wait for the rest in vain
-			return fault.ToStatus(fault.New(fault.Internal, fmt.Sprintf("%d verdicts about %d lines", len(verdicts), len(lines))))
+		if len(verdicts) != len(lines) { // otherwise the host would wait for the rest in vain
+			return fault.ToStatus(fault.New(fault.Internal, fmt.Sprintf("%d verdicts about %d lines", len(verdicts),
+				len(lines))))
 		}
 		out := &pb.ClassifyResponse{}
 		for _, v := range verdicts {

@@ -122,7 +122,8 @@ func TestFailedBatchKeepsItsErrorAndANewStreamGoesOn(t *testing.T) {
 func lines(seqs ...uint64) []classifier.NumberedLine {
 	var out []classifier.NumberedLine
 	for _, s := range seqs {
-		out = append(out, classifier.NumberedLine{Seq: s, Line: plugin.Line{Cursor: s, Stream: plugin.Stderr, Text: fmt.Sprint("line ", s)}})
+		out = append(out, classifier.NumberedLine{Seq: s, Line: plugin.Line{Cursor: s, Stream: plugin.Stderr,
+			Text: fmt.Sprint("line ", s)}})
 	}
 	return out
 }
@@ -141,7 +142,8 @@ func (l *liar) Classify(s grpc.BidiStreamingServer[pb.ClassifyRequest, pb.Classi
 
 func TestNonsenseIsRefusedInWords(t *testing.T) {
 	l := &liar{}
-	c := classifier.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { pb.RegisterClassifierServiceServer(s, l) }))
+	c := classifier.NewClient(wiretest.Dial(t,
+		func(s grpc.ServiceRegistrar) { pb.RegisterClassifierServiceServer(s, l) }))
 	classify := func(answers ...*pb.Verdict) ([]classifier.Verdict, error) {
 		l.answers = answers
 		s, err := c.Open(t.Context(), plugin.GatewayFacts{}, "x")
@@ -154,7 +156,8 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 	for name, answers := range map[string][]*pb.Verdict{
 		"out of turn": {{Seq: 2}, {Seq: 1}}, "twice": {{Seq: 1}, {Seq: 1}}, "too many": {{Seq: 1}, {Seq: 2}, {Seq: 3}},
 	} {
-		if _, err := classify(answers...); !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), "plugin violated the contract: ") {
+		if _, err := classify(answers...); !errors.Is(err, fault.ErrInternal) ||
+			!strings.Contains(err.Error(), "plugin violated the contract: ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -164,9 +167,11 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 	inf := math.Inf(1)
 	got, err := classify(
 		&pb.Verdict{Seq: 1, Level: 99, Symptom: 99, Stage: &pb.Stage{Name: "x", DurationMs: math.NaN()}},
-		&pb.Verdict{Seq: 2, Level: pb.Level_LEVEL_DROP, Stage: &pb.Stage{Name: "x", DurationMs: 1, TotalMs: &inf}, Text: strings.Repeat("€", 1<<20)},
+		&pb.Verdict{Seq: 2, Level: pb.Level_LEVEL_DROP, Stage: &pb.Stage{Name: "x", DurationMs: 1, TotalMs: &inf},
+			Text: strings.Repeat("€", 1<<20)},
 	)
-	if err != nil || got[0].Level != classifier.LevelWarn || got[0].Symptom != plugin.NoSymptom || got[0].Stage != nil || got[1].Stage != nil {
+	if err != nil || got[0].Level != classifier.LevelWarn || got[0].Symptom != plugin.NoSymptom ||
+		got[0].Stage != nil || got[1].Stage != nil {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if len(got[1].Text) > 64<<10 {

@@ -21,20 +21,30 @@ const idStart = "base/start"
 
 func baseChecks() []Check {
 	return []Check{
-		{ID: idStart, Kind: Base, Title: "the host can start it: file, handshake, Describe, versions, its table", Row: "Plugin.Describe, Plugin.Configure", try: func(context.Context, *runner) error { return nil }},
-		{ID: "base/describe", Kind: Base, Title: "Describe gives the same, well-formed answer each time", Row: "Plugin.Describe: idempotent", try: baseDescribe},
-		{ID: "base/kinds-served", Kind: Base, Title: "it serves every kind that it announces", Row: "DescribeResponse.services", try: baseKinds},
-		{ID: "base/config-not-json", Kind: Base, Title: "a table that is no JSON object is refused", Row: "Plugin.Configure: INVALID_ARGUMENT", try: configNotJSON},
-		{ID: "base/config-unknown-key", Kind: Base, Title: "an unknown key gets a diagnostic", Row: "Plugin.Configure: faults are diagnostics", try: configUnknownKey},
-		{ID: "base/config-wrong-type", Kind: Base, Title: "a value of a wrong type gets a diagnostic that names its key", Row: "Plugin.Configure: faults are diagnostics", try: configWrongType},
-		{ID: "base/config-large", Kind: Base, Title: "a huge and a deep table are answered", Row: "Plugin.Configure: start_timeout", try: configLarge},
-		{ID: "base/config-refused", Kind: Base, Title: "a refused table leaves the former one in force", Row: "Plugin.Configure: refuses the table as a whole", try: configRefused},
+		{ID: idStart, Kind: Base, Title: "the host can start it: file, handshake, Describe, versions, its table",
+			Row: "Plugin.Describe, Plugin.Configure", try: func(context.Context, *runner) error { return nil }},
+		{ID: "base/describe", Kind: Base, Title: "Describe gives the same, well-formed answer each time",
+			Row: "Plugin.Describe: idempotent", try: baseDescribe},
+		{ID: "base/kinds-served", Kind: Base, Title: "it serves every kind that it announces",
+			Row: "DescribeResponse.services", try: baseKinds},
+		{ID: "base/config-not-json", Kind: Base, Title: "a table that is no JSON object is refused",
+			Row: "Plugin.Configure: INVALID_ARGUMENT", try: configNotJSON},
+		{ID: "base/config-unknown-key", Kind: Base, Title: "an unknown key gets a diagnostic",
+			Row: "Plugin.Configure: faults are diagnostics", try: configUnknownKey},
+		{ID: "base/config-wrong-type", Kind: Base,
+			Title: "a value of a wrong type gets a diagnostic that names its key",
+			Row:   "Plugin.Configure: faults are diagnostics", try: configWrongType},
+		{ID: "base/config-large", Kind: Base, Title: "a huge and a deep table are answered",
+			Row: "Plugin.Configure: start_timeout", try: configLarge},
+		{ID: "base/config-refused", Kind: Base, Title: "a refused table leaves the former one in force",
+			Row: "Plugin.Configure: refuses the table as a whole", try: configRefused},
 	}
 }
 
 var (
 	pluginNames = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	semver      = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
+	semver      = regexp.MustCompile(
+		`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
 )
 
 func baseDescribe(ctx context.Context, rn *runner) error {
@@ -46,7 +56,8 @@ func baseDescribe(ctx context.Context, rn *runner) error {
 	describe := func() (*pb.DescribeResponse, error) {
 		bound, cancel := rn.within(ctx, startTimeout)
 		defer cancel()
-		r, err := client.Describe(bound, &pb.DescribeRequest{Host: &pb.HostInfo{Version: "devel", Os: "linux", Arch: "amd64"}})
+		r, err := client.Describe(bound,
+			&pb.DescribeRequest{Host: &pb.HostInfo{Version: "devel", Os: "linux", Arch: "amd64"}})
 		if lost := rn.lost(p, "Plugin.Describe", err); lost != nil {
 			return nil, lost
 		}
@@ -65,7 +76,8 @@ func baseDescribe(ctx context.Context, rn *runner) error {
 			return err
 		}
 		if !proto.Equal(first, again) {
-			return breach("build the answer once, and keep its lists in one order", "asked again Describe answers something else: %v; before: %v", again, first)
+			return breach("build the answer once, and keep its lists in one order",
+				"asked again Describe answers something else: %v; before: %v", again, first)
 		}
 	}
 	return judgeDescription(first)
@@ -83,24 +95,30 @@ func judgeDescription(r *pb.DescribeResponse) error {
 	kinds := map[pb.Kind]bool{}
 	for _, s := range r.GetServices() {
 		if kinds[s.GetKind()] {
-			return breach("list each kind once, with the range of its versions", "it lists the kind %v twice", s.GetKind())
+			return breach("list each kind once, with the range of its versions", "it lists the kind %v twice",
+				s.GetKind())
 		}
 		kinds[s.GetKind()] = true
 		if s.GetKind() == pb.Kind_KIND_UNSPECIFIED || s.GetMinVersion() == 0 || s.GetMinVersion() > s.GetMaxVersion() {
-			return breach("each service has a kind and a range of versions, from 1 on", "it lists a service %v in versions %d to %d", s.GetKind(), s.GetMinVersion(), s.GetMaxVersion())
+			return breach("each service has a kind and a range of versions, from 1 on",
+				"it lists a service %v in versions %d to %d", s.GetKind(), s.GetMinVersion(), s.GetMaxVersion())
 		}
 	}
 	for _, f := range r.GetConfigFields() {
-		if f.GetPath() == "" || !slices.Contains([]string{"string", "integer", "float", "boolean", "array", "table"}, f.GetType()) {
-			return breach("string, integer, float, boolean, array or table", "the key %q of its table has the type %q", f.GetPath(), f.GetType())
+		if f.GetPath() == "" || !slices.Contains([]string{"string", "integer", "float", "boolean", "array", "table"},
+			f.GetType()) {
+			return breach("string, integer, float, boolean, array or table", "the key %q of its table has the type %q",
+				f.GetPath(), f.GetType())
 		}
 		if d := f.GetDefaultJson(); d != "" && !json.Valid([]byte(d)) {
-			return breach("write the default as JSON", "the default of the key %q is %q, which is not JSON", f.GetPath(), d)
+			return breach("write the default as JSON", "the default of the key %q is %q, which is not JSON",
+				f.GetPath(), d)
 		}
 	}
 	for _, g := range r.GetWantedGrants() {
 		if g != plugin.GrantGatewayToken && g != plugin.GrantGatewayConfig {
-			return breach(plugin.GrantGatewayToken+" or "+plugin.GrantGatewayConfig, "it wants the grant %q, which there is not", g)
+			return breach(plugin.GrantGatewayToken+" or "+plugin.GrantGatewayConfig,
+				"it wants the grant %q, which there is not", g)
 		}
 	}
 	return nil
@@ -113,7 +131,8 @@ func baseKinds(ctx context.Context, rn *runner) error {
 	}
 	for _, s := range rn.info.Services {
 		if !rn.served(ctx, s.Kind) {
-			return breach("serve it, or take it out of Describe", "it announces the kind %s and does not serve it: %v", s.Kind, fault.FromStatus(rn.answers[s.Kind]))
+			return breach("serve it, or take it out of Describe", "it announces the kind %s and does not serve it: %v",
+				s.Kind, fault.FromStatus(rn.answers[s.Kind]))
 		}
 		if lost := rn.lost(p, "a first call as "+string(s.Kind), rn.answers[s.Kind]); lost != nil {
 			return lost
@@ -129,7 +148,8 @@ func (rn *runner) configure(ctx context.Context, p Process, what string, table [
 	defer cancel()
 	r, err := pb.NewPluginServiceClient(p.Conn()).Configure(bound, &pb.ConfigureRequest{
 		ConfigJson: table, Name: asked.Name, Grants: asked.Grants,
-		Directories: &pb.Directories{Data: asked.Directories.Data, Run: asked.Directories.Run, Runtime: asked.Directories.Runtime},
+		Directories: &pb.Directories{Data: asked.Directories.Data, Run: asked.Directories.Run,
+			Runtime: asked.Directories.Runtime},
 	})
 	if lost := rn.lost(p, "Configure with "+what, err); lost != nil {
 		return nil, lost
@@ -139,14 +159,16 @@ func (rn *runner) configure(ctx context.Context, p Process, what string, table [
 
 // refused reports whether a diagnostic refuses the table.
 func refused(r *pb.ConfigureResponse) bool {
-	return slices.ContainsFunc(r.GetDiagnostics(), func(d *pb.Diagnostic) bool { return d.GetSeverity() == pb.Severity_SEVERITY_ERROR })
+	return slices.ContainsFunc(r.GetDiagnostics(),
+		func(d *pb.Diagnostic) bool { return d.GetSeverity() == pb.Severity_SEVERITY_ERROR })
 }
 
 // restore gives the plugin its own table again.
 func (rn *runner) restore(ctx context.Context, p Process) error {
 	r, err := rn.configure(ctx, p, "its own table again", p.Asked().Config)
 	if err == nil && refused(r) {
-		err = breach("take each table as if it were the first", "it refuses its own table after a faulty one: %s", remarks(r))
+		err = breach("take each table as if it were the first", "it refuses its own table after a faulty one: %s",
+			remarks(r))
 	}
 	return err
 }
@@ -170,7 +192,8 @@ func configNotJSON(ctx context.Context, rn *runner) error {
 			return err
 		}
 		if err != nil && fault.CodeOf(fault.FromStatus(err)) != fault.InvalidArgument {
-			return breach("answer INVALID_ARGUMENT, or a diagnostic of severity ERROR", "the table %q fails with %v", table, fault.FromStatus(err))
+			return breach("answer INVALID_ARGUMENT, or a diagnostic of severity ERROR", "the table %q fails with %v",
+				table, fault.FromStatus(err))
 		}
 		if err == nil && !refused(r) {
 			return breach("answer INVALID_ARGUMENT, or a diagnostic of severity ERROR", "it takes the table %q", table)
@@ -217,17 +240,19 @@ func configUnknownKey(ctx context.Context, rn *runner) error {
 		return faulty("an unknown key", err)
 	}
 	if len(r.GetDiagnostics()) == 0 {
-		return breach("answer a diagnostic, or the operator's typing error goes unseen", "it takes a table with the key %q and says nothing", unknownKey)
+		return breach("answer a diagnostic, or the operator's typing error goes unseen",
+			"it takes a table with the key %q and says nothing", unknownKey)
 	}
 	return rn.restore(ctx, p)
 }
 
-// faulty is for a fault of the table that was told as an error.
+// faulty is the breach of a plugin that reported a fault of its table as an error.
 func faulty(what string, err error) error {
 	if _, broken := errors.AsType[*violation](err); broken {
 		return err
 	}
-	return breach("answer a diagnostic with the key's path: the host shows it with the line of config.toml", "%s fails with an error and not with a diagnostic: %v", what, fault.FromStatus(err))
+	return breach("answer a diagnostic with the key's path: the host shows it with the line of config.toml",
+		"%s fails with an error and not with a diagnostic: %v", what, fault.FromStatus(err))
 }
 
 func configWrongType(ctx context.Context, rn *runner) error {
@@ -249,10 +274,13 @@ func configWrongType(ctx context.Context, rn *runner) error {
 			return faulty(what, err)
 		}
 		named := slices.ContainsFunc(r.GetDiagnostics(), func(d *pb.Diagnostic) bool {
-			return d.GetSeverity() == pb.Severity_SEVERITY_ERROR && (d.GetPath() == f.Path || strings.HasPrefix(d.GetPath(), f.Path+".") || strings.HasPrefix(d.GetPath(), f.Path+"["))
+			return d.GetSeverity() == pb.Severity_SEVERITY_ERROR &&
+				(d.GetPath() == f.Path || strings.HasPrefix(d.GetPath(), f.Path+".") ||
+					strings.HasPrefix(d.GetPath(), f.Path+"["))
 		})
 		if !named {
-			return breach("answer a diagnostic of severity ERROR with the key's path", "%s gets no diagnostic with its path; it says: %q", what, remarks(r))
+			return breach("answer a diagnostic of severity ERROR with the key's path",
+				"%s gets no diagnostic with its path; it says: %q", what, remarks(r))
 		}
 	}
 	return rn.restore(ctx, p)
@@ -270,8 +298,10 @@ func configLarge(ctx context.Context, rn *runner) error {
 	for range deepest {
 		deep = map[string]any{"t": []any{deep}}
 	}
-	for what, v := range map[string]any{"a text of 8 MiB": strings.Repeat("x", 8<<20), "a list of 100,000": make([]int, 100_000), "tables in tables": deep} {
-		if _, err := rn.configure(ctx, p, what, tableWith(p.Asked().Config, map[string]any{unknownKey: v})); err != nil {
+	for what, v := range map[string]any{"a text of 8 MiB": strings.Repeat("x", 8<<20),
+		"a list of 100,000": make([]int, 100_000), "tables in tables": deep} {
+		if _, err := rn.configure(ctx, p, what,
+			tableWith(p.Asked().Config, map[string]any{unknownKey: v})); err != nil {
 			return faulty(what, err)
 		}
 	}
@@ -289,7 +319,7 @@ func configRefused(ctx context.Context, rn *runner) error {
 		return skip("it does not answer a first question: %v", err)
 	}
 	more := map[string]any{unknownKey: 1}
-	for _, f := range rn.info.ConfigFields { // what it would be in force by, if it were
+	for _, f := range rn.info.ConfigFields { // the values that it would use if it took the table
 		more[f.Path] = plausible(f)
 	}
 	r, err := rn.configure(ctx, p, "a faulty table", tableWith(p.Asked().Config, more))
@@ -304,7 +334,9 @@ func configRefused(ctx context.Context, rn *runner) error {
 		return err
 	}
 	if got != want {
-		return breach("decode all of it first, then put it in force", "after a table that it refused it answers %q, before it answered %q", strings.TrimSpace(got), strings.TrimSpace(want))
+		return breach("decode all of it first, then put it in force",
+			"after a table that it refused it answers %q, before it answered %q", strings.TrimSpace(got),
+			strings.TrimSpace(want))
 	}
 	return rn.restore(ctx, p)
 }

@@ -27,17 +27,18 @@ type Check struct {
 
 // Checks is the table, in the order in which it is tried.
 func Checks() []Check {
-	return slices.Concat(baseChecks(), doctorChecks(), classifierChecks(), launcherChecks(), unloaderChecks(), lifeChecks())
+	return slices.Concat(baseChecks(), doctorChecks(), classifierChecks(), launcherChecks(), unloaderChecks(),
+		lifeChecks())
 }
 
 // The results of a check. They are part of the JSON that `gatehost plugin verify --json` prints.
 const (
 	Holds         = "holds"
 	Fails         = "fails"
-	NotApplicable = "not-applicable" // there was nothing to try it on; Why says what was looked for
+	NotApplicable = "not-applicable" // there was nothing to try it on; Why says what was missing
 )
 
-// violation is what a plugin does that the contract does not let it.
+// violation is something that a plugin does against the contract.
 type violation struct{ why, hint string }
 
 func (v *violation) Error() string { return v.why }
@@ -47,7 +48,7 @@ func breach(hint, format string, args ...any) error {
 	return &violation{why: fmt.Sprintf(format, args...), hint: hint}
 }
 
-// inapplicable is why there was nothing to try a check on.
+// inapplicable says why there was nothing to try a check on.
 type inapplicable struct{ why string }
 
 func (i *inapplicable) Error() string { return i.why }

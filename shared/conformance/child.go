@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// ChildVerb is the argument by which a binary becomes the program that a launcher is tried with.
+// ChildVerb is the argument by which a binary becomes the program that a launcher launches in the checks.
 const ChildVerb = "conformance-child"
 
-// ChildMain makes a test binary that program, when it was started as such; call it first in TestMain. Options.Child is then the binary's
-// path and ChildVerb.
+// ChildMain makes a test binary that program, when it was started as such; call it first in TestMain. Options.Child is
+// then the binary's path and ChildVerb.
 func ChildMain() {
 	if len(os.Args) > 1 && os.Args[1] == ChildVerb {
 		os.Exit(RunChild(os.Args[2:], os.Stdout, os.Stderr)) //nolint:forbidigo // it is a main
 	}
 }
 
-// child is what a launched program does, as its arguments say. It never outlives its directory, whoever has forgotten it.
+// child is what a launched program does, as its arguments say. It never outlives its directory.
 type child struct {
 	dir        string
 	lines      int           // numbered ones, on each output
@@ -39,7 +39,7 @@ type child struct {
 	echo       bool // its standard input
 }
 
-// childLife is how long it lives when nobody ends it.
+// childLife is how long it lives at most.
 const childLife = 3 * time.Minute
 
 // RunChild is the program; args are those after ChildVerb. It returns the exit code.
@@ -69,7 +69,8 @@ func RunChild(args []string, stdout, stderr io.Writer) int {
 
 func parseChild(args []string) (child, error) {
 	if len(args) == 0 || !filepath.IsAbs(args[0]) {
-		return child{}, fmt.Errorf("usage: %s DIR [hold|stubborn|grandchild|env|partial|echo|lines=N|pace=D|exit=N]", ChildVerb)
+		return child{}, fmt.Errorf("usage: %s DIR [hold|stubborn|grandchild|env|partial|echo|lines=N|pace=D|exit=N]",
+			ChildVerb)
 	}
 	c := child{dir: args[0]}
 	for _, a := range args[1:] {
@@ -104,7 +105,8 @@ func parseChild(args []string) (child, error) {
 	return c, nil
 }
 
-// begin leaves its pid, a line in the file "starts", and starts the grandchild, which leaves its own in "grandchildren".
+// begin leaves its pid, a line in the file "starts", and starts the grandchild, which leaves its own in
+// "grandchildren".
 func (c child) begin() error {
 	name := "starts"
 	if slices.Contains(os.Environ(), grandchildEnv) {
@@ -132,7 +134,8 @@ func (c child) begin() error {
 		return err
 	}
 	for until := time.Now().Add(childLife); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
-		if data, err := os.ReadFile(filepath.Join(c.dir, "grandchildren")); err == nil && strings.HasSuffix(string(data), "\n") {
+		if data, err := os.ReadFile(filepath.Join(c.dir, "grandchildren")); err == nil &&
+			strings.HasSuffix(string(data), "\n") {
 			return nil
 		}
 	}
@@ -165,7 +168,7 @@ func (c child) print(out *bufio.Writer, stderr io.Writer) {
 	}
 }
 
-// wait lives as long as it is to, and says so when a signal comes. ended says that one ended it.
+// wait lives as long as it should, and says so when a signal comes. ended reports that a signal ended it.
 func (c child) wait(signals <-chan os.Signal, stdout io.Writer) (code int, ended bool) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -19,11 +19,17 @@ import (
 func classifierChecks() []Check {
 	k := plugin.KindClassifier
 	return []Check{
-		{ID: "classifier/order", Kind: k, Title: "each line gets one verdict, in order", Row: "Classifier.Classify: one a line, in order of seq", try: classifierOrder},
-		{ID: "classifier/resend", Kind: k, Title: "lines that are sent again after a break get the same verdicts", Row: "Classifier.Classify: idempotent by seq", try: classifierResend},
-		{ID: "classifier/streams", Kind: k, Title: "the output of several launches is classified at once", Row: "Classifier.Classify: one stream a launch_id", try: classifierStreams},
-		{ID: "classifier/big-lines", Kind: k, Title: "lines of 64 KiB, odd characters and batches up to 16 MiB are judged", Row: "Sizes: a message has at most 16 MiB", try: classifierBig},
-		{ID: "classifier/throughput", Kind: k, Title: "a batch of 256 lines is judged within 2 s", Row: "Classifier.Classify: 2 s a batch", try: classifierThroughput},
+		{ID: "classifier/order", Kind: k, Title: "each line gets one verdict, in order",
+			Row: "Classifier.Classify: one a line, in order of seq", try: classifierOrder},
+		{ID: "classifier/resend", Kind: k, Title: "lines that are sent again after a break get the same verdicts",
+			Row: "Classifier.Classify: idempotent by seq", try: classifierResend},
+		{ID: "classifier/streams", Kind: k, Title: "the output of several launches is classified at once",
+			Row: "Classifier.Classify: one stream a launch_id", try: classifierStreams},
+		{ID: "classifier/big-lines", Kind: k,
+			Title: "lines of 64 KiB, odd characters and batches up to 16 MiB are judged",
+			Row:   "Sizes: a message has at most 16 MiB", try: classifierBig},
+		{ID: "classifier/throughput", Kind: k, Title: "a batch of 256 lines is judged within 2 s",
+			Row: "Classifier.Classify: 2 s a batch", try: classifierThroughput},
 	}
 }
 
@@ -43,7 +49,8 @@ func batchOf(from uint64, lines ...string) []*pb.NumberedLine {
 	var out []*pb.NumberedLine
 	for n, text := range lines {
 		seq := from + uint64(n) //nolint:gosec // a small number
-		out = append(out, &pb.NumberedLine{Seq: seq, Line: &pb.Line{Cursor: seq * 100, Stream: pb.Stream_STREAM_STDERR, Text: text}})
+		out = append(out, &pb.NumberedLine{Seq: seq, Line: &pb.Line{Cursor: seq * 100, Stream: pb.Stream_STREAM_STDERR,
+			Text: text}})
 	}
 	return out
 }
@@ -54,12 +61,14 @@ type verdicts struct {
 	first *pb.ClassifyRequest
 }
 
-func openStream(ctx context.Context, cc grpc.ClientConnInterface, gateway *pb.GatewayFacts, launch string) (*verdicts, error) {
+func openStream(
+	ctx context.Context, cc grpc.ClientConnInterface, gateway *pb.GatewayFacts, launch string,
+) (*verdicts, error) {
 	rpc, err := pb.NewClassifierServiceClient(cc).Classify(ctx)
 	return &verdicts{rpc: rpc, first: &pb.ClassifyRequest{Gateway: gateway, LaunchId: launch}}, err
 }
 
-// judge sends a batch and reads as many verdicts as it has lines, whatever they are about.
+// judge sends a batch and reads as many verdicts as it has lines, whatever lines they are about.
 func (v *verdicts) judge(lines []*pb.NumberedLine) ([]*pb.Verdict, error) {
 	req := v.first
 	if req == nil {
@@ -84,7 +93,10 @@ func (v *verdicts) judge(lines []*pb.NumberedLine) ([]*pb.Verdict, error) {
 }
 
 // classify is a stream with one batch.
-func classify(ctx context.Context, cc grpc.ClientConnInterface, gateway *pb.GatewayFacts, launch string, lines []*pb.NumberedLine) ([]*pb.Verdict, error) {
+func classify(
+	ctx context.Context, cc grpc.ClientConnInterface, gateway *pb.GatewayFacts, launch string,
+	lines []*pb.NumberedLine,
+) ([]*pb.Verdict, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	v, err := openStream(ctx, cc, gateway, launch)
@@ -115,11 +127,14 @@ func gatewayOfLines() *pb.GatewayFacts {
 	return factsIn("/nowhere/verify", Incident{})
 }
 
-// verdictBound is how long verdicts are waited for where their number and order count: how quick they are is a check of its own.
+// verdictBound bounds the wait for verdicts where their number and order count: how quick they are is a check of its
+// own.
 const verdictBound = 30 * time.Second
 
-// classified is classify with a bound, and with what no answer means.
-func (rn *runner) classified(ctx context.Context, p Process, launch string, lines []*pb.NumberedLine) ([]*pb.Verdict, error) {
+// classified is classify with a bound, and explains a missing answer.
+func (rn *runner) classified(
+	ctx context.Context, p Process, launch string, lines []*pb.NumberedLine,
+) ([]*pb.Verdict, error) {
 	bound, cancel := context.WithTimeout(ctx, verdictBound)
 	defer cancel()
 	got, err := classify(bound, p.Conn(), gatewayOfLines(), launch, lines)
@@ -127,7 +142,8 @@ func (rn *runner) classified(ctx context.Context, p Process, launch string, line
 		return nil, fmt.Errorf("%d verdicts about %d lines: %w", len(got), len(lines), lost)
 	}
 	if err != nil {
-		return nil, breach("a line that you do not know is a verdict, too: level unspecified", "Classify fails: %v", fault.FromStatus(err))
+		return nil, breach("a line that you do not know is a verdict, too: level unspecified", "Classify fails: %v",
+			fault.FromStatus(err))
 	}
 	return got, nil
 }
@@ -147,7 +163,8 @@ func classifierOrder(ctx context.Context, rn *runner) error {
 	}
 	for n, v := range got {
 		if v.GetSeq() != lines[n].GetSeq() {
-			return breach("answer in the order in which the lines came", "verdict %d is about line %d, it is the turn of line %d", n+1, v.GetSeq(), lines[n].GetSeq())
+			return breach("answer in the order in which the lines came",
+				"verdict %d is about line %d, it is the turn of line %d", n+1, v.GetSeq(), lines[n].GetSeq())
 		}
 	}
 	rn.noteDown("%d lines", len(lines))
@@ -164,7 +181,7 @@ func classifierResend(ctx context.Context, rn *runner) error {
 	if err != nil {
 		return err
 	}
-	// A stream that is cut after its lines were sent and before anybody read what came of them.
+	// A stream that is cut after its lines were sent and before its verdicts were read.
 	cut, cancel := context.WithCancel(ctx)
 	v, err := openStream(cut, p.Conn(), gatewayOfLines(), "resend")
 	if err == nil {
@@ -180,7 +197,8 @@ func classifierResend(ctx context.Context, rn *runner) error {
 		return fmt.Errorf("after a break: %w", err)
 	}
 	if a, b := verdictsInWords(got), verdictsInWords(want); a != b {
-		return breach("a verdict depends on the line and on those before it in its stream", "sent again after a break the lines get other verdicts: %.300s; before: %.300s", a, b)
+		return breach("a verdict depends on the line and on those before it in its stream",
+			"sent again after a break the lines get other verdicts: %.300s; before: %.300s", a, b)
 	}
 	return nil
 }
@@ -202,7 +220,8 @@ func classifierStreams(ctx context.Context, rn *runner) error {
 		calls.Go(func() {
 			got, err := rn.classified(ctx, p, fmt.Sprintf("stream-%d", n), lines)
 			if err == nil && verdictsInWords(got) != verdictsInWords(want) {
-				err = breach("keep no state that streams share", "beside other streams the same lines get other verdicts")
+				err = breach("keep no state that streams share",
+					"beside other streams the same lines get other verdicts")
 			}
 			errs[n] = err
 		})
@@ -263,7 +282,9 @@ func classifierThroughput(ctx context.Context, rn *runner) error {
 			return breach("see the comments of Classify", "Classify fails: %v", fault.FromStatus(err))
 		}
 		if took := time.Since(at); took > deadlineBatch {
-			return breach("lines that wait longer pass as warn without a symptom", "a batch of %d lines took %d ms, the deadline is %d ms", mostBatch, took.Milliseconds(), deadlineBatch.Milliseconds())
+			return breach("lines that wait longer pass as warn without a symptom",
+				"a batch of %d lines took %d ms, the deadline is %d ms", mostBatch, took.Milliseconds(),
+				deadlineBatch.Milliseconds())
 		}
 		lines += mostBatch
 	}

@@ -34,12 +34,14 @@ func TestMain(m *testing.M) {
 func TestEveryCheckSaysWhatItHoldsAndWhere(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range Checks() {
-		if seen[c.ID] || !strings.HasPrefix(c.ID, string(c.Kind)+"/") || c.Title == "" || strings.HasSuffix(c.Title, ".") || c.Row == "" || c.try == nil {
+		if seen[c.ID] || !strings.HasPrefix(c.ID, string(c.Kind)+"/") || c.Title == "" ||
+			strings.HasSuffix(c.Title, ".") || c.Row == "" || c.try == nil {
 			t.Errorf("check = %+v", c)
 		}
 		seen[c.ID] = true
 	}
-	if got := Unknown([]string{"doctor/", "base/start", "doctor", "doctor/nothing", "x/"}); !slices.Equal(got, []string{"doctor", "doctor/nothing", "x/"}) {
+	if got := Unknown([]string{"doctor/", "base/start", "doctor", "doctor/nothing", "x/"}); !slices.Equal(got,
+		[]string{"doctor", "doctor/nothing", "x/"}) {
 		t.Errorf("unknown = %q", got)
 	}
 }
@@ -192,11 +194,16 @@ func TestInATestABrokenPromiseFailsItByTheChecksName(t *testing.T) {
 		return pluginkit.Plugin{Name: "bad", Version: "v1", Doctor: unbounded{}}
 	})
 	for _, want := range []string{"base/describe: ", "doctor/plan-bounded: "} {
-		if !slices.ContainsFunc(r.failed, func(text string) bool { return strings.HasPrefix(text, want) && strings.Contains(text, "hint: ") }) {
+		if !slices.ContainsFunc(r.failed, func(text string) bool {
+			return strings.HasPrefix(text, want) &&
+				strings.Contains(text, "hint: ")
+		}) {
 			t.Errorf("%q does not fail; what does: %q", want, r.failed)
 		}
 	}
-	if len(r.failed) != 2 || !slices.ContainsFunc(r.logged, func(text string) bool { return strings.HasPrefix(text, "base/host-gone: not applicable") }) {
+	if len(r.failed) != 2 ||
+		!slices.ContainsFunc(r.logged,
+			func(text string) bool { return strings.HasPrefix(text, "base/host-gone: not applicable") }) {
 		t.Errorf("failed = %q, logged = %q", r.failed, r.logged)
 	}
 }
@@ -208,14 +215,17 @@ func (unbounded) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor
 	if req.Incident == nil || req.Incident.Exit == nil || req.Incident.Exit.Signal != "SIGKILL" {
 		return doctor.Diagnosis{}, nil
 	}
-	return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "killed", Text: "killed", Severity: plugin.SeverityError, Repairable: true}}}, nil
+	return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "killed", Text: "killed", Severity: plugin.SeverityError,
+		Repairable: true}}}, nil
 }
 
 func (unbounded) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding) (*doctor.Plan, error) {
 	if f.Code != "killed" {
 		return nil, nil
 	}
-	return &doctor.Plan{Title: "wait", Steps: []doctor.Step{{Title: "wait", Exec: &doctor.ExecStep{Argv: append(gw.Command, "wait"), Timeout: 3600e9}}}}, nil
+	return &doctor.Plan{Title: "wait",
+		Steps: []doctor.Step{{Title: "wait", Exec: &doctor.ExecStep{Argv: append(gw.Command, "wait"),
+			Timeout: 3600e9}}}}, nil
 }
 
 func (unbounded) Repair(context.Context, doctor.RepairRequest, func(doctor.Progress)) (doctor.RepairResult, error) {
@@ -229,7 +239,8 @@ func TestReportIsATableForPeople(t *testing.T) {
 		{ID: "doctor/cancel", Title: "it ends", Row: "Cancelling", Result: NotApplicable, Why: "nothing to try"},
 	}}
 	for _, want := range []string{
-		"base/start     holds      0.0s  it starts (3 ms)\n", "doctor/repeat  FAILS      0.0s  it says another\n", "contract: the same (Diagnose)", "hint: do not",
+		"base/start     holds      0.0s  it starts (3 ms)\n", "doctor/repeat  FAILS      0.0s  it says another\n",
+		"contract: the same (Diagnose)", "hint: do not",
 		"doctor/cancel  n/a        0.0s  it ends: nothing to try\n", "p 1.0.0: 1 hold, 1 fail, 1 not applicable, in 1.2s",
 	} {
 		if !strings.Contains(r.Text(), want) {
@@ -241,10 +252,12 @@ func TestReportIsATableForPeople(t *testing.T) {
 func TestChildDoesWhatItIsToldAndNeverOutlivesItsDirectory(t *testing.T) {
 	dir := t.TempDir()
 	var out, talk bytes.Buffer
-	if code := RunChild([]string{dir, "lines=2", "exit=7", "partial"}, &out, &talk); code != 7 || out.String() != "out 1\nout 2\nthe last words" || talk.String() != "err 1\nerr 2\n" {
+	if code := RunChild([]string{dir, "lines=2", "exit=7", "partial"}, &out, &talk); code != 7 ||
+		out.String() != "out 1\nout 2\nthe last words" || talk.String() != "err 1\nerr 2\n" {
 		t.Errorf("exit code %d, %q, %q", code, out.String(), talk.String())
 	}
-	if data, err := os.ReadFile(filepath.Join(dir, "starts")); err != nil || string(data) != fmt.Sprintf("%d\n", os.Getpid()) {
+	if data, err := os.ReadFile(filepath.Join(dir, "starts")); err != nil ||
+		string(data) != fmt.Sprintf("%d\n", os.Getpid()) {
 		t.Errorf("starts = %q, %v", data, err)
 	}
 	for _, args := range [][]string{nil, {"relative"}, {dir, "odd"}, {dir, "lines=x"}} {

@@ -18,14 +18,23 @@ import (
 func doctorChecks() []Check {
 	k := plugin.KindDoctor
 	return append([]Check{
-		{ID: idDoctorDeadline, Kind: k, Title: "every incident gets its answer within the deadline", Row: "Doctor.Diagnose and Doctor.Plan: 30 s", try: doctorDeadline},
-		{ID: "doctor/answers", Kind: k, Title: "findings and wishes for evidence are what the contract allows", Row: "DiagnoseResponse, Finding, EvidenceRequest", try: doctorAnswers},
-		{ID: "doctor/changes-nothing", Kind: k, Title: "Diagnose and Plan change no file of the gateway", Row: "Doctor.Diagnose, Doctor.Plan", try: doctorChangesNothing},
-		{ID: "doctor/repeat", Kind: k, Title: "the same question gets the same answer", Row: "Doctor.Diagnose and Doctor.Plan: idempotent", try: doctorRepeat},
-		{ID: "doctor/concurrent", Kind: k, Title: "several gateways are diagnosed at once", Row: "Doctor.Diagnose: concurrent, one a gateway", try: doctorConcurrent},
-		{ID: "doctor/cancel", Kind: k, Title: "a call that is cancelled half-way ends, and the next one is answered", Row: "Cancelling a call ends its work", try: doctorCancel},
-		{ID: "doctor/big-incident", Kind: k, Title: "120 lines of 64 KiB, odd characters and evidence up to 16 MiB are answered", Row: "Sizes: a message has at most 16 MiB", try: doctorBig},
-		{ID: "doctor/foreign-finding", Kind: k, Title: "Plan and Repair refuse what is not theirs and change nothing", Row: "Doctor.Plan, Doctor.Repair: unsupported", try: doctorForeign},
+		{ID: idDoctorDeadline, Kind: k, Title: "every incident gets its answer within the deadline",
+			Row: "Doctor.Diagnose and Doctor.Plan: 30 s", try: doctorDeadline},
+		{ID: "doctor/answers", Kind: k, Title: "findings and requests for evidence are what the contract allows",
+			Row: "DiagnoseResponse, Finding, EvidenceRequest", try: doctorAnswers},
+		{ID: "doctor/changes-nothing", Kind: k, Title: "Diagnose and Plan change no file of the gateway",
+			Row: "Doctor.Diagnose, Doctor.Plan", try: doctorChangesNothing},
+		{ID: "doctor/repeat", Kind: k, Title: "the same question gets the same answer",
+			Row: "Doctor.Diagnose and Doctor.Plan: idempotent", try: doctorRepeat},
+		{ID: "doctor/concurrent", Kind: k, Title: "several gateways are diagnosed at once",
+			Row: "Doctor.Diagnose: concurrent, one a gateway", try: doctorConcurrent},
+		{ID: "doctor/cancel", Kind: k, Title: "a call that is cancelled half-way ends, and the next one is answered",
+			Row: "Cancelling a call ends its work", try: doctorCancel},
+		{ID: "doctor/big-incident", Kind: k,
+			Title: "120 lines of 64 KiB, odd characters and evidence up to 16 MiB are answered",
+			Row:   "Sizes: a message has at most 16 MiB", try: doctorBig},
+		{ID: "doctor/foreign-finding", Kind: k, Title: "Plan and Repair refuse what is not theirs and change nothing",
+			Row: "Doctor.Plan, Doctor.Repair: unsupported", try: doctorForeign},
 	}, planChecks()...)
 }
 
@@ -43,7 +52,7 @@ func (rn *runner) answered(ctx context.Context) ([]*doctorRun, error) {
 	return s.sound(), nil
 }
 
-// attended is the same, with a process to ask again.
+// attended are the same, with a process to ask again.
 func (rn *runner) attended(ctx context.Context) ([]*doctorRun, Process, error) {
 	runs, err := rn.answered(ctx)
 	if err != nil {
@@ -70,7 +79,8 @@ func doctorDeadline(ctx context.Context, rn *runner) error {
 			slowest = v
 		}
 	}
-	rn.noteDown("%d incidents; the slowest was %s about %s with %d ms", len(s.runs), slowest.slowest, slowest.incident.Name, slowest.took.Milliseconds())
+	rn.noteDown("%d incidents; the slowest was %s about %s with %d ms", len(s.runs), slowest.slowest,
+		slowest.incident.Name, slowest.took.Milliseconds())
 	return nil
 }
 
@@ -92,7 +102,7 @@ func doctorAnswers(ctx context.Context, rn *runner) error {
 	unsupported, findings := 0, 0
 	for _, v := range s.runs {
 		if v.lateErr != nil {
-			continue // told elsewhere
+			continue // another check reports it
 		}
 		if err := v.judge(); err != nil {
 			return err
@@ -103,7 +113,8 @@ func doctorAnswers(ctx context.Context, rn *runner) error {
 		}
 	}
 	if unsupported == len(s.runs) {
-		return breach("answer no findings for what is not yours; unsupported is for a profile that you do not know", "it answers unsupported to every incident")
+		return breach("answer no findings for what is not yours; unsupported is for a profile that you do not know",
+			"it answers unsupported to every incident")
 	}
 	rn.noteDown("%d incidents, %d findings", len(s.runs), findings)
 	return nil
@@ -114,10 +125,12 @@ func (v *doctorRun) judge() error {
 		if fault.CodeOf(v.err) == fault.Unsupported {
 			return nil
 		}
-		return breach("no findings is an answer; the only error that is meant is unsupported", "Diagnose (%s) fails: %v", v.incident.Name, v.err)
+		return breach("no findings is an answer; the only error that is meant is unsupported",
+			"Diagnose (%s) fails: %v", v.incident.Name, v.err)
 	}
 	if len(v.answer.GetWants()) > 0 && len(v.rounds) == mostRounds {
-		return breach("ask for everything at once, at most three times", "it wants evidence a fourth time (%s)", v.incident.Name)
+		return breach("ask for everything at once, at most three times", "it wants evidence a fourth time (%s)",
+			v.incident.Name)
 	}
 	if n := len(v.answer.GetFindings()); n > mostFindings {
 		return breach("say what counts", "%d findings (%s), the limit is %d", n, v.incident.Name, mostFindings)
@@ -130,7 +143,8 @@ func (v *doctorRun) judge() error {
 	ids := map[string]bool{}
 	for _, w := range v.wants {
 		if err := v.judgeWant(w, ids); err != nil {
-			return breach("see the comments of EvidenceRequest", "a wish for evidence about %s %v", v.incident.Name, err)
+			return breach("see the comments of EvidenceRequest", "a request for evidence about %s %v", v.incident.Name,
+				err)
 		}
 	}
 	return nil
@@ -161,7 +175,8 @@ func (v *doctorRun) judgeWant(w *pb.EvidenceRequest, ids map[string]bool) error 
 		timeout := want.Exec.GetTimeout()
 		switch {
 		case !v.gateway.ownCommand(want.Exec.GetArgv()):
-			return fmt.Errorf("(%s) runs %q, which does not begin with the gateway's command %q", w.GetId(), want.Exec.GetArgv(), v.gateway.facts.GetCommand())
+			return fmt.Errorf("(%s) runs %q, which does not begin with the gateway's command %q", w.GetId(),
+				want.Exec.GetArgv(), v.gateway.facts.GetCommand())
 		case timeout != nil && (timeout.AsDuration() <= 0 || timeout.AsDuration() > mostEvidence):
 			return fmt.Errorf("(%s) has a limit of %v, it is at most %v", w.GetId(), timeout.AsDuration(), mostEvidence)
 		}
@@ -182,7 +197,8 @@ func doctorChangesNothing(ctx context.Context, rn *runner) error {
 	}
 	for _, v := range runs {
 		if len(v.touched) > 0 {
-			return breach("propose it in a plan; the host does it, with a backup", "after Diagnose and Plan about %s: %s", v.incident.Name, strings.Join(v.touched, ", "))
+			return breach("propose it in a plan; the host does it, with a backup",
+				"after Diagnose and Plan about %s: %s", v.incident.Name, strings.Join(v.touched, ", "))
 		}
 	}
 	return nil
@@ -199,7 +215,8 @@ func doctorRepeat(ctx context.Context, rn *runner) error {
 			return err
 		}
 		if got, want := inWords(r), inWords(v.answer); got != want {
-			return breach("an answer depends on what is asked, not on what was asked before", "asked again about %s it says %q, before it said %q", v.incident.Name, got, want)
+			return breach("an answer depends on what is asked, not on what was asked before",
+				"asked again about %s it says %q, before it said %q", v.incident.Name, got, want)
 		}
 		for _, pl := range v.plans {
 			if pl.err != nil {
@@ -212,7 +229,9 @@ func doctorRepeat(ctx context.Context, rn *runner) error {
 				return lost
 			}
 			if got, want := planInWords(again.GetPlan()), planInWords(pl.plan); err != nil || got != want {
-				return breach("a plan depends on the finding and the gateway alone", "asked again for a plan for %s it says %s (%v), before it said %s", pl.finding.GetCode(), got, err, want)
+				return breach("a plan depends on the finding and the gateway alone",
+					"asked again for a plan for %s it says %s (%v), before it said %s", pl.finding.GetCode(), got, err,
+					want)
 			}
 		}
 	}
@@ -228,7 +247,8 @@ func (rn *runner) again(ctx context.Context, p Process, v *doctorRun) (*pb.Diagn
 		return nil, lost
 	}
 	if err != nil {
-		return nil, breach("an answer depends on what is asked, not on what was asked before", "asked again about %s it fails: %v", v.incident.Name, fault.FromStatus(err))
+		return nil, breach("an answer depends on what is asked, not on what was asked before",
+			"asked again about %s it fails: %v", v.incident.Name, fault.FromStatus(err))
 	}
 	return r, nil
 }
@@ -244,10 +264,13 @@ func doctorConcurrent(ctx context.Context, rn *runner) error {
 	for n := range errs {
 		calls.Go(func() {
 			v := runs[n%len(runs)]
-			v = &doctorRun{incident: v.incident, gateway: v.gateway, answer: v.answer, asked: askedAs(v.asked, fmt.Sprintf("%s-%d", v.gateway.facts.GetName(), n))}
+			v = &doctorRun{incident: v.incident, gateway: v.gateway, answer: v.answer,
+				asked: askedAs(v.asked, fmt.Sprintf("%s-%d", v.gateway.facts.GetName(), n))}
 			r, err := rn.again(ctx, p, v)
 			if err == nil && inWords(r) != inWords(v.answer) {
-				err = breach("keep no state that calls share, or guard it", "beside other calls it says %q about %s, alone it said %q", inWords(r), v.incident.Name, inWords(v.answer))
+				err = breach("keep no state that calls share, or guard it",
+					"beside other calls it says %q about %s, alone it said %q", inWords(r), v.incident.Name,
+					inWords(v.answer))
 			}
 			errs[n] = err
 		})
@@ -262,7 +285,8 @@ func doctorConcurrent(ctx context.Context, rn *runner) error {
 	return nil
 }
 
-// askedAs is the same question about a gateway of another name: the contract promises one call at a time for each gateway.
+// askedAs is the same question about a gateway of another name: the contract promises one call at a time for each
+// gateway.
 func askedAs(r *pb.DiagnoseRequest, name string) *pb.DiagnoseRequest {
 	out, ok := proto.Clone(r).(*pb.DiagnoseRequest)
 	if !ok || out.GetGateway() == nil {
@@ -293,7 +317,8 @@ func doctorCancel(ctx context.Context, rn *runner) error {
 			return fmt.Errorf("after a call that was cancelled half-way: %w", err)
 		}
 		if got, want := inWords(r), inWords(v.answer); got != want {
-			return breach("a cancelled call leaves nothing behind", "after a cancelled call about %s it says %q, before it said %q", v.incident.Name, got, want)
+			return breach("a cancelled call leaves nothing behind",
+				"after a cancelled call about %s it says %q, before it said %q", v.incident.Name, got, want)
 		}
 	}
 	rn.noteDown("%d of %d calls were not answered before", cut, len(runs))
@@ -301,7 +326,8 @@ func doctorCancel(ctx context.Context, rn *runner) error {
 }
 
 func doctorForeign(ctx context.Context, rn *runner) error {
-	s, err := rn.newScratchGateway(Incident{Name: "foreign-finding", Files: map[string]string{configName: "{\"gateway\": {\"mode\": \"local\"}}\n"}})
+	s, err := rn.newScratchGateway(Incident{Name: "foreign-finding",
+		Files: map[string]string{configName: "{\"gateway\": {\"mode\": \"local\"}}\n"}})
 	if err != nil {
 		return err
 	}
@@ -310,7 +336,8 @@ func doctorForeign(ctx context.Context, rn *runner) error {
 		return err
 	}
 	client := rn.doctor(p)
-	finding := &pb.Finding{Code: "gatehost-verify-unknown", Severity: pb.Severity_SEVERITY_ERROR, Text: "a finding of another doctor", Repairable: true, Data: []byte{0xff, 0}}
+	finding := &pb.Finding{Code: "gatehost-verify-unknown", Severity: pb.Severity_SEVERITY_ERROR,
+		Text: "a finding of another doctor", Repairable: true, Data: []byte{0xff, 0}}
 	bound, cancel := rn.within(ctx, deadlinePlan)
 	defer cancel()
 	r, err := client.Plan(bound, &pb.PlanRequest{Gateway: s.facts, Finding: finding})
@@ -318,18 +345,23 @@ func doctorForeign(ctx context.Context, rn *runner) error {
 		return lost
 	}
 	if err == nil && len(r.GetPlan().GetSteps()) > 0 {
-		return breach("plan for your own codes only; else no plan, or unsupported", "it has a plan for the finding %q, which is none of its own: %s", finding.GetCode(), planInWords(r.GetPlan()))
+		return breach("plan for your own codes only; else no plan, or unsupported",
+			"it has a plan for the finding %q, which is none of its own: %s", finding.GetCode(),
+			planInWords(r.GetPlan()))
 	}
-	result, err := repair(bound, client, &pb.RepairRequest{Gateway: s.facts, Finding: finding, StepId: "gatehost-verify-unknown"}, nil)
+	result, err := repair(bound, client, &pb.RepairRequest{Gateway: s.facts, Finding: finding,
+		StepId: "gatehost-verify-unknown"}, nil)
 	if lost := rn.lost(p, "Doctor.Repair of an unknown step", err); lost != nil {
 		return lost
 	}
 	if err == nil && result.GetChanged() {
-		return breach("answer unsupported to a step that no plan of yours has", "Repair of a step that no plan has says that it changed something: %q", result.GetSummary())
+		return breach("answer unsupported to a step that no plan of yours has",
+			"Repair of a step that no plan has says that it changed something: %q", result.GetSummary())
 	}
 	changed, err := s.changed()
 	if err == nil && len(changed) > 0 {
-		err = breach("answer unsupported to a step that no plan of yours has", "Repair of a step that no plan has changed files: %s", strings.Join(changed, ", "))
+		err = breach("answer unsupported to a step that no plan of yours has",
+			"Repair of a step that no plan has changed files: %s", strings.Join(changed, ", "))
 	}
 	return err
 }

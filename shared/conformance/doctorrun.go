@@ -14,8 +14,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// doctorRuns is what a doctor says about every incident, gathered once; most checks judge it. It is kept as it came over the wire: what the
-// host's adapters would refuse is what is looked for.
+// doctorRuns is what a doctor says about every incident, gathered once; most checks judge it. It is kept as it came
+// over the wire, because the checks look for what the host's adapters would refuse.
 type doctorRuns struct {
 	runs  []*doctorRun
 	given string // why not all incidents were asked about; "" when all were
@@ -32,11 +32,11 @@ type doctorRun struct {
 	answer   *pb.DiagnoseResponse // of the last round; nil when it failed
 	err      error                // of Diagnose
 	took     time.Duration        // of the slowest call
-	slowest  string               // which that was
+	slowest  string               // which call that was
 	late     string               // a call that was not answered in time, or with which the process ended
 	lateErr  error
 	plans    []planned
-	touched  []string // what the calls changed, which may change nothing
+	touched  []string // what the calls changed, although they must change nothing
 }
 
 // planned is the answer to Plan about one finding.
@@ -55,7 +55,8 @@ func (rn *runner) doctorRuns(ctx context.Context) *doctorRuns {
 	}
 	rn.diagnosed = &doctorRuns{}
 	list := append(builtIn(), rn.opts.Incidents...)
-	list = append(list, Incident{Name: "no-incident", Files: map[string]string{configName: "{\"gateway\": {\"mode\": \"local\"}}\n"}})
+	list = append(list,
+		Incident{Name: "no-incident", Files: map[string]string{configName: "{\"gateway\": {\"mode\": \"local\"}}\n"}})
 	failed := 0
 	for n, i := range list {
 		p, err := rn.granted(ctx)
@@ -72,7 +73,8 @@ func (rn *runner) doctorRuns(ctx context.Context) *doctorRuns {
 		if v.lateErr != nil {
 			rn.renew()
 			if failed++; failed == 2 && n < len(list)-1 { // each costs a whole deadline
-				rn.diagnosed.given = fmt.Sprintf("after two calls without an answer the other %d incidents were not tried", len(list)-1-n)
+				rn.diagnosed.given = fmt.Sprintf(
+					"after two calls without an answer the other %d incidents were not tried", len(list)-1-n)
 				return rn.diagnosed
 			}
 		}
@@ -110,7 +112,7 @@ func (rn *runner) doctorRun(ctx context.Context, p Process, i Incident, without 
 	return v, err
 }
 
-// diagnose asks until there is an answer that wants nothing more, or the contract's rounds are used up.
+// diagnose asks until an answer wants nothing more, or the contract's rounds are used up.
 func (rn *runner) diagnose(ctx context.Context, p Process, v *doctorRun) {
 	content := slices.Contains(p.Asked().Grants, plugin.GrantGatewayConfig)
 	for {
@@ -140,8 +142,10 @@ func (rn *runner) diagnose(ctx context.Context, p Process, v *doctorRun) {
 	}
 }
 
-// time makes one call and notes how long it took, and when nobody answered.
-func (v *doctorRun) time(rn *runner, p Process, name string, contract time.Duration, ctx context.Context, call func(context.Context) error) { //nolint:revive // the call comes last, its context beside it
+// time makes one call and notes how long it took, and when it was not answered.
+func (v *doctorRun) time(rn *runner, p Process, name string, contract time.Duration,
+	ctx context.Context, //nolint:revive // beside the call that gets it
+	call func(context.Context) error) {
 	bound, cancel := rn.within(ctx, contract)
 	defer cancel()
 	began := time.Now()
@@ -150,7 +154,7 @@ func (v *doctorRun) time(rn *runner, p Process, name string, contract time.Durat
 	if took > v.took {
 		v.took, v.slowest = took, name
 	}
-	if took >= rn.deadline(contract) && ctx.Err() == nil { // also an answer that came just then
+	if took >= rn.deadline(contract) && ctx.Err() == nil { // also an answer that came at that moment
 		err = context.DeadlineExceeded
 	}
 	if lost := rn.lost(p, name+" ("+v.incident.Name+")", err); lost != nil {
@@ -180,7 +184,7 @@ func (s *doctorRuns) talking() []*doctorRun {
 	return out
 }
 
-// tried names the incidents, for what was looked for in vain.
+// tried names the incidents, for a check that found nothing.
 func (s *doctorRuns) tried() string {
 	var names []string
 	for _, v := range s.runs {
@@ -189,9 +193,9 @@ func (s *doctorRuns) tried() string {
 	return strings.Join(names, ", ")
 }
 
-// proposal is one plan of a doctor and where it belongs.
+// proposal is one plan of a doctor and the run that it belongs to.
 type proposal struct {
-	v *doctorRun
+	run *doctorRun
 	planned
 }
 
@@ -207,7 +211,7 @@ func (s *doctorRuns) plans() []proposal {
 	return out
 }
 
-// inWords is what counts in a diagnosis: codes and what follows from them, not the sentences.
+// inWords is what matters in a diagnosis: codes and what follows from them, not the sentences.
 func inWords(r *pb.DiagnoseResponse) string {
 	var out []string
 	for _, w := range r.GetWants() {

@@ -14,7 +14,8 @@ const idHeartbeat = "launcher/heartbeat"
 // heartbeatEvery is how long a followed output may be silent.
 const heartbeatEvery = 15 * time.Second
 
-// pulse is the silence of a program that says nothing, listened to beside the other checks: it takes longer than they do.
+// pulse is the output of a silent program, which is followed beside the other checks, because it takes longer than they
+// do.
 type pulse struct {
 	done chan struct{}
 	err  error // once done is closed
@@ -22,7 +23,7 @@ type pulse struct {
 	end  func()
 }
 
-// listen begins, once, to listen.
+// listen begins to listen, once.
 func (rn *runner) listen(ctx context.Context) {
 	if rn.beat != nil {
 		return
@@ -55,13 +56,16 @@ func (rn *runner) listen(ctx context.Context) {
 	}
 	go func() {
 		began := time.Now()
-		err := client(p).Output(bound, launcher.OutputRequest{LaunchID: r.req.LaunchID, Follow: true}, func(launcher.OutputItem) error { return errEnough })
+		err := client(p).Output(bound, launcher.OutputRequest{LaunchID: r.req.LaunchID, Follow: true},
+			func(launcher.OutputItem) error { return errEnough })
 		rn.beat.took = time.Since(began)
 		switch {
 		case errors.Is(err, errEnough):
 			err = nil
 		case bound.Err() != nil && ctx.Err() == nil:
-			err = breach("send a Heartbeat when there is nothing else: the host opens a stream again that says nothing for 30 s", "the output of a program that says nothing is silent for %v", heartbeatEvery+slack)
+			err = breach(
+				"send a Heartbeat when there is nothing else: the host opens a stream again that says nothing for 30 s",
+				"the output of a program that says nothing is silent for %v", heartbeatEvery+slack)
 		}
 		fail(err)
 	}()

@@ -19,22 +19,23 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Incident is a trouble that a doctor is asked about: what the host saw, the gateway's files, and what the gateway's command answers. Its
-// JSON is what `gatehost plugin verify --incident FILE` reads.
+// Incident is a failure that a doctor is asked about: what the host saw, the gateway's files, and what the gateway's
+// command answers. Its JSON is what `gatehost plugin verify --incident FILE` reads.
 type Incident struct {
 	Name    string           `json:"name"` // lower-case words joined by hyphens
 	Gateway *IncidentGateway `json:"gateway,omitempty"`
 	Exit    *IncidentExit    `json:"exit,omitempty"`  // absent: it lives, or never was
 	Lines   []string         `json:"lines,omitempty"` // its last ones, oldest first
 	// Symptoms are the classifier's, in the words of status and logs: "config-invalid".
-	Symptoms     []string          `json:"symptoms,omitempty"`
-	ErrorCode    string            `json:"errorCode,omitempty"` // the host's: "exited_before_ready"
-	ErrorMessage string            `json:"errorMessage,omitempty"`
-	Files        map[string]string `json:"files,omitempty"` // in the state directory, by path inside it; the configuration is openclaw.json
-	Commands     []IncidentCommand `json:"commands,omitempty"`
+	Symptoms     []string `json:"symptoms,omitempty"`
+	ErrorCode    string   `json:"errorCode,omitempty"` // the host's: "exited_before_ready"
+	ErrorMessage string   `json:"errorMessage,omitempty"`
+	// in the state directory, by path inside it; the configuration is openclaw.json
+	Files    map[string]string `json:"files,omitempty"`
+	Commands []IncidentCommand `json:"commands,omitempty"`
 }
 
-// IncidentGateway is what differs from an OpenClaw of today.
+// IncidentGateway is what differs from a current OpenClaw.
 type IncidentGateway struct {
 	Profile string   `json:"profile,omitempty"`
 	Version string   `json:"version,omitempty"`
@@ -147,13 +148,16 @@ const mostLines = 120
 func (i Incident) message() *pb.Incident {
 	out := &pb.Incident{ErrorCode: i.ErrorCode, ErrorMessage: i.ErrorMessage, Attempt: 1}
 	if i.Exit != nil {
-		out.Exit = &pb.Exit{Code: int32(i.Exit.Code), Signal: i.Exit.Signal, Known: true, Durable: true, At: timestamppb.New(incidentTime)} //nolint:gosec // an exit code
+		out.Exit = &pb.Exit{Code: int32(i.Exit.Code), Signal: i.Exit.Signal, //nolint:gosec // an exit code
+			Known: true, Durable: true,
+			At: timestamppb.New(incidentTime)}
 	}
 	cursor := uint64(0)
 	for n, text := range i.Lines[max(0, len(i.Lines)-mostLines):] {
 		cursor += uint64(len(text)) + 1
 		out.Lines = append(out.Lines, &pb.Line{
-			Cursor: cursor, Stream: pb.Stream_STREAM_STDERR, Text: text, Time: timestamppb.New(incidentTime.Add(time.Duration(n) * time.Millisecond)),
+			Cursor: cursor, Stream: pb.Stream_STREAM_STDERR, Text: text,
+			Time: timestamppb.New(incidentTime.Add(time.Duration(n) * time.Millisecond)),
 		})
 	}
 	for _, word := range i.Symptoms {
@@ -162,7 +166,7 @@ func (i Incident) message() *pb.Incident {
 	return out
 }
 
-// evidence answers one wish as the host would: commands by what the incident says, files by what is there.
+// evidence answers one request as the host would: commands by what the incident says, files by what exists.
 func (i Incident) evidence(s *scratchGateway, want *pb.EvidenceRequest, content bool) *pb.Evidence {
 	out := &pb.Evidence{Id: want.GetId()}
 	switch w := want.GetWant().(type) {
@@ -173,11 +177,13 @@ func (i Incident) evidence(s *scratchGateway, want *pb.EvidenceRequest, content 
 		}
 		args := w.Exec.GetArgv()[len(s.facts.GetCommand()):]
 		answer := IncidentCommand{Code: 1, Stderr: "error: unknown command '" + strings.Join(args, " ") + "'\n"}
-		if at := slices.IndexFunc(i.Commands, func(c IncidentCommand) bool { return slices.Equal(c.Args, args) }); at >= 0 {
+		if at := slices.IndexFunc(i.Commands,
+			func(c IncidentCommand) bool { return slices.Equal(c.Args, args) }); at >= 0 {
 			answer = i.Commands[at]
 		}
 		out.Available, out.Stdout, out.Stderr = true, answer.Stdout, answer.Stderr
-		out.Exit = &pb.Exit{Code: int32(answer.Code), Known: true, At: timestamppb.New(incidentTime)} //nolint:gosec // an exit code
+		out.Exit = &pb.Exit{Code: int32(answer.Code), //nolint:gosec // an exit code
+			Known: true, At: timestamppb.New(incidentTime)}
 	case *pb.EvidenceRequest_File:
 		if !s.inScope(w.File.GetPath()) {
 			out.Problem = "the path is outside the gateway's state directory"

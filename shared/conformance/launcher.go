@@ -21,26 +21,53 @@ import (
 func launcherChecks() []Check {
 	k := plugin.KindLauncher
 	return []Check{
-		{ID: "launcher/launch", Kind: k, Title: "a launched program runs with the command, environment and directory that were asked for", Row: "Launcher.Launch, ProcessSpec", try: launchRuns},
-		{ID: "launcher/launch-again", Kind: k, Title: "the same launch id starts one process, however often and at the same time it is asked", Row: "Launcher.Launch: idempotent by launch_id", try: launchAgain},
-		{ID: "launcher/launch-other-spec", Kind: k, Title: "a launch id with another spec is refused", Row: "Launcher.Launch: already_exists", try: launchOther},
-		{ID: "launcher/launch-refused", Kind: k, Title: "a program that is not there is not_found, and nothing lives", Row: "Launcher.Launch: not_found", try: launchRefused},
-		{ID: "launcher/list", Kind: k, Title: "List, Recover and Inspect agree about what runs, with its labels", Row: "Launcher.List, Recover, Inspect: idempotent", try: launcherList},
-		{ID: "launcher/unknown", Kind: k, Title: "an unknown launch is not_found, and releasing it is no error", Row: "Launcher: errors", try: launcherUnknown},
-		{ID: "launcher/output", Kind: k, Title: "each line of both outputs comes once and in order, also from a cursor in the middle", Row: "Launcher.Output: idempotent by cursor", try: outputWhole},
-		{ID: "launcher/end", Kind: k, Title: "the exit comes after the last line, and with it nothing more", Row: "OutputResponse.end, End", try: outputEnd},
-		{ID: "launcher/signal", Kind: k, Title: "a signal reaches the program; unknown ones and ended programs are refused", Row: "Launcher.Signal", try: launcherSignal},
-		{ID: "launcher/stop", Kind: k, Title: "Stop asks, and a second Stop answers the same exit", Row: "Launcher.Stop: idempotent", try: stopAsks},
-		{ID: "launcher/stop-kills", Kind: k, Title: "after the grace Stop kills the whole tree, those who left it included", Row: "Launcher.Stop: grace, then the whole tree", try: stopKills},
-		{ID: "launcher/release", Kind: k, Title: "what runs is not released; what has ended is forgotten", Row: "Launcher.Release: failed_precondition", try: launcherRelease},
-		{ID: "launcher/exec", Kind: k, Title: "a command gets its standard input and gives its lines and its exit code", Row: "Launcher.Exec", try: execRuns},
-		{ID: "launcher/exec-timeout", Kind: k, Title: "a command that takes too long ends with its whole tree", Row: "ExecRequest.timeout", try: execTimeout},
-		{ID: "launcher/exec-cancel", Kind: k, Title: "a command whose call is cancelled ends with its whole tree", Row: "Launcher.Exec: cancelling kills the whole tree", try: execCancel},
-		{ID: "launcher/recover", Kind: k, Title: "after kill -9 of the plugin another process takes up what runs", Row: "Launcher.Recover", process: true, try: recoverRuns},
-		{ID: "launcher/recover-output", Kind: k, Title: "across a kill -9 of the plugin no line is lost and none comes twice", Row: "Launcher.Output: reopened at the cursor", process: true, try: recoverOutput},
-		{ID: "launcher/recover-exit", Kind: k, Title: "a program that ended while there was no plugin is told with its exit code and all its lines", Row: "Launcher.Recover, Exit", process: true, try: recoverExit},
-		{ID: "launcher/lets-go", Kind: k, Title: "what it launched does not hold its end back", Row: "Gateways outlive the plugin", process: true, try: launcherLetsGo},
-		{ID: idHeartbeat, Kind: k, Title: "an output that has nothing to say sends a sign of life every 15 s", Row: "Launcher.Output: heartbeat 15 s", try: launcherHeartbeat},
+		{ID: "launcher/launch", Kind: k,
+			Title: "a launched program runs with the command, environment and directory that were asked for",
+			Row:   "Launcher.Launch, ProcessSpec", try: launchRuns},
+		{ID: "launcher/launch-again", Kind: k,
+			Title: "the same launch id starts one process, however often and at the same time it is asked",
+			Row:   "Launcher.Launch: idempotent by launch_id", try: launchAgain},
+		{ID: "launcher/launch-other-spec", Kind: k, Title: "a launch id with another spec is refused",
+			Row: "Launcher.Launch: already_exists", try: launchOther},
+		{ID: "launcher/launch-refused", Kind: k, Title: "a program that is not there is not_found, and nothing lives",
+			Row: "Launcher.Launch: not_found", try: launchRefused},
+		{ID: "launcher/list", Kind: k, Title: "List, Recover and Inspect agree about what runs, with its labels",
+			Row: "Launcher.List, Recover, Inspect: idempotent", try: launcherList},
+		{ID: "launcher/unknown", Kind: k, Title: "an unknown launch is not_found, and releasing it is no error",
+			Row: "Launcher: errors", try: launcherUnknown},
+		{ID: "launcher/output", Kind: k,
+			Title: "each line of both outputs comes once and in order, also from a cursor in the middle",
+			Row:   "Launcher.Output: idempotent by cursor", try: outputWhole},
+		{ID: "launcher/end", Kind: k, Title: "the exit comes after the last line, and with it nothing more",
+			Row: "OutputResponse.end, End", try: outputEnd},
+		{ID: "launcher/signal", Kind: k,
+			Title: "a signal reaches the program; unknown ones and ended programs are refused", Row: "Launcher.Signal",
+			try: launcherSignal},
+		{ID: "launcher/stop", Kind: k, Title: "Stop asks, and a second Stop answers the same exit",
+			Row: "Launcher.Stop: idempotent", try: stopAsks},
+		{ID: "launcher/stop-kills", Kind: k,
+			Title: "after the grace Stop kills the whole tree, those who left it included",
+			Row:   "Launcher.Stop: grace, then the whole tree", try: stopKills},
+		{ID: "launcher/release", Kind: k, Title: "what runs is not released; what has ended is forgotten",
+			Row: "Launcher.Release: failed_precondition", try: launcherRelease},
+		{ID: "launcher/exec", Kind: k, Title: "a command gets its standard input and gives its lines and its exit code",
+			Row: "Launcher.Exec", try: execRuns},
+		{ID: "launcher/exec-timeout", Kind: k, Title: "a command that takes too long ends with its whole tree",
+			Row: "ExecRequest.timeout", try: execTimeout},
+		{ID: "launcher/exec-cancel", Kind: k, Title: "a command whose call is cancelled ends with its whole tree",
+			Row: "Launcher.Exec: cancelling kills the whole tree", try: execCancel},
+		{ID: "launcher/recover", Kind: k, Title: "after kill -9 of the plugin another process takes up what runs",
+			Row: "Launcher.Recover", process: true, try: recoverRuns},
+		{ID: "launcher/recover-output", Kind: k,
+			Title: "across a kill -9 of the plugin no line is lost and none comes twice",
+			Row:   "Launcher.Output: reopened at the cursor", process: true, try: recoverOutput},
+		{ID: "launcher/recover-exit", Kind: k,
+			Title: "a program that ended while there was no plugin is told with its exit code and all its lines",
+			Row:   "Launcher.Recover, Exit", process: true, try: recoverExit},
+		{ID: "launcher/lets-go", Kind: k, Title: "what it launched does not hold its end back",
+			Row: "Gateways outlive the plugin", process: true, try: launcherLetsGo},
+		{ID: idHeartbeat, Kind: k, Title: "an output that has nothing to say sends a sign of life every 15 s",
+			Row: "Launcher.Output: heartbeat 15 s", try: launcherHeartbeat},
 	}
 }
 
@@ -53,7 +80,7 @@ type run struct {
 
 const gatewayOfRuns = "verify"
 
-// newRun makes a launch ready, as the host does: its folder exists before Launch is called.
+// newRun prepares a launch, as the host does: its folder exists before Launch is called.
 func (rn *runner) newRun(args ...string) (*run, error) {
 	if len(rn.opts.Child) == 0 {
 		return nil, skip("there is no program to launch: Options.Child is not set")
@@ -65,7 +92,8 @@ func (rn *runner) newRun(args ...string) (*run, error) {
 		return nil, err
 	}
 	r.req = launcher.LaunchRequest{
-		LaunchID: id, Gateway: plugin.GatewayFacts{Name: gatewayOfRuns, Port: 18789, Command: rn.opts.Child, Profile: "plain"}, Process: r.command(args...),
+		LaunchID: id, Gateway: plugin.GatewayFacts{Name: gatewayOfRuns, Port: 18789, Command: rn.opts.Child,
+			Profile: "plain"}, Process: r.command(args...),
 		Grace: time.Second, OutputMaxBytes: 8 << 20, Labels: map[string]string{"verify": "yes"},
 	}
 	return r, nil
@@ -86,7 +114,8 @@ func (r *run) command(args ...string) plugin.ProcessSpec {
 	return plugin.ProcessSpec{
 		Argv: slices.Concat(r.rn.opts.Child, []string{r.dir}, args), Cwd: r.dir,
 		Env: []plugin.EnvVar{
-			{Name: "PATH", Value: os.Getenv("PATH")}, {Name: "HOME", Value: r.dir}, {Name: "VERIFY_SECRET", Value: "a secret = with spaces", Secret: true},
+			{Name: "PATH", Value: os.Getenv("PATH")}, {Name: "HOME", Value: r.dir},
+			{Name: "VERIFY_SECRET", Value: "a secret = with spaces", Secret: true},
 		},
 	}
 }
@@ -94,8 +123,11 @@ func (r *run) command(args ...string) plugin.ProcessSpec {
 // client is the launcher of a process.
 func client(p Process) launcher.Launcher { return launcher.NewClient(p.Conn()) }
 
-// call makes one call within its deadline. What it gives is for people: an error of a call that should have succeeded.
-func (rn *runner) call(ctx context.Context, p Process, name string, contract time.Duration, f func(context.Context, launcher.Launcher) error) error {
+// call makes one call within its deadline. Its error is the breach of a call that should have succeeded.
+func (rn *runner) call(
+	ctx context.Context, p Process, name string, contract time.Duration,
+	f func(context.Context, launcher.Launcher) error,
+) error {
 	bound, cancel := rn.within(ctx, contract)
 	defer cancel()
 	err := f(bound, client(p))
@@ -108,13 +140,14 @@ func (rn *runner) call(ctx context.Context, p Process, name string, contract tim
 	return nil
 }
 
-// launch starts the run and answers its instance.
+// launch starts the run and returns its instance.
 func (r *run) launch(ctx context.Context, p Process) (launcher.Instance, error) {
 	var got launcher.Launched
-	err := r.rn.call(ctx, p, "Launcher.Launch", deadlineLaunch, func(ctx context.Context, l launcher.Launcher) (err error) {
-		got, err = l.Launch(ctx, r.req)
-		return err
-	})
+	err := r.rn.call(ctx, p, "Launcher.Launch", deadlineLaunch,
+		func(ctx context.Context, l launcher.Launcher) (err error) {
+			got, err = l.Launch(ctx, r.req)
+			return err
+		})
 	if err == nil {
 		err = r.begun(ctx)
 	}
@@ -131,7 +164,8 @@ func (r *run) begun(ctx context.Context) error {
 			return err
 		}
 	}
-	return breach("Launch returns when the process exists", "the program did not begin within %v of its launch", startTimeout)
+	return breach("Launch returns when the process exists", "the program did not begin within %v of its launch",
+		startTimeout)
 }
 
 // pids are the processes that said that they began.
@@ -152,7 +186,7 @@ func (r *run) pids(file string) []int {
 // goOn lets a program that holds end by itself.
 func (r *run) goOn() error { return os.WriteFile(filepath.Join(r.dir, "go"), nil, 0o600) }
 
-// end stops and releases a run, whatever has become of it; its program ends at the latest when its directory is gone.
+// end stops and releases a run in any state; its program ends at the latest when its directory is removed.
 func (r *run) end(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadlineChange)
 	defer cancel()
@@ -165,7 +199,9 @@ func (r *run) end(ctx context.Context) {
 }
 
 // launched runs a child for one check.
-func (rn *runner) launched(ctx context.Context, args []string, try func(p Process, r *run, i launcher.Instance) error) error {
+func (rn *runner) launched(
+	ctx context.Context, args []string, try func(p Process, r *run, i launcher.Instance) error,
+) error {
 	r, p, err := rn.ready(ctx, args...)
 	if err != nil {
 		return err
@@ -191,7 +227,8 @@ func gone(ctx context.Context, pids []int, what string) error {
 			continue // it is gone, or cannot be seen here
 		}
 		if id.WaitGone(ctx) != nil {
-			return breach("the whole tree ends, those with a session of their own included", "%s process %d lives on", what, pid)
+			return breach("the whole tree ends, those with a session of their own included", "%s process %d lives on",
+				what, pid)
 		}
 	}
 	return nil
@@ -200,7 +237,8 @@ func gone(ctx context.Context, pids []int, what string) error {
 func launchRuns(ctx context.Context, rn *runner) error {
 	return rn.launched(ctx, []string{"env", "lines=1", "hold"}, func(p Process, r *run, i launcher.Instance) error {
 		if pids := r.pids("starts"); i.Phase != launcher.PhaseRunning || i.PID != pids[0] {
-			return breach("Launch returns when the process exists", "Launch answers phase %s and pid %d; the program's pid is %d", i.Phase, i.PID, pids[0])
+			return breach("Launch returns when the process exists",
+				"Launch answers phase %s and pid %d; the program's pid is %d", i.Phase, i.PID, pids[0])
 		}
 		o, err := r.read(ctx, p, 0, func(o *output) bool { return o.has("out 1") })
 		if err != nil {
@@ -214,7 +252,8 @@ func launchRuns(ctx context.Context, rn *runner) error {
 			name, _, _ := strings.Cut(strings.TrimPrefix(l.Text, "env "), "=")
 			known := want[l.Text] || name == "GATEHOST_LAUNCH_ID" || name == "GATEHOST_LAUNCH_MARK" || name == "PWD"
 			if strings.HasPrefix(l.Text, "env ") && !known {
-				return breach("the environment is complete: add GATEHOST_LAUNCH_ID and GATEHOST_LAUNCH_MARK only", "the program has the variable %s, which nobody gave it", name)
+				return breach("the environment is complete: add GATEHOST_LAUNCH_ID and GATEHOST_LAUNCH_MARK only",
+					"the program has the variable %s, which was not asked for", name)
 			}
 			delete(want, l.Text)
 		}
@@ -253,20 +292,24 @@ func launchAgain(ctx context.Context, rn *runner) error {
 		return err
 	}
 	if starts := r.pids("starts"); len(starts) != 1 {
-		return breach("look for the launch id before you start anything, and let callers of one id wait for each other", "%d calls with one launch id started %d processes", callers+1, len(starts))
+		return breach("look for the launch id before you start anything, and let callers of one id wait for each other",
+			"%d calls with one launch id started %d processes", callers+1, len(starts))
 	}
 	for _, pid := range append(pids, again.PID) {
 		if pid != pids[0] {
-			return breach("answer the instance of the first call", "calls with one launch id answer the pids %v and %d", pids, again.PID)
+			return breach("answer the instance of the first call", "calls with one launch id answer the pids %v and %d",
+				pids, again.PID)
 		}
 	}
 	var got launcher.Launched
-	err = rn.call(ctx, p, "Launcher.Launch", deadlineLaunch, func(ctx context.Context, l launcher.Launcher) (err error) {
-		got, err = l.Launch(ctx, r.req)
-		return err
-	})
+	err = rn.call(ctx, p, "Launcher.Launch", deadlineLaunch,
+		func(ctx context.Context, l launcher.Launcher) (err error) {
+			got, err = l.Launch(ctx, r.req)
+			return err
+		})
 	if err == nil && !got.AlreadyLaunched {
-		err = breach("set already_launched", "a second call with one launch id does not say that it was launched already")
+		err = breach("set already_launched",
+			"a second call with one launch id does not say that it was launched already")
 	}
 	return err
 }
@@ -288,7 +331,7 @@ func launchOther(ctx context.Context, rn *runner) error {
 	})
 }
 
-// outcome says how a call went that was to fail otherwise.
+// outcome says how a call ended that should have ended otherwise.
 func outcome(err error) string {
 	if err == nil {
 		return "the call succeeds"
@@ -329,32 +372,39 @@ func launcherList(ctx context.Context, rn *runner) error {
 		var list, none launcher.Listing
 		var taken launcher.Instance
 		var seen launcher.Inspection
-		err := rn.call(ctx, p, "Launcher.List, Recover or Inspect", deadlineQuick, func(ctx context.Context, l launcher.Launcher) (err error) {
-			if list, err = l.List(ctx, gatewayOfRuns); err != nil {
+		err := rn.call(ctx, p, "Launcher.List, Recover or Inspect", deadlineQuick,
+			func(ctx context.Context, l launcher.Launcher) (err error) {
+				if list, err = l.List(ctx, gatewayOfRuns); err != nil {
+					return err
+				}
+				if none, err = l.List(ctx, "another-gateway"); err != nil {
+					return err
+				}
+				if taken, err = l.Recover(ctx, r.req.LaunchID); err != nil {
+					return err
+				}
+				seen, err = l.Inspect(ctx, r.req.LaunchID)
 				return err
-			}
-			if none, err = l.List(ctx, "another-gateway"); err != nil {
-				return err
-			}
-			if taken, err = l.Recover(ctx, r.req.LaunchID); err != nil {
-				return err
-			}
-			seen, err = l.Inspect(ctx, r.req.LaunchID)
-			return err
-		})
+			})
 		if err != nil {
 			return err
 		}
 		at := slices.IndexFunc(list.Instances, func(x launcher.Instance) bool { return x.LaunchID == r.req.LaunchID })
 		if at < 0 {
-			return breach("List finds running and ended instances, also of other processes", "List does not show launch %s, which runs", r.req.LaunchID)
+			return breach("List finds running and ended instances, also of other processes",
+				"List does not show launch %s, which runs", r.req.LaunchID)
 		}
 		if slices.ContainsFunc(none.Instances, func(x launcher.Instance) bool { return x.LaunchID == r.req.LaunchID }) {
-			return breach("with a gateway's name List shows that gateway's only", "List for another gateway shows launch %s", r.req.LaunchID)
+			return breach("with a gateway's name List shows that gateway's only",
+				"List for another gateway shows launch %s", r.req.LaunchID)
 		}
-		for name, x := range map[string]launcher.Instance{"List": list.Instances[at], "Recover": taken, "Inspect": seen.Instance} {
-			if x.PID != i.PID || x.Phase != launcher.PhaseRunning || x.StartTime != i.StartTime || x.Gateway != gatewayOfRuns || x.Labels["verify"] != "yes" {
-				return breach("the facts about an instance are the same everywhere", "%s answers pid %d, phase %s, gateway %q, labels %v; Launch answered pid %d", name, x.PID, x.Phase, x.Gateway, x.Labels, i.PID)
+		for name, x := range map[string]launcher.Instance{"List": list.Instances[at], "Recover": taken,
+			"Inspect": seen.Instance} {
+			if x.PID != i.PID || x.Phase != launcher.PhaseRunning || x.StartTime != i.StartTime ||
+				x.Gateway != gatewayOfRuns || x.Labels["verify"] != "yes" {
+				return breach("the facts about an instance are the same everywhere",
+					"%s answers pid %d, phase %s, gateway %q, labels %v; Launch answered pid %d", name, x.PID, x.Phase,
+					x.Gateway, x.Labels, i.PID)
 			}
 		}
 		return nil
@@ -386,7 +436,8 @@ func launcherUnknown(ctx context.Context, rn *runner) error {
 			return breach("answer not_found", "%s of an unknown launch: %s", name, outcome(err))
 		}
 	}
-	return rn.call(ctx, p, "Launcher.Release of an unknown launch", deadlineQuick, func(ctx context.Context, l launcher.Launcher) error {
-		return l.Release(ctx, id)
-	})
+	return rn.call(ctx, p, "Launcher.Release of an unknown launch", deadlineQuick,
+		func(ctx context.Context, l launcher.Launcher) error {
+			return l.Release(ctx, id)
+		})
 }

@@ -31,7 +31,8 @@ func launcherSignal(ctx context.Context, rn *runner) error {
 				return fmt.Errorf("Launcher.Signal %s fails: %w", name, err) //nolint:staticcheck // it is a name
 			}
 			if name == "SIGUSR1" {
-				if _, err := r.read(ctx, p, 0, func(o *output) bool { return strings.HasPrefix(o.last(), "signal ") }); err != nil {
+				if _, err := r.read(ctx, p, 0,
+					func(o *output) bool { return strings.HasPrefix(o.last(), "signal ") }); err != nil {
 					return fmt.Errorf("the signal did not reach the program: %w", err)
 				}
 			}
@@ -52,7 +53,7 @@ func launcherSignal(ctx context.Context, rn *runner) error {
 	})
 }
 
-// stop ends a run and answers how.
+// stop ends a run and returns how it ended.
 func (r *run) stop(ctx context.Context, p Process, grace time.Duration) (launcher.Stopped, error) {
 	bound, cancel := context.WithTimeout(ctx, grace+r.rn.deadline(stopExtra))
 	defer cancel()
@@ -74,7 +75,9 @@ func stopAsks(ctx context.Context, rn *runner) error {
 				return err
 			}
 			if got.Exit.Code != 7 || got.Exit.Signal != "" || !got.Exit.Known || got.Killed && n == 0 {
-				return breach("SIGTERM first; on an ended instance answer the recorded exit", "the program ends with code 7 on SIGTERM; Stop number %d says %v, killed %v", n+1, got.Exit, got.Killed)
+				return breach("SIGTERM first; on an ended instance answer the recorded exit",
+					"the program ends with code 7 on SIGTERM; Stop number %d says %v, killed %v", n+1, got.Exit,
+					got.Killed)
 			}
 		}
 		return gone(ctx, []int{i.PID}, "after Stop the launched")
@@ -82,19 +85,22 @@ func stopAsks(ctx context.Context, rn *runner) error {
 }
 
 func stopKills(ctx context.Context, rn *runner) error {
-	return rn.launched(ctx, []string{"hold", "stubborn", "grandchild"}, func(p Process, r *run, _ launcher.Instance) error {
-		got, err := r.stop(ctx, p, 300*time.Millisecond)
-		if err != nil {
-			return err
-		}
-		if err := gone(ctx, slices.Concat(r.pids("starts"), r.pids("grandchildren")), "after Stop the"); err != nil {
-			return err
-		}
-		if !got.Killed || got.Exit.Signal != "SIGKILL" {
-			return breach("say what was needed", "the program does not end on SIGTERM; Stop says %v, killed %v", got.Exit, got.Killed)
-		}
-		return nil
-	})
+	return rn.launched(ctx, []string{"hold", "stubborn", "grandchild"},
+		func(p Process, r *run, _ launcher.Instance) error {
+			got, err := r.stop(ctx, p, 300*time.Millisecond)
+			if err != nil {
+				return err
+			}
+			if err := gone(ctx, slices.Concat(r.pids("starts"), r.pids("grandchildren")),
+				"after Stop the"); err != nil {
+				return err
+			}
+			if !got.Killed || got.Exit.Signal != "SIGKILL" {
+				return breach("say what was needed", "the program does not end on SIGTERM; Stop says %v, killed %v",
+					got.Exit, got.Killed)
+			}
+			return nil
+		})
 }
 
 func launcherRelease(ctx context.Context, rn *runner) error {
@@ -116,7 +122,8 @@ func launcherRelease(ctx context.Context, rn *runner) error {
 		}
 		for n := range 2 {
 			if err := release(); err != nil {
-				return fmt.Errorf("Launcher.Release number %d of what has ended fails: %w", n+1, err) //nolint:staticcheck // it is a name
+				return fmt.Errorf("Launcher.Release number %d of what has ended fails: %w", //nolint:staticcheck // a name
+					n+1, err)
 			}
 		}
 		bound, cancel := rn.within(ctx, deadlineQuick)
@@ -133,7 +140,9 @@ func launcherRelease(ctx context.Context, rn *runner) error {
 }
 
 // exec runs the child as a command.
-func (r *run) exec(ctx context.Context, p Process, timeout time.Duration, stdin string, args ...string) (launcher.ExecResult, []plugin.Line, error) {
+func (r *run) exec(
+	ctx context.Context, p Process, timeout time.Duration, stdin string, args ...string,
+) (launcher.ExecResult, []plugin.Line, error) {
 	var lines []plugin.Line
 	bound, cancel := context.WithTimeout(ctx, timeout+r.rn.deadline(execExtra))
 	defer cancel()
@@ -167,7 +176,8 @@ func execRuns(ctx context.Context, rn *runner) error {
 	case !o.has("a line of input") || !o.has("another"):
 		return breach("stdin is for the command's standard input", "the command did not get its standard input")
 	case got.Exit.Code != 7 || !got.Exit.Known || got.TimedOut:
-		return breach("tell how it ended", "the command exited with code 7, Exec says %v, timed out %v", got.Exit, got.TimedOut)
+		return breach("tell how it ended", "the command exited with code 7, Exec says %v, timed out %v", got.Exit,
+			got.TimedOut)
 	}
 	_, _, err = r.exec(ctx, p, readBound, "", "lines=1")
 	if err != nil {
@@ -176,7 +186,8 @@ func execRuns(ctx context.Context, rn *runner) error {
 	bound, cancel := rn.within(ctx, deadlineQuick)
 	defer cancel()
 	missing := plugin.ProcessSpec{Argv: []string{r.dir + "/no-such-program"}}
-	_, err = client(p).Exec(bound, launcher.ExecRequest{Process: missing, Timeout: time.Second}, func(plugin.Line) error { return nil })
+	_, err = client(p).Exec(bound, launcher.ExecRequest{Process: missing, Timeout: time.Second},
+		func(plugin.Line) error { return nil })
 	if lost := rn.lost(p, "Launcher.Exec", err); lost != nil {
 		return lost
 	}
@@ -192,7 +203,7 @@ func execTimeout(ctx context.Context, rn *runner) error {
 		return err
 	}
 	defer r.end(ctx)
-	// Long enough for the child to begin on a busy machine: before, there is no tree to end.
+	// Long enough for the child to begin on a busy machine: earlier there is no tree to end.
 	got, _, err := r.exec(ctx, p, 2*time.Second, "", "hold", "stubborn", "grandchild")
 	if lost := rn.lost(p, "Launcher.Exec", err); lost != nil {
 		return lost
@@ -201,7 +212,8 @@ func execTimeout(ctx context.Context, rn *runner) error {
 	case err != nil:
 		return fmt.Errorf("Launcher.Exec fails: %w", err) //nolint:staticcheck // it is a name
 	case !got.TimedOut:
-		return breach("set timed_out", "the command does not end by itself; Exec says %v, and not that it timed out", got.Exit)
+		return breach("set timed_out", "the command does not end by itself; Exec says %v, and not that it timed out",
+			got.Exit)
 	}
 	return gone(ctx, slices.Concat(r.pids("starts"), r.pids("grandchildren")), "after the timeout of Exec the")
 }

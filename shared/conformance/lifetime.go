@@ -18,12 +18,19 @@ import (
 // lifeChecks come last: they judge whole lifetimes of processes.
 func lifeChecks() []Check {
 	return []Check{
-		{ID: "base/stdout", Kind: Base, Title: "stdout carries the handshake and nothing else; logs go to stderr", Row: "docs/plugins.md", process: true, try: lifeStdout},
-		{ID: "base/host-gone", Kind: Base, Title: "it ends within 2 s when the host goes", Row: "The host going away closes the plugin's stdin", process: true, try: lifeHostGone},
-		{ID: "base/host-gone-busy", Kind: Base, Title: "it ends within 2 s when the host goes during a call", Row: "The host going away closes the plugin's stdin", process: true, try: lifeHostGoneBusy},
-		{ID: "base/grandchild", Kind: Base, Title: "nothing that it started holds its pipes when it has ended", Row: "docs/plugins.md", process: true, try: lifeGrandchild},
-		{ID: "base/leaks-processes", Kind: Base, Title: "no process of it is left when it has ended", Row: "The host going away closes the plugin's stdin", process: true, try: lifeProcesses},
-		{ID: "base/leaks-files", Kind: Base, Title: "it leaves no temporary file, and its data does not grow with each start", Row: "Directories", process: true, try: lifeFiles},
+		{ID: "base/stdout", Kind: Base, Title: "stdout carries the handshake and nothing else; logs go to stderr",
+			Row: "docs/plugins.md", process: true, try: lifeStdout},
+		{ID: "base/host-gone", Kind: Base, Title: "it ends within 2 s when the host goes",
+			Row: "The host going away closes the plugin's stdin", process: true, try: lifeHostGone},
+		{ID: "base/host-gone-busy", Kind: Base, Title: "it ends within 2 s when the host goes during a call",
+			Row: "The host going away closes the plugin's stdin", process: true, try: lifeHostGoneBusy},
+		{ID: "base/grandchild", Kind: Base, Title: "nothing that it started holds its pipes when it has ended",
+			Row: "docs/plugins.md", process: true, try: lifeGrandchild},
+		{ID: "base/leaks-processes", Kind: Base, Title: "no process of it is left when it has ended",
+			Row: "The host going away closes the plugin's stdin", process: true, try: lifeProcesses},
+		{ID: "base/leaks-files", Kind: Base,
+			Title: "it leaves no temporary file, and its data does not grow with each start", Row: "Directories",
+			process: true, try: lifeFiles},
 	}
 }
 
@@ -31,12 +38,12 @@ func lifeChecks() []Check {
 type lifetimes struct {
 	err  error
 	each []lifetime
-	tmp  tree // TMPDIR before the first of them: what processes that were killed before left is no fault
+	tmp  tree // TMPDIR before the first of them: what processes that were killed earlier left does not count
 }
 
 // lifetime is what was seen of one process.
 type lifetime struct {
-	busy     bool // a call was under way when the host went
+	busy     bool // a call was under way when the host ended
 	ended    bool
 	took     time.Duration
 	drained  bool // its pipes ended with it
@@ -118,8 +125,8 @@ func (rn *runner) live(ctx context.Context, busy bool) (lifetime, error) {
 	return l, nil
 }
 
-// leftBy counts the processes that a plugin which has ended started and that live on, and ends them: nobody else would. Those that end by
-// themselves in a moment are no leak. known is false where the platform does not tell.
+// leftBy counts the processes that a plugin started and that live on after its end, and ends them, because no other
+// process would. Those that end by themselves in a moment do not count. known is false on a platform that cannot tell.
 func leftBy(ctx context.Context, p Process) (n int, known bool, err error) {
 	if p.Mark() == "" {
 		return 0, false, nil
@@ -167,7 +174,8 @@ func (rn *runner) occupy(ctx context.Context, p Process) {
 			r := longQuestion(&pb.DiagnoseRequest{Gateway: gatewayOfLines(), Incident: builtIn()[0].message()}, false)
 			_, _ = rn.doctor(p).Diagnose(ctx, r)
 		}()
-		_ = pause(ctx, 100*time.Millisecond) // the question is long, and is on its way; only its answer would tell more
+		// the question is long, and is being sent; only its answer would prove more
+		_ = pause(ctx, 100*time.Millisecond)
 	}
 }
 
@@ -187,7 +195,8 @@ func lifeStdout(ctx context.Context, rn *runner) error {
 	}
 	for _, l := range all {
 		if len(l.printed) > 0 {
-			return breach("log to stderr; in Go by pluginkit.Logger", "it prints to stdout: %q", strings.Join(l.printed, " | "))
+			return breach("log to stderr; in Go by pluginkit.Logger", "it prints to stdout: %q",
+				strings.Join(l.printed, " | "))
 		}
 	}
 	return nil
@@ -208,7 +217,8 @@ func (rn *runner) ended(ctx context.Context, busy bool) error {
 		}
 		found = true
 		if !l.ended {
-			return breach("end the process when its stdin ends", "%v after its stdin was closed it lifetimes on%s", (hostGone + slack), l.lastWord)
+			return breach("end the process when its stdin ends", "%v after its stdin was closed it lives on%s",
+				(hostGone + slack), l.lastWord)
 		}
 		slowest = max(slowest, l.took)
 	}
@@ -226,7 +236,8 @@ func lifeGrandchild(ctx context.Context, rn *runner) error {
 	}
 	for _, l := range all {
 		if l.ended && !l.drained {
-			return breach("give children other pipes; in Go start them by pluginkit.Command", "its stdout or stderr is still held by somebody %v after its end", held)
+			return breach("give children other pipes; in Go start them by pluginkit.Command",
+				"a process still holds its stdout or stderr %v after its end", held)
 		}
 	}
 	return nil
@@ -241,7 +252,8 @@ func lifeProcesses(ctx context.Context, rn *runner) error {
 	for _, l := range all {
 		known = known || l.known
 		if l.left > 0 {
-			return breach("end your children when the host goes; in Go pluginkit.Command does with its context", "when it has ended %d processes that it started live on", l.left)
+			return breach("end your children when the host goes; in Go pluginkit.Command does with its context",
+				"when it has ended %d processes that it started live on", l.left)
 		}
 	}
 	if !known {
@@ -257,19 +269,24 @@ func lifeFiles(ctx context.Context, rn *runner) error {
 	}
 	for _, l := range all {
 		if len(l.sockets) > 0 {
-			return breach("PLUGIN_UNIX_SOCKET_DIR is for the socket", "it leaves in the directory of its socket: %s", strings.Join(l.sockets, ", "))
+			return breach("PLUGIN_UNIX_SOCKET_DIR is for the socket", "it leaves in the directory of its socket: %s",
+				strings.Join(l.sockets, ", "))
 		}
 		if left := added(rn.spans.tmp, l.files["tmp"]); len(left) > 0 {
-			return breach("remove temporary files before you end, or keep data in the data directory", "it leaves in TMPDIR: %s", strings.Join(left, ", "))
+			return breach("remove temporary files before you end, or keep data in the data directory",
+				"it leaves in TMPDIR: %s", strings.Join(left, ", "))
 		}
 	}
 	if len(all) < howManyLifetimes {
 		return skip("it did not come to that: see base/host-gone")
 	}
 	for _, place := range slices.Sorted(maps.Keys(all[0].files)) {
-		first, second := added(all[0].files[place], all[1].files[place]), added(all[1].files[place], all[2].files[place])
+		first, second := added(all[0].files[place], all[1].files[place]),
+			added(all[1].files[place], all[2].files[place])
 		if len(first) > 0 && len(second) > 0 {
-			return breach("remove what a start makes, or reuse its name", "each start leaves more in its %s directory: %s, then %s", place, strings.Join(first, ", "), strings.Join(second, ", "))
+			return breach("remove what a start makes, or reuse its name",
+				"each start leaves more in its %s directory: %s, then %s", place, strings.Join(first, ", "),
+				strings.Join(second, ", "))
 		}
 	}
 	return nil

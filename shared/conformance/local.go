@@ -18,7 +18,7 @@ import (
 	"github.com/gatehost/gatehost/shared/pluginkit/plugintest"
 )
 
-// TB is what is needed of a *testing.T.
+// TB is the part of *testing.T that is needed.
 type TB interface {
 	Helper()
 	Logf(format string, args ...any)
@@ -41,8 +41,8 @@ func Incidents(list ...Incident) Setting {
 	return func(_ *localOpener, o *Options) { o.Incidents = append(o.Incidents, list...) }
 }
 
-// Doctor tries what every plugin, and what a doctor has to promise, and fails t where a promise does not hold. open makes the plugin as its main does; it is called for each process
-// that there would be.
+// Doctor checks what every plugin, and what a doctor has to promise, and fails t for each promise that is not kept.
+// open makes the plugin as its main does; it is called for each process that there would be.
 func Doctor(t TB, open func() pluginkit.Plugin, settings ...Setting) {
 	t.Helper()
 	try(t, plugin.KindDoctor, open, settings)
@@ -111,7 +111,8 @@ type localOpener struct {
 var _ Opener = (*localOpener)(nil)
 
 func (l *localOpener) Places() map[string]string {
-	return map[string]string{"data": filepath.Join(l.root, "data"), "run": filepath.Join(l.root, "run"), "runtime": filepath.Join(l.root, "s")}
+	return map[string]string{"data": filepath.Join(l.root, "data"), "run": filepath.Join(l.root, "run"),
+		"runtime": filepath.Join(l.root, "s")}
 }
 
 func (l *localOpener) Open(ctx context.Context, _ ...string) (Process, error) {
@@ -137,7 +138,8 @@ func (l *localOpener) introduce(ctx context.Context, p *localProcess) error {
 		return fmt.Errorf("cannot describe the plugin: %w", err)
 	}
 	places := l.Places()
-	p.asked = plugin.ConfigureRequest{Config: l.config, Name: p.info.Name, Directories: plugin.Directories{Data: places["data"]}}
+	p.asked = plugin.ConfigureRequest{Config: l.config, Name: p.info.Name,
+		Directories: plugin.Directories{Data: places["data"]}}
 	if len(p.asked.Config) == 0 {
 		p.asked.Config = []byte("{}")
 	}
@@ -156,7 +158,8 @@ func (l *localOpener) introduce(ctx context.Context, p *localProcess) error {
 	var faults []error
 	for _, d := range diagnostics {
 		if d.Severity == plugin.SeverityError {
-			faults = append(faults, fault.New(fault.InvalidArgument, strings.TrimPrefix(d.Path+": "+d.Message, ": ")).WithHint(d.Hint))
+			faults = append(faults, fault.New(fault.InvalidArgument, strings.TrimPrefix(d.Path+": "+d.Message,
+				": ")).WithHint(d.Hint))
 		}
 	}
 	return errors.Join(faults...)

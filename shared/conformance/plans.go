@@ -20,15 +20,26 @@ import (
 func planChecks() []Check {
 	k := plugin.KindDoctor
 	return []Check{
-		{ID: "doctor/plan-agrees", Kind: k, Title: "a finding that says repairable has a plan, and no other has", Row: "Finding.repairable, Doctor.Plan", try: planAgrees},
-		{ID: idPlanBounded, Kind: k, Title: "plans have at most 32 steps, each does one thing and at most 10 minutes", Row: "RepairPlan, Step", try: planBounded},
-		{ID: "doctor/plan-scope", Kind: k, Title: "plans run the gateway's own command and touch its own files, whose checksums they know", Row: "ExecStep, WriteFileStep, DelegateStep", try: planScope},
-		{ID: "doctor/repair-dry-run", Kind: k, Title: "a dry run of a delegated step changes nothing", Row: "RepairRequest.dry_run", try: repairDryRun},
-		{ID: "doctor/repair-scope", Kind: k, Title: "a delegated step changes the files that it names and no other", Row: "DelegateStep.paths", try: repairScope},
-		{ID: "doctor/repair-again", Kind: k, Title: "a delegated step that was done has nothing to do a second time", Row: "Doctor.Repair: idempotent", try: repairAgain},
-		{ID: "doctor/repair-cancelled", Kind: k, Title: "a delegated step that is cancelled half-way stops writing and leaves readable files", Row: "Doctor.Repair: cancelling leaves every file readable", try: repairCancelled},
-		{ID: "doctor/repair-killed", Kind: k, Title: "a delegated step that is killed half-way leaves readable files", Row: "Doctor.Repair: a miss is unknown, then Diagnose", process: true, try: repairKilled},
-		{ID: "doctor/verify", Kind: k, Title: "Verify calls no plan helped that was not done, and changes nothing", Row: "Doctor.Verify: 30 s; optional", try: doctorVerify},
+		{ID: "doctor/plan-agrees", Kind: k, Title: "a finding that says repairable has a plan, and no other has",
+			Row: "Finding.repairable, Doctor.Plan", try: planAgrees},
+		{ID: idPlanBounded, Kind: k, Title: "plans have at most 32 steps, each does one thing and at most 10 minutes",
+			Row: "RepairPlan, Step", try: planBounded},
+		{ID: "doctor/plan-scope", Kind: k,
+			Title: "plans run the gateway's own command and touch its own files, whose checksums they know",
+			Row:   "ExecStep, WriteFileStep, DelegateStep", try: planScope},
+		{ID: "doctor/repair-dry-run", Kind: k, Title: "a dry run of a delegated step changes nothing",
+			Row: "RepairRequest.dry_run", try: repairDryRun},
+		{ID: "doctor/repair-scope", Kind: k, Title: "a delegated step changes the files that it names and no other",
+			Row: "DelegateStep.paths", try: repairScope},
+		{ID: "doctor/repair-again", Kind: k, Title: "a delegated step that was done has nothing to do a second time",
+			Row: "Doctor.Repair: idempotent", try: repairAgain},
+		{ID: "doctor/repair-cancelled", Kind: k,
+			Title: "a delegated step that is cancelled half-way stops writing and leaves readable files",
+			Row:   "Doctor.Repair: cancelling leaves every file readable", try: repairCancelled},
+		{ID: "doctor/repair-killed", Kind: k, Title: "a delegated step that is killed half-way leaves readable files",
+			Row: "Doctor.Repair: a miss is unknown, then Diagnose", process: true, try: repairKilled},
+		{ID: "doctor/verify", Kind: k, Title: "Verify calls no plan helped that was not done, and changes nothing",
+			Row: "Doctor.Verify: 30 s; optional", try: doctorVerify},
 	}
 }
 
@@ -52,18 +63,22 @@ func planAgrees(ctx context.Context, rn *runner) error {
 		return s.err
 	}
 	if len(s.talking()) == 0 {
-		return skip("it has no finding for any of the incidents that were tried (%s); try one of yours with --incident", s.tried())
+		return skip("it has no finding for any of the incidents that were tried (%s); try one of yours with --incident",
+			s.tried())
 	}
 	for _, v := range s.talking() {
 		for _, p := range v.plans {
 			where := fmt.Sprintf("%s (%s)", p.finding.GetCode(), v.incident.Name)
 			switch {
 			case p.err != nil && fault.CodeOf(p.err) != fault.Unsupported:
-				return breach("no plan is an answer; the only error that is meant is unsupported", "Plan for its own finding %s fails: %v", where, p.err)
+				return breach("no plan is an answer; the only error that is meant is unsupported",
+					"Plan for its own finding %s fails: %v", where, p.err)
 			case p.finding.GetRepairable() && p.plan == nil:
-				return breach("say repairable only where Plan has steps", "the finding %s says that it is repairable, and there is no plan for it", where)
+				return breach("say repairable only where Plan has steps",
+					"the finding %s says that it is repairable, and there is no plan for it", where)
 			case !p.finding.GetRepairable() && p.plan != nil:
-				return breach("say repairable, or the host does not ask for the plan", "there is a plan for the finding %s, which says that it is not repairable", where)
+				return breach("say repairable, or the host does not ask for the plan",
+					"there is a plan for the finding %s, which says that it is not repairable", where)
 			}
 		}
 	}
@@ -81,14 +96,16 @@ const (
 func planBounded(ctx context.Context, rn *runner) error {
 	plans, err := rn.proposals(ctx)
 	if _, none := errors.AsType[*inapplicable](err); none {
-		return skip("it has no plan for any of the incidents that were tried (%s); try one of yours with --incident", rn.doctorRuns(ctx).tried())
+		return skip("it has no plan for any of the incidents that were tried (%s); try one of yours with --incident",
+			rn.doctorRuns(ctx).tried())
 	}
 	if err != nil {
 		return err
 	}
 	for _, p := range plans {
 		if err := judgeBounds(p.plan); err != nil {
-			return breach("the host refuses the whole plan; see the comments of RepairPlan", "the plan for %s (%s) %v", p.finding.GetCode(), p.v.incident.Name, err)
+			return breach("the host refuses the whole plan; see the comments of RepairPlan", "the plan for %s (%s) %v",
+				p.finding.GetCode(), p.run.incident.Name, err)
 		}
 	}
 	rn.noteDown("%d plans", len(plans))
@@ -148,7 +165,8 @@ func planScope(ctx context.Context, rn *runner) error {
 	}
 	for _, p := range plans {
 		if err := p.judgeScope(); err != nil {
-			return breach("the host refuses the whole plan", "the plan for %s (%s) %v", p.finding.GetCode(), p.v.incident.Name, err)
+			return breach("the host refuses the whole plan", "the plan for %s (%s) %v", p.finding.GetCode(),
+				p.run.incident.Name, err)
 		}
 	}
 	return nil
@@ -161,13 +179,15 @@ func (p proposal) judgeScope() error {
 		if w := s.GetWriteFile(); w != nil {
 			paths = append(paths, w.GetPath())
 		}
-		if e := s.GetExec(); e != nil && !p.v.gateway.ownCommand(e.GetArgv()) {
-			return fmt.Errorf("runs %q, which does not begin with the gateway's command %q", e.GetArgv(), p.v.gateway.facts.GetCommand())
+		if e := s.GetExec(); e != nil && !p.run.gateway.ownCommand(e.GetArgv()) {
+			return fmt.Errorf("runs %q, which does not begin with the gateway's command %q", e.GetArgv(),
+				p.run.gateway.facts.GetCommand())
 		}
 	}
 	for _, path := range paths {
-		if !p.v.gateway.inScope(path) {
-			return fmt.Errorf("names the file %q, which is not in the gateway's state directory %s", path, p.v.gateway.facts.GetStateDir())
+		if !p.run.gateway.inScope(path) {
+			return fmt.Errorf("names the file %q, which is not in the gateway's state directory %s", path,
+				p.run.gateway.facts.GetStateDir())
 		}
 	}
 	written := map[string]bool{}
@@ -186,7 +206,8 @@ func (p proposal) judgeScope() error {
 			return err
 		}
 		if w.GetExpectedSha256() != want {
-			return fmt.Errorf("replaces %s and expects the sha256 %q there; it is %q", filepath.Base(w.GetPath()), w.GetExpectedSha256(), want)
+			return fmt.Errorf("replaces %s and expects the sha256 %q there; it is %q", filepath.Base(w.GetPath()),
+				w.GetExpectedSha256(), want)
 		}
 	}
 	return nil

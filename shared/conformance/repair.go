@@ -49,19 +49,19 @@ func (rn *runner) jobs(ctx context.Context) ([]job, error) {
 func (j job) name() string { return fmt.Sprintf("step %s for %s", j.step.GetId(), j.finding.GetCode()) }
 
 func (j job) request(dry bool) *pb.RepairRequest {
-	return &pb.RepairRequest{Gateway: j.v.gateway.facts, Finding: j.finding, StepId: j.step.GetId(), DryRun: dry}
+	return &pb.RepairRequest{Gateway: j.run.gateway.facts, Finding: j.finding, StepId: j.step.GetId(), DryRun: dry}
 }
 
 // prepare makes the gateway as it was, and does what the plan's file steps before this one do.
 func (j job) prepare() error {
-	if err := j.v.gateway.reset(); err != nil {
+	if err := j.run.gateway.reset(); err != nil {
 		return err
 	}
 	for _, s := range j.plan.GetSteps() {
 		if s.GetDelegate().GetId() == j.step.GetId() && s.GetDelegate() != nil {
 			break
 		}
-		if w := s.GetWriteFile(); w != nil && j.v.gateway.inScope(w.GetPath()) {
+		if w := s.GetWriteFile(); w != nil && j.run.gateway.inScope(w.GetPath()) {
 			if err := makeDirs(filepath.Dir(w.GetPath())); err != nil {
 				return err
 			}
@@ -71,24 +71,25 @@ func (j job) prepare() error {
 		}
 	}
 	var err error
-	j.v.gateway.before, err = look(j.v.gateway.dir)
+	j.run.gateway.before, err = look(j.run.gateway.dir)
 	return err
 }
 
 // strayed lists what has changed besides the files that the step names.
 func (j job) strayed() ([]string, error) {
-	changed, err := j.v.gateway.changed()
+	changed, err := j.run.gateway.changed()
 	return slices.DeleteFunc(changed, func(text string) bool {
 		path, _, _ := strings.Cut(text, " ")
-		abs := filepath.Join(j.v.gateway.dir, path)
+		abs := filepath.Join(j.run.gateway.dir, path)
 		return slices.ContainsFunc(j.step.GetPaths(), func(named string) bool {
 			named = filepath.Clean(named)
-			return abs == named || strings.HasPrefix(named, abs+string(filepath.Separator)) // a directory that it had to make
+			// a directory that it had to make
+			return abs == named || strings.HasPrefix(named, abs+string(filepath.Separator))
 		})
 	}), err
 }
 
-// contents are the named files as they are; nil for one that is not there.
+// contents returns the named files; nil for one that does not exist.
 func (j job) contents() map[string][]byte {
 	out := map[string][]byte{}
 	for _, path := range j.step.GetPaths() {
@@ -103,8 +104,10 @@ func (j job) contents() map[string][]byte {
 	return out
 }
 
-// repair makes one call and reads it to its end. progress is told of each sign of life.
-func repair(ctx context.Context, client pb.DoctorServiceClient, r *pb.RepairRequest, progress func()) (*pb.RepairResult, error) {
+// repair makes one call and reads it to its end. It calls progress for each sign of life.
+func repair(
+	ctx context.Context, client pb.DoctorServiceClient, r *pb.RepairRequest, progress func(),
+) (*pb.RepairResult, error) {
 	stream, err := client.Repair(ctx, r)
 	if err != nil {
 		return nil, err
@@ -139,7 +142,8 @@ func (rn *runner) do(ctx context.Context, p Process, j job, dry bool, progress f
 		return nil, lost
 	}
 	if err != nil {
-		return nil, breach("a step of your own plan is yours to do", "Repair of %s fails: %v", j.name(), fault.FromStatus(err))
+		return nil, breach("a step of your own plan is yours to do", "Repair of %s fails: %v", j.name(),
+			fault.FromStatus(err))
 	}
 	return r, nil
 }
@@ -171,9 +175,10 @@ func repairDryRun(ctx context.Context, rn *runner) error {
 		if _, err := rn.do(ctx, p, j, true, nil); err != nil {
 			return err
 		}
-		changed, err := j.v.gateway.changed()
+		changed, err := j.run.gateway.changed()
 		if err == nil && len(changed) > 0 {
-			err = breach("with dry_run say only what would be done", "a dry run of %s: %s", j.name(), strings.Join(changed, ", "))
+			err = breach("with dry_run say only what would be done", "a dry run of %s: %s", j.name(),
+				strings.Join(changed, ", "))
 		}
 		return err
 	})
@@ -188,11 +193,12 @@ func repairScope(ctx context.Context, rn *runner) error {
 	})
 }
 
-// judgeScope looks for what a step should not have touched: the host has no backup of it.
+// judgeScope looks for files that a step should not have changed: the host has no backup of them.
 func (j job) judgeScope() error {
 	strayed, err := j.strayed()
 	if err == nil && len(strayed) > 0 {
-		err = breach("name every file in DelegateStep.paths; temporary ones go when the step is done", "%s names %q, and afterwards: %s", j.name(), j.step.GetPaths(), strings.Join(strayed, ", "))
+		err = breach("name every file in DelegateStep.paths; temporary ones go when the step is done",
+			"%s names %q, and afterwards: %s", j.name(), j.step.GetPaths(), strings.Join(strayed, ", "))
 	}
 	return err
 }
@@ -202,7 +208,7 @@ func repairAgain(ctx context.Context, rn *runner) error {
 		if _, err := rn.do(ctx, p, j, false, nil); err != nil {
 			return err
 		}
-		after, err := look(j.v.gateway.dir)
+		after, err := look(j.run.gateway.dir)
 		if err != nil {
 			return err
 		}
@@ -210,23 +216,26 @@ func repairAgain(ctx context.Context, rn *runner) error {
 		if err != nil {
 			return err
 		}
-		now, err := look(j.v.gateway.dir)
+		now, err := look(j.run.gateway.dir)
 		if err != nil {
 			return err
 		}
 		if changed := now.since(after); len(changed) > 0 || r.GetChanged() {
-			return breach("look first; after a success answer changed = false", "done a second time %s answers changed = %v; files: %s", j.name(), r.GetChanged(), strings.Join(changed, ", "))
+			return breach("look first; after a success answer changed = false",
+				"done a second time %s answers changed = %v; files: %s", j.name(), r.GetChanged(),
+				strings.Join(changed, ", "))
 		}
 		return nil
 	})
 }
 
-// readable judges a named file that an interrupted step left. before and after are what it is without and with the whole step; nil is no
-// file.
+// readable judges a named file that an interrupted step left. before and after are its content without and with the
+// whole step; nil is no file.
 func readable(path string, before, after, got []byte) error {
 	name := filepath.Base(path)
 	switch {
-	case bytes.Equal(got, before) && (got == nil) == (before == nil), bytes.Equal(got, after) && (got == nil) == (after == nil):
+	case bytes.Equal(got, before) && (got == nil) == (before == nil), bytes.Equal(got, after) &&
+		(got == nil) == (after == nil):
 		return nil
 	case got == nil && before != nil && after != nil:
 		return fmt.Errorf("%s is gone", name)
@@ -253,9 +262,11 @@ func (j job) readable(before, after map[string][]byte) error {
 	return nil
 }
 
-// whole does the step once without a disturbance, reading its files all the time: what a reader sees a kill can leave. It returns them
-// as they are before and after, and how long it took.
-func (rn *runner) whole(ctx context.Context, p Process, j job) (before, after map[string][]byte, took time.Duration, seen []map[string][]byte, err error) {
+// whole does the step once without an interruption, and reads its files all the time: a kill can leave whatever a
+// reader sees. It returns them as they are before and after, and how long it took.
+func (rn *runner) whole(
+	ctx context.Context, p Process, j job,
+) (before, after map[string][]byte, took time.Duration, seen []map[string][]byte, err error) {
 	before = j.contents()
 	stop, watched := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -290,7 +301,8 @@ func equal(a, b map[string][]byte) bool {
 	return len(a) == len(b)
 }
 
-// moments are when a step is interrupted: at its first sign of life, when a file of it first changes, and half-way by the clock.
+// moments are when a step is interrupted: at its first sign of life, when a file of it first changes, and half-way by
+// the clock.
 func moments() []string {
 	return []string{"at its first sign of life", "when a file of it first changes", "half-way"}
 }
@@ -368,19 +380,20 @@ func repairCancelled(ctx context.Context, rn *runner) error {
 			if err := j.readable(before, after); err != nil {
 				return breach(writeHint, "%s, cancelled %s: %v", j.name(), moment, err)
 			}
-			stopped, err := look(j.v.gateway.dir)
+			stopped, err := look(j.run.gateway.dir)
 			if err != nil {
 				return err
 			}
 			if err := pause(ctx, settled); err != nil {
 				return err
 			}
-			later, err := look(j.v.gateway.dir)
+			later, err := look(j.run.gateway.dir)
 			if err != nil {
 				return err
 			}
 			if changed := later.since(stopped); len(changed) > 0 {
-				return breach("look at the context while you work", "%s, cancelled %s, goes on: %v after that %s", j.name(), moment, settled, strings.Join(changed, ", "))
+				return breach("look at the context while you work", "%s, cancelled %s, goes on: %v after that %s",
+					j.name(), moment, settled, strings.Join(changed, ", "))
 			}
 		}
 		return nil
@@ -410,7 +423,9 @@ func repairKilled(ctx context.Context, rn *runner) error {
 }
 
 // kill ends a process of its own in the middle of a step.
-func (rn *runner) kill(ctx context.Context, j job, moment string, took time.Duration, before, after map[string][]byte) error {
+func (rn *runner) kill(
+	ctx context.Context, j job, moment string, took time.Duration, before, after map[string][]byte,
+) error {
 	if err := j.prepare(); err != nil {
 		return err
 	}
@@ -421,7 +436,7 @@ func (rn *runner) kill(ctx context.Context, j job, moment string, took time.Dura
 	defer p.Close()
 	rn.interrupted(ctx, p, j, moment, took, p.Kill)
 	select {
-	case <-p.Done(): // now nobody writes any more
+	case <-p.Done(): // now nothing writes any more
 	case <-time.After(slack):
 	}
 	if err := j.readable(before, after); err != nil {

@@ -22,11 +22,13 @@ type Options struct {
 	Only []string
 	// Incidents are tried besides the built-in ones.
 	Incidents []Incident
-	// Deadline is stricter than the contract's deadline of a call; 0: the contract's own. It does not shorten a batch of lines.
+	// Deadline is stricter than the contract's deadline of a call; 0: the contract's own. It does not shorten a batch
+	// of lines.
 	Deadline time.Duration
-	// Child is the command line of the program that a launcher is to launch, which calls ChildMain, or RunChild with what follows it.
+	// Child is the command line of the program that a launcher is to launch, which calls ChildMain, or RunChild with
+	// what follows it.
 	Child []string
-	// OnResult is told of each check when it is done; nil: nobody.
+	// OnResult is called for each check when it is done; nil: not called.
 	OnResult func(Result)
 }
 
@@ -79,8 +81,8 @@ func (c Check) named(word string) bool {
 	return c.ID == word || strings.HasSuffix(word, "/") && strings.HasPrefix(c.ID, word)
 }
 
-// Run tries a plugin. It ends early, with what was seen by then, when ctx does. Errors: the plugin did not even start, and the Report says
-// so as well: its check base/start fails.
+// Run tries a plugin. It ends early, with what was seen by then, when ctx does. Errors: the plugin did not even start,
+// and the Report says so as well: its check base/start fails.
 func Run(ctx context.Context, opener Opener, o Options) (Report, error) {
 	began := time.Now()
 	rn := &runner{opener: opener, opts: o}
@@ -149,7 +151,10 @@ func (rn *runner) attempt(ctx context.Context, c Check, startErr error) (err err
 	if c.process && rn.inProcess {
 		return skip("it needs a process of the plugin's own: run `gatehost plugin verify`")
 	}
-	if c.Kind == plugin.KindLauncher && slices.ContainsFunc(Checks(), func(c Check) bool { return c.ID == idHeartbeat && rn.wanted(c) }) {
+	if c.Kind == plugin.KindLauncher && slices.ContainsFunc(Checks(), func(c Check) bool {
+		return c.ID == idHeartbeat &&
+			rn.wanted(c)
+	}) {
 		rn.listen(ctx)
 	}
 	defer func() {
@@ -190,7 +195,8 @@ func (r Report) Text() string {
 		}
 	}
 	failed := len(r.Failed())
-	fmt.Fprintf(&out, "%s %s: %d hold, %d fail, %d not applicable, in %.1fs\n", cmp.Or(r.Plugin, "the plugin"), r.Version, held, failed,
+	fmt.Fprintf(&out, "%s %s: %d hold, %d fail, %d not applicable, in %.1fs\n", cmp.Or(r.Plugin, "the plugin"),
+		r.Version, held, failed,
 		len(r.Checks)-held-failed, float64(r.TookMs)/1000)
 	return out.String()
 }

@@ -49,7 +49,8 @@ func (rn *runner) process(ctx context.Context) (Process, error) {
 	return rn.current(ctx, &rn.plain)
 }
 
-// granted is the same for one that may write to the scratch gateways, as an operator would grant it to a doctor with delegated steps.
+// granted is the same for one that may write to the scratch gateways, as an operator would grant it to a doctor with
+// delegated steps.
 func (rn *runner) granted(ctx context.Context) (Process, error) {
 	return rn.current(ctx, &rn.trusted, rn.scratchDir())
 }
@@ -121,16 +122,18 @@ func (rn *runner) deadline(contract time.Duration) time.Duration {
 	return contract
 }
 
-// lost explains an error that is no answer: the deadline passed, or the process went. nil for an answer, an error that means something
-// included.
+// lost explains an error that is no answer: the deadline passed, or the process went. nil for an answer, an error that
+// means something included.
 func (rn *runner) lost(p Process, call string, err error) error {
 	switch err = fault.FromStatus(err); {
 	case err == nil:
 		return nil
 	case errors.Is(err, fault.ErrPluginGone):
-		return breach("a call must not end the process; turn what went wrong into an error", "the process ended during %s%s", call, lastWords(p))
+		return breach("a call must not end the process; turn what went wrong into an error",
+			"the process ended during %s%s", call, lastWords(p))
 	case errors.Is(err, context.DeadlineExceeded):
-		return breach("answer in time; the contract's deadlines stand in base.proto", "%s was not answered within its deadline", call)
+		return breach("answer in time; the contract's deadlines stand in base.proto",
+			"%s was not answered within its deadline", call)
 	case fault.CodeOf(err) == fault.Exhausted:
 		return breach("messages have up to 16 MiB; raise the limit of the gRPC server", "%s: %v", call, err)
 	default:
@@ -138,7 +141,8 @@ func (rn *runner) lost(p Process, call string, err error) error {
 	}
 }
 
-// lastWords are for an error about a process that ended: what it logged last, without what is for developers of its library.
+// lastWords are for an error about a process that ended: what it logged last, without what is for developers of its
+// library.
 func lastWords(p Process) string {
 	var words []string
 	for _, line := range p.LastLines() {
@@ -195,20 +199,22 @@ func (rn *runner) knock(ctx context.Context, p Process, kind plugin.Kind) error 
 	return err
 }
 
-// missing reports whether an error says that nobody serves the method, in the words of the gRPC libraries, or the host's. A plugin that
-// answers unsupported has the same code and other words.
+// missing reports whether an error says that the method is not served, in the words of the gRPC libraries, or the
+// host's. A plugin that answers unsupported has the same code and other words.
 func missing(err error) bool {
 	if err == nil {
 		return false
 	}
 	text := strings.ToLower(err.Error())
-	if strings.Contains(text, "announces a ") && strings.Contains(text, " and does not serve ") { // what the host makes of the others
+	// what the host makes of the others
+	if strings.Contains(text, "announces a ") && strings.Contains(text, " and does not serve ") {
 		return true
 	}
 	if fault.CodeOf(fault.FromStatus(err)) != fault.Unsupported {
 		return false
 	}
-	for _, words := range []string{"unknown service", "unknown method", " not implemented", "does not implement", "method not found"} {
+	for _, words := range []string{"unknown service", "unknown method", " not implemented", "does not implement",
+		"method not found"} {
 		if strings.Contains(text, words) {
 			return true
 		}
@@ -216,7 +222,8 @@ func missing(err error) bool {
 	return false
 }
 
-// ask puts a small fixed question to each kind that the plugin serves. Two answers of a plugin that stayed what it was are equal.
+// ask puts a small fixed question to each kind that the plugin serves. Two answers of a plugin that stayed what it was
+// are equal.
 func (rn *runner) ask(ctx context.Context, p Process) (string, error) {
 	var out strings.Builder
 	for _, kind := range plugin.Kinds() {
@@ -247,13 +254,15 @@ func (rn *runner) askKind(ctx context.Context, p Process, kind plugin.Kind) (str
 	case plugin.KindClassifier:
 		rn.asked++ // another launch each time: a classifier may remember what it said of one
 		launch := fmt.Sprintf("question-%d", rn.asked)
-		got, err := classify(ctx, p.Conn(), &pb.GatewayFacts{Name: "verify", Port: 18789}, launch, batchOf(1, sampleLines()...))
+		got, err := classify(ctx, p.Conn(), &pb.GatewayFacts{Name: "verify", Port: 18789}, launch,
+			batchOf(1, sampleLines()...))
 		return verdictsInWords(got), err
 	case plugin.KindLauncher:
-		r, err := pb.NewLauncherServiceClient(p.Conn()).List(ctx, &pb.ListRequest{Gateway: "nobody"})
+		r, err := pb.NewLauncherServiceClient(p.Conn()).List(ctx, &pb.ListRequest{Gateway: "no-gateway"})
 		return fmt.Sprint(len(r.GetInstances())), err
 	case plugin.KindUnloader:
-		r, err := pb.NewUnloaderServiceClient(p.Conn()).Inspect(ctx, &pb.UnloaderServiceInspectRequest{Gateway: &pb.GatewayFacts{Name: "verify", Port: 18789}})
+		r, err := pb.NewUnloaderServiceClient(p.Conn()).Inspect(ctx,
+			&pb.UnloaderServiceInspectRequest{Gateway: &pb.GatewayFacts{Name: "verify", Port: 18789}})
 		var ids []string
 		for _, s := range r.GetServices() {
 			ids = append(ids, s.GetId())

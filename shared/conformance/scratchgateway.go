@@ -15,8 +15,8 @@ import (
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
 )
 
-// scratchGateway is the scratch gateway of one incident: its state directory with the incident's files, and beside them files that are none of a
-// doctor's business.
+// scratchGateway is the scratch gateway of one incident: its state directory with the incident's files, and beside them
+// files that are none of a doctor's business.
 type scratchGateway struct {
 	dir    string
 	facts  *pb.GatewayFacts
@@ -30,8 +30,10 @@ const configName = "openclaw.json"
 func factsIn(dir string, i Incident) *pb.GatewayFacts {
 	state := filepath.Join(dir, "state")
 	out := &pb.GatewayFacts{
-		Name: filepath.Base(dir), Port: 18789, Command: []string{"openclaw"}, Args: []string{"gateway", "run", "--port", "18789"}, Cwd: dir,
-		Profile: "openclaw", Version: "2026.9.6", StateDir: state, ConfigPath: filepath.Join(state, configName), State: "error",
+		Name: filepath.Base(dir), Port: 18789, Command: []string{"openclaw"}, Args: []string{"gateway", "run", "--port",
+			"18789"}, Cwd: dir,
+		Profile: "openclaw", Version: "2026.9.6", StateDir: state, ConfigPath: filepath.Join(state, configName),
+		State: "error",
 	}
 	if g := i.Gateway; g != nil {
 		set := func(to *string, v string) {
@@ -58,7 +60,8 @@ func factsIn(dir string, i Incident) *pb.GatewayFacts {
 // newScratchGateway makes the gateway of an incident.
 func (rn *runner) newScratchGateway(i Incident) (*scratchGateway, error) {
 	rn.scratches++
-	s := &scratchGateway{dir: filepath.Join(rn.scratchDir(), fmt.Sprintf("%s-%d", i.Name, rn.scratches)), files: i.Files}
+	s := &scratchGateway{dir: filepath.Join(rn.scratchDir(), fmt.Sprintf("%s-%d", i.Name, rn.scratches)),
+		files: i.Files}
 	s.facts = factsIn(s.dir, i)
 	if err := s.reset(); err != nil {
 		return nil, err
@@ -72,7 +75,7 @@ func (s *scratchGateway) reset() error {
 		return err
 	}
 	files := map[string]string{
-		"neighbour/notes.txt": "a file of somebody else\n", "state/notes/keep.json": "{\"keep\": true}\n",
+		"neighbour/notes.txt": "a file of another program\n", "state/notes/keep.json": "{\"keep\": true}\n",
 		"state/sessions/one.jsonl": "{\"n\": 1}\n",
 	}
 	for name, text := range s.files {

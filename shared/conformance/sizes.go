@@ -19,8 +19,10 @@ const (
 // oddities are texts that are valid UTF-8 and trip programs.
 func oddities() []string {
 	return []string{
-		"", " ", "\x00", "a\x00b", "\uFFFD\uFFFD", "\ufeffwith a mark", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\r\n\r", "\u202eright to left",
-		"e\u0301 combined", "\U0001F9EA\U0001F468\u200D\U0001F469\u200D\U0001F467", "%s %d %n", "{\"json\": ", "[[[[((((", "\\", "a\tb", "\u2028\u2029",
+		"", " ", "\x00", "a\x00b", "\uFFFD\uFFFD", "\ufeffwith a mark", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07",
+		"\r\n\r", "\u202eright to left",
+		"e\u0301 combined", "\U0001F9EA\U0001F468\u200D\U0001F469\u200D\U0001F467", "%s %d %n", "{\"json\": ",
+		"[[[[((((", "\\", "a\tb", "\u2028\u2029",
 		"../../etc/passwd", "ENOSPC\u00a0", strings.Repeat("é", 100),
 	}
 }
@@ -45,12 +47,14 @@ func doctorBig(ctx context.Context, rn *runner) error {
 	}
 	base := runs[0]
 	for _, v := range runs { // with what makes the doctor look hardest
-		if len(v.rounds) > len(base.rounds) || len(v.rounds) == len(base.rounds) && len(v.answer.GetFindings()) > len(base.answer.GetFindings()) {
+		if len(v.rounds) > len(base.rounds) || len(v.rounds) == len(base.rounds) &&
+			len(v.answer.GetFindings()) > len(base.answer.GetFindings()) {
 			base = v
 		}
 	}
 	for name, r := range map[string]*pb.DiagnoseRequest{
-		"odd characters": oddQuestion(base.asked), "120 lines of 64 KiB": longQuestion(base.asked, false), "almost 16 MiB": longQuestion(base.asked, true),
+		"odd characters": oddQuestion(base.asked), "120 lines of 64 KiB": longQuestion(base.asked, false),
+		"almost 16 MiB": longQuestion(base.asked, true),
 	} {
 		if err := rn.askBig(ctx, p, name, r); err != nil {
 			return err
@@ -67,7 +71,8 @@ func (rn *runner) askBig(ctx context.Context, p Process, name string, r *pb.Diag
 		return lost
 	}
 	if err != nil {
-		return breach("take what the contract allows: 120 lines of 64 KiB, evidence of 1 MiB, content of 4 MiB", "Diagnose with %s fails: %v", name, err)
+		return breach("take what the contract allows: 120 lines of 64 KiB, evidence of 1 MiB, content of 4 MiB",
+			"Diagnose with %s fails: %v", name, err)
 	}
 	for _, f := range got.GetFindings() {
 		if err := judgeFinding(f); err != nil {
@@ -112,14 +117,16 @@ func longQuestion(r *pb.DiagnoseRequest, full bool) *pb.DiagnoseRequest {
 			text = strings.ToValidUTF8(text[:min(len(text), longestLine)], ".")
 		}
 		out.Incident.Lines = append(out.Incident.Lines, &pb.Line{
-			Cursor: uint64(n+1) * longestLine, Stream: pb.Stream_STREAM_STDERR, Text: text, Truncated: true, //nolint:gosec // a small number
+			Cursor: uint64(n+1) * longestLine, Stream: pb.Stream_STREAM_STDERR, //nolint:gosec // a small number
+			Text: text, Truncated: true,
 		})
 	}
 	if !full {
 		return out
 	}
 	for n := len(out.GetEvidence()); n < 2; n++ {
-		out.Evidence = append(out.Evidence, &pb.Evidence{Id: fmt.Sprintf("verify-%d", n), Available: true, Exists: true})
+		out.Evidence = append(out.Evidence, &pb.Evidence{Id: fmt.Sprintf("verify-%d", n), Available: true,
+			Exists: true})
 	}
 	for n, e := range out.GetEvidence()[:2] {
 		e.Stdout, e.Stderr = longLine(mostStdout), longLine(mostStdout)

@@ -9,13 +9,15 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Opener starts processes of one plugin. All of them use the same directories, one process after the other or several at once.
+// Opener starts processes of one plugin. All of them use the same directories, one process after the other or several
+// at once.
 type Opener interface {
-	// Open starts a process and brings it to the point where the host would call it: it has described itself and taken its table. write
-	// names directories that it may write to besides its own, as an operator would grant them.
+	// Open starts a process and brings it to the point where the host would call it: it has described itself and taken
+	// its table. write names directories that it may write to besides its own, as an operator would grant them.
 	// Errors: what the host would say; fault.InvalidArgument when it refuses its table.
 	Open(ctx context.Context, write ...string) (Process, error)
-	// Places are the directories below which everything lies that processes may leave behind, by name: "data", "run", "runtime", "tmp".
+	// Places are the directories below which everything lies that processes may leave behind, by name: "data", "run",
+	// "runtime", "tmp".
 	Places() map[string]string
 }
 
@@ -29,13 +31,14 @@ type Process interface {
 	PID() int
 	// Done is closed when the process has ended; its children may live on.
 	Done() <-chan struct{}
-	// Drained is closed when nobody holds the process's stdout and stderr any more.
+	// Drained is closed when no process holds its stdout and stderr any more.
 	Drained() <-chan struct{}
 	// Printed is what came on stdout besides the handshake, at most a few lines.
 	Printed() []string
 	// LastLines are its last lines of log.
 	LastLines() []string
-	// Mark is a NAME=value of its environment that no other process has, but those that it started; "" when there is none.
+	// Mark is a NAME=value of its environment that no other process has, but those that it started; "" when there is
+	// none.
 	Mark() string
 	// SocketDir is where its socket is; "" when it has none.
 	SocketDir() string

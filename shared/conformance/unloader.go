@@ -12,13 +12,16 @@ import (
 	"github.com/gatehost/gatehost/shared/unloader"
 )
 
-// unloaderChecks unload nothing that is there: a service of this machine is nobody's to try something on.
+// unloaderChecks unload nothing that exists: the services of this machine are not for tests.
 func unloaderChecks() []Check {
 	k := plugin.KindUnloader
 	return []Check{
-		{ID: "unloader/inspect", Kind: k, Title: "Inspect answers the same each time, also to several callers at once", Row: "Unloader.Inspect: 15 s, idempotent, concurrent", try: unloaderInspect},
-		{ID: "unloader/unknown", Kind: k, Title: "Unload of a service that there is not changes nothing", Row: "Unloader.Unload: not_found", try: unloaderUnknown},
-		{ID: "unloader/foreign-record", Kind: k, Title: "Restore refuses a record that is not its own", Row: "Unloader.Restore: invalid_argument", try: unloaderForeign},
+		{ID: "unloader/inspect", Kind: k, Title: "Inspect answers the same each time, also to several callers at once",
+			Row: "Unloader.Inspect: 15 s, idempotent, concurrent", try: unloaderInspect},
+		{ID: "unloader/unknown", Kind: k, Title: "Unload of a service that there is not changes nothing",
+			Row: "Unloader.Unload: not_found", try: unloaderUnknown},
+		{ID: "unloader/foreign-record", Kind: k, Title: "Restore refuses a record that is not its own",
+			Row: "Unloader.Restore: invalid_argument", try: unloaderForeign},
 	}
 }
 
@@ -26,7 +29,8 @@ func unloaderChecks() []Check {
 func (rn *runner) services(ctx context.Context, p Process) (string, error) {
 	bound, cancel := rn.within(ctx, deadlineUnits)
 	defer cancel()
-	list, err := unloader.NewClient(p.Conn()).Inspect(bound, plugin.GatewayFacts{Name: "verify", Port: 18789, Command: []string{"openclaw"}, Profile: "openclaw"})
+	list, err := unloader.NewClient(p.Conn()).Inspect(bound, plugin.GatewayFacts{Name: "verify", Port: 18789,
+		Command: []string{"openclaw"}, Profile: "openclaw"})
 	if lost := rn.lost(p, "Unloader.Inspect", err); lost != nil {
 		return "", lost
 	}
@@ -34,12 +38,14 @@ func (rn *runner) services(ctx context.Context, p Process) (string, error) {
 		if fault.CodeOf(err) == fault.Unsupported {
 			return string(fault.Unsupported), nil
 		}
-		return "", breach("no service is an answer; the only error that is meant is unsupported", "Inspect fails: %v", err)
+		return "", breach("no service is an answer; the only error that is meant is unsupported", "Inspect fails: %v",
+			err)
 	}
 	found := []string{fmt.Sprintf("%d services", len(list))}
 	for _, s := range list {
 		if s.ID == "" || s.Manager == "" || s.Reason == "" {
-			return "", breach("see the comments of PlatformService", "a service has no id, no manager or no reason: %+v", s)
+			return "", breach("see the comments of PlatformService",
+				"a service has no id, no manager or no reason: %+v", s)
 		}
 		found = append(found, s.ID)
 	}
@@ -61,7 +67,8 @@ func unloaderInspect(ctx context.Context, rn *runner) error {
 		calls.Go(func() {
 			got, err := rn.services(ctx, p)
 			if err == nil && got != want {
-				err = breach("Inspect looks and changes nothing", "asked again it finds %s, before it found %s", got, want)
+				err = breach("Inspect looks and changes nothing", "asked again it finds %s, before it found %s", got,
+					want)
 			}
 			errs[n] = err
 		})
@@ -78,7 +85,8 @@ func unloaderUnknown(ctx context.Context, rn *runner) error {
 	}
 	bound, cancel := rn.within(ctx, deadlineChange)
 	defer cancel()
-	got, err := unloader.NewClient(p.Conn()).Unload(bound, plugin.GatewayFacts{Name: "verify", Port: 18789}, "gatehost-verify/no-such-service")
+	got, err := unloader.NewClient(p.Conn()).Unload(bound, plugin.GatewayFacts{Name: "verify", Port: 18789},
+		"gatehost-verify/no-such-service")
 	if lost := rn.lost(p, "Unloader.Unload", err); lost != nil {
 		return lost
 	}
@@ -97,7 +105,7 @@ func unloaderForeign(ctx context.Context, rn *runner) error {
 	if err != nil {
 		return err
 	}
-	for _, record := range []string{"", "{}", "\x00\xff", `{"version": 99, "manager": "nobody"}`} {
+	for _, record := range []string{"", "{}", "\x00\xff", `{"version": 99, "manager": "no-manager"}`} {
 		bound, cancel := rn.within(ctx, deadlineChange)
 		changed, err := unloader.NewClient(p.Conn()).Restore(bound, []byte(record))
 		cancel()
@@ -105,7 +113,8 @@ func unloaderForeign(ctx context.Context, rn *runner) error {
 			return lost
 		}
 		if code := fault.CodeOf(err); changed || code != fault.InvalidArgument && code != fault.Unsupported {
-			return breach("answer invalid_argument", "Restore of the record %q, changed %v: %s", record, changed, outcome(err))
+			return breach("answer invalid_argument", "Restore of the record %q, changed %v: %s", record, changed,
+				outcome(err))
 		}
 	}
 	return nil

@@ -36,7 +36,7 @@ func doctorVerify(ctx context.Context, rn *runner) error {
 		if err != nil {
 			return err
 		}
-		if err := pl.v.gateway.reset(); err != nil {
+		if err := pl.run.gateway.reset(); err != nil {
 			return err
 		}
 		r, err := rn.verify(ctx, p, pl)
@@ -44,14 +44,17 @@ func doctorVerify(ctx context.Context, rn *runner) error {
 			return err
 		}
 		if r.GetOutcome() == pb.Outcome_OUTCOME_HELPED {
-			return breach("look whether the finding is gone", "Verify says that the plan for %s (%s) has helped, and nothing was done", pl.finding.GetCode(), pl.v.incident.Name)
+			return breach("look whether the finding is gone",
+				"Verify says that the plan for %s (%s) has helped, and nothing was done", pl.finding.GetCode(),
+				pl.run.incident.Name)
 		}
-		changed, err := pl.v.gateway.changed()
+		changed, err := pl.run.gateway.changed()
 		if err != nil {
 			return err
 		}
 		if len(changed) > 0 {
-			return breach("Verify looks and changes nothing", "after Verify about %s: %s", pl.v.incident.Name, strings.Join(changed, ", "))
+			return breach("Verify looks and changes nothing", "after Verify about %s: %s", pl.run.incident.Name,
+				strings.Join(changed, ", "))
 		}
 	}
 	return rn.verifyDone(ctx)
@@ -78,8 +81,9 @@ func (rn *runner) verifyDone(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if r.GetOutcome() == pb.Outcome_OUTCOME_NOT_HELPED && len(j.v.incident.Commands) == 0 {
-			return breach("look whether the finding is gone", "Verify says that %s has not helped, right after it was done: %q", j.name(), r.GetText())
+		if r.GetOutcome() == pb.Outcome_OUTCOME_NOT_HELPED && len(j.run.incident.Commands) == 0 {
+			return breach("look whether the finding is gone",
+				"Verify says that %s has not helped, right after it was done: %q", j.name(), r.GetText())
 		}
 	}
 	return nil
@@ -87,7 +91,7 @@ func (rn *runner) verifyDone(ctx context.Context) error {
 
 // verify asks until there is an answer that wants nothing more.
 func (rn *runner) verify(ctx context.Context, p Process, pl proposal) (*pb.VerifyResponse, error) {
-	req := &pb.VerifyRequest{Gateway: pl.v.gateway.facts, Finding: pl.finding}
+	req := &pb.VerifyRequest{Gateway: pl.run.gateway.facts, Finding: pl.finding}
 	for round := 0; ; round++ {
 		bound, cancel := rn.within(ctx, deadlineDiagnose)
 		r, err := rn.doctor(p).Verify(bound, req)
@@ -97,14 +101,16 @@ func (rn *runner) verify(ctx context.Context, p Process, pl proposal) (*pb.Verif
 		}
 		switch {
 		case err != nil:
-			return nil, breach("it is a finding of your own: answer unknown when you cannot tell", "Verify about %s fails: %v", pl.finding.GetCode(), fault.FromStatus(err))
+			return nil, breach("it is a finding of your own: answer unknown when you cannot tell",
+				"Verify about %s fails: %v", pl.finding.GetCode(), fault.FromStatus(err))
 		case len(r.GetWants()) == 0:
 			return r, nil
 		case round == mostRounds:
-			return nil, breach("ask for everything at once, at most three times", "Verify about %s wants evidence a fourth time", pl.finding.GetCode())
+			return nil, breach("ask for everything at once, at most three times",
+				"Verify about %s wants evidence a fourth time", pl.finding.GetCode())
 		}
 		for _, w := range r.GetWants() {
-			req.Evidence = append(req.Evidence, pl.v.incident.evidence(pl.v.gateway, w, false))
+			req.Evidence = append(req.Evidence, pl.run.incident.evidence(pl.run.gateway, w, false))
 		}
 	}
 }

@@ -27,13 +27,13 @@ const (
 )
 
 // Client talks to one host. Safe for concurrent use. Errors: *Problem when the host refused or failed, ErrNoHost when
-// none is there, *RPCError from RPC, else what the connection says.
+// there is no host, *RPCError from RPC, otherwise the connection's error.
 type Client struct {
 	sockets []string
 	http    *http.Client
 }
 
-// New makes a client for the first socket on which a host answers. It connects when it is used.
+// New makes a client for the first socket on which a host answers. It connects with the first call.
 func New(sockets ...string) *Client {
 	c := &Client{sockets: sockets}
 	c.http = &http.Client{Transport: &http.Transport{
@@ -44,7 +44,7 @@ func New(sockets ...string) *Client {
 	return c
 }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func (c *Client) dial(ctx context.Context) (net.Conn, error) {
@@ -69,7 +69,7 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	return nil, first
 }
 
-// rootOf drops "dial unix PATH": the message has it.
+// rootOf removes "dial unix PATH", which the message has already.
 func rootOf(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err
@@ -82,12 +82,12 @@ func (c *Client) Health(ctx context.Context) (Health, error) {
 	return call[Health](ctx, c, http.MethodGet, "/healthz", nil)
 }
 
-// Status is everything.
+// Status returns the status of everything.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	return call[Status](ctx, c, http.MethodGet, "/v1/status", nil)
 }
 
-// Gateway is the status of one gateway.
+// Gateway returns the status of one gateway.
 func (c *Client) Gateway(ctx context.Context, name string) (Gateway, error) {
 	return call[Gateway](ctx, c, http.MethodGet, gatewayPath(name, ""), nil)
 }
@@ -135,9 +135,10 @@ func (c *Client) Reload(ctx context.Context, name string, o Options) (Outcome, e
 	return c.Do(ctx, name, ActionReload, o)
 }
 
-// Do gives any command and waits for its outcome. Cancelling ctx ends the wait, not the operation.
+// Do sends any command and waits for its outcome. Cancelling ctx ends the wait, not the operation.
 func (c *Client) Do(ctx context.Context, name string, a Action, o Options) (Outcome, error) {
-	cmd := Command{Reason: o.Reason, Now: o.Now, Drain: o.Drain, External: o.External, Debounce: o.Debounce, DelayMs: o.Delay.Milliseconds()}
+	cmd := Command{Reason: o.Reason, Now: o.Now, Drain: o.Drain, External: o.External, Debounce: o.Debounce,
+		DelayMs: o.Delay.Milliseconds()}
 	switch {
 	case o.NoWait:
 		cmd.WaitMs = new(int64)
@@ -147,7 +148,7 @@ func (c *Client) Do(ctx context.Context, name string, a Action, o Options) (Outc
 	return call[Outcome](ctx, c, http.MethodPost, gatewayPath(name, string(a)), cmd)
 }
 
-// RPC calls a method of a gateway. A gateway's refusal is an *RPCError.
+// RPC calls a method of a gateway. If the gateway refuses, the error is an *RPCError.
 func (c *Client) RPC(ctx context.Context, name string, req RPCRequest) (json.RawMessage, error) {
 	res, err := call[RPCResponse](ctx, c, http.MethodPost, gatewayPath(name, "rpc"), req)
 	switch {
@@ -166,7 +167,7 @@ func (c *Client) Plugins(ctx context.Context) ([]Plugin, error) {
 	return res.Plugins, err
 }
 
-// Plugin is one plugin.
+// Plugin returns one plugin.
 func (c *Client) Plugin(ctx context.Context, name string) (Plugin, error) {
 	return call[Plugin](ctx, c, http.MethodGet, "/v1/plugins/"+url.PathEscape(name), nil)
 }
@@ -176,8 +177,8 @@ func (c *Client) RestartPlugin(ctx context.Context, name string) (Plugin, error)
 	return call[Plugin](ctx, c, http.MethodPost, "/v1/plugins/"+url.PathEscape(name)+"/restart", struct{}{})
 }
 
-// ReloadConfig lets the host read its configuration again, and waits for what comes of it. Cancelling ctx ends the wait only. A *Problem with
-// CodeBadConfig has the faults of the file; nothing was changed then.
+// ReloadConfig makes the host read its configuration again, and waits for the result. Cancelling ctx ends the wait
+// only. A *Problem with CodeBadConfig has the faults of the file; nothing was changed then.
 func (c *Client) ReloadConfig(ctx context.Context, req ReloadRequest) (Reload, error) {
 	return call[Reload](ctx, c, http.MethodPost, "/v1/config/reload", req)
 }
@@ -210,7 +211,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 	return out, nil
 }
 
-// send makes a request; what is not a success becomes an error.
+// send makes a request; an answer without success becomes an error.
 func (c *Client) send(ctx context.Context, method, path string, body any, header http.Header) (*http.Response, error) {
 	var reader io.Reader
 	if body != nil {

@@ -26,10 +26,11 @@ type Command struct {
 	WaitMs *int64 `json:"waitMs,omitempty"`
 	Now    bool   `json:"now,omitempty"`   // stop: without the grace
 	Drain  bool   `json:"drain,omitempty"` // stop: let work in flight end first
-	// External, of stop: a gateway that somebody else started is asked to shut down; without it, it is only let go.
+	// External, of stop: also shut down a gateway that gatehost did not start; without it, such a gateway is only
+	// detached.
 	External bool `json:"external,omitempty"`
-	// Debounce, of restart and reload: wait for further wishes of the kind as long as the gateway's configuration says, or DelayMs;
-	// such a wish never starts a gateway that is stopped.
+	// Debounce, of restart and reload: wait for further requests of the kind, as long as the gateway's configuration
+	// says, or DelayMs; such a request never starts a gateway that is stopped.
 	Debounce bool  `json:"debounce,omitempty"`
 	DelayMs  int64 `json:"delayMs,omitempty"`
 }
@@ -37,11 +38,11 @@ type Command struct {
 // Outcomes of a command.
 const (
 	OutcomeApplied    = "applied"
-	OutcomeJoined     = "joined"   // part of what was already under way
-	OutcomeDeferred   = "deferred" // put off first, then applied
+	OutcomeJoined     = "joined"   // part of an operation that was under way already
+	OutcomeDeferred   = "deferred" // postponed first, then applied
 	OutcomeSuperseded = "superseded"
 	OutcomeFailed     = "failed"
-	OutcomeAccepted   = "accepted" // given without waiting for its end
+	OutcomeAccepted   = "accepted" // the command was accepted; its end was not waited for
 )
 
 // Outcome is how a command ended. Gateway is the status right after it; Error is set with failed and superseded.
@@ -59,7 +60,7 @@ type RPCRequest struct {
 	TimeoutMs int64           `json:"timeoutMs,omitempty"` // 0: 30 s
 }
 
-// RPCResponse has exactly one of both.
+// RPCResponse has exactly one of both fields.
 type RPCResponse struct {
 	Payload json.RawMessage `json:"payload,omitempty"`
 	Error   *RPCError       `json:"error,omitempty"`
@@ -87,27 +88,28 @@ type LogsQuery struct {
 
 // LogLine is one line of NDJSON of a gateway's output.
 type LogLine struct {
-	Cursor    uint64   `json:"cursor,omitempty"`
-	Line      uint64   `json:"line,omitempty"` // which line of its launch, of both streams together
-	Time      Time     `json:"time,omitzero"`
-	LaunchID  string   `json:"launchId,omitempty"`
-	Stream    string   `json:"stream,omitempty"` // stdout, stderr
-	Level     string   `json:"level,omitempty"`
-	Text      string   `json:"text"`
-	Symptom   string   `json:"symptom,omitempty"`
-	RuleID    string   `json:"ruleId,omitempty"`
-	Plugin    string   `json:"plugin,omitempty"` // the classifier that decided; absent when none claimed the line
-	Also      []Claim  `json:"also,omitempty"`   // what the others say that claimed it, in order of the chain
+	Cursor   uint64 `json:"cursor,omitempty"`
+	Line     uint64 `json:"line,omitempty"` // number of the line in its launch, over both streams
+	Time     Time   `json:"time,omitzero"`
+	LaunchID string `json:"launchId,omitempty"`
+	Stream   string `json:"stream,omitempty"` // stdout, stderr
+	Level    string `json:"level,omitempty"`
+	Text     string `json:"text"`
+	Symptom  string `json:"symptom,omitempty"`
+	RuleID   string `json:"ruleId,omitempty"`
+	Plugin   string `json:"plugin,omitempty"` // the classifier that decided; absent when none claimed the line
+	// what the other classifiers that claimed it say, in order of the chain
+	Also      []Claim  `json:"also,omitempty"`
 	Tags      []string `json:"tags,omitempty"`
 	Truncated bool     `json:"truncated,omitempty"`
-	// Hidden lines are shown only when every line is asked for: repeats, and what a rule drops.
+	// Hidden lines are shown only when every line is asked for: repeats, and lines that a rule drops.
 	Hidden bool `json:"hidden,omitempty"`
 	// LostBytes, on a line without text, says that output was lost before it could be read.
 	LostBytes uint64 `json:"lostBytes,omitempty"`
 	LostLines uint64 `json:"lostLines,omitempty"`
 }
 
-// Claim is what a classifier says about a line that another one decided. Nothing acts on it.
+// Claim is what a classifier says about a line that another classifier decided. It causes no action.
 type Claim struct {
 	Plugin  string `json:"plugin"`
 	Level   string `json:"level,omitempty"`
@@ -131,7 +133,8 @@ type DoctorRequest struct {
 	Action string `json:"action"`
 	DryRun bool   `json:"dryRun,omitempty"` // repair, undo: only the plan and its difference
 	Stop   bool   `json:"stop,omitempty"`   // repair, undo: stop a running gateway first, start it after
-	// Restore, of repair: bring back this kept configuration instead of asking the doctors for a plan: RestoreLastGood, or the id of one.
+	// Restore, of repair: bring back this kept configuration instead of asking the doctors for a plan: RestoreLastGood,
+	// or an id.
 	Restore string `json:"restore,omitempty"`
 	ID      string `json:"id,omitempty"` // undo: which repair; "": the last one
 }
@@ -171,7 +174,7 @@ type DoctorFinding struct {
 	Evidence   []string `json:"evidence,omitempty"`
 }
 
-// DoctorSkipped is a doctor without an answer, and why.
+// DoctorSkipped is a doctor without an answer, with the reason.
 type DoctorSkipped struct {
 	Plugin string   `json:"plugin"`
 	Error  *Failure `json:"error"`
@@ -185,28 +188,29 @@ type DoctorPlan struct {
 	Diff   string   `json:"diff,omitempty"`
 }
 
-// HostDoctor is what the host calls itself where a doctor is named.
+// HostDoctor is the name of the host where a doctor is named.
 const HostDoctor = "gatehost"
 
-// DoctorResult is how it ended: healthy, findings, unanswered (no doctor could say anything), planned, offered (it would be done if it were asked for by name), repaired,
-// nothing-to-do, undone, listed, failed.
+// DoctorResult is how it ended: healthy, findings, unanswered (no doctor could answer), planned, offered (it would be
+// done if it were asked for by name), repaired, nothing-to-do, undone, listed, failed.
 type DoctorResult struct {
-	Outcome string   `json:"outcome"`
-	Doctor  string   `json:"doctor,omitempty"` // whose plan was executed; HostDoctor: a kept configuration was brought back
-	Title   string   `json:"title,omitempty"`  // of that plan
-	Error   *Failure `json:"error,omitempty"`
-	Diff    string   `json:"diff,omitempty"`
-	Backup  string   `json:"backup,omitempty"` // what was before: its id for undo
-	Aside   []string `json:"aside,omitempty"`  // where the broken file is kept
+	Outcome string `json:"outcome"`
+	// whose plan was executed; HostDoctor: a kept configuration was brought back
+	Doctor string   `json:"doctor,omitempty"`
+	Title  string   `json:"title,omitempty"` // of that plan
+	Error  *Failure `json:"error,omitempty"`
+	Diff   string   `json:"diff,omitempty"`
+	Backup string   `json:"backup,omitempty"` // the former content: its id for undo
+	Aside  []string `json:"aside,omitempty"`  // where the broken file is kept
 }
 
-// DoctorRecord is a repair, or an undo, that can be taken back.
+// DoctorRecord is a repair, or an undo, that can be undone.
 type DoctorRecord struct {
 	ID       string   `json:"id"`
 	Time     Time     `json:"time"`
 	Doctor   string   `json:"doctor,omitempty"`
 	Title    string   `json:"title"`
-	Finding  string   `json:"finding,omitempty"` // the code of what it was to repair
+	Finding  string   `json:"finding,omitempty"` // the code of the finding that it was to repair
 	Outcome  string   `json:"outcome"`           // running, done, failed, cancelled, unknown, cut-off
 	UndoOf   string   `json:"undoOf,omitempty"`
 	UndoneBy string   `json:"undoneBy,omitempty"`
@@ -246,19 +250,21 @@ type Problem struct {
 	Detail    string `json:"detail,omitempty"`
 	Hint      string `json:"hint,omitempty"`
 	Retryable bool   `json:"retryable,omitempty"`
-	// Faults is everything that is wrong with a configuration file, each with its place.
+	// Faults are all faults of a configuration file, each with its place.
 	Faults []string `json:"faults,omitempty"`
 }
 
-// HostRestarting is the answer to a request that the end of the host cut off, or forbids: it may be sent to the next host.
+// HostRestarting is the answer to a request that the end of the host interrupted, or prevents: it may be sent to the
+// next host.
 func HostRestarting() *Problem {
 	return &Problem{
-		Status: http.StatusServiceUnavailable, Code: CodeHostRestarting, Title: "Service Unavailable", Detail: "the host is shutting down",
-		Hint: "ask again when the host is back", Retryable: true,
+		Status: http.StatusServiceUnavailable, Code: CodeHostRestarting, Title: "Service Unavailable",
+		Detail: "the host is shutting down",
+		Hint:   "ask again when the host is back", Retryable: true,
 	}
 }
 
-// Codes of problems that clients act on; others are those of package fault.
+// Codes of problems that clients act on; the others are those of package fault.
 const (
 	CodeNoSuchGateway  = "no_such_gateway"
 	CodeNoSuchPlugin   = "no_such_plugin"
@@ -273,7 +279,7 @@ const (
 	CodeInternal       = "internal"
 )
 
-// Error is the detail, or the title without one.
+// Error returns the detail, or the title when there is none.
 func (p *Problem) Error() string {
 	switch {
 	case p.Detail != "":

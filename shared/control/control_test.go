@@ -47,7 +47,7 @@ func host(t *testing.T, h http.HandlerFunc) *control.Client {
 		defer close(done)
 		_ = srv.Serve(l)
 	}()
-	c := control.New(filepath.Join(dir, "nobody"), filepath.Join(dir, "s"))
+	c := control.New(filepath.Join(dir, "no-host"), filepath.Join(dir, "s"))
 	t.Cleanup(func() {
 		c.Close()
 		_ = srv.Close()
@@ -59,15 +59,18 @@ func host(t *testing.T, h http.HandlerFunc) *control.Client {
 
 func TestUnknownIsAbsentOrNullAndListsAreNeverNull(t *testing.T) {
 	got, err := json.Marshal(control.Status{Gateways: []control.Gateway{{
-		Name: "main", LastExit: &control.Exit{Signal: "SIGKILL"}, Session: &control.Session{Protocol: 4}, LastStart: &control.Start{},
+		Name: "main", LastExit: &control.Exit{Signal: "SIGKILL"}, Session: &control.Session{Protocol: 4},
+		LastStart: &control.Start{},
 	}}, Plugins: []control.Plugin{{Name: "doctor"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"host":{"version":"","pid":0,"startedAt":null,"stateDir":"","conditions":[]},"gateways":[{"name":"main","state":"","ready":false,"conditions":[],` +
+	want := `{"host":{"version":"","pid":0,"startedAt":null,"stateDir":"","conditions":[]},"gateways":[{"name":"main"` +
+		`,"state":"","ready":false,"conditions":[],` +
 		`"owner":"","port":0,"reconnectAttempts":0,"restarts":0,"adopted":false,"drift":[],"error":null,` +
 		`"lastExit":{"signal":"SIGKILL","tail":[]},"session":{"protocol":4,"scopes":[]},"lastStart":{"stages":[]},` +
-		`"launcher":"","doctors":[],"classifiers":[],"unload":[]}],"plugins":[{"name":"doctor","services":[],"state":"","restarts":0,"asks":[],"refused":[]}]}`
+		`"launcher":"","doctors":[],"classifiers":[],"unload":[]}],"plugins":[{"name":"doctor","services":[],"state":""` +
+		`,"restarts":0,"asks":[],"refused":[]}]}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -134,7 +137,8 @@ func TestAnswersThatAreNoAnswersAreErrors(t *testing.T) {
 			w.Header().Set("Content-Length", "100")
 			fmt.Fprint(w, "{")
 		}},
-		{"an error without a problem", "Bad Gateway", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }},
+		{"an error without a problem", "Bad Gateway",
+			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }},
 		{"a problem that is none", "Conflict", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(409)

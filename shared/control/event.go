@@ -2,7 +2,7 @@ package control
 
 import "encoding/json"
 
-// Event is one thing that happened, as the host tells it.
+// Event is one thing that happened.
 type Event struct {
 	Cursor  uint64          `json:"cursor"`
 	Time    Time            `json:"time"`
@@ -13,7 +13,7 @@ type Event struct {
 	Data    json.RawMessage `json:"data,omitempty"`
 }
 
-// Types of events. Their Data is the type named beside them, where there is one.
+// Types of events. Their Data is the type named beside them, if there is one.
 const (
 	EventGatewayState          = "gateway.state"          // StateData
 	EventGatewayCondition      = "gateway.condition"      // ConditionData
@@ -64,7 +64,7 @@ type StateData struct {
 	Start *Start `json:"start,omitempty"`
 }
 
-// CommandData is an operator's wish as it was given, or the host's own (By "host") at its start and end.
+// CommandData is an operator's command as it was given, or the host's own (By "host") at its start and end.
 type CommandData struct {
 	Action string `json:"action"`
 	Reason string `json:"reason,omitempty"`
@@ -72,7 +72,7 @@ type CommandData struct {
 	By     string `json:"by,omitempty"`
 }
 
-// ConditionData is a condition that came or went.
+// ConditionData is a condition that began or ended.
 type ConditionData struct {
 	Condition
 	Active bool `json:"active"`
@@ -86,7 +86,7 @@ type ExitData struct {
 	Expected bool   `json:"expected"`
 }
 
-// MarshalJSON is needed since Exit's would be taken for the whole.
+// MarshalJSON is needed because Exit's would be used for the whole.
 func (e ExitData) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Code     *int     `json:"code,omitempty"`
@@ -123,10 +123,10 @@ const (
 	ReconnectSuperseded = "superseded" // by an operator; it counts as neither
 )
 
-// ReconnectData is an automatic attempt to have a gateway back: when it is scheduled, and when it has ended. One that only renews the
-// session is not scheduled but begins at once.
+// ReconnectData is an automatic attempt to get a gateway back: when it is scheduled, and when it has ended. An attempt
+// that only renews the session is not scheduled but begins at once.
 type ReconnectData struct {
-	Attempt     int      `json:"attempt"` // fast ones since the last stable period; 0: it costs none
+	Attempt     int      `json:"attempt"` // fast attempts since the last stable period; 0: it does not count
 	MaxAttempts int      `json:"maxAttempts,omitempty"`
 	Kind        string   `json:"kind,omitempty"`  // process: a new one; transport: a new session with the same
 	Cause       string   `json:"cause,omitempty"` // a code, as of an error: why the gateway was lost
@@ -134,7 +134,7 @@ type ReconnectData struct {
 	Outcome     string   `json:"outcome,omitempty"`
 	TookMs      *int64   `json:"tookMs,omitempty"` // without the delay
 	Error       string   `json:"error,omitempty"`  // a code, of a failure
-	Attempts    uint64   `json:"attempts"`         // that have ended since the host began, this one included
+	Attempts    uint64   `json:"attempts"`         // that have ended since the host began, with this one
 	Successes   uint64   `json:"successes"`        // of them
 	SuccessRate *float64 `json:"successRate,omitempty"`
 }

@@ -10,8 +10,8 @@ const (
 	HealthUnresponsive = "unresponsive" // of the whole only
 )
 
-// GatewayHealth is what a gateway can do at present, as seen from outside. It is a view: nothing is decided by it. Errors are categories
-// (refused, unavailable, timeout, disconnected, failed), since their texts may hold secrets.
+// GatewayHealth is what a gateway can do now, as seen from outside. It is a view: no decision depends on it. Errors are
+// categories (refused, unavailable, timeout, disconnected, failed), because their texts may contain secrets.
 type GatewayHealth struct {
 	State        string                `json:"state"`
 	Reasons      []string              `json:"reasons"` // for any state but healthy
@@ -21,7 +21,7 @@ type GatewayHealth struct {
 	Diagnostics  Diagnostics           `json:"diagnostics"`
 }
 
-// Core is what everything else needs.
+// Core is what all capabilities need.
 type Core struct {
 	Process    string `json:"process"`           // running, attached, none
 	Transport  string `json:"transport"`         // connected, disconnected
@@ -41,18 +41,20 @@ type Capability struct {
 
 // Diagnostics is what was seen last; absent: never.
 type Diagnostics struct {
-	LastAliveAt             Time   `json:"lastAliveAt,omitzero"`
-	LastCallOkAt            Time   `json:"lastCallOkAt,omitzero"`
-	LastCallFailedAt        Time   `json:"lastCallFailedAt,omitzero"`
-	LastCallFailedMethod    string `json:"lastCallFailedMethod,omitempty"`
-	ConsecutiveCallFailures int    `json:"consecutiveCallFailures"` // for the transport's sake; what the gateway declares itself is none
-	LastMissedPongAt        Time   `json:"lastMissedPongAt,omitzero"`
-	MissedPongs             int    `json:"missedPongs"` // in a row up to now
-	LastCloseAt             Time   `json:"lastCloseAt,omitzero"`
-	LastCloseCode           int    `json:"lastCloseCode,omitempty"`
+	LastAliveAt          Time   `json:"lastAliveAt,omitzero"`
+	LastCallOkAt         Time   `json:"lastCallOkAt,omitzero"`
+	LastCallFailedAt     Time   `json:"lastCallFailedAt,omitzero"`
+	LastCallFailedMethod string `json:"lastCallFailedMethod,omitempty"`
+	// calls to check the transport; errors that the gateway itself reports do not count
+	ConsecutiveCallFailures int  `json:"consecutiveCallFailures"`
+	LastMissedPongAt        Time `json:"lastMissedPongAt,omitzero"`
+	MissedPongs             int  `json:"missedPongs"` // in a row up to now
+	LastCloseAt             Time `json:"lastCloseAt,omitzero"`
+	LastCloseCode           int  `json:"lastCloseCode,omitempty"`
 }
 
-// HealthCheck is the answer to GET /v1/gateways/{name}/health: OK says that the transport is well, whatever the capabilities do.
+// HealthCheck is the answer to GET /v1/gateways/{name}/health: OK says that the transport works, in whatever state the
+// capabilities are.
 type HealthCheck struct {
 	OK     bool           `json:"ok"`
 	Ready  bool           `json:"ready"`

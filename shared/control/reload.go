@@ -4,18 +4,18 @@ import "encoding/json"
 
 // ReloadRequest asks a host to read its configuration again.
 type ReloadRequest struct {
-	DryRun bool `json:"dryRun,omitempty"` // only tell what would be done
-	// Remove: gateways that the file no longer has are stopped and let go. Without it such a file is refused.
+	DryRun bool `json:"dryRun,omitempty"` // only say what would be done
+	// Remove: gateways that the file no longer has are stopped and removed. Without it such a file is refused.
 	Remove bool `json:"remove,omitempty"`
 }
 
 // Outcomes of a reload.
 const (
-	ReloadUnchanged = "unchanged" // the file says what held before
+	ReloadUnchanged = "unchanged" // the file has the configuration that is in effect
 	ReloadApplied   = "applied"   // as far as each change says
-	ReloadPartly    = "partly"    // some of it failed; what it was to change is as it was
+	ReloadPartly    = "partly"    // some changes failed; what they concern is unchanged
 	ReloadPlanned   = "planned"   // with DryRun
-	ReloadRefused   = "refused"   // nothing was changed; only in events, where a client gets a Problem
+	ReloadRefused   = "refused"   // nothing was changed; only in events: a client gets a Problem
 )
 
 // Reload is what a reload did.
@@ -46,26 +46,27 @@ const (
 const (
 	ChangeAdded      = "added"
 	ChangeRemoved    = "removed"
-	ChangeChanged    = "changed"    // the host goes by the new values
-	ChangeConfigured = "configured" // the plugin's process is told
-	ChangeReplaced   = "replaced"   // another process takes the place of the plugin's
+	ChangeChanged    = "changed"    // the host uses the new values
+	ChangeConfigured = "configured" // the plugin's process is reconfigured
+	ChangeReplaced   = "replaced"   // a new process replaces the plugin's process
 )
 
-// When it counts.
+// When it takes effect.
 const (
 	ReloadNow         = "applied"
 	ReloadNextSession = "next-session" // with the next session with the gateway
-	ReloadNextRestart = "next-restart" // with the next process of the gateway; the present one goes on as it was launched
+	// with the next process of the gateway; the current one continues as it was launched
+	ReloadNextRestart = "next-restart"
 	ReloadHostRestart = "host-restart" // with the next start of the host
-	ReloadFailed      = "failed"       // Error says why; the former holds
+	ReloadFailed      = "failed"       // Error says why; the former value stays in effect
 )
 
-// ReloadChange is one change. With DryRun, Result is what would be.
+// ReloadChange is one change. With DryRun, Result says what would happen.
 type ReloadChange struct {
 	Scope  string   `json:"scope"`
 	Name   string   `json:"name,omitempty"` // of the plugin or the gateway
 	Action string   `json:"action"`
-	Keys   []string `json:"keys,omitempty"` // dotted; values are not told, they may be secrets
+	Keys   []string `json:"keys,omitempty"` // dotted; values are not shown, because they may be secrets
 	Result string   `json:"result"`
 	Detail string   `json:"detail,omitempty"` // for people
 	Error  *Failure `json:"error,omitempty"`

@@ -16,7 +16,7 @@ type HostStatus struct {
 	StartedAt Time   `json:"startedAt"`
 	Config    string `json:"config,omitempty"` // path of config.toml; absent without one
 	StateDir  string `json:"stateDir"`
-	// Conditions is what is not well with the host itself, such as a journal that cannot be written.
+	// Conditions are what is not well with the host itself, such as a journal that cannot be written.
 	Conditions []Condition `json:"conditions"`
 }
 
@@ -32,16 +32,18 @@ const (
 
 // Gateway is one gateway's status.
 type Gateway struct {
-	Name              string         `json:"name"`
-	State             string         `json:"state"`
-	Phase             string         `json:"phase,omitempty"`
-	Ready             bool           `json:"ready"` // it does its work, as far as can be seen; no condition for running
-	Conditions        []Condition    `json:"conditions"`
-	Owner             string         `json:"owner"` // none, owned, attached
-	LaunchID          string         `json:"launchId,omitempty"`
-	PID               int            `json:"pid,omitempty"`
-	Port              int            `json:"port"`
-	UptimeMs          *int64         `json:"uptimeMs,omitempty"` // while running: since its process began, or since we attached; now (B008)
+	Name  string `json:"name"`
+	State string `json:"state"`
+	Phase string `json:"phase,omitempty"`
+	// it does its work, as far as can be seen; it is not needed for running
+	Ready      bool        `json:"ready"`
+	Conditions []Condition `json:"conditions"`
+	Owner      string      `json:"owner"` // none, owned, attached
+	LaunchID   string      `json:"launchId,omitempty"`
+	PID        int         `json:"pid,omitempty"`
+	Port       int         `json:"port"`
+	// while running: since its process began, or since we attached; at the time of the answer (B008)
+	UptimeMs          *int64         `json:"uptimeMs,omitempty"`
 	ConnectedAt       Time           `json:"connectedAt,omitzero"`
 	Version           string         `json:"version,omitempty"`
 	BootID            string         `json:"bootId,omitempty"`
@@ -63,19 +65,20 @@ type Gateway struct {
 	Unload            []string       `json:"unload"`
 }
 
-// Output counts what a gateway wrote, in lines, since this host began; over restarts of the gateway. When all is still, Read is
-// Classified + Unclassified, and Stored + Dropped.
+// Output counts what a gateway wrote, in lines, since this host began, over restarts of the gateway. While nothing is
+// written, Read is Classified + Unclassified, and Stored + Dropped.
 type Output struct {
 	Read         uint64 `json:"read"`
 	Classified   uint64 `json:"classified"`
-	Unclassified uint64 `json:"unclassified"` // no classifier answered: they passed as warn
+	Unclassified uint64 `json:"unclassified"` // no classifier answered: they are shown as warn
 	Stored       uint64 `json:"stored"`       // in the journal
-	Dropped      uint64 `json:"dropped"`      // not in the journal: the disk refused, or was too slow
+	Dropped      uint64 `json:"dropped"`      // not in the journal: the disk failed, or was too slow
 	// Lost was written faster than it could be read, and overwritten in the shim's bounded log.
 	LostLines uint64 `json:"lostLines"`
 	LostBytes uint64 `json:"lostBytes"`
-	Gaps      uint64 `json:"gaps"` // places where something was lost
-	// Not shown: repeats of an earlier line, and lines that a rule of a classifier drops, by that rule. They are stored all the same.
+	Gaps      uint64 `json:"gaps"` // places where output was lost
+	// Not shown: repeats of an earlier line, and lines that a rule of a classifier drops, by that rule. They are stored
+	// nevertheless.
 	Repeated uint64            `json:"repeated,omitempty"`
 	HiddenBy map[string]uint64 `json:"hiddenBy,omitempty"`
 }
@@ -95,17 +98,17 @@ type Failure struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
-// Liveness is what is known about a gateway's being alive.
+// Liveness is what is known about whether a gateway is alive.
 type Liveness struct {
-	LastAliveAt Time `json:"lastAliveAt,omitzero"` // whatever came from it
-	// DeadlineAt is when a gateway that goes on to be silent is asked; absent while there is no session.
+	LastAliveAt Time `json:"lastAliveAt,omitzero"` // the last sign of life of any kind
+	// DeadlineAt is when a gateway that stays silent is asked; absent while there is no session.
 	DeadlineAt Time `json:"deadlineAt,omitzero"`
-	// Of the last such question; absent: there was none.
+	// Of the last such call; absent: there was none.
 	VerifiedAt Time   `json:"verifiedAt,omitzero"`
 	Result     string `json:"result,omitempty"` // alive, or why not: deadline-probe-timeout, deadline-probe-failed
 }
 
-// Exit is how a process ended; Code is nil when it was killed by Signal or nobody saw it.
+// Exit is how a process ended; Code is nil when it was killed by Signal or the end was not seen.
 type Exit struct {
 	Code     *int     `json:"code,omitempty"`
 	Signal   string   `json:"signal,omitempty"`
@@ -122,7 +125,7 @@ type Session struct {
 	Scopes      []string `json:"scopes"`
 	LastFrameAt Time     `json:"lastFrameAt,omitzero"`
 	RTTMs       *int64   `json:"rttMs,omitempty"`
-	// What is missing or odd, counted over the session: signs, no verdicts.
+	// What is missing or odd, counted over the session: these are signs, not errors.
 	MissedPongs int `json:"missedPongs,omitempty"`
 	MissedTicks int `json:"missedTicks,omitempty"`
 	BadFrames   int `json:"badFrames,omitempty"`
@@ -133,37 +136,39 @@ type Start struct {
 	TotalMs *int64  `json:"totalMs,omitempty"`
 	Outcome string  `json:"outcome,omitempty"` // absent while it lasts; then running, error, stopped, failed
 	Stages  []Stage `json:"stages"`
-	// Of a start that launched a process and came to running: until it took a connect, and from there to the open session.
+	// Of a start that launched a process and reached running: until the gateway accepted a connection, and from there
+	// to the open session.
 	SpawnToReadyMs   *int64 `json:"spawnToReadyMs,omitempty"`
 	ReadyToConnectMs *int64 `json:"readyToConnectMs,omitempty"`
-	Trace            *Trace `json:"trace,omitempty"` // absent when the gateway told of no stages
+	Trace            *Trace `json:"trace,omitempty"` // absent when the gateway reported no stages
 }
 
-// Trace is what a gateway told of the stages of its own start. Its times are its own, in milliseconds with fractions.
+// Trace is what a gateway reported of the stages of its own start. Its times are its own, in milliseconds with
+// fractions.
 type Trace struct {
 	Count   int          `json:"count"`
-	TotalMs float64      `json:"totalMs,omitempty"` // the greatest that it named
+	TotalMs float64      `json:"totalMs,omitempty"` // the greatest that it reported
 	Last    TraceStage   `json:"last"`
 	Slowest []TraceStage `json:"slowest"` // at most 10, slowest first
 }
 
-// TraceStage is one of them.
+// TraceStage is one stage.
 type TraceStage struct {
 	Name    string   `json:"name"`
 	Ms      float64  `json:"ms"`
 	TotalMs *float64 `json:"totalMs,omitempty"` // since the gateway's process began
 }
 
-// Reconnect sums up the automatic attempts to have a gateway back since the host began.
+// Reconnect sums up the automatic attempts to get a gateway back since the host began.
 type Reconnect struct {
-	Attempts    uint64   `json:"attempts"` // that came to an end
+	Attempts    uint64   `json:"attempts"` // that have ended
 	Successes   uint64   `json:"successes"`
 	Failures    uint64   `json:"failures"`
-	SuccessRate *float64 `json:"successRate,omitempty"` // to 4 decimals; absent before the first end
+	SuccessRate *float64 `json:"successRate,omitempty"` // to 4 decimals; absent before the first has ended
 	LastCause   string   `json:"lastCause,omitempty"`   // a code, as of an error
 	LastOutcome string   `json:"lastOutcome,omitempty"`
 	LastDelayMs *int64   `json:"lastDelayMs,omitempty"`
-	NextAt      Time     `json:"nextAt,omitzero"` // while one is waited for
+	NextAt      Time     `json:"nextAt,omitzero"` // while one is scheduled
 }
 
 // Stage is one step of a start; Ms is nil while it lasts.
@@ -188,15 +193,15 @@ type Plugin struct {
 	Sandbox  *Sandbox        `json:"sandbox,omitempty"`
 	Manifest *PluginManifest `json:"manifest,omitempty"` // of a plugin that is a directory
 	Pin      *PluginPin      `json:"pin,omitempty"`
-	// Negotiated is every service that it announced, and in which version host and plugin talk.
+	// Negotiated are all services that it announced, and in which version host and plugin talk.
 	Negotiated []Negotiated `json:"negotiated,omitempty"`
 	// UnknownKinds are services that it announced and this host does not know, by number.
 	UnknownKinds []int32         `json:"unknownKinds,omitempty"`
 	Asks         []PluginAsk     `json:"asks"`    // what it asks for, and what it was given without asking
-	Refused      []PluginRefusal `json:"refused"` // what it reached for, and the sandbox did not let it have
+	Refused      []PluginRefusal `json:"refused"` // what it tried to use and its sandbox refused
 }
 
-// PluginManifest is what a plugin's directory says about it.
+// PluginManifest is what a plugin's directory says about the plugin.
 type PluginManifest struct {
 	Path      string   `json:"path"`
 	Name      string   `json:"name"`
@@ -211,15 +216,15 @@ type PluginManifest struct {
 // The states of a pin.
 const (
 	PinHolds    = "pinned"
-	PinNone     = "not-pinned" // anything at its path would be run
-	PinMismatch = "mismatch"   // what is there is not what was pinned; it is not started
+	PinNone     = "not-pinned" // any file at its path would be run
+	PinMismatch = "mismatch"   // the file is not the one that was pinned; it is not started
 )
 
-// PluginPin is which file of a plugin the operator wants.
+// PluginPin is which file of a plugin the operator accepts.
 type PluginPin struct {
 	State  string `json:"state"`
 	SHA256 string `json:"sha256,omitempty"` // that config.toml wants
-	Found  string `json:"found,omitempty"`  // in its place
+	Found  string `json:"found,omitempty"`  // at the plugin's path
 }
 
 // The things that a plugin can ask for.
@@ -236,24 +241,25 @@ type PluginAsk struct {
 	Value string `json:"value,omitempty"` // which grant, which path
 	Asked bool   `json:"asked"`
 	Given bool   `json:"given"`
-	Key   string `json:"key"` // of config.toml, by which it is given
+	Key   string `json:"key"` // of config.toml, which gives it
 }
 
-// PluginRefusal is something outside of its sandbox that a plugin reached for.
+// PluginRefusal is something outside of its sandbox that a plugin tried to use.
 type PluginRefusal struct {
 	What  string `json:"what"`          // in words
-	Key   string `json:"key,omitempty"` // of config.toml, by which it would be given; "" when there is none
+	Key   string `json:"key,omitempty"` // of config.toml, which would give it; "" when there is none
 	Times int    `json:"times"`
 	Last  Time   `json:"last"`
 }
 
-// Negotiated is one service of a plugin and what came of its versions.
+// Negotiated is one service of a plugin and the result of the negotiation of its version.
 type Negotiated struct {
 	Service string     `json:"service"`
 	Version uint32     `json:"version,omitempty"` // the highest that both speak
 	Plugin  []Versions `json:"plugin"`            // what the plugin speaks
 	Host    Versions   `json:"host"`
-	Error   *Failure   `json:"error,omitempty"` // there is no version that both speak; its hint says which side to upgrade
+	// there is no version that both speak; its hint says which side to upgrade
+	Error *Failure `json:"error,omitempty"`
 }
 
 // Versions is a range of versions, both ends included.
@@ -262,14 +268,14 @@ type Versions struct {
 	Max uint32 `json:"max"`
 }
 
-// The states of a sandbox: none is a platform that has no sandboxes.
+// The states of a sandbox; none: the platform has no sandboxes.
 const (
 	SandboxOn   = "on"
 	SandboxOff  = "off"
 	SandboxNone = "none"
 )
 
-// Sandbox is how a plugin is shut in.
+// Sandbox is how a plugin is sandboxed.
 type Sandbox struct {
 	State   string   `json:"state"`
 	Why     string   `json:"why,omitempty"` // it is not on

@@ -18,21 +18,22 @@ import (
 // EventsQuery says which events to read.
 type EventsQuery struct {
 	Gateway string // only of this gateway
-	// After is the cursor after which to begin; FromStart begins with all that the host has in memory; without both, with what is to come.
+	// After is the cursor after which to begin; FromStart begins with all that the host has in memory; without both the
+	// stream begins with the next event.
 	After     uint64
 	FromStart bool
-	// Since begins with a moment, as far back as the host has written it down.
+	// Since begins with a moment, as far back as the host's journal goes.
 	Since time.Time
-	// Status begins with an event that tells how things stand; not after a lost connection.
+	// Status begins with an event that has the status; not after a lost connection.
 	Status bool
 	// Once ends after what is kept instead of waiting for more.
 	Once bool
-	// Reconnect is how long a host that went away is waited for, each time; 0: not at all.
+	// Reconnect is how long to wait for a host that went away, each time; 0: not at all.
 	Reconnect time.Duration
 }
 
-// Events reads events until ctx is done, the caller stops, or there is an error, which is yielded last. After a lost connection it
-// resumes behind the last event it got. An event of type EventDropped says that some were lost.
+// Events reads events until ctx is done, the caller stops, or there is an error, which is yielded last. After a lost
+// connection it resumes after the last event that it got. An event of type EventDropped says that some were lost.
 func (c *Client) Events(ctx context.Context, q EventsQuery) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		r := &eventReader{client: c, query: q}
@@ -85,7 +86,7 @@ func (r *eventReader) run(ctx context.Context, yield func(Event, error) bool) {
 	}
 }
 
-// retryable: a refusal stays one, a connection may come back.
+// retryable reports whether an error may pass: a refusal does not, a lost connection may.
 func (r *eventReader) retryable(err error) bool {
 	p, refused := errors.AsType[*Problem](err)
 	return !r.query.Once && (!refused || p.Retryable)
@@ -158,8 +159,8 @@ func (r *eventReader) read(body io.Reader, yield func(Event) bool) error {
 	}
 }
 
-// Logs reads lines of a gateway's output until their end, without Follow, or until ctx is done or the caller stops. An error is
-// yielded last.
+// Logs reads lines of a gateway's output: without Follow until their end, otherwise until ctx is done or the caller
+// stops. An error is yielded last.
 func (c *Client) Logs(ctx context.Context, name string, q LogsQuery) iter.Seq2[LogLine, error] {
 	v := url.Values{}
 	if q.Follow {
@@ -212,7 +213,8 @@ func ndjson[T any](ctx context.Context, c *Client, method, path string, body any
 				continue
 			}
 			var failed StreamProblem
-			if bytes.HasPrefix(line, []byte(`{"problem":`)) && json.Unmarshal(line, &failed) == nil && failed.Problem != nil {
+			if bytes.HasPrefix(line, []byte(`{"problem":`)) && json.Unmarshal(line, &failed) == nil &&
+				failed.Problem != nil {
 				yield(none, failed.Problem)
 				return
 			}
@@ -228,12 +230,12 @@ func ndjson[T any](ctx context.Context, c *Client, method, path string, body any
 	}
 }
 
-// lineReader cuts lines and bounds them.
+// lineReader splits lines and bounds them.
 type lineReader struct{ r *bufio.Reader }
 
 func newLineReader(r io.Reader) lineReader { return lineReader{bufio.NewReaderSize(r, 32<<10)} }
 
-// next is the next line without its end. A last line without an end is dropped: it may be half of one.
+// next returns the next line without its end. A last line without an end is dropped: it may be incomplete.
 func (l lineReader) next() ([]byte, error) {
 	var line []byte
 	for {

@@ -10,8 +10,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// ReadOnly is for doctors that change nothing by themselves, and most need not: embed it and write Diagnose, and Plan when there is
-// something to propose. Plans are carried out by the host.
+// ReadOnly is for doctors that change nothing themselves, as most do: embed it and write Diagnose, and Plan when there
+// is something to propose. The host carries plans out.
 type ReadOnly struct{}
 
 // Plan proposes nothing.
@@ -19,15 +19,16 @@ func (ReadOnly) Plan(context.Context, plugin.GatewayFacts, Finding) (*Plan, erro
 	return nil, nil //nolint:nilnil // no plan is an answer
 }
 
-// Repair is fault.Unsupported: the plans have no Delegate steps.
+// Repair returns fault.Unsupported: the plans have no Delegate steps.
 func (ReadOnly) Repair(context.Context, RepairRequest, func(Progress)) (RepairResult, error) {
 	return RepairResult{}, fault.New(fault.Unsupported, "this doctor has no steps of its own")
 }
 
-// Found is a diagnosis of these findings.
+// Found returns a diagnosis of these findings.
 func Found(findings ...Finding) Diagnosis { return Diagnosis{Findings: findings} }
 
-// Find is the first line that contains one of these texts, of the last 120 of the gateway. A nil incident has none.
+// Find returns the first line that contains one of these texts, of the last 120 lines of the gateway. A nil incident
+// has none.
 func (i *Incident) Find(texts ...string) (plugin.Line, bool) {
 	if i == nil {
 		return plugin.Line{}, false
@@ -43,10 +44,10 @@ func (i *Incident) Find(texts ...string) (plugin.Line, bool) {
 // Shows reports whether a classifier saw this symptom. A nil incident shows none.
 func (i *Incident) Shows(s plugin.Symptom) bool { return i != nil && slices.Contains(i.Symptoms, s) }
 
-// Asked is the evidence that was asked for under id; false in the round in which it has to be asked for.
+// Asked returns the evidence that was asked for under id; false in the round in which it has to be asked for.
 func (r DiagnoseRequest) Asked(id string) (Evidence, bool) { return asked(r.Evidence, id) }
 
-// Asked is the evidence that was asked for under id in this call; nothing of the diagnosis.
+// Asked returns the evidence that was asked for under id in this call; evidence of the diagnosis is not part of it.
 func (r VerifyRequest) Asked(id string) (Evidence, bool) { return asked(r.Evidence, id) }
 
 func asked(list []Evidence, id string) (Evidence, bool) {
@@ -57,7 +58,7 @@ func asked(list []Evidence, id string) (Evidence, bool) {
 	return list[at], true
 }
 
-// Command is a step that runs the gateway's own program with these arguments.
+// Command returns a step that runs the gateway's own program with these arguments.
 func Command(gw plugin.GatewayFacts, title string, timeout time.Duration, args ...string) Step {
 	return Step{Title: title, Exec: &ExecStep{Argv: append(slices.Clone(gw.Command), args...), Timeout: timeout}}
 }

@@ -23,7 +23,8 @@ var _ doctor.Doctor = readOnly{}
 
 func TestReadOnlyDoctorHasNoPlanAndNoStepsOfItsOwn(t *testing.T) {
 	d := readOnly{}
-	if got, err := d.Diagnose(t.Context(), doctor.DiagnoseRequest{}); err != nil || len(got.Findings) != 2 || len(got.Wants) != 0 {
+	if got, err := d.Diagnose(t.Context(), doctor.DiagnoseRequest{}); err != nil || len(got.Findings) != 2 ||
+		len(got.Wants) != 0 {
 		t.Errorf("diagnosis = %+v, %v", got, err)
 	}
 	if p, err := d.Plan(t.Context(), plugin.GatewayFacts{}, doctor.Finding{}); p != nil || err != nil {
@@ -57,13 +58,14 @@ func TestIncidentIsSearchedAndNoneHasNothing(t *testing.T) {
 func TestEvidenceIsFoundByItsID(t *testing.T) {
 	evidence := []doctor.Evidence{{ID: "a"}, {ID: "b", Stdout: "x"}}
 	for name, asked := range map[string]func(string) (doctor.Evidence, bool){
-		"diagnose": doctor.DiagnoseRequest{Evidence: evidence}.Asked, "verify": doctor.VerifyRequest{Evidence: evidence}.Asked,
+		"diagnose": doctor.DiagnoseRequest{Evidence: evidence}.Asked,
+		"verify":   doctor.VerifyRequest{Evidence: evidence}.Asked,
 	} {
 		if e, ok := asked("b"); !ok || e.Stdout != "x" {
 			t.Errorf("%s: evidence = %+v, %v", name, e, ok)
 		}
 		if _, ok := asked("c"); ok {
-			t.Errorf("%s: evidence that nobody gave", name)
+			t.Errorf("%s: evidence that was not given", name)
 		}
 	}
 }
@@ -91,5 +93,6 @@ func (diskDoctor) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (docto
 	if !found {
 		return doctor.Diagnosis{}, nil
 	}
-	return doctor.Found(doctor.Finding{Code: "disk-full", Severity: plugin.SeverityError, Fatal: true, Text: "the disk is full", Evidence: []string{line.Text}}), nil
+	return doctor.Found(doctor.Finding{Code: "disk-full", Severity: plugin.SeverityError, Fatal: true,
+		Text: "the disk is full", Evidence: []string{line.Text}}), nil
 }

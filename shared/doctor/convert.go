@@ -35,8 +35,9 @@ func diagnoseTo(r DiagnoseRequest) *pb.DiagnoseRequest {
 	out := &pb.DiagnoseRequest{Gateway: wire.Facts(r.Gateway)}
 	if i := r.Incident; i != nil {
 		out.Incident = &pb.Incident{
-			Exit: wire.Exit(i.Exit), Lines: wire.Lines(i.Lines[max(0, len(i.Lines)-maxLines):]), ErrorCode: i.ErrorCode, ErrorMessage: wire.Text(i.ErrorMessage, maxText),
-			Attempt: uint32(max(i.Attempt, 0)), Repaired: i.Repaired, //nolint:gosec // a small count
+			Exit: wire.Exit(i.Exit), Lines: wire.Lines(i.Lines[max(0, len(i.Lines)-maxLines):]), ErrorCode: i.ErrorCode,
+			ErrorMessage: wire.Text(i.ErrorMessage, maxText),
+			Attempt:      uint32(max(i.Attempt, 0)), Repaired: i.Repaired, //nolint:gosec // a small count
 		}
 		for _, s := range i.Symptoms {
 			out.Incident.Symptoms = append(out.Incident.Symptoms, wire.Symptom(s))
@@ -78,7 +79,8 @@ func evidenceFrom(list []*pb.Evidence) []Evidence {
 	for _, e := range list {
 		out = append(out, Evidence{
 			ID: e.GetId(), Available: e.GetAvailable(), Problem: e.GetProblem(), Exit: wire.ExitFrom(e.GetExit()),
-			Stdout: e.GetStdout(), Stderr: e.GetStderr(), Exists: e.GetExists(), Size: e.GetSize(), SHA256: e.GetSha256(), Content: e.GetContent(),
+			Stdout: e.GetStdout(), Stderr: e.GetStderr(), Exists: e.GetExists(), Size: e.GetSize(),
+			SHA256: e.GetSha256(), Content: e.GetContent(),
 		})
 	}
 	return out
@@ -86,8 +88,10 @@ func evidenceFrom(list []*pb.Evidence) []Evidence {
 
 func findingTo(f Finding) *pb.Finding {
 	return &pb.Finding{
-		Code: f.Code, Severity: wire.Severity(f.Severity), Text: wire.Text(f.Text, maxText), Hint: wire.Text(f.Hint, maxText),
-		Repairable: f.Repairable, Fatal: f.Fatal, OtherOwner: f.OtherOwner, Evidence: wire.Strings(f.Evidence, maxEvidence, maxText),
+		Code: f.Code, Severity: wire.Severity(f.Severity), Text: wire.Text(f.Text, maxText),
+		Hint:       wire.Text(f.Hint, maxText),
+		Repairable: f.Repairable, Fatal: f.Fatal, OtherOwner: f.OtherOwner,
+		Evidence:   wire.Strings(f.Evidence, maxEvidence, maxText),
 		ConfigPath: wire.Text(f.ConfigPath, maxText), Data: f.Data,
 	}
 }
@@ -95,8 +99,10 @@ func findingTo(f Finding) *pb.Finding {
 func findingFrom(f *pb.Finding) (Finding, error) {
 	out := Finding{
 		Code: f.GetCode(), Severity: wire.SeverityFrom(f.GetSeverity()), Text: wire.Text(f.GetText(), maxText),
-		Hint: wire.Text(f.GetHint(), maxText), Repairable: f.GetRepairable(), Fatal: f.GetFatal(), OtherOwner: f.GetOtherOwner(),
-		Evidence: wire.Strings(f.GetEvidence(), maxEvidence, maxText), ConfigPath: wire.Text(f.GetConfigPath(), maxText), Data: f.GetData(),
+		Hint: wire.Text(f.GetHint(), maxText), Repairable: f.GetRepairable(), Fatal: f.GetFatal(),
+		OtherOwner: f.GetOtherOwner(),
+		Evidence:   wire.Strings(f.GetEvidence(), maxEvidence, maxText), ConfigPath: wire.Text(f.GetConfigPath(),
+			maxText), Data: f.GetData(),
 	}
 	switch {
 	case len(out.Code) > 64 || !codes.MatchString(out.Code):
@@ -117,10 +123,10 @@ func wantTo(w EvidenceRequest) *pb.EvidenceRequest {
 	return out
 }
 
-// wantsFrom are wishes for evidence, each with an identity of its own.
+// wantsFrom converts requests for evidence; each has an identity of its own.
 func wantsFrom(list []*pb.EvidenceRequest) ([]EvidenceRequest, error) {
 	if len(list) > maxWants {
-		return nil, wire.Violation("%d wishes for evidence", len(list))
+		return nil, wire.Violation("%d requests for evidence", len(list))
 	}
 	var out []EvidenceRequest
 	asked := map[string]bool{}
@@ -130,7 +136,7 @@ func wantsFrom(list []*pb.EvidenceRequest) ([]EvidenceRequest, error) {
 			return nil, err
 		}
 		if asked[got.ID] {
-			return nil, wire.Violation("two wishes for evidence with the id %q", got.ID)
+			return nil, wire.Violation("two requests for evidence with the id %q", got.ID)
 		}
 		asked[got.ID] = true
 		out = append(out, got)
@@ -155,7 +161,7 @@ func wantFrom(w *pb.EvidenceRequest) (EvidenceRequest, error) {
 		return EvidenceRequest{}, err
 	}
 	if out.ID == "" || len(out.Argv) == 0 && out.File == "" {
-		return out, wire.Violation("a wish for evidence that wants nothing")
+		return out, wire.Violation("a request for evidence that wants nothing")
 	}
 	return out, nil
 }

@@ -1,7 +1,7 @@
 // Package doctor is the kind of plugin that finds out what is wrong with a gateway and proposes what would repair it.
-// It proposes, the host disposes: consent, backup, difference, execution, verification and the way back are the host's.
+// The host decides: consent, backup, difference, execution, verification and undo are the host's.
 //
-// The contract stands in shared/proto/gatehost/plugin/v1alpha1/doctor.proto. One method is optional, see Verifier.
+// The contract is in shared/proto/gatehost/plugin/v1alpha1/doctor.proto. One method is optional, see Verifier.
 package doctor
 
 import (
@@ -11,23 +11,23 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Doctor looks after one kind of gateway. It is called once at a time for one gateway.
+// Doctor examines one kind of gateway. It is called once at a time for one gateway.
 type Doctor interface {
-	// Diagnose answers what is wrong, or which evidence it wants first; changes nothing.
-	// Errors: fault.Unsupported (a profile that it does not know).
+	// Diagnose says what is wrong, or which evidence it wants first; changes nothing. Errors: fault.Unsupported (a
+	// profile that it does not know).
 	Diagnose(ctx context.Context, req DiagnoseRequest) (Diagnosis, error)
-	// Plan answers the steps that would repair a finding of its own; nil or no steps means: not by me.
+	// Plan returns the steps that would repair a finding of its own; nil or no steps: this doctor cannot repair it.
 	// Errors: fault.Unsupported (not my finding).
 	Plan(ctx context.Context, gw plugin.GatewayFacts, f Finding) (*Plan, error)
-	// Repair does one delegated step; idempotent. Cancelling leaves every file readable. A doctor whose plans have no Delegate
-	// steps returns fault.Unsupported.
+	// Repair does one delegated step; idempotent. Cancelling leaves every file readable. A doctor whose plans have no
+	// Delegate steps returns fault.Unsupported.
 	Repair(ctx context.Context, req RepairRequest, progress func(Progress)) (RepairResult, error)
 }
 
 // DiagnoseRequest asks what is wrong.
 type DiagnoseRequest struct {
 	Gateway  plugin.GatewayFacts
-	Incident *Incident // nil when somebody asks without one
+	Incident *Incident // nil when a diagnosis is asked for without one
 	Evidence []Evidence
 }
 
@@ -42,15 +42,16 @@ type Incident struct {
 	Repaired     bool
 }
 
-// Diagnosis is findings, or a wish for evidence (then findings are ignored).
+// Diagnosis is findings, or a request for evidence (then findings are ignored).
 type Diagnosis struct {
 	Findings []Finding
 	Wants    []EvidenceRequest
 }
 
-// Codes that the host knows: where no doctor mends the configuration that such a finding is about, the host may bring back the last one
-// with which the gateway ran. A plan for CodeConfigInvalid is verified: its doctor is asked again without an incident, and a plan
-// after which it still has the finding is taken back. A Verifier is asked that directly, and after each plan.
+// Codes that the host knows. When no doctor repairs the configuration that such a finding is about, the host may bring
+// back the last one with which the gateway ran. A plan for CodeConfigInvalid is verified: its doctor is asked again
+// without an incident, and a plan after which it still has the finding is undone. A Verifier is asked that directly,
+// and after each plan.
 const (
 	CodeConfigInvalid = "config-invalid" // the gateway refuses its configuration
 	CodeConfigMissing = "config-missing" // it does not start without one
@@ -70,7 +71,7 @@ type Finding struct {
 	Data       []byte // opaque to the host, at most 64 KiB
 }
 
-// EvidenceRequest wants a command (Argv) or the facts of a file (File), one of them.
+// EvidenceRequest asks for a command (Argv) or the facts of a file (File), exactly one of them.
 type EvidenceRequest struct {
 	ID      string
 	Argv    []string // read-only; begins with GatewayFacts.Command
@@ -136,7 +137,7 @@ type RepairRequest struct {
 	DryRun  bool
 }
 
-// Progress is a sign of life of a repair; Percent nil means unknown.
+// Progress is a sign of life of a repair; Percent nil: not known.
 type Progress struct {
 	Text    string
 	Percent *int

@@ -9,8 +9,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Fake is a Doctor for tests. The zero value finds nothing; the exported fields are knobs, to be set before the first call.
-// Safe for concurrent use, also inside a synctest bubble.
+// Fake is a Doctor for tests. The zero value finds nothing; the exported fields are knobs, to be set before the first
+// call. Safe for concurrent use, also inside a synctest bubble.
 type Fake struct {
 	Findings []Finding
 	Wants    []EvidenceRequest // asked for in the first round, when no evidence is given

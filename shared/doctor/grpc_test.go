@@ -25,7 +25,9 @@ var rules = wiretest.Rules{
 	"doctor.Outcome":           func(t *rapid.T) any { return rapid.IntRange(0, 2).Draw(t, "outcome") },
 	"plugin.Severity":          func(t *rapid.T) any { return rapid.IntRange(1, 3).Draw(t, "severity") },
 	"plugin.Symptom":           func(t *rapid.T) any { return rapid.IntRange(0, 11).Draw(t, "symptom") },
-	"doctor.Finding.Code":      func(t *rapid.T) any { return rapid.StringMatching(`[a-z]{1,9}(-[a-z0-9]{1,9}){0,3}`).Draw(t, "code") },
+	"doctor.Finding.Code": func(t *rapid.T) any {
+		return rapid.StringMatching(`[a-z]{1,9}(-[a-z0-9]{1,9}){0,3}`).Draw(t, "code")
+	},
 	"doctor.WriteFileStep.ExpectedSHA256": func(t *rapid.T) any {
 		return rapid.StringMatching(`[0-9a-f]{64}|`).Draw(t, "sum")
 	},
@@ -68,7 +70,9 @@ func (e *echo) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding)
 	return e.plan, e.err
 }
 
-func (e *echo) Repair(_ context.Context, r doctor.RepairRequest, progress func(doctor.Progress)) (doctor.RepairResult, error) {
+func (e *echo) Repair(
+	_ context.Context, r doctor.RepairRequest, progress func(doctor.Progress),
+) (doctor.RepairResult, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.asked = []any{r}
@@ -175,7 +179,8 @@ func TestEveryFieldOfVerifySurvivesTheRoundTrip(t *testing.T) {
 // TestDoctorWithoutVerifySaysSo: a host that asks it all the same is told so, not misled.
 func TestDoctorWithoutVerifySaysSo(t *testing.T) {
 	c := dial(t, &doctor.Fake{})
-	if _, err := c.Verify(t.Context(), doctor.VerifyRequest{Finding: doctor.Finding{Code: "x"}}); !errors.Is(err, fault.ErrUnsupported) {
+	if _, err := c.Verify(t.Context(), doctor.VerifyRequest{Finding: doctor.Finding{Code: "x"}}); !errors.Is(err,
+		fault.ErrUnsupported) {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -190,10 +195,11 @@ func TestVerificationThatIsNonsenseIsRefusedAndAnUnknownOutcomeIsUnknown(t *test
 	}
 	file := &pb.EvidenceRequest{Id: "x", Want: &pb.EvidenceRequest_File{File: &pb.FileWant{Path: "x"}}}
 	for want, wants := range map[string][]*pb.EvidenceRequest{
-		"17 wishes": make([]*pb.EvidenceRequest, 17), "wants nothing": {{Id: "x"}}, "two wishes": {file, file},
+		"17 requests": make([]*pb.EvidenceRequest, 17), "wants nothing": {{Id: "x"}}, "two requests": {file, file},
 	} {
 		l.answer = &pb.VerifyResponse{Wants: wants}
-		if _, err := c.Verify(t.Context(), req); !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), want) {
+		if _, err := c.Verify(t.Context(), req); !errors.Is(err, fault.ErrInternal) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("error = %v, want %q", err, want)
 		}
 	}
@@ -209,9 +215,11 @@ func (l *liarVerifier) Verify(context.Context, *pb.VerifyRequest) (*pb.VerifyRes
 }
 
 func TestErrorsKeepCodeAndHintAlsoAfterProgress(t *testing.T) {
-	e := &echo{progress: []doctor.Progress{{Text: "one"}}, err: fault.New(fault.PermissionDenied, "no").WithHint("grant it")}
+	e := &echo{progress: []doctor.Progress{{Text: "one"}}, err: fault.New(fault.PermissionDenied,
+		"no").WithHint("grant it")}
 	n := 0
-	_, err := dial(t, e).Repair(t.Context(), doctor.RepairRequest{Finding: doctor.Finding{Code: "x"}}, func(doctor.Progress) { n++ })
+	_, err := dial(t, e).Repair(t.Context(), doctor.RepairRequest{Finding: doctor.Finding{Code: "x"}},
+		func(doctor.Progress) { n++ })
 	if !errors.Is(err, fault.ErrPermissionDenied) || fault.HintOf(err) != "grant it" || n != 1 {
 		t.Errorf("%v after %d", err, n)
 	}
@@ -220,7 +228,8 @@ func TestErrorsKeepCodeAndHintAlsoAfterProgress(t *testing.T) {
 func TestCancelledRepairEndsOnBothSides(t *testing.T) {
 	f := &doctor.Fake{Blocks: make(chan struct{}), Progress: []doctor.Progress{{Text: "begun"}}}
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := dial(t, f).Repair(ctx, doctor.RepairRequest{Finding: doctor.Finding{Code: "x"}}, func(doctor.Progress) { cancel() })
+	_, err := dial(t, f).Repair(ctx, doctor.RepairRequest{Finding: doctor.Finding{Code: "x"}},
+		func(doctor.Progress) { cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v", err)
 	}
@@ -241,7 +250,9 @@ type lateReporter struct {
 	late chan func()
 }
 
-func (l *lateReporter) Repair(_ context.Context, _ doctor.RepairRequest, progress func(doctor.Progress)) (doctor.RepairResult, error) {
+func (l *lateReporter) Repair(
+	_ context.Context, _ doctor.RepairRequest, progress func(doctor.Progress),
+) (doctor.RepairResult, error) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() { progress(doctor.Progress{Text: "x"}) })
@@ -274,7 +285,8 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 	c := doctor.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { pb.RegisterDoctorServiceServer(s, l) }))
 	nonsense := func(want string, err error) {
 		t.Helper()
-		if !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), "plugin violated the contract: ") || !strings.Contains(err.Error(), want) {
+		if !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), "plugin violated the contract: ") ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("error = %v, want %q", err, want)
 		}
 	}
@@ -287,8 +299,9 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 		"65537 bytes of data":   {Findings: []*pb.Finding{{Code: "x", Data: make([]byte, 64<<10+1)}}},
 		"65 findings":           {Findings: make([]*pb.Finding, 65)},
 		"wants nothing":         {Wants: []*pb.EvidenceRequest{{Id: "x"}}},
-		"two wishes":            {Wants: []*pb.EvidenceRequest{file("x"), file("x")}},
-		"300 times an argument": {Wants: []*pb.EvidenceRequest{{Id: "x", Want: &pb.EvidenceRequest_Exec{Exec: &pb.ExecWant{Argv: make([]string, 300)}}}}},
+		"two requests":          {Wants: []*pb.EvidenceRequest{file("x"), file("x")}},
+		"300 times an argument": {Wants: []*pb.EvidenceRequest{{Id: "x",
+			Want: &pb.EvidenceRequest_Exec{Exec: &pb.ExecWant{Argv: make([]string, 300)}}}}},
 		"time limit": {Wants: []*pb.EvidenceRequest{{Id: "x", Want: &pb.EvidenceRequest_Exec{Exec: &pb.ExecWant{
 			Argv: []string{"x"}, Timeout: durationpb.New(-1),
 		}}}}},
@@ -300,17 +313,24 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 	step := func(s *pb.Step) *pb.RepairPlan { return &pb.RepairPlan{Steps: []*pb.Step{s}} }
 	long := strings.Repeat("x", 9<<10)
 	for want, p := range map[string]*pb.RepairPlan{
-		"a plan of 33 steps":         {Steps: make([]*pb.Step, 33)},
-		"does nothing":               step(&pb.Step{}),
-		"runs no program":            step(&pb.Step{Action: &pb.Step_Exec{Exec: &pb.ExecStep{}}}),
-		"an argument of 9216 bytes":  step(&pb.Step{Action: &pb.Step_Exec{Exec: &pb.ExecStep{Argv: []string{"x", long}}}}),
-		"without a path":             step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{}}}),
-		"a path of 9216 bytes":       step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: long}}}),
-		"a sha256 that is none":      step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: "x", ExpectedSha256: "abc"}}}),
-		"writes 4194305 bytes":       step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: "x", Content: make([]byte, 4<<20+1)}}}),
-		"delegates without an id":    step(&pb.Step{Action: &pb.Step_Delegate{Delegate: &pb.DelegateStep{}}}),
-		"65 times a file to back up": step(&pb.Step{Action: &pb.Step_Delegate{Delegate: &pb.DelegateStep{Id: "x", Paths: make([]string, 65)}}}),
-		"a touched file of 3 bytes":  {Steps: []*pb.Step{{Action: &pb.Step_Exec{Exec: &pb.ExecStep{Argv: []string{"x"}}}}}, Touches: []string{"a\x00b"}},
+		"a plan of 33 steps": {Steps: make([]*pb.Step, 33)},
+		"does nothing":       step(&pb.Step{}),
+		"runs no program":    step(&pb.Step{Action: &pb.Step_Exec{Exec: &pb.ExecStep{}}}),
+		"an argument of 9216 bytes": step(
+			&pb.Step{Action: &pb.Step_Exec{Exec: &pb.ExecStep{Argv: []string{"x", long}}}}),
+		"without a path": step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{}}}),
+		"a path of 9216 bytes": step(
+			&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: long}}}),
+		"a sha256 that is none": step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: "x",
+			ExpectedSha256: "abc"}}}),
+		"writes 4194305 bytes": step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: "x",
+			Content: make([]byte, 4<<20+1)}}}),
+		"delegates without an id": step(&pb.Step{Action: &pb.Step_Delegate{Delegate: &pb.DelegateStep{}}}),
+		"65 times a file to back up": step(
+			&pb.Step{Action: &pb.Step_Delegate{Delegate: &pb.DelegateStep{Id: "x", Paths: make([]string, 65)}}}),
+		"a touched file of 3 bytes": {
+			Steps:   []*pb.Step{{Action: &pb.Step_Exec{Exec: &pb.ExecStep{Argv: []string{"x"}}}}},
+			Touches: []string{"a\x00b"}},
 	} {
 		l.plan = p
 		_, err := c.Plan(t.Context(), plugin.GatewayFacts{}, doctor.Finding{Code: "x"})
@@ -318,8 +338,10 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 	}
 	_, err := c.Repair(t.Context(), doctor.RepairRequest{Finding: doctor.Finding{Code: "x"}}, nil)
 	nonsense("without a result", err)
-	l.plan = step(&pb.Step{Action: &pb.Step_Exec{Exec: &pb.ExecStep{Argv: []string{"x"}, Timeout: durationpb.New(time.Hour)}}})
-	if p, err := c.Plan(t.Context(), plugin.GatewayFacts{}, doctor.Finding{Code: "x"}); err != nil || p.Steps[0].Exec.Timeout != 10*time.Minute {
+	l.plan = step(
+		&pb.Step{Action: &pb.Step_Exec{Exec: &pb.ExecStep{Argv: []string{"x"}, Timeout: durationpb.New(time.Hour)}}})
+	if p, err := c.Plan(t.Context(), plugin.GatewayFacts{}, doctor.Finding{Code: "x"}); err != nil ||
+		p.Steps[0].Exec.Timeout != 10*time.Minute {
 		t.Errorf("a limit of an hour became %+v, %v", p, err)
 	}
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Verifier is a Doctor that can tell whether a plan of its own has helped. It is optional: a plugin whose doctor has this
-// method announces plugin.CapabilityVerify, and the host calls it of no other.
+// Verifier is a Doctor that can tell whether a plan of its own has helped. It is optional: a plugin whose doctor has
+// this method announces plugin.CapabilityVerify, and the host calls it on no other doctor.
 type Verifier interface {
 	Doctor
-	// Verify answers whether a plan of its own, executed just now, has helped, or which evidence it wants first; changes
-	// nothing. The host calls it after each plan. After OutcomeNotHelped the host takes the plan back.
-	// Errors: fault.Unsupported (not my finding).
+	// Verify says whether a plan of its own, executed just now, has helped, or which evidence it wants first; changes
+	// nothing. The host calls it after each plan. After OutcomeNotHelped the host undoes the plan. Errors:
+	// fault.Unsupported (not my finding).
 	Verify(ctx context.Context, req VerifyRequest) (Verification, error)
 }
 
@@ -33,10 +33,10 @@ type Verification struct {
 	Wants   []EvidenceRequest
 }
 
-// Outcome is what a plan has come to, as its doctor sees it.
+// Outcome is the doctor's opinion of a plan that was executed.
 type Outcome int
 
-// The outcomes. After OutcomeUnknown the host finds out by itself, as for a doctor that is not a Verifier.
+// The outcomes. After OutcomeUnknown the host finds out itself, as for a doctor that is not a Verifier.
 const (
 	OutcomeUnknown Outcome = iota
 	OutcomeHelped
@@ -56,16 +56,19 @@ func (o Outcome) String() string {
 }
 
 func verifyTo(r VerifyRequest) *pb.VerifyRequest {
-	return &pb.VerifyRequest{Gateway: wire.Facts(r.Gateway), Finding: findingTo(r.Finding), Evidence: evidenceTo(r.Evidence)}
+	return &pb.VerifyRequest{Gateway: wire.Facts(r.Gateway), Finding: findingTo(r.Finding),
+		Evidence: evidenceTo(r.Evidence)}
 }
 
 func verifyFrom(r *pb.VerifyRequest) (VerifyRequest, error) {
 	f, err := findingFrom(r.GetFinding())
-	return VerifyRequest{Gateway: wire.FactsFrom(r.GetGateway()), Finding: f, Evidence: evidenceFrom(r.GetEvidence())}, err
+	return VerifyRequest{Gateway: wire.FactsFrom(r.GetGateway()), Finding: f, Evidence: evidenceFrom(r.GetEvidence())},
+		err
 }
 
 func verificationTo(v Verification) *pb.VerifyResponse {
-	out := &pb.VerifyResponse{Outcome: pb.Outcome_OUTCOME_UNKNOWN, Text: wire.Text(v.Text, maxText), Hint: wire.Text(v.Hint, maxText)}
+	out := &pb.VerifyResponse{Outcome: pb.Outcome_OUTCOME_UNKNOWN, Text: wire.Text(v.Text, maxText),
+		Hint: wire.Text(v.Hint, maxText)}
 	switch v.Outcome {
 	case OutcomeHelped:
 		out.Outcome = pb.Outcome_OUTCOME_HELPED
@@ -79,7 +82,7 @@ func verificationTo(v Verification) *pb.VerifyResponse {
 	return out
 }
 
-// verificationFrom: an outcome of a newer contract is unknown.
+// verificationFrom converts an answer; an outcome of a newer contract is unknown.
 func verificationFrom(r *pb.VerifyResponse) (Verification, error) {
 	out := Verification{Text: wire.Text(r.GetText(), maxText), Hint: wire.Text(r.GetHint(), maxText)}
 	switch r.GetOutcome() {

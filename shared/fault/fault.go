@@ -1,6 +1,6 @@
-// Package fault holds errors that keep their meaning across a process boundary: a code that programs act on, a message and
-// a hint for people. The adapters of every kind translate them to and from gRPC, so errors.Is works on both sides and says the
-// same: the code of a cause is not the error's.
+// Package fault holds errors that keep their meaning across a process boundary: a code that programs act on, a message
+// and a hint for people. The adapters of every kind translate them to and from gRPC, so errors.Is gives the same answer
+// on both sides. The code of a cause is not the error's code.
 package fault
 
 import (
@@ -56,8 +56,8 @@ func (e *Error) Error() string {
 	}
 }
 
-// Unwrap gives the cause, without its meaning: an error has one code, its own, as it has for whoever hears of it by RPC. That a
-// plugin's program is not found, which is why the plugin is down, does not mean that what the plugin was asked for is not found.
+// Unwrap returns the cause, without its code: an error has one code, its own, as it has after an RPC. A plugin may be
+// down because its program was not found; that does not mean that what the plugin was asked for was not found.
 func (e *Error) Unwrap() error {
 	if e.Cause == nil {
 		return nil
@@ -70,25 +70,25 @@ type cause struct{ err error }
 
 func (c cause) Error() string { return c.err.Error() }
 
-// Is reports whether the error is or wraps target, unless that is a mere code.
+// Is reports whether the error is or wraps target, unless target is only a code.
 func (c cause) Is(target error) bool {
 	t, ok := target.(*Error)
 	return !(ok && t.bare()) && errors.Is(c.err, target)
 }
 
-// As finds what is no fault.
+// As finds everything but faults.
 func (c cause) As(target any) bool {
 	_, wantsFault := target.(**Error)
 	return !wantsFault && errors.As(c.err, target)
 }
 
-// Is makes errors.Is compare codes: any two faults of one code match when the target has nothing but its code.
+// Is makes errors.Is compare codes: two faults of one code match when the target has nothing but its code.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.bare() && t.Code == e.Code
 }
 
-// bare: it has nothing but its code, as the sentinels.
+// bare reports whether e has only a code, like the sentinels.
 func (e *Error) bare() bool { return e.Message == "" && e.Cause == nil }
 
 // Sentinels for errors.Is.
@@ -123,7 +123,7 @@ func (e *Error) WithHint(hint string) *Error {
 	return e
 }
 
-// CodeOf is the code of the first fault in err's tree: Internal when there is none, "" for nil.
+// CodeOf returns the code of the first fault in err's tree: Internal when there is none, "" for nil.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -134,7 +134,7 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
-// HintOf is the first hint in err's tree.
+// HintOf returns the first hint in err's tree.
 func HintOf(err error) string {
 	for err != nil {
 		f, ok := errors.AsType[*Error](err)

@@ -22,10 +22,11 @@ const (
 	maxDetails = 32
 )
 
-// grpcCodes maps meanings to the nearest gRPC code, for programs that know nothing of FaultDetail.
+// grpcCodes maps codes to the nearest gRPC code, for programs that do not know FaultDetail.
 var grpcCodes = map[Code]codes.Code{
 	NotFound: codes.NotFound, AlreadyExists: codes.AlreadyExists, InvalidArgument: codes.InvalidArgument,
-	FailedPrecondition: codes.FailedPrecondition, PermissionDenied: codes.PermissionDenied, Unsupported: codes.Unimplemented,
+	FailedPrecondition: codes.FailedPrecondition, PermissionDenied: codes.PermissionDenied,
+	Unsupported: codes.Unimplemented,
 	Unavailable: codes.Unavailable, DeadlineExceeded: codes.DeadlineExceeded, Cancelled: codes.Canceled,
 	Exhausted: codes.ResourceExhausted, Conflict: codes.Aborted, Internal: codes.Internal,
 	PluginGone: codes.Unavailable, PluginDown: codes.Unavailable,
@@ -45,8 +46,9 @@ func ToStatus(err error) error {
 		code = codes.Unknown
 	}
 	detail := &pb.FaultDetail{
-		Code: string(f.Code), Message: cut(err.Error(), maxMessage), Hint: cut(HintOf(err), maxHint), Retryable: f.Retryable,
-		Details: map[string]string{},
+		Code: string(f.Code), Message: cut(err.Error(), maxMessage), Hint: cut(HintOf(err), maxHint),
+		Retryable: f.Retryable,
+		Details:   map[string]string{},
 	}
 	if f.RetryAfter > 0 {
 		detail.RetryAfter = durationpb.New(f.RetryAfter)
@@ -63,7 +65,7 @@ func ToStatus(err error) error {
 	return s.Err()
 }
 
-// plain gives an error that is no fault a meaning: an implementation may return gRPC statuses, or its context's error.
+// plain gives a code to an error that is no fault: an implementation may return gRPC statuses, or its context's error.
 func plain(err error) *Error {
 	s, ok := errors.AsType[interface {
 		error
@@ -73,13 +75,13 @@ func plain(err error) *Error {
 		return &Error{Code: codeOfPlain(err)}
 	}
 	f := fromCode(s.GRPCStatus())
-	if f.Code == PluginGone { // that is said by the connection, not by an implementation
+	if f.Code == PluginGone { // only a connection says that, not an implementation
 		f.Code = Unavailable
 	}
 	return f
 }
 
-// codeOfPlain gives an error without a meaning the nearest one.
+// codeOfPlain returns the nearest code for an error without one.
 func codeOfPlain(err error) Code {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -91,8 +93,8 @@ func codeOfPlain(err error) Code {
 	}
 }
 
-// FromStatus turns what came across the boundary into an error again. A connection that broke is PluginGone. nil and io.EOF
-// stay what they are; errors.Is finds context.Canceled and context.DeadlineExceeded.
+// FromStatus turns what came across the boundary into an error again. A connection that broke is PluginGone. nil and
+// io.EOF are returned unchanged; errors.Is finds context.Canceled and context.DeadlineExceeded.
 func FromStatus(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
@@ -121,7 +123,8 @@ func fromDetail(d *pb.FaultDetail) error {
 	switch {
 	case !known:
 		f.Code = Internal
-	case f.Code == PluginGone || f.Code == PluginDown: // only this side can know; a plugin that answers is neither
+	// only this side can know that; a plugin that answers is neither gone nor down
+	case f.Code == PluginGone || f.Code == PluginDown:
 		f.Code = Unavailable
 	case f.Code == Cancelled:
 		f.because(context.Canceled)
@@ -142,7 +145,7 @@ func fromDetail(d *pb.FaultDetail) error {
 	return f
 }
 
-// because sets the cause and takes its text off the message, which Error adds again.
+// because sets the cause and removes its text from the message, because Error adds it again.
 func (e *Error) because(cause error) {
 	e.Cause = cause
 	if e.Message == cause.Error() {

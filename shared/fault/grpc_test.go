@@ -22,7 +22,8 @@ func across(err error) error { return fault.FromStatus(fault.ToStatus(err)) }
 
 func TestFaultKeepsItsMeaningAcrossTheBoundary(t *testing.T) {
 	kept := []fault.Code{
-		fault.NotFound, fault.AlreadyExists, fault.InvalidArgument, fault.FailedPrecondition, fault.PermissionDenied, fault.Unsupported,
+		fault.NotFound, fault.AlreadyExists, fault.InvalidArgument, fault.FailedPrecondition, fault.PermissionDenied,
+		fault.Unsupported,
 		fault.Unavailable, fault.Exhausted, fault.Conflict, fault.Internal, fault.Cancelled, fault.DeadlineExceeded,
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -36,7 +37,8 @@ func TestFaultKeepsItsMeaningAcrossTheBoundary(t *testing.T) {
 		if !ok || !errors.Is(out, &fault.Error{Code: in.Code}) {
 			t.Fatalf("got %v", out)
 		}
-		if out.Hint != in.Hint || out.Retryable != in.Retryable || out.RetryAfter != in.RetryAfter || !reflect.DeepEqual(out.Details, in.Details) {
+		if out.Hint != in.Hint || out.Retryable != in.Retryable || out.RetryAfter != in.RetryAfter ||
+			!reflect.DeepEqual(out.Details, in.Details) {
 			t.Fatalf("got %+v\nwant %+v", out, in)
 		}
 		if out.Cause == nil && out.Message != "wrapped: "+in.Message {
@@ -81,8 +83,10 @@ func TestPluginCannotPretendToBeGone(t *testing.T) {
 
 func TestPlainStatusesOfForeignPluginsAreMapped(t *testing.T) {
 	for in, want := range map[codes.Code]fault.Code{
-		codes.NotFound: fault.NotFound, codes.PermissionDenied: fault.PermissionDenied, codes.Unimplemented: fault.Unsupported,
-		codes.InvalidArgument: fault.InvalidArgument, codes.ResourceExhausted: fault.Exhausted, codes.Aborted: fault.Conflict,
+		codes.NotFound: fault.NotFound, codes.PermissionDenied: fault.PermissionDenied,
+		codes.Unimplemented:   fault.Unsupported,
+		codes.InvalidArgument: fault.InvalidArgument, codes.ResourceExhausted: fault.Exhausted,
+		codes.Aborted: fault.Conflict,
 		codes.Unknown: fault.Internal, codes.DataLoss: fault.Internal,
 	} {
 		if got := fault.CodeOf(fault.FromStatus(status.Error(in, "x"))); got != want {
@@ -100,12 +104,14 @@ func TestUnknownCodeIsInternalAndSizesAreBounded(t *testing.T) {
 		details[fmt.Sprint(i)] = strings.Repeat("d", 1<<16)
 	}
 	f, ok := errors.AsType[*fault.Error](across(&fault.Error{
-		Code: "brand-new", Message: strings.Repeat("€", 1<<20), Hint: "\xff" + strings.Repeat("h", 1<<20), Details: details,
+		Code: "brand-new", Message: strings.Repeat("€", 1<<20), Hint: "\xff" + strings.Repeat("h", 1<<20),
+		Details: details,
 	}))
 	if !ok || f.Code != fault.Internal {
 		t.Fatalf("got %v", f)
 	}
-	if len(f.Message) > 16<<10 || len(f.Hint) > 4<<10 || len(f.Details) > 32 || !utf8.ValidString(f.Message) || !utf8.ValidString(f.Hint) {
+	if len(f.Message) > 16<<10 || len(f.Hint) > 4<<10 || len(f.Details) > 32 || !utf8.ValidString(f.Message) ||
+		!utf8.ValidString(f.Hint) {
 		t.Errorf("sizes: %d %d %d", len(f.Message), len(f.Hint), len(f.Details))
 	}
 	if strings.ContainsRune(f.Message, utf8.RuneError) {

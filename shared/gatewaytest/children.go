@@ -14,8 +14,8 @@ const (
 	holdCommand   = "__hold-pipe"
 )
 
-// startBroker says that there is a spawn broker and, with EMULATOR_CHILDREN=1, starts one in a session of its own. It ends when its
-// standard input does, so also when the gateway is killed.
+// startBroker says that there is a spawn broker and, with EMULATOR_CHILDREN=1, starts one in a session of its own. It
+// ends when its standard input does, so also when the gateway is killed.
 func (r *run) startBroker() error {
 	r.pause(r.ctx, 140*time.Millisecond)
 	broker := os.Getpid()
@@ -71,7 +71,7 @@ func (r *run) stopBroker() {
 	}
 }
 
-// hold keeps inherited pipes open for a while, and is no child that anybody waits for.
+// hold keeps inherited pipes open for a while, and is no child that its parent waits for.
 func hold(args []string) int {
 	if len(args) != 1 {
 		return 1

@@ -38,20 +38,28 @@ func configSchema() key {
 	one := func(v ...string) key { return key{kind: "string", values: v} }
 	root := map[string]key{
 		"gateway": object(map[string]key{
-			"mode": one("local", "remote"), "port": number, "bind": one("auto", "lan", "loopback", "custom", "tailnet"), "customBindHost": text,
-			"auth":      object(map[string]key{"mode": one("none", "token", "password", "trusted-proxy"), "token": free, "password": free, "rateLimit": free}),
-			"controlUi": object(map[string]key{"enabled": boolean, "basePath": text, "allowedOrigins": free, "github": free}),
-			"reload":    free, "tailscale": free, "remote": free, "trustedProxies": free, "http": free, "tls": free, "nodes": free, "tools": free,
+			"mode": one("local", "remote"), "port": number, "bind": one("auto", "lan", "loopback", "custom", "tailnet"),
+			"customBindHost": text,
+			"auth": object(map[string]key{"mode": one("none", "token", "password", "trusted-proxy"), "token": free,
+				"password": free, "rateLimit": free}),
+			"controlUi": object(map[string]key{"enabled": boolean, "basePath": text, "allowedOrigins": free,
+				"github": free}),
+			"reload": free, "tailscale": free, "remote": free, "trustedProxies": free, "http": free, "tls": free,
+			"nodes": free, "tools": free,
 		}),
 		"logging": object(map[string]key{
-			"level": one("silent", "fatal", "error", "warn", "info", "debug", "trace"), "file": text, "consoleLevel": text, "consoleStyle": text,
+			"level": one("silent", "fatal", "error", "warn", "info", "debug", "trace"), "file": text,
+			"consoleLevel": text, "consoleStyle": text,
 			"redactSensitive": text, "redactPatterns": free, "maxFileBytes": number,
 		}),
-		"commands": object(map[string]key{"restart": boolean, "native": free, "nativeSkills": free, "ownerAllowFrom": free}),
+		"commands": object(map[string]key{"restart": boolean, "native": free, "nativeSkills": free,
+			"ownerAllowFrom": free}),
 	}
 	for _, name := range []string{
-		"agents", "meta", "wizard", "plugins", "skills", "messages", "channels", "session", "models", "env", "tools", "hooks", "cron", "browser", "bindings",
-		"auth", "ui", "update", "web", "nodeHost", "talk", "audio", "diagnostics", "discovery", "approvals", "secrets", "desktop",
+		"agents", "meta", "wizard", "plugins", "skills", "messages", "channels", "session", "models", "env", "tools",
+		"hooks", "cron", "browser", "bindings",
+		"auth", "ui", "update", "web", "nodeHost", "talk", "audio", "diagnostics", "discovery", "approvals", "secrets",
+		"desktop",
 	} {
 		root[name] = free
 	}
@@ -72,7 +80,8 @@ func (k key) inspect(v any, path string, lines map[string]int) []issue {
 		if slices.Contains(k.values, text) {
 			return nil
 		}
-		here.message, here.got, here.allowed = `Invalid input (allowed: "`+strings.Join(k.values, `", "`)+`")`, text, k.values
+		here.message, here.got, here.allowed = `Invalid input (allowed: "`+strings.Join(k.values, `", "`)+`")`, text,
+			k.values
 		return []issue{here}
 	case k.kind != "object":
 		return nil
@@ -143,8 +152,8 @@ func readConfig(path string) (snapshot, error) {
 	return parseConfig(string(data)), nil
 }
 
-// parse5 reads what openclaw.json may be. It returns the value and the line of each key by its dotted path, since the gateway's
-// messages name it.
+// parse5 reads what openclaw.json may be. It returns the value and the line of each key by its dotted path, since the
+// gateway's messages name it.
 func parse5(text string) (value any, lines map[string]int, err error) {
 	doc, err := json5.Parse(text)
 	if wrong, ok := errors.AsType[*json5.SyntaxError](err); ok {
@@ -322,7 +331,8 @@ func equal(a, b any) bool {
 // restartPath names the first of changed paths that a running gateway can't take; "" when there is none.
 func restartPath(paths []string) string {
 	for _, p := range paths {
-		for _, class := range []string{"gateway.port", "gateway.bind", "gateway.customBindHost", "gateway.auth", "gateway.tls", "gateway.tailscale"} {
+		for _, class := range []string{"gateway.port", "gateway.bind", "gateway.customBindHost", "gateway.auth",
+			"gateway.tls", "gateway.tailscale"} {
 			if p == class || strings.HasPrefix(p, class+".") {
 				return p
 			}

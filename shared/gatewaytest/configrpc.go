@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// configStore is the configuration that a running gateway goes by.
+// configStore is the configuration that a running gateway uses.
 type configStore struct {
 	mu      sync.Mutex // guards all below
 	path    string     // "": in memory
@@ -63,8 +63,10 @@ func (s *Server) configGet(*conn, Call) (any, error) {
 		issues = append(issues, map[string]any{"path": i.path, "message": i.message})
 	}
 	out := map[string]any{
-		"path": s.configPath(), "includedPaths": []string{}, "exists": c.exists, "raw": raw, "parsed": hidden(c.value), "sourceConfig": source,
-		"resolved": source, "valid": c.valid(), "runtimeConfig": running, "config": running, "hash": c.hash(), "issues": issues, "warnings": []string{},
+		"path": s.configPath(), "includedPaths": []string{}, "exists": c.exists, "raw": raw, "parsed": hidden(c.value),
+		"sourceConfig": source,
+		"resolved":     source, "valid": c.valid(), "runtimeConfig": running, "config": running, "hash": c.hash(),
+		"issues": issues, "warnings": []string{},
 		"legacyIssues": []string{}, "configRevisionHash": c.hash(), "appliedConfigHash": s.config.get().hash(),
 	}
 	for _, name := range s.release.configLacks {
@@ -76,7 +78,8 @@ func (s *Server) configGet(*conn, Call) (any, error) {
 	return out, nil
 }
 
-// configWrite is config.set, .patch and .apply (docs/openclaw.md §10). set and apply take the shape of config.get's config.
+// configWrite is config.set, .patch and .apply (docs/openclaw.md §10). set and apply take the shape of config.get's
+// config.
 func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 	var p struct {
 		Raw      *string `json:"raw"`
@@ -99,7 +102,9 @@ func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 	case err != nil:
 		return nil, invalid(err.Error())
 	case p.BaseHash == "" && call.Method == "config.patch" && (now.exists || !s.release.lateHash):
-		return nil, invalid("config base hash required for " + strings.Join(changed(now.value, merge(now.value, patch), ""), ", ") + "; re-run config.get and retry with baseHash")
+		return nil,
+			invalid("config base hash required for " + strings.Join(changed(now.value, merge(now.value, patch), ""),
+				", ") + "; re-run config.get and retry with baseHash")
 	case p.BaseHash == "" && now.exists:
 		return nil, invalid("config base hash required; re-run config.get and retry")
 	case now.exists && p.BaseHash != now.hash():
@@ -116,7 +121,8 @@ func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 	if call.Method != "config.patch" {
 		next = asObject(project(now.value, now.running(), given))
 	}
-	next["meta"] = map[string]any{"migrations": map[string]any{"modelPolicyAllowlist": true, "utilityModelSeparation": true}, "lastTouchedVersion": s.Version}
+	next["meta"] = map[string]any{"migrations": map[string]any{"modelPolicyAllowlist": true,
+		"utilityModelSeparation": true}, "lastTouchedVersion": s.Version}
 	written := parseConfig(render(next))
 	if !written.valid() {
 		return nil, invalidConfig(written)
@@ -127,7 +133,7 @@ func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 			paths = append(paths, path)
 		}
 	}
-	s.config.set(written) // before the file, so that whoever watches it finds nothing new
+	s.config.set(written) // before the file, so that a watcher of the file finds nothing new
 	if s.ConfigPath != "" {
 		if err := replaceFile(s.ConfigPath, written.raw); err != nil {
 			return nil, err
@@ -139,7 +145,8 @@ func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 			s.applyConfig(written, paths)
 		}
 	})
-	answer := map[string]any{"ok": true, "path": s.configPath(), "hash": written.hash(), "config": hidden(written.source())}
+	answer := map[string]any{"ok": true, "path": s.configPath(), "hash": written.hash(),
+		"config": hidden(written.source())}
 	if call.Method == "config.set" { // it acknowledges that it is written, and nothing more
 		return answer, nil
 	}
@@ -147,8 +154,9 @@ func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 		"changedPaths": paths,
 		"sentinel": map[string]any{"persisted": true, "payload": map[string]any{
 			"kind": "config-patch", "status": "ok", "ts": time.Now().UnixMilli(), "message": p.Note,
-			"doctorHint": "Recommended follow-up: run openclaw doctor --non-interactive in a terminal or approvals-capable OpenClaw surface.",
-			"stats":      map[string]any{"mode": call.Method, "root": s.configPath(), "requiresRestart": restart != ""},
+			"doctorHint": "Recommended follow-up: run openclaw doctor --non-interactive in a terminal or approvals-capable " +
+				"OpenClaw surface.",
+			"stats": map[string]any{"mode": call.Method, "root": s.configPath(), "requiresRestart": restart != ""},
 		}},
 	})
 	return answer, nil
@@ -167,14 +175,15 @@ func invalidConfig(c snapshot) *Error {
 	return refusal
 }
 
-// applyConfig lets a running gateway go by a new configuration; it restarts for what it can't take otherwise.
+// applyConfig applies a new configuration to a running gateway; it restarts for what it cannot change otherwise.
 func (s *Server) applyConfig(next snapshot, paths []string) {
 	s.config.set(next)
 	if len(paths) == 0 {
 		return
 	}
 	s.say("reload", "config change detected; evaluating reload ("+strings.Join(paths, ", ")+")")
-	s.Broadcast("config.changed", map[string]any{"path": s.configPath(), "hash": next.hash(), "ts": time.Now().UnixMilli()})
+	s.Broadcast("config.changed", map[string]any{"path": s.configPath(), "hash": next.hash(),
+		"ts": time.Now().UnixMilli()})
 	restart := restartPath(paths)
 	if restart == "" {
 		s.say("reload", "config hot reload applied ("+strings.Join(paths, ", ")+")")

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// redacted stands for a secret in what the gateway shows; given back at the same place, it means the secret that is there.
+// redacted stands for a secret in what the gateway shows; given back at the same place, it means the secret that is
+// there.
 const redacted = "__OPENCLAW_REDACTED__"
 
 var (
@@ -98,22 +99,24 @@ func restored(v, from any, path string) (any, *Error) {
 
 // source is a configuration with the agent that is always there.
 func (s snapshot) source() map[string]any {
-	return asObject(merge(s.value, map[string]any{"agents": map[string]any{"entries": map[string]any{"main": map[string]any{}}}}))
+	return asObject(merge(s.value,
+		map[string]any{"agents": map[string]any{"entries": map[string]any{"main": map[string]any{}}}}))
 }
 
 // running is what a gateway runs by: defaults, then the source.
 func (s snapshot) running() map[string]any {
 	return asObject(merge(map[string]any{
 		"agents": map[string]any{"defaults": map[string]any{
-			"maxConcurrent": 8.0, "subagents": map[string]any{"maxConcurrent": 8.0, "archiveAfterMinutes": 60.0}, "compaction": map[string]any{"mode": "safeguard"},
+			"maxConcurrent": 8.0, "subagents": map[string]any{"maxConcurrent": 8.0, "archiveAfterMinutes": 60.0},
+			"compaction": map[string]any{"mode": "safeguard"},
 		}},
 		"commands": map[string]any{"native": "auto", "nativeSkills": "auto", "restart": true},
 		"messages": map[string]any{"ackReactionScope": "group-mentions"},
 	}, s.source()))
 }
 
-// project applies to the source what differs between what the gateway runs by and what it is given (measured: config.set takes the
-// shape of config.get's config, and the defaults in it are not written).
+// project applies to the source what differs between what the gateway runs by and what it is given (measured:
+// config.set takes the shape of config.get's config, and the defaults in it are not written).
 func project(source, running, given any) any {
 	g, isObject := given.(map[string]any)
 	r, was := running.(map[string]any)

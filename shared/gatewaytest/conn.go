@@ -125,7 +125,7 @@ func (c *conn) linger() {
 	}
 }
 
-// challenge sends the first frame; false when a misbehaviour stands for the handshake.
+// challenge sends the first frame; false when a misbehaviour replaces the handshake.
 func (c *conn) challenge() bool {
 	select {
 	case <-c.g.talks:
@@ -163,7 +163,8 @@ func (c *conn) challenge() bool {
 }
 
 func (c *conn) oversized() {
-	c.json(wireEvent{Type: "event", Event: "connect.challenge", Payload: map[string]any{"pad": strings.Repeat("x", 64<<20)}})
+	c.json(wireEvent{Type: "event", Event: "connect.challenge",
+		Payload: map[string]any{"pad": strings.Repeat("x", 64<<20)}})
 }
 
 // requests answers calls until the connection ends.
@@ -218,7 +219,7 @@ func (c *conn) take(data []byte) {
 			return
 		}
 		if c.s.script.has("odd-answers") {
-			c.answer(json.RawMessage(`"nobody-asked"`), map[string]any{}, nil)
+			c.answer(json.RawMessage(`"not-asked"`), map[string]any{}, nil)
 		}
 		c.answer(f.ID, payload, err)
 		if c.s.script.has("duplicate-answers") {
@@ -337,7 +338,8 @@ func (c *conn) farewell(code int, reason string) {
 
 func (c *conn) cut() { _ = c.ws.NetConn().Close() }
 
-// pings asks for life every 25 s: a peer that did not answer the last one is asked no more and cut after two (docs/openclaw.md §9).
+// pings asks for life every 25 s: a peer that did not answer the last one is asked no more and cut after two
+// (docs/openclaw.md §9).
 func (c *conn) pings() {
 	t := time.NewTicker(c.s.Ping)
 	defer t.Stop()

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// data are captured answers, long lists shortened: those of 2026.9.6, and of older releases with their version in the name.
+// data are captured answers, long lists shortened: those of 2026.9.6, and of older releases with their version in the
+// name.
 //
 //go:embed data/*.json
 var data embed.FS

@@ -22,8 +22,9 @@ type deviceProof struct {
 
 func deviceCodes() map[string]string {
 	return map[string]string{
-		"device-id-mismatch": "DEVICE_AUTH_DEVICE_ID_MISMATCH", "device-signature-stale": "DEVICE_AUTH_SIGNATURE_EXPIRED",
-		"device-nonce-missing": "DEVICE_AUTH_NONCE_REQUIRED", "device-nonce-mismatch": "DEVICE_AUTH_NONCE_MISMATCH",
+		"device-id-mismatch":     "DEVICE_AUTH_DEVICE_ID_MISMATCH",
+		"device-signature-stale": "DEVICE_AUTH_SIGNATURE_EXPIRED",
+		"device-nonce-missing":   "DEVICE_AUTH_NONCE_REQUIRED", "device-nonce-mismatch": "DEVICE_AUTH_NONCE_MISMATCH",
 		"device-signature": "DEVICE_AUTH_SIGNATURE_INVALID", "device-public-key": "DEVICE_AUTH_PUBLIC_KEY_INVALID",
 	}
 }
@@ -45,11 +46,14 @@ func (d *deviceProof) verify(p connectRequest, nonce string, now time.Time) (rea
 		return "device-nonce-mismatch", "device nonce mismatch"
 	}
 	signed := frame.DeviceAuth{
-		DeviceID: d.ID, ClientID: p.Client.ID, ClientMode: p.Client.Mode, Role: orDefault(p.Role, "operator"), Scopes: p.Scopes, SignedAtMs: d.SignedAt,
-		Token: firstOf(p.Auth.Token, p.Auth.DeviceToken, p.Auth.BootstrapToken), Nonce: nonce, Platform: p.Client.Platform, DeviceFamily: p.Client.DeviceFamily,
+		DeviceID: d.ID, ClientID: p.Client.ID, ClientMode: p.Client.Mode, Role: orDefault(p.Role, "operator"),
+		Scopes: p.Scopes, SignedAtMs: d.SignedAt,
+		Token: firstOf(p.Auth.Token, p.Auth.DeviceToken, p.Auth.BootstrapToken), Nonce: nonce,
+		Platform: p.Client.Platform, DeviceFamily: p.Client.DeviceFamily,
 	}
 	signature, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(d.Signature, "="))
-	if err != nil || !ed25519.Verify(key, []byte(signed.V3()), signature) && !ed25519.Verify(key, []byte(signed.V2()), signature) {
+	if err != nil || !ed25519.Verify(key, []byte(signed.V3()), signature) &&
+		!ed25519.Verify(key, []byte(signed.V2()), signature) {
 		return "device-signature", "device signature invalid"
 	}
 	return "", ""

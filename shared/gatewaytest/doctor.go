@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// doctorCommand plays `doctor` by the table of docs/openclaw.md §5: it drops unknown keys, makes a missing file, rewrites a valid one and
-// gives up on everything else.
+// doctorCommand plays `doctor` by the table of docs/openclaw.md §5: it drops unknown keys, makes a missing file,
+// rewrites a valid one and gives up on everything else.
 func (p *program) doctorCommand(args []string) int {
 	fix, asJSON, lint := false, false, false
 	for _, a := range args {
@@ -59,8 +59,12 @@ func (p *program) fix() int {
 		return p.rewrite(snapshot{exists: true, raw: config.raw}, map[string]any{}, nil)
 	case config.syntax != nil:
 		p.print(p.stderr, "Config ("+path+"): best-effort read ignored unparseable config: "+config.syntax.Error())
-		p.print(p.stderr, "Doctor could not complete maintenance. Check the reported service state and resolve the failure.")
-		p.print(p.stderr, "Config at "+path+" is not parseable and cannot be repaired automatically. The file remains unchanged. Inspect the exact parse error with openclaw config validate, then hand-edit the file; or move it aside and run openclaw onboard to generate a fresh config.")
+		p.print(p.stderr,
+			"Doctor could not complete maintenance. Check the reported service state and resolve the failure.")
+		p.print(p.stderr,
+			"Config at "+path+" is not parseable and cannot be repaired automatically. The file remains unchanged. Inspect "+
+				"the exact parse error with openclaw config validate, then hand-edit the file; or move it aside and run "+
+				"openclaw onboard to generate a fresh config.")
 		return 1
 	}
 	if !config.valid() {
@@ -75,14 +79,16 @@ func (p *program) fix() int {
 		for _, i := range rest.issues {
 			lines = append(lines, "- "+i.path+": "+i.message)
 		}
-		p.box("Doctor warnings", append(lines, "No config changes were written. Fix the value(s) above in", path+` by hand, then rerun "openclaw doctor --fix".`)...)
+		p.box("Doctor warnings", append(lines, "No config changes were written. Fix the value(s) above in",
+			path+` by hand, then rerun "openclaw doctor --fix".`)...)
 		p.print(p.stdout, "│\n└  Doctor finished, but config fixes were not applied.\n")
 		return 1
 	}
 	return p.rewrite(config, next, dropped)
 }
 
-// leave is the doctor of 2026.3.13: it writes only what it mended, and says that all is well where it could not, unless a repair fails.
+// leave is the doctor of 2026.3.13: it writes only what it repaired, and says that all is well where it could not,
+// unless a repair fails.
 func (p *program) leave(config snapshot) int {
 	next, dropped := drop(config)
 	if !config.valid() {
@@ -109,9 +115,11 @@ func (p *program) rewrite(config snapshot, next map[string]any, dropped []string
 	next, _ = merge(next, map[string]any{
 		"agents": map[string]any{"entries": map[string]any{"main": map[string]any{}}},
 		"wizard": map[string]any{
-			"lastRunAt": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "lastRunVersion": p.release.version, "lastRunCommand": "doctor", "lastRunMode": "local",
+			"lastRunAt": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "lastRunVersion": p.release.version,
+			"lastRunCommand": "doctor", "lastRunMode": "local",
 		},
-		"meta": map[string]any{"migrations": map[string]any{"modelPolicyAllowlist": true, "utilityModelSeparation": true}, "lastTouchedVersion": p.release.version},
+		"meta": map[string]any{"migrations": map[string]any{"modelPolicyAllowlist": true,
+			"utilityModelSeparation": true}, "lastTouchedVersion": p.release.version},
 	}).(map[string]any)
 	err := os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil && config.exists {
@@ -129,7 +137,8 @@ func (p *program) rewrite(config snapshot, next map[string]any, dropped []string
 		p.print(p.stdout, "  Backup: "+path+".bak")
 	}
 	if textOf(snapshot{value: next}.at("gateway.mode")) == "" {
-		p.box("Gateway", "gateway.mode is unset; gateway start will be blocked.", "Fix: run openclaw configure and set Gateway mode (local/remote).",
+		p.box("Gateway", "gateway.mode is unset; gateway start will be blocked.",
+			"Fix: run openclaw configure and set Gateway mode (local/remote).",
 			"Or set directly: openclaw config set gateway.mode local", "Missing config: run openclaw setup first.")
 	}
 	p.print(p.stdout, "│\n└  Doctor complete.\n")
@@ -175,19 +184,23 @@ func (p *program) findings(lint bool) int {
 	config, err := readConfig(p.configPath())
 	found := []any{}
 	if err != nil {
-		found = append(found, map[string]any{"checkId": "core/doctor/final-config-validation", "severity": "error", "message": err.Error()})
+		found = append(found, map[string]any{"checkId": "core/doctor/final-config-validation", "severity": "error",
+			"message": err.Error()})
 	}
 	for _, i := range config.issues {
 		found = append(found, map[string]any{
-			"checkId": "core/doctor/final-config-validation", "severity": "error", "message": i.message, "path": orDefault(i.path, "<root>"),
+			"checkId": "core/doctor/final-config-validation", "severity": "error", "message": i.message,
+			"path":    orDefault(i.path, "<root>"),
 			"fixHint": `Run "openclaw doctor --fix" to repair.`,
 		})
 	}
 	found = append(found, map[string]any{
 		"checkId": "core/doctor/node-hosting-preconditions", "severity": "warning", "path": "gateway.bind",
-		"message": "Gateway is only bound to loopback. Set gateway.bind=lan, enable tailscale serve, or configure plugins.entries.device-pair.config.publicUrl.",
+		"message": "Gateway is only bound to loopback. Set gateway.bind=lan, enable tailscale serve, or configure " +
+			"plugins.entries.device-pair.config.publicUrl.",
 	})
-	p.json(p.stdout, map[string]any{"schemaVersion": 1, "ok": false, "checksRun": 40, "checksSkipped": 0, "findings": found})
+	p.json(p.stdout, map[string]any{"schemaVersion": 1, "ok": false, "checksRun": 40, "checksSkipped": 0,
+		"findings": found})
 	if lint {
 		return 1
 	}
@@ -237,7 +250,8 @@ func (p *program) reportInvalid(config snapshot, asJSON bool) {
 		p.print(p.stdout, fmt.Sprintf(`{"valid":false,"path":%q,"error":"file not found"}`, path))
 		return
 	}
-	out := map[string]any{"ok": false, "error": map[string]any{"type": "cli_error", "message": message}, "valid": false, "path": path}
+	out := map[string]any{"ok": false, "error": map[string]any{"type": "cli_error", "message": message}, "valid": false,
+		"path": path}
 	issues := []any{}
 	for _, i := range config.issues {
 		one := map[string]any{"path": orDefault(i.path, "<root>"), "message": p.release.words(i)}

@@ -16,7 +16,7 @@ import (
 
 const budget = "drain=315000ms shutdown=325000ms reserve=10000ms exitMargin=5000ms; source=Gateway stop policy=330000ms"
 
-// run is the life of one gateway process.
+// run is one gateway process from its start to its end.
 type run struct {
 	*program
 	flags  flags
@@ -54,7 +54,7 @@ func (p *program) gatewayCommand(args []string) int {
 	return r.life()
 }
 
-// life is the process from its first line to its exit code.
+// life runs the process from its first line to its exit code.
 func (r *run) life() int {
 	release, code := r.own()
 	if code != 0 {
@@ -83,7 +83,10 @@ func (r *run) life() int {
 	r.pause(r.ctx, 220*time.Millisecond)
 	r.say("gateway", "shutdown budget at startup: "+budget)
 	if boots.unclean() >= 3 {
-		r.warn("gateway", `restart-loop breaker tripped: 3 unclean boot(s) within 300000ms; suppressing channel/provider account auto-start. Inspect the stability bundle and fix the startup crash before restarting the service. Start a channel manually with: openclaw gateway call channels.start --params '{"channel":"<id>"}'`)
+		r.warn("gateway",
+			`restart-loop breaker tripped: 3 unclean boot(s) within 300000ms; suppressing channel/provider account `+
+				`auto-start. Inspect the stability bundle and fix the startup crash before restarting the service. Start a `+
+				`channel manually with: openclaw gateway call channels.start --params '{"channel":"<id>"}'`)
 	}
 	boots.begin()
 	code = r.work()
@@ -129,7 +132,9 @@ func (r *run) work() int {
 		return 1
 	}
 	if r.token(config) == "" && !r.server.NoAuth {
-		r.warn("gateway", "Gateway auth token was missing. Generated a runtime token for this startup without changing config; restart will generate a different token.")
+		r.warn("gateway",
+			"Gateway auth token was missing. Generated a runtime token for this startup without changing config; restart "+
+				"will generate a different token.")
 	}
 	r.up.Store(r.server)
 	r.tasks.Go(r.start)
@@ -152,7 +157,8 @@ func mustRead(path string) snapshot {
 func (r *run) newServer(config snapshot) *Server {
 	s := &Server{
 		Release: r.release.version,
-		Port:    r.port(config), Token: r.token(config), Scale: r.scale, Misbehave: r.env["EMULATOR_MISBEHAVE"], StateDir: r.stateDir(),
+		Port:    r.port(config), Token: r.token(config), Scale: r.scale, Misbehave: r.env["EMULATOR_MISBEHAVE"],
+		StateDir:   r.stateDir(),
 		ConfigPath: r.configPath(), Log: r.log, Tick: r.millis("EMULATOR_TICK_MS"), Ping: r.millis("EMULATOR_PING_MS"),
 		Handshake: r.millis("OPENCLAW_HANDSHAKE_TIMEOUT_MS"), LogConnections: r.env["EMULATOR_LOG_CONNECTIONS"] == "1",
 		NoAuth: firstOf(r.flags.auth, textOf(config.at("gateway.auth.mode"))) == "none",
@@ -213,8 +219,9 @@ func (r *run) leave(code int) {
 func (r *run) portConflict(port int) {
 	r.say("gmail-watcher", "gmail watcher stopped")
 	r.say("shutdown", "completed cleanly in 38ms")
+	taken := "Gateway failed to start: another gateway instance is already listening on ws://127.0.0.1:{port}"
 	r.fail(
-		strings.ReplaceAll("Gateway failed to start: another gateway instance is already listening on ws://127.0.0.1:{port}"+r.release.taken, "{port}", strconv.Itoa(port)),
+		strings.ReplaceAll(taken+r.release.taken, "{port}", strconv.Itoa(port)),
 		"If the gateway is supervised, stop it with: openclaw gateway stop",
 	)
 	r.fail(fmt.Sprintf("Port %d is already in use.", port))
@@ -237,20 +244,28 @@ func (r *run) guard() int {
 	case err != nil || r.flags.allowUnconfigured || mode == "local" || config.syntax != nil:
 		return 0
 	case !config.exists:
-		r.print(r.stderr, "Missing config. Run `openclaw setup` or set gateway.mode=local (or pass --allow-unconfigured).")
+		r.print(r.stderr,
+			"Missing config. Run `openclaw setup` or set gateway.mode=local (or pass --allow-unconfigured).")
 	case !config.valid():
 		return 0 // that comes later, with its own text
 	case mode == nil:
-		r.print(r.stderr, "Gateway start blocked: existing config is missing gateway.mode. Treat this as suspicious or clobbered config. Re-run `openclaw onboard --mode local` or `openclaw setup`, set gateway.mode=local manually, or pass --allow-unconfigured.")
+		r.print(r.stderr,
+			"Gateway start blocked: existing config is missing gateway.mode. Treat this as suspicious or clobbered config. "+
+				"Re-run `openclaw onboard --mode local` or `openclaw setup`, set gateway.mode=local manually, or pass "+
+				"--allow-unconfigured.")
 		r.print(r.stderr, "Config write audit: SQLite diagnostic_events/config-audit state (latest 50000 rows)")
 	default:
-		r.print(r.stderr, fmt.Sprintf("Gateway start blocked: set gateway.mode=local (current: %v) or pass --allow-unconfigured.", mode))
+		r.print(r.stderr,
+			fmt.Sprintf("Gateway start blocked: set gateway.mode=local (current: %v) or pass --allow-unconfigured.",
+				mode))
 		r.print(r.stderr, "Config write audit: SQLite diagnostic_events/config-audit state (latest 50000 rows)")
 	}
 	return r.release.configExit
 }
 
-const contention = "Doctor could not enter maintenance. StateDatabaseCoordinatorContentionError: another OpenClaw process owns gateway-lifecycle Stop the Gateway service and other OpenClaw processes using this state, then run openclaw doctor --fix from an independent shell."
+const contention = "Doctor could not enter maintenance. StateDatabaseCoordinatorContentionError: another OpenClaw " +
+	"process owns gateway-lifecycle Stop the Gateway service and other OpenClaw processes using this state, then run " +
+	"openclaw doctor --fix from an independent shell."
 
 // own takes the state directory, or says that another gateway has it.
 func (r *run) own() (release func(), code int) {
@@ -265,7 +280,8 @@ func (r *run) own() (release func(), code int) {
 	switch {
 	case r.script.has("other-owner"), errors.Is(err, errOwned):
 		r.pause(r.ctx, 860*time.Millisecond)
-		stop := "Stop the service with openclaw gateway stop (or its service owner), then run openclaw doctor --fix, then start it again with openclaw gateway start."
+		stop := "Stop the service with openclaw gateway stop (or its service owner), then run openclaw doctor --fix, then " +
+			"start it again with openclaw gateway start."
 		r.print(r.stderr, contention)
 		r.print(r.stderr, "[gateway] requires state migration. "+stop)
 		r.print(r.stderr, "Gateway failed to start: "+contention+" | gateway.maintenance_required. "+stop)
@@ -281,7 +297,7 @@ func (r *run) own() (release func(), code int) {
 func (r *run) stopServer() {
 	if r.script.has("hang-stop") {
 		r.server.announceAndClose()
-		<-r.lost // for ever, or until nobody reads any more
+		<-r.lost // for ever, or until the output has no reader any more
 		return
 	}
 	if d, ok := r.script.after("slow-stop"); ok {
@@ -313,7 +329,9 @@ func (r *run) restart(reason string) {
 	}
 	if server.config.get().at("commands.restart") == false {
 		r.warn("gateway", "SIGUSR2 restart ignored (not authorized; commands.restart=false).")
-		r.warn("gateway", "An unauthorized SIGUSR2 restart signal was received and ignored. If a pending gateway restart needs to be applied, run `openclaw gateway restart` or restart the gateway through your service manager.")
+		r.warn("gateway",
+			"An unauthorized SIGUSR2 restart signal was received and ignored. If a pending gateway restart needs to be "+
+				"applied, run `openclaw gateway restart` or restart the gateway through your service manager.")
 		return
 	}
 	if err := server.Restart(r.ctx, reason); err != nil && r.ctx.Err() == nil && !errors.Is(err, errStayed) {
@@ -332,8 +350,8 @@ func (r *run) external() bool {
 
 var errStayed = errors.New("the process stays alive with its port closed")
 
-// again prepares a restart in process: a new broker, the configuration read again. An invalid one leaves the process alive with its
-// port closed (docs/openclaw.md §4).
+// again prepares a restart in process: a new broker, the configuration read again. An invalid one leaves the process
+// alive with its port closed (docs/openclaw.md §4).
 func (r *run) again() error {
 	mode := "OPENCLAW_NO_RESPAWN"
 	if r.env[mode] != "1" {

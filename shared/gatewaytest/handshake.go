@@ -26,8 +26,8 @@ type connectRequest struct {
 	}
 }
 
-// handshake takes the first request; true when the session is open. The order of the checks is the gateway's own: frame, params,
-// startup, protocol, role, origin, device required, device proof, token, pairing.
+// handshake takes the first request; true when the session is open. The order of the checks is the gateway's own:
+// frame, params, startup, protocol, role, origin, device required, device proof, token, pairing.
 func (c *conn) handshake() bool {
 	_, data, err := c.ws.ReadMessage()
 	if err != nil {
@@ -68,8 +68,11 @@ func (c *conn) handshake() bool {
 		f.Params = json.RawMessage("{}")
 	}
 	if refusal, code := c.admit(f.Params); refusal != nil {
-		c.s.warn("ws", fmt.Sprintf("closed before connect conn=%s remote=127.0.0.1 code=%d reason=%s durationMs=%d handshake=failed lastFrameType=req lastFrameMethod=connect",
-			c.id, code, refusal.Message, time.Since(c.opened).Milliseconds()))
+		c.s.warn("ws",
+			fmt.Sprintf(
+				"closed before connect conn=%s remote=127.0.0.1 code=%d reason=%s durationMs=%d handshake=failed "+
+					"lastFrameType=req lastFrameMethod=connect",
+				c.id, code, refusal.Message, time.Since(c.opened).Milliseconds()))
 		c.refuseAs(f.ID, refusal, code)
 		return false
 	}
@@ -81,13 +84,15 @@ func (c *conn) handshake() bool {
 func (c *conn) notJSON(data []byte) {
 	text := strings.ToValidUTF8(string(data[:min(len(data), 64)]), "\uFFFD")
 	rest := text
-	for _, word := range []string{"null", "true", "false"} { // the token that surprises is the first that belongs to no word
+	// the token that surprises is the first that belongs to no word
+	for _, word := range []string{"null", "true", "false"} {
 		for n := len(word) - 1; n > 0 && rest == text; n-- {
 			rest = strings.TrimPrefix(text, word[:n])
 		}
 	}
 	first, _ := utf8.DecodeRuneInString(rest)
-	c.s.warn("gateway", fmt.Sprintf("parse/handle error: SyntaxError: Unexpected token '%c', %q is not valid JSON", first, text))
+	c.s.warn("gateway", fmt.Sprintf("parse/handle error: SyntaxError: Unexpected token '%c', %q is not valid JSON",
+		first, text))
 }
 
 // refuseAs closes with the text of the refusal, as the gateway does, but for the two that it words differently.
@@ -125,7 +130,8 @@ func (c *conn) admit(params json.RawMessage) (refusal *Error, closeCode int) {
 		return invalid("invalid role"), websocket.ClosePolicyViolation
 	}
 	if origin := c.request.Header.Get("Origin"); origin != "" || isBrowser(p) {
-		refusal := invalid("origin not allowed (open the Control UI from the gateway host or allow it in gateway.controlUi.allowedOrigins)")
+		refusal := invalid(
+			"origin not allowed (open the Control UI from the gateway host or allow it in gateway.controlUi.allowedOrigins)")
 		refusal.Details = map[string]any{"code": "CONTROL_UI_ORIGIN_NOT_ALLOWED", "reason": "origin missing or invalid"}
 		return refusal, websocket.ClosePolicyViolation
 	}
@@ -144,11 +150,13 @@ func (c *conn) protocolRefusal(p connectRequest) *Error {
 	switch {
 	case p.MinProtocol <= speaks && p.MaxProtocol >= speaks:
 		return nil
-	case !c.s.release.strictProtocol && p.MaxProtocol >= speaks-1 && p.MinProtocol <= speaks && (p.Client.Mode == "probe" || p.Role == "node" && p.Client.Mode == "node"):
+	case !c.s.release.strictProtocol && p.MaxProtocol >= speaks-1 && p.MinProtocol <= speaks &&
+		(p.Client.Mode == "probe" || p.Role == "node" && p.Client.Mode == "node"):
 		return nil
 	}
-	c.s.warn("ws", fmt.Sprintf("protocol mismatch conn=%s remote=127.0.0.1 client=%s %s v%s min=%d max=%d expected=%d probeMin=%d",
-		c.id, p.Client.ID, p.Client.Mode, p.Client.Version, p.MinProtocol, p.MaxProtocol, speaks, speaks-1))
+	c.s.warn("ws",
+		fmt.Sprintf("protocol mismatch conn=%s remote=127.0.0.1 client=%s %s v%s min=%d max=%d expected=%d probeMin=%d",
+			c.id, p.Client.ID, p.Client.Mode, p.Client.Version, p.MinProtocol, p.MaxProtocol, speaks, speaks-1))
 	refusal := invalid("protocol mismatch")
 	if c.s.release.bareMismatch {
 		refusal.Details = map[string]any{"expectedProtocol": speaks}
@@ -174,7 +182,8 @@ func (c *conn) credentials(p connectRequest) *Error {
 	ok := c.s.NoAuth || secret == c.s.AuthToken() && !c.s.script.has("refuse-token")
 	switch {
 	case p.Device == nil && (!ok && p.Auth.Token == "" && p.Auth.Password == "" || p.Role == "node"):
-		return &Error{Code: "NOT_PAIRED", Message: "device identity required", Details: map[string]any{"code": "DEVICE_IDENTITY_REQUIRED"}}
+		return &Error{Code: "NOT_PAIRED", Message: "device identity required",
+			Details: map[string]any{"code": "DEVICE_IDENTITY_REQUIRED"}}
 	case p.Device != nil:
 		if reason, message := p.Device.verify(p, c.nonce, time.Now()); reason != "" {
 			refusal := invalid(message)
@@ -213,8 +222,11 @@ func (c *conn) unauthorized(p connectRequest, secret string) *Error {
 		c.s.mu.Unlock()
 		c.s.wait(c.s.life, nil, min(250*time.Millisecond<<min(n, 5), 5*time.Second))
 	}
-	c.s.warn("ws", fmt.Sprintf("unauthorized conn=%s remote=127.0.0.1 client=%s %s v%s role=%s scopes=%d device=%s reason=%v guidance=%s",
-		c.id, p.Client.ID, p.Client.Mode, p.Client.Version, orDefault(p.Role, "operator"), len(p.Scopes), yesNo(p.Device != nil), details["authReason"], message))
+	c.s.warn("ws",
+		fmt.Sprintf(
+			"unauthorized conn=%s remote=127.0.0.1 client=%s %s v%s role=%s scopes=%d device=%s reason=%v guidance=%s",
+			c.id, p.Client.ID, p.Client.Mode, p.Client.Version, orDefault(p.Role, "operator"), len(p.Scopes),
+			yesNo(p.Device != nil), details["authReason"], message))
 	refusal := invalid(message)
 	refusal.Details = details
 	return refusal
@@ -242,7 +254,8 @@ func (c *conn) welcome(id, params json.RawMessage) {
 	var p connectRequest
 	_ = json.Unmarshal(params, &p) // admit has read it
 	scopes := p.Scopes
-	if scopes == nil || p.Client.Mode == "probe" && p.MaxProtocol < c.s.protocol() || p.Device == nil && (c.s.release.deviceForAll || c.s.release.deviceForCLI && p.Client.Mode == "cli") {
+	if scopes == nil || p.Client.Mode == "probe" && p.MaxProtocol < c.s.protocol() || p.Device == nil &&
+		(c.s.release.deviceForAll || c.s.release.deviceForCLI && p.Client.Mode == "cli") {
 		scopes = []string{} // docs/openclaw.md §11, §12
 	}
 	payload := c.s.hello(c, p, scopes)

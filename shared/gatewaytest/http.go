@@ -35,10 +35,12 @@ func (s *Server) probe(g *generation, w http.ResponseWriter, r *http.Request) {
 		answer(w, r, http.StatusOK, map[string]any{"ok": true, "status": "live"})
 	case "/readyz", "/ready":
 		if failing != "" {
-			answer(w, r, http.StatusServiceUnavailable, map[string]any{"ready": false, "failing": []string{failing}, "uptimeMs": up})
+			answer(w, r, http.StatusServiceUnavailable, map[string]any{"ready": false, "failing": []string{failing},
+				"uptimeMs": up})
 			return
 		}
-		ok := map[string]any{"ready": true, "failing": []string{}, "uptimeMs": up, "eventLoop": s.release.sample("system.info", "eventLoop")}
+		ok := map[string]any{"ready": true, "failing": []string{}, "uptimeMs": up,
+			"eventLoop": s.release.sample("system.info", "eventLoop")}
 		if s.release.protocol < 4 {
 			delete(ok, "eventLoop")
 		}
@@ -50,11 +52,13 @@ func (s *Server) probe(g *generation, w http.ResponseWriter, r *http.Request) {
 		}
 		if !isClosed(g.ready) {
 			answer(w, r, http.StatusServiceUnavailable, map[string]any{
-				"ok": false, "status": "starting", "version": s.Version, "uptimeMs": up, "pendingReason": "startup-sidecars",
+				"ok": false, "status": "starting", "version": s.Version, "uptimeMs": up,
+				"pendingReason": "startup-sidecars",
 			})
 			return
 		}
-		answer(w, r, http.StatusOK, map[string]any{"ok": true, "status": "started", "version": s.Version, "uptimeMs": up})
+		answer(w, r, http.StatusOK, map[string]any{"ok": true, "status": "started", "version": s.Version,
+			"uptimeMs": up})
 	default:
 		if first, _, below := strings.Cut(r.URL.Path[1:], "/"); below && isProbe(first) && !s.release.pages {
 			http.Error(w, "Not Found", http.StatusNotFound)
@@ -117,7 +121,10 @@ func (s *Server) upgrade(g *generation, w http.ResponseWriter, r *http.Request) 
 		http.Error(w, "Gateway websocket admission closed", http.StatusServiceUnavailable)
 		return
 	case r.Header.Get("X-Forwarded-For") != "":
-		s.warn("gateway", "observed unattributable proxy-shaped traffic from 127.0.0.1; Gateway-authenticated routes reject it, while plugin-authenticated routes ignore forwarded claims. Configure gateway.trustedProxies narrowly and make the proxy overwrite or safely rebuild forwarded client headers.")
+		s.warn("gateway",
+			"observed unattributable proxy-shaped traffic from 127.0.0.1; Gateway-authenticated routes reject it, while "+
+				"plugin-authenticated routes ignore forwarded claims. Configure gateway.trustedProxies narrowly and make the "+
+				"proxy overwrite or safely rebuild forwarded client headers.")
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, `{"error":{"message":"proxy_attribution_required","type":"forbidden"}}`)
@@ -128,7 +135,8 @@ func (s *Server) upgrade(g *generation, w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return
 	}
-	c := &conn{s: s, g: g, ws: ws, id: newID(), nonce: newID(), opened: time.Now(), done: make(chan struct{}), request: r, scopes: nil}
+	c := &conn{s: s, g: g, ws: ws, id: newID(), nonce: newID(), opened: time.Now(), done: make(chan struct{}),
+		request: r, scopes: nil}
 	s.mu.Lock()
 	s.accepted++
 	if s.stopping || isClosed(g.over) {

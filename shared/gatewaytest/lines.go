@@ -39,7 +39,8 @@ func (r *run) tellPrinted() {
 		r.program.mu.Unlock()
 		if n != told {
 			told = n
-			_ = os.WriteFile(CountFile(r.stateDir(), r.env["GATEHOST_LAUNCH_ID"]), []byte(strconv.Itoa(n)), 0o600) // a full disk keeps no count
+			// a full disk keeps no count
+			_ = os.WriteFile(CountFile(r.stateDir(), r.env["GATEHOST_LAUNCH_ID"]), []byte(strconv.Itoa(n)), 0o600)
 		}
 		select {
 		case <-tick.C:
@@ -49,14 +50,15 @@ func (r *run) tellPrinted() {
 	}
 }
 
-// CountFile is where count-lines keeps how many lines it has printed, below the state directory: written after each line, so that
-// it tells of all lines but perhaps the last one, however the process ends. After a flood-stderr it holds the number of all lines of
-// the process instead, at most 50 ms old.
+// CountFile is where count-lines keeps how many lines it has printed, below the state directory: written after each
+// line, so that it tells of all lines but perhaps the last one, however the process ends. After a flood-stderr it holds
+// the number of all lines of the process instead, at most 50 ms old.
 func CountFile(stateDir, launch string) string {
 	return filepath.Join(stateDir, "tmp", "emulator-count-"+launch)
 }
 
-// count prints a numbered line each so many milliseconds until stop is called, which prints no more once it has returned.
+// count prints a numbered line each so many milliseconds until stop is called, which prints no more once it has
+// returned.
 func (r *run) count() (stop func()) {
 	every, wanted := r.script.after("count-lines")
 	if !wanted || every <= 0 {

@@ -18,8 +18,9 @@ type Misbehaviour struct {
 	Program bool
 }
 
-// Misbehaviours is the table of all, in the order in which they come up in a gateway's life. A script is a comma-separated list
-// of NAME or NAME=ARGUMENT. Times are milliseconds of real time; EMULATOR_TIME_SCALE does not touch them.
+// Misbehaviours is the table of all, in the order in which they come up in a gateway's life. A script is a
+// comma-separated list of NAME or NAME=ARGUMENT. Times are milliseconds of real time; EMULATOR_TIME_SCALE does not
+// touch them.
 func Misbehaviours() []Misbehaviour {
 	return []Misbehaviour{
 		{"exit-at-once", "CODE", "exit before the first line of output", true},
@@ -30,16 +31,19 @@ func Misbehaviours() []Misbehaviour {
 		{"full-disk", "", "refuse to start as if the disk of a used state directory were full (exit 1)", true},
 		{"print-token", "", "print the token on stderr at the start", true},
 		{"binary-output", "", "print bytes that are not UTF-8 and a line without an end", true},
-		{"flood-stderr", "LINES", "print that many numbered lines of 100 bytes on stderr, as fast as they are taken, once it is ready", true},
-		{"count-lines", "MS", "print a numbered line each MS, on stdout and stderr by turns, as long as it lives", true},
-		{"spawn-grandchild-holding-pipe", "SECONDS", "leave a child of another session that holds stdout and stderr for so long", true},
+		{"flood-stderr", "LINES",
+			"print that many numbered lines of 100 bytes on stderr, as fast as they are taken, once it is ready", true},
+		{"count-lines", "MS", "print a numbered line each MS, on stdout and stderr by turns, as long as it lives",
+			true},
+		{"spawn-grandchild-holding-pipe", "SECONDS",
+			"leave a child of another session that holds stdout and stderr for so long", true},
 		{"exit-after", "MS:CODE", "exit with CODE so long after ready, without a shutdown event", true},
 		{"die-after", "MS", "be killed by SIGKILL, from itself, so long after ready", true},
 		{"ignore-sigterm", "", "take SIGTERM and SIGINT and go on", true},
 		{"hang-stop", "", "on SIGTERM announce, close the sockets and never exit", true},
 		{"slow-stop", "MS", "take so long to stop", true},
 		{"slow-doctor", "MS", "let doctor --fix take so long before it looks", true},
-		{"useless-doctor", "", "let doctor --fix rewrite the file, mend nothing and exit 0", true},
+		{"useless-doctor", "", "let doctor --fix rewrite the file, repair nothing and exit 0", true},
 		{"busy", "MS", "have work in flight for so long after ready, which a suspension waits for", false},
 		{"zombie-restart", "", "after a restart in process stay alive with the port closed", true},
 
@@ -68,7 +72,8 @@ func Misbehaviours() []Misbehaviour {
 		{"huge-hello", "BYTES", "pad the answer to connect", false},
 		{"close-after", "MS:CODE", "close each session so long after hello", false},
 		{"cut-after", "MS", "cut each session's TCP connection so long after hello", false},
-		{"silent-after", "MS", "say nothing more on a session so long after hello, not even pongs, and keep it open", false},
+		{"silent-after", "MS", "say nothing more on a session so long after hello, not even pongs, and keep it open",
+			false},
 		{"deaf-after", "MS", "read one more frame so long after hello and then none", false},
 		{"restart-after", "MS", "restart in process, once, so long after ready", false},
 		{"oversized-frame-after", "MS", "send a frame of 64 MiB on each session so long after hello", false},
@@ -78,7 +83,7 @@ func Misbehaviours() []Misbehaviour {
 		{"no-answers", "", "answer no call", false},
 		{"duplicate-answers", "", "answer each call twice", false},
 		{"late-answers", "MS", "answer each call so late", false},
-		{"odd-answers", "", "precede each answer by one to a call that nobody made", false},
+		{"odd-answers", "", "precede each answer by one to a call that was not made", false},
 	}
 }
 

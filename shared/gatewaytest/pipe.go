@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Pipe is a listener without a network: Dial gives one end of a net.Pipe and Accept the other. With it a Server and its client run
-// inside a synctest bubble. Safe for concurrent use.
+// Pipe is a listener without a network: Dial gives one end of a net.Pipe and Accept the other. With it a Server and its
+// client run inside a synctest bubble. Safe for concurrent use.
 type Pipe struct {
 	conns chan net.Conn
 	done  chan struct{}

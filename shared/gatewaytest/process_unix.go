@@ -36,7 +36,8 @@ func lockState(dir, config string) (release func(), err error) {
 		return nil, err
 	}
 	data, _ := json.Marshal(map[string]any{
-		"pid": os.Getpid(), "ownerId": newID(), "createdAt": time.Now().UTC().Format(time.RFC3339Nano), "configPath": config, "stateDir": dir,
+		"pid": os.Getpid(), "ownerId": newID(), "createdAt": time.Now().UTC().Format(time.RFC3339Nano),
+		"configPath": config, "stateDir": dir,
 	})
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt(append(data, "                \n"...), 0)
@@ -57,8 +58,9 @@ func owned(dir string) bool {
 	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
-// signals plays the gateway's signals (docs/openclaw.md §4): SIGTERM and SIGINT stop, SIGUSR2 restarts, SIGUSR1 opens an inspector (only
-// said here); older releases take the two otherwise (§12). SIGHUP kills by default, as there; SIGQUIT ends a Go program with its own dump and code 2, unlike there.
+// signals plays the gateway's signals (docs/openclaw.md §4): SIGTERM and SIGINT stop, SIGUSR2 restarts, SIGUSR1 opens
+// an inspector (only said here); older releases take the two otherwise (§12). SIGHUP kills by default, as there;
+// SIGQUIT ends a Go program with its own dump and code 2, unlike there.
 func (r *run) signals() (stop func()) {
 	c := make(chan os.Signal, 16) // 16: bursts
 	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2)

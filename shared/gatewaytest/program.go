@@ -23,9 +23,9 @@ If you use nvm, run:
   nvm use 26
   nvm alias default 26`
 
-// RunMain is the whole program: openclaw as far as a supervisor meets it. args are those after the program's name, env is in the
-// form of os.Environ. It returns the exit code. It takes signals and, where asked for, starts copies of the running program, so
-// one process runs it once at a time.
+// RunMain is the whole program: openclaw as far as a supervisor meets it. args are those after the program's name, env
+// is in the form of os.Environ. It returns the exit code. It takes signals and, where asked for, starts copies of the
+// running program, so one process runs it once at a time.
 func RunMain(args, env []string, stdout, stderr io.Writer) int {
 	p := newProgram(env, stdout, stderr)
 	var err error
@@ -36,7 +36,8 @@ func RunMain(args, env []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	if script, _ := parseScript(p.env["EMULATOR_MISBEHAVE"]); script.has("old-node") { // the gateway complains of one that makes no sense
+	// the gateway complains of one that makes no sense
+	if script, _ := parseScript(p.env["EMULATOR_MISBEHAVE"]); script.has("old-node") {
 		p.print(p.stderr, oldNode)
 		return 1
 	}
@@ -65,16 +66,16 @@ func RunMain(args, env []string, stdout, stderr io.Writer) int {
 }
 
 func help() string {
-	return `gateway-emulator stands in for openclaw ` + Version + ` in tests and demos: the same flags, environment, exit codes, streams and frames,
-as far as a supervisor meets them.
+	return `gateway-emulator stands in for openclaw ` + Version + ` in tests and demos: the same flags, environment,
+exit codes, streams and frames, as far as a supervisor meets them.
 
   gateway-emulator gateway [run] --port N [--bind loopback] [--token T] [--auth none|token] [--allow-unconfigured]
   gateway-emulator doctor --fix --yes --non-interactive | doctor [--lint] --json
   gateway-emulator config validate [--json]
   gateway-emulator --version
 
-Environment as of openclaw: OPENCLAW_GATEWAY_TOKEN, OPENCLAW_GATEWAY_PORT, OPENCLAW_STATE_DIR, OPENCLAW_CONFIG_PATH, OPENCLAW_NO_RESPAWN,
-OPENCLAW_SUPERVISOR_MODE, OPENCLAW_HANDSHAKE_TIMEOUT_MS, HOME.
+Environment as of openclaw: OPENCLAW_GATEWAY_TOKEN, OPENCLAW_GATEWAY_PORT, OPENCLAW_STATE_DIR, OPENCLAW_CONFIG_PATH,
+OPENCLAW_NO_RESPAWN, OPENCLAW_SUPERVISOR_MODE, OPENCLAW_HANDSHAKE_TIMEOUT_MS, HOME.
 Environment of the emulator:
   EMULATOR_TIME_SCALE=0.02        the part of a real gateway's times that it takes; 1 is as slow as the real one
   EMULATOR_RELEASE=2026.9.6       the release that it plays: one of ` + strings.Join(Releases(), ", ") + `
@@ -96,7 +97,7 @@ type program struct {
 	scale   float64
 	script  script
 	release release
-	lost    chan struct{} // closed when nobody reads an output pipe any more
+	lost    chan struct{} // closed when an output pipe has no reader any more
 
 	mu      sync.Mutex // guards writing, once per lost, and the rest
 	gone    bool
@@ -140,8 +141,8 @@ func (p *program) millis(name string) time.Duration {
 	return time.Duration(n) * time.Millisecond
 }
 
-// log writes a line as the gateway does: INFO on stdout, WARN and ERROR on stderr. A gateway whose pipe has lost its reader ends
-// with code 0 at its next line (docs/openclaw.md §4).
+// log writes a line as the gateway does: INFO on stdout, WARN and ERROR on stderr. A gateway whose pipe has lost its
+// reader ends with code 0 at its next line (docs/openclaw.md §4).
 func (p *program) log(r Record) {
 	text := r.Text
 	if r.Subsystem != "" {
@@ -213,10 +214,12 @@ var errUsage = errors.New("usage")
 func parseFlags(args []string) (flags, error) {
 	var f flags
 	bare := map[string]bool{
-		"--force": true, "--dev": true, "--verbose": true, "--ambient-channels": true, "--compact": true, "--raw-stream": true,
+		"--force": true, "--dev": true, "--verbose": true, "--ambient-channels": true, "--compact": true,
+		"--raw-stream":       true,
 		"--cli-backend-logs": true, "--claude-cli-logs": true, "--dev-ambient-channels": true, "--reset": true,
 	}
-	values := map[string]bool{"--ws-log": true, "--password": true, "--password-file": true, "--tailscale": true, "--raw-stream-path": true}
+	values := map[string]bool{"--ws-log": true, "--password": true, "--password-file": true, "--tailscale": true,
+		"--raw-stream-path": true}
 	for i := 0; i < len(args); i++ {
 		name, value, has := strings.Cut(args[i], "=")
 		take := func() (string, error) {

@@ -79,7 +79,8 @@ func command(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(exe, args...)
 	cmd.Env = append([]string{
-		"GATEWAYTEST_MAIN=1", "HOME=" + dir, "OPENCLAW_STATE_DIR=" + filepath.Join(dir, "state"), "OPENCLAW_GATEWAY_TOKEN=tok", "EMULATOR_TIME_SCALE=0.01",
+		"GATEWAYTEST_MAIN=1", "HOME=" + dir, "OPENCLAW_STATE_DIR=" + filepath.Join(dir, "state"),
+		"OPENCLAW_GATEWAY_TOKEN=tok", "EMULATOR_TIME_SCALE=0.01",
 		"OPENCLAW_NO_RESPAWN=1",
 	}, env...)
 	return cmd
@@ -87,8 +88,10 @@ func command(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 
 func launch(t *testing.T, dir string, env ...string) *program {
 	t.Helper()
-	p := &program{t: t, port: freePort(t), state: filepath.Join(dir, "state"), out: &buffer{}, errOut: &buffer{}, done: make(chan struct{})}
-	p.cmd = command(t, dir, env, "gateway", "--port", strconv.Itoa(p.port), "--bind", "loopback", "--allow-unconfigured")
+	p := &program{t: t, port: freePort(t), state: filepath.Join(dir, "state"), out: &buffer{}, errOut: &buffer{},
+		done: make(chan struct{})}
+	p.cmd = command(t, dir, env, "gateway", "--port", strconv.Itoa(p.port), "--bind", "loopback",
+		"--allow-unconfigured")
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.errOut
 	p.cmd.WaitDelay = 100 * time.Millisecond // for those that leave a grandchild with the pipe
 	if err := p.cmd.Start(); err != nil {
@@ -205,7 +208,8 @@ func TestSignalsStopRestartAndKill(t *testing.T) {
 	t.Run("SIGUSR2 under an external supervisor exits", func(t *testing.T) {
 		p := launch(t, t.TempDir(), "OPENCLAW_NO_RESPAWN=", "OPENCLAW_SUPERVISOR_MODE=external").ready()
 		_ = p.cmd.Process.Signal(syscall.SIGUSR2)
-		if code := p.exit(); code != 0 || !strings.Contains(p.out.String(), "full process restart (supervisor restart)") {
+		if code := p.exit(); code != 0 ||
+			!strings.Contains(p.out.String(), "full process restart (supervisor restart)") {
 			t.Errorf("exit %d\n%s", code, p.out)
 		}
 	})
@@ -216,7 +220,8 @@ func TestSignalsStopRestartAndKill(t *testing.T) {
 		p.session()
 	})
 	t.Run("SIGHUP kills", func(t *testing.T) {
-		// Under nohup these tests begin with SIGHUP ignored, and their children would, too; what is caught here is as usual in a child.
+		// Under nohup these tests begin with SIGHUP ignored, and their children would, too; what is caught here is as
+		// usual in a child.
 		caught := make(chan os.Signal, 1)
 		signal.Notify(caught, syscall.SIGHUP)
 		defer signal.Stop(caught)
@@ -244,10 +249,12 @@ func TestRestartIntoAnInvalidConfigStaysAliveWithItsPortClosed(t *testing.T) { /
 		}
 	}
 	write(`{"gateway":{"port":"x"}}`)
-	eventually(t, "the edit is refused", func() bool { return strings.Contains(p.errOut.String(), "config reload skipped (invalid config)") })
+	eventually(t, "the edit is refused",
+		func() bool { return strings.Contains(p.errOut.String(), "config reload skipped (invalid config)") })
 	p.session() // it goes on with the last good one
 	_ = p.cmd.Process.Signal(syscall.SIGUSR2)
-	eventually(t, "it stays alive", func() bool { return strings.Contains(p.errOut.String(), "Process will stay alive") })
+	eventually(t, "it stays alive",
+		func() bool { return strings.Contains(p.errOut.String(), "Process will stay alive") })
 	if p.probe() != 0 {
 		t.Error("the port is open")
 	}
@@ -261,7 +268,8 @@ func TestRestartIntoAnInvalidConfigStaysAliveWithItsPortClosed(t *testing.T) { /
 }
 
 func TestLostPipeEndsItWithZero(t *testing.T) { // docs/openclaw.md §4
-	cmd := command(t, t.TempDir(), []string{"EMULATOR_LOG_CONNECTIONS=1"}, "gateway", "--port", strconv.Itoa(freePort(t)), "--allow-unconfigured")
+	cmd := command(t, t.TempDir(), []string{"EMULATOR_LOG_CONNECTIONS=1"}, "gateway", "--port",
+		strconv.Itoa(freePort(t)), "--allow-unconfigured")
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -308,7 +316,10 @@ func TestSpawnBrokerHasASessionOfItsOwnAndDiesWithTheGateway(t *testing.T) {
 	}
 	_ = p.cmd.Process.Kill()
 	p.exit()
-	eventually(t, "the broker ends", func() bool { return errors.Is(testhost.Signal(broker, 0), syscall.ESRCH) || zombie(broker) })
+	eventually(t, "the broker ends", func() bool {
+		return errors.Is(testhost.Signal(broker, 0), syscall.ESRCH) ||
+			zombie(broker)
+	})
 }
 
 func zombie(pid int) bool {
@@ -337,13 +348,15 @@ func TestMisbehavioursOfTheProcess(t *testing.T) {
 			}
 		}},
 		{"old-node", func(t *testing.T, p *program) {
-			if code := p.exit(); code != 1 || p.out.String() != "" || !strings.HasPrefix(p.errOut.String(), "openclaw: Node 20.20.2: node:sqlite is unavailable; ") {
+			if code := p.exit(); code != 1 || p.out.String() != "" ||
+				!strings.HasPrefix(p.errOut.String(), "openclaw: Node 20.20.2: node:sqlite is unavailable; ") {
 				t.Errorf("exit %d", code)
 			}
 		}},
 		{"full-disk", func(t *testing.T, p *program) {
 			if code := p.exit(); code != 1 || !strings.Contains(p.out.String(), "starting...") ||
-				!strings.Contains(p.errOut.String(), "[gateway] failed to write stability bundle: Error: ENOSPC: no space left on device, write\n") {
+				!strings.Contains(p.errOut.String(),
+					"[gateway] failed to write stability bundle: Error: ENOSPC: no space left on device, write\n") {
 				t.Errorf("exit %d", code)
 			}
 		}},
@@ -373,7 +386,8 @@ func TestMisbehavioursOfTheProcess(t *testing.T) {
 			t.Helper()
 			p.ready()
 			_ = p.cmd.Process.Signal(syscall.SIGTERM)
-			eventually(t, "it takes the signal", func() bool { return strings.Contains(p.errOut.String(), "SIGTERM ignored") })
+			eventually(t, "it takes the signal",
+				func() bool { return strings.Contains(p.errOut.String(), "SIGTERM ignored") })
 			p.session()
 		}},
 		{"hang-stop", func(t *testing.T, p *program) {
@@ -396,12 +410,14 @@ func TestMisbehavioursOfTheProcess(t *testing.T) {
 			eventually(t, "the port is closed", func() bool { return p.probe() == 0 })
 		}},
 		{"flood-stderr=2000", func(t *testing.T, p *program) {
-			eventually(t, "the flood", func() bool { return strings.Contains(p.errOut.String(), "flood: ended after 2000 lines") })
+			eventually(t, "the flood",
+				func() bool { return strings.Contains(p.errOut.String(), "flood: ended after 2000 lines") })
 			n := 0
 			for line := range strings.Lines(p.errOut.String()) {
 				if strings.HasPrefix(line, "flood: line ") {
 					n++
-					if want := "flood: line " + strconv.Itoa(n) + " of 2000 "; len(line) != gatewaytest.FloodLine || !strings.HasPrefix(line, want) {
+					if want := "flood: line " + strconv.Itoa(n) + " of 2000 "; len(line) != gatewaytest.FloodLine ||
+						!strings.HasPrefix(line, want) {
 						t.Fatalf("line of %d bytes: %q, want %q", len(line), line, want)
 					}
 				}
@@ -427,7 +443,8 @@ func TestMisbehavioursOfTheProcess(t *testing.T) {
 			}
 		}},
 		{"restart-after=20", func(t *testing.T, p *program) {
-			eventually(t, "it is ready again", func() bool { return strings.Count(p.out.String(), "[gateway] ready") == 2 })
+			eventually(t, "it is ready again",
+				func() bool { return strings.Count(p.out.String(), "[gateway] ready") == 2 })
 			p.session()
 		}},
 	} {
@@ -448,7 +465,8 @@ func TestFirstLaunchesCrashAndThenOneSucceeds(t *testing.T) {
 	launch(t, dir, "EMULATOR_MISBEHAVE=crash-first=2").ready()
 }
 
-// TestCountedLinesAreContiguousToTheEnd: each number once, on stdout and stderr by turns, and the file knows the last one.
+// TestCountedLinesAreContiguousToTheEnd: each number once, on stdout and stderr by turns, and the file knows the last
+// one.
 func TestCountedLinesAreContiguousToTheEnd(t *testing.T) {
 	dir := t.TempDir()
 	p := launch(t, dir, "EMULATOR_MISBEHAVE=count-lines=2,slow-stop=50", "GATEHOST_LAUNCH_ID=L1").ready()
@@ -466,7 +484,8 @@ func TestCountedLinesAreContiguousToTheEnd(t *testing.T) {
 		t.Fatalf("kept %q: %v", kept, err)
 	}
 	for n := 1; n <= last+1; n++ {
-		odd, even := strings.Count(p.errOut.String(), "count "+strconv.Itoa(n)+" of L1\n"), strings.Count(p.out.String(), "count "+strconv.Itoa(n)+" of L1\n")
+		odd, even := strings.Count(p.errOut.String(), "count "+strconv.Itoa(n)+" of L1\n"),
+			strings.Count(p.out.String(), "count "+strconv.Itoa(n)+" of L1\n")
 		want := [2]int{(n + 1) % 2, n % 2}
 		if n > last {
 			want = [2]int{}
@@ -479,8 +498,10 @@ func TestCountedLinesAreContiguousToTheEnd(t *testing.T) {
 
 func TestSlowDoctorTakesItsTime(t *testing.T) {
 	began := time.Now()
-	out, err := command(t, t.TempDir(), []string{"EMULATOR_MISBEHAVE=slow-doctor=300"}, "doctor", "--fix", "--yes", "--non-interactive").CombinedOutput()
-	if took := time.Since(began); err != nil || took < 300*time.Millisecond || !strings.Contains(string(out), "Doctor complete") {
+	out, err := command(t, t.TempDir(), []string{"EMULATOR_MISBEHAVE=slow-doctor=300"}, "doctor", "--fix", "--yes",
+		"--non-interactive").CombinedOutput()
+	if took := time.Since(began); err != nil || took < 300*time.Millisecond ||
+		!strings.Contains(string(out), "Doctor complete") {
 		t.Errorf("%v after %v\n%s", err, took, out)
 	}
 }

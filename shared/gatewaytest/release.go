@@ -8,47 +8,48 @@ import (
 	"strings"
 )
 
-// release is what one release of OpenClaw does its own way (docs/openclaw.md §12; test/conformance-gateway holds it true). The zero
+// release is how one release of OpenClaw differs (docs/openclaw.md §12; test/conformance-gateway checks it). The zero
 // values are those of the newest one.
 type release struct {
 	version  string
 	protocol int
 	data     string // suffix of its captured answers
 
-	noCapabilities bool          // the challenge names none
-	deviceForAll   bool          // no scopes without a device identity
-	openSnapshot   bool          // the hello shows places also to those who are not admin
-	strictProtocol bool          // no probe may be a version behind
-	bareMismatch   bool          // a protocol refusal names the expected version only
-	plainForbidden bool          // a missing scope is an INVALID_REQUEST without details
-	startedLine    bool          // it says that a shutdown started, and why
-	manyMissing    bool          // a frame's fault names all properties that are missing, not the first
-	anyOf          bool          // how a value that is none of a list is refused
-	lateConnect    bool          // a second connect is a call like any other
-	noPasswordAuth bool          // the token may not be in the password's field
-	configLacks    []string      // members of config.get that came later
-	limited        []string      // methods of which a device may make three calls a minute, all together
-	deviceForCLI   bool          // a cli has no scopes without a device identity
-	noTraces       bool          // it tells no stages of its start
-	noReloadKind   bool          // config.schema.lookup does not say what a change does
-	lateHash       bool          // config.patch misses the base hash only where a file is there
-	oldSchemas     bool          // how faults of a frame are worded
-	pages          bool          // what is no probe is a page, also below and beside them
-	noSidecars     bool          // connects are taken from the first moment on
-	nullExpected   bool          // the shutdown event of a stop has restartExpectedMs: null
-	configExit     int           // of a start that the configuration prevents
-	sharedState    bool          // the state directory has no owner
-	usr1           signalEffect  // of SIGUSR1
-	usr2           signalEffect  // of SIGUSR2
-	lines          []lineRule    // how it says what the newest one says
-	restartSignal  string        // that it says it restarts by
-	portTries      int           // how often it tries a port that is taken, each 500 ms
-	portExit       int           // when it is still taken then
-	taken          string        // how it goes on about that
-	zombieExit     int           // after a restart in process onto an invalid configuration; 0: it stays alive with its port closed
-	doctor         doctorManners // of `doctor --fix`
-	vague          bool          // the validator's words for a fault are "Invalid input"
-	refuse         func(r *run, config snapshot)
+	noCapabilities bool         // the challenge names none
+	deviceForAll   bool         // no scopes without a device identity
+	openSnapshot   bool         // the hello shows places also to those who are not admin
+	strictProtocol bool         // no probe may be a version behind
+	bareMismatch   bool         // a protocol refusal names the expected version only
+	plainForbidden bool         // a missing scope is an INVALID_REQUEST without details
+	startedLine    bool         // it says that a shutdown started, and why
+	manyMissing    bool         // a frame's fault names all properties that are missing, not the first
+	anyOf          bool         // how a value that is none of a list is refused
+	lateConnect    bool         // a second connect is a call like any other
+	noPasswordAuth bool         // the token may not be in the password's field
+	configLacks    []string     // members of config.get that came later
+	limited        []string     // methods of which a device may make three calls a minute, all together
+	deviceForCLI   bool         // a cli has no scopes without a device identity
+	noTraces       bool         // it tells no stages of its start
+	noReloadKind   bool         // config.schema.lookup does not say what a change does
+	lateHash       bool         // config.patch misses the base hash only where a file is there
+	oldSchemas     bool         // how faults of a frame are worded
+	pages          bool         // what is no probe is a page, also below and beside them
+	noSidecars     bool         // connects are taken from the first moment on
+	nullExpected   bool         // the shutdown event of a stop has restartExpectedMs: null
+	configExit     int          // of a start that the configuration prevents
+	sharedState    bool         // the state directory has no owner
+	usr1           signalEffect // of SIGUSR1
+	usr2           signalEffect // of SIGUSR2
+	lines          []lineRule   // how it says what the newest one says
+	restartSignal  string       // that it says it restarts by
+	portTries      int          // how often it tries a port that is taken, each 500 ms
+	portExit       int          // when it is still taken then
+	taken          string       // how it goes on about that
+	// after a restart in process onto an invalid configuration; 0: it stays alive with its port closed
+	zombieExit int
+	doctor     doctorStyle // of `doctor --fix`
+	vague      bool        // the validator's words for a fault are "Invalid input"
+	refuse     func(r *run, config snapshot)
 }
 
 type signalEffect int
@@ -59,12 +60,12 @@ const (
 	kills
 )
 
-type doctorManners int
+type doctorStyle int
 
 const (
-	rewrites doctorManners = iota // a valid file, too; gives up on what it can't mend
-	leaves                        // writes only what it mended; exit 0 also where it could not
-	replaces                      // as rewrites, and puts a new file in the place of one that it can't parse
+	rewrites doctorStyle = iota // a valid file, too; gives up on what it can't repair
+	leaves                      // writes only what it repaired; exit 0 also where it could not
+	replaces                    // as rewrites, and puts a new file in the place of one that it can't parse
 )
 
 // lineRule replaces a line; without any text the line is not said. {pid} and {port} are the gateway's own.
@@ -83,9 +84,11 @@ func said(subsystem string, texts ...string) []Record {
 
 // releases are those that are played, the newest one last.
 func releases() []release {
-	usr1 := lineRule{"gateway", "received SIGUSR2; restarting", said("gateway", "signal SIGUSR1 received", "received SIGUSR1; restarting")}
+	usr1 := lineRule{"gateway", "received SIGUSR2; restarting", said("gateway", "signal SIGUSR1 received",
+		"received SIGUSR1; restarting")}
 	stop := func(name string) lineRule {
-		return lineRule{"gateway", "received " + name, said("gateway", "signal "+name+" received", "received "+name+"; shutting down")}
+		return lineRule{"gateway", "received " + name, said("gateway", "signal "+name+" received",
+			"received "+name+"; shutting down")}
 	}
 	silent := func(subsystem string, prefixes ...string) []lineRule {
 		var out []lineRule
@@ -94,33 +97,50 @@ func releases() []release {
 		}
 		return out
 	}
-	both := append(silent("gateway", "spawn broker ready", "shutdown budget", "startup outcomes", "active-work drain settled"), usr1, stop("SIGTERM"), stop("SIGINT"))
+	both := append(silent("gateway", "spawn broker ready", "shutdown budget", "startup outcomes",
+		"active-work drain settled"), usr1, stop("SIGTERM"), stop("SIGINT"))
 	both = append(both, silent("admission", "")...)
 	return []release{
 		{
-			version: "2026.3.13", protocol: 3, data: "-2026.3.13", noCapabilities: true, deviceForAll: true, openSnapshot: true, strictProtocol: true,
-			bareMismatch: true, plainForbidden: true, oldSchemas: true, manyMissing: true, anyOf: true, lateConnect: true, noPasswordAuth: true,
-			configLacks: []string{"includedPaths", "sourceConfig", "runtimeConfig", "configRevisionHash", "appliedConfigHash"}, lateHash: true, pages: true, noSidecars: true, nullExpected: true, configExit: 1, sharedState: true,
-			noTraces: true, noReloadKind: true, limited: []string{"config.apply", "config.patch"}, portTries: 4, portExit: 1, usr1: restarts, usr2: kills, restartSignal: "SIGUSR1", doctor: leaves, refuse: refuseOldest,
-			lines: append(append(silent("gateway", "loading configuration", "resolving authentication", "starting", "ready"),
+			version: "2026.3.13", protocol: 3, data: "-2026.3.13", noCapabilities: true, deviceForAll: true,
+			openSnapshot: true, strictProtocol: true,
+			bareMismatch: true, plainForbidden: true, oldSchemas: true, manyMissing: true, anyOf: true,
+			lateConnect: true, noPasswordAuth: true,
+			configLacks: []string{"includedPaths", "sourceConfig", "runtimeConfig", "configRevisionHash",
+				"appliedConfigHash"}, lateHash: true, pages: true, noSidecars: true, nullExpected: true, configExit: 1,
+			sharedState: true,
+			noTraces:    true, noReloadKind: true, limited: []string{"config.apply", "config.patch"}, portTries: 4,
+			portExit: 1, usr1: restarts, usr2: kills, restartSignal: "SIGUSR1", doctor: leaves,
+			refuse: refuseOldest,
+			lines: append(append(silent("gateway", "loading configuration", "resolving authentication", "starting",
+				"ready"),
 				lineRule{"gateway", "agent model", said("gateway", "agent model: anthropic/claude-opus-4-6")},
-				lineRule{"gateway", "http server listening", said("gateway", "listening on ws://127.0.0.1:{port}, ws://[::1]:{port} (PID {pid})")},
+				lineRule{"gateway", "http server listening",
+					said("gateway", "listening on ws://127.0.0.1:{port}, ws://[::1]:{port} (PID {pid})")},
 				lineRule{"shutdown", "", nil},
 			), both...),
 		},
 		{
-			version: "2026.5.27", protocol: 4, data: "-2026.5.27", noCapabilities: true, strictProtocol: true, plainForbidden: true,
-			startedLine: true, configLacks: []string{"includedPaths", "configRevisionHash", "appliedConfigHash"}, limited: []string{"config.apply", "config.patch", restartRequest},
-			noPasswordAuth: true, deviceForCLI: true, lateHash: true, pages: true, noSidecars: true, nullExpected: true, configExit: 1, sharedState: true, usr1: restarts, usr2: kills,
-			portTries: 20, portExit: 0, taken: " | listen EADDRINUSE: address already in use 127.0.0.1:{port}", zombieExit: 13,
+			version: "2026.5.27", protocol: 4, data: "-2026.5.27", noCapabilities: true, strictProtocol: true,
+			plainForbidden: true,
+			startedLine:    true, configLacks: []string{"includedPaths", "configRevisionHash", "appliedConfigHash"},
+			limited:        []string{"config.apply", "config.patch", restartRequest},
+			noPasswordAuth: true, deviceForCLI: true, lateHash: true, pages: true, noSidecars: true, nullExpected: true,
+			configExit: 1, sharedState: true, usr1: restarts, usr2: kills,
+			portTries: 20, portExit: 0, taken: " | listen EADDRINUSE: address already in use 127.0.0.1:{port}",
+			zombieExit:    13,
 			restartSignal: "SIGUSR1", doctor: replaces, vague: true, refuse: refuseMiddle,
 			lines: append([]lineRule{
 				{"gateway", "agent model", said("gateway", "agent model: openai/gpt-5.5 (thinking=medium, fast=off)")},
-				{"gateway", "http server listening", said("gateway", "http server listening (7 plugins: browser, canvas, device-pair, file-transfer, memory-core, phone-control, talk-voice; 1.4s)")},
+				{"gateway", "http server listening",
+					said("gateway",
+						"http server listening (7 plugins: browser, canvas, device-pair, file-transfer, memory-core, phone-control, "+
+							"talk-voice; 1.4s)")},
 			}, both...),
 		},
 		{
-			version: Version, protocol: 4, configExit: exConfig, usr1: inspects, usr2: restarts, restartSignal: "SIGUSR2", portTries: 20, portExit: 1,
+			version: Version, protocol: 4, configExit: exConfig, usr1: inspects, usr2: restarts,
+			restartSignal: "SIGUSR2", portTries: 20, portExit: 1,
 			taken: " | listen EADDRINUSE: address already in use 127.0.0.1:{port} | EADDRINUSE",
 		},
 	}
@@ -194,7 +214,8 @@ func (r release) say(line Record, port int) []Record {
 		out := make([]Record, 0, len(rule.say))
 		for _, l := range rule.say {
 			l.Warn = line.Warn
-			l.Text = strings.NewReplacer("{pid}", strconv.Itoa(os.Getpid()), "{port}", strconv.Itoa(port)).Replace(l.Text)
+			l.Text = strings.NewReplacer("{pid}", strconv.Itoa(os.Getpid()), "{port}",
+				strconv.Itoa(port)).Replace(l.Text)
 			out = append(out, l)
 		}
 		return out
@@ -231,7 +252,8 @@ func refuseMiddle(r *run, config snapshot) {
 		lines = append(lines, orDefault(i.path, "<root>")+": "+r.release.words(i))
 	}
 	r.fail(append(lines, `Run "openclaw doctor --fix" to repair, then retry.`,
-		"If startup is still blocked, inspect the adjacent .bak backup before restoring it manually.. Run openclaw gateway status --deep for diagnostics.")...)
+		"If startup is still blocked, inspect the adjacent .bak backup before restoring it manually.. Run openclaw "+
+			"gateway status --deep for diagnostics.")...)
 }
 
 // words are an issue's message as the validator says it.

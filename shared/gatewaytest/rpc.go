@@ -22,14 +22,14 @@ type method struct {
 	play  func(s *Server, c *conn, call Call) (any, error)
 }
 
-// methods is the table of all (docs/openclaw.md §7). What is not in it is unknown to callers with operator.admin and forbidden to all
-// others; the hello names more methods than are played.
+// methods is the table of all (docs/openclaw.md §7). What is not in it is unknown to callers with operator.admin and
+// forbidden to all others; the hello names more methods than are played.
 func methods() map[string]method {
 	m := map[string]method{
 		"health":                    {scopeNone, (*Server).sampled},
 		"system.info":               {scopeRead, (*Server).systemInfo},
 		"status":                    {scopeRead, (*Server).status},
-		"last-heartbeat":            {scopeRead, func(*Server, *conn, Call) (any, error) { return nil, nil }}, //nolint:nilnil // null is the answer
+		"last-heartbeat":            {scopeRead, nothing},
 		restartRequest:              {scopeAdmin, (*Server).restartRequest},
 		"gateway.suspend.prepare":   {scopeAdmin, (*Server).suspend},
 		"gateway.suspend.status":    {scopeRead, (*Server).suspendStatus},
@@ -42,19 +42,30 @@ func methods() map[string]method {
 		"logs.tail":                 {scopeRead, (*Server).logsTail},
 		"device.pair.list":          {scopePairing, (*Server).sampled},
 		"update.status":             {scopeAdmin, (*Server).sampled},
-		"system-event":              {scopeAdmin, func(*Server, *conn, Call) (any, error) { return map[string]any{"ok": true}, nil }},
-		"cron.list":                 {scopeRead, func(*Server, *conn, Call) (any, error) { return map[string]any{"jobs": []string{}}, nil }},
+		"system-event":              {scopeAdmin, answering(map[string]any{"ok": true})},
+		"cron.list":                 {scopeRead, answering(map[string]any{"jobs": []string{}})},
 		"channels.start":            {scopeAdmin, noChannel},
 		"channels.stop":             {scopeAdmin, noChannel},
 		"gateway.restart.preflight": {scopeRead, (*Server).sampled},
 	}
 	for _, name := range []string{
-		"system-presence", "gateway.identity.get", "channels.status", "node.list", "agents.list", "doctor.memory.status", "diagnostics.stability",
+		"system-presence", "gateway.identity.get", "channels.status", "node.list", "agents.list",
+		"doctor.memory.status", "diagnostics.stability",
 		"diagnostics.lanes", "models.list", "sessions.list", "cron.status",
 	} {
 		m[name] = method{scopeRead, (*Server).sampled}
 	}
 	return m
+}
+
+// answering always gives one answer.
+func answering(answer any) func(*Server, *conn, Call) (any, error) {
+	return func(*Server, *conn, Call) (any, error) { return answer, nil }
+}
+
+// nothing answers null.
+func nothing(*Server, *conn, Call) (any, error) {
+	return nil, nil //nolint:nilnil // null is the answer
 }
 
 func noChannel(*Server, *conn, Call) (any, error) {
@@ -74,7 +85,7 @@ func (s *Server) dispatch(c *conn, call Call) (any, error) {
 		known = s.advertised(call.Method)
 	}
 	if !known {
-		m = method{scope: scopeAdmin} // so that nobody else learns which methods there are
+		m = method{scope: scopeAdmin} // so that other clients do not learn which methods exist
 	}
 	if m.scope != scopeNone && !allowed(call.Scopes, m.scope) {
 		code := "FORBIDDEN"
@@ -94,14 +105,17 @@ func (s *Server) dispatch(c *conn, call Call) (any, error) {
 	}
 	if wait := s.limited(c, call.Method); wait > 0 {
 		return nil, &Error{
-			Code: "UNAVAILABLE", Message: fmt.Sprintf("rate limit exceeded for %s; retry after %ds", call.Method, (wait+time.Second-1)/time.Second), Retryable: true,
-			RetryAfterMs: int(wait.Milliseconds()), Details: map[string]any{"method": call.Method, "limit": fmt.Sprintf("%d per 60s", writesPerMinute)},
+			Code: "UNAVAILABLE", Message: fmt.Sprintf("rate limit exceeded for %s; retry after %ds", call.Method,
+				(wait+time.Second-1)/time.Second), Retryable: true,
+			RetryAfterMs: int(wait.Milliseconds()), Details: map[string]any{"method": call.Method,
+				"limit": fmt.Sprintf("%d per 60s", writesPerMinute)},
 		}
 	}
 	if (call.Method == "health" || call.Method == "status") && s.suspension(c.g) != "" {
 		return nil, &Error{
-			Code: "UNAVAILABLE", Message: call.Method + " unavailable during gateway suspension", Retryable: true, RetryAfterMs: 1000,
-			Details: map[string]any{"method": call.Method, "reason": "gateway-suspending", "phase": "prepared"},
+			Code: "UNAVAILABLE", Message: call.Method + " unavailable during gateway suspension", Retryable: true,
+			RetryAfterMs: 1000,
+			Details:      map[string]any{"method": call.Method, "reason": "gateway-suspending", "phase": "prepared"},
 		}
 	}
 	return m.play(s, c, call)
@@ -127,7 +141,8 @@ func (s *Server) limited(c *conn, name string) time.Duration {
 
 // allowed knows that admin may all and write may read.
 func allowed(scopes []string, want string) bool {
-	return slices.Contains(scopes, want) || slices.Contains(scopes, scopeAdmin) || want == scopeRead && slices.Contains(scopes, "operator.write")
+	return slices.Contains(scopes, want) || slices.Contains(scopes, scopeAdmin) || want == scopeRead &&
+		slices.Contains(scopes, "operator.write")
 }
 
 func (s *Server) advertised(name string) bool {
@@ -145,7 +160,8 @@ func (s *Server) sampled(_ *conn, call Call) (any, error) {
 
 func (s *Server) systemInfo(c *conn, call Call) (any, error) {
 	out := s.fill(asObject(s.release.sample(call.Method)))
-	out["pid"], out["port"], out["uptimeMs"], out["processInstanceId"] = pid(), s.PortNumber(), time.Since(c.g.began).Milliseconds(), c.g.bootID
+	out["pid"], out["port"], out["uptimeMs"], out["processInstanceId"] = pid(), s.PortNumber(),
+		time.Since(c.g.began).Milliseconds(), c.g.bootID
 	return out, nil
 }
 
@@ -195,7 +211,8 @@ func (s *Server) restartRequest(c *conn, call Call) (any, error) {
 		})
 	}
 	restart := map[string]any{
-		"ok": true, "pid": pid(), "signal": s.release.restartSignal, "reason": p.Reason, "mode": "emit", "cooldownMsApplied": 0, "delayMs": 0,
+		"ok": true, "pid": pid(), "signal": s.release.restartSignal, "reason": p.Reason, "mode": "emit",
+		"cooldownMsApplied": 0, "delayMs": 0,
 		"coalesced": again,
 	}
 	if s.release.data == "" {
@@ -223,7 +240,8 @@ func (s *Server) suspend(c *conn, call Call) (any, error) {
 	busy, has := s.script.after("busy")
 	active := has && time.Since(c.g.began) < busy
 	if active && !p.Drain {
-		return map[string]any{"status": "busy", "reason": "active work", "retryAfterMs": 500, "activeCount": 1, "blockers": blockers()}, nil
+		return map[string]any{"status": "busy", "reason": "active work", "retryAfterMs": 500, "activeCount": 1,
+			"blockers": blockers()}, nil
 	}
 	s.mu.Lock()
 	if c.g.suspended == "" {
@@ -234,14 +252,16 @@ func (s *Server) suspend(c *conn, call Call) (any, error) {
 	if active {
 		s.Broadcast("gateway.suspension", map[string]any{"phase": "draining"})
 		return map[string]any{
-			"status": "draining", "suspensionId": id, "expiresAtMs": time.Now().Add(2 * time.Minute).UnixMilli(), "retryAfterMs": 500,
-			"activeCount": 1, "blockers": blockers(),
+			"status": "draining", "suspensionId": id, "expiresAtMs": time.Now().Add(2 * time.Minute).UnixMilli(),
+			"retryAfterMs": 500,
+			"activeCount":  1, "blockers": blockers(),
 		}, nil
 	}
 	s.Broadcast("gateway.suspension", map[string]any{"phase": "preparing"})
 	s.Broadcast("gateway.suspension", map[string]any{"phase": "prepared"})
 	return map[string]any{
-		"status": "ready", "suspensionId": id, "expiresAtMs": time.Now().Add(2 * time.Minute).UnixMilli(), "activeCount": 0, "blockers": []string{},
+		"status": "ready", "suspensionId": id, "expiresAtMs": time.Now().Add(2 * time.Minute).UnixMilli(),
+		"activeCount": 0, "blockers": []string{},
 		"writeCustody": []string{},
 	}, nil
 }
@@ -260,7 +280,8 @@ func (s *Server) suspendStatus(c *conn, call Call) (any, error) {
 	if s.suspension(c.g) == "" {
 		return map[string]any{"status": "running"}, nil
 	}
-	return map[string]any{"status": "ready", "expiresAtMs": time.Now().Add(2 * time.Minute).UnixMilli(), "writeCustody": []string{}}, nil
+	return map[string]any{"status": "ready", "expiresAtMs": time.Now().Add(2 * time.Minute).UnixMilli(),
+		"writeCustody": []string{}}, nil
 }
 
 func (s *Server) resume(c *conn, call Call) (any, error) {

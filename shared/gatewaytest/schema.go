@@ -16,8 +16,8 @@ type object struct {
 	nested   map[string]object
 }
 
-// judge says all that is wrong with raw in the words of a release, as far as they were seen: missing properties (the newest one names the
-// first), then unexpected properties, then wrong values.
+// judge says all that is wrong with raw in the words of a release, as far as they were seen: missing properties (the
+// newest one names the first), then unexpected properties, then wrong values.
 func (o object) judge(raw json.RawMessage, path string, in release) string {
 	var m map[string]json.RawMessage
 	if json.Unmarshal(raw, &m) != nil || m == nil {
@@ -62,7 +62,8 @@ func (r release) word(fault, path string) string {
 		fault = strings.ReplaceAll(fault, "must not have fewer", "must NOT have fewer")
 	}
 	if r.anyOf {
-		fault = strings.ReplaceAll(fault, "must be equal to one of the allowed values", "must be equal to constant; at "+path+": must match a schema in anyOf")
+		fault = strings.ReplaceAll(fault, "must be equal to one of the allowed values",
+			"must be equal to constant; at "+path+": must match a schema in anyOf")
 	}
 	return fault
 }
@@ -145,29 +146,36 @@ func connectParams() object {
 	return object{
 		required: []string{"minProtocol", "maxProtocol", "client"},
 		fields: map[string]check{
-			"minProtocol": anInteger, "maxProtocol": anInteger, "caps": aList, "commands": aList, "computerUse": anything,
-			"workerRuns": anything, "permissions": anything, "pathEnv": aString, "role": someString, "scopes": aList, "modelCatalog": anything,
-			"locale": aString, "userAgent": aString,
+			"minProtocol": anInteger, "maxProtocol": anInteger, "caps": aList, "commands": aList,
+			"computerUse": anything,
+			"workerRuns":  anything, "permissions": anything, "pathEnv": aString, "role": someString, "scopes": aList,
+			"modelCatalog": anything,
+			"locale":       aString, "userAgent": aString,
 		},
 		nested: map[string]object{
 			"client": {
 				required: []string{"id", "version", "platform", "mode"},
 				fields: map[string]check{
-					"id": oneOf("webchat-ui", "openclaw-control-ui", "openclaw-browser-copilot", "openclaw-tui", "webchat", "cli", "gateway-client",
-						"openclaw-macos", "openclaw-linux", "openclaw-ios", "openclaw-watchos", "openclaw-android", "node-host", "openclaw-worker", "test",
+					"id": oneOf("webchat-ui", "openclaw-control-ui", "openclaw-browser-copilot", "openclaw-tui",
+						"webchat", "cli", "gateway-client",
+						"openclaw-macos", "openclaw-linux", "openclaw-ios", "openclaw-watchos", "openclaw-android",
+						"node-host", "openclaw-worker", "test",
 						"fingerprint", "openclaw-probe"),
 					"mode":        oneOf("webchat", "cli", "ui", "backend", "node", "worker", "probe", "test"),
-					"displayName": someString, "version": someString, "buildId": someString, "platform": someString, "deviceFamily": someString,
+					"displayName": someString, "version": someString, "buildId": someString, "platform": someString,
+					"deviceFamily":    someString,
 					"modelIdentifier": someString, "timeZone": someString, "instanceId": someString,
 				},
 			},
 			"device": {
 				required: []string{"id", "publicKey", "signature", "signedAt", "nonce"},
-				fields:   map[string]check{"id": someString, "publicKey": someString, "signature": someString, "signedAt": anInteger, "nonce": someString},
+				fields: map[string]check{"id": someString, "publicKey": someString, "signature": someString,
+					"signedAt": anInteger, "nonce": someString},
 			},
 			"auth": {
 				fields: map[string]check{
-					"token": aString, "bootstrapToken": aString, "deviceToken": aString, "password": aString, "approvalRuntimeToken": aString,
+					"token": aString, "bootstrapToken": aString, "deviceToken": aString, "password": aString,
+					"approvalRuntimeToken":      aString,
 					"agentRuntimeIdentityToken": aString,
 				},
 			},

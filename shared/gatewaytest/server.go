@@ -44,9 +44,10 @@ type Record struct {
 	Bare      bool // a line without a time, as the tail of a message of several lines
 }
 
-// Server is a gateway inside a test. The zero value works: a free port on both loopbacks, a random token, no waiting to speak of.
-// The fields are read by Start and may not be changed after it. Methods are safe for concurrent use; Stop must be called, and
-// leaves no goroutine behind. All time is that of package time, so that it runs inside a synctest bubble with Listeners of pipes.
+// Server is a gateway inside a test. The zero value works: a free port on both loopbacks, a random token, no waiting to
+// speak of. The fields are read by Start and may not be changed after it. Methods are safe for concurrent use; Stop
+// must be called, and leaves no goroutine behind. All time is that of package time, so that it runs inside a synctest
+// bubble with Listeners of pipes.
 type Server struct {
 	Token      string         // "": a random one, see AuthToken
 	NoAuth     bool           // as --auth none: takes any token
@@ -110,8 +111,8 @@ type generation struct {
 	restarting bool   // asked for by RPC
 }
 
-// Start opens the port and returns; connects are refused with startup-sidecars until Ready. It fails when the port is taken, when
-// the script makes no sense, or with the cause of ctx while a slow start is awaited.
+// Start opens the port and returns; connects are refused with startup-sidecars until Ready. It fails when the port is
+// taken, when the script makes no sense, or with the cause of ctx while a slow start is awaited.
 func (s *Server) Start(ctx context.Context) error {
 	if s.life == nil {
 		if err := s.prepare(); err != nil {
@@ -251,7 +252,8 @@ func (s *Server) begin(ctx context.Context, restart bool) error {
 	if err != nil {
 		return err
 	}
-	g := &generation{bootID: newID(), began: time.Now(), talks: make(chan struct{}), ready: make(chan struct{}), over: make(chan struct{})}
+	g := &generation{bootID: newID(), began: time.Now(), talks: make(chan struct{}), ready: make(chan struct{}),
+		over: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
@@ -261,7 +263,8 @@ func (s *Server) begin(ctx context.Context, restart bool) error {
 		return errStopped
 	}
 	if s.http == nil {
-		s.http = &http.Server{Handler: http.HandlerFunc(s.serveHTTP), ReadHeaderTimeout: 60 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+		s.http = &http.Server{Handler: http.HandlerFunc(s.serveHTTP), ReadHeaderTimeout: 60 * time.Second,
+			ErrorLog: log.New(io.Discard, "", 0)}
 		server := s.http
 		for _, l := range listeners {
 			s.tasks.Go(func() { _ = server.Serve(l) })
@@ -269,7 +272,9 @@ func (s *Server) begin(ctx context.Context, restart bool) error {
 	}
 	s.current = g
 	s.say("gateway", "agent model: openai/gpt-6-astra (thinking=medium, fast=off)")
-	s.say("gateway", "http server listening (14 plugins: anthropic, browser, canvas, cua-computer, device-pair, file-transfer, geolocation, github, linux-node, memory-core, ollama, openai, talk-voice, xai; 2.6s)")
+	s.say("gateway",
+		"http server listening (14 plugins: anthropic, browser, canvas, cua-computer, device-pair, file-transfer, "+
+			"geolocation, github, linux-node, memory-core, ollama, openai, talk-voice, xai; 2.6s)")
 	s.tasks.Go(func() { s.warmUp(g, restart) })
 	return nil
 }
@@ -301,7 +306,9 @@ func (s *Server) warmUp(g *generation, restart bool) {
 	if s.script.has("sidecars-forever") {
 		return
 	}
-	s.say("gateway", "startup outcomes: internal-hooks=skipped (not-configured); internal-startup-hook=skipped (no-handlers-loaded); gateway-start-hooks=scheduled; gmail-watcher=skipped (hooks-disabled); gmail-model=skipped (not-configured)")
+	s.say("gateway",
+		"startup outcomes: internal-hooks=skipped (not-configured); internal-startup-hook=skipped (no-handlers-loaded); "+
+			"gateway-start-hooks=scheduled; gmail-watcher=skipped (hooks-disabled); gmail-model=skipped (not-configured)")
 	s.say("gateway", "ready")
 	close(g.ready)
 	s.say("heartbeat", "started")
@@ -401,8 +408,8 @@ func (e *portError) Error() string {
 }
 func (e *portError) Unwrap() error { return e.cause }
 
-// Restart restarts in process as SIGUSR2 does: shutdown event, close 1012, port closed, port back, ready. It returns when the port
-// is open again, and is an error when it could not be opened.
+// Restart restarts in process as SIGUSR2 does: shutdown event, close 1012, port closed, port back, ready. It returns
+// when the port is open again, and is an error when it could not be opened.
 func (s *Server) Restart(ctx context.Context, reason string) error {
 	s.mu.Lock()
 	g := s.current
@@ -448,8 +455,8 @@ func suffix(reason string) string {
 	return ": " + reason
 }
 
-// Stop ends the gateway as SIGTERM does: shutdown event, close 1012. It returns when nothing of it is left. Calling it again is
-// harmless.
+// Stop ends the gateway as SIGTERM does: shutdown event, close 1012. It returns when nothing of it is left. Calling it
+// again is harmless.
 func (s *Server) Stop() {
 	s.mu.Lock()
 	if s.life == nil || s.stopping {

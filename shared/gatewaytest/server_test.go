@@ -81,13 +81,15 @@ func (c *client) challenge() (nonce string, ts int64) {
 func params(token string) map[string]any {
 	return map[string]any{
 		"minProtocol": 3, "maxProtocol": 4, "role": "operator", "scopes": []string{"operator.read"}, "caps": []string{},
-		"auth": map[string]any{"token": token}, "client": map[string]any{"id": "gateway-client", "version": "1", "platform": "Linux", "mode": "backend"},
+		"auth": map[string]any{"token": token}, "client": map[string]any{"id": "gateway-client", "version": "1",
+			"platform": "Linux", "mode": "backend"},
 	}
 }
 
 func (c *client) call(method string, params any) map[string]any {
 	c.t.Helper()
-	if err := c.ws.WriteJSON(map[string]any{"type": "req", "id": method, "method": method, "params": params}); err != nil {
+	if err := c.ws.WriteJSON(map[string]any{"type": "req", "id": method, "method": method,
+		"params": params}); err != nil {
 		c.t.Fatal(err)
 	}
 	for {
@@ -130,7 +132,8 @@ func TestZeroValueIsAGatewayThatTakesItsOwnToken(t *testing.T) {
 
 func TestStopLeavesNothing(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	for _, misbehave := range []string{"", "never-challenge", "sidecars-forever", "silent-after=1", "late-answers=60000", "hang-probes"} {
+	for _, misbehave := range []string{"", "never-challenge", "sidecars-forever", "silent-after=1",
+		"late-answers=60000", "hang-probes"} {
 		s := &gatewaytest.Server{Misbehave: misbehave}
 		if err := s.Start(t.Context()); err != nil {
 			t.Fatal(err)
@@ -174,23 +177,35 @@ func TestDeviceProofsAreVerified(t *testing.T) {
 	}{
 		{"v3", nil, false, ""},
 		{"v2", nil, true, ""},
-		{"another nonce", func(a *frame.DeviceAuth, d map[string]any) { a.Nonce, d["nonce"] = "x", "x" }, false, "DEVICE_AUTH_NONCE_MISMATCH"},
-		{"old", func(a *frame.DeviceAuth, d map[string]any) { a.SignedAtMs -= 130_000; d["signedAt"] = a.SignedAtMs }, false, "DEVICE_AUTH_SIGNATURE_EXPIRED"},
-		{"from the future", func(a *frame.DeviceAuth, d map[string]any) { a.SignedAtMs += 130_000; d["signedAt"] = a.SignedAtMs }, false, "DEVICE_AUTH_SIGNATURE_EXPIRED"},
-		{"a minute old", func(a *frame.DeviceAuth, d map[string]any) { a.SignedAtMs -= 60_000; d["signedAt"] = a.SignedAtMs }, false, ""},
-		{"signed without the token", func(a *frame.DeviceAuth, _ map[string]any) { a.Token = "" }, false, "DEVICE_AUTH_SIGNATURE_INVALID"},
-		{"signed with other scopes", func(a *frame.DeviceAuth, _ map[string]any) { a.Scopes = nil }, false, "DEVICE_AUTH_SIGNATURE_INVALID"},
-		{"another id", func(_ *frame.DeviceAuth, d map[string]any) { d["id"] = strings.Repeat("0", 64) }, false, "DEVICE_AUTH_DEVICE_ID_MISMATCH"},
-		{"no key", func(_ *frame.DeviceAuth, d map[string]any) { d["publicKey"] = "x" }, false, "DEVICE_AUTH_DEVICE_ID_MISMATCH"},
+		{"another nonce", func(a *frame.DeviceAuth, d map[string]any) { a.Nonce, d["nonce"] = "x", "x" }, false,
+			"DEVICE_AUTH_NONCE_MISMATCH"},
+		{"old", func(a *frame.DeviceAuth, d map[string]any) { a.SignedAtMs -= 130_000; d["signedAt"] = a.SignedAtMs },
+			false, "DEVICE_AUTH_SIGNATURE_EXPIRED"},
+		{"from the future",
+			func(a *frame.DeviceAuth, d map[string]any) { a.SignedAtMs += 130_000; d["signedAt"] = a.SignedAtMs },
+			false, "DEVICE_AUTH_SIGNATURE_EXPIRED"},
+		{"a minute old",
+			func(a *frame.DeviceAuth, d map[string]any) { a.SignedAtMs -= 60_000; d["signedAt"] = a.SignedAtMs }, false,
+			""},
+		{"signed without the token", func(a *frame.DeviceAuth, _ map[string]any) { a.Token = "" }, false,
+			"DEVICE_AUTH_SIGNATURE_INVALID"},
+		{"signed with other scopes", func(a *frame.DeviceAuth, _ map[string]any) { a.Scopes = nil }, false,
+			"DEVICE_AUTH_SIGNATURE_INVALID"},
+		{"another id", func(_ *frame.DeviceAuth, d map[string]any) { d["id"] = strings.Repeat("0", 64) }, false,
+			"DEVICE_AUTH_DEVICE_ID_MISMATCH"},
+		{"no key", func(_ *frame.DeviceAuth, d map[string]any) { d["publicKey"] = "x" }, false,
+			"DEVICE_AUTH_DEVICE_ID_MISMATCH"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c := connect(t, s)
 			nonce, ts := c.challenge()
 			auth := frame.DeviceAuth{
-				DeviceID: id, ClientID: "gateway-client", ClientMode: "backend", Role: "operator", Scopes: []string{"operator.read"}, SignedAtMs: ts,
+				DeviceID: id, ClientID: "gateway-client", ClientMode: "backend", Role: "operator",
+				Scopes: []string{"operator.read"}, SignedAtMs: ts,
 				Token: s.AuthToken(), Nonce: nonce, Platform: "Linux",
 			}
-			device := map[string]any{"id": id, "publicKey": base64.RawURLEncoding.EncodeToString(public), "signedAt": ts, "nonce": nonce}
+			device := map[string]any{"id": id, "publicKey": base64.RawURLEncoding.EncodeToString(public),
+				"signedAt": ts, "nonce": nonce}
 			if row.change != nil {
 				row.change(&auth, device)
 			}
@@ -233,7 +248,8 @@ func TestFramesAreLimited(t *testing.T) { // docs/openclaw.md §9
 
 func TestForwardedRequestIsRefused(t *testing.T) {
 	s := start(t, &gatewaytest.Server{})
-	_, resp, err := websocket.DefaultDialer.DialContext(t.Context(), s.URL(), http.Header{"X-Forwarded-For": {"192.0.2.1"}})
+	_, resp, err := websocket.DefaultDialer.DialContext(t.Context(), s.URL(),
+		http.Header{"X-Forwarded-For": {"192.0.2.1"}})
 	if err == nil || resp == nil || resp.StatusCode != http.StatusForbidden {
 		t.Errorf("%v, %v", resp, err)
 	} else {
@@ -258,10 +274,12 @@ func TestConfigIsWrittenWithItsHash(t *testing.T) {
 		return payload["hash"].(string)
 	}
 	before := hash()
-	if m := c.call("config.patch", map[string]any{"raw": `{"logging":{"level":"debug"}}`, "baseHash": "stale"}); !strings.Contains(message(m), "changed since") {
+	if m := c.call("config.patch", map[string]any{"raw": `{"logging":{"level":"debug"}}`,
+		"baseHash": "stale"}); !strings.Contains(message(m), "changed since") {
 		t.Errorf("stale = %v", m)
 	}
-	if m := c.call("config.patch", map[string]any{"raw": `{"gateway":{"port":"x"}}`, "baseHash": before}); !strings.Contains(message(m), "gateway.port: Invalid input: expected number") {
+	if m := c.call("config.patch", map[string]any{"raw": `{"gateway":{"port":"x"}}`,
+		"baseHash": before}); !strings.Contains(message(m), "gateway.port: Invalid input: expected number") {
 		t.Errorf("invalid = %v", m)
 	}
 	m := c.call("config.patch", map[string]any{"raw": `{"logging":{"level":"debug"}}`, "baseHash": before})
@@ -297,7 +315,8 @@ func message(m map[string]any) string {
 }
 
 func TestScriptsThatMakeNoSenseAreRefused(t *testing.T) {
-	for _, script := range []string{"explode", "close-after=5", "close-after=x:1", "sidecars", "no-ticks=1", "sidecars=-1"} {
+	for _, script := range []string{"explode", "close-after=5", "close-after=x:1", "sidecars", "no-ticks=1",
+		"sidecars=-1"} {
 		s := &gatewaytest.Server{Misbehave: script}
 		if err := s.Start(t.Context()); !errors.Is(err, gatewaytest.ErrMisbehaviour) {
 			t.Errorf("%s: %v", script, err)
@@ -350,7 +369,8 @@ func TestSilentPeerIsPingedOnceAndCutAfter75Seconds(t *testing.T) { // docs/open
 		for {
 			m, err := c.next()
 			if err != nil {
-				if websocket.IsCloseError(err) || time.Since(began) != 75*time.Second || len(pings) != 1 || pings[0] != 25*time.Second || ticks == 0 {
+				if websocket.IsCloseError(err) || time.Since(began) != 75*time.Second || len(pings) != 1 ||
+					pings[0] != 25*time.Second || ticks == 0 {
 					t.Errorf("%v after %v, pings %v, ticks %d", err, time.Since(began), pings, ticks)
 				}
 				return
@@ -377,8 +397,8 @@ func TestPeerThatNeverConnectsIsClosedAfter15Seconds(t *testing.T) {
 	})
 }
 
-// Measured on 2026.9.6: config.get hides secrets and shows defaults; config.set takes that shape, writes neither the defaults nor the
-// placeholders, and answers without a word about restarts; config.schema.lookup has those.
+// Measured on 2026.9.6: config.get hides secrets and shows defaults; config.set takes that shape, writes neither the
+// defaults nor the placeholders, and answers without a word about restarts; config.schema.lookup has those.
 func TestConfigGoesRoundInTheShapeItIsShownIn(t *testing.T) {
 	path := t.TempDir() + "/openclaw.json"
 	text := "{\n  // mine\n  gateway: { mode: 'local', auth: { mode: 'token', token: 'sesame-12345678' } },\n}\n"
@@ -393,7 +413,8 @@ func TestConfigGoesRoundInTheShapeItIsShownIn(t *testing.T) {
 	p["scopes"] = []string{"operator.admin"}
 	c.call("connect", p)
 	got := c.call("config.get", map[string]any{})["payload"].(map[string]any)
-	if shown, _ := json.Marshal(got); strings.Contains(string(shown), "sesame") || !strings.Contains(got["raw"].(string), "// mine") {
+	if shown, _ := json.Marshal(got); strings.Contains(string(shown), "sesame") ||
+		!strings.Contains(got["raw"].(string), "// mine") {
 		t.Errorf("config.get shows %s", shown)
 	}
 	config := got["config"].(map[string]any)
@@ -405,21 +426,26 @@ func TestConfigGoesRoundInTheShapeItIsShownIn(t *testing.T) {
 		t.Fatalf("config.set = %v", m)
 	}
 	data, err := os.ReadFile(path)
-	want := "{\n  \"gateway\": {\n    \"auth\": {\n      \"mode\": \"token\",\n      \"token\": \"sesame-12345678\"\n    },\n    \"mode\": \"local\"\n  },\n  \"logging\": {\n    \"level\": \"debug\"\n  },\n  \"meta\""
+	want := "{\n  \"gateway\": {\n    \"auth\": {\n      \"mode\": \"token\",\n      \"token\": \"sesame-12345678\"\n  " +
+		"  },\n    \"mode\": \"local\"\n  },\n  \"logging\": {\n    \"level\": \"debug\"\n  },\n  \"meta\""
 	if err != nil || !strings.HasPrefix(string(data), want) || strings.Contains(string(data), "ackReaction") {
 		t.Errorf("%v: the file is\n%s", err, data)
 	}
 	config["hooks"] = map[string]any{"token": "__OPENCLAW_REDACTED__"}
 	raw, _ = json.Marshal(config)
-	if m := c.call("config.set", map[string]any{"raw": string(raw), "baseHash": payload["hash"]}); !strings.Contains(message(m), "not valid as real data") {
+	if m := c.call("config.set", map[string]any{"raw": string(raw), "baseHash": payload["hash"]}); !strings.Contains(
+		message(m), "not valid as real data") {
 		t.Errorf("a placeholder for nothing: %v", m)
 	}
-	for at, kind := range map[string]string{"logging.level": "none", "gateway.bind": "restart", "gateway.controlUi.enabled": "hot"} {
-		if m := c.call("config.schema.lookup", map[string]any{"path": at}); m["payload"].(map[string]any)["reloadKind"] != kind {
+	for at, kind := range map[string]string{"logging.level": "none", "gateway.bind": "restart",
+		"gateway.controlUi.enabled": "hot"} {
+		m := c.call("config.schema.lookup", map[string]any{"path": at})
+		if m["payload"].(map[string]any)["reloadKind"] != kind {
 			t.Errorf("%s: %v, want %s", at, m, kind)
 		}
 	}
-	if m := c.call("config.schema.lookup", map[string]any{"path": "nope.nope"}); message(m) != "config schema path not found" {
+	if m := c.call("config.schema.lookup", map[string]any{"path": "nope.nope"}); message(
+		m) != "config schema path not found" {
 		t.Errorf("an unknown path: %v", m)
 	}
 }

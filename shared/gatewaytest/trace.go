@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// traces writes the stages of a start as the gateway does when OPENCLAW_GATEWAY_STARTUP_TRACE is 1: those of the command line bare on
-// stderr, the later ones dated on stdout, some of them without a duration (stderr/normal-start-with-startup-trace.txt).
+// traces writes the stages of a start as the gateway does when OPENCLAW_GATEWAY_STARTUP_TRACE is 1: those of the
+// command line bare on stderr, the later ones dated on stdout, some of them without a duration
+// (stderr/normal-start-with-startup-trace.txt).
 type traces struct {
 	p           *program
 	began, last time.Time

@@ -15,13 +15,14 @@ import (
 
 var launchIDs = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 
-// ValidLaunchID reports whether id may name a launch: 1 to 64 of [A-Za-z0-9._-], not beginning with a dot, since it also names
-// a folder.
+// ValidLaunchID reports whether id may name a launch: 1 to 64 of [A-Za-z0-9._-], not beginning with a dot, because it
+// also names a folder.
 func ValidLaunchID(id string) bool { return launchIDs.MatchString(id) }
 
 func launchTo(r LaunchRequest) *pb.LaunchRequest {
 	out := &pb.LaunchRequest{
-		LaunchId: r.LaunchID, Gateway: wire.Facts(r.Gateway), Process: wire.Process(r.Process), Grace: wire.Duration(r.Grace),
+		LaunchId: r.LaunchID, Gateway: wire.Facts(r.Gateway), Process: wire.Process(r.Process),
+		Grace:          wire.Duration(r.Grace),
 		OutputMaxBytes: r.OutputMaxBytes, Labels: r.Labels,
 	}
 	if r.OrphanGrace != nil {
@@ -52,11 +53,12 @@ func launchFrom(r *pb.LaunchRequest) (LaunchRequest, error) {
 	return out, checkEnv(out.Process.Env)
 }
 
-// checkEnv names a faulty variable and never its value.
+// checkEnv names a faulty variable and never shows its value.
 func checkEnv(env []plugin.EnvVar) error {
 	for _, v := range env {
 		if v.Name == "" || strings.ContainsAny(v.Name, "=\x00") || strings.ContainsRune(v.Value, 0) {
-			return fault.New(fault.InvalidArgument, fmt.Sprintf("the environment variable %q has a faulty name or a zero byte in its value", v.Name))
+			return fault.New(fault.InvalidArgument,
+				fmt.Sprintf("the environment variable %q has a faulty name or a zero byte in its value", v.Name))
 		}
 	}
 	return nil
@@ -64,17 +66,21 @@ func checkEnv(env []plugin.EnvVar) error {
 
 func instanceTo(i Instance) *pb.Instance {
 	return &pb.Instance{
-		LaunchId: i.LaunchID, Gateway: i.Gateway, Phase: pb.InstancePhase(i.Phase), Pid: int64(i.PID), StartTime: i.StartTime, //nolint:gosec // a small enum
-		BootId: i.BootID, StartedAt: wire.Timestamp(i.StartedAt), Exit: wire.Exit(i.Exit), OutputEnd: i.OutputEnd,
+		LaunchId: i.LaunchID, Gateway: i.Gateway, Phase: pb.InstancePhase(i.Phase), //nolint:gosec // a small enum
+		Pid:       int64(i.PID),
+		StartTime: i.StartTime,
+		BootId:    i.BootID, StartedAt: wire.Timestamp(i.StartedAt), Exit: wire.Exit(i.Exit), OutputEnd: i.OutputEnd,
 		Labels: i.Labels, Detail: wire.Text(i.Detail, 4096), ShimPid: int64(i.ShimPID),
 	}
 }
 
 func instanceFrom(i *pb.Instance) (Instance, error) {
 	out := Instance{
-		LaunchID: i.GetLaunchId(), Gateway: wire.Text(i.GetGateway(), 256), Phase: Phase(i.GetPhase()), PID: int(i.GetPid()),
-		StartTime: wire.Text(i.GetStartTime(), 256), BootID: wire.Text(i.GetBootId(), 256), StartedAt: wire.Time(i.GetStartedAt()),
-		Exit: wire.ExitFrom(i.GetExit()), OutputEnd: i.GetOutputEnd(), Labels: i.GetLabels(),
+		LaunchID: i.GetLaunchId(), Gateway: wire.Text(i.GetGateway(), 256), Phase: Phase(i.GetPhase()),
+		PID:       int(i.GetPid()),
+		StartTime: wire.Text(i.GetStartTime(), 256), BootID: wire.Text(i.GetBootId(), 256),
+		StartedAt: wire.Time(i.GetStartedAt()),
+		Exit:      wire.ExitFrom(i.GetExit()), OutputEnd: i.GetOutputEnd(), Labels: i.GetLabels(),
 		Detail: wire.Text(i.GetDetail(), 4096), ShimPID: int(i.GetShimPid()),
 	}
 	switch {
@@ -100,9 +106,11 @@ func itemTo(item OutputItem) []*pb.OutputResponse {
 	case *LineBatch:
 		return batches(item.Lines)
 	case *Gap:
-		return one(&pb.OutputResponse{Item: &pb.OutputResponse_Gap{Gap: &pb.Gap{From: item.From, To: item.To, Bytes: item.Bytes, ToLine: item.ToLine}}})
+		return one(&pb.OutputResponse{Item: &pb.OutputResponse_Gap{Gap: &pb.Gap{From: item.From, To: item.To,
+			Bytes: item.Bytes, ToLine: item.ToLine}}})
 	case *Heartbeat:
-		return one(&pb.OutputResponse{Item: &pb.OutputResponse_Heartbeat{Heartbeat: &pb.Heartbeat{Cursor: item.Cursor}}})
+		return one(
+			&pb.OutputResponse{Item: &pb.OutputResponse_Heartbeat{Heartbeat: &pb.Heartbeat{Cursor: item.Cursor}}})
 	case *End:
 		return one(&pb.OutputResponse{Item: &pb.OutputResponse_End{End: &pb.End{
 			Exit: wire.Exit(&item.Exit), EndCursor: item.EndCursor, Truncated: item.Truncated,
@@ -122,13 +130,14 @@ func batches(lines []plugin.Line) []*pb.OutputResponse {
 			size += len(lines[n].Text)
 			n++
 		}
-		out = append(out, &pb.OutputResponse{Item: &pb.OutputResponse_Batch{Batch: &pb.LineBatch{Lines: wire.Lines(lines[:n])}}})
+		out = append(out,
+			&pb.OutputResponse{Item: &pb.OutputResponse_Batch{Batch: &pb.LineBatch{Lines: wire.Lines(lines[:n])}}})
 		lines = lines[n:]
 	}
 	return out
 }
 
-// itemFrom checks that cursors only grow: a line twice, or a jump back, is nonsense.
+// itemFrom checks that cursors only grow: a line twice, or a jump back, violates the contract.
 func itemFrom(r *pb.OutputResponse, cursor *uint64) (OutputItem, error) {
 	switch item := r.GetItem().(type) {
 	case *pb.OutputResponse_Batch:
@@ -144,7 +153,8 @@ func itemFrom(r *pb.OutputResponse, cursor *uint64) (OutputItem, error) {
 		}
 		return &LineBatch{Lines: lines}, nil
 	case *pb.OutputResponse_Gap:
-		g := &Gap{From: item.Gap.GetFrom(), To: item.Gap.GetTo(), Bytes: item.Gap.GetBytes(), ToLine: item.Gap.GetToLine()}
+		g := &Gap{From: item.Gap.GetFrom(), To: item.Gap.GetTo(), Bytes: item.Gap.GetBytes(),
+			ToLine: item.Gap.GetToLine()}
 		if g.To < *cursor || g.To < g.From {
 			return nil, wire.Violation("a gap from %d to %d after cursor %d", g.From, g.To, *cursor)
 		}

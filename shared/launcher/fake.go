@@ -15,8 +15,9 @@ import (
 // heartbeatEvery is the contract's bound between two items of a followed output.
 const heartbeatEvery = 15 * time.Second
 
-// Fake is a Launcher in memory, for tests. The zero value works; the exported fields are knobs, to be set before the first
-// call. It waits on channels and timers only, so it may be used inside a synctest bubble. Safe for concurrent use.
+// Fake is a Launcher in memory, for tests. The zero value works; the exported fields are knobs, to be set before the
+// first call. It waits on channels and timers only, so it may be used inside a synctest bubble. Safe for concurrent
+// use.
 type Fake struct {
 	StartErr    error         // of Launch
 	StartBlocks chan struct{} // Launch waits until it is closed, or ctx is done
@@ -58,7 +59,8 @@ func (f *Fake) Emit(launchID string, lines ...string) {
 	f.change(launchID, func(i *fakeInstance) {
 		for _, text := range lines {
 			i.OutputEnd += uint64(len(text)) + 1
-			i.lines = append(i.lines, plugin.Line{Cursor: i.OutputEnd, Time: time.Now(), Stream: plugin.Stderr, Text: text})
+			i.lines = append(i.lines, plugin.Line{Cursor: i.OutputEnd, Time: time.Now(), Stream: plugin.Stderr,
+				Text: text})
 		}
 		if over := len(i.lines) - f.KeepLines; f.KeepLines > 0 && over > 0 {
 			i.dropped = i.lines[over-1].Cursor
@@ -139,7 +141,7 @@ func (f *Fake) called(method, launchID string) {
 	f.calls = append(f.calls, FakeCall{method, launchID})
 }
 
-// copyOf is what a caller may keep.
+// copyOf returns a copy that a caller may keep.
 func copyOf(i *fakeInstance) Instance {
 	out := i.Instance
 	out.Labels = maps.Clone(out.Labels)
@@ -191,8 +193,9 @@ func (f *Fake) Launch(ctx context.Context, req LaunchRequest) (Launched, error) 
 	}
 	f.nextPID++
 	i := &fakeInstance{req: req, changed: make(chan struct{}), Instance: Instance{
-		LaunchID: req.LaunchID, Gateway: req.Gateway.Name, Phase: PhaseRunning, PID: 100_000 + f.nextPID, StartTime: fmt.Sprint(f.nextPID),
-		BootID: "fake-boot", StartedAt: time.Now(), Labels: maps.Clone(req.Labels), ShimPID: 200_000 + f.nextPID,
+		LaunchID: req.LaunchID, Gateway: req.Gateway.Name, Phase: PhaseRunning, PID: 100_000 + f.nextPID,
+		StartTime: fmt.Sprint(f.nextPID),
+		BootID:    "fake-boot", StartedAt: time.Now(), Labels: maps.Clone(req.Labels), ShimPID: 200_000 + f.nextPID,
 	}}
 	f.instances[req.LaunchID], f.order = i, append(f.order, req.LaunchID)
 	if f.ExitAfter > 0 {
@@ -279,7 +282,7 @@ func (f *Fake) await(ctx context.Context, more <-chan struct{}, cursor uint64, s
 	}
 }
 
-// next is what there is after cursor, and a channel that is closed when there may be more.
+// next returns what there is after cursor, and a channel that is closed when there may be more.
 func (f *Fake) next(launchID string, cursor uint64) ([]OutputItem, <-chan struct{}, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -59,7 +59,8 @@ func listingFrom(r *pb.ListResponse) (Listing, error) {
 		l.Instances = append(l.Instances, inst)
 	}
 	for _, b := range r.GetBroken() {
-		l.Broken = append(l.Broken, BrokenBundle{Path: wire.Text(b.GetPath(), 4096), Reason: wire.Text(b.GetReason(), 4096)})
+		l.Broken = append(l.Broken, BrokenBundle{Path: wire.Text(b.GetPath(), 4096),
+			Reason: wire.Text(b.GetReason(), 4096)})
 	}
 	return l, nil
 }
@@ -177,7 +178,8 @@ func (s *server) List(ctx context.Context, r *pb.ListRequest) (*pb.ListResponse,
 		out.Instances = append(out.Instances, instanceTo(i))
 	}
 	for _, b := range l.Broken {
-		out.Broken = append(out.Broken, &pb.BrokenBundle{Path: wire.Text(b.Path, 4096), Reason: wire.Text(b.Reason, 4096)})
+		out.Broken = append(out.Broken, &pb.BrokenBundle{Path: wire.Text(b.Path, 4096),
+			Reason: wire.Text(b.Reason, 4096)})
 	}
 	return out, nil
 }
@@ -190,13 +192,16 @@ func (s *server) Recover(ctx context.Context, r *pb.RecoverRequest) (*pb.Recover
 	return &pb.RecoverResponse{Instance: instanceTo(i)}, nil
 }
 
-func (s *server) Inspect(ctx context.Context, r *pb.LauncherServiceInspectRequest) (*pb.LauncherServiceInspectResponse, error) {
+func (s *server) Inspect(
+	ctx context.Context, r *pb.LauncherServiceInspectRequest,
+) (*pb.LauncherServiceInspectResponse, error) {
 	i, err := s.impl.Inspect(ctx, r.GetLaunchId())
 	if err != nil {
 		return nil, fault.ToStatus(err)
 	}
 	return &pb.LauncherServiceInspectResponse{
-		Instance: instanceTo(i.Instance), RssBytes: i.RSSBytes, Processes: uint32(max(i.Processes, 0)), //nolint:gosec // a count of processes
+		Instance: instanceTo(i.Instance), RssBytes: i.RSSBytes,
+		Processes: uint32(max(i.Processes, 0)), //nolint:gosec // a count of processes
 	}, nil
 }
 
@@ -224,7 +229,8 @@ func (s *server) Stop(ctx context.Context, r *pb.StopRequest) (*pb.StopResponse,
 	if err != nil {
 		return nil, fault.ToStatus(err)
 	}
-	return &pb.StopResponse{Exit: wire.Exit(&got.Exit), Killed: got.Killed, Swept: uint32(max(got.Swept, 0))}, nil //nolint:gosec // a count of processes
+	swept := uint32(max(got.Swept, 0)) //nolint:gosec // a count of processes
+	return &pb.StopResponse{Exit: wire.Exit(&got.Exit), Killed: got.Killed, Swept: swept}, nil
 }
 
 func (s *server) Release(ctx context.Context, r *pb.ReleaseRequest) (*pb.ReleaseResponse, error) {
@@ -236,8 +242,9 @@ func (s *server) Release(ctx context.Context, r *pb.ReleaseRequest) (*pb.Release
 
 func (s *server) Exec(r *pb.ExecRequest, stream grpc.ServerStreamingServer[pb.ExecResponse]) error {
 	req := ExecRequest{
-		Gateway: wire.FactsFrom(r.GetGateway()), Process: wire.ProcessFrom(r.GetProcess()), Timeout: r.GetTimeout().AsDuration(),
-		Stdin: r.GetStdin(), MaxOutputBytes: r.GetMaxOutputBytes(),
+		Gateway: wire.FactsFrom(r.GetGateway()), Process: wire.ProcessFrom(r.GetProcess()),
+		Timeout: r.GetTimeout().AsDuration(),
+		Stdin:   r.GetStdin(), MaxOutputBytes: r.GetMaxOutputBytes(),
 	}
 	if err := checkExec(req); err != nil {
 		return fault.ToStatus(err)

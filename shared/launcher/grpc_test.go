@@ -84,7 +84,7 @@ func (e *echo) Output(_ context.Context, _ launcher.OutputRequest, sink func(lau
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.err // after End the client is gone: what is asked is not recorded
+	return e.err // after End the client is gone: later calls are not recorded
 }
 
 func (e *echo) Signal(_ context.Context, id, signal string) error {
@@ -101,7 +101,9 @@ func (e *echo) Release(_ context.Context, id string) error {
 	return err
 }
 
-func (e *echo) Exec(_ context.Context, r launcher.ExecRequest, sink func(plugin.Line) error) (launcher.ExecResult, error) {
+func (e *echo) Exec(
+	_ context.Context, r launcher.ExecRequest, sink func(plugin.Line) error,
+) (launcher.ExecResult, error) {
 	for _, l := range e.lines {
 		if err := sink(l); err != nil {
 			return launcher.ExecResult{}, err
@@ -226,7 +228,8 @@ func TestErrorsKeepCodeHintAndDetails(t *testing.T) {
 	if !ok || f.Code != fault.Conflict || f.Hint != "h" || f.Details["pid"] != "7" {
 		t.Errorf("unary: %+v", err)
 	}
-	err = c.Output(t.Context(), launcher.OutputRequest{LaunchID: "x", Follow: true}, func(launcher.OutputItem) error { return nil })
+	err = c.Output(t.Context(), launcher.OutputRequest{LaunchID: "x", Follow: true},
+		func(launcher.OutputItem) error { return nil })
 	if f, ok = errors.AsType[*fault.Error](err); !ok || f.Code != fault.Conflict || f.Hint != "h" {
 		t.Errorf("stream: %+v", err)
 	}
@@ -234,14 +237,16 @@ func TestErrorsKeepCodeHintAndDetails(t *testing.T) {
 
 func TestFailingSinkEndsTheOutputOnBothSides(t *testing.T) {
 	ended := make(chan error, 1)
-	impl := &outputFunc{f: func(ctx context.Context, _ launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
+	impl := &outputFunc{f: func(ctx context.Context, _ launcher.OutputRequest,
+		sink func(launcher.OutputItem) error) error {
 		_ = sink(&launcher.Heartbeat{})
 		<-ctx.Done()
 		ended <- ctx.Err()
 		return ctx.Err()
 	}}
 	full := errors.New("the sink is full")
-	err := dial(t, impl).Output(t.Context(), launcher.OutputRequest{LaunchID: "x", Follow: true}, func(launcher.OutputItem) error { return full })
+	err := dial(t, impl).Output(t.Context(), launcher.OutputRequest{LaunchID: "x", Follow: true},
+		func(launcher.OutputItem) error { return full })
 	if !errors.Is(err, full) {
 		t.Errorf("error = %v", err)
 	}
@@ -252,14 +257,16 @@ func TestFailingSinkEndsTheOutputOnBothSides(t *testing.T) {
 
 func TestCancelledOutputEndsOnBothSides(t *testing.T) {
 	ended := make(chan struct{})
-	impl := &outputFunc{f: func(ctx context.Context, _ launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
+	impl := &outputFunc{f: func(ctx context.Context, _ launcher.OutputRequest,
+		sink func(launcher.OutputItem) error) error {
 		_ = sink(&launcher.Heartbeat{})
 		<-ctx.Done()
 		close(ended)
 		return ctx.Err()
 	}}
 	ctx, cancel := context.WithCancel(t.Context())
-	err := dial(t, impl).Output(ctx, launcher.OutputRequest{LaunchID: "x", Follow: true}, func(launcher.OutputItem) error { cancel(); return nil })
+	err := dial(t, impl).Output(ctx, launcher.OutputRequest{LaunchID: "x", Follow: true},
+		func(launcher.OutputItem) error { cancel(); return nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v", err)
 	}
@@ -300,7 +307,8 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 	c := launcher.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { pb.RegisterLauncherServiceServer(s, l) }))
 	nonsense := func(want string, err error) {
 		t.Helper()
-		if !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), "plugin violated the contract: ") || !strings.Contains(err.Error(), want) ||
+		if !errors.Is(err, fault.ErrInternal) || !strings.Contains(err.Error(), "plugin violated the contract: ") ||
+			!strings.Contains(err.Error(), want) ||
 			fault.HintOf(err) == "" {
 			t.Errorf("error = %v, want %q", err, want)
 		}
@@ -320,7 +328,8 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 		nonsense(want, err)
 	}
 	line := func(cursor uint64) *pb.OutputResponse {
-		return &pb.OutputResponse{Item: &pb.OutputResponse_Batch{Batch: &pb.LineBatch{Lines: []*pb.Line{{Cursor: cursor, Text: "x"}}}}}
+		return &pb.OutputResponse{
+			Item: &pb.OutputResponse_Batch{Batch: &pb.LineBatch{Lines: []*pb.Line{{Cursor: cursor, Text: "x"}}}}}
 	}
 	for want, items := range map[string][]*pb.OutputResponse{
 		"cursor 5 after 5":                 {line(5), line(5)},
@@ -329,10 +338,12 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 		"an empty item of output":          {{}},
 		"without an End":                   {line(1)},
 		"an end without an exit":           {{Item: &pb.OutputResponse_End{End: &pb.End{}}}},
-		"an end at cursor 2 after 5":       {line(5), {Item: &pb.OutputResponse_End{End: &pb.End{Exit: &pb.Exit{}, EndCursor: 2}}}},
+		"an end at cursor 2 after 5": {line(5),
+			{Item: &pb.OutputResponse_End{End: &pb.End{Exit: &pb.Exit{}, EndCursor: 2}}}},
 	} {
 		l.items = items
-		nonsense(want, c.Output(t.Context(), launcher.OutputRequest{LaunchID: "x", Follow: true}, func(launcher.OutputItem) error { return nil }))
+		nonsense(want, c.Output(t.Context(), launcher.OutputRequest{LaunchID: "x", Follow: true},
+			func(launcher.OutputItem) error { return nil }))
 	}
 	l.items = []*pb.OutputResponse{{Item: &pb.OutputResponse_Batch{Batch: &pb.LineBatch{Lines: []*pb.Line{
 		{Cursor: math.MaxUint64, Text: strings.Repeat("€", 1<<20), Stream: 77},
@@ -354,12 +365,14 @@ func TestFaultyRequestsDoNotReachTheImplementation(t *testing.T) {
 	ok := plugin.ProcessSpec{Argv: []string{"true"}}
 	negative := -time.Second
 	for name, req := range map[string]launcher.LaunchRequest{
-		"a path for an id":       {LaunchID: "../x", Process: ok},
-		"a dot":                  {LaunchID: "..", Process: ok},
-		"no program":             {LaunchID: "x"},
-		"a negative grace":       {LaunchID: "x", Process: ok, OrphanGrace: &negative},
-		"a faulty variable":      {LaunchID: "x", Process: plugin.ProcessSpec{Argv: ok.Argv, Env: []plugin.EnvVar{{Name: "A=B", Value: "canary"}}}},
-		"a zero byte in a value": {LaunchID: "x", Process: plugin.ProcessSpec{Argv: ok.Argv, Env: []plugin.EnvVar{{Name: "A", Value: "canary\x00"}}}},
+		"a path for an id": {LaunchID: "../x", Process: ok},
+		"a dot":            {LaunchID: "..", Process: ok},
+		"no program":       {LaunchID: "x"},
+		"a negative grace": {LaunchID: "x", Process: ok, OrphanGrace: &negative},
+		"a faulty variable": {LaunchID: "x", Process: plugin.ProcessSpec{Argv: ok.Argv,
+			Env: []plugin.EnvVar{{Name: "A=B", Value: "canary"}}}},
+		"a zero byte in a value": {LaunchID: "x", Process: plugin.ProcessSpec{Argv: ok.Argv,
+			Env: []plugin.EnvVar{{Name: "A", Value: "canary\x00"}}}},
 	} {
 		_, err := c.Launch(t.Context(), req)
 		if !errors.Is(err, fault.ErrInvalidArgument) || strings.Contains(err.Error(), "canary") {
@@ -383,13 +396,15 @@ func TestLongBatchesAreCutIntoMessages(t *testing.T) {
 	e := &echo{items: []launcher.OutputItem{&launcher.LineBatch{}}}
 	b := e.items[0].(*launcher.LineBatch)
 	for i := range 1000 {
-		b.Lines = append(b.Lines, plugin.Line{Cursor: uint64(i + 1), Stream: plugin.Stdout, Text: strings.Repeat("x", 60<<10)})
+		b.Lines = append(b.Lines, plugin.Line{Cursor: uint64(i + 1), Stream: plugin.Stdout,
+			Text: strings.Repeat("x", 60<<10)})
 	}
 	n := 0
-	if err := dial(t, e).Output(t.Context(), launcher.OutputRequest{LaunchID: "x"}, func(item launcher.OutputItem) error {
-		n += len(item.(*launcher.LineBatch).Lines)
-		return nil
-	}); err != nil || n != 1000 {
+	if err := dial(t, e).Output(t.Context(), launcher.OutputRequest{LaunchID: "x"},
+		func(item launcher.OutputItem) error {
+			n += len(item.(*launcher.LineBatch).Lines)
+			return nil
+		}); err != nil || n != 1000 {
 		t.Errorf("%d lines, %v", n, err)
 	}
 }
@@ -404,21 +419,22 @@ func TestFakeFollowsAndEndsInVirtualTime(t *testing.T) {
 		var got []string
 		done := make(chan error, 1)
 		go func() {
-			done <- f.Output(t.Context(), launcher.OutputRequest{LaunchID: "x", Follow: true}, func(item launcher.OutputItem) error {
-				switch item := item.(type) {
-				case *launcher.LineBatch:
-					for _, l := range item.Lines {
-						got = append(got, l.Text)
+			done <- f.Output(t.Context(), launcher.OutputRequest{LaunchID: "x", Follow: true},
+				func(item launcher.OutputItem) error {
+					switch item := item.(type) {
+					case *launcher.LineBatch:
+						for _, l := range item.Lines {
+							got = append(got, l.Text)
+						}
+					case *launcher.Gap:
+						got = append(got, "gap")
+					case *launcher.Heartbeat:
+						got = append(got, "heartbeat")
+					case *launcher.End:
+						got = append(got, item.Exit.String())
 					}
-				case *launcher.Gap:
-					got = append(got, "gap")
-				case *launcher.Heartbeat:
-					got = append(got, "heartbeat")
-				case *launcher.End:
-					got = append(got, item.Exit.String())
-				}
-				return nil
-			})
+					return nil
+				})
 		}()
 		time.Sleep(20 * time.Second)
 		f.Emit("x", "six")

@@ -1,6 +1,6 @@
 // Package launcher is the kind of plugin that runs gateway processes and finds them again.
 //
-// The contract (order, deadlines, idempotence, errors) stands in shared/proto/gatehost/plugin/v1alpha1/launcher.proto.
+// The contract (order, deadlines, idempotence, errors) is in shared/proto/gatehost/plugin/v1alpha1/launcher.proto.
 package launcher
 
 import (
@@ -10,25 +10,26 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Launcher runs gateways on one kind of platform. All methods may be called concurrently. It is larger than four methods
-// because a process has that many verbs; every one of them is needed to supervise what one may not be the parent of.
+// Launcher runs gateways on one kind of platform. All methods may be called concurrently. It has more than four methods
+// because a process has that many verbs; each of them is needed to supervise a process whose parent one may not be.
 type Launcher interface {
-	// Launch starts a gateway; idempotent by LaunchID. Errors: fault.NotFound (no such program), fault.PermissionDenied,
-	// fault.InvalidArgument, fault.AlreadyExists (same LaunchID with another spec).
+	// Launch starts a gateway; idempotent by LaunchID. Errors: fault.NotFound (no such program),
+	// fault.PermissionDenied, fault.InvalidArgument, fault.AlreadyExists (same LaunchID with another spec).
 	Launch(ctx context.Context, req LaunchRequest) (Launched, error)
-	// List answers every instance that can be found, running or ended and not yet released; gateway "" means all.
+	// List returns every instance that can be found, running, or ended and not yet released; gateway "" means all.
 	List(ctx context.Context, gateway string) (Listing, error)
 	// Recover takes up an instance that an earlier plugin process launched. Errors: fault.NotFound.
 	Recover(ctx context.Context, launchID string) (Instance, error)
-	// Inspect answers the present facts. Errors: fault.NotFound.
+	// Inspect returns the facts of this moment. Errors: fault.NotFound.
 	Inspect(ctx context.Context, launchID string) (Inspection, error)
-	// Output calls sink for each item until End (then it returns nil), ctx is done, or sink fails. Sink is called by one
-	// goroutine; items are *LineBatch, *Gap, *Heartbeat and, last, *End. Without Follow it ends after what is there.
+	// Output calls sink for each item until End (then it returns nil), ctx is done, or sink fails. Sink is called by
+	// one goroutine; items are *LineBatch, *Gap, *Heartbeat and, last, *End. Without Follow it ends after the output
+	// that exists.
 	Output(ctx context.Context, req OutputRequest, sink func(OutputItem) error) error
 	// Signal sends one signal by its POSIX name after checking the identity of the process. Errors: fault.NotFound,
 	// fault.FailedPrecondition (it has ended), fault.InvalidArgument.
 	Signal(ctx context.Context, launchID, signal string) error
-	// Stop ends an instance and answers when nothing of its tree is left; grace 0 kills at once. Idempotent.
+	// Stop ends an instance and returns when no process of its tree is left; grace 0 kills at once. Idempotent.
 	Stop(ctx context.Context, launchID string, grace time.Duration) (Stopped, error)
 	// Release forgets an ended instance. Errors: fault.FailedPrecondition (it still runs). Unknown ids are fine.
 	Release(ctx context.Context, launchID string) error
@@ -62,8 +63,8 @@ const (
 	PhaseStarting Phase = iota + 1
 	PhaseRunning
 	PhaseEnded
-	PhaseUnwatched // it lives, its shim does not
-	PhaseFailed    // it never came to a process
+	PhaseUnwatched // it lives, but its shim does not
+	PhaseFailed    // its program never ran
 )
 
 // String is the lower-case word for logs.
@@ -111,7 +112,7 @@ type Listing struct {
 	Broken    []BrokenBundle
 }
 
-// BrokenBundle is a trace that could not be read and was not removed; Path is where it is now.
+// BrokenBundle is a launch that could not be read and was not removed; Path is where it is now.
 type BrokenBundle struct{ Path, Reason string }
 
 // Inspection is the answer to Inspect; zero figures are unknown.
@@ -136,14 +137,15 @@ type OutputItem interface{ outputItem() }
 // LineBatch is lines in order of arrival, at most 256.
 type LineBatch struct{ Lines []plugin.Line }
 
-// Gap says that output was lost before it could be read; go on from To. ToLine is how many lines, of both streams
-// together, ended before To since the launch began: whoever counts what was read knows how many are lost. 0 when nobody counted.
+// Gap says that output was lost before it could be read; continue at To. ToLine is how many lines, of both streams
+// together, ended before To since the launch began, so that a reader who counts lines knows how many are lost. 0 when
+// that is not known.
 type Gap struct{ From, To, Bytes, ToLine uint64 }
 
-// Heartbeat says that the stream lives and has nothing new.
+// Heartbeat says that the stream is alive and has nothing new.
 type Heartbeat struct{ Cursor uint64 }
 
-// End says that no more output will come.
+// End says that there will be no more output.
 type End struct {
 	Exit      plugin.Exit
 	EndCursor uint64
@@ -159,7 +161,7 @@ func (*End) outputItem()       {}
 type Stopped struct {
 	Exit   plugin.Exit
 	Killed bool // SIGKILL was needed
-	Swept  int  // descendants that had to be ended besides
+	Swept  int  // descendants that had to be killed as well
 }
 
 // ExecRequest runs a one-shot command.

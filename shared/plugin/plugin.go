@@ -56,8 +56,8 @@ func (s Severity) String() string {
 type Plugin interface {
 	// Describe says who the plugin is; the same answer each time.
 	Describe(ctx context.Context, host HostInfo) (Info, error)
-	// Configure takes the plugin's table. Faults in it are diagnostics, an error means that it could not be looked at. With a
-	// diagnostic of SeverityError nothing may have changed.
+	// Configure takes the plugin's table. Faults in it are diagnostics; an error means that the table could not be
+	// examined. After a diagnostic of SeverityError nothing may have changed.
 	Configure(ctx context.Context, req ConfigureRequest) ([]Diagnostic, error)
 }
 
@@ -76,7 +76,8 @@ type Info struct {
 	ConfigFields []ConfigField
 	WantedGrants []string
 	Homepage     string
-	// UnknownKinds are services of a newer contract, by the number of their kind: whoever reads this cannot use them.
+	// UnknownKinds are services of a newer contract, by the number of their kind: a host of this version cannot use
+	// them.
 	UnknownKinds []int32 `json:",omitempty"`
 }
 
@@ -90,8 +91,8 @@ func (i Info) Serves(k Kind) bool {
 	return false
 }
 
-// ServiceInfo is one service and the range of versions in which a plugin speaks it; v1alpha1 is version 1. What comes from
-// a plugin is as it was announced: it need not be a range.
+// ServiceInfo is one service, the range of versions in which a plugin speaks it, and its optional parts; v1alpha1 is
+// version 1. A range from a plugin is kept as it was announced, so it may be no range.
 type ServiceInfo struct {
 	Kind         Kind
 	MinVersion   uint32

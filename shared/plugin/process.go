@@ -28,7 +28,7 @@ func (s Stream) String() string {
 
 // Line is one line of output.
 type Line struct {
-	// Cursor is the position just after the line: strictly increasing within a launch, and where to go on from.
+	// Cursor is the position just after the line: strictly increasing within a launch, and where reading continues.
 	Cursor    uint64
 	Time      time.Time
 	Stream    Stream
@@ -43,7 +43,7 @@ type Exit struct {
 	Signal  string // "SIGKILL"; "" when it exited
 	At      time.Time
 	Durable bool // known to be on disk
-	Known   bool // false: it is gone but nobody saw how
+	Known   bool // false: it is gone, and how it ended was not seen
 	Core    bool // the kernel wrote a core file
 }
 

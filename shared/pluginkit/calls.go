@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// calls counts the calls of the contract that run now; go-plugin's own streams last as long as the process and do not count.
-// Safe for concurrent use.
+// calls counts the calls of the contract that run now; go-plugin's own streams last as long as the process and do not
+// count. Safe for concurrent use.
 type calls struct {
 	mu      sync.Mutex // guards both below
 	running int
 	quiet   chan struct{} // made by idle, closed when none runs
 }
 
-// begin counts a call; what it returns ends it.
+// begin counts a call; calling what it returns ends the call.
 func (c *calls) begin(method string) func() {
 	if !strings.HasPrefix(method, "/gatehost.") {
 		return func() {}

@@ -15,9 +15,9 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// DecodeConfig decodes a plugin's table over defaults. Keys that T does not have and values of a wrong type are diagnostics, all
-// of them at once, so that the host can show each with its line. With any of them defaults are returned as they were given.
-// T is a struct with json tags; a key of it matches exactly, not in another case.
+// DecodeConfig decodes a plugin's table over defaults. Keys that T does not have and values of a wrong type are
+// diagnostics, all of them at once, so that the host can show each with its line. If there are any, defaults are
+// returned unchanged. T is a struct with json tags; its keys match exactly, not in another case.
 func DecodeConfig[T any](raw json.RawMessage, defaults T) (T, []plugin.Diagnostic) {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return defaults, nil
@@ -32,7 +32,7 @@ func DecodeConfig[T any](raw json.RawMessage, defaults T) (T, []plugin.Diagnosti
 	return out, nil
 }
 
-// findFaults walks a value beside the type that it is for. Types that decode themselves are asked.
+// findFaults walks a value beside its type. Types that decode themselves are asked.
 func findFaults(raw json.RawMessage, t reflect.Type, path string) []plugin.Diagnostic {
 	for t.Kind() == reflect.Pointer && !decodesItself(t) {
 		t = t.Elem()
@@ -55,7 +55,8 @@ func findFaults(raw json.RawMessage, t reflect.Type, path string) []plugin.Diagn
 
 func decodesItself(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
-	return p.Implements(reflect.TypeFor[json.Unmarshaler]()) || p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+	return p.Implements(reflect.TypeFor[json.Unmarshaler]()) ||
+		p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 func faultsOfTable(raw json.RawMessage, t reflect.Type, path string) []plugin.Diagnostic {
@@ -90,7 +91,8 @@ func unknownKey(path string, known []string) plugin.Diagnostic {
 	if len(known) > 0 {
 		hint = "the keys here are: " + strings.Join(known, ", ")
 	}
-	return plugin.Diagnostic{Severity: plugin.SeverityError, Path: path, Message: "is not a key of this plugin", Hint: hint}
+	return plugin.Diagnostic{Severity: plugin.SeverityError, Path: path, Message: "is not a key of this plugin",
+		Hint: hint}
 }
 
 func faultsOfArray(raw json.RawMessage, elem reflect.Type, path string) []plugin.Diagnostic {

@@ -20,7 +20,7 @@ import (
 // MaxMessage is the largest message in bytes, either way.
 const MaxMessage = wire.MaxMessage
 
-// Register serves p on a gRPC server: what Serve does, for tests and for those who bring their own server.
+// Register serves p on a gRPC server, as Serve does: for tests, and for authors who bring their own server.
 func Register(s grpc.ServiceRegistrar, p Plugin) {
 	pb.RegisterPluginServiceServer(s, &base{p: p})
 	if p.Launcher != nil {
@@ -58,14 +58,15 @@ func (g *grpcPlugin) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, cc *g
 // ClientPlugins is the plugin set of the host's side: dispensing PluginName gives the *grpc.ClientConn.
 func ClientPlugins() goplugin.PluginSet { return goplugin.PluginSet{PluginName: &grpcPlugin{}} }
 
-// ServerOptions make a server keep the contract's promises: bounded messages, panics that become errors, calls that end with
+// ServerOptions make a server keep the contract's promises: bounded messages, panics become errors, calls end with
 // host.
 func ServerOptions(host context.Context) []grpc.ServerOption { return serverOptions(host, &calls{}) }
 
 func serverOptions(host context.Context, running *calls) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessage), grpc.MaxSendMsgSize(MaxMessage),
-		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo,
+			next grpc.UnaryHandler) (resp any, err error) {
 			defer running.begin(info.FullMethod)()
 			ctx, done := until(ctx, host)
 			defer done()
@@ -76,7 +77,8 @@ func serverOptions(host context.Context, running *calls) []grpc.ServerOption {
 			}()
 			return next(ctx, req)
 		}),
-		grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+		grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo,
+			next grpc.StreamHandler) (err error) {
 			defer running.begin(info.FullMethod)()
 			ctx, done := until(ss.Context(), host)
 			defer done()
@@ -108,7 +110,8 @@ type boundStream struct {
 func (b *boundStream) Context() context.Context { return b.ctx }
 
 // grpcServer makes the server when go-plugin asks for it, and remembers it.
-func grpcServer(host context.Context, running *calls, made *atomic.Pointer[grpc.Server]) func([]grpc.ServerOption) *grpc.Server {
+func grpcServer(host context.Context, running *calls, made *atomic.Pointer[grpc.Server]) func(
+	[]grpc.ServerOption) *grpc.Server {
 	return func(opts []grpc.ServerOption) *grpc.Server {
 		s := grpc.NewServer(append(opts, serverOptions(host, running)...)...)
 		made.Store(s)
@@ -139,7 +142,7 @@ func (b *base) Configure(ctx context.Context, r *pb.ConfigureRequest) (*pb.Confi
 	return &pb.ConfigureResponse{Diagnostics: wire.Diagnostics(diagnostics)}, nil
 }
 
-// NewClient is a plugin's common service on the other end of a connection.
+// NewClient is a client of a plugin's common service.
 func NewClient(cc grpc.ClientConnInterface) plugin.Plugin {
 	return &baseClient{pb.NewPluginServiceClient(cc)}
 }

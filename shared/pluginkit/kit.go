@@ -41,7 +41,8 @@ const (
 
 // Handshake is what host and plugin must agree on before anything else.
 func Handshake() goplugin.HandshakeConfig {
-	return goplugin.HandshakeConfig{ProtocolVersion: ProtocolVersion, MagicCookieKey: CookieKey, MagicCookieValue: CookieValue}
+	return goplugin.HandshakeConfig{ProtocolVersion: ProtocolVersion, MagicCookieKey: CookieKey,
+		MagicCookieValue: CookieValue}
 }
 
 // Plugin is what a binary serves: a name, a version, and at least one of the kinds.
@@ -52,20 +53,22 @@ type Plugin struct {
 	ConfigFields []plugin.ConfigField
 	WantedGrants []string
 
-	// Configure takes the plugin's table; nil accepts any table without keys. It comes again when the table or the grants change, maybe while calls
-	// are under way; what it refuses must leave the former table in force. See DecodeConfig.
+	// Configure takes the plugin's table; nil accepts only a table without keys. It is called again when the table or
+	// the grants change, maybe while other calls are under way; a table that it refuses must leave the former one in
+	// force. See DecodeConfig.
 	Configure func(ctx context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error)
 
 	Launcher   launcher.Launcher
 	Unloader   unloader.Unloader
-	Doctor     doctor.Doctor // of one that is a doctor.Verifier Verify is announced and served
+	Doctor     doctor.Doctor // a doctor.Verifier is served with Verify, which is announced
 	Classifier classifier.Classifier
 }
 
-// Info is what Describe answers.
+// Info returns the answer to Describe.
 func (p Plugin) Info() plugin.Info {
 	i := plugin.Info{
-		Name: p.Name, Version: p.Version, Homepage: p.Homepage, ConfigFields: p.ConfigFields, WantedGrants: p.WantedGrants,
+		Name: p.Name, Version: p.Version, Homepage: p.Homepage, ConfigFields: p.ConfigFields,
+		WantedGrants: p.WantedGrants,
 	}
 	served := map[plugin.Kind]bool{
 		plugin.KindLauncher: p.Launcher != nil, plugin.KindUnloader: p.Unloader != nil,
@@ -81,7 +84,7 @@ func (p Plugin) Info() plugin.Info {
 	return i
 }
 
-// capabilities are what a kind is served with beyond what each plugin must serve.
+// capabilities are the optional parts that a kind is served with.
 func (p Plugin) capabilities(kind plugin.Kind) []string {
 	if _, verifies := p.Doctor.(doctor.Verifier); verifies && kind == plugin.KindDoctor {
 		return []string{plugin.CapabilityVerify}
@@ -89,11 +92,11 @@ func (p Plugin) capabilities(kind plugin.Kind) []string {
 	return nil
 }
 
-// hostStderr is the pipe to the host. go-plugin's Serve puts a pipe of its own in the place of os.Stderr, which is read by a
-// call that ends with the plugin: the last words of one that dies would be lost.
+// hostStderr is the pipe to the host. go-plugin's Serve replaces os.Stderr by a pipe of its own, which is read by a
+// call that ends with the plugin: the last words of a dying plugin would be lost.
 var hostStderr = os.Stderr
 
-// Logger is where a plugin logs: to the host, by stderr, with levels.
+// Logger returns a logger to the host, by stderr, with levels.
 func Logger(name string) hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.Trace, JSONFormat: true, Output: hostStderr})
 }
@@ -129,9 +132,9 @@ func serve(p Plugin, args []string, stdin io.Reader, stdout, stderr io.Writer) i
 		_, _ = io.Copy(io.Discard, stdin) // the death pipe: ends when the host does
 		cancel()
 		if s := server.Load(); s != nil {
-			go s.Stop() // a stream that waits for the host's next message does not look at its context
+			go s.Stop() // a stream that waits for the host's next message does not watch its context
 		}
-		select { // calls end by their contexts; after that, or the bound, nothing of us may stay
+		select { // calls end by their contexts; after that, or the bound, no child of ours may remain
 		case <-running.idle():
 		case <-time.After(exitBound):
 		}
@@ -150,8 +153,8 @@ func serve(p Plugin, args []string, stdin io.Reader, stdout, stderr io.Writer) i
 	return 0
 }
 
-// ignoreSignals: a terminal's ^C and a service manager's SIGTERM reach the whole group; the host decides when plugins end, in
-// order (R11). Notify, not Ignore: an ignored signal would be inherited by every child.
+// ignoreSignals ignores signals: a terminal's ^C and a service manager's SIGTERM reach the whole group, but the host
+// decides when plugins end, in order (R11). Notify, not Ignore: an ignored signal would be inherited by every child.
 func ignoreSignals() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -161,10 +164,11 @@ func ignoreSignals() {
 	}()
 }
 
-// removeSocket removes the directory that the host made for this process's socket: a host that was killed cannot.
+// removeSocket removes the directory that the host made for this process's socket, because a host that was killed
+// cannot.
 func removeSocket() {
 	dir := os.Getenv(goplugin.EnvUnixSocketDir)
-	if strings.HasPrefix(filepath.Base(dir), "plugin-dir") { // as go-plugin names it; nothing else is ours to remove
+	if strings.HasPrefix(filepath.Base(dir), "plugin-dir") { // go-plugin's name for it; nothing else is ours to remove
 		_ = os.RemoveAll(dir)
 	}
 }

@@ -52,7 +52,8 @@ func TestDescribeListsExactlyTheKindsThatAreServed(t *testing.T) {
 		ConfigFields: []plugin.ConfigField{{Path: "a.b", Type: "integer", Required: true, DefaultJSON: "1", Doc: "d"}},
 		Unloader:     &unloader.Fake{}, Classifier: &classifier.Fake{},
 	}
-	got, err := pluginkit.NewClient(open(t, p)).Describe(t.Context(), plugin.HostInfo{Version: "devel", OS: "linux", Arch: "amd64"})
+	got, err := pluginkit.NewClient(open(t, p)).Describe(t.Context(), plugin.HostInfo{Version: "devel", OS: "linux",
+		Arch: "amd64"})
 	if err != nil || !reflect.DeepEqual(got, p.Info()) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, p.Info())
 	}
@@ -64,7 +65,8 @@ func TestDescribeListsExactlyTheKindsThatAreServed(t *testing.T) {
 // TestDoctorThatVerifiesAnnouncesIt: one that does not announces nothing, and says unsupported all the same.
 func TestDoctorThatVerifiesAnnouncesIt(t *testing.T) {
 	verifier := &doctor.FakeVerifier{
-		Fake: doctor.Fake{Findings: []doctor.Finding{{Code: "x", Text: "x"}}}, Verification: doctor.Verification{Outcome: doctor.OutcomeHelped},
+		Fake:         doctor.Fake{Findings: []doctor.Finding{{Code: "x", Text: "x"}}},
+		Verification: doctor.Verification{Outcome: doctor.OutcomeHelped},
 	}
 	for _, row := range []struct {
 		doctor       doctor.Doctor
@@ -121,7 +123,8 @@ func TestConfigureKeepsEveryField(t *testing.T) {
 func TestPluginWithoutATableRefusesKeys(t *testing.T) {
 	c := pluginkit.NewClient(open(t, pluginkit.Plugin{Name: "x", Doctor: &doctor.Fake{}}))
 	for table, want := range map[string]int{`{}`: 0, ``: 0, `{"a": 1, "b": 2}`: 2} {
-		if got, err := c.Configure(t.Context(), plugin.ConfigureRequest{Config: []byte(table)}); err != nil || len(got) != want {
+		if got, err := c.Configure(t.Context(), plugin.ConfigureRequest{Config: []byte(table)}); err != nil ||
+			len(got) != want {
 			t.Errorf("%s: %v, %v", table, got, err)
 		}
 	}
@@ -133,7 +136,9 @@ func (*panicky) Diagnose(context.Context, doctor.DiagnoseRequest) (doctor.Diagno
 	panic("planted")
 }
 
-func (*panicky) Repair(_ context.Context, _ doctor.RepairRequest, progress func(doctor.Progress)) (doctor.RepairResult, error) {
+func (*panicky) Repair(
+	_ context.Context, _ doctor.RepairRequest, progress func(doctor.Progress),
+) (doctor.RepairResult, error) {
 	progress(doctor.Progress{Text: "x"})
 	panic("planted")
 }
@@ -185,8 +190,10 @@ func TestDecodeConfigTellsAllFaultsAtOnce(t *testing.T) {
 		Hidden string          `json:"-"`
 	}
 	defaults := table{Level: 7, Hidden: "kept"}
-	got, faults := pluginkit.DecodeConfig([]byte(`{"rules": [{"pattern": "x"}], "at": "2026-01-02T03:04:05Z"}`), defaults)
-	if len(faults) != 0 || got.Level != 7 || got.Rules[0].Pattern != "x" || got.Hidden != "kept" || got.At.Year() != 2026 {
+	got, faults := pluginkit.DecodeConfig([]byte(`{"rules": [{"pattern": "x"}], "at": "2026-01-02T03:04:05Z"}`),
+		defaults)
+	if len(faults) != 0 || got.Level != 7 || got.Rules[0].Pattern != "x" || got.Hidden != "kept" ||
+		got.At.Year() != 2026 {
 		t.Errorf("got %+v, %v", got, faults)
 	}
 	got, faults = pluginkit.DecodeConfig([]byte(`{
@@ -269,7 +276,8 @@ func TestPluginIgnoresSignalsAndEndsWithItsDeathPipe(t *testing.T) {
 	if err := os.Mkdir(sockets, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	cmd, closePipe, text := pluginProcess(t, pluginkit.CookieKey+"="+pluginkit.CookieValue, "PLUGIN_UNIX_SOCKET_DIR="+sockets)
+	cmd, closePipe, text := pluginProcess(t, pluginkit.CookieKey+"="+pluginkit.CookieValue,
+		"PLUGIN_UNIX_SOCKET_DIR="+sockets)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -315,7 +323,8 @@ func TestCommandGivesItsChildNothingOfThePlugins(t *testing.T) {
 		t.Skip("reads /proc")
 	}
 	var out bytes.Buffer
-	cmd := pluginkit.Command(t.Context(), "/bin/sh", "-c", "readlink /proc/$$/fd/0 /proc/$$/fd/2; readlink /proc/$$/fd/1 >&2")
+	cmd := pluginkit.Command(t.Context(), "/bin/sh", "-c",
+		"readlink /proc/$$/fd/0 /proc/$$/fd/2; readlink /proc/$$/fd/1 >&2")
 	cmd.Stdout = &out
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)

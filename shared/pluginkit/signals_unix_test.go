@@ -17,7 +17,7 @@ import (
 
 func ignoredSignals() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} }
 
-// groupGone waits until nothing of a group is left but, perhaps, zombies of pid 1.
+// groupGone waits until no process of a group is left, except perhaps zombies of pid 1.
 func groupGone(pid int) error {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if errors.Is(testhost.Signal(-pid, 0), syscall.ESRCH) || onlyZombies(pid) {
@@ -27,8 +27,8 @@ func groupGone(pid int) error {
 	return fmt.Errorf("group %d lives on", pid)
 }
 
-// onlyZombies reports whether every process of the group has ended and waits for whoever adopted it. Linux only; elsewhere
-// the adopter is init, which reaps.
+// onlyZombies reports whether every process of the group has ended and waits for the process that adopted it. Linux
+// only; elsewhere the adopter is init, which reaps.
 func onlyZombies(group int) bool {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil || len(stats) == 0 {

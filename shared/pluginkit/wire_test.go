@@ -11,21 +11,25 @@ import (
 	"github.com/gatehost/gatehost/shared/pluginkit"
 )
 
-// TestOtherLanguagesAreToldTheSameWire holds the page for authors without an SDK, and the two plugins that were made by it, to what this
-// package says on the wire.
+// TestOtherLanguagesAreToldTheSameWire compares the page for authors without an SDK, and the two plugins that were made
+// by it, with what this package says on the wire.
 func TestOtherLanguagesAreToldTheSameWire(t *testing.T) {
 	codes := []fault.Code{
-		fault.NotFound, fault.AlreadyExists, fault.InvalidArgument, fault.FailedPrecondition, fault.PermissionDenied, fault.Unsupported,
+		fault.NotFound, fault.AlreadyExists, fault.InvalidArgument, fault.FailedPrecondition, fault.PermissionDenied,
+		fault.Unsupported,
 		fault.Unavailable, fault.DeadlineExceeded, fault.Cancelled, fault.Exhausted, fault.Conflict, fault.Internal,
 	}
-	for _, name := range []string{"docs/plugin-wire.md", "examples/doctor-node/gatehost.js", "examples/doctor-python/gatehost.py"} {
+	for _, name := range []string{"docs/plugin-wire.md", "examples/doctor-node/gatehost.js",
+		"examples/doctor-python/gatehost.py"} {
 		text, err := os.ReadFile(filepath.Join("../..", filepath.FromSlash(name)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		wants := []string{
-			pluginkit.CookieKey, pluginkit.CookieValue, "PLUGIN_UNIX_SOCKET_DIR", "PLUGIN_CLIENT_CERT", "GATEHOST_PLUGIN", "--describe",
-			fmt.Sprintf("1|%d|unix|", pluginkit.ProtocolVersion), "|grpc", "gatehost.plugin.v1alpha1", "grpc-status-details-bin",
+			pluginkit.CookieKey, pluginkit.CookieValue, "PLUGIN_UNIX_SOCKET_DIR", "PLUGIN_CLIENT_CERT",
+			"GATEHOST_PLUGIN", "--describe",
+			fmt.Sprintf("1|%d|unix|", pluginkit.ProtocolVersion), "|grpc", "gatehost.plugin.v1alpha1",
+			"grpc-status-details-bin",
 		}
 		for _, code := range codes {
 			wants = append(wants, string(code))

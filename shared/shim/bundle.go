@@ -16,21 +16,22 @@ import (
 	"github.com/gatehost/gatehost/shared/shim/process"
 )
 
-// Status is the truth about a bundle: what its files say, checked against the processes that live.
+// Status is the state of a bundle: what its files say, checked against the processes that live.
 type Status string
 
 // The statuses.
 const (
-	StatusNew       Status = "new"       // no shim ever wrote to it
-	StatusStarting  Status = "starting"  // a shim is at work, the gateway does not run yet
-	StatusRunning   Status = "running"   // under its shim
-	StatusUnwatched Status = "unwatched" // the gateway, or what it left behind when it ended, lives, its shim does not
-	StatusEnded     Status = "ended"     // Exit is nil when nobody saw how
-	StatusFailed    Status = "failed"    // it never came to a gateway
-	StatusBroken    Status = "broken"    // Problem says why; nothing else is set
+	StatusNew      Status = "new"      // no shim ever wrote to it
+	StatusStarting Status = "starting" // a shim is at work, the gateway does not run yet
+	StatusRunning  Status = "running"  // under its shim
+	// the gateway, or what it left behind when it ended, lives, but its shim does not
+	StatusUnwatched Status = "unwatched"
+	StatusEnded     Status = "ended"  // Exit is nil when it is not known how
+	StatusFailed    Status = "failed" // the gateway's program never ran
+	StatusBroken    Status = "broken" // Problem says why; no other field is set
 )
 
-// Bundle is one launch as its files and the process table tell it. It is a snapshot and safe to copy.
+// Bundle is one launch according to its files and the process table. It is a snapshot and safe to copy.
 type Bundle struct {
 	Dir       string
 	LaunchID  string
@@ -57,8 +58,8 @@ func OpenBundle(dir string) (Bundle, error) {
 	return b, nil
 }
 
-// List reads all bundles of a run directory, in order of their launch id. What cannot be read is in the list as StatusBroken.
-// A run directory that does not exist holds none.
+// List reads all bundles of a run directory, in order of their launch id. A bundle that cannot be read is in the list
+// as StatusBroken. A run directory that does not exist has none.
 func List(runDir string) ([]Bundle, error) {
 	entries, err := os.ReadDir(runDir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -129,7 +130,7 @@ func (s State) check(launchID string) error {
 	return nil
 }
 
-// judge looks at the processes first and at the exit record then, so that an end in between is not missed.
+// judge looks at the processes first and then at the exit record, so that an end in between is not missed.
 func (b *Bundle) judge() error {
 	boot, err := process.BootID()
 	if err != nil {
@@ -169,13 +170,15 @@ func (b *Bundle) judge() error {
 	return nil
 }
 
-// leftBehind looks for what a gateway that has ended left alive, and its shim died before it could end that.
+// leftBehind looks for processes that a gateway left alive when it ended and that its shim could not end, because it
+// died first.
 func (b *Bundle) leftBehind() bool {
 	left, err := process.Find(b.State.Tree())
 	if err != nil || len(left) == 0 {
 		return false
 	}
-	b.Detail = fmt.Sprintf("the gateway has ended, but its shim (pid %d) is gone and %d of its processes live, the first is %v",
+	b.Detail = fmt.Sprintf(
+		"the gateway has ended, but its shim (pid %d) is gone and %d of its processes live, the first is %v",
 		b.State.Shim.PID, len(left), left[0])
 	return true
 }
@@ -185,8 +188,8 @@ func (b Bundle) Live() bool {
 	return b.Status == StatusStarting || b.Status == StatusRunning || b.Status == StatusUnwatched
 }
 
-// Output reads what is kept on disk from a logical offset, without the shim, and ends with End. It fails with what sink fails
-// with. Do not use it while the shim lives: a segment may be overwritten while it is read.
+// Output reads what is kept on disk from a logical offset, without the shim, and ends with End. It fails with what sink
+// fails with. Do not use it while the shim lives: a segment may be overwritten while it is read.
 func (b Bundle) Output(ctx context.Context, from uint64, sink func(Item) error) error {
 	end := End{Exit: b.Exit, Running: b.Live()}
 	log, err := outlog.Open(b.Dir)
@@ -228,7 +231,7 @@ func deliver(batch outlog.Batch, sink func(Item) error) error {
 	return nil
 }
 
-// Usage is what the gateway's processes cost now.
+// Usage returns the resources that the gateway's processes use now.
 func (b Bundle) Usage() (process.Usage, error) {
 	if b.State == nil || !b.Live() {
 		return process.Usage{}, nil
@@ -252,9 +255,10 @@ func (b Bundle) Signal(name string) error {
 	return err
 }
 
-// StopUnwatched ends a launch whose shim is gone: SIGTERM to the gateway, up to grace of waiting, then the whole tree is killed,
-// found by descent, by EnvMark, by its control group, and by listening sockets that it shares. It is also the sweep after an end that nobody saw, and idempotent. How the gateway ended
-// is not known then. Errors: ErrRunning while the shim lives, ErrSurvived.
+// StopUnwatched ends a launch whose shim is gone: SIGTERM to the gateway, up to grace of waiting, then the whole tree
+// is killed. The tree is found by descent, by EnvMark, by its control group, and by listening sockets that it shares.
+// It also sweeps after an end that was not seen; it is idempotent. How the gateway ended is not known then. Errors:
+// ErrRunning while the shim lives, ErrSurvived.
 func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped, error) {
 	if b.State == nil {
 		return Stopped{}, nil
@@ -299,8 +303,8 @@ func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped
 // sweepGrace is how long what a gateway left behind has between SIGTERM and SIGKILL.
 const sweepGrace = 2 * time.Second
 
-// Remove forgets a launch that is over: its files and its socket. Errors: ErrRunning; ErrBroken, for what cannot be read may
-// still live. A bundle that is gone is fine.
+// Remove deletes a launch that is over: its files and its socket. Errors: ErrRunning; ErrBroken, because a bundle that
+// cannot be read may still live. A bundle that is gone is no error.
 func Remove(dir string) error {
 	b, err := OpenBundle(dir)
 	if errors.Is(err, ErrNoBundle) {

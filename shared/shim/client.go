@@ -15,8 +15,8 @@ import (
 	"github.com/gatehost/gatehost/shared/shim/process"
 )
 
-// Client talks to one living shim. Each call has a connection of its own, so none waits for another; one more is held for the
-// client's life, and tells the shim that it is not orphaned. All methods may be called concurrently.
+// Client talks to one living shim. Each call has a connection of its own, so that no call waits for another; one more
+// is held for the client's life, and tells the shim that it is not orphaned. All methods may be called concurrently.
 type Client struct {
 	dir      string
 	launchID string
@@ -26,7 +26,7 @@ type Client struct {
 	close    func()
 }
 
-// Connect finds the shim of a bundle and proves that it is the one. Errors: ErrNoBundle, ErrBroken, ErrShimGone, ErrVersion.
+// Connect finds the shim of a bundle and proves its identity. Errors: ErrNoBundle, ErrBroken, ErrShimGone, ErrVersion.
 func Connect(ctx context.Context, bundleDir string) (*Client, error) {
 	b, err := OpenBundle(bundleDir)
 	if err != nil {
@@ -69,10 +69,10 @@ func (c *Client) Close() error {
 // Done is closed when the shim is gone, or the client was closed.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Dir is the bundle.
+// Dir returns the bundle's directory.
 func (c *Client) Dir() string { return c.dir }
 
-// askHello asks whoever listens at a launch's socket for its state. Errors: ErrShimGone, ErrVersion.
+// askHello asks the process that listens at a launch's socket for its state. Errors: ErrShimGone, ErrVersion.
 func askHello(ctx context.Context, launchID, socket string) (State, error) {
 	c := &Client{launchID: launchID, socket: socket}
 	conn, state, err := c.dial(ctx)
@@ -133,7 +133,8 @@ func exchange(conn net.Conn, req Request, answer *Response) error {
 	return nil
 }
 
-// failed words an error: what the shim said stands as it is, all else means that it is gone, or ctx is.
+// failed words an error: an error of the shim is kept unchanged; any other means that the shim is gone, or that ctx has
+// ended.
 func (c *Client) failed(ctx context.Context, verb string, err error) error {
 	if f, ok := errors.AsType[*Failure](err); ok {
 		return f
@@ -159,7 +160,7 @@ func (c *Client) call(ctx context.Context, verb string, req Request) (Response, 
 	return answer, nil
 }
 
-// State asks for the present state, with the exit and the figures that are not on disk. Errors: ErrShimGone.
+// State asks for the state of this moment, with the exit and the figures that are not on disk. Errors: ErrShimGone.
 func (c *Client) State(ctx context.Context) (State, error) {
 	answer, err := c.call(ctx, "ask", Request{Op: OpState})
 	if err != nil {
@@ -177,9 +178,9 @@ func (c *Client) Signal(ctx context.Context, name string) error {
 	return err
 }
 
-// Stop sends SIGTERM to the gateway, kills its whole tree after grace (0: at once), and answers when nothing of it is left. On
-// an ended gateway it answers the recorded exit. A second stop with a shorter grace makes the first one shorter. The stop goes
-// on when ctx ends. Errors: ErrSurvived, ErrShimGone.
+// Stop sends SIGTERM to the gateway, kills its whole tree after grace (0: at once), and returns when no process of it
+// is left. For an ended gateway it returns the recorded exit. A second stop with a shorter grace shortens the first
+// one. The stop continues when ctx ends. Errors: ErrSurvived, ErrShimGone.
 func (c *Client) Stop(ctx context.Context, grace time.Duration) (Stopped, error) {
 	answer, err := c.call(ctx, "stop", Request{Op: OpStop, Grace: max(grace, 0)})
 	if err != nil {
@@ -191,8 +192,8 @@ func (c *Client) Stop(ctx context.Context, grace time.Duration) (Stopped, error)
 	return *answer.Stopped, nil
 }
 
-// Release tells the shim of an ended gateway that its record was taken, and waits until the shim is gone. The bundle stays, and need not
-// be there any more. Errors: ErrRunning.
+// Release tells the shim of an ended gateway that its record was read, and waits until the shim is gone. The bundle
+// stays, and may be missing by then. Errors: ErrRunning.
 func (c *Client) Release(ctx context.Context) error {
 	conn, state, err := c.dial(ctx)
 	if err == nil {
@@ -214,9 +215,9 @@ func (c *Client) Release(ctx context.Context) error {
 	return nil
 }
 
-// Output calls sink, from one goroutine, with records and gaps from a logical offset on; with follow until the gateway's End,
-// with a Heartbeat at least every 15 seconds, else up to what is there (End with Running when the gateway lives). It fails with
-// what sink fails with, with the cause of ctx, or with ErrShimGone.
+// Output calls sink, from one goroutine, with records and gaps from a logical offset on. With follow it continues until
+// the gateway's End, with a Heartbeat at least every 15 seconds; otherwise up to what exists (End with Running when the
+// gateway lives). It fails with what sink fails with, with the cause of ctx, or with ErrShimGone.
 func (c *Client) Output(ctx context.Context, from uint64, follow bool, sink func(Item) error) error {
 	conn, _, err := c.dial(ctx)
 	if err != nil {
@@ -251,7 +252,8 @@ func (c *Client) Output(ctx context.Context, from uint64, follow bool, sink func
 func (w WireItem) item(data []byte) Item {
 	switch w.Kind {
 	case ItemRecord:
-		return Record{outlog.Record{Offset: w.Offset, Time: time.Unix(0, w.At), Stream: w.Stream, Flags: w.Flags, Data: data}}
+		return Record{outlog.Record{Offset: w.Offset, Time: time.Unix(0, w.At), Stream: w.Stream, Flags: w.Flags,
+			Data: data}}
 	case ItemGap:
 		return Gap{outlog.Gap{From: w.Offset, To: max(w.To, w.Offset), ToLine: w.ToLine}}
 	case ItemHeartbeat:

@@ -12,8 +12,9 @@ import (
 	"github.com/gatehost/gatehost/shared/shim/outlog"
 )
 
-// TestLinesThatWereReadAndLinesThatAreLostAddUp: whatever is written, however far the reader lags, and however often it comes again from
-// its last line, each line is read once or counted as lost once, while the shim lives and from what it left on disk.
+// TestLinesThatWereReadAndLinesThatAreLostAddUp: whatever is written, however far the reader lags, and however often it
+// comes again from its last line, each line is read once or counted as lost once, while the shim lives and from what it
+// left on disk.
 func TestLinesThatWereReadAndLinesThatAreLostAddUp(t *testing.T) {
 	lost := uint64(0)
 	for seed := range uint64(60) {
@@ -77,7 +78,8 @@ type countingReader struct {
 	gaps                int
 }
 
-// read takes what there is; afresh begins as a new connection does: from the start of what is kept, without what was read before.
+// read takes what there is; afresh begins as a new connection does: from the start of what is kept, without what was
+// read before.
 func (r *countingReader) read(log interface {
 	Read(from uint64) *outlog.Cursor
 }, afresh bool,

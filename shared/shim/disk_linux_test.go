@@ -67,7 +67,8 @@ func TestAFullDiskLosesNeitherExitNorLivingOutput(t *testing.T) {
 		testFullFromTheStart(t, func(p place) { p.limitFiles(t) })
 	})
 	if !mayMount() {
-		return // the rest is shown by injected errors only: TestAFullDiskLosesNoLiveOutputAndIsCounted of package outlog
+		// the rest is shown by injected errors only: TestAFullDiskLosesNoLiveOutputAndIsCounted of package outlog
+		return
 	}
 	t.Run("on a disk of 64 KiB from the start", func(t *testing.T) {
 		testFullFromTheStart(t, func(p place) { p.smallDisk(t, 64<<10) })
@@ -90,9 +91,11 @@ func testFullFromTheStart(t *testing.T, limit func(place)) {
 	t.Helper()
 	p := newPlace(t)
 	limit(p)
-	o := p.options("full", sh(`trap 'echo bye; exit 9' TERM; yes abcdefghijklmnop | head -n 100000; echo flooded > `+p.dir+`/flooded; while :; do sleep 0.05; done`)...)
+	o := p.options("full",
+		sh(`trap 'echo bye; exit 9' TERM; yes abcdefghijklmnop | head -n 100000; echo flooded > `+p.dir+`/flooded; while `+
+			`:; do sleep 0.05; done`)...)
 	s := start(t, o)
-	eventually(t, "the flood is over: nobody made the gateway wait", func() bool {
+	eventually(t, "the flood is over: the gateway did not have to wait", func() bool {
 		_, err := os.Stat(filepath.Join(p.dir, "flooded"))
 		return err == nil
 	})
@@ -143,7 +146,9 @@ func newCount(t *testing.T, c *shim.Client) (n struct {
 func testFullMeanwhile(t *testing.T) {
 	p := newPlace(t)
 	p.smallDisk(t, 1<<20)
-	o := p.options("fills", sh(`echo before; while [ ! -e `+p.dir+`/go ]; do sleep 0.05; done; yes abcdefghijklmnop | head -n 100000; echo last; exit 9`)...)
+	o := p.options("fills",
+		sh(`echo before; while [ ! -e `+p.dir+`/go ]; do sleep 0.05; done; yes abcdefghijklmnop | head -n 100000; echo `+
+			`last; exit 9`)...)
 	o.Spec.OutputMaxBytes = 256 << 10
 	s := start(t, o)
 	printed(t, s.Client, "before")

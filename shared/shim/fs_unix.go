@@ -19,8 +19,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Lock takes a bundle for this process's life; nil and no error when another process has it. The lock ends with the file, and
-// the file with the process: children do not inherit it.
+// Lock takes a bundle for this process's life; nil and no error when another process has it. The lock ends with the
+// file, and the file with the process: children do not inherit it.
 func Lock(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -29,7 +29,7 @@ func Lock(dir string) (*os.File, error) {
 	return flock(f)
 }
 
-// lockFolder is the lock of those who mend a bundle: it lies on the folder itself, since the other one is the shim's.
+// lockFolder is the lock for recovering a bundle: it is on the folder itself, because the other lock is the shim's.
 func lockFolder(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -54,7 +54,7 @@ func flock(f *os.File) (*os.File, error) {
 	}
 }
 
-// private reports whether dir is a directory that belongs to us and to nobody else.
+// private reports whether dir is a directory that only our user can enter.
 func private(dir string) error {
 	fi, err := os.Lstat(dir)
 	if err != nil {
@@ -68,7 +68,8 @@ func private(dir string) error {
 		return err
 	}
 	if uid := os.Geteuid(); int(st.Uid) != uid {
-		return fmt.Errorf("%s belongs to user %d, not to %d: remove it or choose another run directory", dir, st.Uid, uid)
+		return fmt.Errorf("%s belongs to user %d, not to %d: remove it or choose another run directory", dir, st.Uid,
+			uid)
 	}
 	if fi.Mode().Perm()&0o077 != 0 {
 		return os.Chmod(dir, 0o700)

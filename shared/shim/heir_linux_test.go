@@ -22,8 +22,8 @@ func init() { //nolint:gochecknoinits // before TestMain
 	roles["role-gateway"], roles["role-fork"], roles["role-heir"] = roleGateway, roleFork, roleHeir
 }
 
-// roleGateway listens, lets a heir be made, and ends on SIGTERM; with the argument "keeps-socket" the heir has its listener. All that
-// could tell where the heir comes from is gone: its parent, session, group, environment and pipes.
+// roleGateway listens, lets a heir be made, and ends on SIGTERM; with the argument "keeps-socket" the heir has its
+// listener. All that could tell where the heir comes from is gone: its parent, session, group, environment and pipes.
 func roleGateway() int {
 	signal.Ignore(syscall.SIGPIPE)
 	term := make(chan os.Signal, 1)
@@ -104,7 +104,10 @@ func killShim(t *testing.T, s shim.Started) shim.Bundle {
 
 func TestAHeirOfTheListenerIsEndedWithTheGateway(t *testing.T) {
 	for name, stop := range map[string]func(*testing.T, shim.Started) (shim.Stopped, error){
-		"by its shim": func(t *testing.T, s shim.Started) (shim.Stopped, error) { return s.Client.Stop(deadline(t), patience) },
+		"by its shim": func(t *testing.T, s shim.Started) (shim.Stopped, error) {
+			return s.Client.Stop(deadline(t),
+				patience)
+		},
 		"after the shim's death": func(t *testing.T, s shim.Started) (shim.Stopped, error) {
 			return killShim(t, s).StopUnwatched(deadline(t), patience)
 		},
@@ -186,7 +189,10 @@ func needGroups(t *testing.T, s shim.Started) process.Group {
 // With nothing but the control group to find it by.
 func TestWhoeverIsInTheControlGroupIsEnded(t *testing.T) {
 	for name, stop := range map[string]func(*testing.T, shim.Started) (shim.Stopped, error){
-		"by its shim": func(t *testing.T, s shim.Started) (shim.Stopped, error) { return s.Client.Stop(deadline(t), patience) },
+		"by its shim": func(t *testing.T, s shim.Started) (shim.Stopped, error) {
+			return s.Client.Stop(deadline(t),
+				patience)
+		},
 		"after the shim's death": func(t *testing.T, s shim.Started) (shim.Stopped, error) {
 			return killShim(t, s).StopUnwatched(deadline(t), patience)
 		},
@@ -235,7 +241,7 @@ func TestAGatewayThatEndedByItselfWithoutItsShimLeavesItsHeirToTheGroup(t *testi
 	}
 }
 
-// A group that another launch has by now, or that is named by a file that somebody changed, is not touched.
+// A group that another launch has by now, or that a changed file names, is not touched.
 func TestAGroupOfAnotherLaunchIsNeverKilled(t *testing.T) {
 	p := newPlace(t)
 	victim := start(t, p.options("victim", "sleep", "600"))
@@ -278,7 +284,9 @@ func TestAGroupOfAnotherLaunchIsNeverKilled(t *testing.T) {
 // Its shim was killed between the gateway's end and the end of the sweep.
 func TestAnEndedLaunchWhoseTreeLivesIsUnwatched(t *testing.T) {
 	p := newPlace(t)
-	o := p.options("swept", sh(`setsid sh -c 'trap "" TERM; echo child $$; while :; do sleep 0.05; done' & while [ ! -e go ]; do sleep 0.05; done; exit 4`)...)
+	o := p.options("swept",
+		sh(`setsid sh -c 'trap "" TERM; echo child $$; while :; do sleep 0.05; done' & while [ ! -e go ]; do sleep 0.05; `+
+			`done; exit 4`)...)
 	o.Spec.NoGroup = true
 	s := start(t, o)
 	child := pidAfter(t, s, "child")
@@ -330,10 +338,12 @@ func TestALaterGroupOfTheSameNameIsAnotherOne(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if err := os.WriteFile(filepath.Join(later.Path, "cgroup.procs"), []byte(strconv.Itoa(stranger.PID)), 0); err != nil {
+	if err := os.WriteFile(filepath.Join(later.Path, "cgroup.procs"), []byte(strconv.Itoa(stranger.PID)),
+		0); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := process.Find(process.Query{Group: &later}); err != nil || !slices.Equal(found, []process.Identity{stranger}) {
+	if found, err := process.Find(process.Query{Group: &later}); err != nil ||
+		!slices.Equal(found, []process.Identity{stranger}) {
 		t.Fatalf("in the later group: %v, %v", found, err)
 	}
 	if stopped, err := b.StopUnwatched(deadline(t), 0); err != nil || stopped.Swept != 0 || !stranger.Alive() {

@@ -14,9 +14,9 @@ const MaxLine = 64 << 10
 
 // Line is one line of one stream.
 type Line struct {
-	// Offset is the logical position just after the line's last byte. It grows strictly in order of delivery and is the cursor
-	// to go on from. A line without an end, at the end of the output, counts as one position longer than the output (stderr:
-	// two), so that this holds for it as well.
+	// Offset is the logical position just after the line's last byte. It grows strictly in order of delivery and is the
+	// cursor to go on from. A line without an end, at the end of the output, counts as one position longer than the
+	// output (stderr: two), so that this holds for it as well.
 	Offset    uint64
 	Time      time.Time // when its end was read
 	Stream    outlog.Stream
@@ -25,8 +25,8 @@ type Line struct {
 	Partial   bool   // the output ended without ending the line
 }
 
-// LineReader cuts records into lines, each stream by itself. The zero value is ready. Feed it from the start of what is kept,
-// not from a cursor: a line may have begun long before it ended.
+// LineReader cuts records into lines, each stream by itself. The zero value is ready. Feed it from the start of what is
+// kept, not from a cursor: a line may have begun long before it ended.
 type LineReader struct {
 	streams [2]unfinished
 	last    uint64 // offset of the last line
@@ -74,7 +74,7 @@ func (u *unfinished) add(b []byte) {
 	u.text = append(u.text, b...)
 }
 
-// line takes what was collected of a stream.
+// line returns what was collected of a stream.
 func (l *LineReader) line(stream outlog.Stream, offset uint64, partial bool) Line {
 	u := &l.streams[stream-1]
 	text := u.text
@@ -86,7 +86,8 @@ func (l *LineReader) line(stream outlog.Stream, offset uint64, partial bool) Lin
 		text = cutRune(text[:MaxLine])
 	}
 	line := Line{
-		Offset: offset, Time: u.time, Stream: stream, Text: validText(text), Truncated: over || u.lost, Partial: partial,
+		Offset: offset, Time: u.time, Stream: stream, Text: validText(text), Truncated: over ||
+			u.lost, Partial: partial,
 	}
 	if cap(u.text) > 4<<10 { // one long line must not hold memory for ever
 		u.text = nil
@@ -114,7 +115,7 @@ func (l *LineReader) Flush(end uint64, emit func(Line) error) error {
 	return nil
 }
 
-// CutLines turns a sink of lines into a sink for Output(ctx, 0, ...): it passes only lines after cursor, so that over any
+// CutLines turns a sink of lines into a sink for Output(ctx, 0, ...): it passes only lines after cursor. So over any
 // number of reads, each from the last line's Offset, no line comes twice and none is missing; what is lost is a Gap.
 func CutLines(cursor uint64, sink func(Item) error) func(Item) error {
 	var reader LineReader
@@ -162,8 +163,8 @@ func cutRune(b []byte) []byte {
 	return b
 }
 
-// validText replaces each maximal part of a broken letter by U+FFFD, as browsers and Node do (Unicode 3.9, table 3-8); Go's
-// own ToValidUTF8 makes one of a whole run.
+// validText replaces each maximal part of a broken letter by U+FFFD, as browsers and Node do (Unicode 3.9, table 3-8);
+// Go's own ToValidUTF8 makes one of a whole run.
 func validText(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
@@ -180,7 +181,7 @@ func validText(b []byte) string {
 	return s.String()
 }
 
-// brokenPrefix is how many bytes of b begin a letter that could have been, at least 1.
+// brokenPrefix returns how many bytes of b begin a letter that could have been complete, at least 1.
 func brokenPrefix(b []byte) int {
 	for n := min(3, len(b)); n > 1; n-- {
 		if !utf8.FullRune(b[:n]) { // only more bytes could tell: all of these are one letter's beginning

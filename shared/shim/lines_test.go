@@ -55,7 +55,8 @@ func texts(lines []shim.Line) []string {
 	return got
 }
 
-// Reference: B290; the corpus holds what the reference made of chunk borders (seed_lines) and what is right (want_lines).
+// Reference: B290; the corpus holds what the reference made of chunk borders (seed_lines) and what is right
+// (want_lines).
 func TestChunkBordersDoNotBreakLines(t *testing.T) {
 	f, err := os.Open("testdata/stderr-chunks.jsonl")
 	if err != nil {
@@ -155,7 +156,8 @@ func TestALineWhoseBeginningIsLostIsMarked(t *testing.T) {
 		return nil
 	}
 	feed := func(offset uint64, flags uint8, text string) {
-		if err := reader.Record(outlog.Record{Offset: offset, Stream: outlog.Stdout, Flags: flags, Data: []byte(text)}, collect); err != nil {
+		if err := reader.Record(outlog.Record{Offset: offset, Stream: outlog.Stdout, Flags: flags, Data: []byte(text)},
+			collect); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -180,7 +182,8 @@ func TestNoLineComesTwiceOrIsMissingAfterAResume(t *testing.T) {
 	for i, line := range everything {
 		got := linesAfter(t, items, line.Offset)
 		if !slices.Equal(got, everything[i+1:]) {
-			t.Fatalf("resumed after line %d (offset %d): %d lines, want %d", i, line.Offset, len(got), len(everything)-i-1)
+			t.Fatalf("resumed after line %d (offset %d): %d lines, want %d", i, line.Offset, len(got),
+				len(everything)-i-1)
 		}
 		if i > 0 && line.Offset <= everything[i-1].Offset {
 			t.Fatalf("offset of line %d does not grow: %d after %d", i, line.Offset, everything[i-1].Offset)

@@ -64,7 +64,8 @@ func buildShim(path string, race bool) error {
 	return nil
 }
 
-// starter is another process that launches what its standard input says, tells on standard output, and then waits to be killed.
+// starter is another process that launches what its standard input says, tells on standard output, and then waits to be
+// killed.
 func starter() int {
 	var o shim.StartOptions
 	if err := json.NewDecoder(os.Stdin).Decode(&o); err != nil {

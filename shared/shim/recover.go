@@ -16,17 +16,18 @@ import (
 	"github.com/gatehost/gatehost/shared/shim/process"
 )
 
-// RecoverBundle opens a bundle as OpenBundle does. When its files cannot be read, or state.json is gone although a shim has begun with it, it
-// finds out from what lives: the shim, which answers at the socket that follows from the bundle's place, or else the processes that carry
-// the launch's id. Then it sets the unreadable files aside as NAME.broken-UNIXTIME and writes them anew. When nothing of the launch lives it
-// changes nothing and fails as OpenBundle does (see Quarantine). Any number of processes may mend at once.
+// RecoverBundle opens a bundle as OpenBundle does. When its files cannot be read, or state.json is missing although a
+// shim has begun, it finds the state by what lives: the shim, which answers at the socket that follows from the
+// bundle's place, or the processes that carry the launch's id. Then it renames the unreadable files to
+// NAME.broken-UNIXTIME and writes them anew. When nothing of the launch lives it changes nothing and fails as
+// OpenBundle does (see Quarantine). Any number of processes may do this at once.
 func RecoverBundle(ctx context.Context, runtimeDir, dir string) (Bundle, error) {
 	b, err := OpenBundle(dir)
-	if !mendable(b, err) {
+	if !recoverable(b, err) {
 		return b, err
 	}
 	lock, lockErr := lockFolder(dir)
-	for lockErr == nil && lock == nil { // somebody else is at it
+	for lockErr == nil && lock == nil { // another process recovers it
 		if err := sleep(ctx, 20*time.Millisecond); err != nil {
 			return b, err
 		}
@@ -36,12 +37,12 @@ func RecoverBundle(ctx context.Context, runtimeDir, dir string) (Bundle, error) 
 		return b, err
 	}
 	defer lock.Close()
-	if b, err = OpenBundle(dir); !mendable(b, err) {
+	if b, err = OpenBundle(dir); !recoverable(b, err) {
 		return b, err
 	}
-	if mendErr := mend(ctx, runtimeDir, dir); mendErr != nil {
+	if recoverErr := recoverFiles(ctx, runtimeDir, dir); recoverErr != nil {
 		if err != nil {
-			b.Problem = fmt.Errorf("%w; %w", b.Problem, mendErr)
+			b.Problem = fmt.Errorf("%w; %w", b.Problem, recoverErr)
 			err = b.Problem
 		}
 		return b, err
@@ -49,8 +50,8 @@ func RecoverBundle(ctx context.Context, runtimeDir, dir string) (Bundle, error) 
 	return OpenBundle(dir)
 }
 
-// mendable reports whether b is a folder of ours whose files do not tell what a living shim or gateway could.
-func mendable(b Bundle, err error) bool {
+// recoverable reports whether b is a folder of ours whose files do not say what a living shim or gateway could say.
+func recoverable(b Bundle, err error) bool {
 	switch {
 	case errors.Is(err, ErrNoBundle):
 		return false
@@ -63,10 +64,10 @@ func mendable(b Bundle, err error) bool {
 	}
 }
 
-// errNothingLives says that there is nothing to mend a bundle from.
+// errNothingLives says that there is nothing to recover a bundle from.
 var errNothingLives = errors.New("nothing of it was found alive")
 
-func mend(ctx context.Context, runtimeDir, dir string) error {
+func recoverFiles(ctx context.Context, runtimeDir, dir string) error {
 	id := filepath.Base(dir)
 	var state State
 	spec, specErr := readSpec(dir)
@@ -88,13 +89,15 @@ func mend(ctx context.Context, runtimeDir, dir string) error {
 		}
 	}
 	if specErr != nil && !errors.Is(specErr, fs.ErrNotExist) {
-		// The names of the environment's variables are lost; the hash, by which a launch is idempotent, is not.
-		saved := SavedSpec{LaunchID: id, Hash: state.SpecHash, Argv: state.Argv, Labels: state.Labels, Created: state.StartedAt}
+		// The names of the environment's variables are lost; the hash, by which a launch is idempotent, is kept.
+		saved := SavedSpec{LaunchID: id, Hash: state.SpecHash, Argv: state.Argv, Labels: state.Labels,
+			Created: state.StartedAt}
 		if err := replace(dir, specFile, saved); err != nil {
 			return err
 		}
 	}
-	if exitErr != nil && !(state.ofThisBoot() && state.Shim.Alive()) { // a living shim has it open, and will overwrite it
+	// a living shim has it open, and will overwrite it
+	if exitErr != nil && !(state.ofThisBoot() && state.Shim.Alive()) {
 		return setAsideFile(dir, exitFile)
 	}
 	return nil
@@ -105,7 +108,7 @@ func (s State) ofThisBoot() bool {
 	return err == nil && boot == s.BootID
 }
 
-// replace sets a file aside, if there is one, and writes it anew.
+// replace renames a file out of the way, if it exists, and writes it anew.
 func replace(dir, name string, v any) error {
 	if err := setAsideFile(dir, name); err != nil {
 		return err
@@ -122,10 +125,10 @@ func setAsideFile(dir, name string) error {
 	return err
 }
 
-// helloBound is how long a shim has to answer: one that was stopped accepts and is silent.
+// helloBound is how long a shim has to answer: a stopped one accepts the connection and is silent.
 const helloBound = 2 * time.Second
 
-// findState makes the state of a launch anew.
+// findState finds the state of a launch without its file.
 func findState(ctx context.Context, runtimeDir, dir string, spec SavedSpec) (State, error) {
 	id, socket := filepath.Base(dir), SocketPath(runtimeDir, dir)
 	bounded, cancel := context.WithTimeout(ctx, helloBound)
@@ -153,8 +156,9 @@ func findState(ctx context.Context, runtimeDir, dir string, spec SavedSpec) (Sta
 	return stateOfMarked(socket, dir, spec)
 }
 
-// stateOfMarked makes a state from the processes that carry the launch's id. The proof that they are the launch's: ids are UUIDs, made by a
-// host in a folder that only its user can enter; the mark beside it names the shim; they run as us, and are not older than the bundle.
+// stateOfMarked makes a state from the processes that carry the launch's id. Why they are the launch's: ids are UUIDs,
+// made by a host in a folder that only its user can enter; the mark beside the id names the shim; the processes run as
+// our user, and are not older than the bundle.
 func stateOfMarked(socket, dir string, spec SavedSpec) (State, error) {
 	id := filepath.Base(dir)
 	since, err := madeBefore(dir)
@@ -190,13 +194,16 @@ func stateOfMarked(socket, dir string, spec SavedSpec) (State, error) {
 		return state, nil
 	}
 	if len(marked) > 0 {
-		return State{}, fmt.Errorf("%v carries its launch id or is in its control group, but it cannot be proved that it is of this launch", marked[0])
+		return State{},
+			fmt.Errorf(
+				"%v carries its launch id or is in its control group, but it cannot be proved that it is of this launch",
+				marked[0])
 	}
 	return State{}, errNothingLives
 }
 
-// eldestFirst orders processes so that a gateway comes before what it started. Start times count in hundredths of a second: of two that
-// began in the same one, the one with fewer of the others above it is the elder.
+// eldestFirst orders processes so that a gateway comes before its children. Start times count in hundredths of a
+// second: of two processes that began in the same one, the one with fewer of the others above it is the elder.
 func eldestFirst(all []process.Identity) []process.Identity {
 	type age struct {
 		began time.Time
@@ -209,7 +216,7 @@ func eldestFirst(all []process.Identity) []process.Identity {
 	ages := make(map[process.Identity]age, len(all))
 	for _, p := range all {
 		a := age{}
-		a.began, _ = p.Began() // one that is gone meanwhile is passed over later
+		a.began, _ = p.Began() // one that has ended meanwhile is skipped later
 		for up := p; a.depth < len(all); a.depth++ {
 			parent, err := up.Parent()
 			if err != nil || !known[parent] {
@@ -242,11 +249,11 @@ func shimOf(p process.Identity, launchID string) (process.Identity, bool) {
 	return process.Identity{PID: n, StartTime: start}, true
 }
 
-// clockSlack is more than the time of a process and the time of a file may differ by.
+// clockSlack is more than the largest difference between the time of a process and the time of a file.
 const clockSlack = 2 * time.Second
 
-// madeBefore is a time at which nothing of a launch can have been started yet: the bundle is made before its first process, and its oldest
-// file says when.
+// madeBefore returns a time before which nothing of a launch can have been started: the bundle is made before its first
+// process, and its oldest file says when.
 func madeBefore(dir string) (time.Time, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -267,7 +274,8 @@ func isUUID(id string) bool {
 		return false
 	}
 	for i, r := range id {
-		if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (r == '-') || (!dash && !strings.ContainsRune("0123456789abcdefABCDEF", r)) {
+		if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (r == '-') ||
+			(!dash && !strings.ContainsRune("0123456789abcdefABCDEF", r)) {
 			return false
 		}
 	}
@@ -285,22 +293,23 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Names for what is set aside.
+// Names of quarantined bundles.
 const (
-	asideDir   = ".broken"      // in the run directory
-	asideWhy   = "broken.txt"   // in a bundle there
-	asideToday = 24 * time.Hour // how long it is told of
+	quarantineDir   = ".broken"      // in the run directory
+	quarantineWhy   = "broken.txt"   // in a bundle there
+	quarantineToday = 24 * time.Hour // how long it is reported
 )
 
-// Quarantined is a bundle that was set aside.
+// Quarantined is a bundle that was moved aside.
 type Quarantined struct{ Dir, Reason string }
 
-// Quarantine moves a bundle that cannot be read, and of which nothing lives, out of the way of later launches and lists, to
-// <run>/.broken/<launch id>-<unixtime>. It is never removed: it may be all that tells what happened, and the rest of the gateway's output is in
-// it. Errors: ErrRunning when something of it may live; ErrNoBundle; it refuses what is no broken bundle.
+// Quarantine moves a bundle that cannot be read, and of which nothing lives, to <run>/.broken/<launch id>-<unixtime>,
+// so that later launches and lists do not meet it. It is never removed: it may be the only trace of what happened, and
+// has the rest of the gateway's output. Errors: ErrRunning when something of it may live; ErrNoBundle; it refuses a
+// bundle that is not broken.
 func Quarantine(ctx context.Context, runtimeDir, dir string) (Quarantined, error) {
 	fail := func(err error) (Quarantined, error) {
-		return Quarantined{}, fmt.Errorf("cannot set aside launch bundle %s: %w", dir, err)
+		return Quarantined{}, fmt.Errorf("cannot quarantine launch bundle %s: %w", dir, err)
 	}
 	b, problem := RecoverBundle(ctx, runtimeDir, dir)
 	switch {
@@ -308,7 +317,7 @@ func Quarantine(ctx context.Context, runtimeDir, dir string) (Quarantined, error
 		return Quarantined{}, problem
 	case problem == nil || b.Status != StatusBroken:
 		return fail(errors.New("it can be read"))
-	case !mendable(b, problem):
+	case !recoverable(b, problem):
 		return fail(errors.New("it is none of ours"))
 	case !errors.Is(problem, errNothingLives):
 		return fail(problem)
@@ -322,43 +331,44 @@ func Quarantine(ctx context.Context, runtimeDir, dir string) (Quarantined, error
 	}
 	defer lock.Close()
 	run := filepath.Dir(dir)
-	aside := Quarantined{
-		Dir:    filepath.Join(run, asideDir, filepath.Base(dir)+"-"+strconv.FormatInt(time.Now().Unix(), 10)),
+	moved := Quarantined{
+		Dir:    filepath.Join(run, quarantineDir, filepath.Base(dir)+"-"+strconv.FormatInt(time.Now().Unix(), 10)),
 		Reason: problem.Error(),
 	}
-	if err := os.MkdirAll(filepath.Dir(aside.Dir), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(moved.Dir), 0o700); err != nil {
 		return fail(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, asideWhy), []byte(aside.Reason+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, quarantineWhy), []byte(moved.Reason+"\n"), 0o600); err != nil {
 		return fail(err)
 	}
-	if err := os.Rename(dir, aside.Dir); err != nil {
+	if err := os.Rename(dir, moved.Dir); err != nil {
 		return fail(err)
 	}
-	if err := errors.Join(syncDir(run), syncDir(filepath.Dir(aside.Dir))); err != nil {
+	if err := errors.Join(syncDir(run), syncDir(filepath.Dir(moved.Dir))); err != nil {
 		return fail(err)
 	}
-	_ = os.Remove(SocketPath(runtimeDir, dir)) // nobody is behind it
+	_ = os.Remove(SocketPath(runtimeDir, dir)) // no process is behind it
 	if g, err := process.FindGroup(GroupName(filepath.Base(dir))); err == nil {
-		_ = g.Remove() // nobody is in it
+		_ = g.Remove() // no process is in it
 	}
-	return aside, nil
+	return moved, nil
 }
 
-// ListQuarantined lists what was set aside in the last day, so that whoever comes then learns of it; what is older stays without being told of.
+// ListQuarantined lists the bundles that were quarantined in the last day, so that every caller of that day learns of
+// them; older ones stay on disk and are not reported.
 func ListQuarantined(runDir string) []Quarantined {
-	entries, err := os.ReadDir(filepath.Join(runDir, asideDir))
+	entries, err := os.ReadDir(filepath.Join(runDir, quarantineDir))
 	if err != nil {
 		return nil
 	}
 	var all []Quarantined
 	for _, e := range entries {
-		dir := filepath.Join(runDir, asideDir, e.Name())
+		dir := filepath.Join(runDir, quarantineDir, e.Name())
 		at, err := strconv.ParseInt(e.Name()[strings.LastIndexByte(e.Name(), '-')+1:], 10, 64)
-		if err != nil || time.Since(time.Unix(at, 0)) > asideToday {
+		if err != nil || time.Since(time.Unix(at, 0)) > quarantineToday {
 			continue
 		}
-		why, err := readFile(filepath.Join(dir, asideWhy), maxFile)
+		why, err := readFile(filepath.Join(dir, quarantineWhy), maxFile)
 		if err != nil {
 			why = []byte("its reason cannot be read: " + err.Error())
 		}

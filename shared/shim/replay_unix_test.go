@@ -64,7 +64,8 @@ func TestAGatewayOfAnOldShimIsAdopted(t *testing.T) {
 		}
 	}
 	for _, version := range recordings {
-		for name, future := range map[string]bool{version: false, version + " with fields and items of the future": true} {
+		for name, future := range map[string]bool{version: false,
+			version + " with fields and items of the future": true} {
 			t.Run(name, func(t *testing.T) { adoptOld(t, shimreplay.Options{Recording: version, Future: future}) })
 		}
 	}
@@ -84,7 +85,8 @@ func adoptOld(t *testing.T, o shimreplay.Options) {
 	}
 	defer c.Close()
 	state, err := c.State(deadline(t))
-	if err != nil || state.Phase != shim.PhaseRunning || state.Gateway != b.State.Gateway || state.OutputEnd == 0 || state.Labels["recorded"] != "yes" {
+	if err != nil || state.Phase != shim.PhaseRunning || state.Gateway != b.State.Gateway || state.OutputEnd == 0 ||
+		state.Labels["recorded"] != "yes" {
 		t.Errorf("State = %+v, %v", state, err)
 	}
 	if err := c.Signal(deadline(t), "SIGCONT"); err != nil {
@@ -97,7 +99,8 @@ func adoptOld(t *testing.T, o shimreplay.Options) {
 		t.Errorf("Release = %v, want a refusal", err)
 	}
 	peek := newTally()
-	if err := c.Output(deadline(t), 0, false, shim.CutLines(0, peek.item)); err != nil || peek.end == nil || !peek.end.Running || peek.last != shimreplay.ReadyLine {
+	if err := c.Output(deadline(t), 0, false, shim.CutLines(0, peek.item)); err != nil || peek.end == nil ||
+		!peek.end.Running || peek.last != shimreplay.ReadyLine {
 		t.Errorf("output so far: %v, end %+v, last line %q", err, peek.end, peek.last)
 	}
 
@@ -164,10 +167,12 @@ func (l *tally) item(item shim.Item) error {
 
 func (l *tally) check(t *testing.T, who string) {
 	t.Helper()
-	const all = shimreplay.FloodLines*uint64(len(shimreplay.FloodLine)+1) + uint64(len(shimreplay.ReadyLine)+len(shimreplay.LastLine)+2)
+	const all = shimreplay.FloodLines*uint64(len(shimreplay.FloodLine)+1) +
+		uint64(len(shimreplay.ReadyLine)+len(shimreplay.LastLine)+2)
 	if l.lost == 0 || l.lines < 2 || l.last != shimreplay.LastLine || l.end == nil || l.end.Exit == nil ||
 		l.end.Exit.Code != shimreplay.ExitCode || l.end.EndOffset != all {
-		t.Errorf("%s: %d lines, the last is %q, %d bytes lost, end %+v; want output to %d", who, l.lines, l.last, l.lost, l.end, all)
+		t.Errorf("%s: %d lines, the last is %q, %d bytes lost, end %+v; want output to %d", who, l.lines, l.last,
+			l.lost, l.end, all)
 	}
 }
 
@@ -175,7 +180,8 @@ func TestAShimThatSpeaksNoVersionOfOursIsExplained(t *testing.T) {
 	p := newPlace(t)
 	dir := playOld(t, p, shimreplay.Options{Recording: "v1", Refuse: true})
 	_, err := shim.Connect(deadline(t), dir)
-	if !errors.Is(err, shim.ErrVersion) || errors.Is(err, shim.ErrShimGone) || !strings.Contains(err.Error(), "speaks protocol version") {
+	if !errors.Is(err, shim.ErrVersion) || errors.Is(err, shim.ErrShimGone) ||
+		!strings.Contains(err.Error(), "speaks protocol version") {
 		t.Errorf("Connect = %v, want ErrVersion in words", err)
 	}
 	b, err := shim.OpenBundle(dir) // it must not be taken for dead
@@ -200,7 +206,7 @@ func talk(t *testing.T, socket string, hello any) (net.Conn, shim.Response) {
 
 func say(t *testing.T, conn net.Conn, request any) shim.Response {
 	t.Helper()
-	if err := shim.WriteFrame(conn, request, []byte("a payload that nobody asked for")); err != nil {
+	if err := shim.WriteFrame(conn, request, []byte("a payload that was not asked for")); err != nil {
 		t.Fatal(err)
 	}
 	var answer shim.Response
@@ -213,19 +219,23 @@ func say(t *testing.T, conn net.Conn, request any) shim.Response {
 func TestAShimUnderstandsClientsOfAllAges(t *testing.T) {
 	p := newPlace(t)
 	s := start(t, p.options("ages", "sleep", "600"))
-	conn, answer := talk(t, s.State.Socket, map[string]any{"op": "hello", "versions": []int{1, 2, 99}, "of_the_future": map[string]int{"x": 1}})
+	conn, answer := talk(t, s.State.Socket, map[string]any{"op": "hello", "versions": []int{1, 2, 99},
+		"of_the_future": map[string]int{"x": 1}})
 	if answer.Error != nil || answer.Version != 1 || answer.State == nil {
 		t.Fatalf("hello of 1, 2 and 99 = %+v", answer)
 	}
-	if answer := say(t, conn, map[string]any{"op": "of-the-future", "deep": []int{1}}); answer.Error == nil || answer.Error.Code != shim.CodeUnsupported {
+	if answer := say(t, conn, map[string]any{"op": "of-the-future", "deep": []int{1}}); answer.Error == nil ||
+		answer.Error.Code != shim.CodeUnsupported {
 		t.Errorf("unknown op = %+v", answer)
 	}
-	if answer := say(t, conn, map[string]any{"op": "state", "of_the_future": true}); answer.State == nil || answer.State.Gateway != s.State.Gateway {
+	if answer := say(t, conn, map[string]any{"op": "state", "of_the_future": true}); answer.State == nil ||
+		answer.State.Gateway != s.State.Gateway {
 		t.Errorf("state with an unknown field, after an unknown op = %+v", answer)
 	}
 	for _, versions := range [][]int{{2, 99}, {}} {
 		_, answer := talk(t, s.State.Socket, shim.Request{Op: shim.OpHello, Versions: versions})
-		if answer.Error == nil || !errors.Is(answer.Error, shim.ErrVersion) || !strings.Contains(answer.Error.Message, "it speaks protocol version 1") {
+		if answer.Error == nil || !errors.Is(answer.Error, shim.ErrVersion) ||
+			!strings.Contains(answer.Error.Message, "it speaks protocol version 1") {
 			t.Errorf("hello of %v = %+v", versions, answer)
 		}
 	}

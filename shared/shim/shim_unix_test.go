@@ -25,11 +25,14 @@ import (
 
 func TestAWholeLife(t *testing.T) {
 	p := newPlace(t)
-	o := p.options("life", sh(`trap 'echo bye; exit 7' TERM; echo out; echo err >&2; echo "id=$GATEHOST_LAUNCH_ID x=$X cwd=$(pwd)"; while :; do sleep 0.05; done`)...)
+	o := p.options("life",
+		sh(`trap 'echo bye; exit 7' TERM; echo out; echo err >&2; echo "id=$GATEHOST_LAUNCH_ID x=$X cwd=$(pwd)"; while :; `+
+			`do sleep 0.05; done`)...)
 	o.Spec.Env = append(o.Spec.Env, shim.EnvVar{Name: "X", Value: "a b"})
 	o.Spec.Labels = map[string]string{"gateway": "main"}
 	s := start(t, o)
-	if s.Already || s.State.Phase != shim.PhaseRunning || !s.State.Gateway.Alive() || s.State.Labels["gateway"] != "main" {
+	if s.Already || s.State.Phase != shim.PhaseRunning || !s.State.Gateway.Alive() ||
+		s.State.Labels["gateway"] != "main" {
 		t.Fatalf("Start = %+v", s)
 	}
 	if got := printed(t, s.Client, "cwd="); !strings.Contains(got, "id=life x=a b cwd="+p.dir) {
@@ -49,7 +52,8 @@ func TestAWholeLife(t *testing.T) {
 		t.Errorf("second Stop = %+v, %v, want the recorded exit %+v", again, err, stopped)
 	}
 	out := follow(t, s.Client)
-	if !strings.HasPrefix(out.stdout.String(), "out\n") || !strings.HasSuffix(out.stdout.String(), "bye\n") || out.stderr.String() != "err\n" {
+	if !strings.HasPrefix(out.stdout.String(), "out\n") || !strings.HasSuffix(out.stdout.String(), "bye\n") ||
+		out.stderr.String() != "err\n" {
 		t.Errorf("stdout %q, stderr %q", out.stdout.String(), out.stderr.String())
 	}
 	if out.end == nil || out.end.Exit.Code != 7 || out.end.Truncated || out.end.EndOffset != stopped.Exit.EndOffset {
@@ -73,7 +77,8 @@ func TestAWholeLife(t *testing.T) {
 	if err != nil || b.Status != shim.StatusEnded || b.Exit == nil || b.Exit.Code != 7 {
 		t.Fatalf("bundle without shim = %+v, %v", b, err)
 	}
-	if err := b.Output(deadline(t), 0, offline.item); err != nil || offline.text() != out.text() || offline.end.Exit.Code != 7 {
+	if err := b.Output(deadline(t), 0, offline.item); err != nil || offline.text() != out.text() ||
+		offline.end.Exit.Code != 7 {
 		t.Errorf("output without shim: %v, %q, %+v", err, offline.text(), offline.end)
 	}
 	if err := shim.Remove(b.Dir); err != nil {
@@ -185,7 +190,8 @@ func TestKillingTheStarterLeavesTheGatewayAlive(t *testing.T) {
 
 func TestOutputIsResumedExactly(t *testing.T) {
 	p := newPlace(t)
-	o := p.options("resume", sh(`i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo "out $i"; echo "err $i" >&2; done; printf end`)...)
+	o := p.options("resume",
+		sh(`i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo "out $i"; echo "err $i" >&2; done; printf end`)...)
 	s := start(t, o)
 	var got []string
 	var cursor uint64
@@ -260,7 +266,8 @@ func TestOutputWithoutFollowEndsAtWhatIsThere(t *testing.T) {
 	s := start(t, p.options("peek", sh("echo here; exec sleep 600")...))
 	printed(t, s.Client, "here")
 	var o output
-	if err := s.Client.Output(deadline(t), 0, false, o.item); err != nil || o.text() != "here\n" || !o.end.Running || o.end.Exit != nil {
+	if err := s.Client.Output(deadline(t), 0, false, o.item); err != nil || o.text() != "here\n" || !o.end.Running ||
+		o.end.Exit != nil {
 		t.Errorf("Output = %v, %q, %+v", err, o.text(), o.end)
 	}
 }
@@ -283,7 +290,8 @@ func TestAGatewayThatIgnoresTermIsKilledAfterTheGrace(t *testing.T) {
 	}
 }
 
-// TestStopOfWhatHasEndedGivesTheRecordedExitAtOnce is B215: the reference waited out its 5 s and then signalled a pid that could be anybody's.
+// TestStopOfWhatHasEndedGivesTheRecordedExitAtOnce is B215: the reference waited out its 5 s and then signalled a pid
+// that could be anybody's.
 func TestStopOfWhatHasEndedGivesTheRecordedExitAtOnce(t *testing.T) {
 	p := newPlace(t)
 	s := start(t, p.options("gone", sh("exit 3")...))
@@ -403,7 +411,8 @@ func TestAProgramThatCannotBeRunIsNamed(t *testing.T) {
 		text    string
 	}{
 		{"no-such-program", shim.ErrCommandNotFound, `cannot launch gateway: exec "no-such-program": not found`},
-		{"/nonexistent/openclaw", shim.ErrCommandNotFound, `cannot launch gateway: exec "/nonexistent/openclaw": not found`},
+		{"/nonexistent/openclaw", shim.ErrCommandNotFound,
+			`cannot launch gateway: exec "/nonexistent/openclaw": not found`},
 		{plain, shim.ErrPermission, "permission denied"},
 		{p.dir, shim.ErrPermission, "permission denied"},
 		{script, shim.ErrCommandNotFound, "interpreter"},
@@ -424,7 +433,8 @@ func TestAProgramThatCannotBeRunIsNamed(t *testing.T) {
 	}
 	o := p.options("nodir", "true")
 	o.Spec.Cwd = "/nonexistent"
-	if _, err := shim.Start(deadline(t), o); !errors.Is(err, shim.ErrInvalidSpec) || !strings.Contains(err.Error(), "working directory") {
+	if _, err := shim.Start(deadline(t), o); !errors.Is(err, shim.ErrInvalidSpec) ||
+		!strings.Contains(err.Error(), "working directory") {
 		t.Errorf("no working directory: %v", err)
 	}
 }
@@ -434,7 +444,8 @@ func TestALongSocketPathSaysItsLength(t *testing.T) {
 	o := p.options("long", "true")
 	o.Spec.Socket = "/tmp/" + strings.Repeat("d", 150) + "/s"
 	_, err := shim.Start(deadline(t), o)
-	if !errors.Is(err, shim.ErrInvalidSpec) || !strings.Contains(err.Error(), "157 bytes") || !strings.Contains(err.Error(), "shorter runtime directory") {
+	if !errors.Is(err, shim.ErrInvalidSpec) || !strings.Contains(err.Error(), "157 bytes") ||
+		!strings.Contains(err.Error(), "shorter runtime directory") {
 		t.Errorf("Start = %v, want the length and what to do", err)
 	}
 }
@@ -445,7 +456,8 @@ func TestWrongSpecsAreRefusedWithAllThatIsWrong(t *testing.T) {
 		LaunchID: "../evil", Argv: []string{"a\x00b"}, Cwd: "relative", OutputMaxBytes: 5, OrphanGrace: &grace,
 		Env: []shim.EnvVar{{Name: "A=B", Value: "canary"}}, Socket: "relative",
 	}.Validate()
-	for _, want := range []string{"launch id", "NUL", "not absolute", "output of 5 bytes", "negative", "A=B", "socket path"} {
+	for _, want := range []string{"launch id", "NUL", "not absolute", "output of 5 bytes", "negative", "A=B",
+		"socket path"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not tell of %q", err, want)
 		}
@@ -614,7 +626,8 @@ func TestADeadShimLeavesAnUnwatchedGatewayThatCanBeStopped(t *testing.T) {
 		t.Errorf("StopUnwatched = %+v, %v, want the child swept", stopped, err)
 	}
 	waitGone(t, s.State.Gateway)
-	if b, err = shim.OpenBundle(b.Dir); err != nil || b.Status != shim.StatusEnded || b.Exit != nil || !strings.Contains(b.Detail, "unseen") {
+	if b, err = shim.OpenBundle(b.Dir); err != nil || b.Status != shim.StatusEnded || b.Exit != nil ||
+		!strings.Contains(b.Detail, "unseen") {
 		t.Errorf("bundle = %+v, %v, want ended unseen", b, err)
 	}
 	if stopped, err = b.StopUnwatched(deadline(t), 0); err != nil || stopped != (shim.Stopped{}) {
@@ -658,7 +671,8 @@ func TestGarbageInTheRunDirectoryIsExplained(t *testing.T) {
 			}
 			continue
 		}
-		if b.Status != shim.StatusBroken || !errors.Is(b.Problem, shim.ErrBroken) || !strings.Contains(b.Problem.Error(), b.Dir) {
+		if b.Status != shim.StatusBroken || !errors.Is(b.Problem, shim.ErrBroken) ||
+			!strings.Contains(b.Problem.Error(), b.Dir) {
 			t.Errorf("%s = %v, %v", b.LaunchID, b.Status, b.Problem)
 		}
 	}

@@ -17,8 +17,8 @@ import (
 const (
 	// EnvLaunchID tells people and programs which launch they belong to.
 	EnvLaunchID = "GATEHOST_LAUNCH_ID"
-	// EnvMark is State.Mark. Processes that left the tree are found by it and ended: a launch id alone could be in use by
-	// another host on the same machine.
+	// EnvMark is State.Mark. It marks processes that left the tree, so that they can be found and ended: a launch id
+	// alone could be in use by another host on the same machine.
 	EnvMark = "GATEHOST_LAUNCH_MARK"
 )
 
@@ -32,7 +32,7 @@ const (
 	maxLabelBytes = 32 << 10
 )
 
-// EnvVar is one variable of a gateway's environment. Secret values are not even part of a spec's hash.
+// EnvVar is one variable of a gateway's environment. Secret values are not part of a spec's hash.
 type EnvVar struct {
 	Name   string `json:"name"`
 	Value  string `json:"value"`
@@ -52,17 +52,17 @@ type Spec struct {
 	Grace time.Duration `json:"grace_ns,omitempty"`
 	// OrphanGrace is how long the gateway may live without any client; nil means for ever.
 	OrphanGrace *time.Duration `json:"orphan_grace_ns,omitempty"`
-	// Linger is how long the shim stays after the gateway's end for somebody to release it; nil means DefaultLinger.
+	// Linger is how long the shim waits after the gateway's end to be released; nil means DefaultLinger.
 	Linger *time.Duration `json:"linger_ns,omitempty"`
 	// OutputMaxBytes bounds the output on disk; 0 means outlog.DefaultSize.
 	OutputMaxBytes int64 `json:"output_max_bytes,omitempty"`
-	// Labels are the launcher's and given back; no secrets. At most 72.
+	// Labels belong to the launcher and are given back; no secrets. At most 72.
 	Labels map[string]string `json:"labels,omitempty"`
-	// NoGroup says not to make a control group: the launcher has one for the gateway, as a systemd unit is.
+	// NoGroup says that no control group must be made: the launcher has one for the gateway, as a systemd unit is.
 	NoGroup bool `json:"no_cgroup,omitempty"`
 }
 
-// Validate names all that is wrong with s.
+// Validate names all faults of s.
 func (s Spec) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -113,7 +113,8 @@ func checkLaunchID(id string) error {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 	foreign := func(r rune) bool { return !strings.ContainsRune(allowed, r) }
 	if id == "" || len(id) > 64 || id[0] == '.' || strings.ContainsFunc(id, foreign) {
-		return fmt.Errorf("launch id %.80q: must be 1 to 64 of letters, digits, '.', '_', '-', not starting with a dot", id)
+		return fmt.Errorf("launch id %.80q: must be 1 to 64 of letters, digits, '.', '_', '-', not starting with a dot",
+			id)
 	}
 	return nil
 }
@@ -134,7 +135,7 @@ func checkSocketPath(path string) error {
 	return nil
 }
 
-// SocketPath is a short name in runtimeDir that is the launch's own: two run directories never share one.
+// SocketPath returns a short name in runtimeDir that only this launch has: two run directories never share one.
 func SocketPath(runtimeDir, bundleDir string) string {
 	sum := sha256.Sum256([]byte(filepath.Clean(bundleDir)))
 	return filepath.Join(runtimeDir, hex.EncodeToString(sum[:6])+socketSuffix)
@@ -143,7 +144,8 @@ func SocketPath(runtimeDir, bundleDir string) string {
 // socketSuffix marks the sockets that we may remove.
 const socketSuffix = ".shim"
 
-// Hash tells two specs apart without telling a secret: values of secret variables, and where the bundle lies, are left out.
+// Hash tells two specs apart without revealing a secret: values of secret variables, and the place of the bundle, are
+// not part of it.
 func (s Spec) Hash() string {
 	public := s
 	public.Socket, public.Stdin = "", nil

@@ -15,8 +15,8 @@ import (
 type StartOptions struct {
 	// ShimPath is the gatehost-shim binary.
 	ShimPath string
-	// BundleDir is <run_dir>/<launch_id>; it may exist already, and must when the caller wants to find the launch after its own
-	// death. Its name must be Spec.LaunchID.
+	// BundleDir is <run_dir>/<launch_id>; it may exist already, and must when the caller wants to find the launch after
+	// its own death. Its name must be Spec.LaunchID.
 	BundleDir string
 	// Spec is what to run. Its Socket's directory must exist.
 	Spec Spec
@@ -46,10 +46,10 @@ type StartReport struct {
 	Already bool     `json:"already,omitempty"`
 }
 
-// Start launches a gateway under a shim of its own and answers when its program runs. It is idempotent by launch id: while a
-// bundle exists, no second gateway comes of it, whoever calls, even at the same time. When ctx ends first, the launch may still
-// come about; OpenBundle tells. Errors: ErrCommandNotFound, ErrPermission, ErrInvalidSpec, ErrSpecMismatch, ErrUnsupported;
-// ErrBroken for a bundle that cannot be read.
+// Start launches a gateway under a shim of its own and returns when its program runs. It is idempotent by launch id:
+// while a bundle exists no second gateway is started, even by callers at the same time. When ctx ends first, the launch
+// may still happen; OpenBundle says. Errors: ErrCommandNotFound, ErrPermission, ErrInvalidSpec, ErrSpecMismatch,
+// ErrUnsupported; ErrBroken for a bundle that cannot be read.
 func Start(ctx context.Context, o StartOptions) (Started, error) {
 	if !supported {
 		return Started{}, fmt.Errorf("cannot launch gateway: %w", ErrUnsupported)
@@ -83,8 +83,8 @@ func Start(ctx context.Context, o StartOptions) (Started, error) {
 	return taken(ctx, o.BundleDir, false)
 }
 
-// begun reports whether a gateway ever came, or may still come, of b: then no second shim is started. A shim that died before
-// there was a gateway leaves a bundle that may be used again.
+// begun reports whether a gateway ever ran, or may still run, in b: then no second shim is started. A shim that died
+// before there was a gateway leaves a bundle that may be used again.
 func (b Bundle) begun() bool {
 	return b.State != nil && (b.ShimAlive || b.State.Gateway.PID != 0 || b.State.Phase == PhaseFailed)
 }
@@ -164,8 +164,8 @@ func taken(ctx context.Context, dir string, already bool) (Started, error) {
 	return s, nil
 }
 
-// spawnShim starts the shim process and reads its report. The shim gets an empty environment: the gateway's goes through the
-// pipe, so that neither argv nor a file nor /proc/PID/environ of the shim ever holds a secret.
+// spawnShim starts the shim process and reads its report. The shim gets an empty environment: the gateway's goes
+// through the pipe, so that neither argv nor a file nor /proc/PID/environ of the shim ever holds a secret.
 func spawnShim(ctx context.Context, o StartOptions) (StartReport, error) {
 	fail := func(err error) (StartReport, error) {
 		return StartReport{}, fmt.Errorf("cannot start shim %q: %w", o.ShimPath, err)

@@ -43,10 +43,10 @@ type State struct {
 	Labels    map[string]string `json:"labels,omitempty"`
 	// Group is the control group of the gateway; nil where there is none, and with an older shim.
 	Group *process.Group `json:"cgroup,omitempty"`
-	// Cleared says that after the end nothing of the tree was left. An older shim never says it.
+	// Cleared says that after the end no process of the tree was left. An older shim never says it.
 	Cleared bool `json:"cleared,omitempty"`
 
-	// What follows changes too often for the disk: it is complete in answers over the socket only.
+	// The fields below change too often for the disk: they are complete only in answers over the socket.
 	Exit      *Exit  `json:"exit,omitempty"`
 	OutputEnd uint64 `json:"output_end,omitempty"`
 	// OutputLost counts bytes of output that are in the shim's memory only, because the disk failed.
@@ -61,7 +61,8 @@ func (s State) Mark() string {
 	return fmt.Sprintf("%s:%d:%s", s.LaunchID, s.Shim.PID, s.Shim.StartTime)
 }
 
-// Tree is every process of the launch, the gateway too: found by descent, and by EnvMark and its control group what left it.
+// Tree returns every process of the launch, with the gateway: found by descent, and by EnvMark and its control group
+// those that left the tree.
 func (s State) Tree() process.Query {
 	return process.Query{
 		Roots: []process.Identity{s.Gateway}, WithRoots: true, Env: EnvMark + "=" + s.Mark(), Group: s.ownGroup(),
@@ -71,7 +72,7 @@ func (s State) Tree() process.Query {
 // GroupName is the name of a launch's control group.
 func GroupName(launchID string) string { return "gatehost-" + launchID }
 
-// ownGroup is Group if it can be the launch's: a file must not be able to name another one.
+// ownGroup returns Group if it can be the launch's: a file must not be able to name another one.
 func (s State) ownGroup() *process.Group {
 	if s.Group == nil || !filepath.IsAbs(s.Group.Path) || filepath.Base(s.Group.Path) != GroupName(s.LaunchID) {
 		return nil
@@ -79,7 +80,7 @@ func (s State) ownGroup() *process.Group {
 	return s.Group
 }
 
-// removeGroup forgets the control group of a launch of which nothing lives.
+// removeGroup removes the control group of a launch of which nothing lives.
 func (s State) removeGroup() error {
 	if g := s.ownGroup(); g != nil {
 		return g.Remove()
@@ -212,7 +213,7 @@ func (r *ExitRecord) Write(e Exit) Exit {
 // Close gives up the file.
 func (r *ExitRecord) Close() { r.f.Close() }
 
-// readExit answers nil when the gateway has not ended, as far as its shim could write.
+// readExit returns nil when the gateway has not ended, as far as its shim could write.
 func readExit(dir string) (*Exit, error) {
 	b, err := readFile(filepath.Join(dir, exitFile), exitSize)
 	if errors.Is(err, os.ErrNotExist) {

@@ -40,9 +40,12 @@ func TestAGrandchildInAnotherSessionIsEndedToo(t *testing.T) {
 		grace  time.Duration
 		script string
 	}{
-		"by the kill":  {0, `setsid sh -c 'trap "" TERM; echo broker $$; while :; do sleep 0.05; done' & wait`},
-		"by the sweep": {patience, `trap 'exit 0' TERM; setsid sh -c 'trap "" TERM; echo broker $$; while :; do sleep 0.05; done' & while :; do sleep 0.05; done`},
-		"without the mark": {patience, `trap 'exit 0' TERM; setsid env -u GATEHOST_LAUNCH_MARK sh -c 'echo broker $$; exec sleep 600' &
+		"by the kill": {0, `setsid sh -c 'trap "" TERM; echo broker $$; while :; do sleep 0.05; done' & wait`},
+		"by the sweep": {patience,
+			`trap 'exit 0' TERM; setsid sh -c 'trap "" TERM; echo broker $$; while :; do sleep 0.05; done' & while :; do ` +
+				`sleep 0.05; done`},
+		"without the mark": {patience,
+			`trap 'exit 0' TERM; setsid env -u GATEHOST_LAUNCH_MARK sh -c 'echo broker $$; exec sleep 600' &
 			while :; do sleep 0.05; done`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +65,9 @@ func TestAGrandchildInAnotherSessionIsEndedToo(t *testing.T) {
 
 func TestWhatAGatewayLeavesBehindIsSweptWhenItEndsByItself(t *testing.T) {
 	p := newPlace(t)
-	s := start(t, p.options("leaves", sh(`setsid sh -c 'echo child $$; exec sleep 600' & while [ ! -e go ]; do sleep 0.05; done; exit 4`)...))
+	s := start(t,
+		p.options("leaves",
+			sh(`setsid sh -c 'echo child $$; exec sleep 600' & while [ ! -e go ]; do sleep 0.05; done; exit 4`)...))
 	child := pidAfter(t, s, "child")
 	if err := os.WriteFile(filepath.Join(p.dir, "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -76,7 +81,10 @@ func TestWhatAGatewayLeavesBehindIsSweptWhenItEndsByItself(t *testing.T) {
 func TestAGrandchildThatHoldsThePipeDoesNotDelayTheEnd(t *testing.T) {
 	p := newPlace(t)
 	// It ignores SIGTERM, so that it holds the pipe until the sweep kills it after two seconds.
-	s := start(t, p.options("holder", sh(`setsid sh -c 'trap "" TERM; echo holder $$; exec sleep 600' & while [ ! -e go ]; do sleep 0.05; done; echo last; exit 0`)...))
+	s := start(t,
+		p.options("holder",
+			sh(`setsid sh -c 'trap "" TERM; echo holder $$; exec sleep 600' & while [ ! -e go ]; do sleep 0.05; done; echo `+
+				`last; exit 0`)...))
 	pidAfter(t, s, "holder")
 	if err := os.WriteFile(filepath.Join(p.dir, "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -93,7 +101,9 @@ func TestAGrandchildThatHoldsThePipeDoesNotDelayTheEnd(t *testing.T) {
 
 func TestOrphansAreReaped(t *testing.T) {
 	p := newPlace(t)
-	s := start(t, p.options("reap", sh(`i=0; while [ $i -lt 20 ]; do i=$((i+1)); (sh -c 'exit 3' &) ; done; echo done; exec sleep 600`)...))
+	s := start(t,
+		p.options("reap",
+			sh(`i=0; while [ $i -lt 20 ]; do i=$((i+1)); (sh -c 'exit 3' &) ; done; echo done; exec sleep 600`)...))
 	printed(t, s.Client, "done")
 	eventually(t, "the shim has the gateway as its only child, and no zombie", func() bool {
 		return len(childrenOf(t, s.State.Shim.PID)) == 1
@@ -152,7 +162,8 @@ func switches(t *testing.T, pid int) int {
 	return n
 }
 
-// A shim lives for months: while nothing happens it must cost nothing, also with a host connected and an orphan grace to watch.
+// A shim lives for months: while nothing happens it must cost nothing, also with a host connected and an orphan grace
+// to watch.
 func TestAnIdleShimDoesNotWakeUp(t *testing.T) {
 	p := newPlace(t)
 	o := p.options("idle", sh("echo ready; exec sleep 600")...)

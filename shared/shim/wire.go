@@ -10,10 +10,11 @@ import (
 	"github.com/gatehost/gatehost/shared/shim/outlog"
 )
 
-// The protocol, version 1. Each message is a frame: length of a JSON header and length of a payload, both 4 bytes big endian,
-// then header and payload. A connection begins with a hello from the client and its answer, then requests are answered one by
-// one, in order. After the answer to output only items follow, until end; after attach nothing follows, the connection is
-// what counts. Fields and ops are only ever added; unknown fields are ignored, an unknown op is answered with an error.
+// The protocol, version 1. Each message is a frame: length of a JSON header and length of a payload, both 4 bytes big
+// endian, then header and payload. A connection begins with a hello from the client and its answer, then requests are
+// answered one by one, in order. After the answer to output only items follow, until end; after attach nothing follows,
+// the connection is what counts. Fields and ops are only ever added; unknown fields are ignored, an unknown op is
+// answered with an error.
 
 // Ops of a Request.
 const (
@@ -61,10 +62,11 @@ const (
 
 // WireItem is one piece of an output stream on the wire; the data of a record are the payload.
 type WireItem struct {
-	Kind   string        `json:"k"`
-	Offset uint64        `json:"o,omitempty"` // rec: of its first byte; gap: from; end, hb: of the end of the output
-	To     uint64        `json:"to,omitempty"`
-	ToLine uint64        `json:"tl,omitempty"` // gap: lines that ended before To; added after the first release of version 1
+	Kind   string `json:"k"`
+	Offset uint64 `json:"o,omitempty"` // rec: of its first byte; gap: from; end, hb: of the end of the output
+	To     uint64 `json:"to,omitempty"`
+	// gap: lines that ended before To; added after the first release of version 1
+	ToLine uint64        `json:"tl,omitempty"`
 	At     int64         `json:"at,omitempty"` // Unix nanoseconds
 	Stream outlog.Stream `json:"s,omitempty"`
 	Flags  uint8         `json:"f,omitempty"`

@@ -13,8 +13,9 @@ import (
 	"github.com/gatehost/gatehost/shared/shim"
 )
 
-// bundle opens a launch, mended if its files cannot be read but something of it lives. What cannot be read and does not live is set aside: to
-// all who ask for it there is no such launch any more, rather than one that nobody can ever be done with.
+// bundle opens a launch, and recovers it if its files cannot be read but something of it lives. A launch that cannot be
+// read and does not live is quarantined: its callers hear that there is no such launch, rather than meet one that can
+// never be finished.
 func (l *Launcher) bundle(ctx context.Context, launchID string) (shim.Bundle, error) {
 	_, dirs, err := l.place()
 	if err != nil {
@@ -30,19 +31,21 @@ func (l *Launcher) bundle(ctx context.Context, launchID string) (shim.Bundle, er
 		}
 	}
 	if errors.Is(err, shim.ErrBroken) {
-		if aside, asideErr := shim.Quarantine(ctx, dirs.Runtime, b.Dir); asideErr == nil {
-			return b, fault.New(fault.NotFound, fmt.Sprintf("no launch %s any more: nothing of it lives, and what is left was set aside: %s",
-				launchID, aside.Reason)).WithHint("what is left is in " + aside.Dir)
+		if moved, moveErr := shim.Quarantine(ctx, dirs.Runtime, b.Dir); moveErr == nil {
+			return b,
+				fault.New(fault.NotFound,
+					fmt.Sprintf("no launch %s any more: nothing of it lives, and what is left was quarantined: %s",
+						launchID, moved.Reason)).WithHint("what is left is in " + moved.Dir)
 		}
 	}
 	return b, faultOf(err)
 }
 
-// heldTimeout bounds the question to a shim whose bundle somebody removed.
+// heldTimeout bounds a call to a shim whose bundle was removed.
 const heldTimeout = 5 * time.Second
 
-// held is a launch whose files are gone while its shim, to which we hold a connection, lives: that it cannot be read any more does not
-// make its gateway a thing of the past.
+// held is a launch whose files are gone while its shim, to which we hold a connection, lives: its gateway lives
+// although its bundle cannot be read.
 func (l *Launcher) held(ctx context.Context, launchID string) (shim.Bundle, bool) {
 	l.mu.Lock()
 	c := l.clients[launchID]
@@ -66,7 +69,7 @@ func (l *Launcher) held(ctx context.Context, launchID string) (shim.Bundle, bool
 	return b, true
 }
 
-// heldBeyond are the launches that are held and not among those that were read.
+// heldBeyond returns the launches that are held and were not read.
 func (l *Launcher) heldBeyond(ctx context.Context, read []shim.Bundle) []shim.Bundle {
 	l.mu.Lock()
 	ids := slices.Sorted(maps.Keys(l.clients))
@@ -83,7 +86,7 @@ func (l *Launcher) heldBeyond(ctx context.Context, read []shim.Bundle) []shim.Bu
 	return out
 }
 
-// client is the held connection to a launch's shim, made when there is none.
+// client returns the held connection to a launch's shim, and makes it when there is none.
 func (l *Launcher) client(ctx context.Context, launchID string) (*shim.Client, error) {
 	l.mu.Lock()
 	c, dir := l.clients[launchID], filepath.Join(l.dirs.Run, launchID)

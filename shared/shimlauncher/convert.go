@@ -17,7 +17,7 @@ import (
 	"github.com/gatehost/gatehost/shared/shim/outlog"
 )
 
-// stateOf is what a bundle's files say; the zero State for one that no shim wrote to.
+// stateOf returns what a bundle's files say; the zero State for one that no shim wrote to.
 func stateOf(b shim.Bundle) shim.State {
 	if b.State == nil {
 		s := shim.State{LaunchID: b.LaunchID}
@@ -33,10 +33,11 @@ func stateOf(b shim.Bundle) shim.State {
 	return s
 }
 
-// instance puts together what the files say and what the shim says.
+// instance combines what the files say and what the shim says.
 func instance(b shim.Bundle, s shim.State) launcher.Instance {
 	i := launcher.Instance{
-		LaunchID: b.LaunchID, Gateway: s.Labels[labelGateway], PID: s.Gateway.PID, StartTime: s.Gateway.StartTime, BootID: s.BootID,
+		LaunchID: b.LaunchID, Gateway: s.Labels[labelGateway], PID: s.Gateway.PID, StartTime: s.Gateway.StartTime,
+		BootID:    s.BootID,
 		StartedAt: s.StartedAt, OutputEnd: s.OutputEnd, Detail: b.Detail, Labels: maps.Clone(s.Labels),
 	}
 	delete(i.Labels, labelGateway)
@@ -70,7 +71,7 @@ func instance(b shim.Bundle, s shim.State) launcher.Instance {
 // launchFile is what a host writes into a bundle before it calls Launch.
 const launchFile = "launch.json"
 
-// recordedGateway is the gateway that the host's record of a launch names; "" when there is none.
+// recordedGateway returns the gateway in the host's record of a launch; "" when there is none.
 func recordedGateway(dir string) string {
 	var record struct {
 		Gateway string `json:"gateway"`
@@ -82,7 +83,7 @@ func recordedGateway(dir string) string {
 	return record.Gateway
 }
 
-// exit of nil is an end that nobody saw.
+// exit converts an exit; nil is an end that was not seen.
 func exit(e *shim.Exit) plugin.Exit {
 	if e == nil || e.At.IsZero() {
 		return plugin.Exit{At: time.Now()}
@@ -104,7 +105,7 @@ func sortByStart(all []launcher.Instance) {
 	slices.SortStableFunc(all, func(a, b launcher.Instance) int { return a.StartedAt.Compare(b.StartedAt) })
 }
 
-// sinkError is a caller's own error on its way back to the caller, as it is.
+// sinkError is a caller's own error, returned to the caller unchanged.
 type sinkError struct{ error }
 
 func (s sinkError) Unwrap() error { return s.error }

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// execDir holds the bundles of one-shot commands, out of List's sight.
+	// execDir holds the bundles of one-shot commands, where List does not look.
 	execDir = ".exec"
 	// execOrphan ends a command whose plugin died, and then its shim: no other plugin asks for the outcome.
 	execOrphan = 10 * time.Second
@@ -26,8 +26,11 @@ const (
 	defaultMaxOutput = 4 << 20
 )
 
-// Exec runs a one-shot command under a shim of its own: so its whole tree can be ended, and is when this plugin dies.
-func (l *Launcher) Exec(ctx context.Context, req launcher.ExecRequest, sink func(plugin.Line) error) (launcher.ExecResult, error) {
+// Exec runs a one-shot command under a shim of its own, so that its whole tree can be ended, and is ended when this
+// plugin dies.
+func (l *Launcher) Exec(
+	ctx context.Context, req launcher.ExecRequest, sink func(plugin.Line) error,
+) (launcher.ExecResult, error) {
 	path, dirs, err := l.place()
 	if err != nil {
 		return launcher.ExecResult{}, err
@@ -37,7 +40,8 @@ func (l *Launcher) Exec(ctx context.Context, req launcher.ExecRequest, sink func
 		return launcher.ExecResult{}, fault.New(fault.InvalidArgument, "cannot run command: timeout must be positive")
 	case len(req.Stdin) > shim.MaxStdin:
 		return launcher.ExecResult{}, fault.New(fault.InvalidArgument,
-			fmt.Sprintf("cannot run command: %d bytes for its standard input, the limit is %d", len(req.Stdin), shim.MaxStdin))
+			fmt.Sprintf("cannot run command: %d bytes for its standard input, the limit is %d", len(req.Stdin),
+				shim.MaxStdin))
 	}
 	id := rand.Text()
 	dir := filepath.Join(dirs.Run, execDir, id)
@@ -46,12 +50,13 @@ func (l *Launcher) Exec(ctx context.Context, req launcher.ExecRequest, sink func
 		return launcher.ExecResult{}, err
 	}
 	orphan, linger := execOrphan, execOrphan
-	spec.Socket, spec.Stdin, spec.OrphanGrace, spec.Linger = shim.SocketPath(dirs.Runtime, dir), req.Stdin, &orphan, &linger
+	spec.Socket, spec.Stdin, spec.OrphanGrace, spec.Linger = shim.SocketPath(dirs.Runtime, dir), req.Stdin, &orphan,
+		&linger
 	if ctx.Err() != nil {
 		return launcher.ExecResult{}, faultOf(context.Cause(ctx))
 	}
-	// Not by ctx: whoever goes away while the command is being started would leave it to its shim, which ends it only as an orphan.
-	// What has come to life is ended by us, below.
+	// Not with ctx: a caller that goes away while the command is being started would leave it to its shim, which ends
+	// it only as an orphan. We end it below.
 	starting, begun := context.WithTimeout(context.WithoutCancel(ctx), execCleanup)
 	defer begun()
 	started, err := shim.Start(starting, shim.StartOptions{ShimPath: path, BundleDir: dir, Spec: spec})
@@ -149,7 +154,7 @@ func (c *command) end(ctx context.Context) error {
 	}
 	b, err := shim.OpenBundle(c.bundle)
 	if errors.Is(err, shim.ErrNoBundle) {
-		return nil // somebody tidied up before us
+		return nil // another process removed it before us
 	}
 	if err != nil {
 		return err
@@ -160,8 +165,8 @@ func (c *command) end(ctx context.Context) error {
 	return shim.Remove(c.bundle)
 }
 
-// abandon forgets a command that could not be started. When its shim did not answer in time it may run all the same: then the shim ends
-// it, as an orphan.
+// abandon removes a command that could not be started. When its shim did not answer in time the command may still run:
+// then the shim ends it, as an orphan.
 func abandon(ctx context.Context, dir string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), execCleanup)
 	defer cancel()
@@ -171,12 +176,12 @@ func abandon(ctx context.Context, dir string) {
 	_ = shim.Remove(dir) // refused while anything lives: the next start of the plugin gets it
 }
 
-// leftoverAge is how long a command that is over belongs to the process that ran it: that may be alive, and be about to tell how it
-// ended, while we start to take its place.
+// leftoverAge is how long a command that is over belongs to the process that ran it: that process may be alive, and
+// about to report how it ended, while its replacement starts.
 const leftoverAge = 2 * execCleanup
 
-// removeLeftovers forgets commands that are over; those that run end by themselves, for they are orphaned, but those whose shim is gone:
-// nobody else would end them.
+// removeLeftovers removes commands that are over. Those that run end by themselves, because they are orphaned, except
+// those whose shim is gone: no other process would end them.
 func removeLeftovers(ctx context.Context, dir string) {
 	bundles, err := shim.List(dir)
 	if err != nil {
@@ -192,7 +197,7 @@ func removeLeftovers(ctx context.Context, dir string) {
 	}
 }
 
-// overSince is when a command ended, or was last written about.
+// overSince returns when a command ended, or was last written about.
 func overSince(b shim.Bundle) time.Time {
 	var at time.Time
 	if fi, err := os.Stat(b.Dir); err == nil {

@@ -46,8 +46,9 @@ func ConfigField() plugin.ConfigField {
 	}
 }
 
-// Setup is what a plugin's Configure calls, with what its table says of "shim" ("" for nothing) and the directories it was given. A shim
-// that is not there is a diagnostic. It removes what commands of Exec left behind in an earlier process.
+// Setup is what a plugin's Configure calls, with the value of "shim" in its table ("" for none) and the directories
+// that it was given. A missing shim is a diagnostic. Setup removes what commands of Exec left behind in an earlier
+// process.
 func (l *Launcher) Setup(ctx context.Context, shim string, dirs plugin.Directories) ([]plugin.Diagnostic, error) {
 	path, err := findShim(shim)
 	if err != nil {
@@ -58,7 +59,9 @@ func (l *Launcher) Setup(ctx context.Context, shim string, dirs plugin.Directori
 	}
 	for name, dir := range map[string]string{"run": dirs.Run, "runtime": dirs.Runtime} {
 		if !filepath.IsAbs(dir) {
-			return nil, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot configure %s: %s directory %q is not absolute", l.name, name, dir))
+			return nil,
+				fault.New(fault.InvalidArgument, fmt.Sprintf("cannot configure %s: %s directory %q is not absolute",
+					l.name, name, dir))
 		}
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fault.Wrap(fault.Internal, "cannot configure "+l.name, err)
@@ -94,7 +97,7 @@ func findShim(configured string) (string, error) {
 
 const shimName = "gatehost-shim"
 
-// Close gives up the connections to all shims; gateways go on. It is for tests and embedders: a plugin just ends.
+// Close closes the connections to all shims; gateways go on. It is for tests and embedders: a plugin just ends.
 func (l *Launcher) Close() {
 	l.mu.Lock()
 	held := l.clients
@@ -129,7 +132,8 @@ func (l *Launcher) Launch(ctx context.Context, req launcher.LaunchRequest) (laun
 	spec.Grace, spec.OrphanGrace = req.Grace, req.OrphanGrace
 	if req.OutputMaxBytes > outlog.MaxSize {
 		return launcher.Launched{}, fault.New(fault.InvalidArgument,
-			fmt.Sprintf("cannot launch gateway: output of %d bytes is more than %d", req.OutputMaxBytes, outlog.MaxSize))
+			fmt.Sprintf("cannot launch gateway: output of %d bytes is more than %d", req.OutputMaxBytes,
+				outlog.MaxSize))
 	}
 	if req.OutputMaxBytes > 0 {
 		spec.OutputMaxBytes = max(int64(req.OutputMaxBytes), outlog.MinSize)
@@ -137,7 +141,8 @@ func (l *Launcher) Launch(ctx context.Context, req launcher.LaunchRequest) (laun
 	spec.Labels = map[string]string{labelGateway: req.Gateway.Name}
 	maps.Copy(spec.Labels, req.Labels)
 
-	_, _ = shim.RecoverBundle(ctx, dirs.Runtime, dir) // so that a launch that lives is joined; what cannot be mended Start tells
+	// so that a living launch is joined; Start reports a bundle that cannot be recovered
+	_, _ = shim.RecoverBundle(ctx, dirs.Runtime, dir)
 	started, err := shim.Start(ctx, shim.StartOptions{ShimPath: path, BundleDir: dir, Spec: spec})
 	if err != nil {
 		return launcher.Launched{}, faultOf(err)
@@ -152,8 +157,10 @@ func (l *Launcher) Launch(ctx context.Context, req launcher.LaunchRequest) (laun
 func (l *Launcher) specOf(id string, p plugin.ProcessSpec) (shim.Spec, error) {
 	if p.User != "" {
 		if me, err := user.Current(); err != nil || (p.User != me.Username && p.User != me.Uid) {
-			return shim.Spec{}, fault.New(fault.Unsupported, fmt.Sprintf("cannot run as user %q: %s runs all as its own user", p.User, l.name)).
-				WithHint("run gatehost as that user, or use launcher-systemd")
+			return shim.Spec{},
+				fault.New(fault.Unsupported, fmt.Sprintf("cannot run as user %q: %s runs all as its own user", p.User,
+					l.name)).
+					WithHint("run gatehost as that user, or use launcher-systemd")
 		}
 	}
 	env := make([]shim.EnvVar, len(p.Env))
@@ -163,8 +170,8 @@ func (l *Launcher) specOf(id string, p plugin.ProcessSpec) (shim.Spec, error) {
 	return shim.Spec{LaunchID: id, Argv: p.Argv, Env: env, Cwd: p.Cwd}, nil
 }
 
-// List reads all bundles. It connects to none: Recover does. Only for one that cannot be read it looks for what lives; when nothing does,
-// the bundle is told of as broken and set aside, and told of for a day.
+// List reads all bundles. It connects to none; Recover does. Only for a bundle that cannot be read it looks for what
+// lives; when nothing does, the bundle is reported as broken and quarantined, and reported for a day.
 func (l *Launcher) List(ctx context.Context, gateway string) (launcher.Listing, error) {
 	_, dirs, err := l.place()
 	if err != nil {
@@ -177,18 +184,18 @@ func (l *Launcher) List(ctx context.Context, gateway string) (launcher.Listing, 
 	var listing launcher.Listing
 	for i, b := range bundles {
 		if bundles[i], err = shim.RecoverBundle(ctx, dirs.Runtime, b.Dir); errors.Is(err, shim.ErrNoBundle) {
-			bundles[i].LaunchID = "" // released, or set aside, meanwhile
+			bundles[i].LaunchID = "" // released, or quarantined, meanwhile
 		}
 	}
 	bundles = slices.DeleteFunc(bundles, func(b shim.Bundle) bool { return b.LaunchID == "" })
 	for _, b := range append(bundles, l.heldBeyond(ctx, bundles)...) {
 		switch {
 		case b.Status == shim.StatusBroken:
-			if _, err := shim.Quarantine(ctx, dirs.Runtime, b.Dir); err != nil { // left alone
+			if _, err := shim.Quarantine(ctx, dirs.Runtime, b.Dir); err != nil { // not moved
 				listing.Broken = append(listing.Broken, launcher.BrokenBundle{Path: b.Dir, Reason: b.Problem.Error()})
 			}
 		case b.Status == shim.StatusNew && b.Spec == nil:
-			// Made ahead by the host; no call of Launch came for it yet.
+			// Made by the host in advance; Launch was never called for it.
 		default:
 			i := instance(b, stateOf(b))
 			if gateway == "" || i.Gateway == gateway {
@@ -203,13 +210,15 @@ func (l *Launcher) List(ctx context.Context, gateway string) (launcher.Listing, 
 	return listing, nil
 }
 
-// settle is how long a bundle without a trace of its shim is watched: the shim of a plugin that just died may be about to begin.
+// settle is how long a bundle without a trace of its shim is watched: the shim of a plugin that just died may be about
+// to begin.
 const settle = 2 * time.Second
 
-// Recover takes up a launch of an earlier process and holds on to its shim.
+// Recover takes up a launch of an earlier process and keeps a connection to its shim.
 func (l *Launcher) Recover(ctx context.Context, launchID string) (launcher.Instance, error) {
 	b, err := l.bundle(ctx, launchID)
-	for until := time.Now().Add(settle); err == nil && undecided(b) && time.Now().Before(until); b, err = l.bundle(ctx, launchID) {
+	for until := time.Now().Add(settle); err == nil && undecided(b) &&
+		time.Now().Before(until); b, err = l.bundle(ctx, launchID) {
 		if err := pause(ctx); err != nil {
 			return launcher.Instance{}, err
 		}
@@ -218,7 +227,8 @@ func (l *Launcher) Recover(ctx context.Context, launchID string) (launcher.Insta
 		return launcher.Instance{}, err
 	}
 	if b.Status == shim.StatusNew {
-		return launcher.Instance{}, fault.New(fault.NotFound, fmt.Sprintf("cannot recover launch %s: nothing was launched", launchID))
+		return launcher.Instance{},
+			fault.New(fault.NotFound, fmt.Sprintf("cannot recover launch %s: nothing was launched", launchID))
 	}
 	return l.look(ctx, b)
 }
@@ -227,7 +237,7 @@ func undecided(b shim.Bundle) bool {
 	return b.Status == shim.StatusNew || b.Status == shim.StatusStarting
 }
 
-// Inspect answers the present facts.
+// Inspect returns the facts of this moment.
 func (l *Launcher) Inspect(ctx context.Context, launchID string) (launcher.Inspection, error) {
 	b, err := l.bundle(ctx, launchID)
 	if err != nil {
@@ -244,7 +254,7 @@ func (l *Launcher) Inspect(ctx context.Context, launchID string) (launcher.Inspe
 	return launcher.Inspection{Instance: i, RSSBytes: usage.RSSBytes, Processes: usage.Processes}, nil
 }
 
-// look is the instance as its shim tells it, or as its files do when there is none.
+// look returns the instance as its shim describes it, or as its files do when there is no shim.
 func (l *Launcher) look(ctx context.Context, b shim.Bundle) (launcher.Instance, error) {
 	if b.ShimAlive {
 		c, err := l.client(ctx, b.LaunchID)
@@ -302,14 +312,15 @@ func (l *Launcher) Stop(ctx context.Context, launchID string, grace time.Duratio
 				}
 				continue // without it, then
 			}
-			return launcher.Stopped{Exit: exit(&stopped.Exit), Killed: stopped.Killed, Swept: stopped.Swept}, faultOf(err)
+			return launcher.Stopped{Exit: exit(&stopped.Exit), Killed: stopped.Killed, Swept: stopped.Swept},
+				faultOf(err)
 		}
 		stopped, err = b.StopUnwatched(ctx, grace)
 		return launcher.Stopped{Exit: exit(b.Exit), Killed: stopped.Killed, Swept: stopped.Swept}, faultOf(err)
 	}
 }
 
-// Release lets the shim go and removes the bundle.
+// Release ends the shim and removes the bundle.
 func (l *Launcher) Release(ctx context.Context, launchID string) error {
 	b, err := l.bundle(ctx, launchID)
 	if fault.CodeOf(err) == fault.NotFound {
@@ -329,7 +340,7 @@ func (l *Launcher) Release(ctx context.Context, launchID string) error {
 		if err != nil && !errors.Is(err, shim.ErrShimGone) {
 			return faultOf(err)
 		}
-		if b.State != nil { // it takes no connection any more, and may not be quite gone
+		if b.State != nil { // it accepts no connection any more, and may still be ending
 			if err := b.State.Shim.WaitGone(ctx); err != nil {
 				return faultOf(fmt.Errorf("cannot release launch %s: its shim does not end: %w", launchID, err))
 			}

@@ -17,7 +17,7 @@ const (
 	batchBytes = 1 << 20
 )
 
-// Output streams lines from the shim, and from the files when the shim is gone, across which no line is lost or doubled.
+// Output streams lines from the shim, and from the files when the shim is gone; no line is lost or doubled in between.
 func (l *Launcher) Output(ctx context.Context, req launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
 	out := &batcher{sink: func(item launcher.OutputItem) error { return sinkErr(sink(item)) }, cursor: req.Cursor}
 	for {
@@ -60,7 +60,7 @@ func (l *Launcher) offline(ctx context.Context, b shim.Bundle, follow bool, out 
 	return faultOf(err)
 }
 
-// batcher collects lines as long as more are there, so that a flood costs few messages and a single line goes out at once.
+// batcher collects lines while more are ready, so that a flood costs few messages and a single line is sent at once.
 type batcher struct {
 	sink   func(launcher.OutputItem) error
 	cursor uint64 // of the last line that sink took
@@ -68,7 +68,7 @@ type batcher struct {
 	bytes  int
 }
 
-// run calls source beside itself and sink by itself, and ends when both have.
+// run calls source in its own goroutine and sink in the caller's, and ends when both have ended.
 func (o *batcher) run(ctx context.Context, source func(context.Context, func(shim.Item) error) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -10,8 +10,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Fake is an Unloader in memory, for tests. The zero value knows no service; the exported fields are knobs, to be set before
-// the first call. Safe for concurrent use, also inside a synctest bubble.
+// Fake is an Unloader in memory, for tests. The zero value knows no service; the exported fields are knobs, to be set
+// before the first call. Safe for concurrent use, also inside a synctest bubble.
 type Fake struct {
 	Services   []Service
 	InspectErr error

@@ -73,7 +73,9 @@ type server struct {
 	impl Unloader
 }
 
-func (s *server) Inspect(ctx context.Context, r *pb.UnloaderServiceInspectRequest) (*pb.UnloaderServiceInspectResponse, error) {
+func (s *server) Inspect(
+	ctx context.Context, r *pb.UnloaderServiceInspectRequest,
+) (*pb.UnloaderServiceInspectResponse, error) {
 	services, err := s.impl.Inspect(ctx, wire.FactsFrom(r.GetGateway()))
 	if err != nil {
 		return nil, fault.ToStatus(err)
@@ -81,8 +83,10 @@ func (s *server) Inspect(ctx context.Context, r *pb.UnloaderServiceInspectReques
 	out := &pb.UnloaderServiceInspectResponse{}
 	for _, x := range services {
 		out.Services = append(out.Services, &pb.PlatformService{
-			Id: wire.Text(x.ID, maxText), Manager: x.Manager, Path: wire.Text(x.Path, maxText), Loaded: x.Loaded, Pid: int64(x.PID),
-			KeepsAlive: x.KeepsAlive, Reason: wire.Text(x.Reason, maxText), DisableCommand: wire.Text(x.DisableCommand, maxText),
+			Id: wire.Text(x.ID, maxText), Manager: x.Manager, Path: wire.Text(x.Path, maxText), Loaded: x.Loaded,
+			Pid:        int64(x.PID),
+			KeepsAlive: x.KeepsAlive, Reason: wire.Text(x.Reason, maxText), DisableCommand: wire.Text(x.DisableCommand,
+				maxText),
 		})
 	}
 	return out, nil

@@ -106,14 +106,17 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 	l := &liar{}
 	c := unloader.NewClient(wiretest.Dial(t, func(s grpc.ServiceRegistrar) { pb.RegisterUnloaderServiceServer(s, l) }))
 	for _, l.services = range [][]*pb.PlatformService{{{}}, {{Id: "x", Pid: -1}}, make([]*pb.PlatformService, 300)} {
-		if _, err := c.Inspect(t.Context(), plugin.GatewayFacts{}); err == nil || !strings.Contains(err.Error(), "plugin violated the contract: ") {
+		if _, err := c.Inspect(t.Context(), plugin.GatewayFacts{}); err == nil ||
+			!strings.Contains(err.Error(), "plugin violated the contract: ") {
 			t.Errorf("error = %v", err)
 		}
 	}
-	if _, err := c.Unload(t.Context(), plugin.GatewayFacts{}, "x"); err == nil || !strings.Contains(err.Error(), "plugin violated the contract: ") {
+	if _, err := c.Unload(t.Context(), plugin.GatewayFacts{}, "x"); err == nil ||
+		!strings.Contains(err.Error(), "plugin violated the contract: ") {
 		t.Errorf("error = %v", err)
 	}
-	if _, err := dial(t, &echo{}).Restore(t.Context(), make([]byte, 64<<10+1)); !errors.Is(err, fault.ErrInvalidArgument) {
+	if _, err := dial(t, &echo{}).Restore(t.Context(), make([]byte, 64<<10+1)); !errors.Is(err,
+		fault.ErrInvalidArgument) {
 		t.Errorf("error = %v", err)
 	}
 }

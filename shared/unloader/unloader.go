@@ -1,7 +1,7 @@
-// Package unloader is the kind of plugin that knows which platform service would fight the host for a gateway, and how to
+// Package unloader is the kind of plugin that knows which platform service would also manage a gateway, and how to
 // unload it with a way back.
 //
-// The contract stands in shared/proto/gatehost/plugin/v1alpha1/unloader.proto.
+// The contract is in shared/proto/gatehost/plugin/v1alpha1/unloader.proto.
 package unloader
 
 import (
@@ -10,15 +10,16 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Unloader speaks to one service manager. Inspect may be called concurrently; Unload and Restore are called once at a time.
+// Unloader speaks to one service manager. Inspect may be called concurrently; Unload and Restore are called once at a
+// time.
 type Unloader interface {
 	// Inspect finds services that run, or would run, the gateway. Errors: fault.Unsupported (no such manager here).
 	Inspect(ctx context.Context, gw plugin.GatewayFacts) ([]Service, error)
-	// Unload stops a service and keeps its manager from starting it again in this login or boot; idempotent; never deletes
-	// a file. Errors: fault.NotFound, fault.PermissionDenied, fault.DeadlineExceeded.
+	// Unload stops a service and keeps its manager from starting it again in this login or boot; idempotent; never
+	// deletes a file. Errors: fault.NotFound, fault.PermissionDenied, fault.DeadlineExceeded.
 	Unload(ctx context.Context, gw plugin.GatewayFacts, serviceID string) (Unloaded, error)
-	// Restore brings back what Unload took away; idempotent; reports whether anything had to be done.
-	// Errors: fault.InvalidArgument (not our record), fault.NotFound.
+	// Restore brings back what Unload removed; idempotent; reports whether anything had to be done. Errors:
+	// fault.InvalidArgument (not our record), fault.NotFound.
 	Restore(ctx context.Context, undo []byte) (bool, error)
 }
 

@@ -74,8 +74,9 @@ func newHost(t *testing.T, timing pluginhost.Timing, specs ...pluginhost.Spec) (
 	return newHostThatSpeaks(t, nil, timing, specs...)
 }
 
-func newHostThatSpeaks(t *testing.T, speaks map[plugin.Kind]pluginhost.Versions, timing pluginhost.Timing,
-	specs ...pluginhost.Spec) (*pluginhost.Host, string) {
+func newHostThatSpeaks(
+	t *testing.T, speaks map[plugin.Kind]pluginhost.Versions, timing pluginhost.Timing, specs ...pluginhost.Spec,
+) (*pluginhost.Host, string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "gh")
 	if err != nil {

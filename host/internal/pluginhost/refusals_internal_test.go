@@ -21,18 +21,22 @@ func sandboxedSupervisor(out *bytes.Buffer) *supervisor {
 
 // TestRefusalsAreUnderstoodInTheWordsOfEachLanguage: what the plugin tried to use, and the key that would give it.
 func TestRefusalsAreUnderstoodInTheWordsOfEachLanguage(t *testing.T) {
-	for text, want := range map[string]string{
-		"open /root/.ssh/id_ed25519: permission denied":                                       "/root/.ssh/id_ed25519 read",
-		"Error: EACCES: permission denied, open '/home/a b/.ssh/id'":                          "/home/a b/.ssh/id read",
-		"PermissionError: [Errno 13] Permission denied: '/root/.ssh/../.ssh/id'":              "/root/.ssh/id read",
-		"cat: /root/.ssh/id: Permission denied":                                               "/root/.ssh/id read",
-		"python3: can't open file '/srv/x.py': [Errno 13] Permission denied":                  "/srv/x.py read",
-		"open /opt/given/log: permission denied":                                              "/opt/given/log write",
-		"mkdir /usr/lib/x: permission denied":                                                 "/usr/lib/x write",
-		"dial tcp 192.0.2.7:443: connect: permission denied":                                  "network 192.0.2.7:443 network",
-		"Error: connect EACCES 127.0.0.1:8080 - Local (undefined:undefined)":                  "network 127.0.0.1:8080 network",
-		"error while loading shared libraries: /opt/py/lib/libpython.so: cannot open: EACCES": "/opt/py/lib/libpython.so read",
+	for _, row := range [][2]string{
+		{"open /root/.ssh/id_ed25519: permission denied", "/root/.ssh/id_ed25519 read"},
+		{"Error: EACCES: permission denied, open '/home/a b/.ssh/id'", "/home/a b/.ssh/id read"},
+		{"PermissionError: [Errno 13] Permission denied: '/root/.ssh/../.ssh/id'", "/root/.ssh/id read"},
+		{"cat: /root/.ssh/id: Permission denied", "/root/.ssh/id read"},
+		{"python3: can't open file '/srv/x.py': [Errno 13] Permission denied", "/srv/x.py read"},
+		{"open /opt/given/log: permission denied", "/opt/given/log write"},
+		{"mkdir /usr/lib/x: permission denied", "/usr/lib/x write"},
+		{"dial tcp 192.0.2.7:443: connect: permission denied", "network 192.0.2.7:443 network"},
+		{"Error: connect EACCES 127.0.0.1:8080 - Local (undefined:undefined)", "network 127.0.0.1:8080 network"},
+		{
+			"error while loading shared libraries: /opt/py/lib/libpython.so: cannot open: EACCES",
+			"/opt/py/lib/libpython.so read",
+		},
 	} {
+		text, want := row[0], row[1]
 		var out bytes.Buffer
 		s := sandboxedSupervisor(&out)
 		s.onLogLine(s.spec(), text)

@@ -35,18 +35,20 @@ func Info(i plugin.Info) *pb.DescribeResponse {
 	return out
 }
 
-// InfoFrom is the other way. Kinds that this side does not know are kept apart: an older host meets newer plugins. Ranges of versions
-// stay as they are, whoever negotiates judges them.
+// InfoFrom converts a plugin's answer about itself. Kinds that this side does not know are kept apart: an older host
+// meets newer plugins. Ranges of versions are kept unchanged; the negotiation judges them.
 func InfoFrom(r *pb.DescribeResponse) (plugin.Info, error) {
 	out := plugin.Info{
-		Name: Text(r.GetName(), maxWord), Version: Text(r.GetVersion(), maxWord), Homepage: Text(r.GetHomepage(), maxSentence),
+		Name: Text(r.GetName(), maxWord), Version: Text(r.GetVersion(), maxWord),
+		Homepage:     Text(r.GetHomepage(), maxSentence),
 		WantedGrants: Strings(r.GetWantedGrants(), 64, maxWord),
 	}
 	if out.Name == "" {
 		return out, Violation("it has no name")
 	}
 	if len(r.GetServices()) > maxServices || len(r.GetConfigFields()) > maxFields {
-		return out, Violation("it lists %d services and %d config fields", len(r.GetServices()), len(r.GetConfigFields()))
+		return out, Violation("it lists %d services and %d config fields", len(r.GetServices()),
+			len(r.GetConfigFields()))
 	}
 	for _, s := range r.GetServices() {
 		kind, known := kindFrom(s.GetKind())
@@ -57,7 +59,8 @@ func InfoFrom(r *pb.DescribeResponse) (plugin.Info, error) {
 			out.UnknownKinds = append(out.UnknownKinds, int32(s.GetKind()))
 		default:
 			out.Services = append(out.Services, plugin.ServiceInfo{
-				Kind: kind, MinVersion: s.GetMinVersion(), MaxVersion: s.GetMaxVersion(), Capabilities: Strings(s.GetCapabilities(), 64, maxWord),
+				Kind: kind, MinVersion: s.GetMinVersion(), MaxVersion: s.GetMaxVersion(),
+				Capabilities: Strings(s.GetCapabilities(), 64, maxWord),
 			})
 		}
 	}
@@ -87,7 +90,7 @@ func Configure(r plugin.ConfigureRequest) *pb.ConfigureRequest {
 	}
 }
 
-// ConfigureFrom is the other way.
+// ConfigureFrom converts a plugin's table and surroundings.
 func ConfigureFrom(r *pb.ConfigureRequest) plugin.ConfigureRequest {
 	d := r.GetDirectories()
 	return plugin.ConfigureRequest{
@@ -101,13 +104,14 @@ func Diagnostics(in []plugin.Diagnostic) []*pb.Diagnostic {
 	var out []*pb.Diagnostic
 	for _, d := range in {
 		out = append(out, &pb.Diagnostic{
-			Severity: Severity(d.Severity), Path: Text(d.Path, maxSentence), Message: Text(d.Message, maxSentence), Hint: Text(d.Hint, maxSentence),
+			Severity: Severity(d.Severity), Path: Text(d.Path, maxSentence), Message: Text(d.Message, maxSentence),
+			Hint: Text(d.Hint, maxSentence),
 		})
 	}
 	return out
 }
 
-// DiagnosticsFrom is the other way.
+// DiagnosticsFrom converts remarks about a table.
 func DiagnosticsFrom(in []*pb.Diagnostic) []plugin.Diagnostic {
 	var out []plugin.Diagnostic
 	for _, d := range in[:min(len(in), maxDiagnostics)] {
@@ -119,7 +123,7 @@ func DiagnosticsFrom(in []*pb.Diagnostic) []plugin.Diagnostic {
 	return out
 }
 
-// Severity converts; both enums begin with info at 1.
+// Severity converts a severity; both enums begin with info at 1.
 func Severity(s plugin.Severity) pb.Severity {
 	if s < plugin.SeverityInfo || s > plugin.SeverityError {
 		s = plugin.SeverityInfo
@@ -127,7 +131,7 @@ func Severity(s plugin.Severity) pb.Severity {
 	return pb.Severity(s) //nolint:gosec // a small enum
 }
 
-// SeverityFrom is the other way; what is not known is info.
+// SeverityFrom converts a severity of the contract; an unknown one is info.
 func SeverityFrom(s pb.Severity) plugin.Severity {
 	if s < pb.Severity_SEVERITY_INFO || s > pb.Severity_SEVERITY_ERROR {
 		return plugin.SeverityInfo
@@ -135,7 +139,7 @@ func SeverityFrom(s pb.Severity) plugin.Severity {
 	return plugin.Severity(s)
 }
 
-// Symptom converts a symptom; both enums have the same numbers, which a test holds. What is not known is none.
+// Symptom converts a symptom; a test holds that both enums have the same numbers. An unknown one is none.
 func Symptom(s plugin.Symptom) pb.Symptom {
 	out := pb.Symptom(s) //nolint:gosec // what does not fit is found below
 	if _, known := pb.Symptom_name[int32(out)]; !known || plugin.Symptom(out) != s {
@@ -144,7 +148,7 @@ func Symptom(s plugin.Symptom) pb.Symptom {
 	return out
 }
 
-// SymptomFrom converts a symptom of the contract. What is not known is none.
+// SymptomFrom converts a symptom of the contract; an unknown one is none.
 func SymptomFrom(s pb.Symptom) plugin.Symptom {
 	return plugin.Symptom(Symptom(plugin.Symptom(s)))
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Ask makes a call with one answer and decodes that. The connection hears how it ended, see fault.Outcome.
+// Ask makes a call with one answer and decodes it. The connection hears how it ended, see fault.Outcome.
 func Ask[Req, Res, T any](
 	ctx context.Context, call func(context.Context, Req, ...grpc.CallOption) (Res, error), req Req,
 	decode func(Res) (T, error),
@@ -28,12 +28,12 @@ func Ask[Req, Res, T any](
 	return got, err
 }
 
-// Empty decodes an answer that says nothing.
+// Empty decodes an answer without content.
 func Empty[Res any](Res) (struct{}, error) { return struct{}{}, nil }
 
 // Receive makes a call with a stream of answers and gives each of them to take, until take says that it was the last
-// one, or fails. early is the error of a stream that ends before its last answer; nil lets it. The connection hears how
-// the call ended, see fault.Outcome.
+// one, or fails. early is the error of a stream that ends before its last answer; nil: it may end early. The connection
+// hears how the call ended, see fault.Outcome.
 func Receive[Req, Res any](
 	ctx context.Context, call func(context.Context, Req, ...grpc.CallOption) (grpc.ServerStreamingClient[Res], error),
 	req Req, early error, take func(*Res) (last bool, err error),

@@ -1,5 +1,5 @@
-// Package wire converts the common vocabulary between shared/plugin and the generated messages, and bounds what comes from
-// the other side. It holds no other logic.
+// Package wire converts the common vocabulary between shared/plugin and the generated messages, and bounds what comes
+// from the other side. It holds no other logic.
 package wire
 
 import (
@@ -28,7 +28,8 @@ func Violation(format string, args ...any) error {
 		WithHint("tell the plugin's author; `gatehost plugin verify` shows what it should answer")
 }
 
-// Text bounds a text in bytes, at the end of a character, and makes it valid UTF-8; protobuf refuses to send anything else.
+// Text bounds a text in bytes, at the end of a character, and makes it valid UTF-8; protobuf refuses to send anything
+// else.
 func Text(s string, limit int) string {
 	if len(s) <= limit && utf8.ValidString(s) {
 		return s
@@ -41,7 +42,7 @@ func Text(s string, limit int) string {
 	return s
 }
 
-// Whole refuses what Text would cut: of a command or a path a part is worse than nothing.
+// Whole refuses what Text would cut: part of a command or a path is worse than nothing.
 func Whole(what, s string, limit int) error {
 	if len(s) > limit || strings.ContainsRune(s, 0) {
 		return Violation("%s of %d bytes, or with a zero byte in it", what, len(s))
@@ -62,7 +63,8 @@ func Wholes(what string, in []string, count, limit int) error {
 	return nil
 }
 
-// Limit is a time limit that a plugin wishes: 0 when it names none, never more than most. Errors: nonsense when negative.
+// Limit converts a time limit that a plugin asks for: 0 when it names none, never more than most. Errors: a violation
+// when it is negative.
 func Limit(d *durationpb.Duration, most time.Duration) (time.Duration, error) {
 	if d == nil {
 		return 0, nil
@@ -85,7 +87,7 @@ func Strings(in []string, count, limit int) []string {
 	return out
 }
 
-// Timestamp and Time convert times; the zero time is absent.
+// Timestamp converts a time; the zero time is absent.
 func Timestamp(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {
 		return nil
@@ -93,7 +95,7 @@ func Timestamp(t time.Time) *timestamppb.Timestamp {
 	return timestamppb.New(t)
 }
 
-// Time is the other way; an invalid one is the zero time.
+// Time converts a timestamp; an absent or invalid one is the zero time.
 func Time(t *timestamppb.Timestamp) time.Time {
 	if t == nil || !t.IsValid() {
 		return time.Time{}
@@ -101,7 +103,7 @@ func Time(t *timestamppb.Timestamp) time.Time {
 	return t.AsTime()
 }
 
-// Duration is absent for 0.
+// Duration converts a duration; 0 is absent.
 func Duration(d time.Duration) *durationpb.Duration {
 	if d == 0 {
 		return nil
@@ -117,25 +119,27 @@ func Facts(f plugin.GatewayFacts) *pb.GatewayFacts {
 	}
 	return &pb.GatewayFacts{
 		Name: f.Name, Port: port, Command: f.Command, Args: f.Args, Cwd: f.Cwd, Profile: f.Profile,
-		Version: Text(f.Version, 256), StateDir: f.StateDir, ConfigPath: f.ConfigPath, State: f.State, Host: Host(f.Host),
+		Version: Text(f.Version, 256), StateDir: f.StateDir, ConfigPath: f.ConfigPath, State: f.State,
+		Host: Host(f.Host),
 	}
 }
 
-// FactsFrom is the other way.
+// FactsFrom converts a gateway's facts.
 func FactsFrom(f *pb.GatewayFacts) plugin.GatewayFacts {
 	return plugin.GatewayFacts{
 		Name: f.GetName(), Port: int(f.GetPort()), Command: f.GetCommand(), Args: f.GetArgs(), Cwd: f.GetCwd(),
-		Profile: f.GetProfile(), Version: f.GetVersion(), StateDir: f.GetStateDir(), ConfigPath: f.GetConfigPath(), State: f.GetState(),
-		Host: HostFrom(f.GetHost()),
+		Profile: f.GetProfile(), Version: f.GetVersion(), StateDir: f.GetStateDir(), ConfigPath: f.GetConfigPath(),
+		State: f.GetState(),
+		Host:  HostFrom(f.GetHost()),
 	}
 }
 
-// Host converts who asks.
+// Host converts the host that asks.
 func Host(h plugin.HostInfo) *pb.HostInfo {
 	return &pb.HostInfo{Version: h.Version, Os: h.OS, Arch: h.Arch}
 }
 
-// HostFrom is the other way.
+// HostFrom converts the host that asks.
 func HostFrom(h *pb.HostInfo) plugin.HostInfo {
 	return plugin.HostInfo{Version: h.GetVersion(), OS: h.GetOs(), Arch: h.GetArch()}
 }
@@ -144,12 +148,13 @@ func HostFrom(h *pb.HostInfo) plugin.HostInfo {
 func Process(p plugin.ProcessSpec) *pb.ProcessSpec {
 	out := &pb.ProcessSpec{Argv: p.Argv, Cwd: p.Cwd, User: p.User}
 	for _, v := range p.Env {
-		out.Env = append(out.Env, &pb.EnvVar{Name: Text(v.Name, 4096), Value: Text(v.Value, MaxMessage/4), Secret: v.Secret})
+		out.Env = append(out.Env, &pb.EnvVar{Name: Text(v.Name, 4096), Value: Text(v.Value, MaxMessage/4),
+			Secret: v.Secret})
 	}
 	return out
 }
 
-// ProcessFrom is the other way.
+// ProcessFrom converts what to run.
 func ProcessFrom(p *pb.ProcessSpec) plugin.ProcessSpec {
 	out := plugin.ProcessSpec{Argv: p.GetArgv(), Cwd: p.GetCwd(), User: p.GetUser()}
 	for _, v := range p.GetEnv() {
@@ -164,18 +169,21 @@ func Exit(e *plugin.Exit) *pb.Exit {
 		return nil
 	}
 	return &pb.Exit{
-		Code: int32(e.Code), Signal: Text(e.Signal, 64), At: Timestamp(e.At), Durable: e.Durable, Known: e.Known, Core: e.Core, //nolint:gosec // exit codes are small
+		Code: int32(e.Code), Signal: Text(e.Signal, 64), At: Timestamp(e.At), Durable: e.Durable, //nolint:gosec // small
+		Known: e.Known,
+		Core:  e.Core,
 	}
 }
 
-// ExitFrom is the other way.
+// ExitFrom converts how a process ended.
 func ExitFrom(e *pb.Exit) *plugin.Exit {
 	if e == nil {
 		return nil
 	}
 	return &plugin.Exit{
-		Code: int(e.GetCode()), Signal: Text(e.GetSignal(), 64), At: Time(e.GetAt()), Durable: e.GetDurable(), Known: e.GetKnown(),
-		Core: e.GetCore(),
+		Code: int(e.GetCode()), Signal: Text(e.GetSignal(), 64), At: Time(e.GetAt()), Durable: e.GetDurable(),
+		Known: e.GetKnown(),
+		Core:  e.GetCore(),
 	}
 }
 
@@ -190,20 +198,22 @@ func ExitValue(e *pb.Exit) plugin.Exit {
 // Line converts a line of output.
 func Line(l plugin.Line) *pb.Line {
 	return &pb.Line{
-		Cursor: l.Cursor, Time: Timestamp(l.Time), Stream: pb.Stream(l.Stream), Text: Text(l.Text, MaxLine), //nolint:gosec // a small enum
+		Cursor: l.Cursor, Time: Timestamp(l.Time), Stream: pb.Stream(l.Stream), //nolint:gosec // a small enum
+		Text:      Text(l.Text, MaxLine),
 		Truncated: l.Truncated || len(l.Text) > MaxLine, Partial: l.Partial,
 	}
 }
 
-// LineFrom is the other way.
+// LineFrom converts a line of output.
 func LineFrom(l *pb.Line) plugin.Line {
 	return plugin.Line{
-		Cursor: l.GetCursor(), Time: Time(l.GetTime()), Stream: streamFrom(l.GetStream()), Text: Text(l.GetText(), MaxLine),
+		Cursor: l.GetCursor(), Time: Time(l.GetTime()), Stream: streamFrom(l.GetStream()),
+		Text:      Text(l.GetText(), MaxLine),
 		Truncated: l.GetTruncated() || len(l.GetText()) > MaxLine, Partial: l.GetPartial(),
 	}
 }
 
-// streamFrom makes what is neither output the zero Stream, "unknown".
+// streamFrom converts a stream; one that is neither output is the zero Stream, "unknown".
 func streamFrom(s pb.Stream) plugin.Stream {
 	if s != pb.Stream_STREAM_STDOUT && s != pb.Stream_STREAM_STDERR {
 		return 0

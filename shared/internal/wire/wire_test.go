@@ -62,7 +62,8 @@ func TestSymptomsAreThoseOfTheContract(t *testing.T) {
 		t.Errorf("the symptom %q is not in the contract", next)
 	}
 	for _, s := range []plugin.Symptom{-1, next, 1<<32 + 1} {
-		if wire.Symptom(s) != pb.Symptom_SYMPTOM_UNSPECIFIED || s != 1<<32+1 && wire.SymptomFrom(pb.Symptom(s)) != plugin.NoSymptom {
+		if wire.Symptom(s) != pb.Symptom_SYMPTOM_UNSPECIFIED || s != 1<<32+1 &&
+			wire.SymptomFrom(pb.Symptom(s)) != plugin.NoSymptom {
 			t.Errorf("symptom %d is taken for one of the contract", s)
 		}
 	}

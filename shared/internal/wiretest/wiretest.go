@@ -1,5 +1,5 @@
-// Package wiretest helps the tests of the adapters: a connection in memory, and values of any type of the vocabulary with
-// every field set, so that a field that an adapter forgets does not survive the round trip.
+// Package wiretest helps the tests of the adapters: a connection in memory, and values of any type of the vocabulary
+// with every field set, so that a field that an adapter forgets does not survive the round trip.
 package wiretest
 
 import (
@@ -43,7 +43,7 @@ func Dial(t *testing.T, register func(grpc.ServiceRegistrar)) *grpc.ClientConn {
 	return conn
 }
 
-// Rules draw the fields that may not hold just anything, by "Type.Field" or, for all fields of a type, by its name.
+// Rules draw the fields that cannot have any value, by "Type.Field" or, for all fields of a type, by its name.
 type Rules map[string]func(*rapid.T) any
 
 // Draw makes a value of T with no field left at its zero value, except where a rule says so.
@@ -64,7 +64,8 @@ func draw(t *rapid.T, rules Rules, v reflect.Value, field, label string) {
 	}
 	switch v.Interface().(type) {
 	case time.Time:
-		v.Set(reflect.ValueOf(time.Unix(rapid.Int64Range(1, 1<<33).Draw(t, label), rapid.Int64Range(0, 999_999_999).Draw(t, label)).UTC()))
+		v.Set(reflect.ValueOf(time.Unix(rapid.Int64Range(1, 1<<33).Draw(t, label),
+			rapid.Int64Range(0, 999_999_999).Draw(t, label)).UTC()))
 		return
 	case time.Duration:
 		v.SetInt(rapid.Int64Range(1, int64(time.Minute)).Draw(t, label))

@@ -4,54 +4,56 @@
 // 	protoc        (unknown)
 // source: gatehost/plugin/v1alpha1/base.proto
 
-// The contract between a gatehost and its plugins, first alpha. A plugin is a process started by the host with
-// hashicorp/go-plugin (envelope protocol version 1, gRPC); everything below travels inside that envelope. Services carry
-// their own versions (ServiceInfo), so one binary may serve an old and a new service at once.
+// The contract between a gatehost and its plugins, first alpha. A plugin is a process that the host starts with
+// hashicorp/go-plugin (envelope protocol version 1, gRPC); everything below travels inside that envelope. Services
+// carry their own versions (ServiceInfo), so one binary may serve an old and a new service at once.
 //
-// The table below is the contract of every method: how long the host waits, whether it may ask again, how calls overlap,
-// and what a miss means. "fail" fails that call only; "suspect" makes the host ask grpc.health.v1 and replace the plugin
-// after two missed answers; "unknown" means that the host finds out by another call what happened before it goes on.
+// The table below is the contract of every method: how long the host waits, whether it may repeat the call, how calls
+// overlap, and what a miss means. "fail" fails that call only; "suspect" makes the host call grpc.health.v1 and replace
+// the plugin after two missed answers; "unknown" means that the host finds out by another call what happened before it
+// goes on.
 //
-//   method                 deadline              idempotent           concurrent calls          a miss means
-//   Plugin.Describe        start_timeout         yes                  never                     plugin failed to start
-//   Plugin.Configure       start_timeout         yes                  with others, not itself   failed to start; later: replaced
-//   Launcher.Launch        60 s                  by launch_id         across launch_ids         unknown, then Recover
-//   Launcher.List          10 s                  yes                  yes                       suspect
-//   Launcher.Recover       10 s                  yes                  yes                       suspect
-//   Launcher.Inspect       10 s                  yes                  yes                       suspect
-//   Launcher.Output        none; heartbeat 15 s  yes, by cursor       one stream a launch_id    reopened at the cursor
-//   Launcher.Signal        10 s                  no                   yes                       unknown, then Inspect
-//   Launcher.Stop          grace + 30 s          yes                  joins the running stop    unknown, then Inspect
-//   Launcher.Release       10 s                  yes                  yes                       fail
-//   Launcher.Exec          timeout + 15 s        no                   yes                       unknown, then Diagnose
-//   Unloader.Inspect       15 s                  yes                  yes                       suspect
-//   Unloader.Unload        30 s                  yes                  one a service             unknown, then Inspect
-//   Unloader.Restore       30 s                  yes                  one a service             unknown, then Inspect
-//   Doctor.Diagnose        30 s                  yes                  one a gateway             fail (chain goes on)
-//   Doctor.Plan            30 s                  yes                  one a gateway             fail (chain goes on)
-//   Doctor.Repair          timeout of the step   yes, see Repair      one a gateway             unknown, then Diagnose
-//   Doctor.Verify          30 s                  yes                  one a gateway             unknown, then Diagnose
-//   Classifier.Classify    2 s a batch           by seq               one stream a launch_id    lines pass as warn
+//   method               deadline              idempotent       concurrent calls         a miss means
+//   Plugin.Describe      start_timeout         yes              never                    plugin failed to start
+//   Plugin.Configure     start_timeout         yes              with others, not itself  start failed; later: replaced
+//   Launcher.Launch      60 s                  by launch_id     across launch_ids        unknown, then Recover
+//   Launcher.List        10 s                  yes              yes                      suspect
+//   Launcher.Recover     10 s                  yes              yes                      suspect
+//   Launcher.Inspect     10 s                  yes              yes                      suspect
+//   Launcher.Output      none; heartbeat 15 s  yes, by cursor   one stream a launch_id   reopened at the cursor
+//   Launcher.Signal      10 s                  no               yes                      unknown, then Inspect
+//   Launcher.Stop        grace + 30 s          yes              joins the running stop   unknown, then Inspect
+//   Launcher.Release     10 s                  yes              yes                      fail
+//   Launcher.Exec        timeout + 15 s        no               yes                      unknown, then Diagnose
+//   Unloader.Inspect     15 s                  yes              yes                      suspect
+//   Unloader.Unload      30 s                  yes              one a service            unknown, then Inspect
+//   Unloader.Restore     30 s                  yes              one a service            unknown, then Inspect
+//   Doctor.Diagnose      30 s                  yes              one a gateway            fail (chain goes on)
+//   Doctor.Plan          30 s                  yes              one a gateway            fail (chain goes on)
+//   Doctor.Repair        timeout of the step   yes, see Repair  one a gateway            unknown, then Diagnose
+//   Doctor.Verify        30 s                  yes              one a gateway            unknown, then Diagnose
+//   Classifier.Classify  2 s a batch           by seq           one stream a launch_id   lines pass as warn
 //
-// Verify is optional: the host calls it only of a doctor that announces the capability "verify" (ServiceInfo).
+// Verify is optional: the host calls it only on a doctor that announces the capability "verify" (ServiceInfo).
 //
-// When a plugin is slow: the deadline of each call travels with it (grpc-timeout), so that a plugin can see how long it has. After it the
-// host goes on as the last column says, and takes no answer any more. A call that waits holds up no other; a classifier that is slow
-// holds up no gateway, and no output but its own lines, 2 s at most.
+// When a plugin is slow: the deadline of each call travels with it (grpc-timeout), so that a plugin can see how much
+// time it has. After the deadline the host does what the last column says, and accepts no answer any more. A call that
+// waits delays no other call. A slow classifier delays no gateway, and no output but its own lines, 2 s at most.
 //
-// What a plugin knows: each request about a gateway carries GatewayFacts, with the host's version, system and architecture in it.
-// Configure names a private data directory, which is also the working directory of the process; nothing else may be written by one that
-// is shut in (docs/plugins.md). The environment is minimal and holds no secret.
+// What a plugin knows: each request about a gateway carries GatewayFacts, which has the host's version, system and
+// architecture. Configure names a private data directory, which is also the working directory of the process; a
+// sandboxed plugin can write nowhere else (docs/sandbox.md). The environment is minimal and holds no secret.
 //
-// Logs: each line on stderr that is a JSON object with "@level", "@message" and more keys, as hclog writes them, is logged by the host at
-// that level; any other line at warn. 200 lines a second pass. Stdout is for the handshake; what is printed there later may be lost.
+// Logs: each line on stderr that is a JSON object with "@level", "@message" and more keys, as hclog writes them, is
+// logged by the host at that level; any other line at warn. 200 lines a second pass. Stdout is for the handshake; what
+// is printed there later may be lost.
 //
-// Errors: a gRPC status with a FaultDetail in its details; without one the code of the status counts. A panic or an exception is an
-// error of that call and not the end of the plugin.
+// Errors: a gRPC status with a FaultDetail in its details; without one the code of the status counts. A panic or an
+// exception is an error of that call and does not end the plugin.
 //
-// Sizes: a message has at most 16 MiB; text fields are UTF-8; a longer text is cut by the sender and marked where a field
-// for that exists. Cancelling a call ends its work; a cancelled repair leaves readable files.
-// The host going away closes the plugin's stdin: the plugin cancels what it does and exits within two seconds.
+// Sizes: a message has at most 16 MiB; text fields are UTF-8; the sender cuts a longer text and marks it where a field
+// for that exists. Cancelling a call ends its work; a cancelled repair leaves readable files. When the host goes away,
+// the plugin's stdin is closed: the plugin cancels what it does and exits within two seconds.
 
 package pluginv1alpha1
 
@@ -140,7 +142,7 @@ const (
 	Severity_SEVERITY_UNSPECIFIED Severity = 0
 	// Good to know; nothing has to be done.
 	Severity_SEVERITY_INFO Severity = 1
-	// Somebody may want to act.
+	// Someone may want to act.
 	Severity_SEVERITY_WARNING Severity = 2
 	// The thing does not work like this.
 	Severity_SEVERITY_ERROR Severity = 3
@@ -299,10 +301,11 @@ func (x *DescribeRequest) GetHost() *HostInfo {
 	return nil
 }
 
-// ServiceInfo is one service of a plugin and the range of versions in which it speaks it. The host picks the highest version that
-// both know, for each service by itself. A service without one is not used, and the host says in words which side to upgrade; the
-// plugin's other services work. A plugin of which nothing can be used fails to start. Each kind is listed once; one that the host
-// does not know, of a newer contract, is left out and told.
+// ServiceInfo is one service of a plugin and the range of versions in which the plugin speaks it. The host picks the
+// highest version that both know, for each service by itself. A service without a common version is not used, and the
+// host says in words which side to upgrade; the plugin's other services work. A plugin of which no service can be used
+// fails to start. Each kind is listed once; a kind of a newer contract, which the host does not know, is not used and
+// is reported.
 //
 //	kind         version   is
 //	launcher     1         v1alpha1.LauncherService
@@ -479,7 +482,8 @@ type DescribeResponse struct {
 	Services []*ServiceInfo `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
 	// Keys of its own table.
 	ConfigFields []*ConfigField `protobuf:"bytes,4,rep,name=config_fields,json=configFields,proto3" json:"config_fields,omitempty"`
-	// Grants it would like: "gateway-token", "gateway-config". Only what the operator grants is given; it must live without.
+	// Grants it would like: "gateway-token", "gateway-config". Only what the operator grants is given; it must live
+	// without.
 	WantedGrants []string `protobuf:"bytes,5,rep,name=wanted_grants,json=wantedGrants,proto3" json:"wanted_grants,omitempty"`
 	// Address of its documentation, for people; may be empty.
 	Homepage      string `protobuf:"bytes,6,opt,name=homepage,proto3" json:"homepage,omitempty"`
@@ -559,12 +563,13 @@ func (x *DescribeResponse) GetHomepage() string {
 	return ""
 }
 
-// Directories are the places that a plugin may use. All exist, are owned by the host's user and closed to others (0700).
+// Directories are the places that a plugin may use. All exist, belong to the host's user and are closed to others
+// (0700).
 type Directories struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Private to this plugin, kept between starts, for its own data.
 	Data string `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Where launch bundles live, one folder a launch_id, shared between launchers and the host. Set for launchers only.
+	// Where launch bundles are, one folder a launch_id, shared between launchers and the host. Set for launchers only.
 	Run string `protobuf:"bytes,2,opt,name=run,proto3" json:"run,omitempty"`
 	// For unix sockets: a short path, gone after a reboot. Set for launchers only.
 	Runtime       string `protobuf:"bytes,3,opt,name=runtime,proto3" json:"runtime,omitempty"`
@@ -701,7 +706,8 @@ type Diagnostic struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ERROR refuses the table.
 	Severity Severity `protobuf:"varint,1,opt,name=severity,proto3,enum=gatehost.plugin.v1alpha1.Severity" json:"severity,omitempty"`
-	// Dotted path of the key inside the table, array elements by index ("rules.3.pattern"); empty for the table as a whole.
+	// Dotted path of the key inside the table, array elements by index ("rules.3.pattern"); empty for the table as a
+	// whole.
 	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	// What is wrong, lower case, without the path.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
@@ -822,7 +828,8 @@ type GatewayFacts struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Port that it is to listen on, 1 to 65535.
 	Port uint32 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
-	// The launch command without the gateway's own arguments, for example ["openclaw"]; a repair command is this plus its own.
+	// The launch command without the gateway's own arguments, for example ["openclaw"]; a repair command is this and its
+	// own arguments.
 	Command []string `protobuf:"bytes,3,rep,name=command,proto3" json:"command,omitempty"`
 	// Arguments that follow it in a launch; never a secret.
 	Args []string `protobuf:"bytes,4,rep,name=args,proto3" json:"args,omitempty"`
@@ -830,7 +837,7 @@ type GatewayFacts struct {
 	Cwd string `protobuf:"bytes,5,opt,name=cwd,proto3" json:"cwd,omitempty"`
 	// Launch profile: "openclaw" or "plain".
 	Profile string `protobuf:"bytes,6,opt,name=profile,proto3" json:"profile,omitempty"`
-	// Version that the gateway said of itself in its last session; empty when it was never seen.
+	// Version that the gateway reported in its last session; empty when it was never seen.
 	Version string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
 	// State directory of the gateway (OPENCLAW_STATE_DIR); empty when the profile has none.
 	StateDir string `protobuf:"bytes,8,opt,name=state_dir,json=stateDir,proto3" json:"state_dir,omitempty"`
@@ -838,7 +845,7 @@ type GatewayFacts struct {
 	ConfigPath string `protobuf:"bytes,9,opt,name=config_path,json=configPath,proto3" json:"config_path,omitempty"`
 	// Lifecycle state as in status: stopped, starting, running, reconnecting, stopping, error.
 	State string `protobuf:"bytes,10,opt,name=state,proto3" json:"state,omitempty"`
-	// The host that looks after it, and asks; absent from older hosts.
+	// The host that supervises it and makes the call; absent from older hosts.
 	Host          *HostInfo `protobuf:"bytes,11,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -4,54 +4,56 @@
 // - protoc             (unknown)
 // source: gatehost/plugin/v1alpha1/base.proto
 
-// The contract between a gatehost and its plugins, first alpha. A plugin is a process started by the host with
-// hashicorp/go-plugin (envelope protocol version 1, gRPC); everything below travels inside that envelope. Services carry
-// their own versions (ServiceInfo), so one binary may serve an old and a new service at once.
+// The contract between a gatehost and its plugins, first alpha. A plugin is a process that the host starts with
+// hashicorp/go-plugin (envelope protocol version 1, gRPC); everything below travels inside that envelope. Services
+// carry their own versions (ServiceInfo), so one binary may serve an old and a new service at once.
 //
-// The table below is the contract of every method: how long the host waits, whether it may ask again, how calls overlap,
-// and what a miss means. "fail" fails that call only; "suspect" makes the host ask grpc.health.v1 and replace the plugin
-// after two missed answers; "unknown" means that the host finds out by another call what happened before it goes on.
+// The table below is the contract of every method: how long the host waits, whether it may repeat the call, how calls
+// overlap, and what a miss means. "fail" fails that call only; "suspect" makes the host call grpc.health.v1 and replace
+// the plugin after two missed answers; "unknown" means that the host finds out by another call what happened before it
+// goes on.
 //
-//   method                 deadline              idempotent           concurrent calls          a miss means
-//   Plugin.Describe        start_timeout         yes                  never                     plugin failed to start
-//   Plugin.Configure       start_timeout         yes                  with others, not itself   failed to start; later: replaced
-//   Launcher.Launch        60 s                  by launch_id         across launch_ids         unknown, then Recover
-//   Launcher.List          10 s                  yes                  yes                       suspect
-//   Launcher.Recover       10 s                  yes                  yes                       suspect
-//   Launcher.Inspect       10 s                  yes                  yes                       suspect
-//   Launcher.Output        none; heartbeat 15 s  yes, by cursor       one stream a launch_id    reopened at the cursor
-//   Launcher.Signal        10 s                  no                   yes                       unknown, then Inspect
-//   Launcher.Stop          grace + 30 s          yes                  joins the running stop    unknown, then Inspect
-//   Launcher.Release       10 s                  yes                  yes                       fail
-//   Launcher.Exec          timeout + 15 s        no                   yes                       unknown, then Diagnose
-//   Unloader.Inspect       15 s                  yes                  yes                       suspect
-//   Unloader.Unload        30 s                  yes                  one a service             unknown, then Inspect
-//   Unloader.Restore       30 s                  yes                  one a service             unknown, then Inspect
-//   Doctor.Diagnose        30 s                  yes                  one a gateway             fail (chain goes on)
-//   Doctor.Plan            30 s                  yes                  one a gateway             fail (chain goes on)
-//   Doctor.Repair          timeout of the step   yes, see Repair      one a gateway             unknown, then Diagnose
-//   Doctor.Verify          30 s                  yes                  one a gateway             unknown, then Diagnose
-//   Classifier.Classify    2 s a batch           by seq               one stream a launch_id    lines pass as warn
+//   method               deadline              idempotent       concurrent calls         a miss means
+//   Plugin.Describe      start_timeout         yes              never                    plugin failed to start
+//   Plugin.Configure     start_timeout         yes              with others, not itself  start failed; later: replaced
+//   Launcher.Launch      60 s                  by launch_id     across launch_ids        unknown, then Recover
+//   Launcher.List        10 s                  yes              yes                      suspect
+//   Launcher.Recover     10 s                  yes              yes                      suspect
+//   Launcher.Inspect     10 s                  yes              yes                      suspect
+//   Launcher.Output      none; heartbeat 15 s  yes, by cursor   one stream a launch_id   reopened at the cursor
+//   Launcher.Signal      10 s                  no               yes                      unknown, then Inspect
+//   Launcher.Stop        grace + 30 s          yes              joins the running stop   unknown, then Inspect
+//   Launcher.Release     10 s                  yes              yes                      fail
+//   Launcher.Exec        timeout + 15 s        no               yes                      unknown, then Diagnose
+//   Unloader.Inspect     15 s                  yes              yes                      suspect
+//   Unloader.Unload      30 s                  yes              one a service            unknown, then Inspect
+//   Unloader.Restore     30 s                  yes              one a service            unknown, then Inspect
+//   Doctor.Diagnose      30 s                  yes              one a gateway            fail (chain goes on)
+//   Doctor.Plan          30 s                  yes              one a gateway            fail (chain goes on)
+//   Doctor.Repair        timeout of the step   yes, see Repair  one a gateway            unknown, then Diagnose
+//   Doctor.Verify        30 s                  yes              one a gateway            unknown, then Diagnose
+//   Classifier.Classify  2 s a batch           by seq           one stream a launch_id   lines pass as warn
 //
-// Verify is optional: the host calls it only of a doctor that announces the capability "verify" (ServiceInfo).
+// Verify is optional: the host calls it only on a doctor that announces the capability "verify" (ServiceInfo).
 //
-// When a plugin is slow: the deadline of each call travels with it (grpc-timeout), so that a plugin can see how long it has. After it the
-// host goes on as the last column says, and takes no answer any more. A call that waits holds up no other; a classifier that is slow
-// holds up no gateway, and no output but its own lines, 2 s at most.
+// When a plugin is slow: the deadline of each call travels with it (grpc-timeout), so that a plugin can see how much
+// time it has. After the deadline the host does what the last column says, and accepts no answer any more. A call that
+// waits delays no other call. A slow classifier delays no gateway, and no output but its own lines, 2 s at most.
 //
-// What a plugin knows: each request about a gateway carries GatewayFacts, with the host's version, system and architecture in it.
-// Configure names a private data directory, which is also the working directory of the process; nothing else may be written by one that
-// is shut in (docs/plugins.md). The environment is minimal and holds no secret.
+// What a plugin knows: each request about a gateway carries GatewayFacts, which has the host's version, system and
+// architecture. Configure names a private data directory, which is also the working directory of the process; a
+// sandboxed plugin can write nowhere else (docs/sandbox.md). The environment is minimal and holds no secret.
 //
-// Logs: each line on stderr that is a JSON object with "@level", "@message" and more keys, as hclog writes them, is logged by the host at
-// that level; any other line at warn. 200 lines a second pass. Stdout is for the handshake; what is printed there later may be lost.
+// Logs: each line on stderr that is a JSON object with "@level", "@message" and more keys, as hclog writes them, is
+// logged by the host at that level; any other line at warn. 200 lines a second pass. Stdout is for the handshake; what
+// is printed there later may be lost.
 //
-// Errors: a gRPC status with a FaultDetail in its details; without one the code of the status counts. A panic or an exception is an
-// error of that call and not the end of the plugin.
+// Errors: a gRPC status with a FaultDetail in its details; without one the code of the status counts. A panic or an
+// exception is an error of that call and does not end the plugin.
 //
-// Sizes: a message has at most 16 MiB; text fields are UTF-8; a longer text is cut by the sender and marked where a field
-// for that exists. Cancelling a call ends its work; a cancelled repair leaves readable files.
-// The host going away closes the plugin's stdin: the plugin cancels what it does and exits within two seconds.
+// Sizes: a message has at most 16 MiB; text fields are UTF-8; the sender cuts a longer text and marks it where a field
+// for that exists. Cancelling a call ends its work; a cancelled repair leaves readable files. When the host goes away,
+// the plugin's stdin is closed: the plugin cancels what it does and exits within two seconds.
 
 package pluginv1alpha1
 
@@ -78,13 +80,14 @@ const (
 //
 // PluginService is served by every plugin, whatever else it serves.
 type PluginServiceClient interface {
-	// Describe says who the plugin is and what it serves. Called once per start, before Configure; answers the same each time.
+	// Describe says who the plugin is and what it serves. Called once per start, before Configure; answers the same each
+	// time.
 	// Errors: none that are meant; any error is a failed start.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
-	// Configure hands over the plugin's own table of config.toml and the directories it may use. Called after Describe and again
-	// when the table or the grants change while the plugin serves; such a call may overlap with others, which see the former table or
-	// the new one. A diagnostic of severity ERROR refuses the table as a whole: the former one stays in force. A plugin that fails
-	// otherwise is replaced by a process that is given the new table.
+	// Configure gives the plugin its own table of config.toml and the directories that it may use. Called after Describe,
+	// and again when the table or the grants change while the plugin serves; such a call may overlap with others, which
+	// use the former table or the new one. A diagnostic of severity ERROR refuses the table as a whole: the former one
+	// stays in force. A plugin that fails otherwise is replaced by a process that gets the new table.
 	// Errors: INVALID_ARGUMENT when the table is not JSON; faults in the table are diagnostics, not errors.
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*ConfigureResponse, error)
 }
@@ -123,13 +126,14 @@ func (c *pluginServiceClient) Configure(ctx context.Context, in *ConfigureReques
 //
 // PluginService is served by every plugin, whatever else it serves.
 type PluginServiceServer interface {
-	// Describe says who the plugin is and what it serves. Called once per start, before Configure; answers the same each time.
+	// Describe says who the plugin is and what it serves. Called once per start, before Configure; answers the same each
+	// time.
 	// Errors: none that are meant; any error is a failed start.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
-	// Configure hands over the plugin's own table of config.toml and the directories it may use. Called after Describe and again
-	// when the table or the grants change while the plugin serves; such a call may overlap with others, which see the former table or
-	// the new one. A diagnostic of severity ERROR refuses the table as a whole: the former one stays in force. A plugin that fails
-	// otherwise is replaced by a process that is given the new table.
+	// Configure gives the plugin its own table of config.toml and the directories that it may use. Called after Describe,
+	// and again when the table or the grants change while the plugin serves; such a call may overlap with others, which
+	// use the former table or the new one. A diagnostic of severity ERROR refuses the table as a whole: the former one
+	// stays in force. A plugin that fails otherwise is replaced by a process that gets the new table.
 	// Errors: INVALID_ARGUMENT when the table is not JSON; faults in the table are diagnostics, not errors.
 	Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error)
 	mustEmbedUnimplementedPluginServiceServer()

@@ -33,7 +33,7 @@ const (
 	Level_LEVEL_DEBUG Level = 2
 	// An operator's diary.
 	Level_LEVEL_INFO Level = 3
-	// Somebody may act.
+	// Someone may have to act.
 	Level_LEVEL_WARN Level = 4
 	// The gateway gave up on something.
 	Level_LEVEL_ERROR Level = 5
@@ -111,7 +111,7 @@ const (
 	Symptom_SYMPTOM_ZOMBIE Symptom = 8
 	// The configuration lacks gateway.mode, or there is none (docs/openclaw.md §4).
 	Symptom_SYMPTOM_CONFIG_MISSING Symptom = 9
-	// The gateway runs with a token that nobody was told (docs/openclaw.md §2).
+	// The gateway runs with a token that no client knows (docs/openclaw.md §2).
 	Symptom_SYMPTOM_TOKEN_MISSING Symptom = 10
 	// A client was refused because of its token (B292).
 	Symptom_SYMPTOM_TOKEN_MISMATCH Symptom = 11

@@ -26,12 +26,14 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// ClassifierService tells what lines of output mean: how loud they are, and whether they show something that the host acts on.
+// ClassifierService says what lines of output mean: how loud they are, and whether they show something that the host
+// acts on.
 type ClassifierServiceClient interface {
-	// Classify answers batches of lines with verdicts, in order of seq, one a line. The verdict of a seq acknowledges it; after a
-	// break the host opens a new stream and sends what was not acknowledged again. A line that gets no verdict in 2 s
-	// passes as warn without a symptom. All classifiers of a gateway see every line. The first of them, in the operator's order, whose
-	// verdict has a rule, a symptom or a stage decides the line; the verdicts of others are recorded only.
+	// Classify answers batches of lines with verdicts, in order of seq, one a line. The verdict of a seq acknowledges it;
+	// after a break the host opens a new stream and sends again what was not acknowledged. A line that gets no verdict in
+	// 2 s is shown as a warning without a symptom. All classifiers of a gateway see every line. The first of them, in the
+	// operator's order, whose verdict has a rule, a symptom or a stage decides the line; the verdicts of the others are
+	// only recorded.
 	// Errors: none that are meant.
 	Classify(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ClassifyRequest, ClassifyResponse], error)
 }
@@ -61,12 +63,14 @@ type ClassifierService_ClassifyClient = grpc.BidiStreamingClient[ClassifyRequest
 // All implementations must embed UnimplementedClassifierServiceServer
 // for forward compatibility.
 //
-// ClassifierService tells what lines of output mean: how loud they are, and whether they show something that the host acts on.
+// ClassifierService says what lines of output mean: how loud they are, and whether they show something that the host
+// acts on.
 type ClassifierServiceServer interface {
-	// Classify answers batches of lines with verdicts, in order of seq, one a line. The verdict of a seq acknowledges it; after a
-	// break the host opens a new stream and sends what was not acknowledged again. A line that gets no verdict in 2 s
-	// passes as warn without a symptom. All classifiers of a gateway see every line. The first of them, in the operator's order, whose
-	// verdict has a rule, a symptom or a stage decides the line; the verdicts of others are recorded only.
+	// Classify answers batches of lines with verdicts, in order of seq, one a line. The verdict of a seq acknowledges it;
+	// after a break the host opens a new stream and sends again what was not acknowledged. A line that gets no verdict in
+	// 2 s is shown as a warning without a symptom. All classifiers of a gateway see every line. The first of them, in the
+	// operator's order, whose verdict has a rule, a symptom or a stage decides the line; the verdicts of the others are
+	// only recorded.
 	// Errors: none that are meant.
 	Classify(grpc.BidiStreamingServer[ClassifyRequest, ClassifyResponse]) error
 	mustEmbedUnimplementedClassifierServiceServer()

@@ -22,7 +22,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Outcome is what a plan has come to, as its doctor sees it.
+// Outcome is the doctor's opinion of a plan that was executed.
 type Outcome int32
 
 const (
@@ -30,7 +30,7 @@ const (
 	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
 	// The finding is gone.
 	Outcome_OUTCOME_HELPED Outcome = 1
-	// The finding is still there: the host takes back what the plan changed.
+	// The finding is still there: the host undoes what the plan changed.
 	Outcome_OUTCOME_NOT_HELPED Outcome = 2
 	// It cannot be told, for example because evidence was not available.
 	Outcome_OUTCOME_UNKNOWN Outcome = 3
@@ -84,9 +84,9 @@ type Evidence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identity that the doctor chose.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Whether it could be had.
+	// Whether it is available.
 	Available bool `protobuf:"varint,2,opt,name=available,proto3" json:"available,omitempty"`
-	// Why not; else empty.
+	// Why not; otherwise empty.
 	Problem string `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
 	// Of a command: how it ended.
 	Exit *Exit `protobuf:"bytes,4,opt,name=exit,proto3" json:"exit,omitempty"`
@@ -506,9 +506,9 @@ func (x *Incident) GetRepaired() bool {
 // Finding is one thing that is wrong.
 type Finding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Stable code, lower-case words joined by hyphens: "config-invalid", "port-conflict", "second-instance".
-	// For "config-invalid" and "config-missing" the host may bring back the last configuration that ran; after a plan for the
-	// first it asks again, without an incident, and takes back what has not helped.
+	// Stable code, lower-case words joined by hyphens: "config-invalid", "port-conflict", "second-instance". For
+	// "config-invalid" and "config-missing" the host may bring back the last configuration that ran; after a plan for the
+	// first it asks again, without an incident, and undoes what has not helped.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// How bad it is.
 	Severity Severity `protobuf:"varint,2,opt,name=severity,proto3,enum=gatehost.plugin.v1alpha1.Severity" json:"severity,omitempty"`
@@ -520,7 +520,7 @@ type Finding struct {
 	Repairable bool `protobuf:"varint,5,opt,name=repairable,proto3" json:"repairable,omitempty"`
 	// Whether starting again without a change is pointless.
 	Fatal bool `protobuf:"varint,6,opt,name=fatal,proto3" json:"fatal,omitempty"`
-	// Whether another process owns the gateway's port or state: the host looks who it is.
+	// Whether another process owns the gateway's port or state: the host finds out which.
 	OtherOwner bool `protobuf:"varint,7,opt,name=other_owner,json=otherOwner,proto3" json:"other_owner,omitempty"`
 	// What shows it: lines, paths inside a file.
 	Evidence []string `protobuf:"bytes,8,rep,name=evidence,proto3" json:"evidence,omitempty"`
@@ -637,7 +637,7 @@ type DiagnoseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The gateway.
 	Gateway *GatewayFacts `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	// What the host saw; absent when somebody asks without an incident.
+	// What the host saw; absent in a diagnosis without an incident.
 	Incident *Incident `protobuf:"bytes,2,opt,name=incident,proto3" json:"incident,omitempty"`
 	// What the doctor asked for in earlier rounds.
 	Evidence      []*Evidence `protobuf:"bytes,3,rep,name=evidence,proto3" json:"evidence,omitempty"`
@@ -696,12 +696,12 @@ func (x *DiagnoseRequest) GetEvidence() []*Evidence {
 	return nil
 }
 
-// DiagnoseResponse is findings, or a wish for evidence.
+// DiagnoseResponse is findings, or a request for evidence.
 type DiagnoseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is wrong; empty and no wishes means: nothing that I know of.
+	// What is wrong; empty, with no request for evidence: the doctor knows of nothing.
 	Findings []*Finding `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
-	// What the doctor wants before it answers; findings are ignored then.
+	// Evidence that the doctor wants before it answers; findings are ignored then.
 	Wants         []*EvidenceRequest `protobuf:"bytes,2,rep,name=wants,proto3" json:"wants,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -886,7 +886,7 @@ type DelegateStep struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Limit; at most 10 minutes.
 	Timeout *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// Files that it will change; backed up by the host, others are not touched.
+	// Files that it will change; the host backs them up, others must not be changed.
 	Paths         []string `protobuf:"bytes,3,rep,name=paths,proto3" json:"paths,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1178,7 +1178,7 @@ func (x *PlanRequest) GetFinding() *Finding {
 // PlanResponse is the plan.
 type PlanResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Absent or without steps: not repairable.
+	// Absent or without steps: this doctor cannot repair it.
 	Plan          *RepairPlan `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

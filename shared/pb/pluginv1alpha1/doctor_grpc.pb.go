@@ -29,28 +29,29 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// DoctorService finds out what is wrong with a gateway and proposes what would repair it. It proposes, the host disposes: the
-// host asks for consent, backs up, shows the difference, executes, verifies and keeps the way back. So a doctor needs no secret
-// and no right to write.
+// DoctorService finds out what is wrong with a gateway and proposes what would repair it. The host carries it out: it
+// asks for consent, backs up, shows the difference, executes, verifies and can undo. So a doctor needs no secret and no
+// right to write.
 type DoctorServiceClient interface {
-	// Diagnose answers what is wrong, from what the host saw. Changes nothing. A doctor that wants to know more names the
-	// evidence it wants (a read-only command run in the gateway's context, or the facts of a file) and is asked again with
-	// it, at most three times in one diagnosis.
+	// Diagnose says what is wrong, from what the host saw. Changes nothing. A doctor that wants to know more names the
+	// evidence that it wants (a read-only command run in the gateway's context, or the facts of a file) and is asked
+	// again with it, at most three times in one diagnosis.
 	// Errors: unsupported (a profile that it does not know).
 	Diagnose(ctx context.Context, in *DiagnoseRequest, opts ...grpc.CallOption) (*DiagnoseResponse, error)
-	// Plan answers the steps that would repair one finding of its own. Changes nothing. No steps means: not repairable by me.
+	// Plan returns the steps that would repair one finding of its own. Changes nothing. No steps means: this doctor
+	// cannot repair it.
 	// Errors: unsupported (not my finding).
 	Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error)
-	// Repair does one delegated step of a plan itself and reports progress; its last message is the result. Idempotent: after a
-	// success a second call answers changed = false. Cancelling leaves every file readable.
+	// Repair does one delegated step of a plan itself and reports progress; its last message is the result. Idempotent:
+	// after a success a second call answers changed = false. Cancelling leaves every file readable.
 	// Errors: unsupported (no delegated steps), permission_denied (a grant is missing).
 	Repair(ctx context.Context, in *RepairRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RepairResponse], error)
-	// Verify answers whether a plan of its own, all of whose steps were executed just now, has repaired what it was for. It is
-	// optional: the host calls it only of a doctor that announces the capability "verify" (ServiceInfo.capabilities), after each of
-	// its plans and before the gateway is started. Verify changes nothing. A doctor asks for evidence as in Diagnose, in at most
-	// three rounds. After NOT_HELPED the host takes the plan back. After UNKNOWN, an error or no answer the host does what it does
-	// for a doctor without Verify: for "config-invalid" it asks Diagnose again, without an incident; for any other finding the next
-	// start of the gateway shows it.
+	// Verify says whether a plan of its own, all of whose steps were executed just now, has repaired what it was for. It
+	// is optional: the host calls it only on a doctor that announces the capability "verify" (ServiceInfo.capabilities),
+	// after each of its plans and before the gateway is started. Verify changes nothing. A doctor asks for evidence as in
+	// Diagnose, in at most three rounds. After NOT_HELPED the host undoes the plan. After UNKNOWN, an error or no answer
+	// the host does what it does for a doctor without Verify: for "config-invalid" it calls Diagnose again, without an
+	// incident; for any other finding the next start of the gateway shows it.
 	// Errors: unsupported (not my finding).
 	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*VerifyResponse, error)
 }
@@ -116,28 +117,29 @@ func (c *doctorServiceClient) Verify(ctx context.Context, in *VerifyRequest, opt
 // All implementations must embed UnimplementedDoctorServiceServer
 // for forward compatibility.
 //
-// DoctorService finds out what is wrong with a gateway and proposes what would repair it. It proposes, the host disposes: the
-// host asks for consent, backs up, shows the difference, executes, verifies and keeps the way back. So a doctor needs no secret
-// and no right to write.
+// DoctorService finds out what is wrong with a gateway and proposes what would repair it. The host carries it out: it
+// asks for consent, backs up, shows the difference, executes, verifies and can undo. So a doctor needs no secret and no
+// right to write.
 type DoctorServiceServer interface {
-	// Diagnose answers what is wrong, from what the host saw. Changes nothing. A doctor that wants to know more names the
-	// evidence it wants (a read-only command run in the gateway's context, or the facts of a file) and is asked again with
-	// it, at most three times in one diagnosis.
+	// Diagnose says what is wrong, from what the host saw. Changes nothing. A doctor that wants to know more names the
+	// evidence that it wants (a read-only command run in the gateway's context, or the facts of a file) and is asked
+	// again with it, at most three times in one diagnosis.
 	// Errors: unsupported (a profile that it does not know).
 	Diagnose(context.Context, *DiagnoseRequest) (*DiagnoseResponse, error)
-	// Plan answers the steps that would repair one finding of its own. Changes nothing. No steps means: not repairable by me.
+	// Plan returns the steps that would repair one finding of its own. Changes nothing. No steps means: this doctor
+	// cannot repair it.
 	// Errors: unsupported (not my finding).
 	Plan(context.Context, *PlanRequest) (*PlanResponse, error)
-	// Repair does one delegated step of a plan itself and reports progress; its last message is the result. Idempotent: after a
-	// success a second call answers changed = false. Cancelling leaves every file readable.
+	// Repair does one delegated step of a plan itself and reports progress; its last message is the result. Idempotent:
+	// after a success a second call answers changed = false. Cancelling leaves every file readable.
 	// Errors: unsupported (no delegated steps), permission_denied (a grant is missing).
 	Repair(*RepairRequest, grpc.ServerStreamingServer[RepairResponse]) error
-	// Verify answers whether a plan of its own, all of whose steps were executed just now, has repaired what it was for. It is
-	// optional: the host calls it only of a doctor that announces the capability "verify" (ServiceInfo.capabilities), after each of
-	// its plans and before the gateway is started. Verify changes nothing. A doctor asks for evidence as in Diagnose, in at most
-	// three rounds. After NOT_HELPED the host takes the plan back. After UNKNOWN, an error or no answer the host does what it does
-	// for a doctor without Verify: for "config-invalid" it asks Diagnose again, without an incident; for any other finding the next
-	// start of the gateway shows it.
+	// Verify says whether a plan of its own, all of whose steps were executed just now, has repaired what it was for. It
+	// is optional: the host calls it only on a doctor that announces the capability "verify" (ServiceInfo.capabilities),
+	// after each of its plans and before the gateway is started. Verify changes nothing. A doctor asks for evidence as in
+	// Diagnose, in at most three rounds. After NOT_HELPED the host undoes the plan. After UNKNOWN, an error or no answer
+	// the host does what it does for a doctor without Verify: for "config-invalid" it calls Diagnose again, without an
+	// incident; for any other finding the next start of the gateway shows it.
 	// Errors: unsupported (not my finding).
 	Verify(context.Context, *VerifyRequest) (*VerifyResponse, error)
 	mustEmbedUnimplementedDoctorServiceServer()

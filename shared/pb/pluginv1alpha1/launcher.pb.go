@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// InstancePhase is where a launched process is in its life.
+// InstancePhase is the state of a launched process.
 type InstancePhase int32
 
 const (
@@ -35,9 +35,9 @@ const (
 	InstancePhase_INSTANCE_PHASE_RUNNING InstancePhase = 2
 	// The process has ended; Exit is set.
 	InstancePhase_INSTANCE_PHASE_ENDED InstancePhase = 3
-	// The gateway's process lives but its shim is gone: nobody reads its output and its exit will not be seen.
+	// The gateway's process lives but its shim is gone: its output is not read and its exit will not be seen.
 	InstancePhase_INSTANCE_PHASE_UNWATCHED InstancePhase = 4
-	// The launch was recorded but never came to a process.
+	// The launch was recorded but its program never ran.
 	InstancePhase_INSTANCE_PHASE_FAILED InstancePhase = 5
 )
 
@@ -205,8 +205,8 @@ func (x *EnvVar) GetSecret() bool {
 	return false
 }
 
-// ProcessSpec is what to run. The environment is complete: a launcher adds only GATEHOST_LAUNCH_ID and GATEHOST_LAUNCH_MARK, by which
-// the processes of a launch are known.
+// ProcessSpec is what to run. The environment is complete: a launcher adds only GATEHOST_LAUNCH_ID and
+// GATEHOST_LAUNCH_MARK, by which the processes of a launch are found.
 type ProcessSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Program and arguments; the first element is a path or is looked up in the PATH of env. Never a secret.
@@ -288,13 +288,14 @@ type LaunchRequest struct {
 	Gateway *GatewayFacts `protobuf:"bytes,2,opt,name=gateway,proto3" json:"gateway,omitempty"`
 	// What to run.
 	Process *ProcessSpec `protobuf:"bytes,3,opt,name=process,proto3" json:"process,omitempty"`
-	// Grace of a stop that the launcher or the shim does by itself (orphan_grace, end of the machine).
+	// Grace of a stop that the launcher or the shim does by itself (orphan_grace, shutdown of the machine).
 	Grace *durationpb.Duration `protobuf:"bytes,4,opt,name=grace,proto3" json:"grace,omitempty"`
 	// After this long without any host the shim stops the gateway; absent means never.
 	OrphanGrace *durationpb.Duration `protobuf:"bytes,5,opt,name=orphan_grace,json=orphanGrace,proto3" json:"orphan_grace,omitempty"`
 	// Bytes of output that are kept on disk.
 	OutputMaxBytes uint64 `protobuf:"varint,6,opt,name=output_max_bytes,json=outputMaxBytes,proto3" json:"output_max_bytes,omitempty"`
-	// Opaque to the launcher, kept with the instance, given back by List, Recover and Inspect. At most 64 entries, no secrets.
+	// Opaque to the launcher, kept with the instance, given back by List, Recover and Inspect. At most 64 entries, no
+	// secrets.
 	Labels        map[string]string `protobuf:"bytes,7,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -390,7 +391,7 @@ type Exit struct {
 	At *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
 	// Whether the record is known to be on disk.
 	Durable bool `protobuf:"varint,4,opt,name=durable,proto3" json:"durable,omitempty"`
-	// False when the process is gone but nobody saw how (its shim died).
+	// False when the process is gone and its end was not seen (its shim died).
 	Known bool `protobuf:"varint,5,opt,name=known,proto3" json:"known,omitempty"`
 	// Whether the kernel wrote a core file.
 	Core          bool `protobuf:"varint,6,opt,name=core,proto3" json:"core,omitempty"`
@@ -477,11 +478,11 @@ type Instance struct {
 	LaunchId string `protobuf:"bytes,1,opt,name=launch_id,json=launchId,proto3" json:"launch_id,omitempty"`
 	// The host's name of the gateway.
 	Gateway string `protobuf:"bytes,2,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	// Where it is in its life.
+	// What state it is in.
 	Phase InstancePhase `protobuf:"varint,3,opt,name=phase,proto3,enum=gatehost.plugin.v1alpha1.InstancePhase" json:"phase,omitempty"`
 	// Process id of the gateway; 0 before there is one.
 	Pid int64 `protobuf:"varint,4,opt,name=pid,proto3" json:"pid,omitempty"`
-	// Start time of that pid as the kernel tells it, opaque; with pid and boot_id it proves identity.
+	// Start time of that pid as the kernel reports it, opaque; with pid and boot_id it proves identity.
 	StartTime string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// Boot of the machine in which pid is meaningful.
 	BootId string `protobuf:"bytes,6,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
@@ -716,7 +717,7 @@ func (x *ListRequest) GetGateway() string {
 	return ""
 }
 
-// BrokenBundle is a trace that the launcher cannot read.
+// BrokenBundle is a launch that the launcher cannot read.
 type BrokenBundle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where it is now.
@@ -776,8 +777,8 @@ type ListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Instances, in order of their start.
 	Instances []*Instance `protobuf:"bytes,1,rep,name=instances,proto3" json:"instances,omitempty"`
-	// What was found and not understood. It is never removed; a launcher that is sure that nothing of it lives may move it out of the way, and
-	// tells of it for a day.
+	// Bundles that could not be read. A bundle is never removed; a launcher that is sure that nothing of it lives may
+	// move it aside, and reports it for a day.
 	Broken        []*BrokenBundle `protobuf:"bytes,2,rep,name=broken,proto3" json:"broken,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -965,7 +966,7 @@ func (x *LauncherServiceInspectRequest) GetLaunchId() string {
 	return ""
 }
 
-// LauncherServiceInspectResponse is the present truth about it.
+// LauncherServiceInspectResponse is its state at this moment.
 type LauncherServiceInspectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The instance.
@@ -1032,7 +1033,7 @@ func (x *LauncherServiceInspectResponse) GetProcesses() uint32 {
 // Line is one line of output.
 type Line struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Position just after the line; strictly increasing in one launch, and the cursor to go on from.
+	// Position just after the line; strictly increasing in one launch, and the cursor at which to continue.
 	Cursor uint64 `protobuf:"varint,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// When its end was read.
 	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
@@ -1171,12 +1172,12 @@ type Gap struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where the gap begins.
 	From uint64 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
-	// Where it ends: the cursor to go on from.
+	// Where it ends: the cursor at which to continue.
 	To uint64 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
 	// Bytes lost.
 	Bytes uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// How many lines, of both streams together, ended before to since the launch began: whoever counts the lines that came knows how many
-	// are lost. 0: not known.
+	// How many lines, of both streams together, ended before to since the launch began, so that a reader who counts lines
+	// knows how many are lost. 0: not known.
 	ToLine        uint64 `protobuf:"varint,4,opt,name=to_line,json=toLine,proto3" json:"to_line,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1240,7 +1241,7 @@ func (x *Gap) GetToLine() uint64 {
 	return 0
 }
 
-// End says that no more output will come.
+// End says that there will be no more output.
 type End struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How the process ended.
@@ -1304,7 +1305,7 @@ func (x *End) GetTruncated() bool {
 	return false
 }
 
-// Heartbeat says that the stream lives and there is nothing new.
+// Heartbeat says that the stream is alive and there is nothing new.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Cursor of the end of the output so far.
@@ -1689,7 +1690,7 @@ type StopResponse struct {
 	Exit *Exit `protobuf:"bytes,1,opt,name=exit,proto3" json:"exit,omitempty"`
 	// Whether it had to be killed.
 	Killed bool `protobuf:"varint,2,opt,name=killed,proto3" json:"killed,omitempty"`
-	// How many descendants had to be ended besides.
+	// How many descendants had to be killed as well.
 	Swept         uint32 `protobuf:"varint,3,opt,name=swept,proto3" json:"swept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1746,7 +1747,7 @@ func (x *StopResponse) GetSwept() uint32 {
 	return 0
 }
 
-// ReleaseRequest forgets an instance.
+// ReleaseRequest removes an instance.
 type ReleaseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identity of the launch.

@@ -34,39 +34,41 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// LauncherService runs gateway processes on one kind of platform and finds them again. A launch is named by its launch_id,
-// which the host makes durable before Launch; a pid alone never names anything. Gateways outlive the plugin: a launcher puts
-// each under gatehost-shim (shared/shim), and a new launcher process recovers them.
+// LauncherService runs gateway processes on one kind of platform and finds them again. A launch is named by its
+// launch_id, which the host makes durable before Launch; a pid alone never names anything. Gateways outlive the plugin:
+// a launcher puts each under gatehost-shim (shared/shim), and a new launcher process recovers them.
 type LauncherServiceClient interface {
-	// Launch starts a gateway. Idempotent by launch_id: a second call, also by another plugin process, answers the running or
-	// ended instance of the first. Returns when the process exists, not when it is ready.
-	// Errors: not_found (no such program), permission_denied, invalid_argument, already_exists (same launch_id, other spec).
+	// Launch starts a gateway. Idempotent by launch_id: a second call, also by another plugin process, returns the
+	// running or ended instance of the first. Returns when the process exists, not when it is ready.
+	// Errors: not_found (no such program), permission_denied, invalid_argument, already_exists (same launch_id, other
+	// spec).
 	Launch(ctx context.Context, in *LaunchRequest, opts ...grpc.CallOption) (*LaunchResponse, error)
-	// List answers every instance that this launcher can find, running or ended and not yet released.
+	// List returns every instance that this launcher can find, running, or ended and not yet released.
 	// Errors: internal when the run directory cannot be read.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
 	// Recover takes up an instance that an earlier plugin process launched. After it Output, Signal and Stop work.
 	// Errors: not_found (no trace of it).
 	Recover(ctx context.Context, in *RecoverRequest, opts ...grpc.CallOption) (*RecoverResponse, error)
-	// Inspect answers the present facts about an instance.
+	// Inspect returns the facts about an instance at this moment.
 	// Errors: not_found.
 	Inspect(ctx context.Context, in *LauncherServiceInspectRequest, opts ...grpc.CallOption) (*LauncherServiceInspectResponse, error)
-	// Output streams the lines of both pipes from a cursor, then, when the process has ended, one End. With follow = false it
-	// ends after what is there. Sends a heartbeat at least every 15 seconds. A reader that lags behind the ring gets a Gap.
+	// Output streams the lines of both pipes from a cursor, then, when the process has ended, one End. With follow =
+	// false it ends after the output that exists. Sends a heartbeat at least every 15 seconds. A reader that is too slow
+	// for the bounded log gets a Gap.
 	// Errors: not_found.
 	Output(ctx context.Context, in *OutputRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[OutputResponse], error)
 	// Signal sends one signal to the gateway's own process, after its identity was checked.
 	// Errors: not_found, failed_precondition (it has ended), invalid_argument (unknown signal).
 	Signal(ctx context.Context, in *SignalRequest, opts ...grpc.CallOption) (*SignalResponse, error)
-	// Stop asks the gateway to end (SIGTERM), waits the grace, then kills the whole tree, and answers when nothing of it is
-	// left. On an ended instance it sweeps what is left of the tree and answers the recorded exit.
-	// Errors: not_found, deadline_exceeded (something survived; named in details).
+	// Stop asks the gateway to end (SIGTERM), waits the grace, then kills the whole tree, and returns when no process of
+	// it is left. For an ended instance it sweeps what is left of the tree and returns the recorded exit.
+	// Errors: not_found, deadline_exceeded (a process survived; named in details).
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error)
-	// Release forgets an ended instance and removes its bundle. The host calls it after it has stored the exit.
-	// Errors: failed_precondition (it still runs). Releasing what is unknown is not an error.
+	// Release removes the bundle of an ended instance. The host calls it after it has stored the exit.
+	// Errors: failed_precondition (it still runs). Releasing an unknown launch is not an error.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
-	// Exec runs a one-shot command in the context of a gateway (same user, place and limits; the environment is given), streams
-	// its lines, then one result. Cancelling kills the whole tree of the command and waits for it.
+	// Exec runs a one-shot command in the context of a gateway (same user, place and limits; the environment is given),
+	// streams its lines, then one result. Cancelling kills the whole tree of the command and waits for it.
 	// Errors: not_found (no such program), permission_denied.
 	Exec(ctx context.Context, in *ExecRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExecResponse], error)
 }
@@ -191,39 +193,41 @@ type LauncherService_ExecClient = grpc.ServerStreamingClient[ExecResponse]
 // All implementations must embed UnimplementedLauncherServiceServer
 // for forward compatibility.
 //
-// LauncherService runs gateway processes on one kind of platform and finds them again. A launch is named by its launch_id,
-// which the host makes durable before Launch; a pid alone never names anything. Gateways outlive the plugin: a launcher puts
-// each under gatehost-shim (shared/shim), and a new launcher process recovers them.
+// LauncherService runs gateway processes on one kind of platform and finds them again. A launch is named by its
+// launch_id, which the host makes durable before Launch; a pid alone never names anything. Gateways outlive the plugin:
+// a launcher puts each under gatehost-shim (shared/shim), and a new launcher process recovers them.
 type LauncherServiceServer interface {
-	// Launch starts a gateway. Idempotent by launch_id: a second call, also by another plugin process, answers the running or
-	// ended instance of the first. Returns when the process exists, not when it is ready.
-	// Errors: not_found (no such program), permission_denied, invalid_argument, already_exists (same launch_id, other spec).
+	// Launch starts a gateway. Idempotent by launch_id: a second call, also by another plugin process, returns the
+	// running or ended instance of the first. Returns when the process exists, not when it is ready.
+	// Errors: not_found (no such program), permission_denied, invalid_argument, already_exists (same launch_id, other
+	// spec).
 	Launch(context.Context, *LaunchRequest) (*LaunchResponse, error)
-	// List answers every instance that this launcher can find, running or ended and not yet released.
+	// List returns every instance that this launcher can find, running, or ended and not yet released.
 	// Errors: internal when the run directory cannot be read.
 	List(context.Context, *ListRequest) (*ListResponse, error)
 	// Recover takes up an instance that an earlier plugin process launched. After it Output, Signal and Stop work.
 	// Errors: not_found (no trace of it).
 	Recover(context.Context, *RecoverRequest) (*RecoverResponse, error)
-	// Inspect answers the present facts about an instance.
+	// Inspect returns the facts about an instance at this moment.
 	// Errors: not_found.
 	Inspect(context.Context, *LauncherServiceInspectRequest) (*LauncherServiceInspectResponse, error)
-	// Output streams the lines of both pipes from a cursor, then, when the process has ended, one End. With follow = false it
-	// ends after what is there. Sends a heartbeat at least every 15 seconds. A reader that lags behind the ring gets a Gap.
+	// Output streams the lines of both pipes from a cursor, then, when the process has ended, one End. With follow =
+	// false it ends after the output that exists. Sends a heartbeat at least every 15 seconds. A reader that is too slow
+	// for the bounded log gets a Gap.
 	// Errors: not_found.
 	Output(*OutputRequest, grpc.ServerStreamingServer[OutputResponse]) error
 	// Signal sends one signal to the gateway's own process, after its identity was checked.
 	// Errors: not_found, failed_precondition (it has ended), invalid_argument (unknown signal).
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
-	// Stop asks the gateway to end (SIGTERM), waits the grace, then kills the whole tree, and answers when nothing of it is
-	// left. On an ended instance it sweeps what is left of the tree and answers the recorded exit.
-	// Errors: not_found, deadline_exceeded (something survived; named in details).
+	// Stop asks the gateway to end (SIGTERM), waits the grace, then kills the whole tree, and returns when no process of
+	// it is left. For an ended instance it sweeps what is left of the tree and returns the recorded exit.
+	// Errors: not_found, deadline_exceeded (a process survived; named in details).
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
-	// Release forgets an ended instance and removes its bundle. The host calls it after it has stored the exit.
-	// Errors: failed_precondition (it still runs). Releasing what is unknown is not an error.
+	// Release removes the bundle of an ended instance. The host calls it after it has stored the exit.
+	// Errors: failed_precondition (it still runs). Releasing an unknown launch is not an error.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
-	// Exec runs a one-shot command in the context of a gateway (same user, place and limits; the environment is given), streams
-	// its lines, then one result. Cancelling kills the whole tree of the command and waits for it.
+	// Exec runs a one-shot command in the context of a gateway (same user, place and limits; the environment is given),
+	// streams its lines, then one result. Cancelling kills the whole tree of the command and waits for it.
 	// Errors: not_found (no such program), permission_denied.
 	Exec(*ExecRequest, grpc.ServerStreamingServer[ExecResponse]) error
 	mustEmbedUnimplementedLauncherServiceServer()

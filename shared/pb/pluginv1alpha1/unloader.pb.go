@@ -36,7 +36,7 @@ type PlatformService struct {
 	Pid int64 `protobuf:"varint,5,opt,name=pid,proto3" json:"pid,omitempty"`
 	// Whether the manager restarts it by itself.
 	KeepsAlive bool `protobuf:"varint,6,opt,name=keeps_alive,json=keepsAlive,proto3" json:"keeps_alive,omitempty"`
-	// Why it would fight for this gateway, for people.
+	// Why it would also manage this gateway, for people.
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The command with which a person disables it for good.
 	DisableCommand string `protobuf:"bytes,8,opt,name=disable_command,json=disableCommand,proto3" json:"disable_command,omitempty"`
@@ -130,7 +130,7 @@ func (x *PlatformService) GetDisableCommand() string {
 	return ""
 }
 
-// UnloaderServiceInspectRequest asks who else owns a gateway.
+// UnloaderServiceInspectRequest asks which services manage a gateway.
 type UnloaderServiceInspectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The gateway.
@@ -176,10 +176,10 @@ func (x *UnloaderServiceInspectRequest) GetGateway() *GatewayFacts {
 	return nil
 }
 
-// UnloaderServiceInspectResponse is who else does.
+// UnloaderServiceInspectResponse names them.
 type UnloaderServiceInspectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Services that would fight; empty when none.
+	// Services that would also manage the gateway; empty when there are none.
 	Services      []*PlatformService `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -225,7 +225,7 @@ func (x *UnloaderServiceInspectResponse) GetServices() []*PlatformService {
 // UnloadRequest unloads one service.
 type UnloadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The gateway that it fights for.
+	// The gateway that it would also manage.
 	Gateway *GatewayFacts `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
 	// The service, as Inspect named it.
 	ServiceId     string `protobuf:"bytes,2,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`

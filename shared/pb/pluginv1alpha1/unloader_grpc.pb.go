@@ -28,17 +28,17 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// UnloaderService knows one service manager of the platform and answers which of its services would fight the host for a
+// UnloaderService knows one service manager of the platform and finds the services in it that would also manage a
 // gateway. It unloads only when asked, never deletes a file, and can undo what it did.
 type UnloaderServiceClient interface {
 	// Inspect finds services that run, or would run, the same gateway. Changes nothing.
 	// Errors: unsupported (no such service manager here).
 	Inspect(ctx context.Context, in *UnloaderServiceInspectRequest, opts ...grpc.CallOption) (*UnloaderServiceInspectResponse, error)
-	// Unload stops one service and keeps its manager from starting it again in this login or boot. Idempotent: unloading what is
-	// not loaded succeeds. Returns when the service is gone, which it watches, not sleeps for.
+	// Unload stops one service and keeps its manager from starting it again in this login or boot. Idempotent: unloading
+	// what is not loaded succeeds. Returns when the service is gone, which it verifies.
 	// Errors: not_found, permission_denied, deadline_exceeded (still there).
 	Unload(ctx context.Context, in *UnloadRequest, opts ...grpc.CallOption) (*UnloadResponse, error)
-	// Restore brings back what Unload took away, from its undo record. Idempotent.
+	// Restore brings back what Unload removed, from its undo record. Idempotent.
 	// Errors: invalid_argument (not our record), not_found (the service's file is gone).
 	Restore(ctx context.Context, in *RestoreRequest, opts ...grpc.CallOption) (*RestoreResponse, error)
 }
@@ -85,17 +85,17 @@ func (c *unloaderServiceClient) Restore(ctx context.Context, in *RestoreRequest,
 // All implementations must embed UnimplementedUnloaderServiceServer
 // for forward compatibility.
 //
-// UnloaderService knows one service manager of the platform and answers which of its services would fight the host for a
+// UnloaderService knows one service manager of the platform and finds the services in it that would also manage a
 // gateway. It unloads only when asked, never deletes a file, and can undo what it did.
 type UnloaderServiceServer interface {
 	// Inspect finds services that run, or would run, the same gateway. Changes nothing.
 	// Errors: unsupported (no such service manager here).
 	Inspect(context.Context, *UnloaderServiceInspectRequest) (*UnloaderServiceInspectResponse, error)
-	// Unload stops one service and keeps its manager from starting it again in this login or boot. Idempotent: unloading what is
-	// not loaded succeeds. Returns when the service is gone, which it watches, not sleeps for.
+	// Unload stops one service and keeps its manager from starting it again in this login or boot. Idempotent: unloading
+	// what is not loaded succeeds. Returns when the service is gone, which it verifies.
 	// Errors: not_found, permission_denied, deadline_exceeded (still there).
 	Unload(context.Context, *UnloadRequest) (*UnloadResponse, error)
-	// Restore brings back what Unload took away, from its undo record. Idempotent.
+	// Restore brings back what Unload removed, from its undo record. Idempotent.
 	// Errors: invalid_argument (not our record), not_found (the service's file is gone).
 	Restore(context.Context, *RestoreRequest) (*RestoreResponse, error)
 	mustEmbedUnimplementedUnloaderServiceServer()

@@ -1,5 +1,5 @@
-// Package plugintest runs a plugin in the process of its test: the same gRPC server and adapters as pluginkit.Serve, over a
-// connection in memory, without a host, a process or a socket.
+// Package plugintest runs a plugin in the process of its test: the same gRPC server and adapters as pluginkit.Serve,
+// over a connection in memory, without a host, a process or a socket.
 //
 //	conn, err := plugintest.Dial(plugin())
 //	...
@@ -37,7 +37,8 @@ func Dial(p pluginkit.Plugin) (*Conn, error) {
 	s := grpc.NewServer(pluginkit.ServerOptions(host)...)
 	pluginkit.Register(s, p)
 	cc, err := grpc.NewClient("passthrough:plugin", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage),
+			grpc.MaxCallSendMsgSize(pluginkit.MaxMessage)),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
 	if err != nil {
 		cancel()

@@ -111,8 +111,8 @@ func (c *Cursor) scan(raw []byte, b *Batch) int {
 // Log is the log of a writer that is gone.
 type Log struct{ w *Writer }
 
-// Open reads a log whose writer is gone, as far as it was written. Torn and foreign data end a segment, they are no error.
-// It is an error when there is no log at all.
+// Open reads a log whose writer is gone, as far as it was written. Torn and foreign data end a segment, they are no
+// error. It is an error when there is no log at all.
 func Open(dir string) (*Log, error) {
 	w := &Writer{ended: true}
 	var first error
@@ -179,5 +179,5 @@ func (l *Log) End() uint64 { return l.w.end }
 // Read begins to read at a logical offset.
 func (l *Log) Read(from uint64) *Cursor { return l.w.Read(from) }
 
-// Close gives up the files.
+// Close closes the files.
 func (l *Log) Close() { l.w.Close() }

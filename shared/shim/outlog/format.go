@@ -15,8 +15,8 @@ const (
 	Stderr Stream = 2
 )
 
-// FlagContinues marks a record whose stream's previous record did not end with a line feed: its first bytes belong to a line
-// that began before.
+// FlagContinues marks a record whose stream's previous record did not end with a line feed: its first bytes belong to a
+// line that began before.
 const FlagContinues uint8 = 1
 
 // MaxData is the most bytes of one record.
@@ -51,8 +51,8 @@ func (r Record) From(offset uint64) Record {
 // Gap says that the bytes from From to To are lost.
 type Gap struct {
 	From, To uint64
-	// ToLine is how many lines ended before To since the log began, of both streams together: whoever counts those that were read knows
-	// how many are lost. 0 when that is not known.
+	// ToLine is how many lines ended before To since the log began, of both streams together, so that a reader who
+	// counts lines knows how many are lost. 0 when that is not known.
 	ToLine uint64
 }
 
@@ -68,8 +68,8 @@ const (
 
 var table = crc32.MakeTable(crc32.Castagnoli)
 
-// putHeader writes the first bytes of a segment: magic, round, logical offset of its first byte, checksum; then, for newer readers only, the
-// lines that ended before it, with a checksum of their own.
+// putHeader writes the first bytes of a segment: magic, round, logical offset of its first byte, checksum; then, for
+// newer readers only, the lines that ended before it, with a checksum of their own.
 func putHeader(b []byte, round, base, lines uint64) {
 	clear(b[:headerSize])
 	copy(b, magic)
@@ -89,7 +89,8 @@ func parseLines(b []byte) (lines uint64, known bool) {
 }
 
 func parseHeader(b []byte) (round, base uint64, ok bool) {
-	if len(b) < headerSize || string(b[:8]) != magic || binary.BigEndian.Uint32(b[24:]) != crc32.Checksum(b[:24], table) {
+	if len(b) < headerSize || string(b[:8]) != magic ||
+		binary.BigEndian.Uint32(b[24:]) != crc32.Checksum(b[:24], table) {
 		return 0, 0, false
 	}
 	return binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:]), true
@@ -108,7 +109,8 @@ func appendFrame(b []byte, r Record) []byte {
 	return b
 }
 
-// parseFrame reads the record that must begin at offset. Its data alias b. Not ok: torn, foreign, or an earlier round's.
+// parseFrame reads the record that must begin at offset. Its data alias b. Not ok: torn, foreign, or an earlier
+// round's.
 func parseFrame(b []byte, offset uint64) (r Record, size int, ok bool) {
 	if len(b) < frameHeader {
 		return Record{}, 0, false

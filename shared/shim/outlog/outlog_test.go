@@ -86,7 +86,8 @@ func TestWhatWasWrittenIsReadAgainWithItsTimeAndStream(t *testing.T) {
 			t.Fatalf("%s: Next = %+v, %v, want 3 records", name, b, err)
 		}
 		r := b.Records[2]
-		if !r.Time.Equal(t0.Add(2*time.Second)) || r.Stream != outlog.Stderr || r.Flags != outlog.FlagContinues || string(r.Data) != "o\n" {
+		if !r.Time.Equal(t0.Add(2*time.Second)) || r.Stream != outlog.Stderr || r.Flags != outlog.FlagContinues ||
+			string(r.Data) != "o\n" {
 			t.Errorf("%s: third record = %+v", name, r)
 		}
 		if b.Records[0].Flags != 0 || b.Records[1].Flags != 0 {
@@ -108,7 +109,8 @@ func TestReadingFromAnyOffsetGivesExactlyTheRest(t *testing.T) {
 		for _, l := range []reader{w, log} {
 			got, gaps, end := all(t, l, uint64(from))
 			if !bytes.Equal(got, want[from:]) || len(gaps) != 0 || end != uint64(len(want)) {
-				t.Fatalf("from %d: got %d bytes, gaps %v, end %d, want the last %d bytes", from, len(got), gaps, end, len(want)-from)
+				t.Fatalf("from %d: got %d bytes, gaps %v, end %d, want the last %d bytes", from, len(got), gaps, end,
+					len(want)-from)
 			}
 		}
 	}

@@ -34,8 +34,8 @@ type Writer struct {
 	frame   []byte
 }
 
-// Create begins a log of about size bytes in dir; size 0 means DefaultSize. A disk that fails is not an error: the log then
-// lives in a smaller place in memory, and Degraded tells.
+// Create begins a log of about size bytes in dir; size 0 means DefaultSize. A failing disk is not an error: the log
+// then lives in a smaller place in memory, and Degraded says so.
 func Create(dir string, size int64) (*Writer, error) {
 	return newWriter(size, func(i int, half int64) (Storage, error) { return createSegment(dir, i, half) })
 }
@@ -45,9 +45,11 @@ func newWriter(size int64, open func(i int, half int64) (Storage, error)) (*Writ
 		size = DefaultSize
 	}
 	if size < MinSize || size > MaxSize {
-		return nil, fmt.Errorf("cannot create output log: size is %d bytes, must be between %d and %d", size, MinSize, MaxSize)
+		return nil, fmt.Errorf("cannot create output log: size is %d bytes, must be between %d and %d", size, MinSize,
+			MaxSize)
 	}
-	w := &Writer{half: size / 2, lines: count{known: true}, changed: make(chan struct{}), frame: make([]byte, 0, maxFrame)}
+	w := &Writer{half: size / 2, lines: count{known: true}, changed: make(chan struct{}),
+		frame: make([]byte, 0, maxFrame)}
 	w.open = func(i int) (Storage, error) { return open(i, w.half) }
 	// Both halves are reserved at once; a half that cannot be is tried again when its turn comes.
 	for i := range w.segs {
@@ -103,8 +105,8 @@ func (w *Writer) toMemory(i int) {
 	s.store, s.limit = &memory{}, min(w.half, memorySize)
 }
 
-// Append adds what one read gave; longer data become several records. It keeps no reference to data and never fails: when the
-// disk does, the records are kept in memory.
+// Append adds what one read gave; longer data become several records. It keeps no reference to data and never fails:
+// when the disk does, the records are kept in memory.
 func (w *Writer) Append(stream Stream, at time.Time, data []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -172,7 +174,7 @@ func (w *Writer) End() uint64 {
 	return w.end
 }
 
-// Degraded answers how many bytes never reached the disk, and why; "" while all goes well.
+// Degraded returns how many bytes never reached the disk, and why; "" while the disk works.
 func (w *Writer) Degraded() (bytes uint64, reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -182,7 +184,7 @@ func (w *Writer) Degraded() (bytes uint64, reason string) {
 	return w.lost, reason
 }
 
-// Close gives up the files. Finish should come before.
+// Close closes the files. Call Finish first.
 func (w *Writer) Close() {
 	w.Finish()
 	w.mu.Lock()

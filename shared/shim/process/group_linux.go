@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MakeGroup makes an empty control group below the one that we are in. One of that name which is left over is replaced if nobody is
-// in it. Errors: ErrUnsupported (no cgroup v2 here); the system's, mostly permission denied.
+// MakeGroup makes an empty control group below the one that we are in. A leftover group of that name is replaced if no
+// process is in it. Errors: ErrUnsupported (no cgroup v2 here); the system's, mostly permission denied.
 func MakeGroup(name string) (Group, error) {
 	parent, err := ownGroup()
 	if err != nil {
@@ -33,7 +33,7 @@ func MakeGroup(name string) (Group, error) {
 	return groupAt(path)
 }
 
-// ownGroup is the folder of the group that we are in.
+// ownGroup returns the folder of the group that we are in.
 func ownGroup() (string, error) {
 	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -76,7 +76,7 @@ func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
-// Open is the group's folder, proved: it is a control group and the very one that was made. Errors: ErrGone.
+// Open returns the group's folder, after proving that it is a control group and the one that was made. Errors: ErrGone.
 func (g Group) Open() (*os.File, error) {
 	f, err := os.Open(g.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -98,7 +98,7 @@ func (g Group) Open() (*os.File, error) {
 	return f, nil
 }
 
-// pids lists who is in the group and in groups below it; nobody when it is not there.
+// pids lists the processes in the group and in groups below it; none when it does not exist.
 func (g Group) pids() []int {
 	dir, err := g.Open()
 	if err != nil {
@@ -106,23 +106,25 @@ func (g Group) pids() []int {
 	}
 	defer dir.Close()
 	var all []int
-	_ = fs.WalkDir(os.DirFS("/proc/self/fd/"+strconv.Itoa(int(dir.Fd()))), ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return nil //nolint:nilerr // it goes meanwhile: nobody is in it
-		}
-		b, err := os.ReadFile(filepath.Join("/proc/self/fd", strconv.Itoa(int(dir.Fd())), path, "cgroup.procs"))
-		for field := range strings.FieldsSeq(string(b)) {
-			if pid, perr := strconv.Atoi(field); err == nil && perr == nil && pid > 0 { // 0: of another pid namespace
-				all = append(all, pid)
+	_ = fs.WalkDir(os.DirFS("/proc/self/fd/"+strconv.Itoa(int(dir.Fd()))), ".",
+		func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.IsDir() {
+				return nil //nolint:nilerr // it is removed meanwhile: no process is in it
 			}
-		}
-		return nil
-	})
+			b, err := os.ReadFile(filepath.Join("/proc/self/fd", strconv.Itoa(int(dir.Fd())), path, "cgroup.procs"))
+			for field := range strings.FieldsSeq(string(b)) {
+				// 0: of another pid namespace
+				if pid, perr := strconv.Atoi(field); err == nil && perr == nil && pid > 0 {
+					all = append(all, pid)
+				}
+			}
+			return nil
+		})
 	return all
 }
 
-// kill ends all who are in the group, and those whom they start meanwhile (cgroup.kill, Linux 5.14). It does nothing where that is not
-// possible, or when we are in it ourselves.
+// kill kills all processes in the group, and those that they start meanwhile (cgroup.kill, Linux 5.14). It does nothing
+// where that is not possible, or when we are in the group ourselves.
 func (g Group) kill() {
 	if slices.Contains(g.pids(), os.Getpid()) {
 		return
@@ -143,7 +145,7 @@ func (g Group) kill() {
 // removeBound is how long Remove waits for the kernel to notice that the last process is gone.
 const removeBound = 2 * time.Second
 
-// Remove removes an empty group and those below it; one that is gone is fine. It fails when somebody is in it.
+// Remove removes an empty group and those below it; a group that is gone is no error. It fails when a process is in it.
 func (g Group) Remove() error {
 	for deadline := time.Now().Add(removeBound); ; time.Sleep(20 * time.Millisecond) {
 		dir, err := g.Open()
@@ -174,7 +176,7 @@ func (g Group) Remove() error {
 	}
 }
 
-// FindGroup is the group of that name in the place where MakeGroup would make it. Errors: ErrGone, ErrUnsupported.
+// FindGroup returns the group of that name in the place where MakeGroup would make it. Errors: ErrGone, ErrUnsupported.
 func FindGroup(name string) (Group, error) {
 	parent, err := ownGroup()
 	if err != nil {
@@ -183,7 +185,7 @@ func FindGroup(name string) (Group, error) {
 	return groupAt(filepath.Join(parent, name))
 }
 
-// GroupOf is the group of a process if it has that name. Errors: ErrGone.
+// GroupOf returns the group of a process if it has that name. Errors: ErrGone.
 func GroupOf(pid int, name string) (Group, error) {
 	own, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if err != nil {
@@ -211,8 +213,9 @@ func groupAt(path string) (Group, error) {
 	return Group{Path: path, ID: st.Ino}, nil
 }
 
-// SweepGroups removes groups of a name with prefix, beside the one that MakeGroup would make, that nobody is in and that were made longer
-// than age ago: whoever made them was killed, and what told of them was removed. The kernel refuses those that somebody is in.
+// SweepGroups removes groups whose names begin with prefix, beside the one that MakeGroup would make, that are empty
+// and older than age: the process that made them was killed, and the record of them was removed. The kernel refuses to
+// remove groups that are not empty.
 func SweepGroups(prefix string, age time.Duration) {
 	parent, err := ownGroup()
 	if err != nil {

@@ -16,10 +16,13 @@ import (
 func TestTheOwnControlGroupIsFoundWhereItIsMounted(t *testing.T) {
 	const unified = "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
 	for name, tc := range map[string]struct{ own, mounts, want string }{
-		"unified":          {"0::/user.slice/a.service\n", unified, "/sys/fs/cgroup/user.slice/a.service"},
-		"at the root":      {"0::/\n", unified, "/sys/fs/cgroup"},
-		"hybrid":           {"4:memory:/m\n0::/x\n", "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n41 31 0:38 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw\n", "/sys/fs/cgroup/unified/x"},
-		"a part mounted":   {"0::/docker/1/app\n", "31 23 0:28 /docker/1 /sys/fs/cgroup ro - cgroup2 cgroup rw\n", "/sys/fs/cgroup/app"},
+		"unified":     {"0::/user.slice/a.service\n", unified, "/sys/fs/cgroup/user.slice/a.service"},
+		"at the root": {"0::/\n", unified, "/sys/fs/cgroup"},
+		"hybrid": {"4:memory:/m\n0::/x\n",
+			"32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n41 31 0:38 / /sys/fs/cgroup/unified rw shared:9 - " +
+				"cgroup2 cgroup2 rw\n", "/sys/fs/cgroup/unified/x"},
+		"a part mounted": {"0::/docker/1/app\n", "31 23 0:28 /docker/1 /sys/fs/cgroup ro - cgroup2 cgroup rw\n",
+			"/sys/fs/cgroup/app"},
 		"another part":     {"0::/docker/12\n", "31 23 0:28 /docker/1 /sys/fs/cgroup ro - cgroup2 cgroup rw\n", ""},
 		"a blank in it":    {"0::/a\n", `31 23 0:28 / /mnt/c\040g rw - cgroup2 cgroup rw`, "/mnt/c g/a"},
 		"version 1 only":   {"4:memory:/m\n", unified, ""},
@@ -56,7 +59,8 @@ func TestOnlyEmptyOldGroupsAreSwept(t *testing.T) {
 		groups[name] = g
 	}
 	cmd, id := run(t, nil, "sleep", "600")
-	if err := os.WriteFile(filepath.Join(groups["used"].Path, "cgroup.procs"), []byte(strconv.Itoa(id.PID)), 0); err != nil {
+	if err := os.WriteFile(filepath.Join(groups["used"].Path, "cgroup.procs"), []byte(strconv.Itoa(id.PID)),
+		0); err != nil {
 		t.Fatal(err)
 	}
 	process.SweepGroups(prefix, time.Hour)

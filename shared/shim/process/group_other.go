@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// MakeGroup is ErrUnsupported here.
+// MakeGroup returns ErrUnsupported here.
 func MakeGroup(string) (Group, error) {
 	return Group{}, fmt.Errorf("cannot make control group: %w", ErrUnsupported)
 }
 
-// FindGroup is ErrUnsupported here.
+// FindGroup returns ErrUnsupported here.
 func FindGroup(string) (Group, error) { return Group{}, ErrUnsupported }
 
-// GroupOf is ErrUnsupported here.
+// GroupOf returns ErrUnsupported here.
 func GroupOf(int, string) (Group, error) { return Group{}, ErrUnsupported }
 
 // SweepGroups has nothing to sweep here.
 func SweepGroups(string, time.Duration) {}
 
-// Open is ErrUnsupported here.
+// Open returns ErrUnsupported here.
 func (g Group) Open() (*os.File, error) { return nil, ErrUnsupported }
 
 func (g Group) pids() []int { return nil }

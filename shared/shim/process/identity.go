@@ -62,8 +62,8 @@ func (id Identity) Signal(sig syscall.Signal) error {
 	return id.signal(sig)
 }
 
-// WaitGone waits until the process named by id is gone, asleep where the system can wake us (pidfd on Linux). It fails with the
-// cause of ctx.
+// WaitGone waits until the process named by id is gone, asleep where the system can wake us (pidfd on Linux). It fails
+// with the cause of ctx.
 func (id Identity) WaitGone(ctx context.Context) error {
 	if !id.Alive() {
 		return nil
@@ -89,7 +89,7 @@ func (id Identity) Began() (time.Time, error) {
 	return began(id.StartTime)
 }
 
-// Parent is the pid of the process's parent at this moment. Errors: ErrGone, ErrUnsupported.
+// Parent returns the pid of the process's parent at this moment. Errors: ErrGone, ErrUnsupported.
 func (id Identity) Parent() (int, error) {
 	info, err := lookup(id.PID)
 	if err == nil && info.StartTime != id.StartTime {
@@ -98,7 +98,8 @@ func (id Identity) Parent() (int, error) {
 	return info.ppid, err
 }
 
-// Env is a variable of the environment that the process was started with; false when there is none, or it may not be read.
+// Env is a variable of the environment that the process was started with; false when there is none, or it may not be
+// read.
 func (id Identity) Env(name string) (string, bool) {
 	for _, pair := range environ(id.PID) {
 		if value, ok := strings.CutPrefix(pair, name+"="); ok && id.Alive() {

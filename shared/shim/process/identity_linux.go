@@ -34,8 +34,8 @@ func lookup(pid int) (entry, error) {
 	return parseStat(pid, b)
 }
 
-// parseStat reads one line of proc_pid_stat(5). The name in field 2 may hold blanks and parentheses, so fields count from the
-// last ')'.
+// parseStat reads one line of proc_pid_stat(5). The name in field 2 may hold blanks and parentheses, so fields count
+// from the last ')'.
 func parseStat(pid int, b []byte) (entry, error) {
 	i := bytes.LastIndexByte(b, ')')
 	if i < 0 {

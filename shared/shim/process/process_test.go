@@ -44,7 +44,8 @@ func TestAProcessIsKnownByItsStartTimeAndNotByItsPidAlone(t *testing.T) {
 	if err := recycled.Signal(syscall.SIGKILL); !errors.Is(err, process.ErrGone) {
 		t.Errorf("Signal to a recycled pid = %v, want ErrGone", err)
 	}
-	if n, err := process.End(t.Context(), process.Query{Roots: []process.Identity{recycled}, WithRoots: true}, 0); n != 0 || err != nil {
+	if n, err := process.End(t.Context(), process.Query{Roots: []process.Identity{recycled}, WithRoots: true},
+		0); n != 0 || err != nil {
 		t.Errorf("End of a recycled pid = %d, %v, want nothing signalled", n, err)
 	}
 	if !id.Alive() {
@@ -109,7 +110,8 @@ func TestATreeIsFoundByDescentAndByMark(t *testing.T) {
 func TestWhatIgnoresTermIsKilledAfterTheGrace(t *testing.T) {
 	cmd, id := run(t, nil, "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
 	time.Sleep(200 * time.Millisecond) // the trap is set, or the test shows less
-	n, err := process.End(t.Context(), process.Query{Roots: []process.Identity{id}, WithRoots: true}, 200*time.Millisecond)
+	n, err := process.End(t.Context(), process.Query{Roots: []process.Identity{id}, WithRoots: true},
+		200*time.Millisecond)
 	if n == 0 || err != nil || id.Alive() {
 		t.Errorf("End = %d, %v, alive %t", n, err, id.Alive())
 	}
@@ -117,7 +119,8 @@ func TestWhatIgnoresTermIsKilledAfterTheGrace(t *testing.T) {
 }
 
 func TestSignalNames(t *testing.T) {
-	for name, want := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "usr2": syscall.SIGUSR2, "KILL": syscall.SIGKILL} {
+	for name, want := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "usr2": syscall.SIGUSR2,
+		"KILL": syscall.SIGKILL} {
 		if got, err := process.ParseSignal(name); err != nil || got != want {
 			t.Errorf("ParseSignal(%s) = %v, %v", name, got, err)
 		}

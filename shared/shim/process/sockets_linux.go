@@ -9,15 +9,15 @@ import (
 	"syscall"
 )
 
-// Sockets remembers the listening TCP sockets of a tree from one look to the next: a process that inherited one may be found by it after
-// the member that opened it is gone. The zero value is ready; it belongs to one goroutine.
+// Sockets remembers the listening TCP sockets of a tree from one look to the next: a process that inherited one may be
+// found by it after the member that opened it is gone. The zero value is ready; it belongs to one goroutine.
 type Sockets struct {
 	inodes map[uint64]bool
 	uids   map[uint32]bool // of members
 }
 
-// sharers notes the sockets of members, and answers who shares one of them. Only a process that is not older than the roots can have
-// inherited one; init, we and those above us are never meant.
+// sharers notes the sockets of members, and answers who shares one of them. Only a process that is not older than the
+// roots can have inherited one; init, we and those above us are never meant.
 func (s *Sockets) sharers(roots []Identity, members map[int]entry, all []entry) []entry {
 	s.note(members)
 	oldest := eldest(roots)
@@ -139,7 +139,8 @@ func socketsOf(pid int) []uint64 {
 	return inodes
 }
 
-// listeners lists the inodes of all listening TCP sockets in a process's network (proc_pid_net(5), tcp: state is field 4, inode field 10).
+// listeners lists the inodes of all listening TCP sockets in a process's network (proc_pid_net(5), tcp: state is field
+// 4, inode field 10).
 func listeners(pid int) map[uint64]bool {
 	const listen = "0A"
 	inodes := map[uint64]bool{}

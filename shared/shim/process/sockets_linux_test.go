@@ -10,7 +10,7 @@ import (
 	"github.com/gatehost/gatehost/shared/shim/process"
 )
 
-// Whoever is older than the root had the socket from somebody else: a service manager, or us.
+// A process that is older than the root has the socket from another one: a service manager, or us.
 func TestOnlyWhoMayHaveInheritedASocketBelongsToTheTree(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -50,6 +50,7 @@ func TestOnlyWhoMayHaveInheritedASocketBelongsToTheTree(t *testing.T) {
 		t.Errorf("End = %d, %v, want root and heir", n, err)
 	}
 	if root.Alive() || heir.Alive() || !older.Alive() || !stranger.Alive() {
-		t.Errorf("alive: root %t, heir %t, older %t, stranger %t", root.Alive(), heir.Alive(), older.Alive(), stranger.Alive())
+		t.Errorf("alive: root %t, heir %t, older %t, stranger %t", root.Alive(), heir.Alive(), older.Alive(),
+			stranger.Alive())
 	}
 }

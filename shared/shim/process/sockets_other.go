@@ -2,7 +2,7 @@
 
 package process
 
-// Sockets finds nobody here: what shares a socket cannot be told.
+// Sockets finds no process here: which processes share a socket is not known.
 type Sockets struct{}
 
 func (s *Sockets) sharers([]Identity, map[int]entry, []entry) []entry { return nil }

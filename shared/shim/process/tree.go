@@ -13,16 +13,17 @@ import (
 
 // Query says which processes belong together.
 type Query struct {
-	// Roots are processes whose descendants are meant, whatever their session or process group. A root that is gone has none.
+	// Roots are processes whose descendants are meant, whatever their session or process group. A root that is gone has
+	// none.
 	Roots []Identity
 	// WithRoots says that the roots are meant too.
 	WithRoots bool
 	// Env is a NAME=value that marks members which left the tree; "" marks none.
 	Env string
-	// Group is the control group of the tree: whoever is in it is a member. nil: there is none.
+	// Group is the control group of the tree: each process in it is a member. nil: there is none.
 	Group *Group
-	// Sockets finds by a listening socket that it shares with a member who cannot be found otherwise. It looks at the descriptors of all
-	// processes, so it is for the end of a tree only. nil: not looked at.
+	// Sockets finds by a listening socket that it shares with a member who cannot be found otherwise. It looks at the
+	// descriptors of all processes, so it is for the end of a tree only. nil: not looked at.
 	Sockets *Sockets
 }
 
@@ -120,9 +121,9 @@ func find(q Query) ([]entry, error) {
 // killBound limits how long End fights what starts anew faster than it is killed, or cannot be killed.
 const killBound = 5 * time.Second
 
-// End ends what q means: SIGTERM, up to grace of waiting, then SIGKILL, looking again until nothing is left. Grace 0 kills at
-// once. The done context cuts the grace short, never the kill. It answers how many processes were signalled and fails when
-// some survived SIGKILL for five seconds.
+// End ends what q means: SIGTERM, up to grace of waiting, then SIGKILL, looking again until nothing is left. Grace 0
+// kills at once. The done context cuts the grace short, never the kill. It answers how many processes were signalled
+// and fails when some survived SIGKILL for five seconds.
 func End(done context.Context, q Query, grace time.Duration) (int, error) {
 	seen := make(map[Identity]bool)
 	if grace > 0 {
@@ -155,7 +156,7 @@ func kill(q Query, seen map[Identity]bool) (int, error) {
 	}
 }
 
-// signalAll signals each living member and answers them all; sig 0 signals nobody.
+// signalAll signals each living member and answers them all; sig 0 sends no signal.
 func signalAll(q Query, sig syscall.Signal, seen map[Identity]bool) ([]Identity, error) {
 	ids, err := Find(q)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sleepUntilGone sleeps until the process named by id has ended, without looking again and again: its pidfd becomes readable then. It
-// returns at once where this kernel cannot do that.
+// sleepUntilGone sleeps until the process named by id has ended, without looking again and again: its pidfd becomes
+// readable then. It returns at once where this kernel cannot do that.
 func (id Identity) sleepUntilGone(ctx context.Context) {
 	fd, err := unix.PidfdOpen(id.PID, unix.PIDFD_NONBLOCK)
 	if err != nil { // gone; or a kernel without pidfd, or no descriptors left

@@ -20,8 +20,9 @@ import (
 	"github.com/gatehost/gatehost/shared/shim/process"
 )
 
-// launch brings the gateway to life in the order that makes a crash at any point harmless: our identity on disk, the places
-// for exit and output reserved, the socket bound, a process that holds still, its identity on disk, and only then its program.
+// launch brings the gateway to life in the order that makes a crash at any point harmless: our identity on disk, the
+// places for exit and output reserved, the socket bound, a process that holds still, its identity on disk, and only
+// then its program.
 func (s *supervisor) launch() *shim.Failure {
 	program, failure := s.resolve()
 	if failure != nil {
@@ -36,7 +37,8 @@ func (s *supervisor) launch() *shim.Failure {
 	}
 	defer held.close()
 	if err := shim.WriteState(s.dir, s.state); err != nil {
-		return s.fail(shim.Failf(shim.CodeInternal, "cannot launch gateway: %v", err)) // closing lets the held process go
+		// closing lets the held process go
+		return s.fail(shim.Failf(shim.CodeInternal, "cannot launch gateway: %v", err))
 	}
 	if failure := held.run(s.spec.Argv[0], program); failure != nil {
 		return s.fail(failure)
@@ -62,8 +64,9 @@ func (s *supervisor) prepare() error {
 	}
 	s.state = shim.State{
 		Version: shim.ProtocolVersion, LaunchID: s.spec.LaunchID, Phase: shim.PhaseStarting, BootID: boot, Shim: self,
-		Socket: s.spec.Socket, Argv: s.spec.Argv, SpecHash: s.spec.Hash(), StartedAt: time.Now().UTC(), Labels: s.spec.Labels,
-		Group: s.makeGroup(),
+		Socket: s.spec.Socket, Argv: s.spec.Argv, SpecHash: s.spec.Hash(), StartedAt: time.Now().UTC(),
+		Labels: s.spec.Labels,
+		Group:  s.makeGroup(),
 	}
 	if err := shim.WriteState(s.dir, s.state); err != nil {
 		return err
@@ -117,11 +120,11 @@ func (s *supervisor) abandon() {
 	s.dropGroup()
 }
 
-// groupAge is far above the time between making a group and the gateway's being in it.
+// groupAge is far longer than the time between making a group and the gateway's being in it.
 const groupAge = 10 * time.Minute
 
-// makeGroup makes a control group for the gateway, in which its whole tree can be killed at once. Without one the tree is found by
-// descent and by its mark.
+// makeGroup makes a control group for the gateway, in which its whole tree can be killed at once. Without one the tree
+// is found by descent and by its mark.
 func (s *supervisor) makeGroup() *process.Group {
 	if s.spec.NoGroup {
 		return nil
@@ -220,9 +223,9 @@ func (s *supervisor) env(name string) string {
 	return value
 }
 
-// held is a process that has its pid but not yet its program.
+// held is a process that has its pid but does not run its program yet.
 type held struct {
-	gate   *os.File // a byte lets it go; closing it ends it
+	gate   *os.File // one byte releases it; closing it ends it
 	result *os.File // an errno when its program could not be executed; the end of file when it could
 }
 
@@ -231,7 +234,7 @@ func (h *held) close() {
 	h.result.Close()
 }
 
-// hold starts ourselves again as "exec-child": it waits for a byte on descriptor 3 before it becomes the gateway.
+// hold starts this program again as "exec-child": it waits for a byte on descriptor 3 before it becomes the gateway.
 func (s *supervisor) hold(program string) (*held, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -292,7 +295,8 @@ func (s *supervisor) hold(program string) (*held, error) {
 	return h, nil
 }
 
-// stdin is what the gateway reads: nothing, or what the spec says, written beside all else until it is taken or refused.
+// stdin is what the gateway reads: nothing, or what the spec contains, written by its own goroutine until it is read or
+// refused.
 func (s *supervisor) stdin() (*os.File, error) {
 	if len(s.spec.Stdin) == 0 {
 		return os.OpenFile(os.DevNull, os.O_RDONLY, 0)
@@ -310,7 +314,7 @@ func (s *supervisor) stdin() (*os.File, error) {
 	return r, nil
 }
 
-// run lets the process go and waits until it is the gateway, or cannot be.
+// run releases the process and waits until it is the gateway, or cannot be.
 func (h *held) run(name, program string) *shim.Failure {
 	if _, err := h.gate.Write([]byte{1}); err != nil {
 		return shim.Failf(shim.CodeInternal, "cannot launch gateway: its process ended before it began: %v", err)
@@ -322,7 +326,8 @@ func (h *held) run(name, program string) *shim.Failure {
 	}
 	switch errno := syscall.Errno(b[0]); {
 	case errno == unix.ENOENT: // the file is there, so it is what its first line names
-		return shim.Failf(shim.CodeNotFound, "cannot launch gateway: exec %q: not found: the interpreter of %s", name, program)
+		return shim.Failf(shim.CodeNotFound, "cannot launch gateway: exec %q: not found: the interpreter of %s", name,
+			program)
 	case errno == unix.EACCES || errno == unix.EPERM:
 		return shim.Failf(shim.CodePermission, "cannot launch gateway: exec %q: permission denied", name)
 	default:
@@ -337,7 +342,7 @@ func ExecChild(args []string) int {
 	}
 	var b [1]byte
 	if n, _ := syscall.Read(3, b[:]); n != 1 {
-		return 127 // the shim died: there must be no gateway that nobody knows
+		return 127 // the shim died: there must be no gateway without a record
 	}
 	_ = syscall.Close(3)
 	syscall.CloseOnExec(4)

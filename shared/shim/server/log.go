@@ -14,7 +14,7 @@ import (
 
 const maxLog = 64 << 10
 
-// logger writes shim.log and begins it anew when it is full. No value of the environment may come to it.
+// logger writes shim.log and begins it anew when it is full. No value of the environment may get into it.
 type logger struct {
 	mu   sync.Mutex // guards the rest
 	f    *os.File

@@ -19,11 +19,11 @@ import (
 
 const maxRequest = 8 << 20
 
-// Run reads a launch from standard input, reports on standard output when it is decided, and returns when the gateway has ended
-// and was released, or nobody came for it. The result is the exit code of the shim.
+// Run reads a launch from standard input, reports on standard output when it is decided, and returns when the gateway
+// has ended and was released, or was not released in time. The result is the exit code of the shim.
 func Run() int {
 	// The handler must be there before the first child is.
-	ignored := make(chan os.Signal, 1) // nobody reads it; SIG_IGN would be inherited by the gateway
+	ignored := make(chan os.Signal, 1) // never read; SIG_IGN would be inherited by the gateway
 	signal.Notify(ignored, syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
 	terminate := make(chan os.Signal, 1)
 	signal.Notify(terminate, syscall.SIGTERM)
@@ -44,7 +44,8 @@ func Run() int {
 		}
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(report); err != nil && s != nil {
-		s.log.printf("nobody took the report: %v", err) // the launch stands: its caller died, the next one finds it
+		// the launch is valid: its caller died, the next one finds it
+		s.log.printf("the caller did not read the report: %v", err)
 	}
 	silence(1)
 	if report.Already {
@@ -60,7 +61,7 @@ func Run() int {
 	return 0
 }
 
-// begin takes the bundle; s is nil as long as there is none.
+// begin takes the bundle; s is nil while there is none.
 func begin(children <-chan os.Signal) (shim.StartReport, *supervisor) {
 	refuse := func(code shim.Code, err error) (shim.StartReport, *supervisor) {
 		return shim.StartReport{Failure: shim.Failf(code, "cannot launch gateway: %v", err)}, nil
@@ -102,7 +103,7 @@ func begin(children <-chan os.Signal) (shim.StartReport, *supervisor) {
 	return shim.StartReport{}, newSupervisor(req, lock, children)
 }
 
-// silence puts the null device in the place of a standard descriptor.
+// silence replaces a standard descriptor by the null device.
 func silence(fd int) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 // Run reports that this platform is not supported yet.
 func Run() int {
 	_ = json.NewEncoder(os.Stdout).Encode(shim.StartReport{
-		Failure: shim.Failf(shim.CodeUnsupported, "cannot launch gateway: gatehost-shim does not run on this platform yet"),
+		Failure: shim.Failf(shim.CodeUnsupported,
+			"cannot launch gateway: gatehost-shim does not run on this platform yet"),
 	})
 	return 1
 }

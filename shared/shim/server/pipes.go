@@ -12,7 +12,7 @@ import (
 	"github.com/gatehost/gatehost/shared/shim/outlog"
 )
 
-// read takes all that comes through a pipe, for ever and whoever listens: a full pipe would stop the gateway.
+// read reads all that comes through a pipe, whether there are listeners or not: a full pipe would stop the gateway.
 func (s *supervisor) read(pipe *os.File, stream outlog.Stream, done chan<- bool) {
 	defer pipe.Close()
 	buf := make([]byte, outlog.MaxData)
@@ -38,7 +38,7 @@ func (s *supervisor) read(pipe *os.File, stream outlog.Stream, done chan<- bool)
 // restMost is above the capacity of a pipe.
 const restMost = 2 << 20
 
-// rest takes what lies in a pipe without waiting, so that a starved reader loses nothing that was written before the end.
+// rest reads what lies in a pipe without waiting, so that a slow reader loses nothing that was written before the end.
 func (s *supervisor) rest(pipe *os.File, stream outlog.Stream, buf []byte) (eof bool) {
 	if err := pipe.SetReadDeadline(time.Time{}); err != nil {
 		return false

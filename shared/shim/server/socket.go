@@ -17,7 +17,7 @@ import (
 const (
 	maxConns      = 64
 	helloTimeout  = 10 * time.Second
-	writeTimeout  = time.Minute // a reader that takes nothing for so long has to come again
+	writeTimeout  = time.Minute // a reader that reads nothing for so long has to connect again
 	heartbeat     = 5 * time.Second
 	shutdownGrace = 2 * time.Second // for followers to get the end
 )
@@ -73,7 +73,7 @@ func (s *supervisor) dismiss(conn net.Conn) {
 	s.armOrphan()
 }
 
-// shutdown lets those who follow the output come to its end, within a bound, and closes all.
+// shutdown lets clients that follow the output read its end, within a bound, and closes all connections.
 func (s *supervisor) shutdown() {
 	s.listener.Close()
 	s.mu.Lock()
@@ -105,7 +105,8 @@ func (s *supervisor) handle(conn net.Conn) {
 	}
 	if hello.Op != shim.OpHello || !slices.Contains(hello.Versions, shim.ProtocolVersion) {
 		_ = shim.WriteFrame(conn, shim.Response{Error: shim.Failf(shim.CodeVersion,
-			"cannot talk to shim: it speaks protocol version %d, the client %v", shim.ProtocolVersion, hello.Versions)}, nil)
+			"cannot talk to shim: it speaks protocol version %d, the client %v", shim.ProtocolVersion, hello.Versions)},
+			nil)
 		return
 	}
 	state := s.snapshot()
@@ -134,7 +135,7 @@ func (s *supervisor) handle(conn net.Conn) {
 	}
 }
 
-// patient takes away the deadline of the hello, unless shutdown has set its own.
+// patient removes the deadline of the hello, unless shutdown has set its own.
 func (s *supervisor) patient(conn net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,11 +171,12 @@ func (s *supervisor) answer(req shim.Request) shim.Response {
 			return shim.Response{Error: shim.Failf(shim.CodeRunning, "cannot release launch: gateway is still running")}
 		}
 	default:
-		return shim.Response{Error: shim.Failf(shim.CodeUnsupported, "cannot do %.32q: this shim does not know it", req.Op)}
+		return shim.Response{Error: shim.Failf(shim.CodeUnsupported, "cannot do %.32q: this shim does not know it",
+			req.Op)}
 	}
 }
 
-// stream sends output until its end, or up to what is there.
+// stream sends output until its end, or up to what exists.
 func (s *supervisor) stream(conn net.Conn, req shim.Request) {
 	gone := make(chan struct{})
 	go func() { // ends when the client does, or with the connection
@@ -216,7 +218,8 @@ func (s *supervisor) follow(
 			_ = flush()
 			return
 		}
-		if g := batch.Gap; g != nil && send(shim.WireItem{Kind: shim.ItemGap, Offset: g.From, To: g.To, ToLine: g.ToLine}, nil) != nil {
+		if g := batch.Gap; g != nil &&
+			send(shim.WireItem{Kind: shim.ItemGap, Offset: g.From, To: g.To, ToLine: g.ToLine}, nil) != nil {
 			return
 		}
 		for _, r := range batch.Records {

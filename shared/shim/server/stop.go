@@ -13,8 +13,8 @@ import (
 	"github.com/gatehost/gatehost/shared/shim/process"
 )
 
-// stop ends the gateway and answers when nothing of its tree is left. Any number of stops may run at once: they wait for the
-// same end, and the shortest grace counts.
+// stop ends the gateway and returns when no process of its tree is left. Any number of stops may run at once: they wait
+// for the same end, and the shortest grace counts.
 func (s *supervisor) stop(grace time.Duration) (shim.Stopped, error) {
 	s.begin(grace)
 	<-s.final
@@ -69,7 +69,7 @@ func (s *supervisor) kill() {
 	s.log.printf("killed %d processes: %v", n, err)
 }
 
-// stopAlone ends the gateway without anybody asking for it over the socket.
+// stopAlone ends the gateway without a request over the socket.
 func (s *supervisor) stopAlone(reason string) {
 	s.log.printf("stopping: %s", reason)
 	s.mu.Lock()
@@ -115,7 +115,7 @@ func (s *supervisor) armOrphan() {
 	grace := *s.spec.OrphanGrace
 	s.orphan = time.AfterFunc(grace, func() {
 		s.mu.Lock()
-		taken := len(s.conns) > 0 // somebody came while the clock struck
+		taken := len(s.conns) > 0 // a client came while the timer fired
 		s.mu.Unlock()
 		if !taken {
 			s.stopAlone(fmt.Sprintf("no host for %v", grace))

@@ -19,7 +19,7 @@ import (
 // Bounds of the end of a gateway.
 const (
 	sweepGrace = 2 * time.Second        // between SIGTERM and SIGKILL for what a gateway left behind
-	drainQuiet = 250 * time.Millisecond // a pipe that somebody still holds, and that is silent so long, is given up
+	drainQuiet = 250 * time.Millisecond // a pipe that a process still holds, and that is silent for so long, is closed
 	drainMost  = 2 * time.Second        // and so is one that is never silent
 )
 
@@ -64,7 +64,8 @@ func newSupervisor(req shim.StartRequest, lock *os.File, children <-chan os.Sign
 	s := &supervisor{
 		spec: req.Spec, dir: req.BundleDir, lock: lock, log: openLog(req.BundleDir), children: children,
 		conns: map[net.Conn]struct{}{},
-		ended: make(chan struct{}), final: make(chan struct{}), cleared: make(chan struct{}), released: make(chan struct{}),
+		ended: make(chan struct{}), final: make(chan struct{}), cleared: make(chan struct{}),
+		released: make(chan struct{}),
 	}
 	s.release = sync.OnceFunc(func() { close(s.released) })
 	return s
@@ -85,7 +86,7 @@ func (s *supervisor) serve(terminate <-chan os.Signal) {
 		select {
 		case <-terminate:
 			if !alone {
-				alone = true // exits without lingering: whoever ends us has no use for a shim that waits
+				alone = true // exits without lingering: a process that ends us has no use for a shim that waits
 				owned.Go(func() { s.stopAlone("told by SIGTERM") })
 			}
 		case <-s.children:
@@ -98,7 +99,7 @@ func (s *supervisor) serve(terminate <-chan os.Signal) {
 			}
 			linger = time.After(s.linger())
 		case <-linger:
-			s.log.printf("nobody released the launch")
+			s.log.printf("the launch was not released in time")
 			over = true
 		case <-s.released:
 			over = true
@@ -122,7 +123,7 @@ func (s *supervisor) grace() time.Duration {
 	return shim.DefaultGrace
 }
 
-// reap takes the status of every dead child: the gateway's, and those of orphans that came to us as their subreaper.
+// reap collects the status of every dead child: the gateway's, and those of orphans that came to us as their subreaper.
 func (s *supervisor) reap() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,7 +192,8 @@ func (s *supervisor) keep(e shim.Exit) {
 	s.exit = &e
 }
 
-// drain lets the readers come to the end of the pipes, but no longer than the bounds: a descendant may hold them for ever.
+// drain lets the readers reach the end of the pipes, but no longer than the bounds: a descendant may hold them for
+// ever.
 func (s *supervisor) drain(since time.Time) bool {
 	complete := true
 	tick := time.NewTicker(drainQuiet / 10)
@@ -213,8 +215,8 @@ func (s *supervisor) drain(since time.Time) bool {
 	return complete
 }
 
-// whole is every process of the launch, to end it; as subreaper we have them all below us, apart from what else the query finds. It is
-// used with tree held.
+// whole returns every process of the launch, to end it; as subreaper we have all of them below us, apart from what else
+// the query finds. It is used with tree held.
 func (s *supervisor) whole() process.Query {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -237,7 +239,7 @@ func (s *supervisor) sweep() {
 	}
 }
 
-// save changes the state, in memory in any case and on disk if the disk lets us.
+// save changes the state, always in memory, and on disk if the disk works.
 func (s *supervisor) save(change func(*shim.State)) {
 	s.mu.Lock()
 	change(&s.state)
@@ -248,7 +250,7 @@ func (s *supervisor) save(change func(*shim.State)) {
 	}
 }
 
-// snapshot is the state with the figures that are not on disk.
+// snapshot returns the state with the figures that are not on disk.
 func (s *supervisor) snapshot() shim.State {
 	end := s.out.End()
 	lost, fault := s.out.Degraded()

@@ -21,7 +21,8 @@ type porter struct {
 func (p *porter) Inspect(ctx context.Context, gw plugin.GatewayFacts) ([]unloader.Service, error) {
 	if p.mode == "finds-another-service-each-time" {
 		n := max(2, p.calls.Add(1)) // from the third call on
-		return []unloader.Service{{ID: fmt.Sprint("planted/", n), Manager: "planted", Reason: "planted", Loaded: true}}, nil
+		return []unloader.Service{{ID: fmt.Sprint("planted/", n), Manager: "planted", Reason: "planted", Loaded: true}},
+			nil
 	}
 	return p.Fake.Inspect(ctx, gw)
 }

@@ -209,8 +209,9 @@ func (h *holder) Output(ctx context.Context, req launcher.OutputRequest, sink fu
 }
 
 // Exec ends when the test allows it, and says which process ran it.
-func (h *holder) Exec(ctx context.Context, _ launcher.ExecRequest, sink func(plugin.Line) error) (launcher.ExecResult,
-	error) {
+func (h *holder) Exec(
+	ctx context.Context, _ launcher.ExecRequest, sink func(plugin.Line) error,
+) (launcher.ExecResult, error) {
 	_ = first("exec")
 	await(ctx, "go")
 	if err := sink(plugin.Line{Text: fmt.Sprint(os.Getpid())}); err != nil {

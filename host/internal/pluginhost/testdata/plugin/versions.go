@@ -82,8 +82,9 @@ func (versionedDoctor) Diagnose(context.Context, doctor.DiagnoseRequest) (doctor
 	return doctor.Found(doctor.Finding{Code: "version"}), nil
 }
 
-func (versionedDoctor) Repair(_ context.Context, _ doctor.RepairRequest,
-	progress func(doctor.Progress)) (doctor.RepairResult, error) {
+func (versionedDoctor) Repair(
+	_ context.Context, _ doctor.RepairRequest, progress func(doctor.Progress),
+) (doctor.RepairResult, error) {
 	progress(doctor.Progress{Text: "working"})
 	return doctor.RepairResult{Summary: "done"}, nil
 }
