@@ -167,7 +167,7 @@ func (o outputs) line(id lifecycle.LaunchID, c output.Classified, see func(obser
 	o.core.publish(events.GatewayOutput, OutputLine{out})
 	o.lines.published(launch, c.Cursor, c.Number)
 	if c.Stage != nil {
-		see(observe.StageTold{Launch: id, Stage: *c.Stage})
+		see(observe.StageReported{Launch: id, Stage: *c.Stage})
 	}
 	if c.Symptom == plugin.SymptomTokenMismatch {
 		see(observe.ClientRefused{Launch: id, At: c.Time})

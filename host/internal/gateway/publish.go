@@ -118,7 +118,7 @@ func (c *core) plugins() []observe.Plugin {
 	for _, p := range c.env.Plugins.Plugins() {
 		one := observe.Plugin{
 			Name: p.Name, State: p.State, Since: p.Since, Running: p.State == pluginhost.Running,
-			Begins: p.State == pluginhost.Starting && p.Restarts == 0 && p.Err == nil,
+			FirstStart: p.State == pluginhost.Starting && p.Restarts == 0 && p.Err == nil,
 		}
 		if p.Err != nil {
 			one.Problem = p.Err.Error()
