@@ -16,7 +16,7 @@ func (c *core) build(cfg *config.Gateway) built {
 	return b
 }
 
-// tokenOf is the token of a configuration, read afresh for each use (B125).
+// tokenOf returns the token of a configuration. It reads it anew for each use (B125).
 func (c *core) tokenOf(cfg *config.Gateway) (string, error) {
 	if cfg.Token.Generate {
 		return c.env.Store.Token(c.name)
@@ -24,7 +24,7 @@ func (c *core) tokenOf(cfg *config.Gateway) (string, error) {
 	return cfg.Token.Read(os.Getenv)
 }
 
-// buildOf is a configuration of the gateway, as it would be launched now.
+// buildOf builds a configuration of the gateway as it would be launched now.
 func (c *core) buildOf(cfg *config.Gateway) (profile.Result, error) {
 	token, err := c.tokenOf(cfg)
 	if err != nil {
@@ -37,6 +37,6 @@ func (c *core) buildWith(cfg *config.Gateway, token string) (profile.Result, err
 	home, _ := os.UserHomeDir() // without one the profile has no default places
 	return profile.Build(profile.Launch{
 		Launch: cfg.Launch, Port: cfg.Port, Token: token, Home: home, Inherited: os.Environ(),
-		Foreign: c.Settings().ForeignTokens,
+		Foreign: c.Settings().foreignTokens,
 	})
 }
