@@ -71,6 +71,71 @@ type Doctors struct {
 // New makes the doctors of a gateway.
 func New(o Options) *Doctors { return &Doctors{o: o} }
 
+// Diagnose implements engine.Doctors. Without a doctor, or when none can answer, it finds nothing, and the start keeps
+// its own error.
+func (d *Doctors) Diagnose(
+	ctx context.Context, in lifecycle.Incident, lines []plugin.Line, symptoms []plugin.Symptom,
+) lifecycle.Diagnosed {
+	incident := &doctor.Incident{
+		Exit: engine.PluginExit(in.Exit), Lines: lines, Symptoms: symptoms,
+		ErrorCode: in.Problem.Code, ErrorMessage: in.Problem.Message, Attempt: in.Attempt, Repaired: in.Repaired,
+	}
+	r, err := d.examine(ctx, incident)
+	if err != nil {
+		d.o.Log.Error("cannot diagnose", "error", err)
+		return lifecycle.Diagnosed{}
+	}
+	fileNow := d.present()
+	f, ok := worst(r.Diagnosis)
+	// not when the start failed for another reason beside a broken file
+	restores := d.restores(r) && f.Code == d.finding(r)
+	plan := d.propose(r, incident, fileNow, ok && (r.Proposal != nil || restores))
+	if !ok {
+		return lifecycle.Diagnosed{}
+	}
+	d.publishPlan(r)
+	out := lifecycle.Diagnosed{
+		Found: true, Plan: plan, OtherOwner: f.OtherOwner,
+		Problem: lifecycle.Problem{Code: f.Code, Message: f.Text, Hint: f.Hint, Fatal: f.Fatal},
+	}
+	if f.OtherOwner {
+		out.Problem.Message += d.o.Target.PortOwner(ctx)
+	}
+	return out
+}
+
+// Repair implements engine.Doctors. It carries out the named plan, once. Error: fault.FailedPrecondition when another
+// plan was proposed last; nothing is changed then.
+func (d *Doctors) Repair(ctx context.Context, plan lifecycle.PlanID) error {
+	r, err := d.take(plan)
+	if err != nil {
+		return err
+	}
+	_, err = d.perform(ctx, r, func(control.DoctorMessage) {})
+	return err
+}
+
+// examine asks all doctors, adds what the host itself knows, and publishes the findings.
+func (d *Doctors) examine(ctx context.Context, incident *doctor.Incident) (assessment, error) {
+	executor, err := d.executor()
+	if err != nil {
+		return assessment{}, err
+	}
+	r := assessment{Diagnosis: d.ask(ctx, d.o.Target.Chain(), incident, executor.Check)}
+	for _, s := range r.Skipped {
+		d.o.Log.Warn("doctor was skipped", "plugin", s.Doctor, "error", s.Err)
+	}
+	d.addOwn(&r)
+	if r.config {
+		f := &r.Findings[r.about].Finding
+		f.Hint, f.Repairable = f.Hint+d.offer(r), f.Repairable || d.restores(r)
+	}
+	for _, f := range r.Findings {
+		d.o.Target.Publish(events.GatewayDoctorFinding, findingOf(f))
+	}
+	return r, nil
+}
+
 // executor returns the executor of the gateway's repairs, with the facts and secrets of now.
 func (d *Doctors) executor() (*repair.Executor, error) {
 	facts, redact := d.o.Target.Facts(), d.o.Target.Redact()
@@ -106,27 +171,6 @@ func (d *Doctors) gatherer(facts plugin.GatewayFacts) repair.Gatherer {
 	return repair.Gatherer{Gateway: facts, Exec: d.o.Target.Exec, Redact: d.o.Target.Redact()}
 }
 
-// examine asks all doctors, adds what the host itself knows, and publishes the findings.
-func (d *Doctors) examine(ctx context.Context, incident *doctor.Incident) (assessment, error) {
-	executor, err := d.executor()
-	if err != nil {
-		return assessment{}, err
-	}
-	r := assessment{Diagnosis: d.ask(ctx, d.o.Target.Chain(), incident, executor.Check)}
-	for _, s := range r.Skipped {
-		d.o.Log.Warn("doctor was skipped", "plugin", s.Doctor, "error", s.Err)
-	}
-	d.addOwn(&r)
-	if r.config {
-		f := &r.Findings[r.about].Finding
-		f.Hint, f.Repairable = f.Hint+d.offer(r), f.Repairable || d.restores(r)
-	}
-	for _, f := range r.Findings {
-		d.o.Target.Publish(events.GatewayDoctorFinding, findingOf(f))
-	}
-	return r, nil
-}
-
 // publishPlan publishes the plan by which a failed start would be repaired.
 func (d *Doctors) publishPlan(r assessment) {
 	switch {
@@ -135,39 +179,6 @@ func (d *Doctors) publishPlan(r assessment) {
 	case r.restore != nil:
 		d.o.Target.Publish(events.GatewayDoctorPlan, planOf(control.HostDoctor, r.restore.plan, ""))
 	}
-}
-
-// Diagnose implements engine.Doctors. Without a doctor, or when none can answer, it finds nothing, and the start keeps
-// its own error.
-func (d *Doctors) Diagnose(
-	ctx context.Context, in lifecycle.Incident, lines []plugin.Line, symptoms []plugin.Symptom,
-) lifecycle.Diagnosed {
-	incident := &doctor.Incident{
-		Exit: engine.PluginExit(in.Exit), Lines: lines, Symptoms: symptoms,
-		ErrorCode: in.Problem.Code, ErrorMessage: in.Problem.Message, Attempt: in.Attempt, Repaired: in.Repaired,
-	}
-	r, err := d.examine(ctx, incident)
-	if err != nil {
-		d.o.Log.Error("cannot diagnose", "error", err)
-		return lifecycle.Diagnosed{}
-	}
-	fileNow := d.present()
-	f, ok := worst(r.Diagnosis)
-	// not when the start failed for another reason beside a broken file
-	restores := d.restores(r) && f.Code == d.finding(r)
-	plan := d.propose(r, incident, fileNow, ok && (r.Proposal != nil || restores))
-	if !ok {
-		return lifecycle.Diagnosed{}
-	}
-	d.publishPlan(r)
-	out := lifecycle.Diagnosed{
-		Found: true, Plan: plan, OtherOwner: f.OtherOwner,
-		Problem: lifecycle.Problem{Code: f.Code, Message: f.Text, Hint: f.Hint, Fatal: f.Fatal},
-	}
-	if f.OtherOwner {
-		out.Problem.Message += d.o.Target.PortOwner(ctx)
-	}
-	return out
 }
 
 // present returns the state of the configuration file now. A file that cannot be read counts as missing.
@@ -221,17 +232,6 @@ func (d *Doctors) take(plan lifecycle.PlanID) (assessment, error) {
 	r := d.assessment
 	d.assessment, d.plan = assessment{}, ""
 	return r, nil
-}
-
-// Repair implements engine.Doctors. It carries out the named plan, once. Error: fault.FailedPrecondition when another
-// plan was proposed last; nothing is changed then.
-func (d *Doctors) Repair(ctx context.Context, plan lifecycle.PlanID) error {
-	r, err := d.take(plan)
-	if err != nil {
-		return err
-	}
-	_, err = d.perform(ctx, r, func(control.DoctorMessage) {})
-	return err
 }
 
 func findingOf(f repair.Found) *control.DoctorFinding {

@@ -16,6 +16,21 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
+// OutputLine is the data of a gateway.output event; it is encoded only when a reader asks for it.
+type OutputLine struct{ control.LogLine }
+
+// EventSize implements events.Sized.
+func (l OutputLine) EventSize() int { return len(l.Text) + 256 + 128*len(l.Also) }
+
+// OutputPlace implements events.Line. A gap has no line, but it moves the place.
+func (l OutputLine) OutputPlace() (string, uint64, uint64) { return l.LaunchID, l.Cursor, l.Line }
+
+// Showed implements events.Line.
+func (l OutputLine) Showed() (symptom, text string) { return l.Symptom, l.Text }
+
+// IsGap implements events.Line.
+func (l OutputLine) IsGap() bool { return l.LostBytes > 0 }
+
 // outputs opens the line pipeline of a launch.
 type outputs struct {
 	core  *core
@@ -146,6 +161,23 @@ func sum(a, b output.Stats) output.Stats {
 	}
 }
 
+// sumRules adds up what rules dropped; each launch reports a bounded number of them.
+func sumRules(a, b map[string]uint64) map[string]uint64 {
+	if len(a) == 0 {
+		return b
+	}
+	out := maps.Clone(a)
+	for rule, n := range b {
+		if _, known := out[rule]; known || len(out) < maxRules {
+			out[rule] += n
+		}
+	}
+	return out
+}
+
+// maxRules bounds the rules of a gateway whose lines are counted one by one.
+const maxRules = 128
+
 // line publishes and logs one classified line of output, which is redacted.
 func (o outputs) line(id lifecycle.LaunchID, c output.Classified, see func(observe.Sight)) {
 	launch := string(id)
@@ -200,35 +232,3 @@ func hclogLevel(l classifier.Level) hclog.Level {
 		return hclog.Warn
 	}
 }
-
-// OutputLine is the data of a gateway.output event; it is encoded only when a reader asks for it.
-type OutputLine struct{ control.LogLine }
-
-// EventSize implements events.Sized.
-func (l OutputLine) EventSize() int { return len(l.Text) + 256 + 128*len(l.Also) }
-
-// OutputPlace implements events.Line. A gap has no line, but it moves the place.
-func (l OutputLine) OutputPlace() (string, uint64, uint64) { return l.LaunchID, l.Cursor, l.Line }
-
-// Showed implements events.Line.
-func (l OutputLine) Showed() (symptom, text string) { return l.Symptom, l.Text }
-
-// IsGap implements events.Line.
-func (l OutputLine) IsGap() bool { return l.LostBytes > 0 }
-
-// sumRules adds up what rules dropped; each launch reports a bounded number of them.
-func sumRules(a, b map[string]uint64) map[string]uint64 {
-	if len(a) == 0 {
-		return b
-	}
-	out := maps.Clone(a)
-	for rule, n := range b {
-		if _, known := out[rule]; known || len(out) < maxRules {
-			out[rule] += n
-		}
-	}
-	return out
-}
-
-// maxRules bounds the rules of a gateway whose lines are counted one by one.
-const maxRules = 128

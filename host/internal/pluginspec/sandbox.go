@@ -8,15 +8,6 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// sandboxOf decides by the configuration whether a plugin is sandboxed, and returns the words for status.
-func sandboxOf(c *config.Config, name string) (*sandbox.Spec, control.Sandbox, error) {
-	return sandboxWith(c, name, sandbox.Supported())
-}
-
-func sandboxWith(c *config.Config, name string, here sandbox.Support) (*sandbox.Spec, control.Sandbox, error) {
-	return Sandbox(c.Plugins[name].Sandbox, name, c.StartsProcesses(name), here)
-}
-
 // Sandbox decides whether a plugin is sandboxed, by its table, by whether it starts processes, and by what the platform
 // has. It returns nil when the plugin is not sandboxed, and the words for status. Error: the table demands a sandbox
 // and the platform has none.
@@ -44,4 +35,13 @@ func Sandbox(
 		Read: p.Read, Write: p.Write, Network: p.Network,
 		OpenFiles: uint64(p.OpenFiles), FileSize: uint64(p.FileSize), //nolint:gosec // checked by package config
 	}, out, nil
+}
+
+// sandboxOf decides by the configuration whether a plugin is sandboxed, and returns the words for status.
+func sandboxOf(c *config.Config, name string) (*sandbox.Spec, control.Sandbox, error) {
+	return sandboxWith(c, name, sandbox.Supported())
+}
+
+func sandboxWith(c *config.Config, name string, here sandbox.Support) (*sandbox.Spec, control.Sandbox, error) {
+	return Sandbox(c.Plugins[name].Sandbox, name, c.StartsProcesses(name), here)
 }
