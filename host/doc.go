@@ -3,6 +3,6 @@
 //
 // The work is done in the packages below internal/. The function assemble in host.go is the one composition root: it
 // makes the parts and connects them. Beside that, the package decides only in which order a host starts and ends (Run),
-// and what happens when the journal cannot be written (journal.go). It must not import a plugin's implementation: it
-// knows the kinds of plugins only.
+// passes on what plugins report (plugins.go), and shows a condition when the journal cannot be written (journal.go). It
+// must not import a plugin's implementation: it knows the kinds of plugins only.
 package host

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -25,10 +23,8 @@ import (
 	"github.com/gatehost/gatehost/host/internal/reload"
 	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/host/internal/store"
-	"github.com/gatehost/gatehost/host/internal/view"
 	"github.com/gatehost/gatehost/internal/version"
 	"github.com/gatehost/gatehost/shared/control"
-	"github.com/gatehost/gatehost/shared/fault"
 )
 
 // Host supervises the gateways of one configuration. Use New, then Run once.
@@ -276,39 +272,4 @@ func (h *Host) device() *session.Device {
 		return nil
 	}
 	return d
-}
-
-// pluginChanged takes every change of a plugin's state. It does not block.
-func (h *Host) pluginChanged(s pluginhost.State) {
-	h.hub.Publish(events.Event{Plugin: s.Name, Type: events.PluginState, Data: view.PluginEvent(s)})
-	running := ""
-	if s.State == pluginhost.Running {
-		running = s.Name
-	}
-	for _, g := range h.registry.Now().Gateways {
-		g.PluginChanged(running)
-	}
-}
-
-// pluginCalled counts every call to a plugin.
-func (h *Host) pluginCalled(c pluginhost.Call) {
-	result := metrics.Failed
-	switch {
-	case c.Err == nil:
-		result = metrics.OK
-	case errors.Is(c.Err, fault.ErrPluginGone), errors.Is(c.Err, fault.ErrPluginDown):
-		result = metrics.Disconnected
-	case errors.Is(c.Err, fault.ErrDeadlineExceeded), errors.Is(c.Err, context.DeadlineExceeded):
-		result = metrics.Timeout
-	case errors.Is(c.Err, fault.ErrCancelled), errors.Is(c.Err, context.Canceled):
-		result = metrics.Cancelled
-	case fault.CodeOf(c.Err) != fault.Internal:
-		result = metrics.Refused
-	}
-	h.metrics.PluginCall(c.Plugin, c.Method, result, c.Took, c.Stream)
-}
-
-// isPlugin reports whether a process is one of this host's plugins, for the control socket.
-func (h *Host) isPlugin(pid int) bool {
-	return pid != os.Getpid() && slices.Contains(h.plugins.Pids(), pid)
 }

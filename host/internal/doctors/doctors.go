@@ -21,17 +21,18 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Target is the gateway as its doctors see it.
+// Target is the gateway as its doctors see it. Its methods are called from several goroutines.
 type Target interface {
-	// Facts is what plugins may know about the gateway now.
+	// Facts returns what plugins may know about the gateway now.
 	Facts() plugin.GatewayFacts
-	// Redact hides the secrets that the gateway has now.
+	// Redact returns a function that replaces the secrets that the gateway has now.
 	Redact() func(string) string
-	// Exec runs a command in the gateway's own context: its launcher, its user, its environment. Its lines are redacted.
+	// Exec runs a command in the gateway's own context: its launcher, its user, its environment. The lines are redacted.
 	Exec(ctx context.Context, argv []string, timeout time.Duration, onLine func(plugin.Line)) (launcher.ExecResult, error)
-	// Chain is the doctors, in the order of the configuration.
+	// Chain returns the doctors in the order of the configuration.
 	Chain() []repair.Named
-	// RestoresByItself reports whether the configuration lets the host restore the last good configuration unasked.
+	// RestoresByItself reports whether the configuration lets the host restore the last good configuration without a
+	// request.
 	RestoresByItself() bool
 	State() lifecycle.State
 	Stop(ctx context.Context) (lifecycle.Outcome, error)
@@ -41,7 +42,7 @@ type Target interface {
 	PortOwner(ctx context.Context) string
 }
 
-// Options are what the doctors of a gateway need.
+// Options are the parts that the doctors of a gateway use.
 type Options struct {
 	Gateway   string
 	Target    Target
@@ -51,54 +52,70 @@ type Options struct {
 	Log       hclog.Logger
 }
 
-// Doctors asks the doctors of one gateway and has their plans executed: for the engine after a failed start, and for an operator.
+// Doctors asks the doctors of one gateway and has their plans carried out: for the engine after a failed start, and for
+// an operator. It is safe for concurrent use.
 type Doctors struct {
 	o Options
 
-	// mu guards what a failed start leaves for the repair and for the operator's next request, which come from goroutines of their own.
+	// mu guards what a failed start leaves for its repair and for the operator's next request: they come from different
+	// goroutines.
 	mu         sync.Mutex
 	assessment assessment       // of the last failed start
-	plan       lifecycle.PlanID // the name of its plan; "": it has none
-	plans      int              // named so far
-	incident   *doctor.Incident // of it, and the configuration as it was then
-	met        repair.FileState
-	made       *repair.Executor // made on first use; it allows one repair at a time
+	plan       lifecycle.PlanID // the name of its plan; "": there is none
+	plans      int              // how many were named so far
+	incident   *doctor.Incident // of that start
+	fileThen   repair.FileState // the configuration when the start failed
+	cached     *repair.Executor // made on first use; it allows one repair at a time
 }
 
 // New makes the doctors of a gateway.
 func New(o Options) *Doctors { return &Doctors{o: o} }
 
-func (d *Doctors) executor() (*repair.Executor, error) {
-	facts, redact := d.o.Target.Facts(), d.o.Target.Redact()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.made != nil {
-		d.made.Retarget(facts, redact)
-		return d.made, nil
+// Diagnose implements engine.Doctors. Without a doctor, or when none can answer, it finds nothing, and the start keeps
+// its own error.
+func (d *Doctors) Diagnose(
+	ctx context.Context, in lifecycle.Incident, lines []plugin.Line, symptoms []plugin.Symptom,
+) lifecycle.Diagnosed {
+	incident := &doctor.Incident{
+		Exit: engine.PluginExit(in.Exit), Lines: lines, Symptoms: symptoms,
+		ErrorCode: in.Problem.Code, ErrorMessage: in.Problem.Message, Attempt: in.Attempt, Repaired: in.Repaired,
 	}
-	e, err := repair.New(repair.Options{Dir: d.o.RepairDir, Gateway: facts, Exec: d.o.Target.Exec, Redact: redact})
+	r, err := d.examine(ctx, incident)
 	if err != nil {
-		return nil, err
+		d.o.Log.Error("cannot diagnose", "error", err)
+		return lifecycle.Diagnosed{}
 	}
-	if err := e.Recover(); err != nil {
-		d.o.Log.Warn("cannot note repairs that an earlier host did not finish", "error", err)
+	fileNow := d.present()
+	f, ok := worst(r.Diagnosis)
+	// not when the start failed for another reason beside a broken file
+	restores := d.restores(r) && f.Code == d.finding(r)
+	plan := d.propose(r, incident, fileNow, ok && (r.Proposal != nil || restores))
+	if !ok {
+		return lifecycle.Diagnosed{}
 	}
-	d.made = e
-	return e, nil
+	d.publishPlan(r)
+	out := lifecycle.Diagnosed{
+		Found: true, Plan: plan, OtherOwner: f.OtherOwner,
+		Problem: lifecycle.Problem{Code: f.Code, Message: f.Text, Hint: f.Hint, Fatal: f.Fatal},
+	}
+	if f.OtherOwner {
+		out.Problem.Message += d.o.Target.PortOwner(ctx)
+	}
+	return out
 }
 
-// ask runs a chain of doctors.
-func (d *Doctors) ask(ctx context.Context, chain []repair.Named, incident *doctor.Incident, check func(doctor.Plan) error) repair.Diagnosis {
-	facts := d.o.Target.Facts()
-	return repair.RunDiagnosis(ctx, chain, doctor.DiagnoseRequest{Gateway: facts, Incident: incident}, d.gatherer(facts), check)
+// Repair implements engine.Doctors. It carries out the named plan, once. Error: fault.FailedPrecondition when another
+// plan was proposed last; nothing is changed then.
+func (d *Doctors) Repair(ctx context.Context, plan lifecycle.PlanID) error {
+	r, err := d.take(plan)
+	if err != nil {
+		return err
+	}
+	_, err = d.perform(ctx, r, func(control.DoctorMessage) {})
+	return err
 }
 
-// gatherer is what looks at the gateway for a doctor.
-func (d *Doctors) gatherer(facts plugin.GatewayFacts) repair.Gatherer {
-	return repair.Gatherer{Gateway: facts, Exec: d.o.Target.Exec, Redact: d.o.Target.Redact()}
-}
-
-// examine asks all doctors, adds what the host itself knows, and publishes what they say.
+// examine asks all doctors, adds what the host itself knows, and publishes the findings.
 func (d *Doctors) examine(ctx context.Context, incident *doctor.Incident) (assessment, error) {
 	executor, err := d.executor()
 	if err != nil {
@@ -119,7 +136,42 @@ func (d *Doctors) examine(ctx context.Context, incident *doctor.Incident) (asses
 	return r, nil
 }
 
-// publishPlan announces what a failed start would be repaired by.
+// executor returns the executor of the gateway's repairs, with the facts and secrets of now.
+func (d *Doctors) executor() (*repair.Executor, error) {
+	facts, redact := d.o.Target.Facts(), d.o.Target.Redact()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cached != nil {
+		d.cached.Retarget(facts, redact)
+		return d.cached, nil
+	}
+	e, err := repair.New(repair.Options{Dir: d.o.RepairDir, Gateway: facts, Exec: d.o.Target.Exec, Redact: redact})
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Recover(); err != nil {
+		d.o.Log.Warn("cannot record which repairs an earlier host did not finish", "error", err)
+	}
+	d.cached = e
+	return e, nil
+}
+
+// ask runs a chain of doctors.
+func (d *Doctors) ask(
+	ctx context.Context, chain []repair.Named, incident *doctor.Incident, check func(doctor.Plan) error,
+) repair.Diagnosis {
+	facts := d.o.Target.Facts()
+	return repair.RunDiagnosis(
+		ctx, chain, doctor.DiagnoseRequest{Gateway: facts, Incident: incident}, d.gatherer(facts), check,
+	)
+}
+
+// gatherer collects the evidence that a doctor asks for.
+func (d *Doctors) gatherer(facts plugin.GatewayFacts) repair.Gatherer {
+	return repair.Gatherer{Gateway: facts, Exec: d.o.Target.Exec, Redact: d.o.Target.Redact()}
+}
+
+// publishPlan publishes the plan by which a failed start would be repaired.
 func (d *Doctors) publishPlan(r assessment) {
 	switch {
 	case r.Proposal != nil:
@@ -129,38 +181,7 @@ func (d *Doctors) publishPlan(r assessment) {
 	}
 }
 
-// Diagnose implements engine.Doctors. Without a doctor, or when none can answer, it finds nothing and the original cause stands.
-func (d *Doctors) Diagnose(
-	ctx context.Context, in lifecycle.Incident, lines []plugin.Line, symptoms []plugin.Symptom,
-) lifecycle.Diagnosed {
-	incident := &doctor.Incident{
-		Exit: engine.PluginExit(in.Exit), Lines: lines, Symptoms: symptoms,
-		ErrorCode: in.Problem.Code, ErrorMessage: in.Problem.Message, Attempt: in.Attempt, Repaired: in.Repaired,
-	}
-	r, err := d.examine(ctx, incident)
-	if err != nil {
-		d.o.Log.Error("cannot diagnose", "error", err)
-		return lifecycle.Diagnosed{}
-	}
-	met := d.present()
-	f, ok := worst(r.Diagnosis)
-	restores := d.restores(r) && f.Code == d.finding(r) // not for another failure that met a broken file
-	plan := d.propose(r, incident, met, ok && (r.Proposal != nil || restores))
-	if !ok {
-		return lifecycle.Diagnosed{}
-	}
-	d.publishPlan(r)
-	out := lifecycle.Diagnosed{
-		Found: true, Plan: plan, OtherOwner: f.OtherOwner,
-		Problem: lifecycle.Problem{Code: f.Code, Message: f.Text, Hint: f.Hint, Fatal: f.Fatal},
-	}
-	if f.OtherOwner {
-		out.Problem.Message += d.o.Target.PortOwner(ctx)
-	}
-	return out
-}
-
-// present is the configuration file as it is now; one that cannot be read is like none.
+// present returns the state of the configuration file now. A file that cannot be read counts as missing.
 func (d *Doctors) present() repair.FileState {
 	path := d.o.Target.Facts().ConfigPath
 	if path == "" {
@@ -173,7 +194,7 @@ func (d *Doctors) present() repair.FileState {
 	return look
 }
 
-// worst is the finding that counts: what can be repaired, else the first error.
+// worst returns the finding that decides: the one with the proposed plan, else the first error.
 func worst(d repair.Diagnosis) (doctor.Finding, bool) {
 	if d.Proposal != nil {
 		return d.Proposal.Finding, true
@@ -186,13 +207,13 @@ func worst(d repair.Diagnosis) (doctor.Finding, bool) {
 	return doctor.Finding{}, false
 }
 
-// propose keeps what a diagnosis found, and returns the name of its plan; "" when it cannot be repaired.
+// propose stores a diagnosis and returns the name of its plan; "" when there is nothing that can be repaired.
 func (d *Doctors) propose(
-	r assessment, incident *doctor.Incident, met repair.FileState, repairable bool,
+	r assessment, incident *doctor.Incident, fileThen repair.FileState, repairable bool,
 ) lifecycle.PlanID {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.assessment, d.incident, d.met, d.plan = r, incident, met, ""
+	d.assessment, d.incident, d.fileThen, d.plan = r, incident, fileThen, ""
 	if repairable {
 		d.plans++
 		d.plan = lifecycle.PlanID(fmt.Sprintf("plan-%d", d.plans))
@@ -200,7 +221,7 @@ func (d *Doctors) propose(
 	return d.plan
 }
 
-// take returns the assessment whose plan has that name, once. It must be the one that was proposed last.
+// take returns the assessment whose plan has that name, once. It must be the plan that was proposed last.
 func (d *Doctors) take(plan lifecycle.PlanID) (assessment, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -213,20 +234,11 @@ func (d *Doctors) take(plan lifecycle.PlanID) (assessment, error) {
 	return r, nil
 }
 
-// Repair implements engine.Doctors.
-func (d *Doctors) Repair(ctx context.Context, plan lifecycle.PlanID) error {
-	r, err := d.take(plan)
-	if err != nil {
-		return err
-	}
-	_, err = d.perform(ctx, r, func(control.DoctorMessage) {})
-	return err
-}
-
 func findingOf(f repair.Found) *control.DoctorFinding {
 	return &control.DoctorFinding{
-		Plugin: f.Doctor, Code: f.Finding.Code, Severity: f.Finding.Severity.String(), Text: f.Finding.Text, Hint: f.Finding.Hint,
-		Repairable: f.Finding.Repairable, ConfigPath: f.Finding.ConfigPath, Evidence: f.Finding.Evidence,
+		Plugin: f.Doctor, Code: f.Finding.Code, Severity: f.Finding.Severity.String(), Text: f.Finding.Text,
+		Hint: f.Finding.Hint, Repairable: f.Finding.Repairable, ConfigPath: f.Finding.ConfigPath,
+		Evidence: f.Finding.Evidence,
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// A repair is executed by the name of its plan: once, and only if it is the plan that was proposed last.
+// A repair is carried out by the name of its plan: once, and only when it is the plan that was proposed last.
 func TestRepairExecutesThePlanThatWasProposedLastAndNoOther(t *testing.T) {
 	d := New(Options{})
 	first := d.propose(assessment{about: 1}, nil, repair.FileState{}, true)

@@ -14,7 +14,9 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Request is `gatehost doctor`: it tells findings, the plan, progress and one result.
+// Request serves `gatehost doctor`: it sends findings, the plan, progress and one result to tell. Errors:
+// fault.InvalidArgument for an unknown action, fault.FailedPrecondition when the request does not fit the gateway's
+// state, and those of the files.
 func (d *Doctors) Request(ctx context.Context, req control.DoctorRequest, tell func(control.DoctorMessage)) error {
 	switch req.Action {
 	case control.DoctorDiagnose, control.DoctorRepair, "":
@@ -33,7 +35,9 @@ func (d *Doctors) Request(ctx context.Context, req control.DoctorRequest, tell f
 		tell(control.DoctorMessage{Type: control.DoctorFindingMessage, Finding: findingOf(f)})
 	}
 	for _, s := range r.Skipped {
-		tell(control.DoctorMessage{Type: control.DoctorSkippedMessage, Skipped: &control.DoctorSkipped{Plugin: s.Doctor, Error: view.Failure(s.Err)}})
+		tell(control.DoctorMessage{
+			Type: control.DoctorSkippedMessage, Skipped: &control.DoctorSkipped{Plugin: s.Doctor, Error: view.Failure(s.Err)},
+		})
 	}
 	if len(r.Findings) == 0 && len(r.Skipped) > 0 && !d.answered(r) && req.Restore == "" {
 		tell(result(unanswered(r)))
@@ -55,13 +59,13 @@ func (d *Doctors) Request(ctx context.Context, req control.DoctorRequest, tell f
 	return d.carryOut(ctx, r, req, tell)
 }
 
-// answered says whether any doctor did.
+// answered reports whether at least one doctor answered.
 func (d *Doctors) answered(r assessment) bool { return len(d.o.Target.Chain()) > len(r.Skipped) }
 
-// unanswered is the result when nobody knows: not that all is well.
+// unanswered is the result when no doctor answered. It does not say that all is well.
 func unanswered(r assessment) *control.DoctorResult {
 	why := fault.Wrap(fault.Unavailable, "no doctor could say what is wrong", r.Skipped[0].Err).
-		WithHint(cmp.Or(fault.HintOf(r.Skipped[0].Err), "`gatehost plugin list` shows how the doctors are"))
+		WithHint(cmp.Or(fault.HintOf(r.Skipped[0].Err), "run `gatehost plugin list` to see the state of the doctors"))
 	return &control.DoctorResult{Outcome: "unanswered", Error: view.Failure(why)}
 }
 
@@ -69,8 +73,9 @@ func result(r *control.DoctorResult) control.DoctorMessage {
 	return control.DoctorMessage{Type: control.DoctorResultMessage, Result: r}
 }
 
-// lastIncident is what a diagnosis on request starts from: the failure that the gateway shows, if it shows one. Somebody may have mended the
-// configuration since: then what the gateway said about it is no longer true.
+// lastIncident returns the failure from which a diagnosis on request starts: the one that the gateway shows, if it
+// shows one. When the configuration was repaired since, what the gateway said about it is no longer true: then it
+// returns nil.
 func (d *Doctors) lastIncident() *doctor.Incident {
 	s := d.o.Target.State()
 	if s.Err == nil {
@@ -84,8 +89,8 @@ func (d *Doctors) lastIncident() *doctor.Incident {
 	now := d.present()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if last := d.incident; last != nil && last.Exit != nil && last.Exit.At.Equal(in.Exit.At) { // its words are known
-		if !now.Same(d.met) {
+	if last := d.incident; last != nil && last.Exit != nil && last.Exit.At.Equal(in.Exit.At) { // its lines are known
+		if !now.Same(d.fileThen) {
 			return nil
 		}
 		in.Lines, in.Symptoms = last.Lines, last.Symptoms
@@ -93,11 +98,14 @@ func (d *Doctors) lastIncident() *doctor.Incident {
 	return in
 }
 
-// chosen is the assessment that an operator asked for by name. What no doctor finds fault with is not replaced, unless none could answer.
+// chosen returns the assessment with the kept configuration that an operator named. A file in which the doctors find no
+// fault is not replaced, unless no doctor could answer.
 func (d *Doctors) chosen(r assessment, id string) (assessment, error) {
 	if d.answered(r) && !r.config {
-		return r, fault.New(fault.FailedPrecondition, "cannot bring back a configuration: the doctors find no fault with the present one").
-			WithHint("stop the gateway and copy the file by hand if you want another one; `gatehost doctor " + d.o.Gateway + " --history` lists what is kept")
+		return r, fault.New(fault.FailedPrecondition,
+			"cannot bring back a configuration: the doctors find no fault with the present one").
+			WithHint("to use another file, stop the gateway and copy it by hand; run `gatehost doctor " + d.o.Gateway +
+				" --history` to list what is kept")
 	}
 	restore, err := d.restoration(id)
 	if err != nil {
@@ -107,8 +115,10 @@ func (d *Doctors) chosen(r assessment, id string) (assessment, error) {
 	return r, nil
 }
 
-// carryOut does what there is to do, when that was asked for and the gateway is quiet.
-func (d *Doctors) carryOut(ctx context.Context, r assessment, req control.DoctorRequest, tell func(control.DoctorMessage)) error {
+// carryOut carries out the plan of an assessment, when the request asks for that and the gateway allows it.
+func (d *Doctors) carryOut(
+	ctx context.Context, r assessment, req control.DoctorRequest, tell func(control.DoctorMessage),
+) error {
 	var who string
 	var plan doctor.Plan
 	switch {
@@ -140,7 +150,7 @@ func (d *Doctors) carryOut(ctx context.Context, r assessment, req control.Doctor
 		return nil
 	}
 	up := false
-	// A running gateway goes by what is brought back already: it need not be stopped for that.
+	// A running gateway already uses the configuration that is brought back: it need not stop for that.
 	if s := d.o.Target.State(); r.Proposal != nil || s.Public() != lifecycle.Running || s.Owner() != lifecycle.OwnerOwned {
 		if up, err = d.stopFor(ctx, req.Stop); err != nil {
 			return err
@@ -152,27 +162,29 @@ func (d *Doctors) carryOut(ctx context.Context, r assessment, req control.Doctor
 	return nil
 }
 
-// offered is the result of a repair that has to be asked for by name.
+// offered is the result of a repair that the operator has to request by name.
 func (d *Doctors) offered(diff string, dryRun bool) *control.DoctorResult {
 	out := &control.DoctorResult{Outcome: "offered", Doctor: control.HostDoctor, Diff: diff}
 	if !dryRun {
 		out.Error = &control.Failure{
 			Code: string(fault.FailedPrecondition), Message: "no doctor knows a repair; nothing was changed",
-			Hint: "to do what the plan says, add `--restore " + control.RestoreLastGood + "`",
+			Hint: "to carry out the plan, add `--restore " + control.RestoreLastGood + "`",
 		}
 	}
 	return out
 }
 
-// stopFor sees to it that no process of the gateway runs: its own doctor refuses otherwise (docs/openclaw.md §4, B317).
+// stopFor makes sure that no process of the gateway runs: otherwise the gateway's own doctor refuses (docs/openclaw.md
+// §4, B317). It stops the gateway only when stop is set.
 func (d *Doctors) stopFor(ctx context.Context, stop bool) (wasUp bool, err error) {
 	s := d.o.Target.State()
 	if s.Owner() == lifecycle.OwnerNone && (s.Phase == lifecycle.PhaseStopped || s.Phase == lifecycle.PhaseError) {
 		return false, nil
 	}
 	if !stop {
-		return false, fault.New(fault.FailedPrecondition, "cannot change the configuration while the gateway is "+string(s.Public())).
-			WithHint("add --stop: it stops the gateway, does it, and starts it again")
+		return false, fault.New(fault.FailedPrecondition,
+			"cannot change the configuration while the gateway is "+string(s.Public())).
+			WithHint("add --stop: it stops the gateway, changes the configuration, and starts the gateway again")
 	}
 	o, err := d.o.Target.Stop(ctx)
 	if err == nil && o.Problem != nil {
@@ -181,7 +193,7 @@ func (d *Doctors) stopFor(ctx context.Context, stop bool) (wasUp bool, err error
 	return true, err
 }
 
-// startAgain starts what stopFor has stopped.
+// startAgain starts the gateway that stopFor stopped.
 func (d *Doctors) startAgain(ctx context.Context, wasUp bool) {
 	if !wasUp {
 		return
@@ -191,7 +203,8 @@ func (d *Doctors) startAgain(ctx context.Context, wasUp bool) {
 	}
 }
 
-// undo takes a repair back: the last one, where the files are as it left them, or any other by its name; what is there now is kept before.
+// undo takes a repair back: the last one, when the files are as it left them, or any other by its id. It first keeps a
+// copy of what is there now.
 func (d *Doctors) undo(ctx context.Context, req control.DoctorRequest, tell func(control.DoctorMessage)) error {
 	executor, err := d.executor()
 	if err != nil {
@@ -205,7 +218,7 @@ func (d *Doctors) undo(ctx context.Context, req control.DoctorRequest, tell func
 		}
 		id = last.ID
 	}
-	title := "take back the repair " + id
+	title := "undo the repair " + id
 	diff, err := executor.PreviewUndo(id, named)
 	if err != nil {
 		return err
@@ -225,12 +238,12 @@ func (d *Doctors) undo(ctx context.Context, req control.DoctorRequest, tell func
 	}
 	out := &control.DoctorResult{Outcome: "undone", Doctor: control.HostDoctor, Title: title, Diff: r.Diff, Backup: r.ID}
 	d.o.Target.Publish(events.GatewayDoctorFinished, out)
-	d.o.Log.Info("repair was taken back", "repair", id, "backup", r.ID)
+	d.o.Log.Info("repair was undone", "repair", id, "backup", r.ID)
 	tell(result(out))
 	return nil
 }
 
-// history lists repairs and kept configurations, newest first.
+// history lists repairs and kept configurations, the newest first.
 func (d *Doctors) history(tell func(control.DoctorMessage)) error {
 	executor, err := d.executor()
 	if err != nil {

@@ -19,16 +19,16 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// assessment is what is known to be wrong and what could be done about it: the doctors' plan first, since it keeps what the user changed, and
-// where that fails, or there is none, the configuration with which the gateway ran last.
+// assessment says what is wrong and what could repair it: first the doctors' plan, since it keeps what the user
+// changed; when that fails, or there is none, the configuration with which the gateway ran last.
 type assessment struct {
 	repair.Diagnosis
 	config  bool         // something is wrong with the configuration
 	about   int          // the finding that says so, when config
-	restore *restoration // nil: nothing is kept that differs from what is there
+	restore *restoration // nil: no kept configuration differs from the present one
 }
 
-// restoration brings back a kept configuration.
+// restoration is the plan to bring back a kept configuration.
 type restoration struct {
 	kept lastgood.Version
 	plan doctor.Plan
@@ -52,18 +52,19 @@ func (d *Doctors) addOwn(r *assessment) {
 		return
 	}
 	if r.restore = d.lastGood(); r.restore == nil {
-		return // it never had one
+		return // the gateway never had one
 	}
 	r.Findings = append(r.Findings, repair.Found{Doctor: control.HostDoctor, Finding: doctor.Finding{
 		Code: doctor.CodeConfigMissing, Severity: plugin.SeverityWarning,
-		Text: "the gateway's configuration " + path + " is gone; the gateway starts without it, and with nothing of what was configured",
-		Hint: "nothing has to be done if that is what was wanted",
+		Text: "the gateway's configuration " + path + " is gone; the gateway starts without it, " +
+			"and with nothing of what was configured",
+		Hint: "if the file was removed on purpose, nothing has to be done",
 	}})
 	r.config, r.about = true, len(r.Findings)-1
 }
 
-// lastGood is how the kept configuration that ran last would be brought back. When it is what is there already, it is not the file that
-// is to blame, and an older one is no better.
+// lastGood returns the plan to bring back the kept configuration that ran last. It returns nil when that is the present
+// file: then the file is not the cause, and an older one is no better.
 func (d *Doctors) lastGood() *restoration {
 	r, err := d.restoration(control.RestoreLastGood)
 	if err != nil {
@@ -73,11 +74,13 @@ func (d *Doctors) lastGood() *restoration {
 	return r
 }
 
-// restoration plans to bring back a kept configuration, by its id. Errors: fault.NotFound, fault.FailedPrecondition (it is there already).
+// restoration plans to bring back a kept configuration, by its id. Errors: fault.NotFound; fault.FailedPrecondition
+// when it is the present file.
 func (d *Doctors) restoration(id string) (*restoration, error) {
 	path := d.o.Target.Facts().ConfigPath
 	if path == "" {
-		return nil, fault.New(fault.NotFound, "cannot bring back a configuration: the gateway is not known to have a file of it")
+		return nil, fault.New(fault.NotFound,
+			"cannot bring back a configuration: the path of the gateway's configuration is not known")
 	}
 	kept := d.o.LastGood.List(path)
 	i := 0
@@ -85,8 +88,9 @@ func (d *Doctors) restoration(id string) (*restoration, error) {
 		i = slices.IndexFunc(kept, func(k lastgood.Version) bool { return k.ID == id })
 	}
 	if i < 0 || i >= len(kept) {
-		return nil, fault.New(fault.NotFound, fmt.Sprintf("cannot bring back a configuration: none is kept of %s under %q", path, id)).
-			WithHint("`gatehost doctor " + d.o.Gateway + " --history` lists what is kept")
+		return nil, fault.New(fault.NotFound,
+			fmt.Sprintf("cannot bring back a configuration: none is kept of %s under %q", path, id)).
+			WithHint("run `gatehost doctor " + d.o.Gateway + " --history` to list what is kept")
 	}
 	content, err := d.o.LastGood.Content(kept[i])
 	if err != nil {
@@ -97,12 +101,14 @@ func (d *Doctors) restoration(id string) (*restoration, error) {
 		return nil, err
 	}
 	if now.SHA256 == kept[i].SHA256 {
-		return nil, fault.New(fault.FailedPrecondition, "cannot bring back the configuration: "+path+" is the one with which the gateway ran")
+		return nil, fault.New(fault.FailedPrecondition,
+			"cannot bring back the configuration: "+path+" is the one with which the gateway ran")
 	}
 	r := &restoration{kept: kept[i], plan: doctor.Plan{
-		Title: "bring back the configuration with which the gateway ran on " + kept[i].Last.UTC().Format("2006-01-02 15:04:05 UTC"),
+		Title: "bring back the configuration with which the gateway ran on " +
+			kept[i].Last.UTC().Format("2006-01-02 15:04:05 UTC"),
 		Steps: []doctor.Step{{
-			Title:     "keep what is there beside it, bring back " + kept[i].ID,
+			Title:     "keep the present file beside it, bring back " + kept[i].ID,
 			WriteFile: &doctor.WriteFileStep{Path: path, Content: content, ExpectedSHA256: now.SHA256},
 		}},
 	}}
@@ -113,24 +119,26 @@ func (d *Doctors) restoration(id string) (*restoration, error) {
 	return r, executor.Check(r.plan)
 }
 
-// restores says whether the host may bring back a configuration without being told to by name: where the operator's configuration says so,
-// and the file is known to keep the gateway from starting. The validator also warns of files that the gateway takes.
+// restores reports whether the host may bring back a configuration without a request that names it: the operator's
+// configuration allows that, and the file is known to keep the gateway from starting. The validator also warns about
+// files that the gateway accepts.
 func (d *Doctors) restores(r assessment) bool {
 	return r.config && r.restore != nil && d.o.Target.RestoresByItself() &&
 		r.Findings[r.about].Finding.Severity >= plugin.SeverityError
 }
 
-// offer is what an operator can type, where the host may not do it by itself.
+// offer returns the command that an operator can type when the host may not restore by itself; "" otherwise.
 func (d *Doctors) offer(r assessment) string {
 	if !r.config || r.restore == nil || d.restores(r) {
 		return ""
 	}
-	return fmt.Sprintf("; or bring back the configuration with which it ran on %s: `gatehost doctor %s --repair --restore %s`",
+	return fmt.Sprintf("; or bring back the configuration with which it ran on %s: "+
+		"`gatehost doctor %s --repair --restore %s`",
 		r.restore.kept.Last.UTC().Format("2006-01-02 15:04:05 UTC"), d.o.Gateway, control.RestoreLastGood)
 }
 
-// perform does what an assessment proposes. A doctor's plan that fails, or does not help, is taken back, and the kept configuration brought back where
-// the host may: both are one repair.
+// perform carries out what an assessment proposes. When a doctor's plan fails, or does not help, it is rolled back, and
+// the kept configuration is brought back if the host may do that: both are one repair.
 func (d *Doctors) perform(ctx context.Context, r assessment, tell func(control.DoctorMessage)) (repair.Result, error) {
 	if r.Proposal != nil {
 		result, err := d.runPlan(ctx, r.Proposal, tell)
@@ -138,7 +146,7 @@ func (d *Doctors) perform(ctx context.Context, r assessment, tell func(control.D
 		if over || !r.config {
 			return result, err
 		}
-		r.restore = d.lastGood() // afresh: somebody may have mended the file meanwhile
+		r.restore = d.lastGood() // read again: an operator may have repaired the file meanwhile
 		if !d.restores(r) {
 			return result, d.withOffer(r, err)
 		}
@@ -160,7 +168,7 @@ func (d *Doctors) finding(r assessment) string {
 	return r.Findings[r.about].Finding.Code
 }
 
-// withOffer adds to the error of a repair what else can be done.
+// withOffer adds to the error of a repair what else the operator can do.
 func (d *Doctors) withOffer(r assessment, err error) error {
 	hint := fault.HintOf(err) + d.offer(r)
 	if hint == "" {
@@ -169,7 +177,7 @@ func (d *Doctors) withOffer(r assessment, err error) error {
 	return fault.Wrap(fault.CodeOf(err), "", err).WithHint(strings.TrimPrefix(hint, "; or "))
 }
 
-// announce tells what will be done, or would be if it were asked for.
+// announce publishes and tells what will be done, or what would be done on request.
 func (d *Doctors) announce(who string, plan doctor.Plan, tell func(control.DoctorMessage)) error {
 	executor, err := d.executor()
 	if err != nil {
@@ -184,22 +192,24 @@ func (d *Doctors) announce(who string, plan doctor.Plan, tell func(control.Docto
 	return nil
 }
 
-// runPlan executes a doctor's plan.
-func (d *Doctors) runPlan(ctx context.Context, p *repair.Proposal, tell func(control.DoctorMessage)) (repair.Result, error) {
+// runPlan carries out a doctor's plan.
+func (d *Doctors) runPlan(
+	ctx context.Context, p *repair.Proposal, tell func(control.DoctorMessage),
+) (repair.Result, error) {
 	d.o.Log.Info("repairing", "plugin", p.Doctor, "finding", p.Finding.Code, "plan", p.Plan.Title)
-	asked := d.o.Doctor(p.Doctor)
+	delegate := d.o.Doctor(p.Doctor)
 	facts := d.o.Target.Facts()
 	return d.execute(ctx, repair.Request{
 		Plan: p.Plan, Doctor: p.Doctor, Finding: p.Finding.Code,
 		Delegate: func(ctx context.Context, step string, tell func(doctor.Progress)) (doctor.RepairResult, error) {
-			return asked.Repair(ctx, doctor.RepairRequest{Gateway: facts, Finding: p.Finding, StepID: step}, tell)
+			return delegate.Repair(ctx, doctor.RepairRequest{Gateway: facts, Finding: p.Finding, StepID: step}, tell)
 		},
 		Verify: func(ctx context.Context) error { return d.verify(ctx, p) },
 	}, tell)
 }
 
-// verify asks the doctor whether its plan has helped. Exit 0 of the vendor's doctor does not mean that the gateway will take the file
-// (docs/openclaw.md §5).
+// verify asks the doctor whether its plan helped. Exit code 0 of the vendor's doctor does not mean that the gateway
+// will accept the file (docs/openclaw.md §5).
 func (d *Doctors) verify(ctx context.Context, p *repair.Proposal) error {
 	chain := d.o.Target.Chain()
 	i := slices.IndexFunc(chain, func(n repair.Named) bool { return n.Name == p.Doctor })
@@ -209,7 +219,7 @@ func (d *Doctors) verify(ctx context.Context, p *repair.Proposal) error {
 	facts := d.o.Target.Facts()
 	v, err := repair.RunVerification(ctx, chain[i], facts, p.Finding, d.gatherer(facts))
 	if err != nil {
-		d.o.Log.Warn("the doctor cannot tell whether its plan has helped", "plugin", p.Doctor, "error", err)
+		d.o.Log.Warn("the doctor cannot say whether its plan helped", "plugin", p.Doctor, "error", err)
 	}
 	if v.Outcome != doctor.OutcomeNotHelped {
 		return nil
@@ -218,17 +228,25 @@ func (d *Doctors) verify(ctx context.Context, p *repair.Proposal) error {
 	if p.Finding.Code == doctor.CodeConfigInvalid {
 		still = "the configuration is still broken after it: "
 	}
-	return fault.New(fault.FailedPrecondition, still+cmp.Or(v.Text, p.Finding.Text)).WithHint(cmp.Or(v.Hint, p.Finding.Hint))
+	return fault.New(fault.FailedPrecondition, still+cmp.Or(v.Text, p.Finding.Text)).
+		WithHint(cmp.Or(v.Hint, p.Finding.Hint))
 }
 
 // restoreKept puts a kept configuration in the place of a broken one, which stays beside it.
-func (d *Doctors) restoreKept(ctx context.Context, r *restoration, finding string, tell func(control.DoctorMessage)) (repair.Result, error) {
-	d.o.Log.Info("bringing back the last configuration that ran", "finding", finding, "id", r.kept.ID, "last", r.kept.Last.Format(time.RFC3339))
-	return d.execute(ctx, repair.Request{Plan: r.plan, Doctor: control.HostDoctor, Finding: finding, KeepAside: true}, tell)
+func (d *Doctors) restoreKept(
+	ctx context.Context, r *restoration, finding string, tell func(control.DoctorMessage),
+) (repair.Result, error) {
+	d.o.Log.Info("bringing back the last configuration that ran", "finding", finding, "id", r.kept.ID,
+		"last", r.kept.Last.Format(time.RFC3339))
+	return d.execute(
+		ctx, repair.Request{Plan: r.plan, Doctor: control.HostDoctor, Finding: finding, KeepAside: true}, tell,
+	)
 }
 
-// execute has a plan executed and tells how it goes.
-func (d *Doctors) execute(ctx context.Context, o repair.Request, tell func(control.DoctorMessage)) (repair.Result, error) {
+// execute carries out a plan and tells its progress and its end.
+func (d *Doctors) execute(
+	ctx context.Context, o repair.Request, tell func(control.DoctorMessage),
+) (repair.Result, error) {
 	executor, err := d.executor()
 	if err != nil {
 		return repair.Result{}, err
@@ -245,13 +263,16 @@ func (d *Doctors) execute(ctx context.Context, o repair.Request, tell func(contr
 	result, err := executor.Execute(ctx, o)
 	done := resultOf(o.Doctor, o.Plan.Title, result, err)
 	d.o.Target.Publish(events.GatewayDoctorFinished, done)
-	d.o.Log.Info("repair ended", "outcome", done.Outcome, "changed", strings.Join(result.Changed, " "), "backup", result.ID,
-		"aside", strings.Join(result.Aside, " "))
+	d.o.Log.Info("repair ended", "outcome", done.Outcome, "changed", strings.Join(result.Changed, " "),
+		"backup", result.ID, "aside", strings.Join(result.Aside, " "))
 	return result, err
 }
 
 func resultOf(who, title string, r repair.Result, err error) *control.DoctorResult {
-	out := &control.DoctorResult{Outcome: "repaired", Doctor: cmp.Or(r.Doctor, who), Title: cmp.Or(r.Title, title), Diff: r.Diff, Backup: r.ID, Aside: r.Aside}
+	out := &control.DoctorResult{
+		Outcome: "repaired", Doctor: cmp.Or(r.Doctor, who), Title: cmp.Or(r.Title, title), Diff: r.Diff, Backup: r.ID,
+		Aside: r.Aside,
+	}
 	switch {
 	case err != nil:
 		out.Outcome, out.Error = "failed", view.Failure(err)

@@ -7,14 +7,14 @@ import (
 	"github.com/gatehost/gatehost/host/internal/health"
 )
 
-// bare is the core of a gateway that has settings and nothing else.
+// bare returns the core of a gateway that has settings and nothing else.
 func bare(cfg *config.Gateway) *core {
 	c := &core{name: cfg.Name, log: hclog.NewNullLogger()}
 	c.settings.Store(&Settings{Gateway: cfg})
 	return c
 }
 
-// watched is an observer of a core, with a health view that asks nothing.
+// watched returns an observer of a core, with a health view that makes no calls.
 func watched(c *core) observer {
 	return observer{core: c, health: health.New(health.Options{OnReady: func(bool, string) {}})}
 }

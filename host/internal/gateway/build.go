@@ -16,7 +16,7 @@ func (c *core) build(cfg *config.Gateway) built {
 	return b
 }
 
-// tokenOf is the token of a configuration, read afresh for each use (B125).
+// tokenOf returns the token of a configuration. It reads it anew for each use (B125).
 func (c *core) tokenOf(cfg *config.Gateway) (string, error) {
 	if cfg.Token.Generate {
 		return c.env.Store.Token(c.name)
@@ -24,7 +24,7 @@ func (c *core) tokenOf(cfg *config.Gateway) (string, error) {
 	return cfg.Token.Read(os.Getenv)
 }
 
-// buildOf is a configuration of the gateway, as it would be launched now.
+// buildOf builds a configuration of the gateway as it would be launched now.
 func (c *core) buildOf(cfg *config.Gateway) (profile.Result, error) {
 	token, err := c.tokenOf(cfg)
 	if err != nil {

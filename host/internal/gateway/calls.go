@@ -37,13 +37,13 @@ func category(err error) health.Category {
 	return health.CategoryOf(err, engine.ErrNotConnected, session.ErrNotConnected)
 }
 
-// calls is told of every call to the gateway.
+// calls counts the calls to the gateway, for the health view and the metrics.
 type calls struct {
 	core   *core
 	health *health.Monitor
 }
 
-// called is told of every call to the gateway, whoever made it.
+// called takes every call to the gateway, whether an operator, the engine or the health view made it.
 func (c calls) called(session uint64, method string, took time.Duration, err error) {
 	kind := category(err)
 	c.health.Called(session, method, took, kind)

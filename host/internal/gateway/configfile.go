@@ -28,21 +28,22 @@ func newConfigFile(c *core) *configFile {
 	return f
 }
 
-// configPath is where the gateway's configuration is.
+// configPath returns where the gateway's configuration is.
 func (f *configFile) configPath() (string, error) {
 	r, err := f.core.buildOf(f.core.asLaunched())
 	if err != nil {
 		return "", err
 	}
 	if r.ConfigPath == "" {
-		return "", fault.New(fault.FailedPrecondition, "cannot find the configuration of "+f.core.name+": its profile does not say where it is").
+		return "", fault.New(fault.FailedPrecondition,
+			"cannot find the configuration of "+f.core.name+": its profile does not say where it is").
 			WithHint("set gateways." + f.core.name + ".launch.config_path")
 	}
 	return r.ConfigPath, nil
 }
 
-// align makes the gateway's own file agree with the token of a launch that is about to be made (B321). A failure prevents no launch: the gateway
-// says better what is wrong with its file.
+// align makes the gateway's own file agree with the token of a launch that comes next (B321). A failure does not
+// prevent the launch: the gateway says better what is wrong with its file.
 func (f *configFile) align(ctx context.Context, b built) error {
 	if b.token == "" || b.cfg.Launch.Profile != profile.OpenClaw || b.result.ConfigPath == "" {
 		return nil
@@ -50,9 +51,12 @@ func (f *configFile) align(ctx context.Context, b built) error {
 	if _, err := os.Stat(b.result.ConfigPath); err != nil {
 		return nil //nolint:nilerr // there is nothing to align
 	}
-	done, err := f.editor.Edit(ctx, gatewayconfig.How{Launching: true, Path: b.result.ConfigPath}, gatewayconfig.Align(b.token))
+	done, err := f.editor.Edit(
+		ctx, gatewayconfig.How{Launching: true, Path: b.result.ConfigPath}, gatewayconfig.Align(b.token),
+	)
 	f.edited(control.ConfigEdit{
-		Action: control.ConfigAlign, Reason: "the file had another way to authenticate than gateways." + f.core.name + ".token",
+		Action: control.ConfigAlign,
+		Reason: "the file had another way to authenticate than gateways." + f.core.name + ".token",
 	}, done)
 	return err
 }
@@ -71,7 +75,8 @@ func (f *configFile) edited(edit control.ConfigEdit, r gatewayconfig.Result) {
 	} else {
 		f.core.publish(events.GatewayConfig, data)
 	}
-	f.core.log.Info("changed the gateway's configuration", "action", edit.Action, "by", r.By, "paths", strings.Join(data.Paths, " "), "reason", edit.Reason)
+	f.core.log.Info("changed the gateway's configuration", "action", edit.Action, "by", r.By,
+		"paths", strings.Join(data.Paths, " "), "reason", edit.Reason)
 }
 
 // editorTarget is a gateway as the editor of its configuration sees it.
@@ -85,7 +90,7 @@ func (t editorTarget) Presence() gatewayconfig.Presence {
 	if s.Owner() != lifecycle.OwnerNone {
 		return gatewayconfig.Between
 	}
-	switch s.Phase { //nolint:exhaustive // in all others something is about to happen to it
+	switch s.Phase { //nolint:exhaustive // in all other phases the gateway is about to change
 	case lifecycle.PhaseStopped, lifecycle.PhaseError, lifecycle.PhaseBackoff, lifecycle.PhaseRetryWait:
 		return gatewayconfig.Offline
 	default:

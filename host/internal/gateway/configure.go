@@ -8,7 +8,8 @@ import (
 	"github.com/gatehost/gatehost/host/internal/output"
 )
 
-// Configure puts other settings in force. What runs goes on as it was launched.
+// Configure puts other settings in force. A running process is not changed. It is safe for concurrent use; the owner of
+// reloads calls it.
 func (g *Gateway) Configure(ctx context.Context, s Settings) {
 	g.settings.Store(&s)
 	chain := g.classifiers()
@@ -23,10 +24,10 @@ func (g *Gateway) Configure(ctx context.Context, s Settings) {
 	}
 }
 
-// Launchers are the plugins that hold launches of the gateway: they are needed as long as those run.
+// Launchers returns the plugins that hold launches of the gateway. They are needed as long as those launches live.
 func (g *Gateway) Launchers() []string { return g.launches.launchers() }
 
-// Launched reports whether anything of the gateway runs.
+// Launched reports whether a process of the gateway runs.
 func (g *Gateway) Launched() bool {
 	_, runs := g.present()
 	return runs

@@ -26,14 +26,15 @@ type Env struct {
 	Hub     *events.Hub
 	Metrics *metrics.Recorder
 	Plugins *pluginhost.Host
-	// Device is this host's identity towards gateways; nil: it has none.
+	// Device returns this host's identity towards gateways; nil when it has none.
 	Device func() *session.Device
-	// LaunchOver is told of a launch of which nothing is left, with the plugin that held it; "" when none is known to. It must not block.
+	// LaunchOver is called when nothing of a launch is left, with the plugin that held it; "" when that is not known. It
+	// must not block.
 	LaunchOver func(launcher string)
 }
 
-// core is what all parts of one gateway share: what it is called, what holds for it, what it was launched with, and how its events are published.
-// The parts know the core and not each other; package gateway puts them together in New.
+// core is what all parts of one gateway share: its name, its settings, what it was launched with, and how its events
+// are published. The parts know the core and not each other; New puts them together.
 type core struct {
 	name string
 	env  Env
@@ -42,27 +43,27 @@ type core struct {
 	settings   atomic.Pointer[Settings]
 	launches   launchTable
 	lastLaunch atomic.Pointer[string] // the newest launch in words, without secrets
-	cause      atomic.Uint64          // cursor of the newest event about the state; what follows is caused by it
+	cause      atomic.Uint64          // cursor of the newest event about the state: the cause of those that follow
 
 	engine *engine.Engine // set by New, after the ports that need it
 }
 
-// Settings is what holds now.
+// Settings returns the settings in force.
 func (c *core) Settings() Settings { return *c.settings.Load() }
 
-// conf is the gateway's part of the configuration that holds now.
+// conf returns the gateway's part of the configuration in force.
 func (c *core) conf() *config.Gateway { return c.settings.Load().Gateway }
 
-// State is the state after the last step.
+// State returns the state after the last step.
 func (c *core) State() lifecycle.State { return c.engine.Snapshot().State }
 
-// publish makes an event of what happened, caused by the newest event about the state.
+// publish publishes an event, with the newest event about the state as its cause.
 func (c *core) publish(t events.Type, data any) uint64 {
 	return c.env.Hub.Publish(events.Event{Gateway: c.name, Type: t, Cause: c.cause.Load(), Data: data})
 }
 
-// because publishes what causes what follows.
+// because publishes an event that is the cause of those that follow.
 func (c *core) because(t events.Type, data any) { c.cause.Store(c.publish(t, data)) }
 
-// Commanded publishes a command; it is called before the command is given to the engine.
+// Commanded publishes a command. Call it before the command is given to the engine.
 func (c *core) Commanded(d control.CommandData) { c.because(events.GatewayCommand, d) }

@@ -14,16 +14,18 @@ import (
 	"github.com/gatehost/gatehost/host/internal/config"
 )
 
-// Labels of a launch. They stand in files of the launcher for as long as the gateway lives, and tell a later host what it was
-// launched with: the port in clear, all else as fingerprints, which nobody without the key can try secrets against (R26).
+// Labels of a launch. The launcher keeps them in files as long as the gateway lives. They tell a later host what the
+// gateway was launched with: the port in clear, all else as fingerprints, against which no secret can be tested without
+// the key (R26).
 const (
 	labelHost  = "host"
 	labelPort  = "gatehost.port"
 	driftLabel = "gatehost.drift."
-	labelKey   = "gatehost.fingerprint-key" // says which key made them
+	labelKey   = "gatehost.fingerprint-key" // says which key made the fingerprints
 )
 
-// labelsOf are those that a launch would have by a configuration; nil when it cannot be built: the launch itself will say why.
+// labelsOf returns the labels that a launch of a configuration would have; nil when it cannot be built: the launch
+// itself reports why.
 func (c *core) labelsOf(cfg *config.Gateway) map[string]string {
 	b := c.build(cfg)
 	if b.err != nil {
@@ -32,16 +34,16 @@ func (c *core) labelsOf(cfg *config.Gateway) map[string]string {
 	return c.labels(b)
 }
 
-// labels are what is kept about a launch.
+// labels returns what is kept about a launch.
 func (c *core) labels(b built) map[string]string {
 	cfg, r := b.cfg, b.result
 	out := map[string]string{labelHost: c.env.Version, labelPort: strconv.Itoa(cfg.Port)}
 	key, remark, err := c.env.Store.FingerprintKey()
 	if remark != nil {
-		c.log.Warn("drift of gateways that were launched before is not seen", "reason", remark)
+		c.log.Warn("drift of gateways that earlier hosts launched cannot be detected", "reason", remark)
 	}
 	if err != nil {
-		c.log.Warn("cannot keep what the gateway is launched with; a later host will not see whether its configuration has changed", "error", err)
+		c.log.Warn("cannot store what the gateway is launched with; a later host cannot detect drift", "error", err)
 		return out
 	}
 	out[labelKey] = fingerprint(key, "key", nil)
@@ -55,8 +57,9 @@ func (c *core) labels(b built) map[string]string {
 		// Not the whole environment: that of the host differs from shell to shell.
 		"env": []any{l.Env, l.EnvFile, l.ClearEnv, l.PathPrepend, l.Proxy, l.SkipChannels, r.StateDir, r.ConfigPath, l.User},
 	}
-	if proxies := []any{l.HTTPProxy, l.HTTPSProxy, l.AllProxy, l.NoProxy}; !reflect.DeepEqual(proxies, []any{"", "", "", []string(nil)}) {
-		kept["proxy"] = proxies // a label of its own: launches of before have another env
+	proxies := []any{l.HTTPProxy, l.HTTPSProxy, l.AllProxy, l.NoProxy}
+	if !reflect.DeepEqual(proxies, []any{"", "", "", []string(nil)}) {
+		kept["proxy"] = proxies // a label of its own: earlier launches have another env
 	}
 	for name, value := range kept {
 		out[driftLabel+name] = fingerprint(key, name, value)
@@ -74,7 +77,8 @@ func fingerprint(key []byte, name string, value any) string {
 	return hex.EncodeToString(mac.Sum(nil)[:8])
 }
 
-// driftOf names what was different at a launch. What only one side knows is no difference: another version may have kept it.
+// driftOf names what was different at a launch. A label that only one side has is no difference: another version may
+// have made it.
 func driftOf(then, now map[string]string) []string {
 	if then[labelKey] != now[labelKey] {
 		return nil // the key was lost: nothing can be compared
@@ -89,7 +93,7 @@ func driftOf(then, now map[string]string) []string {
 	return drift
 }
 
-// portOf is the port that a launch was given; 0 when it does not say.
+// portOf returns the port with which a process was launched; 0 when its labels do not say.
 func portOf(labels map[string]string) int {
 	n, err := strconv.Atoi(labels[labelPort])
 	if err != nil || n < 1 || n > 65535 {

@@ -8,7 +8,7 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// exec runs a command in the gateway's own context: its launcher, its user, its environment.
+// exec runs a command in the gateway's own context: its launcher, its user, its environment. The lines are redacted.
 func (c *core) exec(
 	ctx context.Context, argv []string, timeout time.Duration, onLine func(plugin.Line),
 ) (launcher.ExecResult, error) {
@@ -31,9 +31,10 @@ func (c *core) exec(
 	return res, err
 }
 
-// warnOfCut logs that a command printed more than was kept of it.
+// warnOfCut logs that a command printed more than the host keeps.
 func (c *core) warnOfCut(argv []string, res launcher.ExecResult) {
 	if res.DroppedBytes > 0 {
-		c.log.Warn("the output of a command was cut: it printed too much", "command", argv[0], "dropped_bytes", res.DroppedBytes)
+		c.log.Warn("the output of a command was cut: it printed too much", "command", argv[0],
+			"dropped_bytes", res.DroppedBytes)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// present is what runs was made with; false when nothing runs.
+// present returns what the running process was launched with; false when nothing runs.
 func (c *core) present() (launched, bool) {
 	if c.engine == nil {
 		return launched{}, false
@@ -18,7 +18,8 @@ func (c *core) present() (launched, bool) {
 	return c.launches.present(c.engine.Snapshot().State)
 }
 
-// asLaunched is the configuration of what runs, as it was made; when nothing runs, of what would be launched now.
+// asLaunched returns the configuration with which the running process was launched; when nothing runs, the one with
+// which the next would be.
 func (c *core) asLaunched() *config.Gateway {
 	if l, ok := c.present(); ok {
 		return l.cfg
@@ -26,7 +27,7 @@ func (c *core) asLaunched() *config.Gateway {
 	return c.conf()
 }
 
-// drift is what the configuration says otherwise now than what runs was made with.
+// drift names the differences between the configuration and what the running process was launched with.
 func (c *core) drift() []string {
 	l, ok := c.present()
 	if !ok {
@@ -42,21 +43,22 @@ func (c *core) drift() []string {
 	return driftOf(l.labels, c.labelsOf(now))
 }
 
-// facts is what plugins may know about the gateway now.
+// facts returns what plugins may know about the gateway now.
 func (c *core) facts() plugin.GatewayFacts {
 	cfg := c.asLaunched()
 	r, err := c.buildOf(cfg)
-	if err != nil { // it will say so where it is launched; the rest is known all the same
+	if err != nil { // the launch reports it; the other facts are known all the same
 		r = profile.Result{}
 	}
 	return c.factsOf(cfg, r)
 }
 
-// factsOf is facts for a launch that has been built; the zero Result leaves out what only a build tells.
+// factsOf returns the facts for a launch that has been built. With the zero Result it leaves out what only a build
+// knows.
 func (c *core) factsOf(cfg *config.Gateway, r profile.Result) plugin.GatewayFacts {
 	f := plugin.GatewayFacts{
-		Name: c.name, Port: cfg.Port, Command: slices.Clone(cfg.Launch.Command), Cwd: cfg.Launch.Cwd, Profile: cfg.Launch.Profile,
-		Host: plugin.HostInfo{Version: c.env.Version, OS: runtime.GOOS, Arch: runtime.GOARCH},
+		Name: c.name, Port: cfg.Port, Command: slices.Clone(cfg.Launch.Command), Cwd: cfg.Launch.Cwd,
+		Profile: cfg.Launch.Profile, Host: plugin.HostInfo{Version: c.env.Version, OS: runtime.GOOS, Arch: runtime.GOARCH},
 	}
 	f.StateDir, f.ConfigPath = r.StateDir, r.ConfigPath
 	if argv := r.Process.Argv; len(argv) > 0 {
@@ -72,8 +74,8 @@ func (c *core) factsOf(cfg *config.Gateway, r profile.Result) plugin.GatewayFact
 	return f
 }
 
-// redactor knows the gateway's secrets: of what runs, and of what would be launched. When they cannot be read it knows none: there is no
-// process then that could print them.
+// redactor knows the gateway's secrets: those of the running process, and those of the next launch. When they cannot be
+// read it knows none: then there is no process that could print them.
 func (c *core) redactor() *redact.Redactor {
 	var secrets []string
 	running, next := c.asLaunched(), c.conf()

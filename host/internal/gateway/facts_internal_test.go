@@ -14,7 +14,8 @@ func TestFactsOfAGatewaySayWhichHostAsks(t *testing.T) { // R45
 	g := bare(cfg)
 	g.env.Version = "1.2.3"
 	f := g.factsOf(cfg, profile.Result{})
-	if want := (plugin.HostInfo{Version: "1.2.3", OS: runtime.GOOS, Arch: runtime.GOARCH}); f.Host != want || f.Port != 4711 {
+	want := plugin.HostInfo{Version: "1.2.3", OS: runtime.GOOS, Arch: runtime.GOARCH}
+	if f.Host != want || f.Port != 4711 {
 		t.Errorf("facts = %+v, want the host %+v", f, want)
 	}
 }

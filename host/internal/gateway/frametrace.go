@@ -7,12 +7,13 @@ import (
 	"github.com/gatehost/gatehost/internal/redact"
 )
 
-// maxTrace is how much of a frame is shown, in bytes; a hello has 20 kB.
+// maxTrace is how much of a frame is logged, in bytes; a hello has 20 kB.
 const maxTrace = 4 << 10
 
-// traceFrames logs the frames of the gateway's sessions when [log] frames says so, with their secrets hidden by name and by value (B352).
+// traceFrames returns a function that logs the frames of the gateway's sessions, with their secrets redacted by name
+// and by value (B352); nil when [log] frames is off.
 func (c *core) traceFrames(redactor *redact.Redactor) func(sent bool, data []byte) {
-	if !c.Settings().Frames {
+	if !c.Settings().frames {
 		return nil
 	}
 	log := c.log.Named("frames")

@@ -19,7 +19,8 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Gateway is one supervised gateway: its settings, its engine, and what both reach the world through. Use New, then Begin once.
+// Gateway is one supervised gateway: its settings, its engine, and the ports by which both reach everything else. Use
+// New, then Begin once. Its other methods are safe for concurrent use.
 type Gateway struct {
 	core
 
@@ -31,7 +32,7 @@ type Gateway struct {
 	sessions sessionTotals
 	shutdown shutdownAnswer
 
-	end func() // ends the engine and waits for it; set by Begin, for the owner of reloads
+	end func() // ends the engine and waits for it; Begin sets it, and the owner of reloads calls it
 }
 
 // New makes a gateway that does nothing until Begin. Error: its directories cannot be used.
@@ -66,7 +67,7 @@ func New(env Env, s Settings) (*Gateway, error) {
 	return g, nil
 }
 
-// Begin lets the engine run until ctx is done, or End is called; tasks then has it.
+// Begin runs the engine until ctx is done or End is called. It does not block; tasks then waits for the engine.
 func (g *Gateway) Begin(ctx context.Context, tasks *sync.WaitGroup) {
 	ctx, cancel := context.WithCancel(ctx)
 	var own sync.WaitGroup
@@ -87,23 +88,23 @@ func (g *Gateway) Begin(ctx context.Context, tasks *sync.WaitGroup) {
 	})
 }
 
-// End ends what Begin began and waits for it. The process of the gateway is not touched.
+// End ends what Begin started and waits for it. It does not touch the gateway's process. Call it after Begin only.
 func (g *Gateway) End() { g.end() }
 
-// Close gives back what New took, of a gateway that never began.
+// Close releases what New took, for a gateway that never began.
 func (g *Gateway) Close() { g.health.Close() }
 
-// Name is the gateway's name.
+// Name returns the gateway's name.
 func (g *Gateway) Name() string { return g.name }
 
-// Log is where everything about the gateway is logged.
+// Log returns the logger for everything about the gateway.
 func (g *Gateway) Log() hclog.Logger { return g.log }
 
-// Engine gives commands to the gateway; see engine.Engine.
+// Engine returns the engine, which takes commands to the gateway; see engine.Engine.
 func (g *Gateway) Engine() *engine.Engine { return g.engine }
 
-// Autostart starts the gateway, or only adopts what runs of it where autostart is off. It does nothing when an operator, or the end of the
-// host, was first.
+// Autostart starts the gateway, or only adopts its running process when autostart is off. It does nothing when an
+// operator, or the end of the host, gave a command before. It waits for the outcome.
 func (g *Gateway) Autostart(ctx context.Context) {
 	if g.State().Epoch > 0 {
 		return
@@ -118,7 +119,8 @@ func (g *Gateway) Autostart(ctx context.Context) {
 	}
 }
 
-// PluginChanged is told that the state of a plugin has changed; running is the plugin's name when it runs now, else "". It never blocks.
+// PluginChanged is called when the state of a plugin has changed; running is the plugin's name when it runs now, else
+// "". It never blocks.
 func (g *Gateway) PluginChanged(running string) {
 	g.engine.Look()
 	if running != "" && g.asLaunched().Launcher == running && launcherFailed(g.State()) {
@@ -126,27 +128,30 @@ func (g *Gateway) PluginChanged(running string) {
 	}
 }
 
-// retry starts a gateway whose launcher is back, as an operator would, instead of letting it wait for its next slow attempt.
+// retry starts a gateway whose launcher is back, as an operator would. Otherwise it would wait for its next slow
+// attempt.
 func (g *Gateway) retry() {
 	g.Commanded(control.CommandData{Action: string(control.ActionStart), By: "host", Reason: "its launcher is back"})
 	o, err := g.engine.Start(context.Background()) // it ends with the engine
 	if err != nil || o.Kind == lifecycle.OutcomeFailed {
-		g.log.Error("gateway did not start after its launcher came back", "outcome", o.Kind, "error", view.OutcomeError(o, err))
+		g.log.Error("gateway did not start after its launcher came back", "outcome", o.Kind,
+			"error", view.OutcomeError(o, err))
 	}
 }
 
-// launcherFailed: the gateway is wanted and in error for no other reason than that its launcher could not be asked.
+// launcherFailed reports whether the gateway should run and is in error only because its launcher could not be reached.
 func launcherFailed(s lifecycle.State) bool {
 	return s.Phase == lifecycle.PhaseError && s.Up && s.Err != nil &&
 		slices.Contains([]string{string(fault.PluginDown), string(fault.PluginGone)}, s.Err.Code)
 }
 
-// Doctor is a request to the doctors of the gateway: it tells findings, the plan, progress and one result.
+// Doctor carries out a doctor request. It sends findings, the plan, progress and one result to tell; see
+// doctors.Doctors.
 func (g *Gateway) Doctor(ctx context.Context, req control.DoctorRequest, tell func(control.DoctorMessage)) error {
 	return g.doctors.Request(ctx, req, tell)
 }
 
-// Editor reads and changes the gateway's own configuration.
+// Editor returns the editor of the gateway's own configuration.
 func (g *Gateway) Editor() *gatewayconfig.Editor { return g.config.editor }
 
 // Edited logs and publishes an edit of the gateway's own configuration: paths, never values.

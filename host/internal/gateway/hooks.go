@@ -24,7 +24,8 @@ func (h hooks) Run(ctx context.Context) error {
 		case hook.Required:
 			return err
 		default:
-			h.core.log.Warn("hook failed; going on, since it is not required", "hook", hook.Command[0], "error", err)
+			h.core.log.Warn("hook failed; the launch continues, since the hook is not required", "hook", hook.Command[0],
+				"error", err)
 		}
 	}
 	return nil
@@ -37,17 +38,18 @@ func (h hooks) due(ctx context.Context, hook config.Hook) error {
 	}
 	path, err := h.core.env.Store.HooksFile(h.core.name)
 	if err != nil {
-		h.core.log.Warn("cannot know whether a hook is due, so it is run", "hook", hook.Command[0], "error", err)
+		h.core.log.Warn("cannot find out whether a hook is due, so it runs", "hook", hook.Command[0], "error", err)
 		return h.one(ctx, hook)
 	}
 	ran, remark, err := prelaunch.New(path).Do(prelaunch.Task{
-		Name: fmt.Sprintf("%q for %q", hook.Command, hook.Inputs), Words: hook.Command, Inputs: hook.Inputs, Run: func() error { return h.one(ctx, hook) },
+		Name: fmt.Sprintf("%q for %q", hook.Command, hook.Inputs), Words: hook.Command, Inputs: hook.Inputs,
+		Run: func() error { return h.one(ctx, hook) },
 	})
 	if remark != nil {
 		h.core.log.Warn("hook will run again at the next launch", "hook", hook.Command[0], "reason", remark)
 	}
 	if !ran {
-		h.core.log.Debug("hook has nothing to do: its inputs are as it left them", "hook", hook.Command[0])
+		h.core.log.Debug("hook was skipped: its inputs have not changed since it succeeded", "hook", hook.Command[0])
 	}
 	return err
 }
@@ -58,7 +60,7 @@ func (h hooks) one(ctx context.Context, hook config.Hook) error {
 	res, err := h.core.exec(ctx, hook.Command, hook.Timeout, func(l plugin.Line) {
 		if text := strings.TrimSpace(l.Text); text != "" {
 			last = text
-			h.core.log.Debug("hook says", "hook", hook.Command[0], "line", text)
+			h.core.log.Debug("hook output", "hook", hook.Command[0], "line", text)
 		}
 	})
 	why := ""
@@ -75,8 +77,8 @@ func (h hooks) one(ctx context.Context, hook config.Hook) error {
 		return nil
 	}
 	if last != "" {
-		why += "; it said last: " + last
+		why += "; its last line: " + last
 	}
 	return fault.New(fault.FailedPrecondition, fmt.Sprintf("hook %q failed: %s", hook.Command[0], why)).
-		WithHint("mend what it says, or set required = false for it in gateways." + h.core.name + ".launch.hooks")
+		WithHint("fix what it reports, or set required = false for it in gateways." + h.core.name + ".launch.hooks")
 }

@@ -24,27 +24,28 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// methodShutdown is not OpenClaw's, up to 2026.9.6; the table of behaviours knows gateways that have it (B211).
+// methodShutdown is not a method of OpenClaw, up to 2026.9.6; the table of behaviours has gateways that know it (B211).
 const methodShutdown = "shutdown"
 
-// drainPoll is between two looks at work in flight.
+// drainPoll is the least time between two calls that ask about work in flight.
 const drainPoll = time.Second
 
-// unknownShutdown is how a gateway says that it has no such call (B212).
+// unknownShutdown matches how a gateway says that it has no such call (B212).
 var unknownShutdown = regexp.MustCompile(`(?i)unknown method:\s*shutdown`)
 
-// shutdownAnswer remembers what a gateway answered to the request to end itself, until another one answers in its place (B212). The engine asks
-// one gateway at a time; the pointer keeps a late answer of an abandoned request from tearing it.
+// shutdownAnswer remembers what a gateway answered to a shutdown request, until another one answers in its place
+// (B212). The engine asks one gateway at a time; the pointer is atomic, so that a late answer to an abandoned request
+// cannot tear it.
 type shutdownAnswer struct {
 	last atomic.Pointer[answer]
 }
 
 type answer struct {
 	peer string
-	err  error // nil: it does
+	err  error // nil: it ends itself
 }
 
-// of is the remembered answer of a peer; false when it has given none.
+// of returns the remembered answer of a peer; false when it has given none.
 func (a *shutdownAnswer) of(peer string) (answer, bool) {
 	last := a.last.Load()
 	if last == nil || peer == "" || last.peer != peer {
@@ -55,14 +56,15 @@ func (a *shutdownAnswer) of(peer string) (answer, bool) {
 
 func (a *shutdownAnswer) keep(peer string, err error) { a.last.Store(&answer{peer: peer, err: err}) }
 
-// inProcess asks a gateway to reload, to drain or to shut down, in the ways that its release knows. A signal is sent only to a release that is known to
-// handle it: the one that restarts a gateway in its process kills another release, and opens a debugger in a third.
+// inProcess asks a gateway to reload, to drain or to shut down, by the ways that its release knows. It sends a signal
+// only to a release that is known to handle it: the signal that makes one release restart in its process kills another
+// release, and opens a debugger in a third.
 type inProcess struct {
 	log      hclog.Logger
 	shutdown *shutdownAnswer
-	// answers reports whether the process of that launch is itself the gateway that the session is with; the error says why not.
+	// answers reports whether the process of a launch is itself the gateway that has the session; the error says why not.
 	answers func(context.Context, lifecycle.LaunchID) error
-	// signal sends a signal by its name to the process of that launch, once its identity is checked.
+	// signal sends a signal by its name to the process of a launch, after its identity is checked.
 	signal func(ctx context.Context, launch lifecycle.LaunchID, name string) error
 }
 
@@ -78,8 +80,8 @@ func newInProcess(c *core, shutdown *shutdownAnswer) inProcess {
 	}
 }
 
-// Reload tries the ways that the release in front of us is known to handle, until one is taken. An answer that did not come may hide a
-// restart: then no other way is tried.
+// Reload tries the ways that the present release is known to handle, until one is accepted. A missing answer may hide a
+// restart: then it tries no other way.
 func (m inProcess) Reload(ctx context.Context, s engine.Session, launch lifecycle.LaunchID) error {
 	st := s.Stats()
 	var refused error
@@ -91,7 +93,7 @@ func (m inProcess) Reload(ctx context.Context, s engine.Session, launch lifecycl
 			if _, answered := errors.AsType[*frame.Error](err); err != nil && !answered {
 				return err
 			}
-		case launch == "": // not ours: nothing but a call may be used
+		case launch == "": // gatehost did not start it: only a call may be used
 			continue
 		default:
 			if err = m.answers(ctx, launch); err == nil {
@@ -108,14 +110,19 @@ func (m inProcess) Reload(ctx context.Context, s engine.Session, launch lifecycl
 		refused = err
 	}
 	if refused == nil {
-		return fault.New(fault.Unsupported, "no way is known to restart release "+cmp.Or(st.Version, "(unknown)")+" of the gateway within its process")
+		return fault.New(fault.Unsupported,
+			"no way is known to restart release "+cmp.Or(st.Version, "(unknown)")+" of the gateway within its process")
 	}
 	return refused
 }
 
-// answers compares the launch with who listens: behind a wrapper a signal would hit the wrapper, and a program of another profile may
-// speak the protocol under any version and know no such signal. held names the pids on a port, 0 for one that may not be seen.
-func answers(ctx context.Context, cfg *config.Gateway, s lifecycle.State, launch lifecycle.LaunchID, held func(context.Context, int) ([]int, error)) error {
+// answers compares the launch with the process that listens. Behind a wrapper a signal would hit the wrapper, and a
+// program of another profile may speak the protocol under any version and know no such signal. held returns the pids on
+// a port, 0 for one that may not be seen.
+func answers(
+	ctx context.Context, cfg *config.Gateway, s lifecycle.State, launch lifecycle.LaunchID,
+	held func(context.Context, int) ([]int, error),
+) error {
 	pid, port := s.Process.PID, cmp.Or(s.Process.Port, cfg.Port)
 	switch {
 	case cfg.Launch.Profile != profile.OpenClaw:
@@ -128,7 +135,7 @@ func answers(ctx context.Context, cfg *config.Gateway, s lifecycle.State, launch
 	case err != nil:
 		return fmt.Errorf("cannot find out who listens on port %d: %w", port, err)
 	case len(pids) == 0:
-		return fault.New(fault.FailedPrecondition, fmt.Sprintf("nobody listens on port %d", port))
+		return fault.New(fault.FailedPrecondition, fmt.Sprintf("no process listens on port %d", port))
 	case other >= 0:
 		return fault.New(fault.FailedPrecondition,
 			fmt.Sprintf("pid %d listens on port %d, and pid %d was launched, which may be a wrapper", pids[other], port, pid))
@@ -137,7 +144,7 @@ func answers(ctx context.Context, cfg *config.Gateway, s lifecycle.State, launch
 	}
 }
 
-// held is who listens on a port, by pid.
+// held returns the pids of the processes that listen on a port.
 func held(ctx context.Context, port int) ([]int, error) {
 	holders, err := probe.Holders(ctx, port)
 	pids := make([]int, 0, len(holders))
@@ -147,8 +154,8 @@ func held(ctx context.Context, port int) ([]int, error) {
 	return pids, err
 }
 
-// Shutdown asks a gateway that is not ours to end itself. What it answers is remembered, so that a gateway without the call is not asked
-// again.
+// Shutdown asks a gateway that gatehost did not start to end itself. It remembers the answer, so that it does not ask a
+// gateway without the call again.
 func (m inProcess) Shutdown(ctx context.Context, s engine.Session) error {
 	st := s.Stats()
 	peer := cmp.Or(st.BootID, st.ConnID)
@@ -158,16 +165,16 @@ func (m inProcess) Shutdown(ctx context.Context, s engine.Session) error {
 	}
 	_, err := s.Call(ctx, methodShutdown, nil)
 	switch {
-	case err == nil, errors.Is(err, engine.ErrNotConnected): // it goes, or has gone
+	case err == nil, errors.Is(err, engine.ErrNotConnected): // it ends, or has ended
 		m.shutdown.keep(peer, nil)
 		return nil
 	case unknownShutdown.MatchString(err.Error()):
-		err = fault.New(fault.Unsupported, "the gateway runs on: it knows no call to shut down").
-			WithHint("end it where it was started; `gatehost stop` without --external lets go of it")
+		err = fault.New(fault.Unsupported, "the gateway continues to run: it knows no call to shut down").
+			WithHint("end it where it was started; `gatehost stop` without --external detaches from it")
 		m.shutdown.keep(peer, err)
 		return err
 	default:
-		m.log.Warn("the gateway was asked to shut down and did not agree", "error", err)
+		m.log.Warn("the gateway refused the shutdown request", "error", err)
 		return fmt.Errorf("cannot shut down the gateway: %w", err)
 	}
 }
@@ -179,20 +186,22 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-// suspension is the answer to suspend.prepare: ready, draining (the gateway takes no more work and lets what there is end), or busy.
+// suspension is the answer to suspend.prepare: ready, draining (the gateway accepts no more work and finishes what it
+// has), or busy.
 type suspension struct {
 	Status       string `json:"status"`
 	ActiveCount  int    `json:"activeCount"`
 	RetryAfterMs int64  `json:"retryAfterMs"`
 }
 
-// Drain asks the gateway for its cooperative suspension, in drain mode, until nothing is in flight. The same request again renews the lease
-// of two minutes. Terminals do not hold it up: the stop that follows ends them anyway (OpenClaw, "external apps").
+// Drain asks the gateway for its cooperative suspension, in drain mode, until nothing is in flight. The same request
+// again renews the lease of two minutes. Terminals do not delay it: the stop that follows ends them anyway (OpenClaw,
+// "external apps").
 func (m inProcess) Drain(ctx context.Context, s engine.Session) error {
 	st := s.Stats()
 	if !release.Of(st.Version, st.Methods).Suspend {
 		return fault.New(fault.Unsupported, "this release of the gateway cannot be asked to drain").
-			WithHint("it drains by itself on SIGTERM, as long as launch.grace lets it")
+			WithHint("it drains by itself on SIGTERM, for at most launch.grace")
 	}
 	request, err := json.Marshal(map[string]any{"requestId": rand.Text(), "drain": true, "terminalPolicy": "terminate"})
 	if err != nil {
@@ -203,7 +212,7 @@ func (m inProcess) Drain(ctx context.Context, s engine.Session) error {
 		var now suspension
 		switch {
 		case errors.Is(err, engine.ErrNotConnected):
-			return nil // it has gone by itself
+			return nil // it has ended by itself
 		case err != nil:
 			return fmt.Errorf("cannot drain the gateway: %w", err)
 		case json.Unmarshal(got, &now) != nil:

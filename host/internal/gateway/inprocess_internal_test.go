@@ -13,7 +13,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// peer is a session with a gateway that answers one way.
+// peer is a session with a gateway that always gives the same answer.
 type peer struct {
 	boot   string
 	answer error
@@ -31,7 +31,8 @@ func (p *peer) Stats() engine.SessionStats {
 
 func (p *peer) Close() {}
 
-// TestGatewayWithoutAShutdownCallIsAskedOnce is B212: what a gateway answered is remembered, until another one is there.
+// TestGatewayWithoutAShutdownCallIsAskedOnce is B212: the answer of a gateway is remembered until another gateway is
+// there.
 func TestGatewayWithoutAShutdownCallIsAskedOnce(t *testing.T) {
 	m := inProcess{log: hclog.NewNullLogger(), shutdown: &shutdownAnswer{}}
 	old := &peer{boot: "1", answer: errors.New("INVALID_REQUEST: Unknown method:  shutdown")}

@@ -9,13 +9,13 @@ import (
 	"github.com/gatehost/gatehost/shared/launcher"
 )
 
-// launches makes identities durable and builds launches under them: each once, by build.
+// launches makes launch ids durable and builds the launches under them, each once.
 type launches struct {
 	core  *core
 	build func(*config.Gateway) built
 	// align makes the gateway's own configuration agree with a launch.
 	align func(context.Context, built) error
-	// launching is told right before a process is made.
+	// launching is called right before a process is launched.
 	launching func(id lifecycle.LaunchID, configPath string)
 }
 
@@ -24,18 +24,18 @@ func (l launches) Prepare(context.Context) (lifecycle.LaunchID, error) {
 	return lifecycle.LaunchID(id), err
 }
 
-// Align builds the launch, which is kept until Request, and edits the gateway's own file where it disagrees with it.
+// Align builds the launch, keeps it until Request, and edits the gateway's own file where the two disagree.
 func (l launches) Align(ctx context.Context, id lifecycle.LaunchID) error {
-	b := l.build(l.core.conf()) // of this launch, also when other settings come into force meanwhile
+	b := l.build(l.core.conf()) // for this launch, also when other settings come into force meanwhile
 	l.core.launches.prepare(id, b)
 	if b.err != nil {
-		return nil //nolint:nilerr // Request fails with it: there is no launch that a file could agree with
+		return nil //nolint:nilerr // Request returns it: there is no launch with which a file could agree
 	}
 	l.core.announce(b.cfg, b.result)
 	return l.align(ctx, b)
 }
 
-// Request returns the launch that Align built.
+// Request returns the launch that Align built, once.
 func (l launches) Request(_ context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error) {
 	b, ok := l.core.launches.takeBuilt(id)
 	if !ok {
@@ -49,7 +49,8 @@ func (l launches) Request(_ context.Context, id lifecycle.LaunchID) (launcher.La
 	l.launching(id, b.result.ConfigPath)
 	orphan, cfg := b.cfg.OrphanGrace, b.cfg
 	return launcher.LaunchRequest{
-		LaunchID: string(id), Gateway: l.core.factsOf(cfg, b.result), Process: b.result.Process, Grace: cfg.Launch.Grace, OrphanGrace: &orphan,
+		LaunchID: string(id), Gateway: l.core.factsOf(cfg, b.result), Process: b.result.Process, Grace: cfg.Launch.Grace,
+		OrphanGrace:    &orphan,
 		OutputMaxBytes: uint64(max(cfg.Launch.OutputMaxSize, 0)), //nolint:gosec // not negative
 		Labels:         labels,
 	}, nil
@@ -61,7 +62,7 @@ func (l launches) Drift(i launcher.Instance) (drift []string, port int) {
 	return driftOf(i.Labels, l.core.labelsOf(cfg)), portOf(i.Labels)
 }
 
-// HeldBy is the plugin that holds the launch of a state.
+// HeldBy returns the plugin that holds the launch of a state.
 func (l launches) HeldBy(s lifecycle.State) string {
 	if s.Launch == "" {
 		return ""

@@ -16,7 +16,7 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Each attempt builds its launch once: its configuration, its environment file and its token are read at one moment,
+// Each attempt builds its launch once: it reads its configuration, its environment file and its token at one moment,
 // and Request neither reads them again nor edits the gateway's file.
 func TestLaunchIsBuiltOncePerAttempt(t *testing.T) {
 	dir := t.TempDir()
@@ -43,10 +43,11 @@ func TestLaunchIsBuiltOncePerAttempt(t *testing.T) {
 	}
 	defer g.Close()
 	builds := 0
-	l := launches{core: &g.core, align: g.config.align, launching: g.lastGood.Launching, build: func(cfg *config.Gateway) built {
+	build := func(cfg *config.Gateway) built {
 		builds++
 		return g.build(cfg)
-	}}
+	}
+	l := launches{core: &g.core, align: g.config.align, launching: g.lastGood.Launching, build: build}
 	for attempt, want := range []string{"first", "second"} {
 		write("token", want)
 		write("env", "A="+want+"\n")

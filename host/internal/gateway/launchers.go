@@ -10,7 +10,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// launchers asks for each launch the plugin that made it: another one may be configured since. What is new is for the configured one.
+// launchers sends each call about a launch to the plugin that launched it: another plugin may be configured since. New
+// launches go to the configured one.
 type launchers struct {
 	core   *core
 	plugin func(name string) launcher.Launcher
@@ -18,7 +19,7 @@ type launchers struct {
 
 var _ launcher.Launcher = launchers{}
 
-// launcher is the launcher of the gateway, whichever plugin that is for each launch.
+// launcher returns the launcher of the gateway; each launch may have another plugin behind it.
 func (c *core) launcher() launchers {
 	return launchers{c, func(name string) launcher.Launcher { return c.env.Plugins.Launcher(name) }}
 }
@@ -35,8 +36,8 @@ func (l launchers) Launch(ctx context.Context, req launcher.LaunchRequest) (laun
 	return l.of(req.LaunchID).Launch(ctx, req)
 }
 
-// List asks all who hold launches of the gateway, and the one that would make the next. One that cannot be asked may hold what nobody else
-// knows: then there is no answer.
+// List asks all plugins that hold launches of the gateway, and the one that would make the next. A plugin that cannot
+// answer may hold a launch that no other knows: then List fails.
 func (l launchers) List(ctx context.Context, gateway string) (launcher.Listing, error) {
 	names := l.core.launches.launchers()
 	if now := l.core.conf().Launcher; !slices.Contains(names, now) {
@@ -50,7 +51,7 @@ func (l launchers) List(ctx context.Context, gateway string) (launcher.Listing, 
 		}
 		for _, i := range got.Instances {
 			if slices.ContainsFunc(all.Instances, func(have launcher.Instance) bool { return have.LaunchID == i.LaunchID }) {
-				continue // they share a directory
+				continue // two plugins share a directory
 			}
 			all.Instances = append(all.Instances, i)
 			l.core.launches.note(lifecycle.LaunchID(i.LaunchID), launched{by: name})
@@ -66,7 +67,8 @@ func (l launchers) List(ctx context.Context, gateway string) (launcher.Listing, 
 		ids = append(ids, lifecycle.LaunchID(i.LaunchID))
 	}
 	l.core.launches.only(ids)
-	slices.SortStableFunc(all.Instances, func(a, b launcher.Instance) int { return a.StartedAt.Compare(b.StartedAt) }) // newest last
+	// newest last
+	slices.SortStableFunc(all.Instances, func(a, b launcher.Instance) int { return a.StartedAt.Compare(b.StartedAt) })
 	return all, nil
 }
 
@@ -92,7 +94,9 @@ func (l launchers) Stop(ctx context.Context, id string, grace time.Duration) (la
 
 func (l launchers) Release(ctx context.Context, id string) error { return l.of(id).Release(ctx, id) }
 
-// Exec runs a command where the gateway runs, or would.
-func (l launchers) Exec(ctx context.Context, req launcher.ExecRequest, sink func(plugin.Line) error) (launcher.ExecResult, error) {
+// Exec runs a command where the gateway runs, or would run.
+func (l launchers) Exec(
+	ctx context.Context, req launcher.ExecRequest, sink func(plugin.Line) error,
+) (launcher.ExecResult, error) {
 	return l.plugin(l.core.asLaunched().Launcher).Exec(ctx, req, sink)
 }

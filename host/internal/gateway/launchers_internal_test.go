@@ -15,7 +15,7 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// twoLaunchers is a gateway whose next process is for the launcher "new", and which knows another one, "old".
+// twoLaunchers returns a gateway whose next process is for the launcher "new", and which knows another one, "old".
 func twoLaunchers() (g *core, old, next *launcher.Fake, l launchers) {
 	g = bare(&config.Gateway{Name: "main", Launcher: "new"})
 	old, next = &launcher.Fake{}, &launcher.Fake{}
@@ -33,7 +33,7 @@ func launch(t *testing.T, l launcher.Launcher, id string) {
 	}
 }
 
-// Each launch belongs to the plugin that made it, until nothing of it is left.
+// Each launch belongs to the plugin that launched it, until nothing of it is left.
 func TestLaunchIsStoppedAndReadByThePluginThatMadeIt(t *testing.T) {
 	g, old, next, l := twoLaunchers()
 	g.launches.note("A", launched{cfg: &config.Gateway{Launcher: "old"}, by: "old"})
@@ -63,7 +63,8 @@ func TestLaunchIsStoppedAndReadByThePluginThatMadeIt(t *testing.T) {
 	}
 }
 
-// A launcher that cannot be asked may hold a process that nobody else knows: to start another beside it would be wrong.
+// A launcher that cannot answer may hold a process that no other launcher knows: to start another process beside it
+// would be wrong.
 func TestWhatRunsIsNotKnownBeforeAllLaunchersHaveAnswered(t *testing.T) {
 	g, old, _, l := twoLaunchers()
 	g.launches.note("A", launched{by: "old"})
@@ -76,7 +77,7 @@ func TestWhatRunsIsNotKnownBeforeAllLaunchersHaveAnswered(t *testing.T) {
 	}
 	old.ListErr = nil
 	if _, err := l.List(t.Context(), "main"); err != nil || g.launches.launcherOf("A") != "" {
-		t.Errorf("%v; a launch that nobody knows any more is kept", err)
+		t.Errorf("%v; a launch that no launcher knows any more is kept", err)
 	}
 }
 
@@ -89,7 +90,8 @@ func TestCommandIsForTheNextLauncherWhereNothingRuns(t *testing.T) {
 			return launcher.ExecResult{}, nil
 		}
 	}
-	if _, err := l.Exec(t.Context(), launcher.ExecRequest{Timeout: time.Second, Process: plugin.ProcessSpec{Argv: []string{"x"}}}, nil); err != nil {
+	req := launcher.ExecRequest{Timeout: time.Second, Process: plugin.ProcessSpec{Argv: []string{"x"}}}
+	if _, err := l.Exec(t.Context(), req, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(ran, []string{"new"}) {
@@ -97,12 +99,12 @@ func TestCommandIsForTheNextLauncherWhereNothingRuns(t *testing.T) {
 	}
 }
 
-// What a process was made with holds for it until it is gone, whatever holds for the next one.
+// The settings with which a process was launched hold for it until it has ended, whatever holds for the next one.
 func TestProcessKeepsWhatItWasMadeWith(t *testing.T) {
 	var table launchTable
 	first, second := &config.Gateway{Port: 1}, &config.Gateway{Port: 2}
 	table.note("A", launched{cfg: first, by: "utility"})
-	table.note("A", launched{cfg: second}) // found again by the launcher: what this host made it knows better
+	table.note("A", launched{cfg: second}) // the launcher lists it again: this host knows better what it launched
 	table.note("old", launched{cfg: second, labels: map[string]string{"x": "y"}})
 	for _, row := range []struct {
 		name  string
@@ -128,7 +130,7 @@ func TestProcessKeepsWhatItWasMadeWith(t *testing.T) {
 	}
 	table.follow(observe.Change{Before: lifecycle.State{Attached: true}})
 	if _, ok := table.present(lifecycle.State{Attached: true}); ok {
-		t.Error("it is kept after the gateway was let go")
+		t.Error("it is kept after the host detached from the gateway")
 	}
 }
 

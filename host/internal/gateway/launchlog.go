@@ -9,7 +9,8 @@ import (
 	"github.com/gatehost/gatehost/host/internal/profile"
 )
 
-// announce logs a launch before it is made (B089), and keeps it for the log of a start that fails (B032). No secret is in it.
+// announce logs a launch before it is made (B089), and keeps the text for the log of a start that fails (B032). The
+// text has no secret.
 func (c *core) announce(cfg *config.Gateway, r profile.Result) {
 	facts := launchFacts(cfg, r)
 	c.log.Info("launching the gateway", facts...)
@@ -21,7 +22,7 @@ func (c *core) announce(cfg *config.Gateway, r profile.Result) {
 	c.lastLaunch.Store(&summary)
 }
 
-// launchFacts are the pairs of a log line.
+// launchFacts returns the pairs of a log line.
 func launchFacts(cfg *config.Gateway, r profile.Result) []any {
 	l, redact := cfg.Launch, redactorOf(r)
 	secrets := 0
@@ -38,14 +39,16 @@ func launchFacts(cfg *config.Gateway, r profile.Result) []any {
 	if argv := r.Process.Argv; len(argv) > 0 {
 		facts = append(facts, "program", redact.Text(argv[0]), "args", redact.Text(strings.Join(argv[1:], " ")))
 	}
-	return append(facts, "cwd", r.Process.Cwd, "path_prepend", len(l.PathPrepend) > 0, "secrets", secrets, "channels", channels, "proxy", proxyWord(r))
+	return append(facts, "cwd", r.Process.Cwd, "path_prepend", len(l.PathPrepend) > 0, "secrets", secrets,
+		"channels", channels, "proxy", proxyWord(r))
 }
 
-// proxyWord is the proxies that the gateway gets, without credentials.
+// proxyWord returns the proxies that the gateway gets, without credentials.
 func proxyWord(r profile.Result) string {
+	names := []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"}
 	var out []string
 	for _, v := range r.Process.Env {
-		if v.Value == "" || !slices.Contains([]string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"}, v.Name) {
+		if v.Value == "" || !slices.Contains(names, v.Name) {
 			continue
 		}
 		if url := profile.RedactURL(v.Value); !slices.Contains(out, url) {
@@ -58,7 +61,7 @@ func proxyWord(r profile.Result) string {
 	return strings.Join(out, " ")
 }
 
-// newestLaunch is it in words.
+// newestLaunch returns the text of the newest launch.
 func (c *core) newestLaunch() string {
 	if s := c.lastLaunch.Load(); s != nil {
 		return *s

@@ -14,11 +14,16 @@ import (
 func TestLaunchIsLoggedWithoutItsSecrets(t *testing.T) { // B073, B082, B089
 	const token, password = "canary-token-0123456789", "canary-password"
 	cfg := config.Launch{
-		Profile: "openclaw", Command: []string{"/opt/openclaw"}, Args: []string{"gateway", "--port", "{port}", "--note=" + token, "--password", "short"},
+		Profile: "openclaw", Command: []string{"/opt/openclaw"},
+		Args:        []string{"gateway", "--port", "{port}", "--note=" + token, "--password", "short"},
 		PathPrepend: []string{"/opt/node"}, SkipChannels: true,
 	}
 	r, err := profile.Build(profile.Launch{
-		Launch: config.Launch{Profile: cfg.Profile, Command: cfg.Command, Args: cfg.Args, Cwd: "/srv", PathPrepend: cfg.PathPrepend, Proxy: "user:" + password + "@proxy:3128", HTTPSProxy: "other:1", SkipChannels: true}, Port: 4711, Token: token,
+		Launch: config.Launch{
+			Profile: cfg.Profile, Command: cfg.Command, Args: cfg.Args, Cwd: "/srv", PathPrepend: cfg.PathPrepend,
+			Proxy: "user:" + password + "@proxy:3128", HTTPSProxy: "other:1", SkipChannels: true,
+		},
+		Port: 4711, Token: token,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -37,8 +42,8 @@ func TestLaunchIsLoggedWithoutItsSecrets(t *testing.T) { // B073, B082, B089
 			}
 		}
 		for _, want := range []string{
-			"profile=openclaw", "port=4711", "program=/opt/openclaw", "--port 4711", "cwd=/srv", "path_prepend=true", "channels=skipped",
-			"http://redacted@proxy:3128 http://other:1", "secrets=",
+			"profile=openclaw", "port=4711", "program=/opt/openclaw", "--port 4711", "cwd=/srv", "path_prepend=true",
+			"channels=skipped", "http://redacted@proxy:3128 http://other:1", "secrets=",
 		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q is not in %s", want, text)

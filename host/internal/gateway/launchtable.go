@@ -13,39 +13,42 @@ import (
 	"github.com/gatehost/gatehost/host/internal/profile"
 )
 
-// built is one launch as it will be made: the profile, the environment file and the token were read once, at one moment.
+// built is one launch as it will be made: the profile, the environment file and the token were read once, at one
+// moment.
 type built struct {
 	cfg    *config.Gateway
 	result profile.Result
 	token  string
-	err    error // why it cannot be built; the result is zero then
+	err    error // why it cannot be built; then the result is zero
 }
 
-// launched is what a process of the gateway was made with. As long as it lives, its port, its token and whatever else concerns it are those,
-// whatever the configuration says meanwhile.
+// launched is what a process of the gateway was launched with. As long as the process lives, its port, its token and
+// all its other settings are those, whatever the configuration says meanwhile.
 type launched struct {
-	cfg    *config.Gateway   // nil: not known yet, of one that was only listed
-	labels map[string]string // nil: while it is being made
-	by     string            // the plugin that holds it; "": none is known to
+	cfg    *config.Gateway   // nil: not known yet, because the launch was only listed
+	labels map[string]string // nil while it is being launched
+	by     string            // the plugin that holds it; "" when that is not known
 }
 
-// launchTable keeps what the processes of a gateway were made with, and by which plugin.
+// launchTable keeps what the processes of a gateway were launched with, and by which plugin.
 type launchTable struct {
-	mu   sync.Mutex // guards held: launchers are asked from many goroutines, and readers of the status look things up
+	mu   sync.Mutex // guards held: many goroutines call launchers, and readers of the status look things up
 	held map[lifecycle.LaunchID]launched
 	next prepared // guarded by mu, too
 
-	probed   atomic.Pointer[config.Gateway] // by which the port was looked at last
-	attached atomic.Pointer[config.Gateway] // by which the gateway was found that is attached
+	probed   atomic.Pointer[config.Gateway] // with which the port was probed last
+	attached atomic.Pointer[config.Gateway] // with which the attached gateway was found
 }
 
-// prepared is the launch that was built and not made yet. It holds secrets: it is dropped as soon as it is made or given up.
+// prepared is the launch that was built and is not launched yet. It holds secrets: it is dropped as soon as the launch is
+// requested or given up.
 type prepared struct {
 	id    lifecycle.LaunchID
 	built *built
 }
 
-// note adds what is not known of a launch yet: what this host made it knows better than a launcher that tells of it.
+// note adds what is not known about a launch yet: this host knows better what it launched than a launcher that lists
+// it.
 func (t *launchTable) note(id lifecycle.LaunchID, more launched) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -88,7 +91,7 @@ func (t *launchTable) drop(id lifecycle.LaunchID) {
 	}
 }
 
-// forget lets go of a launch that is over, and reports by which plugin it was; "" when that is not known.
+// forget removes a launch that is over, and returns the plugin that held it; "" when that is not known.
 func (t *launchTable) forget(id lifecycle.LaunchID) (by string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,7 +100,7 @@ func (t *launchTable) forget(id lifecycle.LaunchID) (by string) {
 	return by
 }
 
-// only forgets all launches but these: of any other nothing is left.
+// only forgets all launches except these: of any other nothing is left.
 func (t *launchTable) only(ids []lifecycle.LaunchID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,13 +114,13 @@ func (t *launchTable) of(id lifecycle.LaunchID) (launched, bool) {
 	return l, l.cfg != nil
 }
 
-// launcherOf is the plugin that holds a launch; "" when none is known to.
+// launcherOf returns the plugin that holds a launch; "" when that is not known.
 func (t *launchTable) launcherOf(id lifecycle.LaunchID) string {
 	l, _ := t.of(id)
 	return l.by
 }
 
-// launchers are the plugins that hold launches.
+// launchers returns the plugins that hold launches.
 func (t *launchTable) launchers() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -131,7 +134,7 @@ func (t *launchTable) launchers() []string {
 	return names
 }
 
-// follow keeps by which configuration an attached gateway was found; for the engine's owner.
+// follow keeps the configuration with which an attached gateway was found. Only the engine's owner calls it.
 func (t *launchTable) follow(c observe.Change) {
 	if before := c.Before.Launch; before != "" && before != c.After.Launch {
 		t.drop(before)

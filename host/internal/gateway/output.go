@@ -17,33 +17,48 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
+// OutputLine is the data of a gateway.output event; it is encoded only when a reader asks for it.
+type OutputLine struct{ control.LogLine }
+
+// EventSize implements events.Sized.
+func (l OutputLine) EventSize() int { return len(l.Text) + 256 + 128*len(l.Also) }
+
+// OutputPlace implements events.Line. A gap has no line, but it moves the place.
+func (l OutputLine) OutputPlace() (string, uint64, uint64) { return l.LaunchID, l.Cursor, l.Line }
+
+// Showed implements events.Line.
+func (l OutputLine) Showed() (symptom, text string) { return l.Symptom, l.Text }
+
+// IsGap implements events.Line.
+func (l OutputLine) IsGap() bool { return l.LostBytes > 0 }
+
 // outputs opens the line pipeline of a launch.
 type outputs struct {
 	core  *core
 	lines *lineTotals
 }
 
-func (o outputs) Open(id lifecycle.LaunchID, told engine.OutputEvents) engine.Output {
+func (o outputs) Open(id lifecycle.LaunchID, report engine.OutputEvents) engine.Output {
 	launch := string(id)
 	cursor, line := o.core.env.Journal.Output(launch)
-	if c, n := o.lines.place(launch); c > cursor { // the journal may not have all of it yet
+	if c, n := o.lines.place(launch); c > cursor { // the journal may not have all output yet
 		cursor, line = c, n
 	}
-	r := &reader{outputs: o, launch: id, see: told.See}
+	r := &reader{outputs: o, launch: id, see: report.See}
 	p := output.New(output.Options{
-		Gateway: o.core.facts(), LaunchID: launch, Classifiers: o.core.classifiers(), Redactor: o.core.redactor(), Log: o.core.log,
-		Cursor: cursor, Lines: line,
+		Gateway: o.core.facts(), LaunchID: launch, Classifiers: o.core.classifiers(), Redactor: o.core.redactor(),
+		Log: o.core.log, Cursor: cursor, Lines: line,
 		OnLine:    r.line,
 		OnGap:     func(gap output.Gap) { o.gap(launch, gap) },
-		OnSymptom: told.Symptom, OnActivity: told.Activity,
+		OnSymptom: report.Symptom, OnActivity: report.Activity,
 	})
 	o.lines.opened(p)
-	p.SetChain(o.core.classifiers()) // a reload may not have seen this one yet
-	o.remember(launch, told)
+	p.SetChain(o.core.classifiers()) // a reload that ran meanwhile has not seen this pipeline
+	o.remember(launch, report)
 	return &countedOutput{Pipeline: p, lines: o.lines}
 }
 
-// reader takes the lines of one launch; the pipeline's worker alone uses it.
+// reader takes the lines of one launch. Only the worker of the pipeline uses it.
 type reader struct {
 	outputs
 
@@ -54,10 +69,10 @@ type reader struct {
 	refusedAt time.Time // of the last sight, by the monotonic clock
 }
 
-// refusedEvery is between two sights of refused clients: a program that asks in a loop must not fill the engine's inbox.
+// refusedEvery is between two sights of refused clients: a client that tries in a loop must not fill the engine's inbox.
 const refusedEvery = time.Second
 
-// clientRefused hands on that the gateway refused a client for its token, at the time of the line that says so.
+// clientRefused reports that the gateway refused a client for its token, at the time of the line that says so.
 func (o *reader) clientRefused(at time.Time) {
 	o.refused++
 	if now := time.Now(); o.refusedAt.IsZero() || now.Sub(o.refusedAt) >= refusedEvery {
@@ -66,7 +81,7 @@ func (o *reader) clientRefused(at time.Time) {
 	}
 }
 
-// classifiers are the chain, in order of the configuration.
+// classifiers returns the chain, in the order of the configuration.
 func (c *core) classifiers() []output.Named {
 	var chain []output.Named
 	for _, name := range c.conf().Classifiers {
@@ -78,17 +93,17 @@ func (c *core) classifiers() []output.Named {
 // lasting are the symptoms that stay true as long as the process lives.
 var lasting = []plugin.Symptom{plugin.SymptomChannelsSuppressed}
 
-// remember tells what lines have shown that are not read again: an earlier host has read them.
-func (o outputs) remember(launch string, told engine.OutputEvents) {
+// remember reports the lasting symptoms of lines that an earlier host has read: this host does not read them again.
+func (o outputs) remember(launch string, report engine.OutputEvents) {
 	showed := o.core.env.Journal.Showed(launch)
 	for _, s := range lasting {
 		if text, ok := showed[s.String()]; ok {
-			told.Symptom(s, plugin.Line{Text: text})
+			report.Symptom(s, plugin.Line{Text: text})
 		}
 	}
 }
 
-// countedOutput leaves its counts to the gateway when it ends.
+// countedOutput adds its counts to those of the gateway when it ends.
 type countedOutput struct {
 	*output.Pipeline
 	lines *lineTotals
@@ -101,12 +116,12 @@ func (c *countedOutput) Close() {
 
 // lineTotals adds up the output of a gateway over its launches, and knows the place in the newest.
 type lineTotals struct {
-	mu     sync.Mutex // guards all below: pipelines publish from workers of their own, and the status adds up
+	mu     sync.Mutex // guards all below: pipelines publish from their own goroutines, and the status adds up
 	past   output.Stats
 	open   []*output.Pipeline
 	launch string
-	cursor uint64 // everything up to here was published
-	line   uint64 // and so many lines ended up to there
+	cursor uint64 // everything up to this byte was published
+	line   uint64 // how many lines ended up to the cursor
 }
 
 func (t *lineTotals) opened(p *output.Pipeline) {
@@ -115,7 +130,7 @@ func (t *lineTotals) opened(p *output.Pipeline) {
 	t.open = append(t.open, p)
 }
 
-// each calls back with every pipeline that is open.
+// each calls f with every open pipeline.
 func (t *lineTotals) each(f func(*output.Pipeline)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -142,7 +157,7 @@ func (t *lineTotals) published(launch string, cursor, line uint64) {
 	t.launch, t.cursor, t.line = launch, cursor, line
 }
 
-// place is where a launch's output goes on that this host has read before, and how many lines ended up to there.
+// place returns where a launch's output that this host has read before goes on, and how many lines ended up to there.
 func (t *lineTotals) place(launch string) (cursor, line uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -171,7 +186,24 @@ func sum(a, b output.Stats) output.Stats {
 	}
 }
 
-// line is one classified line of output, redacted.
+// sumRules adds up what rules dropped; each launch reports a bounded number of them.
+func sumRules(a, b map[string]uint64) map[string]uint64 {
+	if len(a) == 0 {
+		return b
+	}
+	out := maps.Clone(a)
+	for rule, n := range b {
+		if _, known := out[rule]; known || len(out) < maxRules {
+			out[rule] += n
+		}
+	}
+	return out
+}
+
+// maxRules bounds the rules of a gateway whose lines are counted one by one.
+const maxRules = 128
+
+// line publishes and logs one classified line of output, which is redacted.
 func (o *reader) line(c output.Classified) {
 	launch := string(o.launch)
 	out := control.LogLine{
@@ -192,19 +224,21 @@ func (o *reader) line(c output.Classified) {
 	o.core.publish(events.GatewayOutput, OutputLine{out})
 	o.lines.published(launch, c.Cursor, c.Number)
 	if c.Stage != nil {
-		o.see(observe.StageTold{Launch: o.launch, Stage: *c.Stage})
+		o.see(observe.StageReported{Launch: o.launch, Stage: *c.Stage})
 	}
 	if c.Symptom == plugin.SymptomTokenMismatch {
 		o.clientRefused(c.Time)
 	}
-	if !c.Hidden && (c.Level >= classifier.LevelWarn || c.Stream == plugin.Stderr) { // B298; what a gateway tells of its work is in the journal
+	// B298; the lines about a gateway's normal work are in the journal only
+	if !c.Hidden && (c.Level >= classifier.LevelWarn || c.Stream == plugin.Stderr) {
 		o.core.log.Log(hclogLevel(c.Level), "[Gateway "+c.Stream.String()+"] "+c.Shown, "rule", c.RuleID, "plugin", c.By)
 	}
 }
 
-// gap is output that was overwritten before anybody could read it.
+// gap publishes and logs output that was overwritten before the host could read it.
 func (o outputs) gap(launch string, gap output.Gap) {
-	o.core.log.Warn("output of the gateway was lost: it came faster than it could be read", "lines", gap.Lines, "bytes", gap.Bytes)
+	o.core.log.Warn("output of the gateway was lost: it came faster than it could be read", "lines", gap.Lines,
+		"bytes", gap.Bytes)
 	o.core.publish(events.GatewayOutput, OutputLine{control.LogLine{
 		Cursor: gap.To, LaunchID: launch, LostBytes: gap.Bytes, LostLines: gap.Lines, Line: gap.Line,
 	}})
@@ -223,35 +257,3 @@ func hclogLevel(l classifier.Level) hclog.Level {
 		return hclog.Warn
 	}
 }
-
-// OutputLine is the data of a gateway.output event; it is encoded only when somebody reads it.
-type OutputLine struct{ control.LogLine }
-
-// EventSize implements events.Sized.
-func (l OutputLine) EventSize() int { return len(l.Text) + 256 + 128*len(l.Also) }
-
-// OutputPlace implements events.Line. A gap has no line, but it moves the place.
-func (l OutputLine) OutputPlace() (string, uint64, uint64) { return l.LaunchID, l.Cursor, l.Line }
-
-// Showed implements events.Line.
-func (l OutputLine) Showed() (symptom, text string) { return l.Symptom, l.Text }
-
-// IsGap implements events.Line.
-func (l OutputLine) IsGap() bool { return l.LostBytes > 0 }
-
-// sumRules adds up what rules dropped; each launch tells of a bounded number of them.
-func sumRules(a, b map[string]uint64) map[string]uint64 {
-	if len(a) == 0 {
-		return b
-	}
-	out := maps.Clone(a)
-	for rule, n := range b {
-		if _, known := out[rule]; known || len(out) < maxRules {
-			out[rule] += n
-		}
-	}
-	return out
-}
-
-// maxRules bounds the rules of a gateway whose lines are counted apart.
-const maxRules = 128

@@ -24,7 +24,7 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// TestStderrIsLoggedAtItsLevel is B298: each line that is shown, and none that is not.
+// TestStderrIsLoggedAtItsLevel is B298: each line that is shown is logged, and none that is hidden.
 func TestStderrIsLoggedAtItsLevel(t *testing.T) {
 	var log bytes.Buffer
 	g := bare(&config.Gateway{Name: "main"})
@@ -48,7 +48,8 @@ func TestStderrIsLoggedAtItsLevel(t *testing.T) {
 		text, _, _ := strings.Cut(strings.TrimSpace(rest), ": ")
 		got = append(got, level+"] "+text)
 	}
-	want := "[DEBUG] [Gateway stderr] one,[INFO] [Gateway stderr] two,[WARN] [Gateway stderr] three,[ERROR] [Gateway stderr] four,[WARN] [Gateway stdout] five"
+	want := "[DEBUG] [Gateway stderr] one,[INFO] [Gateway stderr] two,[WARN] [Gateway stderr] three," +
+		"[ERROR] [Gateway stderr] four,[WARN] [Gateway stdout] five"
 	if strings.Join(got, ",") != want {
 		t.Errorf("logged %q\n%s", got, log.String())
 	}
@@ -58,7 +59,8 @@ func TestStderrIsLoggedAtItsLevel(t *testing.T) {
 func TestSilencedLinesAreCountedByRuleOverAllLaunches(t *testing.T) {
 	first := output.Stats{Read: 3, DroppedBy: map[string]uint64{"a": 1, "b": 2}}
 	got := sum(sum(output.Stats{}, first), output.Stats{Read: 1, DroppedBy: map[string]uint64{"a": 5}})
-	if want := map[string]uint64{"a": 6, "b": 2}; got.Read != 4 || !maps.Equal(got.DroppedBy, want) || first.DroppedBy["a"] != 1 {
+	if want := map[string]uint64{"a": 6, "b": 2}; got.Read != 4 || !maps.Equal(got.DroppedBy, want) ||
+		first.DroppedBy["a"] != 1 {
 		t.Errorf("%+v, and of the first %+v", got, first)
 	}
 }
@@ -73,7 +75,8 @@ func TestCommandWhoseOutputWasCutIsSaid(t *testing.T) {
 		t.Errorf("nothing was cut, and the log says %s", &log)
 	}
 	g.warnOfCut([]string{"node", "secret"}, launcher.ExecResult{DroppedBytes: 900})
-	if text := log.String(); !strings.Contains(text, "[WARN]") || !strings.Contains(text, "dropped_bytes=900") || strings.Contains(text, "secret") {
+	if text := log.String(); !strings.Contains(text, "[WARN]") || !strings.Contains(text, "dropped_bytes=900") ||
+		strings.Contains(text, "secret") {
 		t.Errorf("log = %s", text)
 	}
 }
@@ -84,7 +87,8 @@ func TestEventsPassOnByTheirKindAndTicksAreLifeOnly(t *testing.T) {
 	g.env.Hub = events.NewHub(events.Options{})
 	defer g.env.Hub.Close()
 	for _, name := range []string{"tick", "chat", "channel.status", "agent"} {
-		observer{core: g}.received(session.Event{Name: name, Payload: json.RawMessage(`{"text":"hi","token":"canary-value"}`)}, nil)
+		payload := json.RawMessage(`{"text":"hi","token":"canary-value"}`)
+		observer{core: g}.received(session.Event{Name: name, Payload: payload}, nil)
 	}
 	var got []string
 	sub := g.env.Hub.Subscribe(0)
@@ -93,19 +97,24 @@ func TestEventsPassOnByTheirKindAndTicksAreLifeOnly(t *testing.T) {
 		got = append(got, string(e.Type)+" "+data.Event+" "+string(data.Payload))
 	}
 	const payload = ` {"text":"hi","token":"[redacted]"}`
-	if want := []string{"gateway.chat.message chat" + payload, "gateway.channel.status channel.status" + payload, "gateway.notification agent" + payload}; !slices.Equal(got, want) {
+	if want := []string{
+		"gateway.chat.message chat" + payload, "gateway.channel.status channel.status" + payload,
+		"gateway.notification agent" + payload,
+	}; !slices.Equal(got, want) {
 		t.Errorf("events %q, want %q", got, want)
 	}
 }
 
-// TestSecretsOfAnEventAreHiddenWhereverItIsShown covers the published event, which the journal stores, and the trace of the frame.
+// TestSecretsOfAnEventAreHiddenWhereverItIsShown covers the published event, which the journal stores, and the trace of
+// the frame.
 func TestSecretsOfAnEventAreHiddenWhereverItIsShown(t *testing.T) {
-	const payload = `{"botToken":"123456:ABCDEFGHIJ","clientSecret":"s3cr3t-value","passphrase":"hunter2hunter2","access_key":"AKIA-canary",` +
-		`"device":{"nonce":"canary-nonce","signature":["canary-signature"]},"text":"it said the-gateways-own and Authorization: Bearer sk-canary-01",` +
+	const payload = `{"botToken":"123456:ABCDEFGHIJ","clientSecret":"s3cr3t-value","passphrase":"hunter2hunter2",` +
+		`"access_key":"AKIA-canary","device":{"nonce":"canary-nonce","signature":["canary-signature"]},` +
+		`"text":"it said the-gateways-own and Authorization: Bearer sk-canary-01",` +
 		`"maxTokens":4096,"keep":"this"}`
 	var log bytes.Buffer
 	g := bare(&config.Gateway{Name: "main"})
-	g.settings.Store(&Settings{Gateway: g.conf(), Frames: true})
+	g.settings.Store(&Settings{Gateway: g.conf(), frames: true})
 	g.log = hclog.New(&hclog.LoggerOptions{Output: &log, DisableTime: true})
 	g.env.Hub = events.NewHub(events.Options{})
 	defer g.env.Hub.Close()

@@ -8,7 +8,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/observe"
 )
 
-// policyOf turns the operator's words into the lifecycle's policy.
+// policyOf turns a gateway's configuration into the lifecycle's policy.
 func policyOf(c *config.Gateway) lifecycle.Policy {
 	p := lifecycle.DefaultPolicy()
 	p.NoProgress, p.StartTimeout, p.ProbeInterval = c.Ready.NoProgress, c.Ready.Timeout, c.Ready.Interval
@@ -25,7 +25,7 @@ func policyOf(c *config.Gateway) lifecycle.Policy {
 	return p
 }
 
-// observeSettings are the operator's words that the record needs.
+// observeSettings returns the parts of a gateway's configuration that the record uses.
 func observeSettings(c *config.Gateway) observe.Settings {
 	return observe.Settings{
 		ReconnectAttempts: c.Reconnect.Attempts, Silence: c.Liveness.Silence, PongTimeout: c.Liveness.PongTimeout,

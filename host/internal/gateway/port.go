@@ -9,7 +9,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/probe"
 )
 
-// port asks the gateway's port.
+// port probes the gateway's port.
 type port struct{ core *core }
 
 func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, error) {
@@ -27,13 +27,15 @@ func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, 
 		return lifecycle.HolderGateway, lifecycle.Problem{
 			Code:    "port_conflict",
 			Message: fmt.Sprintf("port %d is held by a gateway that this host did not start: %s", cfg.Port, who),
-			Hint:    "stop it where it was started, set on_conflict = \"attach\" to supervise its session only, or choose another port",
+			Hint: "stop it where it was started, set on_conflict = \"attach\" to supervise its session only, " +
+				"or choose another port",
 		}, nil
 	}
 	return lifecycle.HolderStranger, lifecycle.Problem{
 		Code:    "port_conflict",
 		Message: fmt.Sprintf("port %d is held by %s, which is no gateway", cfg.Port, who),
-		Hint:    fmt.Sprintf("end that process, or set another gateways.%s.port; gatehost does not touch what it did not start", p.core.name),
+		Hint: fmt.Sprintf("end that process, or set another gateways.%s.port; "+
+			"gatehost never signals a process that it did not start", p.core.name),
 	}, nil
 }
 

@@ -17,10 +17,11 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// slowSpawn is how long a process may take until it accepts a connect before that is worth a warning (B301).
+// slowSpawn is how long a process may take until it accepts a connect; a longer time is logged as a warning (B301).
 const slowSpawn = 30 * time.Second
 
-// observer follows the steps of the engine and turns facts into events, metrics and log lines. The engine's owner calls it: it does not block.
+// observer follows the steps of the engine and turns facts into events, metrics and log lines. The engine's owner calls
+// it: it does not block.
 type observer struct {
 	core     *core
 	health   *health.Monitor
@@ -31,7 +32,8 @@ type observer struct {
 func (o observer) Stepped(c observe.Change) {
 	o.core.launches.follow(c)
 	opened, ok := lifecycle.ReportOf[lifecycle.SessionOpened](c.Input)
-	if ok && c.After.Session == opened.Session && c.After.Owner() == lifecycle.OwnerOwned { // any other may have any configuration
+	// another program may run with any configuration
+	if ok && c.After.Session == opened.Session && c.After.Owner() == lifecycle.OwnerOwned {
 		o.lastGood.Opened(c.After.Launch)
 	}
 }
@@ -105,20 +107,21 @@ func (o observer) startEnded(f observe.StartEnded) {
 	c, w := o.core, f.Waterfall
 	c.env.Metrics.StartEnded(c.name, w, f.SpawnToReady)
 	if p := f.Problem; p != nil {
-		c.log.Info("the start failed", "code", p.Code, "port", c.asLaunched().Port, "attempt", f.Attempt, "launch", c.newestLaunch())
+		c.log.Info("the start failed", "code", p.Code, "port", c.asLaunched().Port, "attempt", f.Attempt,
+			"launch", c.newestLaunch())
 	}
 	if f.SpawnToReady >= slowSpawn {
 		c.log.Warn("the gateway was slow to become ready", "took", f.SpawnToReady.Round(time.Millisecond))
 	}
 }
 
-// plugins is how all plugins of the host are now, for the record.
+// plugins returns the state of all plugins of the host, for the record.
 func (c *core) plugins() []observe.Plugin {
 	var out []observe.Plugin
 	for _, p := range c.env.Plugins.Plugins() {
 		one := observe.Plugin{
 			Name: p.Name, Since: p.Since, Running: p.State == pluginhost.Running,
-			Begins: p.State == pluginhost.Starting && p.Restarts == 0 && p.Err == nil,
+			FirstStart: p.State == pluginhost.Starting && p.Restarts == 0 && p.Err == nil,
 		}
 		if p.Err != nil {
 			one.Problem = p.Err.Error()
@@ -128,13 +131,13 @@ func (c *core) plugins() []observe.Plugin {
 	return out
 }
 
-// received publishes an event that the gateway sent by itself (B172 to B179), with the secrets in it hidden.
+// received publishes an event that the gateway sent by itself (B172 to B179), with its secrets redacted.
 func (o observer) received(e session.Event, redactor *redact.Redactor) {
 	kind := e.Kind()
 	if kind == session.KindTick {
 		return
 	}
-	if e.Name == "config.changed" { // it took a new configuration while it runs
+	if e.Name == "config.changed" { // the running gateway applied a new configuration
 		o.lastGood.Look()
 	}
 	payload := e.Payload

@@ -41,7 +41,9 @@ func TestFactsAreCounted(t *testing.T) {
 		observe.Restarted{Cause: "no", Suppressed: true},
 		observe.ProcessEnded{ExitData: control.ExitData{Exit: control.Exit{Code: &code}}, Counted: true},
 		observe.ProcessEnded{ExitData: control.ExitData{Exit: control.Exit{Code: &code}}},
-		observe.ReconnectChanged{ReconnectData: control.ReconnectData{Kind: observe.ByProcess, Cause: "exited", Outcome: control.ReconnectSuccess}},
+		observe.ReconnectChanged{
+			ReconnectData: control.ReconnectData{Kind: observe.ByProcess, Cause: "exited", Outcome: control.ReconnectSuccess},
+		},
 	})
 	w := httptest.NewRecorder()
 	g.env.Metrics.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
@@ -55,7 +57,8 @@ func TestFactsAreCounted(t *testing.T) {
 			t.Errorf("there is no %s in\n%s", want, w.Body)
 		}
 	}
-	if n := strings.Count(w.Body.String(), `gatehost_gateway_exits_total{`); n != 1 || !strings.Contains(w.Body.String(), `} 1`) {
+	if n := strings.Count(w.Body.String(), `gatehost_gateway_exits_total{`); n != 1 ||
+		!strings.Contains(w.Body.String(), `} 1`) {
 		t.Errorf("%d kinds of exits are counted, want the one that counts\n%s", n, w.Body)
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// TestStateIsToldOnlyWhenItChanges is B006, B007 and B017: a step that changes nothing that can be seen is no event; a change is one, has a
-// number, and is logged at debug.
+// TestStateIsToldOnlyWhenItChanges is B006, B007 and B017: a step that changes nothing visible is no event; a change is
+// one event, has a number, and is logged at debug.
 func TestStateIsToldOnlyWhenItChanges(t *testing.T) {
 	var log bytes.Buffer
 	g := bare(&config.Gateway{Name: "main", Port: 1})
@@ -33,24 +33,28 @@ func TestStateIsToldOnlyWhenItChanges(t *testing.T) {
 		record = next
 		watched(g).Observed(facts)
 	}
-	stopped, start := lifecycle.State{Phase: lifecycle.PhaseStopped}, lifecycle.State{Phase: lifecycle.PhaseRecovering, Flow: lifecycle.FlowStart}
+	stopped := lifecycle.State{Phase: lifecycle.PhaseStopped}
+	start := lifecycle.State{Phase: lifecycle.PhaseRecovering, Flow: lifecycle.FlowStart}
 	step(stopped, stopped)
 	step(stopped, start)
 	step(start, start)
-	var told []events.Event
+	var published []events.Event
 	sub := g.env.Hub.Subscribe(0)
 	for e, ok := sub.TryNext(); ok; e, ok = sub.TryNext() {
-		told = append(told, e)
+		published = append(published, e)
 	}
-	if len(told) != 1 || told[0].Type != events.GatewayState || told[0].Cursor == 0 || told[0].Data.(control.StateData).From != "stopped" {
-		t.Errorf("told %+v", told)
+	if len(published) != 1 || published[0].Type != events.GatewayState || published[0].Cursor == 0 ||
+		published[0].Data.(control.StateData).From != "stopped" {
+		t.Errorf("published %+v", published)
 	}
-	if text := log.String(); strings.Count(text, "state changed") != 1 || !strings.Contains(text, "[DEBUG]") || !strings.Contains(text, "from=stopped to=starting") {
+	if text := log.String(); strings.Count(text, "state changed") != 1 || !strings.Contains(text, "[DEBUG]") ||
+		!strings.Contains(text, "from=stopped to=starting") {
 		t.Errorf("logged %s", text)
 	}
 }
 
-// TestTokenThatCannotBeReadEndsTheConnect is B126 and B125: it is read for each session, and a connect without it ends at once.
+// TestTokenThatCannotBeReadEndsTheConnect is B126 and B125: the token is read for each session, and a connect without
+// it ends at once.
 func TestTokenThatCannotBeReadEndsTheConnect(t *testing.T) {
 	cfg := &config.Gateway{Name: "main", Port: 1, Token: config.Token{File: filepath.Join(t.TempDir(), "token")}}
 	g := bare(cfg)

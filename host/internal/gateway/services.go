@@ -8,7 +8,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// services clears the platform services that the operator gave leave to unload, and reports the others.
+// services unloads the platform services that the operator allows it to unload, and reports the others.
 type services struct{ core *core }
 
 func (s services) Clear(ctx context.Context) error {
@@ -29,20 +29,21 @@ func (s services) clear(ctx context.Context, name string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("cannot find out which services own the gateway: %w", err)
+		return fmt.Errorf("cannot find out which services manage the gateway: %w", err)
 	}
 	for _, svc := range found {
 		if !svc.Loaded {
 			continue
 		}
-		s.core.log.Warn("another service manager owns this gateway, too", "service", svc.ID, "pid", svc.PID, "reason", svc.Reason)
+		s.core.log.Warn("a platform service also manages this gateway", "service", svc.ID, "pid", svc.PID,
+			"reason", svc.Reason)
 		done, err := u.Unload(ctx, facts, svc.ID)
 		if err != nil {
 			return fmt.Errorf("cannot unload %s: %w", svc.ID, err)
 		}
 		if len(done.Undo) > 0 {
 			if err := s.core.env.Store.KeepUndo(s.core.name, svc.ID, done.Undo); err != nil {
-				s.core.log.Error("cannot store how to bring a service back", "service", svc.ID, "error", err)
+				s.core.log.Error("cannot store how to load the service again", "service", svc.ID, "error", err)
 			}
 		}
 		s.core.log.Info("service was unloaded", "service", svc.ID, "disable", svc.DisableCommand)

@@ -17,7 +17,7 @@ import (
 	"github.com/gatehost/gatehost/internal/redact"
 )
 
-// closeBound is how long a polite goodbye to a gateway may take.
+// closeBound is how long the close handshake with a gateway may take.
 const closeBound = 3 * time.Second
 
 // sessions opens sessions with the gateway.
@@ -25,11 +25,13 @@ type sessions struct {
 	core   *core
 	calls  calls
 	totals *sessionTotals
-	// received is told of what the gateway sent by itself.
+	// received takes the events that the gateway sent by itself.
 	received func(session.Event, *redact.Redactor)
 }
 
-func (s sessions) Open(ctx context.Context, port int, events engine.SessionEvents) (engine.Session, lifecycle.Hello, error) {
+func (s sessions) Open(
+	ctx context.Context, port int, events engine.SessionEvents,
+) (engine.Session, lifecycle.Hello, error) {
 	cfg, liveness := s.core.asLaunched(), s.core.conf().Liveness
 	token, err := s.core.tokenOf(cfg)
 	if err != nil {
@@ -37,8 +39,9 @@ func (s sessions) Open(ctx context.Context, port int, events engine.SessionEvent
 	}
 	redactor := s.core.redactor()
 	opened, err := session.Dial(ctx, session.Options{
-		URL: "ws://" + probe.Address(cmp.Or(port, cfg.Port)) + "/ws", Token: token, Device: s.core.env.Device(), Version: s.core.env.Version,
-		Trace: s.core.traceFrames(redactor), Ping: liveness.Ping, PongTimeout: liveness.PongTimeout, Log: s.core.log, OnAlive: events.Alive, OnPings: events.Pings,
+		URL: "ws://" + probe.Address(cmp.Or(port, cfg.Port)) + "/ws", Token: token, Device: s.core.env.Device(),
+		Version: s.core.env.Version, Trace: s.core.traceFrames(redactor), Ping: liveness.Ping,
+		PongTimeout: liveness.PongTimeout, Log: s.core.log, OnAlive: events.Alive, OnPings: events.Pings,
 		OnEvent: func(e session.Event) {
 			s.calls.health.Event(e.Name)
 			s.received(e, redactor)
@@ -49,9 +52,9 @@ func (s sessions) Open(ctx context.Context, port int, events engine.SessionEvent
 	}
 	open := &openSession{calls: s.calls, s: opened}
 	s.totals.opened(open)
-	liveness = s.core.conf().Liveness // a reload may not have seen this session yet
+	liveness = s.core.conf().Liveness // a reload that ran meanwhile has not seen this session
 	opened.SetPing(liveness.Ping, liveness.PongTimeout)
-	go func() { // ends with the session, which the engine closes
+	go func() { // it ends with the session, which the engine closes
 		<-opened.Done()
 		s.totals.closed(open)
 		end := opened.End()
@@ -105,7 +108,7 @@ func (o *openSession) Call(ctx context.Context, method string, params json.RawMe
 	return got, err
 }
 
-// SetPing changes the pace of its pings.
+// SetPing changes the interval of the session's pings.
 func (o *openSession) SetPing(ping, pongTimeout time.Duration) { o.s.SetPing(ping, pongTimeout) }
 
 func (o *openSession) Stats() engine.SessionStats {
@@ -114,7 +117,7 @@ func (o *openSession) Stats() engine.SessionStats {
 
 func (o *openSession) Close() {
 	o.once.Do(func() {
-		go func() { // bounded by closeBound; the engine need not wait for a goodbye
+		go func() { // bounded by closeBound; the engine need not wait for the handshake
 			ctx, cancel := context.WithTimeout(context.Background(), closeBound)
 			defer cancel()
 			o.s.Close(ctx)
@@ -124,7 +127,7 @@ func (o *openSession) Close() {
 
 // sessionTotals adds up the frames of a gateway over its sessions.
 type sessionTotals struct {
-	mu   sync.Mutex // guards all below: sessions come and go in goroutines of their own
+	mu   sync.Mutex // guards all below: sessions open and close in their own goroutines
 	past session.Stats
 	open []*openSession
 }
@@ -144,7 +147,7 @@ func (t *sessionTotals) closed(s *openSession) {
 	}
 }
 
-// each calls back with every session that is open.
+// each calls do with every open session.
 func (t *sessionTotals) each(do func(*openSession)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -153,7 +156,7 @@ func (t *sessionTotals) each(do func(*openSession)) {
 	}
 }
 
-// total has the counts of all sessions, and of the times the newest.
+// total returns the counts of all sessions; of each time it returns the newest.
 func (t *sessionTotals) total() session.Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -7,19 +7,19 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Settings is what a configuration says about one gateway. It is a value that is never changed; Configure puts another one in its place.
+// Settings is what a configuration says about one gateway. It is immutable: Configure replaces the whole value.
 type Settings struct {
 	*config.Gateway
 
 	ForeignTokens []string        // variables of the host that hold the tokens of other gateways
-	Frames        bool            // log the frames of sessions
-	Content       map[string]bool // the doctors that may read the gateway's configuration
+	frames        bool            // log the frames of sessions
+	content       map[string]bool // the doctors that may read the gateway's configuration
 }
 
-// SettingsOf is what a configuration says about a gateway that it has.
+// SettingsOf returns what a configuration says about a gateway that it has.
 func SettingsOf(cfg *config.Config, name string) Settings {
 	own := cfg.Gateways[name]
-	s := Settings{Gateway: own, Frames: cfg.Log.Frames, Content: map[string]bool{}}
+	s := Settings{Gateway: own, frames: cfg.Log.Frames, content: map[string]bool{}}
 	for other, g := range cfg.Gateways {
 		if env := g.Token.Env; other != name && env != "" && env != own.Token.Env {
 			s.ForeignTokens = append(s.ForeignTokens, env)
@@ -28,7 +28,7 @@ func SettingsOf(cfg *config.Config, name string) Settings {
 	slices.Sort(s.ForeignTokens)
 	for _, name := range own.Doctors {
 		p := cfg.Plugins[name]
-		s.Content[name] = p != nil && slices.Contains(p.Grant, plugin.GrantGatewayConfig)
+		s.content[name] = p != nil && slices.Contains(p.Grant, plugin.GrantGatewayConfig)
 	}
 	return s
 }

@@ -8,15 +8,17 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Status is the gateway's state in the API's words. Uptime is computed now, not when something was last written (B008).
+// Status returns the gateway's state in the API's words. The uptime is computed now, not when something was last
+// written (B008).
 func (g *Gateway) Status() control.Gateway {
 	snap := g.engine.Snapshot()
 	s, cfg, launched := snap.State, g.conf(), g.asLaunched()
 	out := control.Gateway{
 		Name: g.name, State: string(s.Public()), Phase: string(s.Phase), Ready: g.ready(s), Owner: string(s.Owner()),
-		LaunchID: string(s.Launch), PID: s.Process.PID, Port: cmp.Or(s.Process.Port, launched.Port), ConnectedAt: control.At(s.ConnectedAt),
-		ReconnectAttempts: view.Attempts(s, cfg.Reconnect.StableAfter, time.Now()), Restarts: s.Restarts, Adopted: s.Adopted, Drift: s.Drift, Error: view.Problem(s.Err),
-		Output: g.outputStatus(), Launcher: launched.Launcher, Doctors: cfg.Doctors, Classifiers: cfg.Classifiers, Unload: cfg.Unload,
+		LaunchID: string(s.Launch), PID: s.Process.PID, Port: cmp.Or(s.Process.Port, launched.Port),
+		ConnectedAt: control.At(s.ConnectedAt), ReconnectAttempts: view.Attempts(s, cfg.Reconnect.StableAfter, time.Now()),
+		Restarts: s.Restarts, Adopted: s.Adopted, Drift: s.Drift, Error: view.Problem(s.Err), Output: g.outputStatus(),
+		Launcher: launched.Launcher, Doctors: cfg.Doctors, Classifiers: cfg.Classifiers, Unload: cfg.Unload,
 	}
 	if since := view.UptimeFrom(s); !since.IsZero() {
 		out.UptimeMs = control.Ms(time.Since(since))
@@ -46,7 +48,7 @@ func (g *Gateway) Status() control.Gateway {
 	return out
 }
 
-// outputStatus is the counts in the API's words; nil before there was any output.
+// outputStatus returns the counts of output in the API's words; nil before the first output.
 func (g *Gateway) outputStatus() *control.Output {
 	got := g.lines.total()
 	if got.Read == 0 && got.Gaps == 0 {

@@ -35,7 +35,7 @@ func (t doctorTarget) Chain() []repair.Named {
 	var chain []repair.Named
 	s := t.core.Settings()
 	for _, name := range s.Doctors {
-		chain = append(chain, repair.Named{Name: name, Doctor: t.core.env.Plugins.Doctor(name), Content: s.Content[name]})
+		chain = append(chain, repair.Named{Name: name, Doctor: t.core.env.Plugins.Doctor(name), Content: s.content[name]})
 	}
 	return chain
 }

@@ -28,7 +28,7 @@ func sum(s string) string {
 	return hex.EncodeToString(b[:])
 }
 
-// TestMain lets the test binary be the host that is killed.
+// TestMain runs the test binary as the host that is killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("REPAIR_TEST_DIR"); dir != "" {
 		repairForEver(dir)
@@ -40,7 +40,7 @@ const victims = 1 << 20 // bytes: writing it takes long enough to be killed in
 
 func victim(c string) string { return strings.Repeat(c, victims) }
 
-// repairForEver writes one of two contents and takes it back, until it is killed.
+// repairForEver writes one of two contents and undoes that, until it is killed.
 func repairForEver(dir string) {
 	config := filepath.Join(dir, "openclaw.json")
 	e, err := repair.New(repair.Options{Dir: filepath.Join(dir, "repairs"), Keep: 3, Gateway: plugin.GatewayFacts{
@@ -68,7 +68,9 @@ func repairForEver(dir string) {
 		if l.SHA256 == sum(next) {
 			next = victim("a")
 		}
-		if _, err := e.Execute(context.Background(), repair.Request{Plan: writes(config, next, l.SHA256), KeepAside: true}); err != nil {
+		if _, err := e.Execute(
+			context.Background(), repair.Request{Plan: writes(config, next, l.SHA256), KeepAside: true},
+		); err != nil {
 			panic(err)
 		}
 		if i%2 == 1 {
@@ -91,15 +93,15 @@ func TestHostKilledAtAnyMomentLeavesTheOldFileOrTheNewOne(t *testing.T) {
 	for round := range 25 {
 		cmd := exec.Command(self)
 		cmd.Env = append(os.Environ(), "REPAIR_TEST_DIR="+dir)
-		var said strings.Builder
-		cmd.Stderr = &said
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(60*time.Millisecond + time.Duration(round*7)*time.Millisecond) // the moment of the kill is what is tried out
+		time.Sleep(60*time.Millisecond + time.Duration(round*7)*time.Millisecond) // the test varies the moment of the kill
 		_ = cmd.Process.Kill()
 		if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {
-			t.Fatalf("it ended by itself: %v\n%s", err, said.String())
+			t.Fatalf("it ended by itself: %v\n%s", err, stderr.String())
 		}
 		data, err := os.ReadFile(w.config)
 		if err != nil || string(data) != victim("a") && string(data) != victim("b") {
@@ -136,7 +138,7 @@ func TestHostKilledAtAnyMomentLeavesTheOldFileOrTheNewOne(t *testing.T) {
 		t.Errorf("unfinished files are left: %v", left)
 	}
 	if cut == 0 {
-		t.Error("no kill hit a repair; this test has tried nothing")
+		t.Error("no kill hit a repair; this test has tested nothing")
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Bounds of what is kept of one gateway.
+// Bounds for one gateway.
 const (
 	keptVersions = 10
 	keptBytes    = 16 << 20
@@ -26,12 +26,12 @@ const (
 	keptContent     = "config"
 	manifestName    = "manifest.json"
 	manifestVersion = 1
-	unfinished      = ".new-" // a version whose host was killed before it was complete
+	unfinished      = ".new-" // prefix of a version whose host was killed before it was complete
 )
 
-// Store keeps the configurations with which a gateway came to run: the way back when the present one is broken in a way that no doctor
-// repairs. Several versions, each content once, bounded in number and bytes, readable by their owner only: they hold secrets. A version
-// appears on disk in one step. Safe for concurrent use.
+// Store keeps the configurations with which one gateway came to run: the way back when the present one is broken in a
+// way that no doctor repairs. It keeps several versions, each content once, bounded in number and bytes, and readable
+// by their owner only: they hold secrets. A version appears on disk in one step. Store is safe for concurrent use.
 type Store struct {
 	dir string
 	now func() time.Time
@@ -46,11 +46,13 @@ type Version struct {
 	Path    string    `json:"path"` // links resolved
 	SHA256  string    `json:"sha256"`
 	Bytes   int       `json:"bytes"`
-	First   time.Time `json:"first"` // when it was first seen to run
-	Last    time.Time `json:"last"`  // and last; never before that of an earlier one, whatever the clock says
+	First   time.Time `json:"first"` // when the gateway was first seen to run with it
+	// when it was last seen; never before Last of an earlier version, whatever the clock says
+	Last time.Time `json:"last"`
 }
 
-// NewStore keeps what belongs to a gateway below dir; it touches nothing yet. now may be nil: time.Now.
+// NewStore returns the store of a gateway below dir. It touches no file yet. now may be nil, which means time.Now.
+// Error: a bad name or a relative directory.
 func NewStore(dir, gateway string, now func() time.Time) (*Store, error) {
 	if !filepath.IsAbs(dir) || !repair.ValidGateway(gateway) {
 		return nil, fmt.Errorf("cannot keep configurations of gateway %q in %q: bad name or relative directory", gateway, dir)
@@ -61,7 +63,8 @@ func NewStore(dir, gateway string, now func() time.Time) (*Store, error) {
 	return &Store{dir: filepath.Join(dir, gateway), now: now}, nil
 }
 
-// Keep keeps what was seen; added is false when it was kept already and is only the newest again.
+// Keep stores a file as the version that ran last. added is false when its content was kept already. Error:
+// fault.InvalidArgument when there is no content; others are of the disk.
 func (s *Store) Keep(f repair.FileState) (k Version, added bool, err error) {
 	if !f.Exists || len(f.Data()) == 0 {
 		return Version{}, false, fault.New(fault.InvalidArgument, "cannot keep a configuration: there is none")
@@ -69,7 +72,8 @@ func (s *Store) Keep(f repair.FileState) (k Version, added bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now().UTC()
-	if kept := s.list(""); len(kept) > 0 && !now.After(kept[0].Last) { // the clock was set back: what runs now ran last all the same
+	// the clock was set back: what runs now still counts as the last
+	if kept := s.list(""); len(kept) > 0 && !now.After(kept[0].Last) {
 		now = kept[0].Last.Add(time.Millisecond)
 	}
 	for _, k := range s.list(f.Path) {
@@ -77,7 +81,7 @@ func (s *Store) Keep(f repair.FileState) (k Version, added bool, err error) {
 			continue
 		}
 		if _, err := s.content(k); err != nil {
-			break // damaged: a sound one is made beside it
+			break // damaged: add a sound version beside it
 		}
 		k.Last = now
 		return k, false, s.note(filepath.Join(s.dir, k.ID), k)
@@ -86,7 +90,9 @@ func (s *Store) Keep(f repair.FileState) (k Version, added bool, err error) {
 	if err != nil {
 		return Version{}, false, err
 	}
-	k = Version{Version: manifestVersion, ID: id, Path: f.Path, SHA256: f.SHA256, Bytes: len(f.Data()), First: now, Last: now}
+	k = Version{
+		Version: manifestVersion, ID: id, Path: f.Path, SHA256: f.SHA256, Bytes: len(f.Data()), First: now, Last: now,
+	}
 	if err := s.add(k, f.Data()); err != nil {
 		return Version{}, false, fmt.Errorf("cannot keep the configuration: %w", err)
 	}
@@ -127,8 +133,8 @@ func (s *Store) note(dir string, k Version) error {
 	return atomicfile.Write(filepath.Join(dir, manifestName), append(data, '\n'), 0o600)
 }
 
-// List is the versions of a configuration file, the one that ran last first; those that cannot be read are left out. path "": of every
-// file that the gateway ever had.
+// List returns the versions of a configuration file, the one that ran last first. It leaves out versions that cannot be
+// read. With path "" it returns those of every file that the gateway ever had.
 func (s *Store) List(path string) []Version {
 	if path != "" {
 		if real, err := repair.Resolve(path); err == nil {
@@ -141,7 +147,7 @@ func (s *Store) List(path string) []Version {
 }
 
 func (s *Store) list(path string) []Version {
-	entries, _ := os.ReadDir(s.dir) // there is none before the first version
+	entries, _ := os.ReadDir(s.dir) // it does not exist before the first version
 	var out []Version
 	for _, e := range entries {
 		if !e.IsDir() || !repair.ValidID(e.Name()) {
@@ -169,7 +175,7 @@ func (s *Store) manifest(id string) (k Version, err error) {
 	return k, err
 }
 
-// Content is what a version holds, proved by its checksum.
+// Content returns what a version holds, checked against its checksum.
 func (s *Store) Content(k Version) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,20 +191,22 @@ func (s *Store) content(k Version) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case !f.Exists || f.SHA256 != k.SHA256:
-		return nil, fault.New(fault.Internal, fmt.Sprintf("cannot use the kept configuration %s: it was changed since", k.ID))
+		return nil, fault.New(fault.Internal,
+			fmt.Sprintf("cannot use the kept configuration %s: its content was changed", k.ID))
 	}
 	return f.Data(), nil
 }
 
-// prune forgets the versions that ran longest ago, beyond the bounds, but never keep; and what a killed host left unfinished. A failure
-// costs disk space only.
+// prune deletes the versions that ran longest ago, beyond the bounds, but never the one with the id keep; and what a
+// killed host left unfinished. A failure costs disk space only.
 func (s *Store) prune(keep string) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), unfinished) { // of no host alive: one host has this directory, and this holds its lock
+		// no living host writes it: one host uses this directory, and this call holds its lock
+		if strings.HasPrefix(e.Name(), unfinished) {
 			_ = os.RemoveAll(filepath.Join(s.dir, e.Name()))
 		}
 	}
@@ -210,14 +218,14 @@ func (s *Store) prune(keep string) {
 		}
 	}
 	known := s.list("")
-	for _, e := range entries { // damaged ones count for nothing and must not pile up either
+	for _, e := range entries { // damaged versions do not count, and must not pile up either
 		if repair.ValidID(e.Name()) && !slices.ContainsFunc(known, func(k Version) bool { return k.ID == e.Name() }) {
 			s.forgetOld(e)
 		}
 	}
 }
 
-// forgetOld removes a version that cannot be read after a month.
+// forgetOld deletes a version that cannot be read when it is older than 30 days.
 func (s *Store) forgetOld(e fs.DirEntry) {
 	if info, err := e.Info(); err == nil && s.now().Sub(info.ModTime()) > 30*24*time.Hour {
 		_ = os.RemoveAll(filepath.Join(s.dir, e.Name()))

@@ -37,7 +37,7 @@ func (w *world) write(path, text string, mode os.FileMode) {
 	}
 }
 
-// onlyOwner fails unless nothing below a directory can be used by anyone but its owner.
+// onlyOwner fails unless only its owner can use what is below a directory.
 func onlyOwner(t *testing.T, dir string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -54,7 +54,7 @@ func onlyOwner(t *testing.T, dir string) {
 	}
 }
 
-// good is the kept configurations of the world's gateway, by its clock.
+// store returns the kept configurations of the world's gateway, with its clock.
 func (w *world) store() *lastgood.Store {
 	w.t.Helper()
 	g, err := lastgood.NewStore(filepath.Join(w.dir, "good"), "main", func() time.Time {
@@ -107,7 +107,7 @@ func TestVersionsAreKeptOnceNewestFirstAndBounded(t *testing.T) {
 	}
 }
 
-// TestWhatRanLastIsFirstAlsoAfterTheClockWasSetBack: an older configuration would be brought back else.
+// Otherwise the host would bring back an older configuration.
 func TestWhatRanLastIsFirstAlsoAfterTheClockWasSetBack(t *testing.T) {
 	w := newWorld(t)
 	g := w.store()

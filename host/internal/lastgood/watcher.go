@@ -16,36 +16,37 @@ import (
 	"github.com/gatehost/gatehost/host/internal/repair"
 )
 
-// methodConfig is the gateway's own word about its configuration (docs/openclaw.md §10).
+// methodConfig is the call by which the gateway says what its configuration is (docs/openclaw.md §10).
 const methodConfig = "config.get"
 
 const (
-	askedFor  = 10 * time.Second // one question for its configuration
-	askAgain  = 2 * time.Second  // a gateway that has seen a new file applies it a moment later
-	mostAsked = 4
+	askTimeout  = 10 * time.Second // of one call for the configuration
+	askInterval = 2 * time.Second  // a gateway that has seen a new file applies it a moment later
+	maxAsks     = 4
 )
 
-// Options are what a watcher needs of its gateway.
+// Options are what a watcher uses of its gateway.
 type Options struct {
 	Dir     string // where configurations are kept, of all gateways
 	Gateway string
-	// ConfigPath is where the gateway's configuration is; "" when that is not known.
+	// ConfigPath returns where the gateway's configuration is; "" when that is not known.
 	ConfigPath func() string
-	// Session is the open session with the gateway, if there is one.
+	// Session returns the open session with the gateway; false when there is none.
 	Session func() (engine.Session, bool)
 	Log     hclog.Logger
 }
 
-// Watcher keeps the configuration files with which a gateway came to run. It claims a file only when the gateway read it and runs with it: the
-// file is what it was before the process was made, or, after a change, the gateway itself says that what is on disk is valid and in force. It
-// looks when a session opens and when the gateway says that its configuration has changed.
+// Watcher keeps the configuration files with which a gateway came to run. It keeps a file only when the gateway read it
+// and runs with it: the file is the same as before the process was launched, or, after a change, the gateway itself
+// says that the file on disk is valid and in force. It looks when a session opens and when the gateway says that its
+// configuration changed. Its methods are safe for concurrent use; Run is called once.
 type Watcher struct {
 	*Store
 
 	o    Options
-	wake chan struct{} // 1: one look is enough for all that happened before it
+	wake chan struct{} // its size is 1: one look is enough for all that happened before it
 
-	launched atomic.Pointer[launched] // the newest launch, and the file before it
+	launched atomic.Pointer[launched] // the newest launch, with the file as it was before
 	running  atomic.Pointer[lifecycle.LaunchID]
 }
 
@@ -54,7 +55,7 @@ type launched struct {
 	file repair.FileState
 }
 
-// New makes a watcher; Run makes it work.
+// New makes a watcher that does nothing until Run. Error: the name of the gateway or the directory is bad.
 func New(o Options) (*Watcher, error) {
 	store, err := NewStore(o.Dir, o.Gateway, nil)
 	if err != nil {
@@ -63,22 +64,22 @@ func New(o Options) (*Watcher, error) {
 	return &Watcher{Store: store, o: o, wake: make(chan struct{}, 1)}, nil
 }
 
-// Launching is told right before a process is made.
+// Launching tells the watcher that a process is about to be launched.
 func (w *Watcher) Launching(id lifecycle.LaunchID, configPath string) {
 	next := &launched{id: id}
 	if configPath != "" {
-		next.file, _ = repair.StateOf(configPath) // what cannot be read now is not what the gateway will have read
+		next.file, _ = repair.StateOf(configPath) // without the file, nothing is known about what the process reads
 	}
 	w.launched.Store(next)
 }
 
-// Opened is told that a session opened with a gateway that this host launched. It never blocks.
+// Opened tells the watcher that a session opened with a gateway that this host launched. It never blocks.
 func (w *Watcher) Opened(launch lifecycle.LaunchID) {
 	w.running.Store(&launch)
 	w.Look()
 }
 
-// Look asks for a look at the file. It never blocks.
+// Look makes Run look at the file. It never blocks.
 func (w *Watcher) Look() {
 	select {
 	case w.wake <- struct{}{}:
@@ -86,7 +87,7 @@ func (w *Watcher) Look() {
 	}
 }
 
-// Run looks until ctx is done.
+// Run looks whenever it is told to, until ctx is done.
 func (w *Watcher) Run(ctx context.Context) {
 	for {
 		select {
@@ -123,7 +124,7 @@ func (w *Watcher) keep(ctx context.Context) error {
 	return err
 }
 
-// readByRunning is the file that the running process read when it was made; false when that is not known.
+// readByRunning returns the file that the running process read when it started; false when that is not known.
 func (w *Watcher) readByRunning() (repair.FileState, bool) {
 	l, running := w.launched.Load(), w.running.Load()
 	if l == nil || running == nil || l.id != *running {
@@ -132,8 +133,8 @@ func (w *Watcher) readByRunning() (repair.FileState, bool) {
 	return l.file, true
 }
 
-// said is what is used of the gateway's answer; the rest, which holds secrets, is not looked at.
-type said struct {
+// configAnswer has the fields that are used of the gateway's answer. The rest holds secrets and is not decoded.
+type configAnswer struct {
 	Path     string `json:"path"`
 	Exists   bool   `json:"exists"`
 	Valid    bool   `json:"valid"`
@@ -141,9 +142,10 @@ type said struct {
 	Applied  string `json:"appliedConfigHash"`
 }
 
-// proven asks the gateway whether it goes by what is on disk. Releases before 2026.9 cannot say so, and then it is not claimed.
+// proven asks the gateway whether it uses the file that is on disk. Releases before 2026.9 cannot say so; for them it
+// returns false.
 func (w *Watcher) proven(ctx context.Context, now repair.FileState) (bool, error) {
-	for range mostAsked {
+	for range maxAsks {
 		s, ok := w.o.Session()
 		if !ok || !slices.Contains(s.Stats().Methods, methodConfig) {
 			return false, nil
@@ -155,14 +157,14 @@ func (w *Watcher) proven(ctx context.Context, now repair.FileState) (bool, error
 		after, err := repair.StateOf(now.Path)
 		switch {
 		case err != nil || !after.Same(now):
-			return false, err // it is being changed; the gateway will tell
+			return false, err // the file is being changed; the gateway will say when it has read it
 		case !got.Exists || !got.Valid || got.Applied == "" || !samePath(got.Path, now.Path):
 			return false, nil
 		case got.Applied == got.Revision:
 			return true, nil
 		}
 		select {
-		case <-time.After(askAgain):
+		case <-time.After(askInterval):
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
 		}
@@ -170,10 +172,10 @@ func (w *Watcher) proven(ctx context.Context, now repair.FileState) (bool, error
 	return false, nil
 }
 
-func (w *Watcher) ask(ctx context.Context, s engine.Session) (said, error) {
-	ctx, cancel := context.WithTimeout(ctx, askedFor)
+func (w *Watcher) ask(ctx context.Context, s engine.Session) (configAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	var out said
+	var out configAnswer
 	got, err := s.Call(ctx, methodConfig, json.RawMessage(`{}`))
 	if err != nil {
 		return out, fmt.Errorf("cannot ask the gateway for its configuration: %w", err)
@@ -184,7 +186,7 @@ func (w *Watcher) ask(ctx context.Context, s engine.Session) (said, error) {
 	return out, nil
 }
 
-func samePath(said, real string) bool {
-	got, err := filepath.EvalSymlinks(said)
+func samePath(reported, real string) bool {
+	got, err := filepath.EvalSymlinks(reported)
 	return err == nil && got == real
 }

@@ -13,14 +13,14 @@ import (
 // unansweredPings is how many pings in a row without an answer make a gateway unresponsive.
 const unansweredPings = 2
 
-// condition is one with what tells it from others of its code.
+// condition is a condition with what tells it apart from others with the same code.
 type condition struct {
 	lifecycle.Condition
 
 	subject string // the plugin of CodePluginDown
-	// measured: its words carry figures that change all the time. Only that it comes and goes is a fact.
+	// measured: its message has figures that change all the time; only that it comes and goes is a fact.
 	measured bool
-	lasting  bool // it holds since it came, whatever Since says later
+	lasting  bool // its Since is the time when it came, whatever a later one says
 }
 
 // saysTheSame reports whether two conditions read alike; since when is no change.
@@ -28,7 +28,7 @@ func (c condition) saysTheSame(o condition) bool { return c.Message == o.Message
 
 func (c condition) key() [2]string { return [2]string{c.Code, c.subject} }
 
-// Conditions is everything that is not well with the gateway, in a fixed order. The caller must not change it.
+// Conditions returns everything that is not well with the gateway, in a fixed order. The caller must not change it.
 func (r Record) Conditions() []lifecycle.Condition {
 	out := make([]lifecycle.Condition, len(r.conditions))
 	for i, c := range r.conditions {
@@ -37,7 +37,7 @@ func (r Record) Conditions() []lifecycle.Condition {
 	return out
 }
 
-// reconcile makes the conditions of a moment and returns what changed.
+// reconcile computes the conditions of a moment and returns the facts about those that changed.
 func (r *Record) reconcile(now time.Time) []Fact {
 	next := r.conditionsAt(now)
 	var facts []Fact
@@ -70,13 +70,13 @@ func (r *Record) conditionsAt(now time.Time) []condition {
 	}
 	if r.state.Phase == lifecycle.PhaseVerifying {
 		out = append(out, condition{Condition: lifecycle.Condition{
-			Code: CodeSilent, Since: r.state.LastAlive,
+			Code: codeSilent, Since: r.state.LastAlive,
 			Message: "nothing has come from the gateway; one call decides whether it is alive",
 		}})
 	}
 	if p := r.pings; p.Session == r.state.Session && p.Session != 0 && p.Unanswered >= unansweredPings {
 		out = append(out, condition{measured: true, lasting: true, Condition: lifecycle.Condition{
-			Code: CodeUnresponsive, Since: p.LastFrameAt,
+			Code: codeUnresponsive, Since: p.LastFrameAt,
 			Message: fmt.Sprintf("%d pings in a row had no answer within %v", p.Unanswered, r.settings.PongTimeout),
 			Hint: fmt.Sprintf("a busy gateway answers later; after %v without a sign of life one call decides",
 				r.settings.Silence),
@@ -93,17 +93,17 @@ func (r *Record) conditionsAt(now time.Time) []condition {
 	return out
 }
 
-// uses reports whether the gateway needs a plugin: by its settings, or for the process that runs.
+// uses reports whether the gateway needs a plugin: by its settings, or for the running process.
 func (r *Record) uses(name string) bool {
 	return name == r.launcher || slices.Contains(r.settings.Plugins, name)
 }
 
-func (p Plugin) down() bool { return !p.Running && !p.Begins }
+func (p Plugin) down() bool { return !p.Running && !p.FirstStart }
 
 func (p Plugin) condition() condition {
 	c := lifecycle.Condition{
 		Code: CodePluginDown, Since: p.Since, Message: fmt.Sprintf("plugin %s does not run", p.Name),
-		Hint: "the gateway runs on; run `gatehost plugin info " + p.Name + "`",
+		Hint: "the gateway continues to run; run `gatehost plugin info " + p.Name + "`",
 	}
 	if p.Problem != "" {
 		c.Message += ": " + p.Problem

@@ -7,46 +7,50 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Fact is something that a step or an observation showed. The set is closed. Facts come in the order in which readers are to see them.
+// Fact is something that a step or a sight showed. The set is closed. Facts come in the order in which readers are to
+// see them.
 //
 //sumtype:decl
 type Fact interface{ fact() }
 
 // The facts.
 type (
-	// StateChanged is a change of the state or the phase. What follows is caused by it.
+	// StateChanged is a change of the state or the phase. It causes what follows.
 	StateChanged struct{ control.StateData }
-	// ProcessEnded is the end of a process; of one process at most two: again when how it ended becomes known. What follows is caused by it.
+	// ProcessEnded is the end of a process. One process has at most two: the second comes when it becomes known how the
+	// process ended. It causes what follows.
 	ProcessEnded struct {
 		control.ExitData
 
-		Counted bool // the first about a launch of this host's time
+		Counted bool // it is the first of a launch that this host saw running
 	}
-	// SessionOpened is a session that the lifecycle took.
+	// SessionOpened is a session that the lifecycle accepted.
 	SessionOpened struct{ control.SessionData }
-	// SessionLost is the end of the present session that the gateway, or the network, made. What follows is caused by it.
+	// SessionLost is the end of the present session, caused by the gateway or the network. It causes what follows.
 	SessionLost struct{ control.SessionData }
-	// SessionChanged is the end of a session or the begin of another; Closed and Opened may both be set. Code is of the close: 1000 is ours.
+	// SessionChanged is the end of a session or the begin of another; Closed and Opened may both be set. Code is that of
+	// the close: 1000 when this host closed.
 	SessionChanged struct {
 		Closed, Opened bool
 		Code           int
 	}
-	// ConditionChanged is a condition that came, says something else, or went.
+	// ConditionChanged is a condition that came, went, or has another message.
 	ConditionChanged struct{ control.ConditionData }
-	// ReconnectChanged is an automatic attempt that is scheduled or came to an end. Delay is that of a scheduled one; Reason says why the
-	// gateway was lost.
+	// ReconnectChanged is an automatic attempt that was scheduled or has ended. Delay is that of a scheduled one; Reason
+	// says why the gateway was lost.
 	ReconnectChanged struct {
 		control.ReconnectData
 
 		Delay  time.Duration
 		Reason string
 	}
-	// Restarted is a process that was lost or ended to be replaced; Suppressed: it will not be, by itself.
+	// Restarted is a process that was lost, or was ended in order to replace it; Suppressed: nothing replaces it
+	// automatically.
 	Restarted struct {
 		Cause      string
 		Suppressed bool
 	}
-	// StartEnded is the end of a start. SpawnToReady is 0 unless it launched a process that came to running.
+	// StartEnded is the end of a start. SpawnToReady is 0 unless the start launched a process that came to running.
 	StartEnded struct {
 		Waterfall    Waterfall
 		SpawnToReady time.Duration

@@ -13,7 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/stories.golden")
 
-// TestFactsOfStoriesComeInOrder holds which facts each story gives, what they say and in which order: the order of the events that readers see.
+// TestFactsOfStoriesComeInOrder compares the facts of each story, what they say and their order, with a golden file:
+// the order is that of the events that readers see.
 func TestFactsOfStoriesComeInOrder(t *testing.T) {
 	var out strings.Builder
 	stories(func(name string, tell func(m *machine)) {

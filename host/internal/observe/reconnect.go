@@ -8,22 +8,23 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Kinds of automatic attempts: a new process, or a new session with the same.
+// Kinds of automatic attempts: a new process, or a new session with the same process.
 const (
 	ByProcess   = "process"
 	ByTransport = "transport"
 )
 
-// causeAnnounced is an attempt after a restart that the gateway announced; it costs none (B205).
+// causeAnnounced is the cause of an attempt after a restart that the gateway announced; such a restart uses up no
+// attempt (B205).
 const causeAnnounced = "announced_restart"
 
-// reconnects follows the automatic attempts to have one gateway back (B207). It is a fold over steps, and a value: follow returns the next
-// one and changes nothing that another copy sees.
+// reconnects follows the automatic attempts to get one gateway back (B207). It is a fold over steps, and a value:
+// follow returns the next one and changes nothing that another copy sees.
 type reconnects struct {
-	open                          *attempt // the attempt that has not come to its end; never changed once it is stored
+	open                          *attempt // the attempt that has not ended; never changed after it is stored
 	attempts, successes, failures uint64
 	last                          *control.ReconnectData
-	nextAt                        time.Time // while one is waited for
+	nextAt                        time.Time // while the open attempt waits for its delay
 }
 
 // attempt is one automatic attempt.
@@ -32,36 +33,37 @@ type attempt struct {
 	number      int
 	delay       time.Duration
 	began       time.Time
-	waiting     bool // for its delay
+	waiting     bool // its delay has not passed yet
 }
 
-// follow returns the attempts after a step, and what became of them in it.
+// follow returns the attempts after a step, and what that step changed.
 func (r reconnects) follow(c Change, limit int) (reconnects, []control.ReconnectData) {
 	before, after := c.Before, c.After
 	if before.Phase == after.Phase && before.Flow == after.Flow {
 		return r, nil
 	}
-	var told []control.ReconnectData
+	var changed []control.ReconnectData
 	if r.open != nil {
 		if outcome := r.outcome(before, after); outcome != "" {
-			told = append(told, r.end(outcome, after, c.At, limit))
+			changed = append(changed, r.end(outcome, after, c.At, limit))
 		}
 	}
 	if next := begun(c); next != nil && r.open == nil {
 		r.open, r.nextAt = next, time.Time{}
 		if next.waiting {
 			r.nextAt = c.At.Add(next.delay)
-			told = append(told, r.tell(control.ReconnectScheduled, limit))
+			changed = append(changed, r.data(control.ReconnectScheduled, limit))
 		}
 	}
-	return r, told
+	return r, changed
 }
 
-// outcome says how the open attempt ended by a step; "" when it goes on.
+// outcome returns how a step ended the open attempt; "" when the attempt goes on.
 func (r *reconnects) outcome(before, after lifecycle.State) string {
 	if r.open.waiting {
 		switch {
-		case after.Phase == lifecycle.PhaseBackoff, after.Phase == lifecycle.PhaseError && before.Phase == lifecycle.PhaseError:
+		case after.Phase == lifecycle.PhaseBackoff,
+			after.Phase == lifecycle.PhaseError && before.Phase == lifecycle.PhaseError:
 			return ""
 		case after.Flow == lifecycle.FlowRevive, after.Flow == lifecycle.FlowRejoin:
 			begun := *r.open
@@ -77,7 +79,8 @@ func (r *reconnects) outcome(before, after lifecycle.State) string {
 		return control.ReconnectSuccess
 	case after.Flow == lifecycle.FlowStart, after.After == lifecycle.AfterRest, after.Phase == lifecycle.PhaseStopped:
 		return control.ReconnectSuperseded
-	case after.Phase == lifecycle.PhaseError, after.Phase == lifecycle.PhaseBackoff && before.Phase != lifecycle.PhaseBackoff,
+	case after.Phase == lifecycle.PhaseError,
+		after.Phase == lifecycle.PhaseBackoff && before.Phase != lifecycle.PhaseBackoff,
 		r.open.kind == ByTransport && after.Flow == lifecycle.FlowRevive:
 		return control.ReconnectFailure
 	default:
@@ -92,7 +95,7 @@ func (r *reconnects) end(outcome string, after lifecycle.State, now time.Time, l
 	case control.ReconnectFailure:
 		r.attempts, r.failures = r.attempts+1, r.failures+1
 	}
-	data := r.tell(outcome, limit)
+	data := r.data(outcome, limit)
 	if !r.open.began.IsZero() {
 		data.TookMs = control.Ms(now.Sub(r.open.began))
 	}
@@ -106,8 +109,8 @@ func (r *reconnects) end(outcome string, after lifecycle.State, now time.Time, l
 	return data
 }
 
-// tell is the open attempt as data.
-func (r *reconnects) tell(outcome string, limit int) control.ReconnectData {
+// data returns the open attempt in the API's words.
+func (r *reconnects) data(outcome string, limit int) control.ReconnectData {
 	d := control.ReconnectData{
 		Attempt: r.open.number, MaxAttempts: limit, Kind: r.open.kind, Cause: r.open.cause, Outcome: outcome,
 		Attempts: r.attempts, Successes: r.successes, SuccessRate: rate(r.successes, r.attempts),
@@ -118,17 +121,20 @@ func (r *reconnects) tell(outcome string, limit int) control.ReconnectData {
 	return d
 }
 
-// begun is the attempt that a step schedules or begins; nil for none.
+// begun returns the attempt that a step schedules or begins; nil for none.
 func begun(c Change) *attempt {
 	before, after := c.Before, c.After
 	switch {
 	case after.Phase == lifecycle.PhaseBackoff && before.Phase != lifecycle.PhaseBackoff:
-		next := &attempt{kind: ByProcess, cause: after.Cause.Code, number: after.Reconnects, waiting: true, delay: delayOfTimer(c, lifecycle.TimerBackoff)}
+		next := &attempt{
+			kind: ByProcess, cause: after.Cause.Code, number: after.Reconnects, waiting: true,
+			delay: delayOfTimer(c, lifecycle.TimerBackoff),
+		}
 		if after.Attached {
 			next.kind = ByTransport
 		}
 		return next
-	case after.Phase == lifecycle.PhaseError && before.Phase != lifecycle.PhaseError: // the slow ones
+	case after.Phase == lifecycle.PhaseError && before.Phase != lifecycle.PhaseError: // attempts at the slow interval
 		if delay := delayOfTimer(c, lifecycle.TimerSlow); delay > 0 && after.Err != nil {
 			return &attempt{kind: ByProcess, cause: after.Err.Code, number: after.Reconnects, waiting: true, delay: delay}
 		}
@@ -145,7 +151,7 @@ func begun(c Change) *attempt {
 	return nil
 }
 
-// delayOfTimer is what a step set a timer to; 0 when it did not.
+// delayOfTimer returns the delay to which a step set a timer; 0 when it set none.
 func delayOfTimer(c Change, kind lifecycle.OpKind) time.Duration {
 	for _, e := range c.Effects {
 		if t, ok := e.(lifecycle.SetTimer); ok && c.After.Pending[t.Op].Kind == kind {
@@ -155,7 +161,7 @@ func delayOfTimer(c Change, kind lifecycle.OpKind) time.Duration {
 	return 0
 }
 
-// rate is to 4 decimals (B207); nil of nothing.
+// rate returns part/all with 4 decimals (B207); nil when all is 0.
 func rate(part, all uint64) *float64 {
 	if all == 0 {
 		return nil
@@ -164,7 +170,7 @@ func rate(part, all uint64) *float64 {
 	return &r
 }
 
-// status is the sum, for status; nil before there was an attempt.
+// status returns the sum for status; nil before the first attempt.
 func (r reconnects) status() *control.Reconnect {
 	if r.open == nil && r.last == nil {
 		return nil
@@ -176,7 +182,7 @@ func (r reconnects) status() *control.Reconnect {
 	if r.last != nil {
 		out.LastCause, out.LastOutcome, out.LastDelayMs = r.last.Cause, r.last.Outcome, r.last.DelayMs
 	}
-	if r.open != nil { // newer
+	if r.open != nil { // it is newer than the last one
 		out.LastCause = r.open.cause
 		if r.open.delay > 0 {
 			out.LastDelayMs = control.Ms(r.open.delay)

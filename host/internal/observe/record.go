@@ -10,40 +10,42 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// breakerSpan is how far back OpenClaw's crash-loop breaker looks (docs/openclaw.md §4).
+// breakerSpan is the time span in which OpenClaw's crash-loop breaker counts (docs/openclaw.md §4).
 const breakerSpan = 300 * time.Second
 
-// cleanCodes are the exit codes of a gateway that ended in order, or that never began: a configuration error.
+// cleanCodes are the exit codes of a gateway that ended in order, or that did not start because of a configuration
+// error.
 var cleanCodes = []int{0, 78}
 
-// Record is everything that is derived from the steps of one gateway. It is a value; New makes the first.
+// Record is everything that is derived from the steps of one gateway. It is a value; New makes the first, and readers
+// on any goroutine may share one.
 type Record struct {
 	settings   Settings
 	state      lifecycle.State // after the last step
 	launcher   string
 	waterfall  Waterfall
-	since      time.Time // of the present start or stop, for elapsed times
+	since      time.Time // begin of the present start or stop, for elapsed times
 	ended      ended
 	reconnects reconnects
 	trace      startTrace
-	unclean    []time.Time // unclean ends within the breaker's window; never changed once it is stored
+	unclean    []time.Time // unclean ends within the breaker's span; never changed after it is stored
 	mismatches mismatches
 	pings      Pings
 	plugins    []Plugin
 	conditions []condition
 }
 
-// ended is the last exit that was told, with the lines that came last before it: those of the next launch are others (B297).
+// ended is the last exit that was published, with the last lines before it: those of the next launch are others (B297).
 type ended struct {
 	launch lifecycle.LaunchID
 	known  bool
 	tail   []string
 }
 
-// New is the record of a gateway that has done nothing yet.
+// New returns the record of a gateway that has done nothing yet.
 func New(s Settings, state lifecycle.State) Record { return Record{settings: s, state: state} }
 
-// Step follows one step of the lifecycle.
+// Step returns the record after one step of the lifecycle, and the facts that the step showed.
 func (r Record) Step(c Change) (Record, []Fact) {
 	before, after := c.Before, c.After
 	under := r.waterfall.Outcome == ""
@@ -68,7 +70,7 @@ func (r Record) Step(c Change) (Record, []Fact) {
 	return r, facts
 }
 
-// See takes what was seen beside the steps.
+// See returns the record after something that was seen beside the steps, and the facts that follow.
 func (r Record) See(s Sight, now time.Time) (Record, []Fact) {
 	switch s := s.(type) {
 	case Configured:
@@ -79,7 +81,7 @@ func (r Record) See(s Sight, now time.Time) (Record, []Fact) {
 		r.pings = s
 	case ClientRefused:
 		r.mismatches = r.mismatches.take(s.Launch, s.At, s.Number)
-	case StageTold:
+	case StageReported:
 		next, slow := r.trace.take(string(s.Launch), s.Stage)
 		r.trace = next
 		if !slow {
@@ -92,15 +94,15 @@ func (r Record) See(s Sight, now time.Time) (Record, []Fact) {
 	return r, facts
 }
 
-// Due is when See(Passed{}) would change something; the zero time while nothing ends by time alone.
+// Due returns the time at which See(Passed{}) would change the record; the zero time while nothing ends by time alone.
 func (r Record) Due() time.Time {
-	if slices.ContainsFunc(r.conditions, func(c condition) bool { return c.Code == CodeTokenMismatch }) {
+	if slices.ContainsFunc(r.conditions, func(c condition) bool { return c.Code == codeTokenMismatch }) {
 		return r.mismatches.over()
 	}
 	return time.Time{}
 }
 
-// counted are the facts that are counted and logged, but no events.
+// counted returns the facts that are counted and logged, and are no events.
 func (r *Record) counted(c Change, finished bool) []Fact {
 	var facts []Fact
 	before, after := c.Before, c.After
@@ -122,7 +124,8 @@ func (r *Record) counted(c Change, finished bool) []Fact {
 	return facts
 }
 
-// restartCause is why a process is replaced: a restart counts when the old one has ended, a loss when it is noticed.
+// restartCause returns why a process is replaced. A restart counts when the old process has ended, a loss when it is
+// noticed.
 func restartCause(before, after lifecycle.State) string {
 	if before.After == lifecycle.AfterRestart {
 		return cmp.Or(before.Cause.Code, "command")
@@ -132,7 +135,7 @@ func restartCause(before, after lifecycle.State) string {
 
 func (r *Record) exit(c Change) []Fact {
 	before, after := c.Before, c.After
-	same := before.Launch != "" && before.Launch == r.ended.launch // the watch tells of it, and so does the stop
+	same := before.Launch != "" && before.Launch == r.ended.launch // the watch reports the end, and so does the stop
 	known := same && r.ended.known
 	if !same {
 		r.ended.tail = c.Tail
@@ -145,7 +148,7 @@ func (r *Record) exit(c Change) []Fact {
 		Exit: view.Exit(after.LastExit, r.ended.tail), LaunchID: string(before.Launch), PID: before.Process.PID,
 		Expected: before.Phase == lifecycle.PhaseClearing || before.Phase == lifecycle.PhaseDraining,
 	}}
-	if before.Launch != "" && !same { // one that an earlier host left is not of our time
+	if before.Launch != "" && !same { // a process that an earlier host left does not count
 		end.Counted = true
 		if unclean(after.LastExit) {
 			r.unclean = append(within(r.unclean, c.At), c.At)
@@ -158,7 +161,7 @@ func unclean(x *lifecycle.Exit) bool {
 	return !x.Known || x.Signal != "" || !slices.Contains(cleanCodes, x.Code)
 }
 
-// within is the unclean ends of the breaker's window, in a slice of its own.
+// within returns the unclean ends within the breaker's span, in a slice of its own.
 func within(ends []time.Time, now time.Time) []time.Time {
 	var out []time.Time
 	for _, at := range ends {

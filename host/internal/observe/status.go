@@ -8,19 +8,19 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Waterfall is the timed stages of the last start. The caller must not change it.
+// Waterfall returns the timed stages of the last start. The caller must not change it.
 func (r Record) Waterfall() Waterfall { return r.waterfall }
 
-// Reconnect is the sum of the automatic attempts; nil before there was one.
+// Reconnect returns the sum of the automatic attempts; nil before the first.
 func (r Record) Reconnect() *control.Reconnect { return r.reconnects.status() }
 
-// ExitTail is the last lines of the process whose end is the last exit of the state.
+// ExitTail returns the last lines of the process whose end is the last exit of the state.
 func (r Record) ExitTail() []string { return r.ended.tail }
 
-// UncleanEnds is how many unclean ends OpenClaw's crash-loop breaker counts at a moment.
+// UncleanEnds returns how many unclean ends OpenClaw's crash-loop breaker counts at a moment.
 func (r Record) UncleanEnds(now time.Time) int { return len(within(r.unclean, now)) }
 
-// LastStart is the last start, with what the gateway itself told of it; nil before there was one.
+// LastStart returns the last start, with what the gateway itself reported about it; nil before the first.
 func (r Record) LastStart() *control.Start {
 	w := r.waterfall
 	if w.StartedAt.IsZero() {
@@ -40,7 +40,7 @@ func (r Record) LastStart() *control.Start {
 		}
 		start.Stages = append(start.Stages, stage)
 	}
-	if t := start.Trace; t != nil { // it speaks of the time until it was ready
+	if t := start.Trace; t != nil { // the gateway reports about the time until it was ready
 		for i := len(start.Stages) - 1; i >= 0; i-- {
 			if st := &start.Stages[i]; st.Name == string(lifecycle.PhaseReady) {
 				st.Detail = fmt.Sprintf("%d stages of its own, the slowest %s with %.0f ms", t.Count, t.Slowest[0].Name,

@@ -6,7 +6,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 )
 
-// stories are runs of the machine whose facts are compared with a golden file.
+// stories are runs of the machine; a test compares their facts with a golden file.
 func stories(story func(name string, tell func(m *machine))) {
 	story("start, stop", func(m *machine) {
 		m.give(lifecycle.StartRequested{Command: 1})

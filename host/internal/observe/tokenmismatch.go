@@ -7,11 +7,11 @@ import (
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 )
 
-// mismatchFor is how long refused clients are shown after the last one.
+// mismatchFor is how long the condition lasts after the last refused client.
 const mismatchFor = 10 * time.Minute
 
-// mismatches remembers the clients that a gateway refused for their token. The lines about them are noise, and hidden; that there are some is
-// something that people have to know (B295). Times are those of the lines.
+// mismatches remembers the clients that a gateway refused because of their token. The lines about them are noise, and
+// hidden; but people have to know that there are some (B295). Its times are those of the lines.
 type mismatches struct {
 	launch      lifecycle.LaunchID
 	first, last time.Time
@@ -31,7 +31,7 @@ func (m mismatches) shown(launch lifecycle.LaunchID, now time.Time) bool {
 	return m.number > 0 && launch == m.launch && now.Sub(m.last).Abs() <= mismatchFor
 }
 
-// over is when they are no longer shown, without another one.
+// over returns when the condition ends, unless another client is refused.
 func (m mismatches) over() time.Time { return m.last.Add(mismatchFor + 1) }
 
 func (m mismatches) condition() lifecycle.Condition {
@@ -40,7 +40,7 @@ func (m mismatches) condition() lifecycle.Condition {
 		times = fmt.Sprintf("%d times", m.number)
 	}
 	return lifecycle.Condition{
-		Code: CodeTokenMismatch, Since: m.first,
+		Code: codeTokenMismatch, Since: m.first,
 		Message: "the gateway refused a client that used another token, " + times,
 		Hint:    "a client uses an outdated token: reload the Control UI, or update the token in that program",
 	}

@@ -14,12 +14,12 @@ import (
 const slowStage = 10 * time.Second
 
 const (
-	shownStages  = 10 // of a start, the slowest
+	shownStages  = 10 // the slowest of a start
 	maxStageName = 96 // bytes
 )
 
-// startTrace collects what a gateway tells of the stages of its own start: of its newest launch, until the session of that start ends. It is a
-// value: follow and take return the next one.
+// startTrace collects what a gateway reports about the stages of its own start: of its newest launch, until the session
+// of that start ends. It is a value: follow and take return the next one.
 type startTrace struct {
 	launch string
 	over   bool
@@ -27,7 +27,7 @@ type startTrace struct {
 	got    control.Trace
 }
 
-// follow looks at a step: a new start, or a new launch within one, begins a new trace.
+// follow takes a step: a new start, or a new launch within one, begins a new trace.
 func (t startTrace) follow(c Change, w Waterfall) startTrace {
 	launch := string(c.After.Launch)
 	switch begin := w.StartedAt; {
@@ -35,13 +35,14 @@ func (t startTrace) follow(c Change, w Waterfall) startTrace {
 		t.flow, t.launch, t.got, t.over = begin, launch, control.Trace{}, false
 	case launch != "" && launch != t.launch:
 		t.launch, t.got, t.over = launch, control.Trace{}, false
-	case c.After.Phase == lifecycle.PhaseReloading, c.After.Flow == lifecycle.FlowRejoin: // what comes now is another start in the process
+	// later reports are about another start in the same process
+	case c.After.Phase == lifecycle.PhaseReloading, c.After.Flow == lifecycle.FlowRejoin:
 		t.over = true
 	}
 	return t
 }
 
-// take adds a stage and reports whether it is a slow one.
+// take adds a stage and reports whether it was slow.
 func (t startTrace) take(launch string, s classifier.Stage) (next startTrace, slow bool) {
 	if launch != t.launch || t.over {
 		return t, false
@@ -52,13 +53,13 @@ func (t startTrace) take(launch string, s classifier.Stage) (next startTrace, sl
 	if s.TotalMs != nil {
 		t.got.TotalMs = max(t.got.TotalMs, *s.TotalMs)
 	}
-	t.got.Slowest = append(slices.Clip(t.got.Slowest), stage) // a copy: status holds the one before
+	t.got.Slowest = append(slices.Clip(t.got.Slowest), stage) // a copy: status holds the former slice
 	slices.SortStableFunc(t.got.Slowest, func(a, b control.TraceStage) int { return cmp.Compare(b.Ms, a.Ms) })
 	t.got.Slowest = t.got.Slowest[:min(len(t.got.Slowest), shownStages)]
 	return t, s.DurationMs >= float64(slowStage.Milliseconds())
 }
 
-// summary is what was told so far; nil when there was nothing.
+// summary returns what was reported so far; nil when there was nothing.
 func (t startTrace) summary() *control.Trace {
 	if t.got.Count == 0 {
 		return nil
@@ -67,8 +68,8 @@ func (t startTrace) summary() *control.Trace {
 	return &out
 }
 
-// milestones are the two parts of a start that came to running: until the launched process took a connect, and from there to the session.
-// Both are 0 for any other start, such as an adoption.
+// milestones returns the two parts of a start that came to running: until the launched process accepted a connect, and
+// from there to the session. Both are 0 for any other start, such as an adoption.
 func milestones(w Waterfall, s lifecycle.State) (spawnToReady, readyToConnect time.Duration) {
 	n := len(w.Stages)
 	if w.Outcome != string(lifecycle.Running) || n == 0 || w.Stages[n-1].Name != string(lifecycle.PhaseConnecting) ||

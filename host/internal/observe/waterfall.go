@@ -12,12 +12,12 @@ const maxStages = 64
 // Waterfall holds the timed stages of the last start.
 type Waterfall struct {
 	StartedAt time.Time
-	Outcome   string // "", while it lasts; then running, error, stopped
+	Outcome   string // "" while it lasts; then running, failed, error or stopped
 	Total     time.Duration
 	Stages    []Stage
 }
 
-// Stage is one phase of a start; Took is 0 while it lasts.
+// Stage is one phase of a start; Took is 0 while the phase lasts.
 type Stage struct {
 	Name   string
 	Start  time.Duration // since StartedAt

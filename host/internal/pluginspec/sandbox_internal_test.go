@@ -15,17 +15,22 @@ func TestWhichPluginsAreSandboxed(t *testing.T) {
 		name, table, plugin string
 		here                sandbox.Support
 		state, why, err     string
-		shut                bool
+		sandboxed           bool
 	}{
 		{"a doctor", "", "doctor", landlock, control.SandboxOn, "", "", true},
-		{"a doctor that insists", `mode = "on"`, "doctor", landlock, control.SandboxOn, "", "", true},
-		{"a doctor that is let out", `mode = "off"`, "doctor", landlock, control.SandboxOff, "mode is off", "", false},
+		{"a doctor that demands it", `mode = "on"`, "doctor", landlock, control.SandboxOn, "", "", true},
+		{"a doctor that is to run without", `mode = "off"`, "doctor", landlock, control.SandboxOff, "mode is off", "", false},
 		{"a launcher", "", "utility", landlock, control.SandboxOff, "what it starts", "", false},
 		{"no landlock", "", "doctor", sandbox.Support{}, control.SandboxNone, "no landlock", "", false},
-		{"no landlock, but it insists", `mode = "on"`, "doctor", sandbox.Support{}, control.SandboxOff, "", "no landlock", false},
+		{
+			"no landlock, but it is demanded", `mode = "on"`, "doctor",
+			sandbox.Support{},
+			control.SandboxOff, "", "no landlock", false,
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			cfg, err := config.Parse("config.toml", []byte("version = 1\n[plugins.doctor]\npath = \"doctor\"\n[plugins.doctor.sandbox]\n"+row.table+"\nread = [\"/opt/x\"]\n"))
+			cfg, err := config.Parse("config.toml", []byte("version = 1\n[plugins.doctor]\npath = \"doctor\"\n"+
+				"[plugins.doctor.sandbox]\n"+row.table+"\nread = [\"/opt/x\"]\n"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -33,10 +38,10 @@ func TestWhichPluginsAreSandboxed(t *testing.T) {
 			if (err != nil) != (row.err != "") || err != nil && !strings.Contains(err.Error(), row.err) {
 				t.Fatalf("error = %v", err)
 			}
-			if (spec != nil) != row.shut || told.State != row.state || !strings.Contains(told.Why, row.why) {
+			if (spec != nil) != row.sandboxed || told.State != row.state || !strings.Contains(told.Why, row.why) {
 				t.Errorf("spec %+v, told %+v", spec, told)
 			}
-			if row.shut && (len(spec.Read) != 1 || spec.OpenFiles != 1024 || len(told.Gaps) == 0) {
+			if row.sandboxed && (len(spec.Read) != 1 || spec.OpenFiles != 1024 || len(told.Gaps) == 0) {
 				t.Errorf("spec %+v, told %+v", spec, told)
 			}
 		})

@@ -11,22 +11,26 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Of turns the operator's words about a plugin into its table, and tells how it is shut in. held are the gateways of which it launched
-// what runs, also when it is no longer their launcher: for them it goes on as one.
+// Of turns the configuration of a plugin into its specification, and says how the plugin is sandboxed. held are the
+// gateways with a running process that this plugin launched, also when it is no longer their launcher: for them it
+// stays a launcher. Error: the configuration demands a sandbox that this platform does not have.
 func Of(cfg *config.Config, name string, held []string) (pluginhost.Spec, control.Sandbox, error) {
-	shut, told, err := sandboxOf(cfg, name)
+	box, sandboxed, err := sandboxOf(cfg, name)
 	if err != nil {
-		return pluginhost.Spec{}, told, err
+		return pluginhost.Spec{}, sandboxed, err
 	}
 	p, uses := cfg.Plugins[name], Uses(cfg, name)
 	if len(held) > 0 && !slices.Contains(uses, plugin.KindLauncher) {
 		uses = append(uses, plugin.KindLauncher)
-		if shut != nil {
-			shut, told = nil, control.Sandbox{State: control.SandboxOff, Level: told.Level, Why: "it launched what runs of " + strings.Join(held, ", ")}
+		if box != nil {
+			box, sandboxed = nil, control.Sandbox{
+				State: control.SandboxOff, Level: sandboxed.Level,
+				Why: "it launched running processes of " + strings.Join(held, ", "),
+			}
 		}
 	}
 	return pluginhost.Spec{
-		Sandbox: shut, Transport: p.Transport, Uses: uses,
+		Sandbox: box, Transport: p.Transport, Uses: uses,
 		Name: name, Path: p.Path, Args: p.Args, Env: p.Env, SHA256: p.SHA256, Grants: p.Grant, StartTimeout: p.StartTimeout,
 		CallTimeout: p.CallTimeout, MemoryMax: uint64(max(p.MemoryMax, 0)), //nolint:gosec // not negative
 		Config: p.Config,
@@ -36,10 +40,10 @@ func Of(cfg *config.Config, name string, held []string) (pluginhost.Spec, contro
 			}
 			return ""
 		},
-	}, told, nil
+	}, sandboxed, nil
 }
 
-// Uses is what gateways use a plugin as.
+// Uses returns the kinds as which gateways use a plugin.
 func Uses(cfg *config.Config, name string) []plugin.Kind {
 	used := map[plugin.Kind]bool{}
 	for _, g := range cfg.Gateways {

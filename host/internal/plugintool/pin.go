@@ -18,12 +18,13 @@ type Pinned struct {
 	Plugin string `json:"plugin"`
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
-	Before string `json:"before,omitempty"` // what was pinned before; "" when nothing was
+	Before string `json:"before,omitempty"` // the former checksum; "" when there was none
 }
 
-// Pin tells the checksums of plugins, all that are used when none is named, and with write puts them into the configuration file. A host
-// that runs takes them up when it next reads its configuration. Errors: a plugin or its file is not there or may not be used; the file is not
-// ours, has a form that is not edited, or was changed meanwhile. Nothing is written then.
+// Pin returns the checksums of the named plugins; without names, of all plugins that are used. With write it puts them
+// into the configuration file; a running host uses them when it next reads its configuration. Errors: a plugin or its
+// file does not exist or may not be used; the configuration file belongs to another user, has a form that is not
+// edited, or was changed meanwhile. With an error, nothing is written.
 func Pin(ctx context.Context, path string, names []string, write bool) ([]Pinned, error) {
 	cfg, err := config.Load(path)
 	if err != nil {

@@ -19,18 +19,18 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// application is a plan that is being applied: what is in force next, and what became of each step. What fails is put back, in next, as it was
-// before.
+// application is a plan that is being applied: the next set in force, and the result of each step. A step that fails
+// puts its part of the next set back as it was.
 type application struct {
 	*plan
 
-	next  *registry.Set
-	steps []pluginStep // the plan's, with their results
-	stays []*gatewayStep
+	next    *registry.Set
+	steps   []pluginStep // those of the plan, with their results
+	staying []*gatewayStep
 }
 
 func newApplication(p *plan) *application {
-	a := &application{plan: p, stays: slices.Clone(p.stay)}
+	a := &application{plan: p, staying: slices.Clone(p.staying)}
 	cfg := *p.to
 	cfg.Plugins, cfg.Gateways = maps.Clone(p.to.Plugins), maps.Clone(p.to.Gateways)
 	a.next = &registry.Set{Config: &cfg, Gateways: map[string]*gateway.Gateway{}, Sandboxes: maps.Clone(p.from.Sandboxes)}
@@ -40,8 +40,8 @@ func newApplication(p *plan) *application {
 	return a
 }
 
-// apply does what a plan says. Plugins come first, so that what gateways are to use is there; then gateways; then what is not needed any more
-// goes. An error means that the host stops.
+// apply carries out a plan. Plugins come first, so that gateways find what they are to use; then gateways; then it ends
+// what is no longer needed. An error means that the host stops.
 func (r *Reloader) apply(ctx context.Context, p *plan) ([]control.ReloadChange, error) {
 	a := newApplication(p)
 	r.takePlugins(ctx, a)
@@ -50,17 +50,17 @@ func (r *Reloader) apply(ctx context.Context, p *plan) ([]control.ReloadChange, 
 	if ctx.Err() != nil {
 		return nil, control.HostRestarting()
 	}
-	for _, s := range a.stays {
+	for _, s := range a.staying {
 		a.next.Gateways[s.g.Name()] = s.g
 	}
 	r.o.Registry.Replace(a.next)
 	r.o.Log.SetLevel(hclog.LevelFromString(a.next.Config.Log.Level))
 	var stayed []control.ReloadChange
-	for _, s := range a.stays { // before plugins go that only the former settings need
+	for _, s := range a.staying { // before plugins end that only the former settings need
 		stayed = append(stayed, s.changes()...)
 		s.g.Configure(ctx, gateway.SettingsOf(a.next.Config, s.g.Name()))
 	}
-	for _, name := range p.gone {
+	for _, name := range p.removed {
 		if a.next.Gateways[name] == nil {
 			p.from.Gateways[name].End()
 		}
@@ -72,16 +72,17 @@ func (r *Reloader) apply(ctx context.Context, p *plan) ([]control.ReloadChange, 
 		out = append(out, s.ReloadChange)
 	}
 	out = append(append(append(out, departures...), arrivals...), stayed...)
-	for _, name := range p.came {
+	for _, name := range p.added {
 		if g := a.next.Gateways[name]; g != nil {
 			r.o.Begin(g)
-			go g.Autostart(context.WithoutCancel(ctx)) // as the autostart: it ends with the engine
+			go g.Autostart(context.WithoutCancel(ctx)) // it ends with the engine
 		}
 	}
 	return out, nil
 }
 
-// takePlugins starts and changes plugins, all at the same time. One that fails keeps its former table; one that is new is tried again.
+// takePlugins starts and changes plugins, all at the same time. A changed plugin that fails keeps its former table; the
+// host tries to start a new one again.
 func (r *Reloader) takePlugins(ctx context.Context, a *application) {
 	var under sync.WaitGroup
 	for i := range a.steps {
@@ -96,7 +97,7 @@ func (r *Reloader) takePlugins(ctx context.Context, a *application) {
 		case s.Result == control.ReloadFailed && s.Action != control.ChangeAdded && former != nil:
 			a.next.Config.Plugins[s.Name] = former
 		default:
-			a.next.Sandboxes[s.Name] = s.told
+			a.next.Sandboxes[s.Name] = s.sandbox
 		}
 	}
 }
@@ -108,7 +109,7 @@ func (r *Reloader) takePlugin(ctx context.Context, s *pluginStep) {
 			err = r.o.Plugins.Await(ctx, s.Name)
 		}
 		if err != nil {
-			s.Detail = "it is tried again"
+			s.Detail = "the host tries it again"
 		}
 	} else {
 		var how pluginhost.ChangeKind
@@ -123,10 +124,10 @@ func (r *Reloader) takePlugin(ctx context.Context, s *pluginStep) {
 	}
 }
 
-// addGateways makes the gateways that came.
+// addGateways makes the gateways that are new.
 func (r *Reloader) addGateways(a *application) []control.ReloadChange {
 	var out []control.ReloadChange
-	for _, name := range a.came {
+	for _, name := range a.added {
 		c := a.arrival(name)
 		g, err := r.o.New(gateway.SettingsOf(a.next.Config, name))
 		if err != nil {
@@ -140,11 +141,12 @@ func (r *Reloader) addGateways(a *application) []control.ReloadChange {
 	return out
 }
 
-// removeGateways stops the gateways that are to go. One that cannot be stopped stays, with what it needs.
+// removeGateways stops the gateways that the file no longer has. A gateway that cannot be stopped stays, with what it
+// needs.
 func (r *Reloader) removeGateways(ctx context.Context, a *application) []control.ReloadChange {
-	out := make([]control.ReloadChange, len(a.gone))
+	out := make([]control.ReloadChange, len(a.removed))
 	var stops sync.WaitGroup
-	for i, name := range a.gone {
+	for i, name := range a.removed {
 		out[i] = departure(name)
 		stops.Go(func() {
 			g := a.from.Gateways[name]
@@ -160,7 +162,7 @@ func (r *Reloader) removeGateways(ctx context.Context, a *application) []control
 		})
 	}
 	stops.Wait()
-	for i, name := range a.gone {
+	for i, name := range a.removed {
 		if out[i].Result == control.ReloadFailed {
 			a.keep(name)
 		}
@@ -168,7 +170,7 @@ func (r *Reloader) removeGateways(ctx context.Context, a *application) []control
 	return out
 }
 
-// keep leaves a gateway in force that was to go, with the tables of its plugins.
+// keep leaves a gateway in force that could not be stopped, with the tables of its plugins.
 func (a *application) keep(name string) {
 	g, cfg := a.from.Gateways[name], a.next.Config
 	cfg.Gateways[name], a.next.Gateways[name] = a.from.Config.Gateways[name], g
@@ -177,10 +179,10 @@ func (a *application) keep(name string) {
 			cfg.Plugins[of] = table
 		}
 	}
-	a.stays = append(a.stays, &gatewayStep{g: g})
+	a.staying = append(a.staying, &gatewayStep{g: g})
 }
 
-// dropPlugins ends the plugins that are not needed any more; what was begun in them ends first.
+// dropPlugins ends the plugins that are no longer needed; calls that run in them end first.
 func (r *Reloader) dropPlugins(a *application) {
 	used := a.next.Config.UsedPlugins()
 	for i := range a.steps {
@@ -198,8 +200,8 @@ func (r *Reloader) dropPlugins(a *application) {
 	}
 }
 
-// LaunchOver is told of a launch of which nothing is left, with the plugin that held it. A plugin that only that was for may go, or change, now.
-// It does not block.
+// LaunchOver is called when nothing of a launch is left, with the plugin that held it. A plugin that was needed for
+// that launch only can now be removed or changed. It does not block.
 func (r *Reloader) LaunchOver(by string) {
 	if by == "" || slices.Contains(pluginspec.Uses(r.o.Registry.Config(), by), plugin.KindLauncher) {
 		return
@@ -214,11 +216,11 @@ func (r *Reloader) LaunchOver(by string) {
 	}()
 }
 
-// settlePlugins lets plugins be as the configuration in force says, where a launch kept one from it.
+// settlePlugins applies the configuration in force to plugins that a launch kept from it.
 func (r *Reloader) settlePlugins(ctx context.Context) {
 	p, err := r.plan(r.o.Registry.Config())
-	if err != nil || len(p.gone)+len(p.came) > 0 {
-		return // of what is in force already: it cannot be
+	if err != nil || len(p.removed)+len(p.added) > 0 {
+		return // cannot happen: the configuration is in force already
 	}
 	a := newApplication(p)
 	a.next.Gateways = p.from.Gateways
@@ -226,6 +228,7 @@ func (r *Reloader) settlePlugins(ctx context.Context) {
 	r.o.Registry.Replace(a.next)
 	r.dropPlugins(a)
 	for _, s := range a.steps {
-		r.o.Log.Info("plugin is no longer needed for what ran", "plugin", s.Name, "action", s.Action, "result", s.Result, "reason", s.Detail)
+		r.o.Log.Info("applied a change of a plugin that waited for a launch to end", "plugin", s.Name, "action", s.Action,
+			"result", s.Result, "reason", s.Detail)
 	}
 }

@@ -1,3 +1,4 @@
-// Package reload puts another configuration in force while the host runs: it plans, which changes nothing, and applies, one reload at a time.
-// What concerns a process that runs counts with its next launch.
+// Package reload puts another configuration in force while the host runs: it makes a plan, which changes nothing, and
+// applies it, one reload at a time. A change that concerns a running process counts from its next launch. The package
+// owns the turn to change what is in force. It must not import api: who asks for a reload is not its concern.
 package reload

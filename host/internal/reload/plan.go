@@ -17,41 +17,41 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// plan is what another configuration would change. Making one changes nothing, and applying one does not change the plan.
+// plan is what another configuration would change. Making it changes nothing, and applying it does not change it.
 type plan struct {
 	from *registry.Set
-	to   *config.Config // what is to hold
+	to   *config.Config // the configuration to put in force
 
 	host    []control.ReloadChange
 	plugins []*pluginStep
-	stay    []*gatewayStep
-	came    []string // gateways
-	gone    []string
+	staying []*gatewayStep
+	added   []string // names of gateways
+	removed []string // names of gateways
 }
 
-// pluginStep is one plugin that comes, goes or changes.
+// pluginStep is one plugin that is added, removed or changed.
 type pluginStep struct {
 	control.ReloadChange
 
-	how  pluginhost.ChangeKind // of one that changes
-	spec pluginhost.Spec
-	told control.Sandbox
+	how     pluginhost.ChangeKind // of a plugin that changes
+	spec    pluginhost.Spec
+	sandbox control.Sandbox
 }
 
-// gatewayStep is a gateway that stays, with the keys that have changed, by the time when they count.
+// gatewayStep is a gateway that stays, with its changed keys by the time from which they count.
 type gatewayStep struct {
 	g    *gateway.Gateway
 	keys map[config.When][]string
 }
 
-// running is what a plan has to know of the plugins that run.
+// running is what a plan reads about the running plugins.
 type running interface {
 	Plugins() []pluginhost.State
 	Spec(name string) (pluginhost.Spec, error)
 }
 
-// planFor compares what a file says with what is in force. held are the plugins that launched what runs, with the names of the gateways: they
-// are needed as long as that runs. Errors: config.Faults.
+// planFor compares what a file says with what is in force. held has the plugins that launched running processes, with
+// the names of their gateways: they are needed as long as those run. Error: config.Faults.
 func planFor(from *registry.Set, file *config.Config, plugins running, held map[string][]string) (*plan, error) {
 	p := &plan{from: from, to: file.Under(from.Config)}
 	keys := p.sort(file)
@@ -62,7 +62,7 @@ func planFor(from *registry.Set, file *config.Config, plugins running, held map[
 	return p, nil
 }
 
-// sort puts the changed keys where they belong, and returns those of each plugin and gateway.
+// sort assigns the changed keys to the host, plugins and gateways, and returns those of each plugin and gateway.
 func (p *plan) sort(file *config.Config) map[string]map[config.When][]string {
 	keys := map[string]map[config.When][]string{}
 	put := func(of string, c config.Change) {
@@ -94,7 +94,7 @@ func (p *plan) sort(file *config.Config) map[string]map[config.When][]string {
 	return keys
 }
 
-// resultAt is when a change counts, in the API's words. Of what does not run everything counts at once.
+// resultAt returns in the API's words from when a change counts. When nothing runs, every change counts at once.
 func resultAt(when config.When, runs bool) string {
 	switch {
 	case when == config.HostRestart:
@@ -108,24 +108,24 @@ func resultAt(when config.When, runs bool) string {
 	}
 }
 
-// gateways finds those that stay, come and go.
+// gateways finds the gateways that stay, are added and are removed.
 func (p *plan) gateways(keys map[string]map[config.When][]string) {
 	for _, name := range p.to.GatewayNames() {
 		g, runs := p.from.Gateways[name]
 		if !runs {
-			p.came = append(p.came, name)
+			p.added = append(p.added, name)
 			continue
 		}
-		p.stay = append(p.stay, &gatewayStep{g: g, keys: keys["gateways."+name]})
+		p.staying = append(p.staying, &gatewayStep{g: g, keys: keys["gateways."+name]})
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.from.Gateways)) {
 		if p.to.Gateways[name] == nil {
-			p.gone = append(p.gone, name)
+			p.removed = append(p.removed, name)
 		}
 	}
 }
 
-// planPlugins finds out what has to be done to plugins.
+// planPlugins finds the steps for plugins.
 func (p *plan) planPlugins(
 	keys map[string]map[config.When][]string, plugins running, held map[string][]string,
 ) config.Faults {
@@ -136,13 +136,16 @@ func (p *plan) planPlugins(
 		running[state.Name] = true
 	}
 	for _, name := range wanted {
-		spec, told, err := pluginspec.Of(p.to, name, held[name])
+		spec, sandbox, err := pluginspec.Of(p.to, name, held[name])
 		if err != nil {
-			faults = append(faults, config.Fault{File: p.to.Path, Line: p.to.Line("plugins", name, "sandbox", "mode"), Key: "plugins." + name, Message: err.Error()})
+			faults = append(faults, config.Fault{
+				File: p.to.Path, Line: p.to.Line("plugins", name, "sandbox", "mode"), Key: "plugins." + name, Message: err.Error(),
+			})
 			continue
 		}
-		s := &pluginStep{spec: spec, told: told, ReloadChange: control.ReloadChange{
-			Scope: control.ScopePlugin, Name: name, Action: control.ChangeAdded, Result: control.ReloadNow, Keys: keys["plugins."+name][config.Now],
+		s := &pluginStep{spec: spec, sandbox: sandbox, ReloadChange: control.ReloadChange{
+			Scope: control.ScopePlugin, Name: name, Action: control.ChangeAdded, Result: control.ReloadNow,
+			Keys: keys["plugins."+name][config.Now],
 		}}
 		if running[name] && !s.compare(plugins) {
 			continue
@@ -153,9 +156,11 @@ func (p *plan) planPlugins(
 		if slices.Contains(wanted, name) {
 			continue
 		}
-		s := &pluginStep{ReloadChange: control.ReloadChange{Scope: control.ScopePlugin, Name: name, Action: control.ChangeRemoved, Result: control.ReloadNow}}
+		s := &pluginStep{ReloadChange: control.ReloadChange{
+			Scope: control.ScopePlugin, Name: name, Action: control.ChangeRemoved, Result: control.ReloadNow,
+		}}
 		if by := held[name]; len(by) > 0 {
-			s.Result, s.Detail = control.ReloadNextRestart, "it launched what runs of "+strings.Join(by, ", ")
+			s.Result, s.Detail = control.ReloadNextRestart, "it launched running processes of "+strings.Join(by, ", ")
 			p.to.Plugins[name] = p.from.Config.Plugins[name]
 		}
 		p.plugins = append(p.plugins, s)
@@ -163,14 +168,15 @@ func (p *plan) planPlugins(
 	for _, name := range slices.Sorted(maps.Keys(p.to.Plugins)) {
 		if of := keys["plugins."+name][config.Now]; len(of) > 0 && !running[name] && !slices.Contains(wanted, name) {
 			p.host = append(p.host, control.ReloadChange{
-				Scope: control.ScopePlugin, Name: name, Action: control.ChangeChanged, Keys: of, Result: control.ReloadNow, Detail: "no gateway uses it",
+				Scope: control.ScopePlugin, Name: name, Action: control.ChangeChanged, Keys: of, Result: control.ReloadNow,
+				Detail: "no gateway uses it",
 			})
 		}
 	}
 	return faults
 }
 
-// heldBy are the plugins that launched what runs of the gateways of a set, with their names.
+// heldBy returns the plugins that launched running processes of the gateways of a set, with the names of these.
 func heldBy(set *registry.Set) map[string][]string {
 	out := map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(set.Gateways)) {
@@ -181,7 +187,7 @@ func heldBy(set *registry.Set) map[string][]string {
 	return out
 }
 
-// compare fills in what a table takes of a plugin that runs; false when nothing has changed.
+// compare sets what a changed table means for a running plugin; it returns false when nothing has changed.
 func (s *pluginStep) compare(plugins running) bool {
 	before, err := plugins.Spec(s.Name)
 	if err != nil {
@@ -190,7 +196,7 @@ func (s *pluginStep) compare(plugins running) bool {
 	s.how = pluginhost.Compare(before, s.spec)
 	s.Action = actionOf(s.how)
 	if len(s.Keys) == 0 && s.how != pluginhost.Same {
-		s.Detail = "gateways use it otherwise"
+		s.Detail = "gateways use it in another way"
 	}
 	return s.how != pluginhost.Same || len(s.Keys) > 0
 }
@@ -208,12 +214,13 @@ func actionOf(how pluginhost.ChangeKind) string {
 	}
 }
 
-// refusal says that a file cannot hold since gateways are missing that are not to be stopped for it.
+// refusal is the error for a file without gateways that must not be stopped for that.
 func (p *plan) refusal() error {
-	hint := "add --remove to stop " + strings.Join(p.gone, ", ") + "; or put them back into the file"
+	hint := "add --remove to stop " + strings.Join(p.removed, ", ") + "; or put them back into the file"
 	return &control.Problem{
 		Status: http.StatusConflict, Code: control.CodeGatewaysGone, Title: http.StatusText(http.StatusConflict), Hint: hint,
-		Detail: fmt.Sprintf("cannot reload %s: it no longer has %s, which this host supervises; nothing was changed", p.to.Path, theGateways(p.gone)),
+		Detail: fmt.Sprintf("cannot reload %s: it no longer has %s, which this host supervises; nothing was changed",
+			p.to.Path, theGateways(p.removed)),
 	}
 }
 
@@ -224,8 +231,8 @@ func theGateways(names []string) string {
 	return "the gateways " + strings.Join(names, ", ")
 }
 
-// foreseen is what would be done, for a dry run. A plugin whose file is no good fails now as it would then.
-func (p *plan) foreseen(ctx context.Context) []control.ReloadChange {
+// preview returns what would be done, for a dry run. A plugin whose file is wrong fails now as it would then.
+func (p *plan) preview(ctx context.Context) []control.ReloadChange {
 	out := slices.Clone(p.host)
 	for _, s := range p.plugins {
 		c := s.ReloadChange
@@ -236,20 +243,23 @@ func (p *plan) foreseen(ctx context.Context) []control.ReloadChange {
 		}
 		out = append(out, c)
 	}
-	for _, name := range p.gone {
+	for _, name := range p.removed {
 		out = append(out, departure(name))
 	}
-	for _, name := range p.came {
+	for _, name := range p.added {
 		out = append(out, p.arrival(name))
 	}
-	for _, s := range p.stay {
+	for _, s := range p.staying {
 		out = append(out, s.changes()...)
 	}
 	return out
 }
 
 func (p *plan) arrival(name string) control.ReloadChange {
-	c := control.ReloadChange{Scope: control.ScopeGateway, Name: name, Action: control.ChangeAdded, Result: control.ReloadNow, Detail: "it is started"}
+	c := control.ReloadChange{
+		Scope: control.ScopeGateway, Name: name, Action: control.ChangeAdded, Result: control.ReloadNow,
+		Detail: "it is started",
+	}
 	if !p.to.Gateways[name].Autostart {
 		c.Detail = "it is not started: autostart = false"
 	}
@@ -257,10 +267,12 @@ func (p *plan) arrival(name string) control.ReloadChange {
 }
 
 func departure(name string) control.ReloadChange {
-	return control.ReloadChange{Scope: control.ScopeGateway, Name: name, Action: control.ChangeRemoved, Result: control.ReloadNow}
+	return control.ReloadChange{
+		Scope: control.ScopeGateway, Name: name, Action: control.ChangeRemoved, Result: control.ReloadNow,
+	}
 }
 
-// changes are those of a gateway that stays, by the time when they count.
+// changes returns the changes of a gateway that stays, by the time from which they count.
 func (s *gatewayStep) changes() []control.ReloadChange {
 	var out []control.ReloadChange
 	runs := s.g.Launched()
@@ -275,9 +287,9 @@ func (s *gatewayStep) changes() []control.ReloadChange {
 			Result: resultAt(when, runs && when == config.NextLaunch || connected && when == config.NextSession),
 		}
 		if when == config.NextLaunch {
-			c.Detail = "its next start goes by it"
+			c.Detail = "its next start uses it"
 			if runs {
-				c.Detail = "what runs goes on as it was launched; restart it when that suits"
+				c.Detail = "the running process is not changed; restart the gateway when convenient"
 			}
 		}
 		out = append(out, c)

@@ -39,7 +39,7 @@ port = 4711
 launch = {command = ["x"]}
 `
 
-// assembled is a reloader with everything in its place, of which nothing runs.
+// assembled returns a reloader with all its parts; nothing runs.
 func assembled(t *testing.T, text string) *Reloader {
 	t.Helper()
 	dir := t.TempDir()
@@ -54,14 +54,14 @@ func assembled(t *testing.T, text string) *Reloader {
 	})
 	set := &registry.Set{Config: cfg, Gateways: map[string]*gateway.Gateway{}, Sandboxes: map[string]control.Sandbox{}}
 	for _, name := range cfg.UsedPlugins() {
-		spec, told, err := pluginspec.Of(cfg, name, nil)
+		spec, sandbox, err := pluginspec.Of(cfg, name, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := plugins.Add(spec); err != nil {
 			t.Fatal(err)
 		}
-		set.Sandboxes[name] = told
+		set.Sandboxes[name] = sandbox
 	}
 	env := gateway.Env{Log: log, Store: s, Plugins: plugins, Hub: events.NewHub(events.Options{})}
 	t.Cleanup(env.Hub.Close)
@@ -83,7 +83,8 @@ func assembled(t *testing.T, text string) *Reloader {
 func parse(t *testing.T, dir, text string) *config.Config {
 	t.Helper()
 	for _, name := range []string{"launcher-utility", "doctor", "mine", "another"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), 0o755); err != nil { //nolint:gosec // a program
+		err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), 0o755) //nolint:gosec // a program
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,7 +96,7 @@ func parse(t *testing.T, dir, text string) *config.Config {
 	return cfg
 }
 
-// words are changes in short: "plugin mine configured applied".
+// words returns changes in short: "plugin mine configured applied".
 func words(changes []control.ReloadChange) []string {
 	var out []string
 	for _, c := range changes {
@@ -118,11 +119,27 @@ func TestPlanSaysWhatEachChangeTakes(t *testing.T) {
 	}{
 		{"nothing", nil, nil},
 		{"a plugin's table", []string{"level = 1", "level = 2"}, []string{"plugin mine configured applied"}},
-		{"a grant", []string{`path = "mine"`, "path = \"mine\"\ngrant = [\"gateway-config\"]"}, []string{"plugin mine configured applied"}},
-		{"a limit", []string{`path = "mine"`, "path = \"mine\"\nmemory_max = \"1GiB\""}, []string{"plugin mine changed applied"}},
+		{
+			"a grant",
+			[]string{`path = "mine"`, "path = \"mine\"\ngrant = [\"gateway-config\"]"},
+			[]string{"plugin mine configured applied"},
+		},
+		{
+			"a limit",
+			[]string{`path = "mine"`, "path = \"mine\"\nmemory_max = \"1GiB\""},
+			[]string{"plugin mine changed applied"},
+		},
 		{"another program", []string{`path = "mine"`, `path = "another"`}, []string{"plugin mine replaced applied"}},
-		{"a program that is not there", []string{`path = "mine"`, `path = "nowhere"`}, []string{"plugin mine replaced failed"}},
-		{"a plugin that nobody uses", []string{`path = "spare"`, `path = "nowhere"`}, []string{"plugin spare changed applied"}},
+		{
+			"a program that is not there",
+			[]string{`path = "mine"`, `path = "nowhere"`},
+			[]string{"plugin mine replaced failed"},
+		},
+		{
+			"a plugin that no gateway uses",
+			[]string{`path = "spare"`, `path = "nowhere"`},
+			[]string{"plugin spare changed applied"},
+		},
 		{
 			"one plugin less",
 			[]string{`["mine", "doctor"]`, `["doctor"]`},
@@ -131,7 +148,8 @@ func TestPlanSaysWhatEachChangeTakes(t *testing.T) {
 		{
 			"one plugin more",
 			[]string{`port = 4711`, "port = 4711\nunload = [\"spare\"]"},
-			[]string{"plugin spare added failed", "gateway other changed applied gateways.other.unload"}, // its program is not there
+			// its program is not there
+			[]string{"plugin spare added failed", "gateway other changed applied gateways.other.unload"},
 		},
 		{
 			"settings of a gateway that does not run",
@@ -141,12 +159,25 @@ func TestPlanSaysWhatEachChangeTakes(t *testing.T) {
 				"gateway other changed applied gateways.other.port",
 			},
 		},
-		{"a gateway that is new", []string{"[gateways.other]\n", "[gateways.third]\nport = 4712\n[gateways.other]\n"}, []string{"gateway third added applied"}},
-		{"a gateway that is missing", []string{"[gateways.other]\nport = 4711\nlaunch = {command = [\"x\"]}\n", ""}, []string{"gateway other removed applied"}},
+		{
+			"a gateway that is new",
+			[]string{"[gateways.other]\n", "[gateways.third]\nport = 4712\n[gateways.other]\n"},
+			[]string{"gateway third added applied"},
+		},
+		{
+			"a gateway that is missing",
+			[]string{"[gateways.other]\nport = 4711\nlaunch = {command = [\"x\"]}\n", ""},
+			[]string{"gateway other removed applied"},
+		},
 		{
 			"settings of the host",
-			[]string{"[plugins.utility]", "[journal]\nmax_files = 3\n[log]\nlevel = \"debug\"\nframes = true\n[plugins.utility]"},
-			[]string{"host changed applied log.level", "host changed next-session log.frames", "host changed host-restart journal.max_files"},
+			[]string{
+				"[plugins.utility]", "[journal]\nmax_files = 3\n[log]\nlevel = \"debug\"\nframes = true\n[plugins.utility]",
+			},
+			[]string{
+				"host changed applied log.level", "host changed next-session log.frames",
+				"host changed host-restart journal.max_files",
+			},
 		},
 	} {
 		p, err := r.plan(parse(t, dir, strings.NewReplacer(row.edit...).Replace(planned)))
@@ -154,7 +185,7 @@ func TestPlanSaysWhatEachChangeTakes(t *testing.T) {
 			t.Errorf("%s: %v", row.name, err)
 			continue
 		}
-		if got := words(p.foreseen(t.Context())); !slices.Equal(got, row.want) {
+		if got := words(p.preview(t.Context())); !slices.Equal(got, row.want) {
 			t.Errorf("%s:\n%q\nwant\n%q", row.name, got, row.want)
 		}
 	}
@@ -163,7 +194,8 @@ func TestPlanSaysWhatEachChangeTakes(t *testing.T) {
 	}
 }
 
-// A plugin that launched what runs is needed as long as that runs, whatever the file says; and it is not shut in meanwhile.
+// A plugin that launched a running process is needed as long as that runs, whatever the file says; and it is not
+// sandboxed meanwhile.
 func TestLauncherOfWhatRunsStays(t *testing.T) {
 	r := assembled(t, planned)
 	dir := filepath.Dir(r.o.Registry.Config().Path)
@@ -176,20 +208,23 @@ func TestLauncherOfWhatRunsStays(t *testing.T) {
 		}
 		return p
 	}
-	gone := strings.NewReplacer("[plugins.utility]\npath = \"launcher-utility\"\n", "", "[gateways.main]", "[gateways.main]\nlauncher = \"another\"",
-		"port = 4711", "port = 4711\nlauncher = \"another\"", "[plugins.spare]", "[plugins.another]\npath = \"another\"\n[plugins.spare]").Replace(planned)
+	gone := strings.NewReplacer("[plugins.utility]\npath = \"launcher-utility\"\n", "",
+		"[gateways.main]", "[gateways.main]\nlauncher = \"another\"", "port = 4711", "port = 4711\nlauncher = \"another\"",
+		"[plugins.spare]", "[plugins.another]\npath = \"another\"\n[plugins.spare]").Replace(planned)
 	p := plan(gone)
-	if got := words(p.foreseen(t.Context())); !slices.Contains(got, "plugin utility removed next-restart") || p.to.Plugins["utility"] == nil {
+	if got := words(p.preview(t.Context())); !slices.Contains(got, "plugin utility removed next-restart") ||
+		p.to.Plugins["utility"] == nil {
 		t.Errorf("%q, table %+v", got, p.to.Plugins["utility"])
 	}
-	used := strings.Replace(gone, `["mine", "doctor"]`, `["mine", "doctor", "former"]`, 1) + "[plugins.former]\npath = \"launcher-utility\"\n"
+	used := strings.Replace(gone, `["mine", "doctor"]`, `["mine", "doctor", "former"]`, 1) +
+		"[plugins.former]\npath = \"launcher-utility\"\n"
 	spec, _, err := pluginspec.Of(parse(t, dir, used), "former", []string{"main"})
 	if err != nil || spec.Sandbox != nil || !slices.Contains(spec.Uses, plugin.KindLauncher) {
 		t.Errorf("%+v, %v", spec, err)
 	}
 	held = nil
-	if p = plan(gone); !slices.Contains(words(p.foreseen(t.Context())), "plugin utility removed applied") {
-		t.Errorf("after its end: %q", words(p.foreseen(t.Context())))
+	if p = plan(gone); !slices.Contains(words(p.preview(t.Context())), "plugin utility removed applied") {
+		t.Errorf("after its end: %q", words(p.preview(t.Context())))
 	}
 }
 

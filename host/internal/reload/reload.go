@@ -18,7 +18,7 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Options are what a reloader works on.
+// Options are the parts of the host that a reload changes.
 type Options struct {
 	Registry   *registry.Registry
 	Plugins    *pluginhost.Host
@@ -26,7 +26,7 @@ type Options struct {
 	Conditions *conditions.Set
 	Log        hclog.Logger
 	Publish    func(events.Event)
-	// New makes a gateway that does nothing yet; Begin lets it run until the host ends, or until its End.
+	// New makes a gateway that does nothing yet; Begin makes it run until the host ends, or until its End.
 	New   func(gateway.Settings) (*gateway.Gateway, error)
 	Begin func(*gateway.Gateway)
 }
@@ -34,14 +34,15 @@ type Options struct {
 // Reloader puts another configuration in force while the host runs, one reload at a time.
 type Reloader struct{ o Options }
 
-// New makes a reloader. It waits for its turn to be opened.
+// New makes a reloader. It waits until its turn is opened.
 func New(o Options) *Reloader { return &Reloader{o} }
 
-// Reload reads the configuration file again and puts it in force, without touching a gateway that runs: plugins are reconfigured, replaced and
-// ended, settings of gateways count from now on, what concerns a process counts with its next launch, and what concerns the host itself with the
-// next host. The caller holds the turn. Whatever does not work stays as it was, and the answer says so. Errors, with nothing changed: a
-// *control.Problem, CodeBadConfig with all faults of the file, CodeGatewaysGone, or that the host is stopping. The end of ctx ends the waiting,
-// and what has not begun.
+// Reload reads the configuration file again and puts it in force without touching a running gateway. Plugins are
+// reconfigured, replaced and ended; settings of gateways count from now on; what concerns a process counts from its
+// next launch; what concerns the host itself counts from the next host. The caller holds the turn. A part that fails
+// stays as it was, and the answer says so. Errors, with nothing changed, are a *control.Problem: CodeBadConfig with all
+// faults of the file, CodeGatewaysGone, or that the host is stopping. The end of ctx ends the waiting, and what has not
+// begun.
 func (r *Reloader) Reload(ctx context.Context, req control.ReloadRequest) (control.Reload, error) {
 	began := time.Now()
 	out, err := r.reload(ctx, req)
@@ -65,10 +66,10 @@ func (r *Reloader) reload(ctx context.Context, req control.ReloadRequest) (contr
 		return out, badConfig(err)
 	}
 	switch {
-	case len(p.gone) > 0 && !req.Remove:
+	case len(p.removed) > 0 && !req.Remove:
 		return out, p.refusal()
 	case req.DryRun:
-		out.Changes, out.Outcome = p.foreseen(ctx), control.ReloadPlanned
+		out.Changes, out.Outcome = p.preview(ctx), control.ReloadPlanned
 	default:
 		out.Changes, err = r.apply(ctx, p)
 		out.Outcome = outcomeOf(out.Changes)
@@ -92,10 +93,11 @@ func outcomeOf(changes []control.ReloadChange) string {
 	return control.ReloadApplied
 }
 
-// badConfig is a file that cannot hold, with everything that is wrong with it.
+// badConfig is the error for a file that cannot be put in force, with everything that is wrong with it.
 func badConfig(err error) error {
 	p := &control.Problem{
-		Status: http.StatusUnprocessableEntity, Code: control.CodeBadConfig, Title: http.StatusText(http.StatusUnprocessableEntity), Detail: err.Error(),
+		Status: http.StatusUnprocessableEntity, Code: control.CodeBadConfig,
+		Title: http.StatusText(http.StatusUnprocessableEntity), Detail: err.Error(),
 		Hint: "nothing was changed; fix the file and run `gatehost config reload`", Faults: []string{err.Error()},
 	}
 	if faults, ok := errors.AsType[config.Faults](err); ok {

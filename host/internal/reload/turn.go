@@ -7,28 +7,29 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Turn lets one after another change what holds, while the host runs.
+// Turn lets one caller after another change what is in force, while the host runs. It is safe for concurrent use.
 type Turn struct {
-	turn    chan struct{} // holds a token while one changes it
-	opened  chan struct{} // closed when the gateways are supervised
+	turn    chan struct{} // holds a token while a caller has the turn; its size is 1
+	opened  chan struct{} // closed when the host supervises the gateways
 	closing chan struct{} // closed when the host stops
 }
 
-// NewTurn is the turn of a host that does not run yet.
+// NewTurn returns the turn of a host that does not run yet.
 func NewTurn() *Turn {
 	return &Turn{turn: make(chan struct{}, 1), opened: make(chan struct{}), closing: make(chan struct{})}
 }
 
-// Open lets reloads in: the gateways are supervised.
+// Open allows reloads: the host supervises the gateways.
 func (t *Turn) Open() { close(t.opened) }
 
-// Close cuts the one that is under way, waits for its end and lets none in after it.
+// Close cancels the reload in progress, waits for its end and allows no further one.
 func (t *Turn) Close() {
 	close(t.closing)
 	t.turn <- struct{}{}
 }
 
-// Enter waits for the turn. The context ends also when the host stops; leave gives the turn back. Error: the host does not run yet, or no more.
+// Enter waits for the turn. The context that it returns ends also when the host stops; leave gives the turn back.
+// Errors: the host does not run yet, or no longer; or the cause of ctx.
 func (t *Turn) Enter(ctx context.Context) (_ context.Context, leave func(), err error) {
 	select {
 	case <-t.opened:

@@ -26,7 +26,7 @@ func TestReloadsGoOneAfterTheOther(t *testing.T) {
 					return
 				}
 				time.Sleep(time.Second)
-				at = append(at, time.Since(began)) // whoever has the turn is alone
+				at = append(at, time.Since(began)) // no other goroutine has the turn
 				leave()
 				done <- struct{}{}
 			}()
@@ -70,7 +70,7 @@ func TestHostThatStopsCutsTheReloadUnderWayAndWaitsForIt(t *testing.T) {
 		}()
 		<-ctx.Done()
 		if p, ok := errors.AsType[*control.Problem](<-waits); !ok || p.Code != control.CodeHostRestarting {
-			t.Errorf("who waits is told %v", p)
+			t.Errorf("a waiting caller gets %v", p)
 		}
 		synctest.Wait()
 		select {
