@@ -24,15 +24,19 @@ func TestSDKIsTheSourceWithoutTestsAndTheHostsOwn(t *testing.T) {
 		if err != nil || !bytes.Equal(data, want) {
 			t.Errorf("%s is not the file of this name: %v", name, err)
 		}
-		for _, no := range []string{"_test.go", "shared/control/", "shared/gatewaytest/", "shared/shim/server/",
-			"shared/internal/wiretest/", "shared/sdk.go"} {
+		for _, no := range []string{
+			"_test.go", "shared/control/", "shared/gatewaytest/", "shared/shim/server/",
+			"shared/internal/wiretest/", "shared/sdk.go",
+		} {
 			if strings.Contains(name, no) {
 				t.Errorf("%s is of no use to an author", name)
 			}
 		}
 	}
-	for _, name := range []string{"LICENSE", "shared/pluginkit/kit.go", "shared/doctor/author.go",
-		"shared/shimlauncher/launcher.go", "shared/pluginkit/plugintest/plugintest.go"} {
+	for _, name := range []string{
+		"LICENSE", "shared/pluginkit/kit.go", "shared/doctor/author.go",
+		"shared/shimlauncher/launcher.go", "shared/pluginkit/plugintest/plugintest.go",
+	} {
 		if files[name] == nil {
 			t.Errorf("%s is missing", name)
 		}

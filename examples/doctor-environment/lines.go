@@ -29,8 +29,10 @@ var (
 )
 
 // ownTags are the subsystems in which the gateway speaks of itself; agents and tools quote anything.
-var ownTags = []string{"gateway", "config", "startup", "migration", "migrations", "state", "doctor", "cli", "openclaw",
-	"entry", "lifecycle", "shutdown"}
+var ownTags = []string{
+	"gateway", "config", "startup", "migration", "migrations", "state", "doctor", "cli", "openclaw",
+	"entry", "lifecycle", "shutdown",
+}
 
 // speakers are the subsystems that show what people, models and tools say.
 var speakers = []string{"agent", "agents", "chat", "session", "sessions", "tool", "tools", "exec", "ws"}

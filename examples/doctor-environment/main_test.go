@@ -43,8 +43,10 @@ func withSpace(s space) machine {
 	return m
 }
 
-var facts = plugin.GatewayFacts{Name: "main", Port: 18805, Profile: "openclaw", StateDir: "/srv/openclaw",
-	ConfigPath: "/etc/openclaw.json"}
+var facts = plugin.GatewayFacts{
+	Name: "main", Port: 18805, Profile: "openclaw", StateDir: "/srv/openclaw",
+	ConfigPath: "/etc/openclaw.json",
+}
 
 func open(t *testing.T, m machine) *plugintest.Conn {
 	t.Helper()
@@ -70,8 +72,10 @@ func diagnose(t *testing.T, m machine, i *doctor.Incident) []doctor.Finding {
 }
 
 func failed(code int, lines ...plugin.Line) *doctor.Incident {
-	return &doctor.Incident{Exit: &plugin.Exit{Code: code, Known: true}, ErrorCode: "exited_before_ready", Lines: lines,
-		Attempt: 1}
+	return &doctor.Incident{
+		Exit: &plugin.Exit{Code: code, Known: true}, ErrorCode: "exited_before_ready", Lines: lines,
+		Attempt: 1,
+	}
 }
 
 func stderr(texts ...string) []plugin.Line {
@@ -197,9 +201,11 @@ func TestHealthyGatewayOnAHealthyMachineHasNothing(t *testing.T) {
 	if got := diagnose(t, roomy(), nil); len(got) != 0 {
 		t.Errorf("findings = %+v", got)
 	}
-	for _, name := range []string{"normal-start-and-SIGTERM", "normal-start-verbose", "normal-start-ansi-FORCE_COLOR",
+	for _, name := range []string{
+		"normal-start-and-SIGTERM", "normal-start-verbose", "normal-start-ansi-FORCE_COLOR",
 		"normal-start-with-startup-trace", "signal-SIGTERM", "old-2026.3.13-start-USR1-TERM",
-		"old-2026.5.27-start-USR1-TERM"} {
+		"old-2026.5.27-start-USR1-TERM",
+	} {
 		if got := diagnose(t, realMachine(), &doctor.Incident{Lines: captured(t, name)}); slices.ContainsFunc(got,
 			func(f doctor.Finding) bool { return f.Code != "disk-nearly-full" }) {
 			t.Errorf("%s on this machine: %+v", name, got) // its disk may be what it is
@@ -225,8 +231,10 @@ func TestWhatOthersSayIsNotTheGatewaysOwn(t *testing.T) {
 			t.Errorf("%q: %+v", text, got)
 		}
 	}
-	ran := append(captured(t, "normal-start-and-SIGTERM")[:16], plugin.Line{Cursor: 1000, Stream: plugin.Stdout,
-		Text: "ENOSPC: no space left on device, as you asked"})
+	ran := append(captured(t, "normal-start-and-SIGTERM")[:16], plugin.Line{
+		Cursor: 1000, Stream: plugin.Stdout,
+		Text: "ENOSPC: no space left on device, as you asked",
+	})
 	if got := diagnose(t, roomy(), failed(1, ran...)); len(got) != 0 {
 		t.Errorf("what an agent printed on stdout: %+v", got)
 	}
@@ -269,8 +277,10 @@ func TestFullDiskIsToldFromOneThatWasFull(t *testing.T) {
 	if len(was) != 1 || was[0].Fatal || !strings.Contains(was[0].Text, "there is room now") {
 		t.Errorf("was full: %+v", was)
 	}
-	unknown := diagnose(t, machine{space: func(string) space { return space{} }, owner: roomy().owner,
-		now: roomy().now}, said)
+	unknown := diagnose(t, machine{
+		space: func(string) space { return space{} }, owner: roomy().owner,
+		now: roomy().now,
+	}, said)
 	if len(unknown) != 1 || !unknown[0].Fatal || unknown[0].Hint == "" {
 		t.Errorf("where nothing can be seen: %+v", unknown)
 	}
@@ -285,18 +295,34 @@ func TestDiskIsLookedAtWhereTheGatewayNamesNoReason(t *testing.T) {
 		want  []string
 		fatal bool
 	}{
-		"it suffers from a nearly full disk": {space{free: 56 << 10, total: 256 << 10 * 16}, mute,
-			[]string{"disk-full"}, false},
+		"it suffers from a nearly full disk": {
+			space{free: 56 << 10, total: 256 << 10 * 16},
+			mute,
+			[]string{"disk-full"},
+			false,
+		},
 		"no byte is left": {space{free: 0, total: gib}, failed(1), []string{"disk-full"}, true},
-		"no inode is left": {space{free: gib, total: 2 * gib, inodes: 100}, failed(1),
-			[]string{"disk-full"}, true},
-		"it failed for something else": {space{free: 1 << 20, total: gib},
-			failed(78, captured(t, "bad-config-bad-enum")...), []string{"disk-nearly-full"}, false},
+		"no inode is left": {
+			space{free: gib, total: 2 * gib, inodes: 100},
+			failed(1),
+			[]string{"disk-full"},
+			true,
+		},
+		"it failed for something else": {
+			space{free: 1 << 20, total: gib},
+			failed(78, captured(t, "bad-config-bad-enum")...),
+			[]string{"disk-nearly-full"},
+			false,
+		},
 		"nothing failed":         {space{free: 0, total: gib}, nil, []string{"disk-nearly-full"}, false},
 		"a small disk with room": {space{free: 20 << 20, total: 30 << 20}, nil, nil, false},
 		"a big disk with room":   {space{free: 65 << 20, total: 100 * gib}, nil, nil, false},
-		"mounted read-only": {space{free: 0, total: gib, readOnly: true}, failed(1),
-			[]string{"file-system-read-only"}, true},
+		"mounted read-only": {
+			space{free: 0, total: gib, readOnly: true},
+			failed(1),
+			[]string{"file-system-read-only"},
+			true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := diagnose(t, withSpace(row.space), row.i)
@@ -316,8 +342,10 @@ func TestWhoHasThePortIsSaid(t *testing.T) {
 
 func TestVersionPidAndOwnerAreSaid(t *testing.T) {
 	for _, row := range []struct{ line, text, evidence string }{
-		{"openclaw: Node 20.20.2: node:sqlite is unavailable; use 24.16+/26.1+ or a build with the fix.",
-			"Node 20.20.2", ""},
+		{
+			"openclaw: Node 20.20.2: node:sqlite is unavailable; use 24.16+/26.1+ or a build with the fix.",
+			"Node 20.20.2", "",
+		},
 		{"OpenClaw startup migrations are already running for this state directory; retry after the other OpenClaw " +
 			"process finishes or after 2026-09-01T00:00:00.000Z. (held by pid 4242)", "(pid 4242)", ""},
 		{"Error: EACCES: permission denied, open '/srv/openclaw/a/b'", "/srv/openclaw/a/b", "uid 0, mode dr-x------"},
@@ -333,16 +361,22 @@ func TestVersionPidAndOwnerAreSaid(t *testing.T) {
 
 func TestOtherLimitsAreToldApart(t *testing.T) {
 	for _, row := range [][2]string{
-		{"disk-full",
+		{
+			"disk-full",
 			"2026-11-25T23:58:03.144+00:00 [lifecycle] failed to persist gateway boot start; fail-open: Error: database or " +
-				"disk is full"},
-		{"disk-full",
+				"disk is full",
+		},
+		{
+			"disk-full",
 			"2026-11-25T23:58:15.632+00:00 Gateway failed to start: failed to acquire gateway lock at " +
-				"/srv/openclaw/tmp/openclaw-0/gateway.17d558d0.lock | ENOSPC: no space left on device, write"},
+				"/srv/openclaw/tmp/openclaw-0/gateway.17d558d0.lock | ENOSPC: no space left on device, write",
+		},
 		{"provider-credentials", "[openai] 401 Unauthorized: the access token expired at 2026-11-23T13:40:00Z"},
-		{"provider-credentials",
+		{
+			"provider-credentials",
 			"2026-11-25T23:58:03.144+00:00 [model-fallback] Authentication failed (provider returned HTTP 401). Your " +
-				"provider token may have expired — try the request again in a moment."},
+				"provider token may have expired — try the request again in a moment.",
+		},
 		{"provider-credentials", "[secrets] SECRETS_PROVIDER_DEGRADED: vault"},
 		{"", "[agent/embedded] the site answered HTTP 401: token expired"},
 		{"", "[openai] the token will expire in 401 minutes"},
@@ -353,11 +387,15 @@ func TestOtherLimitsAreToldApart(t *testing.T) {
 		{"", "Error: EROFS: read-only file system, open '/usr/lib/a'"},
 		{"port-forbidden", "Error: listen EACCES: permission denied 127.0.0.1:18805"},
 		{"out-of-memory", "Error: spawn ENOMEM"},
-		{"runtime-broken",
-			"node: error while loading shared libraries: libatomic.so.1: cannot open shared object file: No such file"},
-		{"sqlite-unsupported",
+		{
+			"runtime-broken",
+			"node: error while loading shared libraries: libatomic.so.1: cannot open shared object file: No such file",
+		},
+		{
+			"sqlite-unsupported",
 			"openclaw: Node 24.16.0: SQLite 3.49.0 is not WAL-reset-safe; use SQLite 3.51.3+, 3.50.7+, or 3.44.6+ on its " +
-				"patched release line."},
+				"patched release line.",
+		},
 		{"node-unsupported", "openclaw: Node 22.22.3: openclaw requires Node >=24.16.0 <25, or >=26.1.0."},
 		{"clock-off", "Error: self signed certificate: CERT_NOT_YET_VALID"},
 	} {
@@ -388,8 +426,10 @@ func TestKillIsTheKernelsOnlyWhenTheHostDidNotKill(t *testing.T) {
 }
 
 func TestRefusedSessionsAndOldClocksAreFound(t *testing.T) {
-	for code, want := range map[string]string{"AUTH_TOKEN_MISMATCH": "token-refused",
-		"AUTH_TOKEN_MISSING": "token-refused", "DEVICE_AUTH_SIGNATURE_EXPIRED": "clock-off", "PAIRING_REQUIRED": ""} {
+	for code, want := range map[string]string{
+		"AUTH_TOKEN_MISMATCH": "token-refused",
+		"AUTH_TOKEN_MISSING":  "token-refused", "DEVICE_AUTH_SIGNATURE_EXPIRED": "clock-off", "PAIRING_REQUIRED": "",
+	} {
 		if got := strings.Join(
 			codesOf(diagnose(t, roomy(), &doctor.Incident{ErrorCode: code, ErrorMessage: "refused"})),
 			" "); got != want {

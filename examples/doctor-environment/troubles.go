@@ -104,8 +104,10 @@ var known = []trouble{
 			`(?i)\bstartup migrations? (?:is|are) already running\b|\bretry after the other (?:gateway|OpenClaw process) ` +
 				`finishes\b`),
 		symptom: plugin.SymptomMigrationLocked, refine: migration,
-		finding: doctor.Finding{Code: "migration-running", Severity: plugin.SeverityError, Fatal: true,
-			OtherOwner: true},
+		finding: doctor.Finding{
+			Code: "migration-running", Severity: plugin.SeverityError, Fatal: true,
+			OtherOwner: true,
+		},
 	},
 	{
 		words: []string{"out of memory", "heap limit", "out_of_memory", "enomem", "cannot allocate", "killed"},

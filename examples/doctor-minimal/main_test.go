@@ -45,8 +45,10 @@ func TestFullDiskIsFoundInTheLastLines(t *testing.T) {
 
 func TestOtherTroubleIsLeftToOtherDoctors(t *testing.T) {
 	c := doctor.NewClient(open(t))
-	for _, req := range []doctor.DiagnoseRequest{{},
-		{Incident: &doctor.Incident{Lines: []plugin.Line{{Cursor: 1, Text: "fine"}}}}} {
+	for _, req := range []doctor.DiagnoseRequest{
+		{},
+		{Incident: &doctor.Incident{Lines: []plugin.Line{{Cursor: 1, Text: "fine"}}}},
+	} {
 		if d, err := c.Diagnose(t.Context(), req); err != nil || len(d.Findings) != 0 || len(d.Wants) != 0 {
 			t.Errorf("diagnosis = %+v, %v", d, err)
 		}

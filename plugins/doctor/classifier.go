@@ -181,8 +181,10 @@ func cutTime(folded []byte) []byte {
 
 // ownSubsystems are where the gateway speaks of its own start. "reload" is not: a refused reload leaves it running on
 // the last good configuration (docs/openclaw.md §10).
-var ownSubsystems = []string{"gateway", "config", "startup", "migration", "migrations", "state", "doctor", "cli",
-	"openclaw", "entry"}
+var ownSubsystems = []string{
+	"gateway", "config", "startup", "migration", "migrations", "state", "doctor", "cli",
+	"openclaw", "entry",
+}
 
 // speech in front of a match: it quotes another speaker.
 var speech = compile(`\b(?:said|says|asked|asks|replied|answered|tool call|tool result|prompt)\b`)

@@ -22,12 +22,17 @@ func TestOnlyTheGatewaysOwnTextIsASymptom(t *testing.T) { // B056
 	}{
 		{"undated while it starts", []string{invalid}, plugin.SymptomConfigInvalid},
 		{"undated when it runs", []string{ready, invalid}, plugin.NoSymptom},
-		{"dated when it runs", []string{ready, "2026-11-23T14:41:20.000+00:00 [gateway] startup failed: " + invalid},
-			plugin.SymptomConfigInvalid},
+		{
+			"dated when it runs",
+			[]string{ready, "2026-11-23T14:41:20.000+00:00 [gateway] startup failed: " + invalid},
+			plugin.SymptomConfigInvalid,
+		},
 		{
 			"the next lines of its own message",
-			[]string{ready, "2026-11-23T14:41:20.000+00:00 [gateway] startup failed: x",
-				`openclaw.json:1 — gateway: Unrecognized key: "a"`},
+			[]string{
+				ready, "2026-11-23T14:41:20.000+00:00 [gateway] startup failed: x",
+				`openclaw.json:1 — gateway: Unrecognized key: "a"`,
+			},
 			plugin.SymptomConfigInvalid,
 		},
 		{
@@ -37,19 +42,29 @@ func TestOnlyTheGatewaysOwnTextIsASymptom(t *testing.T) { // B056
 		},
 		{
 			"undated in a restart in process",
-			[]string{ready, "2026-11-23T14:41:25.000+00:00 [gateway] received SIGUSR2; restarting",
-				"2026-11-23T14:41:25.100+00:00 [gmail-watcher] stopped", invalid},
+			[]string{
+				ready, "2026-11-23T14:41:25.000+00:00 [gateway] received SIGUSR2; restarting",
+				"2026-11-23T14:41:25.100+00:00 [gmail-watcher] stopped", invalid,
+			},
 			plugin.SymptomConfigInvalid,
 		},
-		{"another subsystem", []string{"2026-11-23T14:41:20.000+00:00 [telegram] user wrote: " + invalid},
-			plugin.NoSymptom},
-		{"a refused reload",
+		{
+			"another subsystem",
+			[]string{"2026-11-23T14:41:20.000+00:00 [telegram] user wrote: " + invalid},
+			plugin.NoSymptom,
+		},
+		{
+			"a refused reload",
 			[]string{"2026-11-23T14:41:20.000+00:00 [reload] config reload skipped (invalid config): x"},
-			plugin.NoSymptom},
+			plugin.NoSymptom,
+		},
 		{"a quoted user", []string{`the user said "invalid config"`}, plugin.NoSymptom},
 		{"a plugin's log", []string{`{"@level":"error","@message":"invalid config"}`}, plugin.NoSymptom},
-		{"the gateway's own JSON", []string{`{"subsystem":"gateway","level":"error","message":"Invalid config at x"}`},
-			plugin.SymptomConfigInvalid},
+		{
+			"the gateway's own JSON",
+			[]string{`{"subsystem":"gateway","level":"error","message":"Invalid config at x"}`},
+			plugin.SymptomConfigInvalid,
+		},
 	} {
 		in := make([]plugin.Line, len(row.lines))
 		for i, text := range row.lines {
@@ -102,8 +117,10 @@ func TestMoreThingsThatTheGatewaySays(t *testing.T) {
 
 func TestColourIsNotShown(t *testing.T) {
 	got := classify(t, 0,
-		plugin.Line{Stream: plugin.Stdout,
-			Text: "\x1b[90m2026-11-23T14:41:27.868+00:00\x1b[39m \x1b[36m[gateway]\x1b[39m \x1b[36mstarting...\x1b[39m"})[0]
+		plugin.Line{
+			Stream: plugin.Stdout,
+			Text:   "\x1b[90m2026-11-23T14:41:27.868+00:00\x1b[39m \x1b[36m[gateway]\x1b[39m \x1b[36mstarting...\x1b[39m",
+		})[0]
 	if got.Text != "2026-11-23T14:41:27.868+00:00 [gateway] starting..." || got.Level != classifier.LevelInfo ||
 		len(got.Tags) != 1 || got.Tags[0] != "gateway" {
 		t.Errorf("verdict = %+v", got)

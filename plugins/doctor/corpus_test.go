@@ -89,16 +89,22 @@ var symptomsBeyond = []struct {
 	want      plugin.Symptom
 }{
 	{"Run `openclaw doctor --fix` to apply supported repairs, then re-run setup.", "B306", plugin.SymptomConfigInvalid},
-	{`Run "openclaw doctor --fix" to migrate legacy session metadata/transcripts to SQLite.`, "B306",
-		plugin.SymptomConfigInvalid},
+	{
+		`Run "openclaw doctor --fix" to migrate legacy session metadata/transcripts to SQLite.`, "B306",
+		plugin.SymptomConfigInvalid,
+	},
 	{"\x1b[31mInvalid\x1b[39m \x1b[31mconfig\x1b[39m at x", "B056: colour", plugin.SymptomConfigInvalid},
 	{"\x1b[31mInvalid config\x1b[39m at x", "B056: colour", plugin.SymptomConfigInvalid},
-	{`Tool call failed: user asked how to fix "invalid config" in nginx`, "B056: not the gateway's own text",
-		plugin.NoSymptom},
+	{
+		`Tool call failed: user asked how to fix "invalid config" in nginx`, "B056: not the gateway's own text",
+		plugin.NoSymptom,
+	},
 	{"[agent] model said: Unrecognized key in your JSON", "B056: not the gateway's own text", plugin.NoSymptom},
 	{`{"@level":"info","@message":"invalid config","@module":"calendar"}`, "B056: a plugin's log", plugin.NoSymptom},
-	{"Error: gateway.mode is required (set gateway.mode=local or pass --allow-unconfigured)", "config-missing",
-		plugin.SymptomConfigMissing},
+	{
+		"Error: gateway.mode is required (set gateway.mode=local or pass --allow-unconfigured)", "config-missing",
+		plugin.SymptomConfigMissing,
+	},
 	{"Error: listen EADDRINUSE: address already in use 127.0.0.1:18789", "port-conflict", plugin.SymptomPortConflict},
 	{
 		"Gateway failed to start: another gateway instance is already listening on ws://127.0.0.1:18789",
@@ -276,8 +282,10 @@ func TestRealLogsShowTheirSymptomsAndNoOthers(t *testing.T) {
 }
 
 func TestRealLogsAreInfoOnStdoutAndWarnOnStderr(t *testing.T) {
-	for _, name := range []string{"normal-start-and-SIGTERM", "normal-start-ansi-FORCE_COLOR", "bad-config-unknown-key",
-		"config-file"} {
+	for _, name := range []string{
+		"normal-start-and-SIGTERM", "normal-start-ansi-FORCE_COLOR", "bad-config-unknown-key",
+		"config-file",
+	} {
 		lines := captured(t, name)
 		for i, v := range classify(t, 0, lines...) {
 			want := classifier.LevelInfo

@@ -13,8 +13,10 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-var facts = plugin.GatewayFacts{Name: "main", Profile: "openclaw", Command: []string{"node", "openclaw.mjs"},
-	ConfigPath: "/s/openclaw.json", StateDir: "/s"}
+var facts = plugin.GatewayFacts{
+	Name: "main", Profile: "openclaw", Command: []string{"node", "openclaw.mjs"},
+	ConfigPath: "/s/openclaw.json", StateDir: "/s",
+}
 
 // incidentOf is what the host would have seen in a captured run.
 func incidentOf(t *testing.T, name string, code int) *doctor.Incident {
@@ -36,8 +38,10 @@ func diagnose(t *testing.T, i *doctor.Incident, validate string, exists bool) (d
 		if len(w.Argv) > 0 && !slices.Equal(w.Argv[:2], facts.Command) {
 			t.Errorf("wants %v, which does not begin with the launch command", w.Argv)
 		}
-		req.Evidence = append(req.Evidence, doctor.Evidence{ID: w.ID, Available: true, Stdout: validate,
-			Exists: exists})
+		req.Evidence = append(req.Evidence, doctor.Evidence{
+			ID: w.ID, Available: true, Stdout: validate,
+			Exists: exists,
+		})
 	}
 	if asked {
 		if d, err = (openclawdoctor.Doctor{}).Diagnose(t.Context(), req); err != nil || len(d.Wants) > 0 {
@@ -70,27 +74,43 @@ func TestTroublesAreToldApart(t *testing.T) {
 		repairable bool
 		asks       bool
 	}{
-		{"unknown keys are repairable", "bad-config-unknown-key", 78, unknownKeys, openclawdoctor.CodeConfigInvalid,
-			true, true},
-		{"a wrong value is told with its place", "bad-config-bad-enum", 78, badEnum, openclawdoctor.CodeConfigInvalid,
-			false, true},
-		{"an unparsable file is not repairable", "bad-config-bad-json", 78, unparsable,
-			openclawdoctor.CodeConfigInvalid, false, true},
-		{"an older release exits with 1 and has no validator", "old-2026.3.13-bad-config", 1, "unknown option --json",
-			openclawdoctor.CodeConfigInvalid, true, true},
-		{"2026.5.27 does not name unknown keys", "old-2026.5.27-bad-config", 1, vagueRoot,
-			openclawdoctor.CodeConfigInvalid, true, true},
-		{"2026.5.27 says the same of a wrong value", "old-2026.5.27-bad-config", 1, vagueValue,
-			openclawdoctor.CodeConfigInvalid, false, true},
+		{
+			"unknown keys are repairable", "bad-config-unknown-key", 78, unknownKeys, openclawdoctor.CodeConfigInvalid,
+			true, true,
+		},
+		{
+			"a wrong value is told with its place", "bad-config-bad-enum", 78, badEnum, openclawdoctor.CodeConfigInvalid,
+			false, true,
+		},
+		{
+			"an unparsable file is not repairable", "bad-config-bad-json", 78, unparsable,
+			openclawdoctor.CodeConfigInvalid, false, true,
+		},
+		{
+			"an older release exits with 1 and has no validator", "old-2026.3.13-bad-config", 1, "unknown option --json",
+			openclawdoctor.CodeConfigInvalid, true, true,
+		},
+		{
+			"2026.5.27 does not name unknown keys", "old-2026.5.27-bad-config", 1, vagueRoot,
+			openclawdoctor.CodeConfigInvalid, true, true,
+		},
+		{
+			"2026.5.27 says the same of a wrong value", "old-2026.5.27-bad-config", 1, vagueValue,
+			openclawdoctor.CodeConfigInvalid, false, true,
+		},
 		{"both at once", "old-2026.5.27-bad-config", 1, vagueBoth, openclawdoctor.CodeConfigInvalid, false, true},
-		{"2026.5.27 would replace a file that it can't parse", "old-2026.5.27-bad-config", 1, unparsable,
-			openclawdoctor.CodeConfigInvalid, false, true},
+		{
+			"2026.5.27 would replace a file that it can't parse", "old-2026.5.27-bad-config", 1, unparsable,
+			openclawdoctor.CodeConfigInvalid, false, true,
+		},
 		{"a valid file is never repaired", "bad-config-unknown-key", 78, valid, "", false, true},
 		{"no configuration", "bad-config-no-mode", 78, "", openclawdoctor.CodeConfigMissing, false, false},
 		{"a second instance", "lock-conflict", 78, "", openclawdoctor.CodeSecondInstance, false, false},
 		{"a Node.js that is too old", "node-too-old", 1, "", openclawdoctor.CodeRuntimeFatal, false, false},
-		{"a full disk is no second instance", "full-disk-first-start", 78, valid, openclawdoctor.CodeRefused, false,
-			true},
+		{
+			"a full disk is no second instance", "full-disk-first-start", 78, valid, openclawdoctor.CodeRefused, false,
+			true,
+		},
 		{"a stranger on the port", "port-conflict-foreign", 1, "", openclawdoctor.CodePortConflict, false, false},
 		{"nothing of ours", "normal-start-and-SIGTERM", 3, "", "", false, false},
 	} {
@@ -166,11 +186,15 @@ func TestMissingFileAndMissingModeAreToldApart(t *testing.T) {
 		!strings.Contains(f.Text, "/s/openclaw.json is missing") {
 		t.Errorf("without a file: %+v", f)
 	}
-	lines := []plugin.Line{{Cursor: 1, Stream: plugin.Stderr,
+	lines := []plugin.Line{{
+		Cursor: 1, Stream: plugin.Stderr,
 		Text: "Gateway start blocked: existing config is missing gateway.mode. Treat this as suspicious or clobbered " +
-			"config."}}
-	d, _ = diagnose(t, &doctor.Incident{Exit: &plugin.Exit{Code: 78, Known: true}, Lines: lines,
-		Symptoms: symptoms(lines)}, "", true)
+			"config.",
+	}}
+	d, _ = diagnose(t, &doctor.Incident{
+		Exit: &plugin.Exit{Code: 78, Known: true}, Lines: lines,
+		Symptoms: symptoms(lines),
+	}, "", true)
 	if len(d.Findings) != 1 || d.Findings[0].Code != doctor.CodeConfigMissing ||
 		d.Findings[0].ConfigPath != "gateway.mode" {
 		t.Errorf("without a mode: %+v", d.Findings)
@@ -206,8 +230,10 @@ func TestOtherProfilesAreNotThisDoctorsPatients(t *testing.T) {
 // verify answers every request with the validator's output and the file's existence.
 func verify(t *testing.T, validate doctor.Evidence, exists bool) doctor.Verification {
 	t.Helper()
-	req := doctor.VerifyRequest{Gateway: facts, Finding: doctor.Finding{Code: doctor.CodeConfigInvalid,
-		Repairable: true}}
+	req := doctor.VerifyRequest{Gateway: facts, Finding: doctor.Finding{
+		Code:       doctor.CodeConfigInvalid,
+		Repairable: true,
+	}}
 	v, err := openclawdoctor.Doctor{}.Verify(t.Context(), req)
 	if err != nil || len(v.Wants) != 2 ||
 		strings.Join(v.Wants[0].Argv, " ") != "node openclaw.mjs config validate --json" ||
@@ -233,12 +259,18 @@ func TestValidatorSaysWhetherThePlanHasHelped(t *testing.T) {
 		text     string
 	}{
 		{"valid", said(validated(t, "no-mode")), true, doctor.OutcomeHelped, "takes the configuration"},
-		{"valid, after a warning", said("(node:7) Warning: old\n" + valid), true, doctor.OutcomeHelped,
-			"takes the configuration"},
-		{"unknown keys are left", said(validated(t, "unknown-keys")), true, doctor.OutcomeNotHelped,
-			`Unrecognized key: "bogusKey" (and 1 more)`},
-		{"a bad value is left", said(validated(t, "bad-enum")), true, doctor.OutcomeNotHelped,
-			"gateway.bind: Invalid input"},
+		{
+			"valid, after a warning", said("(node:7) Warning: old\n" + valid), true, doctor.OutcomeHelped,
+			"takes the configuration",
+		},
+		{
+			"unknown keys are left", said(validated(t, "unknown-keys")), true, doctor.OutcomeNotHelped,
+			`Unrecognized key: "bogusKey" (and 1 more)`,
+		},
+		{
+			"a bad value is left", said(validated(t, "bad-enum")), true, doctor.OutcomeNotHelped,
+			"gateway.bind: Invalid input",
+		},
 		{"not parsable", said(validated(t, "bad-json")), true, doctor.OutcomeNotHelped, "parse failed"},
 		{"the file is gone", said(validated(t, "missing")), false, doctor.OutcomeUnknown, "/s/openclaw.json is gone"},
 		{"an old release", said("error: unknown option '--json'"), true, doctor.OutcomeUnknown, "did not say"},

@@ -38,8 +38,10 @@ var levelRules = []levelRule{
 		all:   []string{"[ws] closed before connect", "code=1006", "phase=ws_upgrade_started", "ua=n/a"},
 		level: classifier.LevelDebug,
 	},
-	{id: "security-flags", all: []string{"security warning: dangerous config flags enabled"},
-		level: classifier.LevelDebug},
+	{
+		id: "security-flags", all: []string{"security warning: dangerous config flags enabled"},
+		level: classifier.LevelDebug,
+	},
 	{id: "node-experimental", all: []string{"ExperimentalWarning"}, level: classifier.LevelDebug},
 	{id: "node-deprecation", all: []string{"DeprecationWarning"}, level: classifier.LevelDebug},
 	{
@@ -86,8 +88,10 @@ var symptomRules = []symptomRule{
 		pattern: compile(`\bInstall Node 24\.15\+.*\bNode 22\.22\.3\+\b`),
 	},
 	{
-		id: "migration-lease", symptom: plugin.SymptomMigrationLocked, words: []string{"startup migration",
-			"retry after the other"},
+		id: "migration-lease", symptom: plugin.SymptomMigrationLocked, words: []string{
+			"startup migration",
+			"retry after the other",
+		},
 		pattern: compile(`\bstartup migrations? (?:is|are) already running\b` +
 			`|\bretry after the other (?:gateway|OpenClaw process) finishes\b`), // the second wording is B306
 	},
@@ -106,8 +110,10 @@ var symptomRules = []symptomRule{
 	// it follows the cause and names none: a second instance, a full disk, a state directory that may not be read (all
 	// measured)
 	{
-		id: "maintenance-required", symptom: plugin.NoSymptom, words: []string{"gateway.maintenance_required",
-			"requires state migration. stop the service"},
+		id: "maintenance-required", symptom: plugin.NoSymptom, words: []string{
+			"gateway.maintenance_required",
+			"requires state migration. stop the service",
+		},
 	},
 	{
 		id: "port-in-use", symptom: plugin.SymptomPortConflict, port: true,
@@ -140,8 +146,10 @@ var symptomRules = []symptomRule{
 	},
 	{
 		id: "config-invalid", symptom: plugin.SymptomConfigInvalid,
-		words: []string{"invalid config", "config invalid", "unrecognized key", "openclaw doctor --fix",
-			"fatal configuration error", "startup migration"},
+		words: []string{
+			"invalid config", "config invalid", "unrecognized key", "openclaw doctor --fix",
+			"fatal configuration error", "startup migration",
+		},
 		pattern: invalidConfig,
 	},
 	{

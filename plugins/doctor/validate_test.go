@@ -36,22 +36,34 @@ func TestAnswersOfTheRealValidatorAreUnderstood(t *testing.T) {
 		repairable   bool
 		severity     plugin.Severity
 	}{
-		{"refused unknown keys", "unknown-keys", refused, true,
+		{
+			"refused unknown keys", "unknown-keys", refused, true,
 			`the gateway's configuration is invalid: gateway: Unrecognized key: "bogusKey" (and 1 more)`, "gateway",
-			true, plugin.SeverityError},
-		{"refused an outdated value and an unknown key", "legacy-key-and-unknown-key", refused, true,
+			true, plugin.SeverityError,
+		},
+		{
+			"refused an outdated value and an unknown key", "legacy-key-and-unknown-key", refused, true,
 			`the gateway's configuration is invalid: gateway.reload.mode: Invalid input`, "gateway.reload.mode", true,
-			plugin.SeverityError},
-		{"refused enum", "bad-enum", refused, true,
+			plugin.SeverityError,
+		},
+		{
+			"refused enum", "bad-enum", refused, true,
 			`the gateway's configuration is invalid: gateway.bind: Invalid input (allowed: "auto"`, "gateway.bind",
-			false, plugin.SeverityError},
-		{"unparsable", "bad-json", refused, true, "the gateway's configuration is invalid: JSON5 parse failed", "",
-			false, plugin.SeverityError},
-		{"a legacy key without a complaint", "legacy-key", nil, true,
+			false, plugin.SeverityError,
+		},
+		{
+			"unparsable", "bad-json", refused, true, "the gateway's configuration is invalid: JSON5 parse failed", "",
+			false, plugin.SeverityError,
+		},
+		{
+			"a legacy key without a complaint", "legacy-key", nil, true,
 			"the gateway's configuration is invalid: gateway.reload.mode", "gateway.reload.mode", false,
-			plugin.SeverityWarning},
-		{"unknown keys without a complaint", "unknown-keys", nil, true,
-			"the gateway's configuration is invalid: gateway", "gateway", true, plugin.SeverityWarning},
+			plugin.SeverityWarning,
+		},
+		{
+			"unknown keys without a complaint", "unknown-keys", nil, true,
+			"the gateway's configuration is invalid: gateway", "gateway", true, plugin.SeverityWarning,
+		},
 		{"valid", "no-mode", nil, true, "", "", false, 0},
 		{"missing and not missed", "missing", nil, false, "", "", false, 0},
 		{"another exit", "unknown-keys", lives, true, "", "", false, 0},

@@ -67,10 +67,14 @@ func (u *Unloader) Plugin() pluginkit.Plugin {
 	return pluginkit.Plugin{
 		Name: Name, Version: Version, Unloader: u, Configure: u.Configure,
 		ConfigFields: []plugin.ConfigField{
-			{Path: "launchctl", Type: "string",
-				Doc: "path of launchctl; default: /bin/launchctl on macOS, elsewhere there is none"},
-			{Path: "labels", Type: "array", DefaultJSON: `["` + defaultLabel + `"]`,
-				Doc: "labels of services that run this gateway, too"},
+			{
+				Path: "launchctl", Type: "string",
+				Doc: "path of launchctl; default: /bin/launchctl on macOS, elsewhere there is none",
+			},
+			{
+				Path: "labels", Type: "array", DefaultJSON: `["` + defaultLabel + `"]`,
+				Doc: "labels of services that run this gateway, too",
+			},
 			{Path: "uid", Type: "integer", Doc: "user whose login session is looked at; default: the host's own"},
 		},
 	}
@@ -82,8 +86,10 @@ var labelPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 func (u *Unloader) Configure(_ context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error) {
 	s, diagnostics := pluginkit.DecodeConfig(req.Config, settings{})
 	bad := func(path, message, hint string) {
-		diagnostics = append(diagnostics, plugin.Diagnostic{Severity: plugin.SeverityError, Path: path,
-			Message: message, Hint: hint})
+		diagnostics = append(diagnostics, plugin.Diagnostic{
+			Severity: plugin.SeverityError, Path: path,
+			Message: message, Hint: hint,
+		})
 	}
 	if s.Launchctl != "" {
 		if info, err := os.Stat(s.Launchctl); !filepath.IsAbs(s.Launchctl) || err != nil || info.IsDir() {
@@ -194,8 +200,10 @@ func (u *Unloader) Unload(ctx context.Context, _ plugin.GatewayFacts, serviceID 
 	if err != nil || !job.loaded {
 		return unloader.Unloaded{}, err
 	}
-	undo, err := json.Marshal(record{Version: recordVersion, Manager: manager, Label: label, Domain: t.domain,
-		Plist: job.path})
+	undo, err := json.Marshal(record{
+		Version: recordVersion, Manager: manager, Label: label, Domain: t.domain,
+		Plist: job.path,
+	})
 	if err != nil {
 		return unloader.Unloaded{}, err
 	}

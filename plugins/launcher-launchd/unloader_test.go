@@ -356,8 +356,10 @@ func (w world) record(t *testing.T, change map[string]any) []byte {
 	if err := os.WriteFile(plist, []byte("<plist/>"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := map[string]any{"version": 1, "manager": "launchd", "label": "ai.openclaw.gateway", "domain": "gui/501",
-		"plist": plist}
+	r := map[string]any{
+		"version": 1, "manager": "launchd", "label": "ai.openclaw.gateway", "domain": "gui/501",
+		"plist": plist,
+	}
 	maps.Copy(r, change)
 	raw, err := json.Marshal(r)
 	if err != nil {
@@ -412,8 +414,10 @@ func TestRestoreRefusesWhatIsNotItsRecord(t *testing.T) {
 }
 
 func TestRestoreThatFailsSaysWhy(t *testing.T) {
-	for how, want := range map[string]fault.Code{"eio": fault.Internal, "denied": fault.PermissionDenied,
-		"ignored": fault.DeadlineExceeded} {
+	for how, want := range map[string]fault.Code{
+		"eio": fault.Internal, "denied": fault.PermissionDenied,
+		"ignored": fault.DeadlineExceeded,
+	} {
 		w := newWorld(t, script{Bootstrap: how}, false)
 		w.u.SetLimits(30*time.Second, 3*time.Second, 5*time.Millisecond, 20*time.Millisecond)
 		if _, err := w.u.Restore(t.Context(), w.record(t, nil)); fault.CodeOf(err) != want {

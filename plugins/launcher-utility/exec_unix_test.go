@@ -140,8 +140,10 @@ func TestExecCancelledWhileItBeginsLeavesNothing(t *testing.T) {
 	}
 	for n := range 40 {
 		ctx, cancel := context.WithTimeout(deadline(t), time.Duration(n)*time.Millisecond)
-		_, err := l.Exec(ctx, launcher.ExecRequest{Process: p.process(`trap '' TERM; sleep 600 & wait; sleep 600`),
-			Timeout: time.Minute},
+		_, err := l.Exec(ctx, launcher.ExecRequest{
+			Process: p.process(`trap '' TERM; sleep 600 & wait; sleep 600`),
+			Timeout: time.Minute,
+		},
 			func(plugin.Line) error { return nil })
 		cancel()
 		if err == nil {
@@ -183,8 +185,10 @@ func TestExecOfNoProgramIsNotFound(t *testing.T) {
 
 func TestAFailingSinkEndsTheCommand(t *testing.T) {
 	p := newPlace(t)
-	_, err := p.open(t).Exec(deadline(t), launcher.ExecRequest{Process: p.process("echo x; exec sleep 600"),
-		Timeout: patience},
+	_, err := p.open(t).Exec(deadline(t), launcher.ExecRequest{
+		Process: p.process("echo x; exec sleep 600"),
+		Timeout: patience,
+	},
 		func(plugin.Line) error { return errSeen })
 	if !errors.Is(err, errSeen) {
 		t.Errorf("Exec = %v, want the sink's error", err)
@@ -273,8 +277,10 @@ func TestACommandWhoseTracesAreRemovedTellsItsExit(t *testing.T) {
 	p := newPlace(t)
 	l := p.open(t)
 	r := ran{}
-	r.result, r.err = l.Exec(deadline(t), launcher.ExecRequest{Process: p.process("echo x; sleep 0.2; exit 3"),
-		Timeout: patience},
+	r.result, r.err = l.Exec(deadline(t), launcher.ExecRequest{
+		Process: p.process("echo x; sleep 0.2; exit 3"),
+		Timeout: patience,
+	},
 		func(line plugin.Line) error {
 			r.lines = append(r.lines, line)
 			return os.RemoveAll(filepath.Join(p.run(), ".exec"))

@@ -116,8 +116,10 @@ func (p place) open(t *testing.T) *launcherutility.Launcher {
 func (p place) process(script string) plugin.ProcessSpec {
 	return plugin.ProcessSpec{
 		Argv: []string{"sh", "-c", script}, Cwd: p.dir,
-		Env: []plugin.EnvVar{{Name: "PATH", Value: "/usr/local/bin:/usr/bin:/bin"},
-			{Name: "TOKEN", Value: "s3cret", Secret: true}},
+		Env: []plugin.EnvVar{
+			{Name: "PATH", Value: "/usr/local/bin:/usr/bin:/bin"},
+			{Name: "TOKEN", Value: "s3cret", Secret: true},
+		},
 	}
 }
 
@@ -478,19 +480,31 @@ func TestErrorsHaveTheirCodes(t *testing.T) {
 		want *fault.Error
 		text string
 	}{
-		{"no program", bad("a", func(r *launcher.LaunchRequest) { r.Process.Argv = []string{"no-such"} }),
-			fault.ErrNotFound, `cannot launch gateway: exec "no-such": not found`},
-		{"not executable", bad("b", func(r *launcher.LaunchRequest) { r.Process.Argv = []string{p.dir} }),
-			fault.ErrPermissionDenied, "permission denied"},
+		{
+			"no program", bad("a", func(r *launcher.LaunchRequest) { r.Process.Argv = []string{"no-such"} }),
+			fault.ErrNotFound, `cannot launch gateway: exec "no-such": not found`,
+		},
+		{
+			"not executable", bad("b", func(r *launcher.LaunchRequest) { r.Process.Argv = []string{p.dir} }),
+			fault.ErrPermissionDenied, "permission denied",
+		},
 		{"bad id", bad("../x", func(*launcher.LaunchRequest) {}), fault.ErrInvalidArgument, "launch id"},
-		{"no argv", bad("c", func(r *launcher.LaunchRequest) { r.Process.Argv = nil }), fault.ErrInvalidArgument,
-			"argv"},
-		{"another user", bad("d", func(r *launcher.LaunchRequest) { r.Process.User = "another-user" }),
-			fault.ErrUnsupported, "another-user"},
-		{"too much output", bad("e", func(r *launcher.LaunchRequest) { r.OutputMaxBytes = 1 << 60 }),
-			fault.ErrInvalidArgument, "output"},
-		{"another spec", bad("taken", func(r *launcher.LaunchRequest) { r.Process.Argv = []string{"true"} }),
-			fault.ErrAlreadyExists, "another spec"},
+		{
+			"no argv", bad("c", func(r *launcher.LaunchRequest) { r.Process.Argv = nil }), fault.ErrInvalidArgument,
+			"argv",
+		},
+		{
+			"another user", bad("d", func(r *launcher.LaunchRequest) { r.Process.User = "another-user" }),
+			fault.ErrUnsupported, "another-user",
+		},
+		{
+			"too much output", bad("e", func(r *launcher.LaunchRequest) { r.OutputMaxBytes = 1 << 60 }),
+			fault.ErrInvalidArgument, "output",
+		},
+		{
+			"another spec", bad("taken", func(r *launcher.LaunchRequest) { r.Process.Argv = []string{"true"} }),
+			fault.ErrAlreadyExists, "another spec",
+		},
 		{"unknown signal", l.Signal(deadline(t), "taken", "SIGNONE"), fault.ErrInvalidArgument, "SIGNONE"},
 		{"signal to nothing", l.Signal(deadline(t), "none", "SIGTERM"), fault.ErrNotFound, "none"},
 		{"id that is a path", l.Signal(deadline(t), "../run/taken", "SIGTERM"), fault.ErrNotFound, "no launch"},

@@ -135,8 +135,10 @@ func verdictTo(v Verdict) *pb.Verdict {
 		Symptom: wire.Symptom(v.Symptom), Tags: wire.Strings(v.Tags, maxTags, maxWord),
 	}
 	if v.Stage != nil {
-		out.Stage = &pb.Stage{Name: wire.Text(v.Stage.Name, maxWord), DurationMs: v.Stage.DurationMs,
-			TotalMs: v.Stage.TotalMs}
+		out.Stage = &pb.Stage{
+			Name: wire.Text(v.Stage.Name, maxWord), DurationMs: v.Stage.DurationMs,
+			TotalMs: v.Stage.TotalMs,
+		}
 	}
 	return out
 }

@@ -122,8 +122,10 @@ func TestFailedBatchKeepsItsErrorAndANewStreamGoesOn(t *testing.T) {
 func lines(seqs ...uint64) []classifier.NumberedLine {
 	var out []classifier.NumberedLine
 	for _, s := range seqs {
-		out = append(out, classifier.NumberedLine{Seq: s, Line: plugin.Line{Cursor: s, Stream: plugin.Stderr,
-			Text: fmt.Sprint("line ", s)}})
+		out = append(out, classifier.NumberedLine{Seq: s, Line: plugin.Line{
+			Cursor: s, Stream: plugin.Stderr,
+			Text: fmt.Sprint("line ", s),
+		}})
 	}
 	return out
 }
@@ -167,8 +169,10 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 	inf := math.Inf(1)
 	got, err := classify(
 		&pb.Verdict{Seq: 1, Level: 99, Symptom: 99, Stage: &pb.Stage{Name: "x", DurationMs: math.NaN()}},
-		&pb.Verdict{Seq: 2, Level: pb.Level_LEVEL_DROP, Stage: &pb.Stage{Name: "x", DurationMs: 1, TotalMs: &inf},
-			Text: strings.Repeat("€", 1<<20)},
+		&pb.Verdict{
+			Seq: 2, Level: pb.Level_LEVEL_DROP, Stage: &pb.Stage{Name: "x", DurationMs: 1, TotalMs: &inf},
+			Text: strings.Repeat("€", 1<<20),
+		},
 	)
 	if err != nil || got[0].Level != classifier.LevelWarn || got[0].Symptom != plugin.NoSymptom ||
 		got[0].Stage != nil || got[1].Stage != nil {

@@ -21,23 +21,39 @@ const idStart = "base/start"
 
 func baseChecks() []Check {
 	return []Check{
-		{ID: idStart, Kind: Base, Title: "the host can start it: file, handshake, Describe, versions, its table",
-			Row: "Plugin.Describe, Plugin.Configure", try: func(context.Context, *runner) error { return nil }},
-		{ID: "base/describe", Kind: Base, Title: "Describe gives the same, well-formed answer each time",
-			Row: "Plugin.Describe: idempotent", try: baseDescribe},
-		{ID: "base/kinds-served", Kind: Base, Title: "it serves every kind that it announces",
-			Row: "DescribeResponse.services", try: baseKinds},
-		{ID: "base/config-not-json", Kind: Base, Title: "a table that is no JSON object is refused",
-			Row: "Plugin.Configure: INVALID_ARGUMENT", try: configNotJSON},
-		{ID: "base/config-unknown-key", Kind: Base, Title: "an unknown key gets a diagnostic",
-			Row: "Plugin.Configure: faults are diagnostics", try: configUnknownKey},
-		{ID: "base/config-wrong-type", Kind: Base,
+		{
+			ID: idStart, Kind: Base, Title: "the host can start it: file, handshake, Describe, versions, its table",
+			Row: "Plugin.Describe, Plugin.Configure", try: func(context.Context, *runner) error { return nil },
+		},
+		{
+			ID: "base/describe", Kind: Base, Title: "Describe gives the same, well-formed answer each time",
+			Row: "Plugin.Describe: idempotent", try: baseDescribe,
+		},
+		{
+			ID: "base/kinds-served", Kind: Base, Title: "it serves every kind that it announces",
+			Row: "DescribeResponse.services", try: baseKinds,
+		},
+		{
+			ID: "base/config-not-json", Kind: Base, Title: "a table that is no JSON object is refused",
+			Row: "Plugin.Configure: INVALID_ARGUMENT", try: configNotJSON,
+		},
+		{
+			ID: "base/config-unknown-key", Kind: Base, Title: "an unknown key gets a diagnostic",
+			Row: "Plugin.Configure: faults are diagnostics", try: configUnknownKey,
+		},
+		{
+			ID: "base/config-wrong-type", Kind: Base,
 			Title: "a value of a wrong type gets a diagnostic that names its key",
-			Row:   "Plugin.Configure: faults are diagnostics", try: configWrongType},
-		{ID: "base/config-large", Kind: Base, Title: "a huge and a deep table are answered",
-			Row: "Plugin.Configure: start_timeout", try: configLarge},
-		{ID: "base/config-refused", Kind: Base, Title: "a refused table leaves the former one in force",
-			Row: "Plugin.Configure: refuses the table as a whole", try: configRefused},
+			Row:   "Plugin.Configure: faults are diagnostics", try: configWrongType,
+		},
+		{
+			ID: "base/config-large", Kind: Base, Title: "a huge and a deep table are answered",
+			Row: "Plugin.Configure: start_timeout", try: configLarge,
+		},
+		{
+			ID: "base/config-refused", Kind: Base, Title: "a refused table leaves the former one in force",
+			Row: "Plugin.Configure: refuses the table as a whole", try: configRefused,
+		},
 	}
 }
 
@@ -148,8 +164,10 @@ func (rn *runner) configure(ctx context.Context, p Process, what string, table [
 	defer cancel()
 	r, err := pb.NewPluginServiceClient(p.Conn()).Configure(bound, &pb.ConfigureRequest{
 		ConfigJson: table, Name: asked.Name, Grants: asked.Grants,
-		Directories: &pb.Directories{Data: asked.Directories.Data, Run: asked.Directories.Run,
-			Runtime: asked.Directories.Runtime},
+		Directories: &pb.Directories{
+			Data: asked.Directories.Data, Run: asked.Directories.Run,
+			Runtime: asked.Directories.Runtime,
+		},
 	})
 	if lost := rn.lost(p, "Configure with "+what, err); lost != nil {
 		return nil, lost
@@ -298,8 +316,10 @@ func configLarge(ctx context.Context, rn *runner) error {
 	for range deepest {
 		deep = map[string]any{"t": []any{deep}}
 	}
-	for what, v := range map[string]any{"a text of 8 MiB": strings.Repeat("x", 8<<20),
-		"a list of 100,000": make([]int, 100_000), "tables in tables": deep} {
+	for what, v := range map[string]any{
+		"a text of 8 MiB":   strings.Repeat("x", 8<<20),
+		"a list of 100,000": make([]int, 100_000), "tables in tables": deep,
+	} {
 		if _, err := rn.configure(ctx, p, what,
 			tableWith(p.Asked().Config, map[string]any{unknownKey: v})); err != nil {
 			return faulty(what, err)

@@ -19,17 +19,27 @@ import (
 func classifierChecks() []Check {
 	k := plugin.KindClassifier
 	return []Check{
-		{ID: "classifier/order", Kind: k, Title: "each line gets one verdict, in order",
-			Row: "Classifier.Classify: one a line, in order of seq", try: classifierOrder},
-		{ID: "classifier/resend", Kind: k, Title: "lines that are sent again after a break get the same verdicts",
-			Row: "Classifier.Classify: idempotent by seq", try: classifierResend},
-		{ID: "classifier/streams", Kind: k, Title: "the output of several launches is classified at once",
-			Row: "Classifier.Classify: one stream a launch_id", try: classifierStreams},
-		{ID: "classifier/big-lines", Kind: k,
+		{
+			ID: "classifier/order", Kind: k, Title: "each line gets one verdict, in order",
+			Row: "Classifier.Classify: one a line, in order of seq", try: classifierOrder,
+		},
+		{
+			ID: "classifier/resend", Kind: k, Title: "lines that are sent again after a break get the same verdicts",
+			Row: "Classifier.Classify: idempotent by seq", try: classifierResend,
+		},
+		{
+			ID: "classifier/streams", Kind: k, Title: "the output of several launches is classified at once",
+			Row: "Classifier.Classify: one stream a launch_id", try: classifierStreams,
+		},
+		{
+			ID: "classifier/big-lines", Kind: k,
 			Title: "lines of 64 KiB, odd characters and batches up to 16 MiB are judged",
-			Row:   "Sizes: a message has at most 16 MiB", try: classifierBig},
-		{ID: "classifier/throughput", Kind: k, Title: "a batch of 256 lines is judged within 2 s",
-			Row: "Classifier.Classify: 2 s a batch", try: classifierThroughput},
+			Row:   "Sizes: a message has at most 16 MiB", try: classifierBig,
+		},
+		{
+			ID: "classifier/throughput", Kind: k, Title: "a batch of 256 lines is judged within 2 s",
+			Row: "Classifier.Classify: 2 s a batch", try: classifierThroughput,
+		},
 	}
 }
 
@@ -49,8 +59,10 @@ func batchOf(from uint64, lines ...string) []*pb.NumberedLine {
 	var out []*pb.NumberedLine
 	for n, text := range lines {
 		seq := from + uint64(n) //nolint:gosec // a small number
-		out = append(out, &pb.NumberedLine{Seq: seq, Line: &pb.Line{Cursor: seq * 100, Stream: pb.Stream_STREAM_STDERR,
-			Text: text}})
+		out = append(out, &pb.NumberedLine{Seq: seq, Line: &pb.Line{
+			Cursor: seq * 100, Stream: pb.Stream_STREAM_STDERR,
+			Text: text,
+		}})
 	}
 	return out
 }

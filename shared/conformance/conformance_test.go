@@ -215,17 +215,23 @@ func (unbounded) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor
 	if req.Incident == nil || req.Incident.Exit == nil || req.Incident.Exit.Signal != "SIGKILL" {
 		return doctor.Diagnosis{}, nil
 	}
-	return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "killed", Text: "killed", Severity: plugin.SeverityError,
-		Repairable: true}}}, nil
+	return doctor.Diagnosis{Findings: []doctor.Finding{{
+		Code: "killed", Text: "killed", Severity: plugin.SeverityError,
+		Repairable: true,
+	}}}, nil
 }
 
 func (unbounded) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding) (*doctor.Plan, error) {
 	if f.Code != "killed" {
 		return nil, nil
 	}
-	return &doctor.Plan{Title: "wait",
-		Steps: []doctor.Step{{Title: "wait", Exec: &doctor.ExecStep{Argv: append(gw.Command, "wait"),
-			Timeout: 3600e9}}}}, nil
+	return &doctor.Plan{
+		Title: "wait",
+		Steps: []doctor.Step{{Title: "wait", Exec: &doctor.ExecStep{
+			Argv:    append(gw.Command, "wait"),
+			Timeout: 3600e9,
+		}}},
+	}, nil
 }
 
 func (unbounded) Repair(context.Context, doctor.RepairRequest, func(doctor.Progress)) (doctor.RepairResult, error) {

@@ -18,23 +18,39 @@ import (
 func doctorChecks() []Check {
 	k := plugin.KindDoctor
 	return append([]Check{
-		{ID: idDoctorDeadline, Kind: k, Title: "every incident gets its answer within the deadline",
-			Row: "Doctor.Diagnose and Doctor.Plan: 30 s", try: doctorDeadline},
-		{ID: "doctor/answers", Kind: k, Title: "findings and requests for evidence are what the contract allows",
-			Row: "DiagnoseResponse, Finding, EvidenceRequest", try: doctorAnswers},
-		{ID: "doctor/changes-nothing", Kind: k, Title: "Diagnose and Plan change no file of the gateway",
-			Row: "Doctor.Diagnose, Doctor.Plan", try: doctorChangesNothing},
-		{ID: "doctor/repeat", Kind: k, Title: "the same question gets the same answer",
-			Row: "Doctor.Diagnose and Doctor.Plan: idempotent", try: doctorRepeat},
-		{ID: "doctor/concurrent", Kind: k, Title: "several gateways are diagnosed at once",
-			Row: "Doctor.Diagnose: concurrent, one a gateway", try: doctorConcurrent},
-		{ID: "doctor/cancel", Kind: k, Title: "a call that is cancelled half-way ends, and the next one is answered",
-			Row: "Cancelling a call ends its work", try: doctorCancel},
-		{ID: "doctor/big-incident", Kind: k,
+		{
+			ID: idDoctorDeadline, Kind: k, Title: "every incident gets its answer within the deadline",
+			Row: "Doctor.Diagnose and Doctor.Plan: 30 s", try: doctorDeadline,
+		},
+		{
+			ID: "doctor/answers", Kind: k, Title: "findings and requests for evidence are what the contract allows",
+			Row: "DiagnoseResponse, Finding, EvidenceRequest", try: doctorAnswers,
+		},
+		{
+			ID: "doctor/changes-nothing", Kind: k, Title: "Diagnose and Plan change no file of the gateway",
+			Row: "Doctor.Diagnose, Doctor.Plan", try: doctorChangesNothing,
+		},
+		{
+			ID: "doctor/repeat", Kind: k, Title: "the same question gets the same answer",
+			Row: "Doctor.Diagnose and Doctor.Plan: idempotent", try: doctorRepeat,
+		},
+		{
+			ID: "doctor/concurrent", Kind: k, Title: "several gateways are diagnosed at once",
+			Row: "Doctor.Diagnose: concurrent, one a gateway", try: doctorConcurrent,
+		},
+		{
+			ID: "doctor/cancel", Kind: k, Title: "a call that is cancelled half-way ends, and the next one is answered",
+			Row: "Cancelling a call ends its work", try: doctorCancel,
+		},
+		{
+			ID: "doctor/big-incident", Kind: k,
 			Title: "120 lines of 64 KiB, odd characters and evidence up to 16 MiB are answered",
-			Row:   "Sizes: a message has at most 16 MiB", try: doctorBig},
-		{ID: "doctor/foreign-finding", Kind: k, Title: "Plan and Repair refuse what is not theirs and change nothing",
-			Row: "Doctor.Plan, Doctor.Repair: unsupported", try: doctorForeign},
+			Row:   "Sizes: a message has at most 16 MiB", try: doctorBig,
+		},
+		{
+			ID: "doctor/foreign-finding", Kind: k, Title: "Plan and Repair refuse what is not theirs and change nothing",
+			Row: "Doctor.Plan, Doctor.Repair: unsupported", try: doctorForeign,
+		},
 	}, planChecks()...)
 }
 
@@ -264,8 +280,10 @@ func doctorConcurrent(ctx context.Context, rn *runner) error {
 	for n := range errs {
 		calls.Go(func() {
 			v := runs[n%len(runs)]
-			v = &doctorRun{incident: v.incident, gateway: v.gateway, answer: v.answer,
-				asked: askedAs(v.asked, fmt.Sprintf("%s-%d", v.gateway.facts.GetName(), n))}
+			v = &doctorRun{
+				incident: v.incident, gateway: v.gateway, answer: v.answer,
+				asked: askedAs(v.asked, fmt.Sprintf("%s-%d", v.gateway.facts.GetName(), n)),
+			}
 			r, err := rn.again(ctx, p, v)
 			if err == nil && inWords(r) != inWords(v.answer) {
 				err = breach("keep no state that calls share, or guard it",
@@ -326,8 +344,10 @@ func doctorCancel(ctx context.Context, rn *runner) error {
 }
 
 func doctorForeign(ctx context.Context, rn *runner) error {
-	s, err := rn.newScratchGateway(Incident{Name: "foreign-finding",
-		Files: map[string]string{configName: "{\"gateway\": {\"mode\": \"local\"}}\n"}})
+	s, err := rn.newScratchGateway(Incident{
+		Name:  "foreign-finding",
+		Files: map[string]string{configName: "{\"gateway\": {\"mode\": \"local\"}}\n"},
+	})
 	if err != nil {
 		return err
 	}
@@ -336,8 +356,10 @@ func doctorForeign(ctx context.Context, rn *runner) error {
 		return err
 	}
 	client := rn.doctor(p)
-	finding := &pb.Finding{Code: "gatehost-verify-unknown", Severity: pb.Severity_SEVERITY_ERROR,
-		Text: "a finding of another doctor", Repairable: true, Data: []byte{0xff, 0}}
+	finding := &pb.Finding{
+		Code: "gatehost-verify-unknown", Severity: pb.Severity_SEVERITY_ERROR,
+		Text: "a finding of another doctor", Repairable: true, Data: []byte{0xff, 0},
+	}
 	bound, cancel := rn.within(ctx, deadlinePlan)
 	defer cancel()
 	r, err := client.Plan(bound, &pb.PlanRequest{Gateway: s.facts, Finding: finding})
@@ -349,8 +371,10 @@ func doctorForeign(ctx context.Context, rn *runner) error {
 			"it has a plan for the finding %q, which is none of its own: %s", finding.GetCode(),
 			planInWords(r.GetPlan()))
 	}
-	result, err := repair(bound, client, &pb.RepairRequest{Gateway: s.facts, Finding: finding,
-		StepId: "gatehost-verify-unknown"}, nil)
+	result, err := repair(bound, client, &pb.RepairRequest{
+		Gateway: s.facts, Finding: finding,
+		StepId: "gatehost-verify-unknown",
+	}, nil)
 	if lost := rn.lost(p, "Doctor.Repair of an unknown step", err); lost != nil {
 		return lost
 	}

@@ -145,7 +145,8 @@ func (rn *runner) diagnose(ctx context.Context, p Process, v *doctorRun) {
 // time makes one call and notes how long it took, and when it was not answered.
 func (v *doctorRun) time(rn *runner, p Process, name string, contract time.Duration,
 	ctx context.Context, //nolint:revive // beside the call that gets it
-	call func(context.Context) error) {
+	call func(context.Context) error,
+) {
 	bound, cancel := rn.within(ctx, contract)
 	defer cancel()
 	began := time.Now()

@@ -148,9 +148,11 @@ const mostLines = 120
 func (i Incident) message() *pb.Incident {
 	out := &pb.Incident{ErrorCode: i.ErrorCode, ErrorMessage: i.ErrorMessage, Attempt: 1}
 	if i.Exit != nil {
-		out.Exit = &pb.Exit{Code: int32(i.Exit.Code), Signal: i.Exit.Signal, //nolint:gosec // an exit code
+		out.Exit = &pb.Exit{
+			Code: int32(i.Exit.Code), Signal: i.Exit.Signal, //nolint:gosec // an exit code
 			Known: true, Durable: true,
-			At: timestamppb.New(incidentTime)}
+			At: timestamppb.New(incidentTime),
+		}
 	}
 	cursor := uint64(0)
 	for n, text := range i.Lines[max(0, len(i.Lines)-mostLines):] {

@@ -21,53 +21,93 @@ import (
 func launcherChecks() []Check {
 	k := plugin.KindLauncher
 	return []Check{
-		{ID: "launcher/launch", Kind: k,
+		{
+			ID: "launcher/launch", Kind: k,
 			Title: "a launched program runs with the command, environment and directory that were asked for",
-			Row:   "Launcher.Launch, ProcessSpec", try: launchRuns},
-		{ID: "launcher/launch-again", Kind: k,
+			Row:   "Launcher.Launch, ProcessSpec", try: launchRuns,
+		},
+		{
+			ID: "launcher/launch-again", Kind: k,
 			Title: "the same launch id starts one process, however often and at the same time it is asked",
-			Row:   "Launcher.Launch: idempotent by launch_id", try: launchAgain},
-		{ID: "launcher/launch-other-spec", Kind: k, Title: "a launch id with another spec is refused",
-			Row: "Launcher.Launch: already_exists", try: launchOther},
-		{ID: "launcher/launch-refused", Kind: k, Title: "a program that is not there is not_found, and nothing lives",
-			Row: "Launcher.Launch: not_found", try: launchRefused},
-		{ID: "launcher/list", Kind: k, Title: "List, Recover and Inspect agree about what runs, with its labels",
-			Row: "Launcher.List, Recover, Inspect: idempotent", try: launcherList},
-		{ID: "launcher/unknown", Kind: k, Title: "an unknown launch is not_found, and releasing it is no error",
-			Row: "Launcher: errors", try: launcherUnknown},
-		{ID: "launcher/output", Kind: k,
+			Row:   "Launcher.Launch: idempotent by launch_id", try: launchAgain,
+		},
+		{
+			ID: "launcher/launch-other-spec", Kind: k, Title: "a launch id with another spec is refused",
+			Row: "Launcher.Launch: already_exists", try: launchOther,
+		},
+		{
+			ID: "launcher/launch-refused", Kind: k, Title: "a program that is not there is not_found, and nothing lives",
+			Row: "Launcher.Launch: not_found", try: launchRefused,
+		},
+		{
+			ID: "launcher/list", Kind: k, Title: "List, Recover and Inspect agree about what runs, with its labels",
+			Row: "Launcher.List, Recover, Inspect: idempotent", try: launcherList,
+		},
+		{
+			ID: "launcher/unknown", Kind: k, Title: "an unknown launch is not_found, and releasing it is no error",
+			Row: "Launcher: errors", try: launcherUnknown,
+		},
+		{
+			ID: "launcher/output", Kind: k,
 			Title: "each line of both outputs comes once and in order, also from a cursor in the middle",
-			Row:   "Launcher.Output: idempotent by cursor", try: outputWhole},
-		{ID: "launcher/end", Kind: k, Title: "the exit comes after the last line, and with it nothing more",
-			Row: "OutputResponse.end, End", try: outputEnd},
-		{ID: "launcher/signal", Kind: k,
+			Row:   "Launcher.Output: idempotent by cursor", try: outputWhole,
+		},
+		{
+			ID: "launcher/end", Kind: k, Title: "the exit comes after the last line, and with it nothing more",
+			Row: "OutputResponse.end, End", try: outputEnd,
+		},
+		{
+			ID: "launcher/signal", Kind: k,
 			Title: "a signal reaches the program; unknown ones and ended programs are refused", Row: "Launcher.Signal",
-			try: launcherSignal},
-		{ID: "launcher/stop", Kind: k, Title: "Stop asks, and a second Stop answers the same exit",
-			Row: "Launcher.Stop: idempotent", try: stopAsks},
-		{ID: "launcher/stop-kills", Kind: k,
+			try: launcherSignal,
+		},
+		{
+			ID: "launcher/stop", Kind: k, Title: "Stop asks, and a second Stop answers the same exit",
+			Row: "Launcher.Stop: idempotent", try: stopAsks,
+		},
+		{
+			ID: "launcher/stop-kills", Kind: k,
 			Title: "after the grace Stop kills the whole tree, those who left it included",
-			Row:   "Launcher.Stop: grace, then the whole tree", try: stopKills},
-		{ID: "launcher/release", Kind: k, Title: "what runs is not released; what has ended is forgotten",
-			Row: "Launcher.Release: failed_precondition", try: launcherRelease},
-		{ID: "launcher/exec", Kind: k, Title: "a command gets its standard input and gives its lines and its exit code",
-			Row: "Launcher.Exec", try: execRuns},
-		{ID: "launcher/exec-timeout", Kind: k, Title: "a command that takes too long ends with its whole tree",
-			Row: "ExecRequest.timeout", try: execTimeout},
-		{ID: "launcher/exec-cancel", Kind: k, Title: "a command whose call is cancelled ends with its whole tree",
-			Row: "Launcher.Exec: cancelling kills the whole tree", try: execCancel},
-		{ID: "launcher/recover", Kind: k, Title: "after kill -9 of the plugin another process takes up what runs",
-			Row: "Launcher.Recover", process: true, try: recoverRuns},
-		{ID: "launcher/recover-output", Kind: k,
+			Row:   "Launcher.Stop: grace, then the whole tree", try: stopKills,
+		},
+		{
+			ID: "launcher/release", Kind: k, Title: "what runs is not released; what has ended is forgotten",
+			Row: "Launcher.Release: failed_precondition", try: launcherRelease,
+		},
+		{
+			ID: "launcher/exec", Kind: k, Title: "a command gets its standard input and gives its lines and its exit code",
+			Row: "Launcher.Exec", try: execRuns,
+		},
+		{
+			ID: "launcher/exec-timeout", Kind: k, Title: "a command that takes too long ends with its whole tree",
+			Row: "ExecRequest.timeout", try: execTimeout,
+		},
+		{
+			ID: "launcher/exec-cancel", Kind: k, Title: "a command whose call is cancelled ends with its whole tree",
+			Row: "Launcher.Exec: cancelling kills the whole tree", try: execCancel,
+		},
+		{
+			ID: "launcher/recover", Kind: k, Title: "after kill -9 of the plugin another process takes up what runs",
+			Row: "Launcher.Recover", process: true, try: recoverRuns,
+		},
+		{
+			ID: "launcher/recover-output", Kind: k,
 			Title: "across a kill -9 of the plugin no line is lost and none comes twice",
-			Row:   "Launcher.Output: reopened at the cursor", process: true, try: recoverOutput},
-		{ID: "launcher/recover-exit", Kind: k,
+			Row:   "Launcher.Output: reopened at the cursor", process: true, try: recoverOutput,
+		},
+		{
+			ID: "launcher/recover-exit", Kind: k,
 			Title: "a program that ended while there was no plugin is told with its exit code and all its lines",
-			Row:   "Launcher.Recover, Exit", process: true, try: recoverExit},
-		{ID: "launcher/lets-go", Kind: k, Title: "what it launched does not hold its end back",
-			Row: "Gateways outlive the plugin", process: true, try: launcherLetsGo},
-		{ID: idHeartbeat, Kind: k, Title: "an output that has nothing to say sends a sign of life every 15 s",
-			Row: "Launcher.Output: heartbeat 15 s", try: launcherHeartbeat},
+			Row:   "Launcher.Recover, Exit", process: true, try: recoverExit,
+		},
+		{
+			ID: "launcher/lets-go", Kind: k, Title: "what it launched does not hold its end back",
+			Row: "Gateways outlive the plugin", process: true, try: launcherLetsGo,
+		},
+		{
+			ID: idHeartbeat, Kind: k, Title: "an output that has nothing to say sends a sign of life every 15 s",
+			Row: "Launcher.Output: heartbeat 15 s", try: launcherHeartbeat,
+		},
 	}
 }
 
@@ -92,8 +132,10 @@ func (rn *runner) newRun(args ...string) (*run, error) {
 		return nil, err
 	}
 	r.req = launcher.LaunchRequest{
-		LaunchID: id, Gateway: plugin.GatewayFacts{Name: gatewayOfRuns, Port: 18789, Command: rn.opts.Child,
-			Profile: "plain"}, Process: r.command(args...),
+		LaunchID: id, Gateway: plugin.GatewayFacts{
+			Name: gatewayOfRuns, Port: 18789, Command: rn.opts.Child,
+			Profile: "plain",
+		}, Process: r.command(args...),
 		Grace: time.Second, OutputMaxBytes: 8 << 20, Labels: map[string]string{"verify": "yes"},
 	}
 	return r, nil
@@ -114,7 +156,8 @@ func (r *run) command(args ...string) plugin.ProcessSpec {
 	return plugin.ProcessSpec{
 		Argv: slices.Concat(r.rn.opts.Child, []string{r.dir}, args), Cwd: r.dir,
 		Env: []plugin.EnvVar{
-			{Name: "PATH", Value: os.Getenv("PATH")}, {Name: "HOME", Value: r.dir},
+			{Name: "PATH", Value: os.Getenv("PATH")},
+			{Name: "HOME", Value: r.dir},
 			{Name: "VERIFY_SECRET", Value: "a secret = with spaces", Secret: true},
 		},
 	}
@@ -398,8 +441,10 @@ func launcherList(ctx context.Context, rn *runner) error {
 			return breach("with a gateway's name List shows that gateway's only",
 				"List for another gateway shows launch %s", r.req.LaunchID)
 		}
-		for name, x := range map[string]launcher.Instance{"List": list.Instances[at], "Recover": taken,
-			"Inspect": seen.Instance} {
+		for name, x := range map[string]launcher.Instance{
+			"List": list.Instances[at], "Recover": taken,
+			"Inspect": seen.Instance,
+		} {
 			if x.PID != i.PID || x.Phase != launcher.PhaseRunning || x.StartTime != i.StartTime ||
 				x.Gateway != gatewayOfRuns || x.Labels["verify"] != "yes" {
 				return breach("the facts about an instance are the same everywhere",

@@ -18,19 +18,31 @@ import (
 // lifeChecks come last: they judge whole lifetimes of processes.
 func lifeChecks() []Check {
 	return []Check{
-		{ID: "base/stdout", Kind: Base, Title: "stdout carries the handshake and nothing else; logs go to stderr",
-			Row: "docs/plugins.md", process: true, try: lifeStdout},
-		{ID: "base/host-gone", Kind: Base, Title: "it ends within 2 s when the host goes",
-			Row: "The host going away closes the plugin's stdin", process: true, try: lifeHostGone},
-		{ID: "base/host-gone-busy", Kind: Base, Title: "it ends within 2 s when the host goes during a call",
-			Row: "The host going away closes the plugin's stdin", process: true, try: lifeHostGoneBusy},
-		{ID: "base/grandchild", Kind: Base, Title: "nothing that it started holds its pipes when it has ended",
-			Row: "docs/plugins.md", process: true, try: lifeGrandchild},
-		{ID: "base/leaks-processes", Kind: Base, Title: "no process of it is left when it has ended",
-			Row: "The host going away closes the plugin's stdin", process: true, try: lifeProcesses},
-		{ID: "base/leaks-files", Kind: Base,
+		{
+			ID: "base/stdout", Kind: Base, Title: "stdout carries the handshake and nothing else; logs go to stderr",
+			Row: "docs/plugins.md", process: true, try: lifeStdout,
+		},
+		{
+			ID: "base/host-gone", Kind: Base, Title: "it ends within 2 s when the host goes",
+			Row: "The host going away closes the plugin's stdin", process: true, try: lifeHostGone,
+		},
+		{
+			ID: "base/host-gone-busy", Kind: Base, Title: "it ends within 2 s when the host goes during a call",
+			Row: "The host going away closes the plugin's stdin", process: true, try: lifeHostGoneBusy,
+		},
+		{
+			ID: "base/grandchild", Kind: Base, Title: "nothing that it started holds its pipes when it has ended",
+			Row: "docs/plugins.md", process: true, try: lifeGrandchild,
+		},
+		{
+			ID: "base/leaks-processes", Kind: Base, Title: "no process of it is left when it has ended",
+			Row: "The host going away closes the plugin's stdin", process: true, try: lifeProcesses,
+		},
+		{
+			ID: "base/leaks-files", Kind: Base,
 			Title: "it leaves no temporary file, and its data does not grow with each start", Row: "Directories",
-			process: true, try: lifeFiles},
+			process: true, try: lifeFiles,
+		},
 	}
 }
 

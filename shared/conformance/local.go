@@ -111,8 +111,10 @@ type localOpener struct {
 var _ Opener = (*localOpener)(nil)
 
 func (l *localOpener) Places() map[string]string {
-	return map[string]string{"data": filepath.Join(l.root, "data"), "run": filepath.Join(l.root, "run"),
-		"runtime": filepath.Join(l.root, "s")}
+	return map[string]string{
+		"data": filepath.Join(l.root, "data"), "run": filepath.Join(l.root, "run"),
+		"runtime": filepath.Join(l.root, "s"),
+	}
 }
 
 func (l *localOpener) Open(ctx context.Context, _ ...string) (Process, error) {
@@ -138,8 +140,10 @@ func (l *localOpener) introduce(ctx context.Context, p *localProcess) error {
 		return fmt.Errorf("cannot describe the plugin: %w", err)
 	}
 	places := l.Places()
-	p.asked = plugin.ConfigureRequest{Config: l.config, Name: p.info.Name,
-		Directories: plugin.Directories{Data: places["data"]}}
+	p.asked = plugin.ConfigureRequest{
+		Config: l.config, Name: p.info.Name,
+		Directories: plugin.Directories{Data: places["data"]},
+	}
 	if len(p.asked.Config) == 0 {
 		p.asked.Config = []byte("{}")
 	}

@@ -20,26 +20,44 @@ import (
 func planChecks() []Check {
 	k := plugin.KindDoctor
 	return []Check{
-		{ID: "doctor/plan-agrees", Kind: k, Title: "a finding that says repairable has a plan, and no other has",
-			Row: "Finding.repairable, Doctor.Plan", try: planAgrees},
-		{ID: idPlanBounded, Kind: k, Title: "plans have at most 32 steps, each does one thing and at most 10 minutes",
-			Row: "RepairPlan, Step", try: planBounded},
-		{ID: "doctor/plan-scope", Kind: k,
+		{
+			ID: "doctor/plan-agrees", Kind: k, Title: "a finding that says repairable has a plan, and no other has",
+			Row: "Finding.repairable, Doctor.Plan", try: planAgrees,
+		},
+		{
+			ID: idPlanBounded, Kind: k, Title: "plans have at most 32 steps, each does one thing and at most 10 minutes",
+			Row: "RepairPlan, Step", try: planBounded,
+		},
+		{
+			ID: "doctor/plan-scope", Kind: k,
 			Title: "plans run the gateway's own command and touch its own files, whose checksums they know",
-			Row:   "ExecStep, WriteFileStep, DelegateStep", try: planScope},
-		{ID: "doctor/repair-dry-run", Kind: k, Title: "a dry run of a delegated step changes nothing",
-			Row: "RepairRequest.dry_run", try: repairDryRun},
-		{ID: "doctor/repair-scope", Kind: k, Title: "a delegated step changes the files that it names and no other",
-			Row: "DelegateStep.paths", try: repairScope},
-		{ID: "doctor/repair-again", Kind: k, Title: "a delegated step that was done has nothing to do a second time",
-			Row: "Doctor.Repair: idempotent", try: repairAgain},
-		{ID: "doctor/repair-cancelled", Kind: k,
+			Row:   "ExecStep, WriteFileStep, DelegateStep", try: planScope,
+		},
+		{
+			ID: "doctor/repair-dry-run", Kind: k, Title: "a dry run of a delegated step changes nothing",
+			Row: "RepairRequest.dry_run", try: repairDryRun,
+		},
+		{
+			ID: "doctor/repair-scope", Kind: k, Title: "a delegated step changes the files that it names and no other",
+			Row: "DelegateStep.paths", try: repairScope,
+		},
+		{
+			ID: "doctor/repair-again", Kind: k, Title: "a delegated step that was done has nothing to do a second time",
+			Row: "Doctor.Repair: idempotent", try: repairAgain,
+		},
+		{
+			ID: "doctor/repair-cancelled", Kind: k,
 			Title: "a delegated step that is cancelled half-way stops writing and leaves readable files",
-			Row:   "Doctor.Repair: cancelling leaves every file readable", try: repairCancelled},
-		{ID: "doctor/repair-killed", Kind: k, Title: "a delegated step that is killed half-way leaves readable files",
-			Row: "Doctor.Repair: a miss is unknown, then Diagnose", process: true, try: repairKilled},
-		{ID: "doctor/verify", Kind: k, Title: "Verify calls no plan helped that was not done, and changes nothing",
-			Row: "Doctor.Verify: 30 s; optional", try: doctorVerify},
+			Row:   "Doctor.Repair: cancelling leaves every file readable", try: repairCancelled,
+		},
+		{
+			ID: "doctor/repair-killed", Kind: k, Title: "a delegated step that is killed half-way leaves readable files",
+			Row: "Doctor.Repair: a miss is unknown, then Diagnose", process: true, try: repairKilled,
+		},
+		{
+			ID: "doctor/verify", Kind: k, Title: "Verify calls no plan helped that was not done, and changes nothing",
+			Row: "Doctor.Verify: 30 s; optional", try: doctorVerify,
+		},
 	}
 }
 

@@ -213,8 +213,10 @@ func missing(err error) bool {
 	if fault.CodeOf(fault.FromStatus(err)) != fault.Unsupported {
 		return false
 	}
-	for _, words := range []string{"unknown service", "unknown method", " not implemented", "does not implement",
-		"method not found"} {
+	for _, words := range []string{
+		"unknown service", "unknown method", " not implemented", "does not implement",
+		"method not found",
+	} {
 		if strings.Contains(text, words) {
 			return true
 		}

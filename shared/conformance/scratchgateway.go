@@ -30,8 +30,10 @@ const configName = "openclaw.json"
 func factsIn(dir string, i Incident) *pb.GatewayFacts {
 	state := filepath.Join(dir, "state")
 	out := &pb.GatewayFacts{
-		Name: filepath.Base(dir), Port: 18789, Command: []string{"openclaw"}, Args: []string{"gateway", "run", "--port",
-			"18789"}, Cwd: dir,
+		Name: filepath.Base(dir), Port: 18789, Command: []string{"openclaw"}, Args: []string{
+			"gateway", "run", "--port",
+			"18789",
+		}, Cwd: dir,
 		Profile: "openclaw", Version: "2026.9.6", StateDir: state, ConfigPath: filepath.Join(state, configName),
 		State: "error",
 	}
@@ -60,8 +62,10 @@ func factsIn(dir string, i Incident) *pb.GatewayFacts {
 // newScratchGateway makes the gateway of an incident.
 func (rn *runner) newScratchGateway(i Incident) (*scratchGateway, error) {
 	rn.scratches++
-	s := &scratchGateway{dir: filepath.Join(rn.scratchDir(), fmt.Sprintf("%s-%d", i.Name, rn.scratches)),
-		files: i.Files}
+	s := &scratchGateway{
+		dir:   filepath.Join(rn.scratchDir(), fmt.Sprintf("%s-%d", i.Name, rn.scratches)),
+		files: i.Files,
+	}
 	s.facts = factsIn(s.dir, i)
 	if err := s.reset(); err != nil {
 		return nil, err

@@ -125,8 +125,10 @@ func longQuestion(r *pb.DiagnoseRequest, full bool) *pb.DiagnoseRequest {
 		return out
 	}
 	for n := len(out.GetEvidence()); n < 2; n++ {
-		out.Evidence = append(out.Evidence, &pb.Evidence{Id: fmt.Sprintf("verify-%d", n), Available: true,
-			Exists: true})
+		out.Evidence = append(out.Evidence, &pb.Evidence{
+			Id: fmt.Sprintf("verify-%d", n), Available: true,
+			Exists: true,
+		})
 	}
 	for n, e := range out.GetEvidence()[:2] {
 		e.Stdout, e.Stderr = longLine(mostStdout), longLine(mostStdout)

@@ -16,12 +16,18 @@ import (
 func unloaderChecks() []Check {
 	k := plugin.KindUnloader
 	return []Check{
-		{ID: "unloader/inspect", Kind: k, Title: "Inspect answers the same each time, also to several callers at once",
-			Row: "Unloader.Inspect: 15 s, idempotent, concurrent", try: unloaderInspect},
-		{ID: "unloader/unknown", Kind: k, Title: "Unload of a service that there is not changes nothing",
-			Row: "Unloader.Unload: not_found", try: unloaderUnknown},
-		{ID: "unloader/foreign-record", Kind: k, Title: "Restore refuses a record that is not its own",
-			Row: "Unloader.Restore: invalid_argument", try: unloaderForeign},
+		{
+			ID: "unloader/inspect", Kind: k, Title: "Inspect answers the same each time, also to several callers at once",
+			Row: "Unloader.Inspect: 15 s, idempotent, concurrent", try: unloaderInspect,
+		},
+		{
+			ID: "unloader/unknown", Kind: k, Title: "Unload of a service that there is not changes nothing",
+			Row: "Unloader.Unload: not_found", try: unloaderUnknown,
+		},
+		{
+			ID: "unloader/foreign-record", Kind: k, Title: "Restore refuses a record that is not its own",
+			Row: "Unloader.Restore: invalid_argument", try: unloaderForeign,
+		},
 	}
 }
 
@@ -29,8 +35,10 @@ func unloaderChecks() []Check {
 func (rn *runner) services(ctx context.Context, p Process) (string, error) {
 	bound, cancel := rn.within(ctx, deadlineUnits)
 	defer cancel()
-	list, err := unloader.NewClient(p.Conn()).Inspect(bound, plugin.GatewayFacts{Name: "verify", Port: 18789,
-		Command: []string{"openclaw"}, Profile: "openclaw"})
+	list, err := unloader.NewClient(p.Conn()).Inspect(bound, plugin.GatewayFacts{
+		Name: "verify", Port: 18789,
+		Command: []string{"openclaw"}, Profile: "openclaw",
+	})
 	if lost := rn.lost(p, "Unloader.Inspect", err); lost != nil {
 		return "", lost
 	}

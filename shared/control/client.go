@@ -137,8 +137,10 @@ func (c *Client) Reload(ctx context.Context, name string, o Options) (Outcome, e
 
 // Do sends any command and waits for its outcome. Cancelling ctx ends the wait, not the operation.
 func (c *Client) Do(ctx context.Context, name string, a Action, o Options) (Outcome, error) {
-	cmd := Command{Reason: o.Reason, Now: o.Now, Drain: o.Drain, External: o.External, Debounce: o.Debounce,
-		DelayMs: o.Delay.Milliseconds()}
+	cmd := Command{
+		Reason: o.Reason, Now: o.Now, Drain: o.Drain, External: o.External, Debounce: o.Debounce,
+		DelayMs: o.Delay.Milliseconds(),
+	}
 	switch {
 	case o.NoWait:
 		cmd.WaitMs = new(int64)

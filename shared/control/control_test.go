@@ -137,8 +137,10 @@ func TestAnswersThatAreNoAnswersAreErrors(t *testing.T) {
 			w.Header().Set("Content-Length", "100")
 			fmt.Fprint(w, "{")
 		}},
-		{"an error without a problem", "Bad Gateway",
-			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }},
+		{
+			"an error without a problem", "Bad Gateway",
+			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) },
+		},
 		{"a problem that is none", "Conflict", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(409)

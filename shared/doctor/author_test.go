@@ -93,6 +93,8 @@ func (diskDoctor) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (docto
 	if !found {
 		return doctor.Diagnosis{}, nil
 	}
-	return doctor.Found(doctor.Finding{Code: "disk-full", Severity: plugin.SeverityError, Fatal: true,
-		Text: "the disk is full", Evidence: []string{line.Text}}), nil
+	return doctor.Found(doctor.Finding{
+		Code: "disk-full", Severity: plugin.SeverityError, Fatal: true,
+		Text: "the disk is full", Evidence: []string{line.Text},
+	}), nil
 }

@@ -121,8 +121,10 @@ func (s *server) Repair(r *pb.RepairRequest, stream grpc.ServerStreamingServer[p
 	if err != nil {
 		return fault.ToStatus(err)
 	}
-	req := RepairRequest{Gateway: wire.FactsFrom(r.GetGateway()), Finding: f, StepID: r.GetStepId(),
-		DryRun: r.GetDryRun()}
+	req := RepairRequest{
+		Gateway: wire.FactsFrom(r.GetGateway()), Finding: f, StepID: r.GetStepId(),
+		DryRun: r.GetDryRun(),
+	}
 	var mu sync.Mutex // guards the stream: an author may report from several goroutines, and after the end
 	over := false
 	defer func() { // also after a panic

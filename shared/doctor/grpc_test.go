@@ -300,8 +300,10 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 		"65 findings":           {Findings: make([]*pb.Finding, 65)},
 		"wants nothing":         {Wants: []*pb.EvidenceRequest{{Id: "x"}}},
 		"two requests":          {Wants: []*pb.EvidenceRequest{file("x"), file("x")}},
-		"300 times an argument": {Wants: []*pb.EvidenceRequest{{Id: "x",
-			Want: &pb.EvidenceRequest_Exec{Exec: &pb.ExecWant{Argv: make([]string, 300)}}}}},
+		"300 times an argument": {Wants: []*pb.EvidenceRequest{{
+			Id:   "x",
+			Want: &pb.EvidenceRequest_Exec{Exec: &pb.ExecWant{Argv: make([]string, 300)}},
+		}}},
 		"time limit": {Wants: []*pb.EvidenceRequest{{Id: "x", Want: &pb.EvidenceRequest_Exec{Exec: &pb.ExecWant{
 			Argv: []string{"x"}, Timeout: durationpb.New(-1),
 		}}}}},
@@ -321,16 +323,21 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 		"without a path": step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{}}}),
 		"a path of 9216 bytes": step(
 			&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: long}}}),
-		"a sha256 that is none": step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: "x",
-			ExpectedSha256: "abc"}}}),
-		"writes 4194305 bytes": step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{Path: "x",
-			Content: make([]byte, 4<<20+1)}}}),
+		"a sha256 that is none": step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{
+			Path:           "x",
+			ExpectedSha256: "abc",
+		}}}),
+		"writes 4194305 bytes": step(&pb.Step{Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{
+			Path:    "x",
+			Content: make([]byte, 4<<20+1),
+		}}}),
 		"delegates without an id": step(&pb.Step{Action: &pb.Step_Delegate{Delegate: &pb.DelegateStep{}}}),
 		"65 times a file to back up": step(
 			&pb.Step{Action: &pb.Step_Delegate{Delegate: &pb.DelegateStep{Id: "x", Paths: make([]string, 65)}}}),
 		"a touched file of 3 bytes": {
 			Steps:   []*pb.Step{{Action: &pb.Step_Exec{Exec: &pb.ExecStep{Argv: []string{"x"}}}}},
-			Touches: []string{"a\x00b"}},
+			Touches: []string{"a\x00b"},
+		},
 	} {
 		l.plan = p
 		_, err := c.Plan(t.Context(), plugin.GatewayFacts{}, doctor.Finding{Code: "x"})

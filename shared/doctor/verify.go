@@ -56,8 +56,10 @@ func (o Outcome) String() string {
 }
 
 func verifyTo(r VerifyRequest) *pb.VerifyRequest {
-	return &pb.VerifyRequest{Gateway: wire.Facts(r.Gateway), Finding: findingTo(r.Finding),
-		Evidence: evidenceTo(r.Evidence)}
+	return &pb.VerifyRequest{
+		Gateway: wire.Facts(r.Gateway), Finding: findingTo(r.Finding),
+		Evidence: evidenceTo(r.Evidence),
+	}
 }
 
 func verifyFrom(r *pb.VerifyRequest) (VerifyRequest, error) {
@@ -67,8 +69,10 @@ func verifyFrom(r *pb.VerifyRequest) (VerifyRequest, error) {
 }
 
 func verificationTo(v Verification) *pb.VerifyResponse {
-	out := &pb.VerifyResponse{Outcome: pb.Outcome_OUTCOME_UNKNOWN, Text: wire.Text(v.Text, maxText),
-		Hint: wire.Text(v.Hint, maxText)}
+	out := &pb.VerifyResponse{
+		Outcome: pb.Outcome_OUTCOME_UNKNOWN, Text: wire.Text(v.Text, maxText),
+		Hint: wire.Text(v.Hint, maxText),
+	}
 	switch v.Outcome {
 	case OutcomeHelped:
 		out.Outcome = pb.Outcome_OUTCOME_HELPED

@@ -35,7 +35,8 @@ func TestCodeOfACauseIsNotTheErrors(t *testing.T) {
 	if f, ok := errors.AsType[*Error](errors.Unwrap(Wrap(PluginDown, "", why))); ok {
 		t.Errorf("a fault in the cause: %v", f)
 	}
-	text := "stop: plugin is failed: cannot start it: there is no such file: " + missing.Error() + " after context canceled"
+	text := "stop: plugin is failed: cannot start it: there is no such file: " + missing.Error() +
+		" after context canceled"
 	if got := down.Error(); got != text {
 		t.Errorf("message %q", got)
 	}

@@ -16,8 +16,10 @@ type bootLog struct {
 }
 
 func (p *program) boots() *bootLog {
-	return &bootLog{path: filepath.Join(p.stateDir(), "tmp", "emulator-boots"),
-		own: fmt.Sprintf("%d %d", time.Now().UnixMilli(), os.Getpid())}
+	return &bootLog{
+		path: filepath.Join(p.stateDir(), "tmp", "emulator-boots"),
+		own:  fmt.Sprintf("%d %d", time.Now().UnixMilli(), os.Getpid()),
+	}
 }
 
 func (b *bootLog) lines() []string {

@@ -40,10 +40,14 @@ func configSchema() key {
 		"gateway": object(map[string]key{
 			"mode": one("local", "remote"), "port": number, "bind": one("auto", "lan", "loopback", "custom", "tailnet"),
 			"customBindHost": text,
-			"auth": object(map[string]key{"mode": one("none", "token", "password", "trusted-proxy"), "token": free,
-				"password": free, "rateLimit": free}),
-			"controlUi": object(map[string]key{"enabled": boolean, "basePath": text, "allowedOrigins": free,
-				"github": free}),
+			"auth": object(map[string]key{
+				"mode": one("none", "token", "password", "trusted-proxy"), "token": free,
+				"password": free, "rateLimit": free,
+			}),
+			"controlUi": object(map[string]key{
+				"enabled": boolean, "basePath": text, "allowedOrigins": free,
+				"github": free,
+			}),
 			"reload": free, "tailscale": free, "remote": free, "trustedProxies": free, "http": free, "tls": free,
 			"nodes": free, "tools": free,
 		}),
@@ -52,8 +56,10 @@ func configSchema() key {
 			"consoleLevel": text, "consoleStyle": text,
 			"redactSensitive": text, "redactPatterns": free, "maxFileBytes": number,
 		}),
-		"commands": object(map[string]key{"restart": boolean, "native": free, "nativeSkills": free,
-			"ownerAllowFrom": free}),
+		"commands": object(map[string]key{
+			"restart": boolean, "native": free, "nativeSkills": free,
+			"ownerAllowFrom": free,
+		}),
 	}
 	for _, name := range []string{
 		"agents", "meta", "wizard", "plugins", "skills", "messages", "channels", "session", "models", "env", "tools",
@@ -331,8 +337,10 @@ func equal(a, b any) bool {
 // restartPath names the first of changed paths that a running gateway can't take; "" when there is none.
 func restartPath(paths []string) string {
 	for _, p := range paths {
-		for _, class := range []string{"gateway.port", "gateway.bind", "gateway.customBindHost", "gateway.auth",
-			"gateway.tls", "gateway.tailscale"} {
+		for _, class := range []string{
+			"gateway.port", "gateway.bind", "gateway.customBindHost", "gateway.auth",
+			"gateway.tls", "gateway.tailscale",
+		} {
 			if p == class || strings.HasPrefix(p, class+".") {
 				return p
 			}

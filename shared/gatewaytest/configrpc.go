@@ -121,8 +121,10 @@ func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 	if call.Method != "config.patch" {
 		next = asObject(project(now.value, now.running(), given))
 	}
-	next["meta"] = map[string]any{"migrations": map[string]any{"modelPolicyAllowlist": true,
-		"utilityModelSeparation": true}, "lastTouchedVersion": s.Version}
+	next["meta"] = map[string]any{"migrations": map[string]any{
+		"modelPolicyAllowlist":   true,
+		"utilityModelSeparation": true,
+	}, "lastTouchedVersion": s.Version}
 	written := parseConfig(render(next))
 	if !written.valid() {
 		return nil, invalidConfig(written)
@@ -145,8 +147,10 @@ func (s *Server) configWrite(_ *conn, call Call) (any, error) {
 			s.applyConfig(written, paths)
 		}
 	})
-	answer := map[string]any{"ok": true, "path": s.configPath(), "hash": written.hash(),
-		"config": hidden(written.source())}
+	answer := map[string]any{
+		"ok": true, "path": s.configPath(), "hash": written.hash(),
+		"config": hidden(written.source()),
+	}
 	if call.Method == "config.set" { // it acknowledges that it is written, and nothing more
 		return answer, nil
 	}
@@ -182,8 +186,10 @@ func (s *Server) applyConfig(next snapshot, paths []string) {
 		return
 	}
 	s.say("reload", "config change detected; evaluating reload ("+strings.Join(paths, ", ")+")")
-	s.Broadcast("config.changed", map[string]any{"path": s.configPath(), "hash": next.hash(),
-		"ts": time.Now().UnixMilli()})
+	s.Broadcast("config.changed", map[string]any{
+		"path": s.configPath(), "hash": next.hash(),
+		"ts": time.Now().UnixMilli(),
+	})
 	restart := restartPath(paths)
 	if restart == "" {
 		s.say("reload", "config hot reload applied ("+strings.Join(paths, ", ")+")")

@@ -163,8 +163,10 @@ func (c *conn) challenge() bool {
 }
 
 func (c *conn) oversized() {
-	c.json(wireEvent{Type: "event", Event: "connect.challenge",
-		Payload: map[string]any{"pad": strings.Repeat("x", 64<<20)}})
+	c.json(wireEvent{
+		Type: "event", Event: "connect.challenge",
+		Payload: map[string]any{"pad": strings.Repeat("x", 64<<20)},
+	})
 }
 
 // requests answers calls until the connection ends.

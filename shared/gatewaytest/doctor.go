@@ -118,8 +118,10 @@ func (p *program) rewrite(config snapshot, next map[string]any, dropped []string
 			"lastRunAt": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "lastRunVersion": p.release.version,
 			"lastRunCommand": "doctor", "lastRunMode": "local",
 		},
-		"meta": map[string]any{"migrations": map[string]any{"modelPolicyAllowlist": true,
-			"utilityModelSeparation": true}, "lastTouchedVersion": p.release.version},
+		"meta": map[string]any{"migrations": map[string]any{
+			"modelPolicyAllowlist":   true,
+			"utilityModelSeparation": true,
+		}, "lastTouchedVersion": p.release.version},
 	}).(map[string]any)
 	err := os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil && config.exists {
@@ -184,8 +186,10 @@ func (p *program) findings(lint bool) int {
 	config, err := readConfig(p.configPath())
 	found := []any{}
 	if err != nil {
-		found = append(found, map[string]any{"checkId": "core/doctor/final-config-validation", "severity": "error",
-			"message": err.Error()})
+		found = append(found, map[string]any{
+			"checkId": "core/doctor/final-config-validation", "severity": "error",
+			"message": err.Error(),
+		})
 	}
 	for _, i := range config.issues {
 		found = append(found, map[string]any{
@@ -199,8 +203,10 @@ func (p *program) findings(lint bool) int {
 		"message": "Gateway is only bound to loopback. Set gateway.bind=lan, enable tailscale serve, or configure " +
 			"plugins.entries.device-pair.config.publicUrl.",
 	})
-	p.json(p.stdout, map[string]any{"schemaVersion": 1, "ok": false, "checksRun": 40, "checksSkipped": 0,
-		"findings": found})
+	p.json(p.stdout, map[string]any{
+		"schemaVersion": 1, "ok": false, "checksRun": 40, "checksSkipped": 0,
+		"findings": found,
+	})
 	if lint {
 		return 1
 	}
@@ -250,8 +256,10 @@ func (p *program) reportInvalid(config snapshot, asJSON bool) {
 		p.print(p.stdout, fmt.Sprintf(`{"valid":false,"path":%q,"error":"file not found"}`, path))
 		return
 	}
-	out := map[string]any{"ok": false, "error": map[string]any{"type": "cli_error", "message": message}, "valid": false,
-		"path": path}
+	out := map[string]any{
+		"ok": false, "error": map[string]any{"type": "cli_error", "message": message}, "valid": false,
+		"path": path,
+	}
 	issues := []any{}
 	for _, i := range config.issues {
 		one := map[string]any{"path": orDefault(i.path, "<root>"), "message": p.release.words(i)}

@@ -182,8 +182,10 @@ func (c *conn) credentials(p connectRequest) *Error {
 	ok := c.s.NoAuth || secret == c.s.AuthToken() && !c.s.script.has("refuse-token")
 	switch {
 	case p.Device == nil && (!ok && p.Auth.Token == "" && p.Auth.Password == "" || p.Role == "node"):
-		return &Error{Code: "NOT_PAIRED", Message: "device identity required",
-			Details: map[string]any{"code": "DEVICE_IDENTITY_REQUIRED"}}
+		return &Error{
+			Code: "NOT_PAIRED", Message: "device identity required",
+			Details: map[string]any{"code": "DEVICE_IDENTITY_REQUIRED"},
+		}
 	case p.Device != nil:
 		if reason, message := p.Device.verify(p, c.nonce, time.Now()); reason != "" {
 			refusal := invalid(message)

@@ -35,12 +35,16 @@ func (s *Server) probe(g *generation, w http.ResponseWriter, r *http.Request) {
 		answer(w, r, http.StatusOK, map[string]any{"ok": true, "status": "live"})
 	case "/readyz", "/ready":
 		if failing != "" {
-			answer(w, r, http.StatusServiceUnavailable, map[string]any{"ready": false, "failing": []string{failing},
-				"uptimeMs": up})
+			answer(w, r, http.StatusServiceUnavailable, map[string]any{
+				"ready": false, "failing": []string{failing},
+				"uptimeMs": up,
+			})
 			return
 		}
-		ok := map[string]any{"ready": true, "failing": []string{}, "uptimeMs": up,
-			"eventLoop": s.release.sample("system.info", "eventLoop")}
+		ok := map[string]any{
+			"ready": true, "failing": []string{}, "uptimeMs": up,
+			"eventLoop": s.release.sample("system.info", "eventLoop"),
+		}
 		if s.release.protocol < 4 {
 			delete(ok, "eventLoop")
 		}
@@ -57,8 +61,10 @@ func (s *Server) probe(g *generation, w http.ResponseWriter, r *http.Request) {
 			})
 			return
 		}
-		answer(w, r, http.StatusOK, map[string]any{"ok": true, "status": "started", "version": s.Version,
-			"uptimeMs": up})
+		answer(w, r, http.StatusOK, map[string]any{
+			"ok": true, "status": "started", "version": s.Version,
+			"uptimeMs": up,
+		})
 	default:
 		if first, _, below := strings.Cut(r.URL.Path[1:], "/"); below && isProbe(first) && !s.release.pages {
 			http.Error(w, "Not Found", http.StatusNotFound)
@@ -135,8 +141,10 @@ func (s *Server) upgrade(g *generation, w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return
 	}
-	c := &conn{s: s, g: g, ws: ws, id: newID(), nonce: newID(), opened: time.Now(), done: make(chan struct{}),
-		request: r, scopes: nil}
+	c := &conn{
+		s: s, g: g, ws: ws, id: newID(), nonce: newID(), opened: time.Now(), done: make(chan struct{}),
+		request: r, scopes: nil,
+	}
 	s.mu.Lock()
 	s.accepted++
 	if s.stopping || isClosed(g.over) {

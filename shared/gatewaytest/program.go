@@ -218,8 +218,10 @@ func parseFlags(args []string) (flags, error) {
 		"--raw-stream":       true,
 		"--cli-backend-logs": true, "--claude-cli-logs": true, "--dev-ambient-channels": true, "--reset": true,
 	}
-	values := map[string]bool{"--ws-log": true, "--password": true, "--password-file": true, "--tailscale": true,
-		"--raw-stream-path": true}
+	values := map[string]bool{
+		"--ws-log": true, "--password": true, "--password-file": true, "--tailscale": true,
+		"--raw-stream-path": true,
+	}
 	for i := 0; i < len(args); i++ {
 		name, value, has := strings.Cut(args[i], "=")
 		take := func() (string, error) {

@@ -88,8 +88,10 @@ func command(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 
 func launch(t *testing.T, dir string, env ...string) *program {
 	t.Helper()
-	p := &program{t: t, port: freePort(t), state: filepath.Join(dir, "state"), out: &buffer{}, errOut: &buffer{},
-		done: make(chan struct{})}
+	p := &program{
+		t: t, port: freePort(t), state: filepath.Join(dir, "state"), out: &buffer{}, errOut: &buffer{},
+		done: make(chan struct{}),
+	}
 	p.cmd = command(t, dir, env, "gateway", "--port", strconv.Itoa(p.port), "--bind", "loopback",
 		"--allow-unconfigured")
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.errOut

@@ -106,8 +106,10 @@ func releases() []release {
 			openSnapshot: true, strictProtocol: true,
 			bareMismatch: true, plainForbidden: true, oldSchemas: true, manyMissing: true, anyOf: true,
 			lateConnect: true, noPasswordAuth: true,
-			configLacks: []string{"includedPaths", "sourceConfig", "runtimeConfig", "configRevisionHash",
-				"appliedConfigHash"}, lateHash: true, pages: true, noSidecars: true, nullExpected: true, configExit: 1,
+			configLacks: []string{
+				"includedPaths", "sourceConfig", "runtimeConfig", "configRevisionHash",
+				"appliedConfigHash",
+			}, lateHash: true, pages: true, noSidecars: true, nullExpected: true, configExit: 1,
 			sharedState: true,
 			noTraces:    true, noReloadKind: true, limited: []string{"config.apply", "config.patch"}, portTries: 4,
 			portExit: 1, usr1: restarts, usr2: kills, restartSignal: "SIGUSR1", doctor: leaves,
@@ -115,8 +117,10 @@ func releases() []release {
 			lines: append(append(silent("gateway", "loading configuration", "resolving authentication", "starting",
 				"ready"),
 				lineRule{"gateway", "agent model", said("gateway", "agent model: anthropic/claude-opus-4-6")},
-				lineRule{"gateway", "http server listening",
-					said("gateway", "listening on ws://127.0.0.1:{port}, ws://[::1]:{port} (PID {pid})")},
+				lineRule{
+					"gateway", "http server listening",
+					said("gateway", "listening on ws://127.0.0.1:{port}, ws://[::1]:{port} (PID {pid})"),
+				},
 				lineRule{"shutdown", "", nil},
 			), both...),
 		},
@@ -132,10 +136,12 @@ func releases() []release {
 			restartSignal: "SIGUSR1", doctor: replaces, vague: true, refuse: refuseMiddle,
 			lines: append([]lineRule{
 				{"gateway", "agent model", said("gateway", "agent model: openai/gpt-5.5 (thinking=medium, fast=off)")},
-				{"gateway", "http server listening",
+				{
+					"gateway", "http server listening",
 					said("gateway",
 						"http server listening (7 plugins: browser, canvas, device-pair, file-transfer, memory-core, phone-control, "+
-							"talk-voice; 1.4s)")},
+							"talk-voice; 1.4s)"),
+				},
 			}, both...),
 		},
 		{

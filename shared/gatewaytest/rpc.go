@@ -107,8 +107,10 @@ func (s *Server) dispatch(c *conn, call Call) (any, error) {
 		return nil, &Error{
 			Code: "UNAVAILABLE", Message: fmt.Sprintf("rate limit exceeded for %s; retry after %ds", call.Method,
 				(wait+time.Second-1)/time.Second), Retryable: true,
-			RetryAfterMs: int(wait.Milliseconds()), Details: map[string]any{"method": call.Method,
-				"limit": fmt.Sprintf("%d per 60s", writesPerMinute)},
+			RetryAfterMs: int(wait.Milliseconds()), Details: map[string]any{
+				"method": call.Method,
+				"limit":  fmt.Sprintf("%d per 60s", writesPerMinute),
+			},
 		}
 	}
 	if (call.Method == "health" || call.Method == "status") && s.suspension(c.g) != "" {
@@ -240,8 +242,10 @@ func (s *Server) suspend(c *conn, call Call) (any, error) {
 	busy, has := s.script.after("busy")
 	active := has && time.Since(c.g.began) < busy
 	if active && !p.Drain {
-		return map[string]any{"status": "busy", "reason": "active work", "retryAfterMs": 500, "activeCount": 1,
-			"blockers": blockers()}, nil
+		return map[string]any{
+			"status": "busy", "reason": "active work", "retryAfterMs": 500, "activeCount": 1,
+			"blockers": blockers(),
+		}, nil
 	}
 	s.mu.Lock()
 	if c.g.suspended == "" {
@@ -280,8 +284,10 @@ func (s *Server) suspendStatus(c *conn, call Call) (any, error) {
 	if s.suspension(c.g) == "" {
 		return map[string]any{"status": "running"}, nil
 	}
-	return map[string]any{"status": "ready", "expiresAtMs": time.Now().Add(2 * time.Minute).UnixMilli(),
-		"writeCustody": []string{}}, nil
+	return map[string]any{
+		"status": "ready", "expiresAtMs": time.Now().Add(2 * time.Minute).UnixMilli(),
+		"writeCustody": []string{},
+	}, nil
 }
 
 func (s *Server) resume(c *conn, call Call) (any, error) {

@@ -169,8 +169,10 @@ func connectParams() object {
 			},
 			"device": {
 				required: []string{"id", "publicKey", "signature", "signedAt", "nonce"},
-				fields: map[string]check{"id": someString, "publicKey": someString, "signature": someString,
-					"signedAt": anInteger, "nonce": someString},
+				fields: map[string]check{
+					"id": someString, "publicKey": someString, "signature": someString,
+					"signedAt": anInteger, "nonce": someString,
+				},
 			},
 			"auth": {
 				fields: map[string]check{

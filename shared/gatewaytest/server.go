@@ -252,8 +252,10 @@ func (s *Server) begin(ctx context.Context, restart bool) error {
 	if err != nil {
 		return err
 	}
-	g := &generation{bootID: newID(), began: time.Now(), talks: make(chan struct{}), ready: make(chan struct{}),
-		over: make(chan struct{})}
+	g := &generation{
+		bootID: newID(), began: time.Now(), talks: make(chan struct{}), ready: make(chan struct{}),
+		over: make(chan struct{}),
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
@@ -263,8 +265,10 @@ func (s *Server) begin(ctx context.Context, restart bool) error {
 		return errStopped
 	}
 	if s.http == nil {
-		s.http = &http.Server{Handler: http.HandlerFunc(s.serveHTTP), ReadHeaderTimeout: 60 * time.Second,
-			ErrorLog: log.New(io.Discard, "", 0)}
+		s.http = &http.Server{
+			Handler: http.HandlerFunc(s.serveHTTP), ReadHeaderTimeout: 60 * time.Second,
+			ErrorLog: log.New(io.Discard, "", 0),
+		}
 		server := s.http
 		for _, l := range listeners {
 			s.tasks.Go(func() { _ = server.Serve(l) })

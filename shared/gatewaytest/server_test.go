@@ -81,15 +81,19 @@ func (c *client) challenge() (nonce string, ts int64) {
 func params(token string) map[string]any {
 	return map[string]any{
 		"minProtocol": 3, "maxProtocol": 4, "role": "operator", "scopes": []string{"operator.read"}, "caps": []string{},
-		"auth": map[string]any{"token": token}, "client": map[string]any{"id": "gateway-client", "version": "1",
-			"platform": "Linux", "mode": "backend"},
+		"auth": map[string]any{"token": token}, "client": map[string]any{
+			"id": "gateway-client", "version": "1",
+			"platform": "Linux", "mode": "backend",
+		},
 	}
 }
 
 func (c *client) call(method string, params any) map[string]any {
 	c.t.Helper()
-	if err := c.ws.WriteJSON(map[string]any{"type": "req", "id": method, "method": method,
-		"params": params}); err != nil {
+	if err := c.ws.WriteJSON(map[string]any{
+		"type": "req", "id": method, "method": method,
+		"params": params,
+	}); err != nil {
 		c.t.Fatal(err)
 	}
 	for {
@@ -132,8 +136,10 @@ func TestZeroValueIsAGatewayThatTakesItsOwnToken(t *testing.T) {
 
 func TestStopLeavesNothing(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	for _, misbehave := range []string{"", "never-challenge", "sidecars-forever", "silent-after=1",
-		"late-answers=60000", "hang-probes"} {
+	for _, misbehave := range []string{
+		"", "never-challenge", "sidecars-forever", "silent-after=1",
+		"late-answers=60000", "hang-probes",
+	} {
 		s := &gatewaytest.Server{Misbehave: misbehave}
 		if err := s.Start(t.Context()); err != nil {
 			t.Fatal(err)
@@ -177,24 +183,40 @@ func TestDeviceProofsAreVerified(t *testing.T) {
 	}{
 		{"v3", nil, false, ""},
 		{"v2", nil, true, ""},
-		{"another nonce", func(a *frame.DeviceAuth, d map[string]any) { a.Nonce, d["nonce"] = "x", "x" }, false,
-			"DEVICE_AUTH_NONCE_MISMATCH"},
-		{"old", func(a *frame.DeviceAuth, d map[string]any) { a.SignedAtMs -= 130_000; d["signedAt"] = a.SignedAtMs },
-			false, "DEVICE_AUTH_SIGNATURE_EXPIRED"},
-		{"from the future",
+		{
+			"another nonce", func(a *frame.DeviceAuth, d map[string]any) { a.Nonce, d["nonce"] = "x", "x" }, false,
+			"DEVICE_AUTH_NONCE_MISMATCH",
+		},
+		{
+			"old", func(a *frame.DeviceAuth, d map[string]any) { a.SignedAtMs -= 130_000; d["signedAt"] = a.SignedAtMs },
+			false, "DEVICE_AUTH_SIGNATURE_EXPIRED",
+		},
+		{
+			"from the future",
 			func(a *frame.DeviceAuth, d map[string]any) { a.SignedAtMs += 130_000; d["signedAt"] = a.SignedAtMs },
-			false, "DEVICE_AUTH_SIGNATURE_EXPIRED"},
-		{"a minute old",
+			false, "DEVICE_AUTH_SIGNATURE_EXPIRED",
+		},
+		{
+			"a minute old",
 			func(a *frame.DeviceAuth, d map[string]any) { a.SignedAtMs -= 60_000; d["signedAt"] = a.SignedAtMs }, false,
-			""},
-		{"signed without the token", func(a *frame.DeviceAuth, _ map[string]any) { a.Token = "" }, false,
-			"DEVICE_AUTH_SIGNATURE_INVALID"},
-		{"signed with other scopes", func(a *frame.DeviceAuth, _ map[string]any) { a.Scopes = nil }, false,
-			"DEVICE_AUTH_SIGNATURE_INVALID"},
-		{"another id", func(_ *frame.DeviceAuth, d map[string]any) { d["id"] = strings.Repeat("0", 64) }, false,
-			"DEVICE_AUTH_DEVICE_ID_MISMATCH"},
-		{"no key", func(_ *frame.DeviceAuth, d map[string]any) { d["publicKey"] = "x" }, false,
-			"DEVICE_AUTH_DEVICE_ID_MISMATCH"},
+			"",
+		},
+		{
+			"signed without the token", func(a *frame.DeviceAuth, _ map[string]any) { a.Token = "" }, false,
+			"DEVICE_AUTH_SIGNATURE_INVALID",
+		},
+		{
+			"signed with other scopes", func(a *frame.DeviceAuth, _ map[string]any) { a.Scopes = nil }, false,
+			"DEVICE_AUTH_SIGNATURE_INVALID",
+		},
+		{
+			"another id", func(_ *frame.DeviceAuth, d map[string]any) { d["id"] = strings.Repeat("0", 64) }, false,
+			"DEVICE_AUTH_DEVICE_ID_MISMATCH",
+		},
+		{
+			"no key", func(_ *frame.DeviceAuth, d map[string]any) { d["publicKey"] = "x" }, false,
+			"DEVICE_AUTH_DEVICE_ID_MISMATCH",
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c := connect(t, s)
@@ -204,8 +226,10 @@ func TestDeviceProofsAreVerified(t *testing.T) {
 				Scopes: []string{"operator.read"}, SignedAtMs: ts,
 				Token: s.AuthToken(), Nonce: nonce, Platform: "Linux",
 			}
-			device := map[string]any{"id": id, "publicKey": base64.RawURLEncoding.EncodeToString(public),
-				"signedAt": ts, "nonce": nonce}
+			device := map[string]any{
+				"id": id, "publicKey": base64.RawURLEncoding.EncodeToString(public),
+				"signedAt": ts, "nonce": nonce,
+			}
 			if row.change != nil {
 				row.change(&auth, device)
 			}
@@ -274,12 +298,16 @@ func TestConfigIsWrittenWithItsHash(t *testing.T) {
 		return payload["hash"].(string)
 	}
 	before := hash()
-	if m := c.call("config.patch", map[string]any{"raw": `{"logging":{"level":"debug"}}`,
-		"baseHash": "stale"}); !strings.Contains(message(m), "changed since") {
+	if m := c.call("config.patch", map[string]any{
+		"raw":      `{"logging":{"level":"debug"}}`,
+		"baseHash": "stale",
+	}); !strings.Contains(message(m), "changed since") {
 		t.Errorf("stale = %v", m)
 	}
-	if m := c.call("config.patch", map[string]any{"raw": `{"gateway":{"port":"x"}}`,
-		"baseHash": before}); !strings.Contains(message(m), "gateway.port: Invalid input: expected number") {
+	if m := c.call("config.patch", map[string]any{
+		"raw":      `{"gateway":{"port":"x"}}`,
+		"baseHash": before,
+	}); !strings.Contains(message(m), "gateway.port: Invalid input: expected number") {
 		t.Errorf("invalid = %v", m)
 	}
 	m := c.call("config.patch", map[string]any{"raw": `{"logging":{"level":"debug"}}`, "baseHash": before})
@@ -315,8 +343,10 @@ func message(m map[string]any) string {
 }
 
 func TestScriptsThatMakeNoSenseAreRefused(t *testing.T) {
-	for _, script := range []string{"explode", "close-after=5", "close-after=x:1", "sidecars", "no-ticks=1",
-		"sidecars=-1"} {
+	for _, script := range []string{
+		"explode", "close-after=5", "close-after=x:1", "sidecars", "no-ticks=1",
+		"sidecars=-1",
+	} {
 		s := &gatewaytest.Server{Misbehave: script}
 		if err := s.Start(t.Context()); !errors.Is(err, gatewaytest.ErrMisbehaviour) {
 			t.Errorf("%s: %v", script, err)
@@ -437,8 +467,10 @@ func TestConfigGoesRoundInTheShapeItIsShownIn(t *testing.T) {
 		message(m), "not valid as real data") {
 		t.Errorf("a placeholder for nothing: %v", m)
 	}
-	for at, kind := range map[string]string{"logging.level": "none", "gateway.bind": "restart",
-		"gateway.controlUi.enabled": "hot"} {
+	for at, kind := range map[string]string{
+		"logging.level": "none", "gateway.bind": "restart",
+		"gateway.controlUi.enabled": "hot",
+	} {
 		m := c.call("config.schema.lookup", map[string]any{"path": at})
 		if m["payload"].(map[string]any)["reloadKind"] != kind {
 			t.Errorf("%s: %v, want %s", at, m, kind)

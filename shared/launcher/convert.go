@@ -106,8 +106,10 @@ func itemTo(item OutputItem) []*pb.OutputResponse {
 	case *LineBatch:
 		return batches(item.Lines)
 	case *Gap:
-		return one(&pb.OutputResponse{Item: &pb.OutputResponse_Gap{Gap: &pb.Gap{From: item.From, To: item.To,
-			Bytes: item.Bytes, ToLine: item.ToLine}}})
+		return one(&pb.OutputResponse{Item: &pb.OutputResponse_Gap{Gap: &pb.Gap{
+			From: item.From, To: item.To,
+			Bytes: item.Bytes, ToLine: item.ToLine,
+		}}})
 	case *Heartbeat:
 		return one(
 			&pb.OutputResponse{Item: &pb.OutputResponse_Heartbeat{Heartbeat: &pb.Heartbeat{Cursor: item.Cursor}}})
@@ -153,8 +155,10 @@ func itemFrom(r *pb.OutputResponse, cursor *uint64) (OutputItem, error) {
 		}
 		return &LineBatch{Lines: lines}, nil
 	case *pb.OutputResponse_Gap:
-		g := &Gap{From: item.Gap.GetFrom(), To: item.Gap.GetTo(), Bytes: item.Gap.GetBytes(),
-			ToLine: item.Gap.GetToLine()}
+		g := &Gap{
+			From: item.Gap.GetFrom(), To: item.Gap.GetTo(), Bytes: item.Gap.GetBytes(),
+			ToLine: item.Gap.GetToLine(),
+		}
 		if g.To < *cursor || g.To < g.From {
 			return nil, wire.Violation("a gap from %d to %d after cursor %d", g.From, g.To, *cursor)
 		}

@@ -59,8 +59,10 @@ func (f *Fake) Emit(launchID string, lines ...string) {
 	f.change(launchID, func(i *fakeInstance) {
 		for _, text := range lines {
 			i.OutputEnd += uint64(len(text)) + 1
-			i.lines = append(i.lines, plugin.Line{Cursor: i.OutputEnd, Time: time.Now(), Stream: plugin.Stderr,
-				Text: text})
+			i.lines = append(i.lines, plugin.Line{
+				Cursor: i.OutputEnd, Time: time.Now(), Stream: plugin.Stderr,
+				Text: text,
+			})
 		}
 		if over := len(i.lines) - f.KeepLines; f.KeepLines > 0 && over > 0 {
 			i.dropped = i.lines[over-1].Cursor

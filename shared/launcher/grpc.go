@@ -59,8 +59,10 @@ func listingFrom(r *pb.ListResponse) (Listing, error) {
 		l.Instances = append(l.Instances, inst)
 	}
 	for _, b := range r.GetBroken() {
-		l.Broken = append(l.Broken, BrokenBundle{Path: wire.Text(b.GetPath(), 4096),
-			Reason: wire.Text(b.GetReason(), 4096)})
+		l.Broken = append(l.Broken, BrokenBundle{
+			Path:   wire.Text(b.GetPath(), 4096),
+			Reason: wire.Text(b.GetReason(), 4096),
+		})
 	}
 	return l, nil
 }
@@ -178,8 +180,10 @@ func (s *server) List(ctx context.Context, r *pb.ListRequest) (*pb.ListResponse,
 		out.Instances = append(out.Instances, instanceTo(i))
 	}
 	for _, b := range l.Broken {
-		out.Broken = append(out.Broken, &pb.BrokenBundle{Path: wire.Text(b.Path, 4096),
-			Reason: wire.Text(b.Reason, 4096)})
+		out.Broken = append(out.Broken, &pb.BrokenBundle{
+			Path:   wire.Text(b.Path, 4096),
+			Reason: wire.Text(b.Reason, 4096),
+		})
 	}
 	return out, nil
 }

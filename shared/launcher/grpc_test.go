@@ -238,7 +238,8 @@ func TestErrorsKeepCodeHintAndDetails(t *testing.T) {
 func TestFailingSinkEndsTheOutputOnBothSides(t *testing.T) {
 	ended := make(chan error, 1)
 	impl := &outputFunc{f: func(ctx context.Context, _ launcher.OutputRequest,
-		sink func(launcher.OutputItem) error) error {
+		sink func(launcher.OutputItem) error,
+	) error {
 		_ = sink(&launcher.Heartbeat{})
 		<-ctx.Done()
 		ended <- ctx.Err()
@@ -258,7 +259,8 @@ func TestFailingSinkEndsTheOutputOnBothSides(t *testing.T) {
 func TestCancelledOutputEndsOnBothSides(t *testing.T) {
 	ended := make(chan struct{})
 	impl := &outputFunc{f: func(ctx context.Context, _ launcher.OutputRequest,
-		sink func(launcher.OutputItem) error) error {
+		sink func(launcher.OutputItem) error,
+	) error {
 		_ = sink(&launcher.Heartbeat{})
 		<-ctx.Done()
 		close(ended)
@@ -329,7 +331,8 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 	}
 	line := func(cursor uint64) *pb.OutputResponse {
 		return &pb.OutputResponse{
-			Item: &pb.OutputResponse_Batch{Batch: &pb.LineBatch{Lines: []*pb.Line{{Cursor: cursor, Text: "x"}}}}}
+			Item: &pb.OutputResponse_Batch{Batch: &pb.LineBatch{Lines: []*pb.Line{{Cursor: cursor, Text: "x"}}}},
+		}
 	}
 	for want, items := range map[string][]*pb.OutputResponse{
 		"cursor 5 after 5":                 {line(5), line(5)},
@@ -338,8 +341,10 @@ func TestNonsenseIsRefusedInWords(t *testing.T) {
 		"an empty item of output":          {{}},
 		"without an End":                   {line(1)},
 		"an end without an exit":           {{Item: &pb.OutputResponse_End{End: &pb.End{}}}},
-		"an end at cursor 2 after 5": {line(5),
-			{Item: &pb.OutputResponse_End{End: &pb.End{Exit: &pb.Exit{}, EndCursor: 2}}}},
+		"an end at cursor 2 after 5": {
+			line(5),
+			{Item: &pb.OutputResponse_End{End: &pb.End{Exit: &pb.Exit{}, EndCursor: 2}}},
+		},
 	} {
 		l.items = items
 		nonsense(want, c.Output(t.Context(), launcher.OutputRequest{LaunchID: "x", Follow: true},
@@ -369,10 +374,14 @@ func TestFaultyRequestsDoNotReachTheImplementation(t *testing.T) {
 		"a dot":            {LaunchID: "..", Process: ok},
 		"no program":       {LaunchID: "x"},
 		"a negative grace": {LaunchID: "x", Process: ok, OrphanGrace: &negative},
-		"a faulty variable": {LaunchID: "x", Process: plugin.ProcessSpec{Argv: ok.Argv,
-			Env: []plugin.EnvVar{{Name: "A=B", Value: "canary"}}}},
-		"a zero byte in a value": {LaunchID: "x", Process: plugin.ProcessSpec{Argv: ok.Argv,
-			Env: []plugin.EnvVar{{Name: "A", Value: "canary\x00"}}}},
+		"a faulty variable": {LaunchID: "x", Process: plugin.ProcessSpec{
+			Argv: ok.Argv,
+			Env:  []plugin.EnvVar{{Name: "A=B", Value: "canary"}},
+		}},
+		"a zero byte in a value": {LaunchID: "x", Process: plugin.ProcessSpec{
+			Argv: ok.Argv,
+			Env:  []plugin.EnvVar{{Name: "A", Value: "canary\x00"}},
+		}},
 	} {
 		_, err := c.Launch(t.Context(), req)
 		if !errors.Is(err, fault.ErrInvalidArgument) || strings.Contains(err.Error(), "canary") {
@@ -396,8 +405,10 @@ func TestLongBatchesAreCutIntoMessages(t *testing.T) {
 	e := &echo{items: []launcher.OutputItem{&launcher.LineBatch{}}}
 	b := e.items[0].(*launcher.LineBatch)
 	for i := range 1000 {
-		b.Lines = append(b.Lines, plugin.Line{Cursor: uint64(i + 1), Stream: plugin.Stdout,
-			Text: strings.Repeat("x", 60<<10)})
+		b.Lines = append(b.Lines, plugin.Line{
+			Cursor: uint64(i + 1), Stream: plugin.Stdout,
+			Text: strings.Repeat("x", 60<<10),
+		})
 	}
 	n := 0
 	if err := dial(t, e).Output(t.Context(), launcher.OutputRequest{LaunchID: "x"},

@@ -91,8 +91,10 @@ func unknownKey(path string, known []string) plugin.Diagnostic {
 	if len(known) > 0 {
 		hint = "the keys here are: " + strings.Join(known, ", ")
 	}
-	return plugin.Diagnostic{Severity: plugin.SeverityError, Path: path, Message: "is not a key of this plugin",
-		Hint: hint}
+	return plugin.Diagnostic{
+		Severity: plugin.SeverityError, Path: path, Message: "is not a key of this plugin",
+		Hint: hint,
+	}
 }
 
 func faultsOfArray(raw json.RawMessage, elem reflect.Type, path string) []plugin.Diagnostic {

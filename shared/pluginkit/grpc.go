@@ -66,7 +66,8 @@ func serverOptions(host context.Context, running *calls) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessage), grpc.MaxSendMsgSize(MaxMessage),
 		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo,
-			next grpc.UnaryHandler) (resp any, err error) {
+			next grpc.UnaryHandler,
+		) (resp any, err error) {
 			defer running.begin(info.FullMethod)()
 			ctx, done := until(ctx, host)
 			defer done()
@@ -78,7 +79,8 @@ func serverOptions(host context.Context, running *calls) []grpc.ServerOption {
 			return next(ctx, req)
 		}),
 		grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo,
-			next grpc.StreamHandler) (err error) {
+			next grpc.StreamHandler,
+		) (err error) {
 			defer running.begin(info.FullMethod)()
 			ctx, done := until(ss.Context(), host)
 			defer done()

@@ -41,8 +41,10 @@ const (
 
 // Handshake is what host and plugin must agree on before anything else.
 func Handshake() goplugin.HandshakeConfig {
-	return goplugin.HandshakeConfig{ProtocolVersion: ProtocolVersion, MagicCookieKey: CookieKey,
-		MagicCookieValue: CookieValue}
+	return goplugin.HandshakeConfig{
+		ProtocolVersion: ProtocolVersion, MagicCookieKey: CookieKey,
+		MagicCookieValue: CookieValue,
+	}
 }
 
 // Plugin is what a binary serves: a name, a version, and at least one of the kinds.

@@ -52,8 +52,10 @@ func TestDescribeListsExactlyTheKindsThatAreServed(t *testing.T) {
 		ConfigFields: []plugin.ConfigField{{Path: "a.b", Type: "integer", Required: true, DefaultJSON: "1", Doc: "d"}},
 		Unloader:     &unloader.Fake{}, Classifier: &classifier.Fake{},
 	}
-	got, err := pluginkit.NewClient(open(t, p)).Describe(t.Context(), plugin.HostInfo{Version: "devel", OS: "linux",
-		Arch: "amd64"})
+	got, err := pluginkit.NewClient(open(t, p)).Describe(t.Context(), plugin.HostInfo{
+		Version: "devel", OS: "linux",
+		Arch: "amd64",
+	})
 	if err != nil || !reflect.DeepEqual(got, p.Info()) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, p.Info())
 	}

@@ -19,8 +19,10 @@ func TestOtherLanguagesAreToldTheSameWire(t *testing.T) {
 		fault.Unsupported,
 		fault.Unavailable, fault.DeadlineExceeded, fault.Cancelled, fault.Exhausted, fault.Conflict, fault.Internal,
 	}
-	for _, name := range []string{"docs/plugin-wire.md", "examples/doctor-node/gatehost.js",
-		"examples/doctor-python/gatehost.py"} {
+	for _, name := range []string{
+		"docs/plugin-wire.md", "examples/doctor-node/gatehost.js",
+		"examples/doctor-python/gatehost.py",
+	} {
 		text, err := os.ReadFile(filepath.Join("../..", filepath.FromSlash(name)))
 		if err != nil {
 			t.Fatal(err)

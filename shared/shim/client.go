@@ -252,8 +252,10 @@ func (c *Client) Output(ctx context.Context, from uint64, follow bool, sink func
 func (w WireItem) item(data []byte) Item {
 	switch w.Kind {
 	case ItemRecord:
-		return Record{outlog.Record{Offset: w.Offset, Time: time.Unix(0, w.At), Stream: w.Stream, Flags: w.Flags,
-			Data: data}}
+		return Record{outlog.Record{
+			Offset: w.Offset, Time: time.Unix(0, w.At), Stream: w.Stream, Flags: w.Flags,
+			Data: data,
+		}}
 	case ItemGap:
 		return Gap{outlog.Gap{From: w.Offset, To: max(w.To, w.Offset), ToLine: w.ToLine}}
 	case ItemHeartbeat:

@@ -90,8 +90,10 @@ func recoverFiles(ctx context.Context, runtimeDir, dir string) error {
 	}
 	if specErr != nil && !errors.Is(specErr, fs.ErrNotExist) {
 		// The names of the environment's variables are lost; the hash, by which a launch is idempotent, is kept.
-		saved := SavedSpec{LaunchID: id, Hash: state.SpecHash, Argv: state.Argv, Labels: state.Labels,
-			Created: state.StartedAt}
+		saved := SavedSpec{
+			LaunchID: id, Hash: state.SpecHash, Argv: state.Argv, Labels: state.Labels,
+			Created: state.StartedAt,
+		}
 		if err := replace(dir, specFile, saved); err != nil {
 			return err
 		}

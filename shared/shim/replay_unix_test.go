@@ -64,8 +64,10 @@ func TestAGatewayOfAnOldShimIsAdopted(t *testing.T) {
 		}
 	}
 	for _, version := range recordings {
-		for name, future := range map[string]bool{version: false,
-			version + " with fields and items of the future": true} {
+		for name, future := range map[string]bool{
+			version: false,
+			version + " with fields and items of the future": true,
+		} {
 			t.Run(name, func(t *testing.T) { adoptOld(t, shimreplay.Options{Recording: version, Future: future}) })
 		}
 	}
@@ -219,8 +221,10 @@ func say(t *testing.T, conn net.Conn, request any) shim.Response {
 func TestAShimUnderstandsClientsOfAllAges(t *testing.T) {
 	p := newPlace(t)
 	s := start(t, p.options("ages", "sleep", "600"))
-	conn, answer := talk(t, s.State.Socket, map[string]any{"op": "hello", "versions": []int{1, 2, 99},
-		"of_the_future": map[string]int{"x": 1}})
+	conn, answer := talk(t, s.State.Socket, map[string]any{
+		"op": "hello", "versions": []int{1, 2, 99},
+		"of_the_future": map[string]int{"x": 1},
+	})
 	if answer.Error != nil || answer.Version != 1 || answer.State == nil {
 		t.Fatalf("hello of 1, 2 and 99 = %+v", answer)
 	}

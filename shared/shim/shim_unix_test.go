@@ -411,8 +411,10 @@ func TestAProgramThatCannotBeRunIsNamed(t *testing.T) {
 		text    string
 	}{
 		{"no-such-program", shim.ErrCommandNotFound, `cannot launch gateway: exec "no-such-program": not found`},
-		{"/nonexistent/openclaw", shim.ErrCommandNotFound,
-			`cannot launch gateway: exec "/nonexistent/openclaw": not found`},
+		{
+			"/nonexistent/openclaw", shim.ErrCommandNotFound,
+			`cannot launch gateway: exec "/nonexistent/openclaw": not found`,
+		},
 		{plain, shim.ErrPermission, "permission denied"},
 		{p.dir, shim.ErrPermission, "permission denied"},
 		{script, shim.ErrCommandNotFound, "interpreter"},
@@ -456,8 +458,10 @@ func TestWrongSpecsAreRefusedWithAllThatIsWrong(t *testing.T) {
 		LaunchID: "../evil", Argv: []string{"a\x00b"}, Cwd: "relative", OutputMaxBytes: 5, OrphanGrace: &grace,
 		Env: []shim.EnvVar{{Name: "A=B", Value: "canary"}}, Socket: "relative",
 	}.Validate()
-	for _, want := range []string{"launch id", "NUL", "not absolute", "output of 5 bytes", "negative", "A=B",
-		"socket path"} {
+	for _, want := range []string{
+		"launch id", "NUL", "not absolute", "output of 5 bytes", "negative", "A=B",
+		"socket path",
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not tell of %q", err, want)
 		}

@@ -41,12 +41,16 @@ func TestAGrandchildInAnotherSessionIsEndedToo(t *testing.T) {
 		script string
 	}{
 		"by the kill": {0, `setsid sh -c 'trap "" TERM; echo broker $$; while :; do sleep 0.05; done' & wait`},
-		"by the sweep": {patience,
+		"by the sweep": {
+			patience,
 			`trap 'exit 0' TERM; setsid sh -c 'trap "" TERM; echo broker $$; while :; do sleep 0.05; done' & while :; do ` +
-				`sleep 0.05; done`},
-		"without the mark": {patience,
+				`sleep 0.05; done`,
+		},
+		"without the mark": {
+			patience,
 			`trap 'exit 0' TERM; setsid env -u GATEHOST_LAUNCH_MARK sh -c 'echo broker $$; exec sleep 600' &
-			while :; do sleep 0.05; done`},
+			while :; do sleep 0.05; done`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)

@@ -65,8 +65,8 @@ type Snapshot struct {
 	Tail   func(n int) []string // last lines of the newest launch; never nil
 }
 
-// message is an input on its way to the owner, with the open session that a SessionOpened is about; or something that was seen beside the
-// steps.
+// message is an input on its way to the owner, with the open session that a SessionOpened is about; or something that
+// was seen beside the steps.
 type message struct {
 	in      lifecycle.Input
 	session Session

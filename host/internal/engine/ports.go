@@ -179,8 +179,8 @@ type Doctors interface {
 	Repair(ctx context.Context, plan lifecycle.PlanID) error
 }
 
-// Observer gets every step, and then the facts that came of it, from the owner goroutine. It must not block and must not
-// call the engine. The snapshot shows them already.
+// Observer gets every step, and then the facts that came of it, from the owner goroutine. It must not block and must
+// not call the engine. The snapshot shows them already.
 type Observer interface {
 	Stepped(c observe.Change)
 	// Observed is told of facts: those of a step, or those that a sight beside the steps showed.

@@ -101,7 +101,8 @@ func (e *Engine) closeSession(id lifecycle.SessionID) {
 }
 
 // pings reads how many pings the session left unanswered. The owner reads it when it takes the message: figures in the
-// message could arrive in another order than they were made in, since a pong and a missed one are seen by two goroutines.
+// message could arrive in another order than they were made in, since a pong and a missed one are seen by two
+// goroutines.
 func (e *Engine) pings(p observe.Pings) observe.Pings {
 	if s, ok := e.sessions[p.Session]; ok {
 		st := s.Stats()

@@ -40,8 +40,8 @@ type launchTable struct {
 	attached atomic.Pointer[config.Gateway] // with which the attached gateway was found
 }
 
-// prepared is the launch that was built and is not launched yet. It holds secrets: it is dropped as soon as the launch is
-// requested or given up.
+// prepared is the launch that was built and is not launched yet. It holds secrets: it is dropped as soon as the launch
+// is requested or given up.
 type prepared struct {
 	id    lifecycle.LaunchID
 	built *built

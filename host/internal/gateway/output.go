@@ -69,7 +69,8 @@ type reader struct {
 	refusedAt time.Time // of the last sight, by the monotonic clock
 }
 
-// refusedEvery is between two sights of refused clients: a client that tries in a loop must not fill the engine's inbox.
+// refusedEvery is between two sights of refused clients: a client that tries in a loop must not fill the engine's
+// inbox.
 const refusedEvery = time.Second
 
 // clientRefused reports that the gateway refused a client for its token, at the time of the line that says so.

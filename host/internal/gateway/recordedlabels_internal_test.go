@@ -62,7 +62,8 @@ func labelsNow(t *testing.T, cfg *config.Gateway) map[string]string {
 	for i := range key {
 		key[i] = byte(i)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "fingerprint.key"), []byte(hex.EncodeToString(key)+"\n"), 0o600); err != nil {
+	file := filepath.Join(dir, "fingerprint.key")
+	if err := os.WriteFile(file, []byte(hex.EncodeToString(key)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("RECORDED_TOKEN", "canary-token-0123456789")

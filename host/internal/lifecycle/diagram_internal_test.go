@@ -23,7 +23,8 @@ const (
 	exploredInputs = 12
 )
 
-// TestDiagramShowsTheTransitions holds docs/lifecycle.md and the code together. Run it with -update to write the document.
+// TestDiagramShowsTheTransitions holds docs/lifecycle.md and the code together. Run it with -update to write the
+// document.
 func TestDiagramShowsTheTransitions(t *testing.T) {
 	p := DefaultPolicy()
 	p.StartAttempts, p.ReconnectAttempts = 2, 1 // soon reached
@@ -130,19 +131,22 @@ func (e exploration) markdown(phases []phaseComment) string {
 	b.WriteString(`
 ## Diagram
 
-An arrow names one input that causes the transition; the table below has all. Arrows to *clearing*, *stopped* and *error* are
-left out where they come from almost every phase: a stop, a lost process and a failed start lead there from anywhere.
+An arrow names one input that causes the transition; the table below has all. Arrows to *clearing*, *stopped* and
+*error* are left out where they come from almost every phase: a stop, a lost process and a failed start lead there from
+anywhere.
 
 ` + "```mermaid\nstateDiagram-v2\n    [*] --> stopped\n")
 	for _, from := range phases {
 		for _, to := range phases {
 			if causes := e.causes(from.phase, to.phase); len(causes) > 0 && drawn(from.phase, to.phase) {
-				fmt.Fprintf(&b, "    %s --> %s : %s\n", mermaid(from.phase), mermaid(to.phase), strings.ReplaceAll(causes[0], ":", ","))
+				fmt.Fprintf(&b, "    %s --> %s : %s\n", mermaid(from.phase), mermaid(to.phase),
+					strings.ReplaceAll(causes[0], ":", ","))
 			}
 		}
 	}
 	b.WriteString("```\n\n## Transitions\n\n")
-	fmt.Fprintf(&b, "All transitions within %d inputs from a new gateway, with the inputs that cause them.\n\n", exploredInputs)
+	fmt.Fprintf(&b, "All transitions within %d inputs from a new gateway, with the inputs that cause them.\n\n",
+		exploredInputs)
 	b.WriteString("| from | to | on |\n|---|---|---|\n")
 	for _, from := range phases {
 		for _, to := range phases {

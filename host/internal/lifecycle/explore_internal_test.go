@@ -36,9 +36,9 @@ type exploration struct {
 	public      map[Phase]map[Public]bool // the public states that a phase was seen in
 }
 
-// explore derives the transitions of the machine: from a new gateway on, it feeds every input that can come next to every
-// state that it has not seen before, up to a number of inputs. Two states are the same to it when they differ only in
-// figures that decide nothing (see key). There is no chance in it: the same code has the same transitions.
+// explore derives the transitions of the machine: from a new gateway on, it feeds every input that can come next to
+// every state that it has not seen before, up to a number of inputs. Two states are the same to it when they differ
+// only in figures that decide nothing (see key). There is no chance in it: the same code has the same transitions.
 func explore(p Policy, inputs int) exploration {
 	found := exploration{map[transition]int{}, map[Phase]map[Public]bool{}}
 	seen := map[string]bool{}

@@ -105,7 +105,8 @@ func TestRestartDuringAStartRunsOnlyWhenTheProcessIsOlderThanTheRequest(t *testi
 	}
 }
 
-// TestDebounceWaitsForTheLastRequestWithinABound is B239: each request starts the wait again, at most five times its length.
+// TestDebounceWaitsForTheLastRequestWithinABound is B239: each request starts the wait again, at most five times its
+// length.
 func TestDebounceWaitsForTheLastRequestWithinABound(t *testing.T) {
 	d := running(t).old()
 	began := d.now
@@ -493,8 +494,8 @@ func TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown(t *testing.T) {
 	}
 }
 
-// TestSuppressedChannelsWaitForALauncherThatIsDown: no operator requested the restart that frees them, and one that can't
-// end the process would only take a gateway that works off its session. A soak found it.
+// TestSuppressedChannelsWaitForALauncherThatIsDown: no operator requested the restart that frees them, and one that
+// can't end the process would only take a gateway that works off its session. A soak found it.
 func TestSuppressedChannelsWaitForALauncherThatIsDown(t *testing.T) {
 	d := running(t)
 	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomChannelsSuppressed, Text: "breaker tripped"})
@@ -552,8 +553,8 @@ func (d *drive) notEnded() {
 	}
 }
 
-// TestRestartThatCannotEndTheProcessKeepsTheGateway: the command is answered, and a gateway that works is connected to again
-// at once.
+// TestRestartThatCannotEndTheProcessKeepsTheGateway: the command is answered, and a gateway that works is connected to
+// again at once.
 func TestRestartThatCannotEndTheProcessKeepsTheGateway(t *testing.T) {
 	d := running(t).old()
 	d.feed(lc.RestartRequested{Command: 10})

@@ -18,9 +18,9 @@ import (
 
 var update = flag.Bool("update", false, "write docs/lifecycle.md and the scenarios")
 
-// TestScenarios plays testdata/scenarios/*.txt. A line that begins with # is a comment, an indented line is what the machine
-// did, every other line is an input (see inputs), with the time that passes before it: "+5s process exited code 1". Timers
-// that are due before an input fire first. With -update the indented lines are written anew.
+// TestScenarios plays testdata/scenarios/*.txt. A line that begins with # is a comment, an indented line is what the
+// machine did, every other line is an input (see inputs), with the time that passes before it: "+5s process exited code
+// 1". Timers that are due before an input fire first. With -update the indented lines are written anew.
 func TestScenarios(t *testing.T) {
 	paths, err := filepath.Glob("testdata/scenarios/*.txt")
 	if err != nil || len(paths) == 0 {
@@ -181,7 +181,7 @@ func (s *scenario) set(setting string) {
 	}
 }
 
-// pass lets time go by: timers that are due fire, in their order. It says whether any did.
+// pass lets time follow: timers that are due fire, in their order. It says whether any did.
 func (s *scenario) pass(d time.Duration) (fired bool) {
 	s.t.Helper()
 	end := s.now.Add(d)
@@ -379,7 +379,10 @@ func inputs() []word {
 	}
 	failed := func(text string) lc.Problem { return lc.Problem{Code: "failed", Message: text} }
 	live := func(id string) lc.Instance {
-		return lc.Instance{Launch: lc.LaunchID(id), Live: true, Watched: true, Process: lc.Process{PID: 42, StartedAt: t0.Add(-time.Hour)}}
+		return lc.Instance{
+			Launch: lc.LaunchID(id), Live: true, Watched: true,
+			Process: lc.Process{PID: 42, StartedAt: t0.Add(-time.Hour)},
+		}
 	}
 	return []word{
 		ask(`start`, func(id lc.CommandID, _ []string) lc.Input { return lc.StartRequested{Command: id} }),
@@ -397,7 +400,9 @@ func inputs() []word {
 		}),
 
 		answer(`recovered: nothing`, lc.OpRecover, func(lc.Op, []string) lc.Report { return lc.Recovered{Result: lc.OK} }),
-		answer(`recovered: (\w+)( without shim)?(?:, changed since: (\w+))?`, lc.OpRecover, func(_ lc.Op, m []string) lc.Report {
+		answer(`recovered: (\w+)( without shim)?(?:, changed since: (\w+))?`, lc.OpRecover, func(
+			_ lc.Op, m []string,
+		) lc.Report {
 			i := live(m[1])
 			i.Watched = m[2] == ""
 			if m[3] != "" {
@@ -411,7 +416,9 @@ func inputs() []word {
 		answer(`recover failed: (.+)`, lc.OpRecover, func(_ lc.Op, m []string) lc.Report {
 			return lc.Recovered{Result: lc.Failed, Problem: lc.Problem{Code: "plugin_down", Message: m[1]}}
 		}),
-		answer(`services cleared`, lc.OpServices, func(lc.Op, []string) lc.Report { return lc.ServicesCleared{Result: lc.OK} }),
+		answer(`services cleared`, lc.OpServices, func(lc.Op, []string) lc.Report {
+			return lc.ServicesCleared{Result: lc.OK}
+		}),
 		answer(`services failed: (.+)`, lc.OpServices, func(_ lc.Op, m []string) lc.Report {
 			return lc.ServicesCleared{Result: lc.Failed, Problem: failed(m[1])}
 		}),
@@ -437,18 +444,23 @@ func inputs() []word {
 			return lc.Launched{Result: lc.OK, Instance: live(string(op.Launch))}
 		}),
 		answer(`launch (failed|unknown): (.+)`, lc.OpLaunch, func(_ lc.Op, m []string) lc.Report {
-			return lc.Launched{Result: map[string]lc.Result{"failed": lc.Failed, "unknown": lc.Unknown}[m[1]], Problem: failed(m[2])}
+			return lc.Launched{
+				Result: map[string]lc.Result{"failed": lc.Failed, "unknown": lc.Unknown}[m[1]], Problem: failed(m[2]),
+			}
 		}),
 		answer(`inspected: running`, lc.OpInspect, func(op lc.Op, _ []string) lc.Report {
 			return lc.Inspected{Result: lc.OK, Found: true, Instance: live(string(op.Launch))}
 		}),
-		answer(`inspected: no such launch`, lc.OpInspect, func(lc.Op, []string) lc.Report { return lc.Inspected{Result: lc.OK} }),
+		answer(`inspected: no such launch`, lc.OpInspect, func(lc.Op, []string) lc.Report {
+			return lc.Inspected{Result: lc.OK}
+		}),
 		answer(`inspect failed: (.+)`, lc.OpInspect, func(_ lc.Op, m []string) lc.Report {
 			return lc.Inspected{Result: lc.Failed, Problem: lc.Problem{Code: "plugin_down", Message: m[1]}}
 		}),
 		answer(`port: (closed|starting|open|ready)`, lc.OpReady, func(_ lc.Op, m []string) lc.Report {
 			return lc.ReadyProbed{Readiness: map[string]lc.Readiness{
-				"closed": lc.ReadinessClosed, "starting": lc.ReadinessStarting, "open": lc.ReadinessOpen, "ready": lc.ReadinessReady,
+				"closed": lc.ReadinessClosed, "starting": lc.ReadinessStarting, "open": lc.ReadinessOpen,
+				"ready": lc.ReadinessReady,
 			}[m[1]]}
 		}),
 		answer(`session opened(?:: generation (\w+))?`, lc.OpSession, func(op lc.Op, m []string) lc.Report {
@@ -470,7 +482,9 @@ func inputs() []word {
 			return lc.Reloaded{Result: lc.Failed, Problem: failed(m[1])}
 		}),
 		answer(`drained`, lc.OpDrain, func(lc.Op, []string) lc.Report { return lc.Drained{} }),
-		answer(`shutdown accepted`, lc.OpShutdown, func(lc.Op, []string) lc.Report { return lc.ShutdownAsked{Result: lc.OK} }),
+		answer(`shutdown accepted`, lc.OpShutdown, func(lc.Op, []string) lc.Report {
+			return lc.ShutdownAsked{Result: lc.OK}
+		}),
 		answer(`shutdown refused: (.+)`, lc.OpShutdown, func(_ lc.Op, m []string) lc.Report {
 			return lc.ShutdownAsked{Result: lc.Failed, Problem: failed(m[1])}
 		}),
@@ -489,7 +503,9 @@ func inputs() []word {
 		}),
 		answer(`repaired`, lc.OpRepair, func(lc.Op, []string) lc.Report { return lc.Repaired{Result: lc.OK} }),
 		answer(`repair (failed|unknown): (.+)`, lc.OpRepair, func(_ lc.Op, m []string) lc.Report {
-			return lc.Repaired{Result: map[string]lc.Result{"failed": lc.Failed, "unknown": lc.Unknown}[m[1]], Problem: failed(m[2])}
+			return lc.Repaired{
+				Result: map[string]lc.Result{"failed": lc.Failed, "unknown": lc.Unknown}[m[1]], Problem: failed(m[2]),
+			}
 		}),
 
 		fact(`process exited: code (\d+)`, func(s *scenario, m []string) lc.Input {
@@ -518,8 +534,8 @@ func inputs() []word {
 
 var errNoOperation = errors.New("there was no such operation")
 
-// pending finds the operation of a kind that is answered next: an abandoned one only if there is no other, and one that is
-// not pending any more only if there is none at all.
+// pending finds the operation of a kind that is answered next: an abandoned one only if there is no other, and one that
+// is not pending any more only if there is none at all.
 func (s *scenario) pending(kind lc.OpKind) (id lc.OpID, op lc.Op, err error) {
 	for have, o := range s.s.Pending {
 		other := o.Kind == kind || kind == lc.OpInspect && o.Kind == lc.OpReach

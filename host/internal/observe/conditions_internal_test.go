@@ -134,8 +134,16 @@ func TestPluginThatIsDownIsACondition(t *testing.T) {
 		{"it is down", Plugins{[]Plugin{down("doctor", "exit status 1")}}, []string{"plugin-down came"}},
 		{"it is still down", Plugins{[]Plugin{down("doctor", "exit status 1")}}, nil},
 		{"for another reason", Plugins{[]Plugin{down("doctor", "exit status 2")}}, []string{"plugin-down came"}},
-		{"another one, too", Plugins{[]Plugin{down("doctor", "exit status 2"), down("utility", "x")}}, []string{"plugin-down came"}},
-		{"one that is not used", Plugins{[]Plugin{down("doctor", "exit status 2"), down("utility", "x"), down("spare", "x")}}, nil},
+		{
+			"another one, too",
+			Plugins{[]Plugin{down("doctor", "exit status 2"), down("utility", "x")}},
+			[]string{"plugin-down came"},
+		},
+		{
+			"one that is not used",
+			Plugins{[]Plugin{down("doctor", "exit status 2"), down("utility", "x"), down("spare", "x")}},
+			nil,
+		},
 		{"it is not used any more", Configured{Settings{Plugins: []string{"utility"}}}, []string{"plugin-down went"}},
 		{"it is used again", Configured{Settings{Plugins: []string{"utility", "doctor"}}}, []string{"plugin-down came"}},
 		{"all run", Plugins{}, []string{"plugin-down went", "plugin-down went"}},

@@ -45,8 +45,8 @@ type (
 		Unanswered  int
 		LastFrameAt time.Time
 	}
-	// ClientRefused is clients that the gateway refused because of their token, since the last sight of such clients, at the
-	// time of the newest line that says so.
+	// ClientRefused is clients that the gateway refused because of their token, since the last sight of such clients, at
+	// the time of the newest line that says so.
 	ClientRefused struct {
 		Launch lifecycle.LaunchID
 		At     time.Time

@@ -53,15 +53,21 @@ func TestWhatAnotherTableTakes(t *testing.T) {
 		want   pluginhost.ChangeKind
 	}{
 		{"nothing", func(*pluginhost.Spec) {}, pluginhost.Same},
-		{"another place in the file", func(s *pluginhost.Spec) { s.Where = func(string) string { return "elsewhere" } },
-			pluginhost.Same},
+		{
+			"another place in the file", func(s *pluginhost.Spec) { s.Where = func(string) string { return "elsewhere" } },
+			pluginhost.Same,
+		},
 		{"grants in another order", func(s *pluginhost.Spec) { s.Grants = []string{"b", "a"} }, pluginhost.Same},
-		{"the same sandbox anew", func(s *pluginhost.Spec) { s.Sandbox = &sandbox.Spec{Read: []string{"/opt"}} },
-			pluginhost.Same},
+		{
+			"the same sandbox anew", func(s *pluginhost.Spec) { s.Sandbox = &sandbox.Spec{Read: []string{"/opt"}} },
+			pluginhost.Same,
+		},
 		{"call_timeout", func(s *pluginhost.Spec) { s.CallTimeout = time.Second }, pluginhost.Noted},
 		{"memory_max", func(s *pluginhost.Spec) { s.MemoryMax = 1 << 20 }, pluginhost.Noted},
-		{"what it is used as", func(s *pluginhost.Spec) { s.Uses = []plugin.Kind{plugin.KindDoctor} },
-			pluginhost.Noted},
+		{
+			"what it is used as", func(s *pluginhost.Spec) { s.Uses = []plugin.Kind{plugin.KindDoctor} },
+			pluginhost.Noted,
+		},
 		{"start_timeout", func(s *pluginhost.Spec) { s.StartTimeout = time.Second }, pluginhost.Noted},
 		{"config", func(s *pluginhost.Spec) { s.Config = json.RawMessage(`{"level":2}`) }, pluginhost.Configured},
 		{"grants", func(s *pluginhost.Spec) { s.Grants = []string{"a"} }, pluginhost.Configured},
@@ -136,16 +142,26 @@ func TestChangeThatFailsLeavesTheFormerTableInForce(t *testing.T) {
 			func(s *pluginhost.Spec) { s.Config = json.RawMessage(`{"level":88}`) },
 			"the database is away for good", fault.ErrUnavailable, true,
 		},
-		{"a file that is not there", func(s *pluginhost.Spec) { s.Path = "nothing-there" }, "there is no such file",
-			fault.ErrFailedPrecondition, true},
-		{"a checksum that does not fit", func(s *pluginhost.Spec) { s.SHA256 = strings.Repeat("0", 64) },
-			"its sha256 is", fault.ErrFailedPrecondition, true},
-		{"a program that ends", func(s *pluginhost.Spec) { s.Args = []string{"exits"} }, "I cannot go on",
-			fault.ErrUnavailable, true},
-		{"a program that does not take up what runs", func(s *pluginhost.Spec) { s.Args = []string{"forgets"} },
-			"there is no launch lives", fault.ErrUnavailable, true},
-		{"a program that serves less", func(s *pluginhost.Spec) { s.Args = []string{"plain"} },
-			"it does not serve as launcher any more", fault.ErrFailedPrecondition, true},
+		{
+			"a file that is not there", func(s *pluginhost.Spec) { s.Path = "nothing-there" }, "there is no such file",
+			fault.ErrFailedPrecondition, true,
+		},
+		{
+			"a checksum that does not fit", func(s *pluginhost.Spec) { s.SHA256 = strings.Repeat("0", 64) },
+			"its sha256 is", fault.ErrFailedPrecondition, true,
+		},
+		{
+			"a program that ends", func(s *pluginhost.Spec) { s.Args = []string{"exits"} }, "I cannot go on",
+			fault.ErrUnavailable, true,
+		},
+		{
+			"a program that does not take up what runs", func(s *pluginhost.Spec) { s.Args = []string{"forgets"} },
+			"there is no launch lives", fault.ErrUnavailable, true,
+		},
+		{
+			"a program that serves less", func(s *pluginhost.Spec) { s.Args = []string{"plain"} },
+			"it does not serve as launcher any more", fault.ErrFailedPrecondition, true,
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

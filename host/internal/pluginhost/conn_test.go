@@ -252,8 +252,10 @@ func TestWordsOfAPluginReachTheLogWithTheirLevels(t *testing.T) {
 	if _, err := ask(t, h, "talks"); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"[ERROR] plugin.p: a planted log line: answer=42", "planted words on stderr",
-		"planted words on stdout"} {
+	for _, want := range []string{
+		"[ERROR] plugin.p: a planted log line: answer=42", "planted words on stderr",
+		"planted words on stdout",
+	} {
 		poll(t, want, func() bool { return strings.Contains(out.String(), want) })
 	}
 }
@@ -389,8 +391,10 @@ func TestStateTellsMemoryAndVersionAndChangesAreReported(t *testing.T) {
 
 func TestTooLongRuntimeDirectoryIsSaidBeforeTheStart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("x", 100))
-	h := pluginhost.New(pluginhost.Options{Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: t.TempDir(),
-		RuntimeDir: dir, Timing: quick()})
+	h := pluginhost.New(pluginhost.Options{
+		Log: hclog.NewNullLogger(), PluginDir: pluginDir, DataDir: t.TempDir(),
+		RuntimeDir: dir, Timing: quick(),
+	})
 	if err := h.Add(testPlugin()); err != nil {
 		t.Fatal(err)
 	}

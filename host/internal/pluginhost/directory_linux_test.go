@@ -105,8 +105,10 @@ func TestDirectoryWithAManifestIsAPlugin(t *testing.T) {
 }
 
 func TestBareNameMayBeADirectory(t *testing.T) {
-	h := pluginhost.New(pluginhost.Options{PluginDir: filepath.Dir(compiled(t, "")), DataDir: t.TempDir(),
-		RuntimeDir: shortDir(t), Log: hclog.NewNullLogger(), Timing: quick()})
+	h := pluginhost.New(pluginhost.Options{
+		PluginDir: filepath.Dir(compiled(t, "")), DataDir: t.TempDir(),
+		RuntimeDir: shortDir(t), Log: hclog.NewNullLogger(), Timing: quick(),
+	})
 	if err := h.Add(pluginhost.Spec{Name: "p", Path: "my plugin"}); err != nil {
 		t.Fatal(err)
 	}
@@ -117,8 +119,10 @@ func TestBareNameMayBeADirectory(t *testing.T) {
 
 func TestTransportIsTheManifestsUnlessTheOperatorSaysOtherwise(t *testing.T) {
 	dir := compiled(t, `transport = "socket"`)
-	for transport, mtls := range map[string]bool{"": false, pluginhost.TransportSocket: false,
-		pluginhost.TransportMTLS: true} {
+	for transport, mtls := range map[string]bool{
+		"": false, pluginhost.TransportSocket: false,
+		pluginhost.TransportMTLS: true,
+	} {
 		h, _ := newHost(t, quick(), pluginhost.Spec{Name: "p", Path: dir, Transport: transport})
 		text, err := attempt(t, h, "env PLUGIN_CLIENT_CERT")
 		if err != nil || (text != "") != mtls {
@@ -130,10 +134,14 @@ func TestTransportIsTheManifestsUnlessTheOperatorSaysOtherwise(t *testing.T) {
 // TestPluginThatIsNotWhatItsManifestSaysIsRefused: Describe must agree with what was pinned.
 func TestPluginThatIsNotWhatItsManifestSaysIsRefused(t *testing.T) {
 	for old, row := range map[string]struct{ text, want string }{
-		`name = "test-plugin"`: {`name = "another"`,
-			`it says that its name is "test-plugin", its plugin.toml says "another"`},
-		`kinds = ["doctor"]`: {`kinds = ["doctor", "launcher"]`,
-			"its plugin.toml says that it serves as launcher, and it does not"},
+		`name = "test-plugin"`: {
+			`name = "another"`,
+			`it says that its name is "test-plugin", its plugin.toml says "another"`,
+		},
+		`kinds = ["doctor"]`: {
+			`kinds = ["doctor", "launcher"]`,
+			"its plugin.toml says that it serves as launcher, and it does not",
+		},
 		`["doctor"]`: {`["classifier", "doctor"]`, "serves as classifier, and it does not"},
 	} {
 		dir := compiled(t, "")
@@ -280,15 +288,19 @@ sys.exit(7)`,
 			own := fmt.Sprintf("own 41 42 %s --word %s", entry, entry)
 			timing := quick()
 			timing.CircuitAfter = 1
-			h, _ := newHost(t, timing, pluginhost.Spec{Name: "p", Path: dir, Args: []string{"--word"},
-				Sandbox: &sandbox.Spec{Read: needs}, StartTimeout: patience})
+			h, _ := newHost(t, timing, pluginhost.Spec{
+				Name: "p", Path: dir, Args: []string{"--word"},
+				Sandbox: &sandbox.Spec{Read: needs}, StartTimeout: patience,
+			})
 			s := awaitState(t, h, pluginhost.Failed)
 			text := s.Err.Error()
 			if !strings.Contains(text, own) || strings.Count(text, "shut ") != 2 || strings.Contains(text, "open ") {
 				t.Errorf("it says: %s\nlines: %q", text, s.Lines)
 			}
-			h, _ = newHost(t, timing, pluginhost.Spec{Name: "p", Path: dir, Args: []string{"--word"},
-				StartTimeout: patience})
+			h, _ = newHost(t, timing, pluginhost.Spec{
+				Name: "p", Path: dir, Args: []string{"--word"},
+				StartTimeout: patience,
+			})
 			if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(), own) {
 				t.Errorf("not shut in it says: %v", s.Err)
 			}

@@ -202,8 +202,10 @@ func TestVerdictAboutALineThatWasNotAskedIsNonsense(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	v, err := s.Classify(t.Context(), []classifier.NumberedLine{numbered(1, "a"), numbered(2, "nonsense"),
-		numbered(3, "b")})
+	v, err := s.Classify(t.Context(), []classifier.NumberedLine{
+		numbered(1, "a"), numbered(2, "nonsense"),
+		numbered(3, "b"),
+	})
 	if !errors.Is(err, fault.ErrInternal) || len(v) != 1 || v[0].Seq != 1 || v[0].Level != classifier.LevelWarn {
 		t.Errorf("verdicts = %+v, %v; want the one before", v, err)
 	}
@@ -335,8 +337,10 @@ func TestOwnTimeOfACallIsNotCutByCallTimeout(t *testing.T) {
 		t.Errorf("stop = %+v, %v", got, err)
 	}
 	// 600 ms
-	if got, err := h.Doctor("p").Repair(t.Context(), doctor.RepairRequest{Finding: doctor.Finding{Code: "x"},
-		StepID: "x"}, nil); err != nil || !got.Changed {
+	if got, err := h.Doctor("p").Repair(t.Context(), doctor.RepairRequest{
+		Finding: doctor.Finding{Code: "x"},
+		StepID:  "x",
+	}, nil); err != nil || !got.Changed {
 		t.Errorf("repair = %+v, %v", got, err)
 	}
 	time.AfterFunc(time.Second, func() { _ = os.WriteFile(inData(dir, "go"), nil, 0o600) })

@@ -150,7 +150,8 @@ func (s *supervisor) takeOver(ctx context.Context, old, gen *generation) error {
 func (s *supervisor) recoverAll(ctx context.Context, old, gen *generation) error {
 	theirs, ours := launcher.NewClient(old.conn), launcher.NewClient(gen.conn)
 	listing, err := bounded(ctx, "Launcher.List", func(ctx context.Context) (launcher.Listing,
-		error) {
+		error,
+	) {
 		return theirs.List(ctx, "")
 	})
 	if err != nil {
@@ -173,14 +174,16 @@ func (s *supervisor) recoverAll(ctx context.Context, old, gen *generation) error
 func recoverOne(ctx context.Context, theirs, ours launcher.Launcher, listed launcher.Instance) error {
 	id := listed.LaunchID
 	got, err := bounded(ctx, "Launcher.Recover", func(ctx context.Context) (launcher.Instance,
-		error) {
+		error,
+	) {
 		return ours.Recover(ctx, id)
 	})
 	if err == nil && got.Live() && sameProcess(listed, got) {
 		return nil
 	}
 	now, theirErr := bounded(ctx, "Launcher.Inspect", func(ctx context.Context) (launcher.Inspection,
-		error) {
+		error,
+	) {
 		return theirs.Inspect(ctx, id)
 	})
 	switch {

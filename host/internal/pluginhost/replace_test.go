@@ -140,9 +140,11 @@ func TestRestartThatFailsLeavesTheFormerProcessUntouched(t *testing.T) {
 		{"hangs-in-configure", "it did not answer within start_timeout", fault.ErrUnavailable},
 		{"fails-in-configure", "the database is away", fault.ErrUnavailable},
 		{"plain", "it does not serve as launcher any more", fault.ErrFailedPrecondition},
-		{"versions doctor=1-1 launcher=2-3",
+		{
+			"versions doctor=1-1 launcher=2-3",
 			"which the present process does: versioned 9.0.0 speaks the launcher service in versions 2 to 3",
-			fault.ErrFailedPrecondition},
+			fault.ErrFailedPrecondition,
+		},
 		{"forgets", "launch lives of gateway main: there is no launch lives", fault.ErrUnavailable},
 		{"other-pid", "it says running, pid 4712; the present process says running, pid 4711", fault.ErrUnavailable},
 		{"says-ended", "it says ended, pid 4711; the present process says running", fault.ErrUnavailable},

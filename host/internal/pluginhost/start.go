@@ -247,8 +247,10 @@ func (s *supervisor) introduce(ctx context.Context, gen *generation) error {
 }
 
 func (s *supervisor) describe(ctx context.Context, gen *generation) (plugin.Info, error) {
-	info, err := pluginkit.NewClient(gen.conn).Describe(ctx, plugin.HostInfo{Version: s.opts.Version, OS: runtime.GOOS,
-		Arch: runtime.GOARCH})
+	info, err := pluginkit.NewClient(gen.conn).Describe(ctx, plugin.HostInfo{
+		Version: s.opts.Version, OS: runtime.GOOS,
+		Arch: runtime.GOARCH,
+	})
 	if err != nil {
 		return plugin.Info{}, s.unintroduced(ctx, gen, "describe itself", err)
 	}

@@ -106,10 +106,14 @@ func TestEachPairOfHostAndPluginTalksOrSaysWhichSideToUpgrade(t *testing.T) {
 		text   string
 		want   map[string]string // a range of the plugin to the version, or to which side to upgrade
 	}{
-		{speaksDoctor(1, 2), "1 to 2", map[string]string{"1-1": "1", "1-2": "2", "2-2": "2", "3-4": gatehost,
-			"0-0": thePlugin, "2-1": thePlugin}},
-		{nil, "1", map[string]string{"1-1": "1", "1-2": "1", "2-2": gatehost, "3-4": gatehost, "0-0": thePlugin,
-			"2-1": thePlugin}},
+		{speaksDoctor(1, 2), "1 to 2", map[string]string{
+			"1-1": "1", "1-2": "2", "2-2": "2", "3-4": gatehost,
+			"0-0": thePlugin, "2-1": thePlugin,
+		}},
+		{nil, "1", map[string]string{
+			"1-1": "1", "1-2": "1", "2-2": gatehost, "3-4": gatehost, "0-0": thePlugin,
+			"2-1": thePlugin,
+		}},
 		{speaksDoctor(3, 3), "3", map[string]string{"1-1": thePlugin, "1-2": thePlugin}},
 	} {
 		t.Run("host "+host.text, func(t *testing.T) {
@@ -169,8 +173,10 @@ func TestPluginOfWhichNothingCanBeUsedFailsInWords(t *testing.T) {
 		versioned("hole", "doctor=1-1", "doctor=3-4"),
 		versioned("around", "doctor=3-4", "doctor=0-9"))
 	for name, want := range map[string][]string{
-		"both": {"speaks the doctor service in versions 3 to 4",
-			"speaks the classifier service in versions 2 to 3, this host (gatehost test) speaks 1", "upgrade gatehost"},
+		"both": {
+			"speaks the doctor service in versions 3 to 4",
+			"speaks the classifier service in versions 2 to 3, this host (gatehost test) speaks 1", "upgrade gatehost",
+		},
 		"strange": {"it serves nothing that this host knows", "by number: 9, 12", "upgrade gatehost"},
 		"nothing": {"it serves nothing", "upgrade the plugin"},
 		"around":  {"announces the doctor service in versions 0 to 9, which is no range", "upgrade the plugin"},
@@ -215,7 +221,8 @@ func TestReplacedPluginIsAskedInTheVersionOfTheNextProcess(t *testing.T) {
 		version  uint32
 		verifies bool
 	}{
-		{"versions doctor=1-2,verify launcher=2-2", 2, true}, {"versions doctor=1-1", 1, false},
+		{"versions doctor=1-2,verify launcher=2-2", 2, true},
+		{"versions doctor=1-1", 1, false},
 		{"versions doctor=2-3,verify", 2, true},
 	} {
 		put(t, inData(dir, "mode"), next.mode)

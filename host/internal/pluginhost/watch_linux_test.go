@@ -106,10 +106,14 @@ func TestRefusalsOfScriptsAreNoticed(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), ".ssh", "id")
 	put(t, secret, "canary")
 	for name, row := range map[string]struct{ run, file, text string }{
-		"node": {fmt.Sprintf(`[%q, "./main.js"]`, node), "main.js",
-			fmt.Sprintf("try { require('fs').readFileSync(%q); } catch {}\nprocess.exit(7);\n", secret)},
-		"python": {fmt.Sprintf(`[%q, "./main.py"]`, python), "main.py",
-			fmt.Sprintf("try:\n    open(%q)\nexcept OSError:\n    pass\nraise SystemExit(7)\n", secret)},
+		"node": {
+			fmt.Sprintf(`[%q, "./main.js"]`, node), "main.js",
+			fmt.Sprintf("try { require('fs').readFileSync(%q); } catch {}\nprocess.exit(7);\n", secret),
+		},
+		"python": {
+			fmt.Sprintf(`[%q, "./main.py"]`, python), "main.py",
+			fmt.Sprintf("try:\n    open(%q)\nexcept OSError:\n    pass\nraise SystemExit(7)\n", secret),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			timing := quick()

@@ -239,7 +239,8 @@ func TestRefusedFileIsToldWithAllItsFaults(t *testing.T) {
 // A gateway that cannot be stopped stays. Those that come with the same reload must know its token's variable, or their
 // processes inherit it (B077).
 func TestGatewayThatComesKnowsTheTokenOfOneThatCouldNotGo(t *testing.T) {
-	r := assembled(t, strings.Replace(planned, "[gateways.other]\n", "[gateways.other]\ntoken = {env = \"OTHERS_TOKEN\"}\n", 1))
+	r := assembled(t, strings.Replace(planned, "[gateways.other]\n",
+		"[gateways.other]\ntoken = {env = \"OTHERS_TOKEN\"}\n", 1))
 	dir := filepath.Dir(r.o.Registry.Config().Path)
 	r.o.Turn, r.o.Conditions = NewTurn(), conditions.New(func(control.ConditionData) {})
 	var foreign []string

@@ -99,7 +99,8 @@ func (w *world) startHost() {
 	}()
 }
 
-// killHost ends the host's engine as the death of its process would: nothing is announced, and all operations are cancelled.
+// killHost ends the host's engine as the death of its process would: nothing is announced, and all operations are
+// cancelled.
 func (w *world) killHost() {
 	h := w.host
 	w.note("HOST %d is killed", h.gen)

@@ -56,7 +56,8 @@ func (o observer) Stepped(c observe.Change) {
 	o.adoption(c)
 }
 
-// Observed is part of engine.Observer. Whoever follows the facts must know the same conditions as whoever reads the snapshot.
+// Observed is part of engine.Observer. Whoever follows the facts must know the same conditions as whoever reads the
+// snapshot.
 func (o observer) Observed(facts []observe.Fact) {
 	w, h := o.w, o.h
 	w.mu.Lock()

@@ -124,9 +124,9 @@ func schedules() uint64 {
 	return 10_000
 }
 
-// TestSchedules runs the real engine under random faults and commands, and checks the invariants of docs/architecture.md. Seeds
-// are 1, 2, 3 and so on, the same on every machine: what `make test` has seen once is not different the next time. make
-// sim goes further.
+// TestSchedules runs the real engine under random faults and commands, and checks the invariants of
+// docs/architecture.md. Seeds are 1, 2, 3 and so on, the same on every machine: what `make test` has seen once is not
+// different the next time. make sim goes further.
 func TestSchedules(t *testing.T) {
 	if seed := fromEnv(t, "SIM_SEED", 0); seed != 0 {
 		r := run(t, seed)

@@ -148,8 +148,10 @@ func HostFrom(h *pb.HostInfo) plugin.HostInfo {
 func Process(p plugin.ProcessSpec) *pb.ProcessSpec {
 	out := &pb.ProcessSpec{Argv: p.Argv, Cwd: p.Cwd, User: p.User}
 	for _, v := range p.Env {
-		out.Env = append(out.Env, &pb.EnvVar{Name: Text(v.Name, 4096), Value: Text(v.Value, MaxMessage/4),
-			Secret: v.Secret})
+		out.Env = append(out.Env, &pb.EnvVar{
+			Name: Text(v.Name, 4096), Value: Text(v.Value, MaxMessage/4),
+			Secret: v.Secret,
+		})
 	}
 	return out
 }

@@ -48,8 +48,10 @@ func newWriter(size int64, open func(i int, half int64) (Storage, error)) (*Writ
 		return nil, fmt.Errorf("cannot create output log: size is %d bytes, must be between %d and %d", size, MinSize,
 			MaxSize)
 	}
-	w := &Writer{half: size / 2, lines: count{known: true}, changed: make(chan struct{}),
-		frame: make([]byte, 0, maxFrame)}
+	w := &Writer{
+		half: size / 2, lines: count{known: true}, changed: make(chan struct{}),
+		frame: make([]byte, 0, maxFrame),
+	}
 	w.open = func(i int) (Storage, error) { return open(i, w.half) }
 	// Both halves are reserved at once; a half that cannot be is tried again when its turn comes.
 	for i := range w.segs {

@@ -18,11 +18,15 @@ func TestTheOwnControlGroupIsFoundWhereItIsMounted(t *testing.T) {
 	for name, tc := range map[string]struct{ own, mounts, want string }{
 		"unified":     {"0::/user.slice/a.service\n", unified, "/sys/fs/cgroup/user.slice/a.service"},
 		"at the root": {"0::/\n", unified, "/sys/fs/cgroup"},
-		"hybrid": {"4:memory:/m\n0::/x\n",
+		"hybrid": {
+			"4:memory:/m\n0::/x\n",
 			"32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n41 31 0:38 / /sys/fs/cgroup/unified rw shared:9 - " +
-				"cgroup2 cgroup2 rw\n", "/sys/fs/cgroup/unified/x"},
-		"a part mounted": {"0::/docker/1/app\n", "31 23 0:28 /docker/1 /sys/fs/cgroup ro - cgroup2 cgroup rw\n",
-			"/sys/fs/cgroup/app"},
+				"cgroup2 cgroup2 rw\n", "/sys/fs/cgroup/unified/x",
+		},
+		"a part mounted": {
+			"0::/docker/1/app\n", "31 23 0:28 /docker/1 /sys/fs/cgroup ro - cgroup2 cgroup rw\n",
+			"/sys/fs/cgroup/app",
+		},
 		"another part":     {"0::/docker/12\n", "31 23 0:28 /docker/1 /sys/fs/cgroup ro - cgroup2 cgroup rw\n", ""},
 		"a blank in it":    {"0::/a\n", `31 23 0:28 / /mnt/c\040g rw - cgroup2 cgroup rw`, "/mnt/c g/a"},
 		"version 1 only":   {"4:memory:/m\n", unified, ""},

@@ -119,8 +119,10 @@ func TestWhatIgnoresTermIsKilledAfterTheGrace(t *testing.T) {
 }
 
 func TestSignalNames(t *testing.T) {
-	for name, want := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "usr2": syscall.SIGUSR2,
-		"KILL": syscall.SIGKILL} {
+	for name, want := range map[string]syscall.Signal{
+		"SIGTERM": syscall.SIGTERM, "usr2": syscall.SIGUSR2,
+		"KILL": syscall.SIGKILL,
+	} {
 		if got, err := process.ParseSignal(name); err != nil || got != want {
 			t.Errorf("ParseSignal(%s) = %v, %v", name, got, err)
 		}
