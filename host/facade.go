@@ -14,60 +14,66 @@ import (
 // Config is a loaded configuration.
 type Config = config.Config
 
-// LoadConfig reads and checks a configuration; "" is the default place, or the defaults when there is no file. Errors list every
-// fault with its line.
+// LoadConfig reads and checks a configuration. With path "" it reads the file in the default place, or takes the
+// defaults when there is no such file. The error lists every fault with its line.
 func LoadConfig(path string) (*Config, error) { return config.Load(path) }
 
-// Sockets lists where the host of a configuration may be listening, best first; for clients. No host need be running.
+// Sockets lists where the host of a configuration may listen, the most likely place first. It is for clients: no host
+// need run.
 func Sockets(path string) []string { return config.Sockets(path) }
 
 // IsConfigFault reports whether an error is about what an operator wrote: a configuration, or a plugin's table.
 func IsConfigFault(err error) bool { return plugintool.IsConfigFault(err) }
 
-// SandboxVerb is the hidden verb of the host's binary by which a plugin is put into its sandbox; SandboxExec is what it does.
+// SandboxVerb is the hidden verb of the host's binary that starts a plugin in its sandbox; SandboxExec implements it.
 const SandboxVerb = sandbox.Verb
 
-// SandboxExec takes what follows SandboxVerb and becomes the plugin. It returns only when it cannot.
+// SandboxExec takes the arguments after SandboxVerb, enters the sandbox and becomes the plugin. It returns only when it
+// cannot do that.
 func SandboxExec(args []string) error { return sandbox.Exec(args) }
 
-// VerifyChildVerb is the hidden verb of the host's binary by which it becomes the program that launchers are tried with.
+// VerifyChildVerb is the hidden verb of the host's binary that makes it the program with which launchers are tested;
+// VerifyChild implements it.
 const VerifyChildVerb = conformance.ChildVerb
 
-// VerifyChild is that program; it returns its exit code.
+// VerifyChild runs that program and returns its exit code.
 func VerifyChild(args []string, stdout, stderr io.Writer) int {
 	return conformance.RunChild(args, stdout, stderr)
 }
 
-// What `gatehost plugin verify` needs; the JSON of a report and of a check is stable.
 type (
-	ProbeOptions  = plugintool.ProbeOptions
+	// VerifyOptions say how VerifyPlugin starts the plugin and which checks it runs.
 	VerifyOptions = plugintool.Options
-	VerifyResult  = conformance.Result
-	VerifyReport  = plugintool.Report
-	VerifyCheck   = plugintool.Check
+	// VerifyResult is the result of one check.
+	VerifyResult = conformance.Result
+	// VerifyReport has all results of VerifyPlugin. Its JSON is stable.
+	VerifyReport = plugintool.Report
+	// VerifyCheck describes one check. Its JSON is stable.
+	VerifyCheck = plugintool.Check
 )
 
 // ErrVerifyUsage is wrapped by errors of VerifyPlugin about its options.
 var ErrVerifyUsage = plugintool.ErrUsage
 
-// VerifyPlugin runs the contract tests against a plugin binary. The report is worth reading with an error, too, when it has checks.
+// VerifyPlugin runs the contract tests against a plugin binary. With an error, too, the report is of use when it has
+// results.
 func VerifyPlugin(ctx context.Context, path string, o VerifyOptions) (VerifyReport, error) {
 	return plugintool.Verify(ctx, path, o)
 }
 
-// VerifyChecks lists all checks, in the order in which they are tried.
+// VerifyChecks lists all checks in the order in which VerifyPlugin runs them.
 func VerifyChecks() []VerifyCheck { return plugintool.Checks() }
 
 // Pin is the checksum of one plugin.
 type Pin = plugintool.Pinned
 
-// PinPlugins returns the checksums of plugins, all that are used when none is named, and with write puts them into the configuration file;
-// see plugintool.Pin.
+// PinPlugins returns the checksums of the named plugins; without names, of all plugins that are used. With write it
+// puts them into the configuration file; see plugintool.Pin.
 func PinPlugins(ctx context.Context, path string, names []string, write bool) ([]Pin, error) {
 	return plugintool.Pin(ctx, path, names, write)
 }
 
-// Sealed is what SealPlugin has written.
+// Sealed says what SealPlugin wrote.
 type Sealed = manifest.Sealed
 
 // SealPlugin writes the checksums of all files of a plugin's directory into its plugin.toml; see plugintool.Seal.

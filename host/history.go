@@ -1,7 +1,6 @@
 package host
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"path/filepath"
@@ -15,7 +14,7 @@ import (
 
 func journalDir(cfg *Config) string { return filepath.Join(cfg.StateDir, "journal") }
 
-// History reads what hosts of a configuration have written down; no host need be running.
+// History reads what the hosts of a configuration wrote into the journal; no host need run.
 type History struct {
 	cfg *Config
 	r   journal.Reader
@@ -24,24 +23,21 @@ type History struct {
 // OpenHistory finds the journal of a configuration. A journal that does not exist has no events.
 func OpenHistory(cfg *Config) *History { return &History{cfg, journal.NewReader(journalDir(cfg))} }
 
-// Dir is where it is.
+// Dir returns the directory of the journal.
 func (h *History) Dir() string { return journalDir(h.cfg) }
 
-// Empty reports whether nothing was ever written down.
+// Empty reports whether the journal has no events.
 func (h *History) Empty() bool { return h.r.Oldest() == 0 }
-
-// ErrNoGateway is returned for a gateway that the configuration does not have.
-var ErrNoGateway = errors.New("there is no such gateway")
 
 func (h *History) known(gateway string) error {
 	if _, ok := h.cfg.Gateways[gateway]; !ok && gateway != "" {
-		return fmt.Errorf("%w: %q is not in %s", ErrNoGateway, gateway, h.cfg.Path)
+		return fmt.Errorf("there is no such gateway: %q is not in %s", gateway, h.cfg.Path)
 	}
 	return nil
 }
 
-// Events yields the events of a gateway, "" means all, after a cursor and not before a moment; both may be zero. An error is
-// yielded last.
+// Events yields the events of a gateway, or of all for "", that come after a cursor and not before a moment; both may
+// be zero. It yields an error last.
 func (h *History) Events(gateway string, after uint64, since time.Time) iter.Seq2[control.Event, error] {
 	return func(yield func(control.Event, error) bool) {
 		err := h.known(gateway)
@@ -67,7 +63,7 @@ func (h *History) Events(gateway string, after uint64, since time.Time) iter.Seq
 	}
 }
 
-// Logs answers lines of a gateway's output as a query wants them; Follow has no meaning.
+// Logs returns lines of a gateway's output that a query selects. It does not use q.Follow.
 func (h *History) Logs(gateway string, q control.LogsQuery) ([]control.LogLine, error) {
 	if err := h.known(gateway); err != nil {
 		return nil, err

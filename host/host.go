@@ -42,7 +42,7 @@ type Host struct {
 	conditions *conditions.Set
 	started    time.Time
 
-	// Set by Run before anything uses them, and not changed after.
+	// Run sets these before anything uses them, and does not change them later.
 	store   *store.Store
 	journal *journal.Journal
 	plugins *pluginhost.Host
@@ -67,11 +67,12 @@ func New(cfg *Config, log hclog.Logger) *Host {
 	return h
 }
 
-// Run supervises until ctx is done, then stops everything in order: gateways, plugins, the control socket. Kill makes
-// the gateways end without their grace. Errors: another host has the state directory, or the control socket can't be had.
+// Run supervises the gateways until ctx is done, then stops everything in order: gateways, plugins, the control socket.
+// Kill makes it end the gateways without their grace. Errors: another host uses the state directory, or the control
+// socket cannot be opened.
 //
-// run.Group interrupts every actor at once and waits for none in between, so the order is made here: what others still need ends
-// only after they have (enginesDone), whoever is interrupted first.
+// run.Group interrupts all actors at once and does not wait for one before the next. So Run makes the order itself: an
+// actor that the engines need ends only when enginesDone is closed, whichever actor ends first.
 func (h *Host) Run(ctx context.Context) error {
 	st, err := store.Open(h.registry.Config().StateDir)
 	if err != nil {
@@ -84,7 +85,7 @@ func (h *Host) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.assemble(runtimeDir); err != nil {
+	if err := h.assemble(runtimeDir); err != nil { //nolint:contextcheck // its callbacks have contexts of their own
 		return err
 	}
 	sweep := time.AfterFunc(sweepAfter, h.sweep)
@@ -103,10 +104,11 @@ func (h *Host) Run(ctx context.Context) error {
 	return errors.Join(err, h.journal.Close())
 }
 
-// sweepAfter is when nothing of an earlier host can be about to launch any more: its plugins have ended with it.
+// sweepAfter is the time after which no plugin of an earlier host can still be about to launch: plugins end with their
+// host.
 const sweepAfter = 30 * time.Second
 
-// sweep forgets launches that a host prepared and was killed before it made them.
+// sweep deletes launch records that a host prepared and did not use, because it was killed before it launched.
 func (h *Host) sweep() {
 	n, err := h.store.SweepLaunches(h.started)
 	switch {
@@ -117,7 +119,7 @@ func (h *Host) sweep() {
 	}
 }
 
-// assemble plugs everything together; nothing runs yet. It is the only composition root.
+// assemble makes the parts of the host and connects them; nothing runs yet. It is the only composition root.
 func (h *Host) assemble(runtimeDir string) error {
 	cfg := h.registry.Config()
 	h.plugins = pluginhost.New(pluginhost.Options{
@@ -125,8 +127,9 @@ func (h *Host) assemble(runtimeDir string) error {
 		RuntimeDir: runtimeDir, OnState: h.pluginChanged, OnCall: h.pluginCalled,
 	})
 	env := gateway.Env{
-		Version: h.version, Log: h.log, Store: h.store, Journal: h.journal, Hub: h.hub, Metrics: h.metrics, Plugins: h.plugins,
-		Device: sync.OnceValue(h.device), LaunchOver: func(launcher string) { h.reload.LaunchOver(launcher) },
+		Version: h.version, Log: h.log, Store: h.store, Journal: h.journal, Hub: h.hub, Metrics: h.metrics,
+		Plugins: h.plugins, Device: sync.OnceValue(h.device),
+		LaunchOver: func(launcher string) { h.reload.LaunchOver(launcher) },
 	}
 	newGateway := func(s gateway.Settings) (*gateway.Gateway, error) { return gateway.New(env, s) }
 	h.reload = reload.New(reload.Options{
@@ -134,8 +137,8 @@ func (h *Host) assemble(runtimeDir string) error {
 		Publish: func(e events.Event) { h.hub.Publish(e) }, New: newGateway, Begin: func(g *gateway.Gateway) { h.begin(g) },
 	})
 	h.api = api.New(api.Options{
-		Version: h.version, Started: h.started, Log: h.log, Registry: h.registry, Plugins: h.plugins, Conditions: h.conditions,
-		Hub: h.hub, Journal: h.journal, Metrics: h.metrics,
+		Version: h.version, Started: h.started, Log: h.log, Registry: h.registry, Plugins: h.plugins,
+		Conditions: h.conditions, Hub: h.hub, Journal: h.journal, Metrics: h.metrics,
 	})
 	next := &registry.Set{Config: cfg, Gateways: map[string]*gateway.Gateway{}, Sandboxes: map[string]control.Sandbox{}}
 	for _, name := range cfg.UsedPlugins() {
@@ -159,7 +162,7 @@ func (h *Host) assemble(runtimeDir string) error {
 	return nil
 }
 
-// addLifetime ends the group when the host is to end.
+// addLifetime adds the actor that ends the group when the host has to end.
 func (h *Host) addLifetime(ctx context.Context, g *run.Group) {
 	stop := make(chan struct{})
 	g.Add(func() error {
@@ -173,7 +176,8 @@ func (h *Host) addLifetime(ctx context.Context, g *run.Group) {
 	}, func(error) { close(stop) })
 }
 
-// addPlugins runs the plugins; they end after the engines, whose last effect may be a call to one.
+// addPlugins adds the actor that runs the plugins. They end after the engines: the last effect of an engine may call a
+// plugin.
 func (h *Host) addPlugins(ctx context.Context, g *run.Group, enginesDone <-chan struct{}) {
 	g.Add(func() error {
 		h.plugins.Start(ctx)
@@ -183,9 +187,11 @@ func (h *Host) addPlugins(ctx context.Context, g *run.Group, enginesDone <-chan 
 	}, func(error) {}) // see enginesDone
 }
 
-// addEngines runs the engines. Interrupted, it stops every gateway that is not to be kept, and only then ends the engines.
+// addEngines adds the actor that runs the engines. When it is interrupted, it stops every gateway that does not outlive
+// the host, and only then ends the engines.
 func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- struct{}) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the end of ctx begins an orderly stop, it does not cut
+	// the end of ctx begins an orderly stop, it does not end the engines
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stopping := make(chan struct{})
 	var engines sync.WaitGroup
 	h.begin = func(g *gateway.Gateway) { g.Begin(ctx, &engines) }
@@ -208,13 +214,14 @@ func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- 
 	}, func(error) { close(stopping) })
 }
 
-// addControl serves the control API. It ends after the engines, so that whoever follows a stop sees its end.
+// addControl adds the actor that serves the control API. It ends after the engines, so that a client that follows a
+// stop sees its end.
 func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan struct{}) error {
 	path, err := h.registry.Config().SocketPath()
 	if err != nil {
 		return err
 	}
-	l, err := httpapi.Listen(path)
+	l, err := httpapi.Listen(path) //nolint:contextcheck // it bounds its own dial
 	if err != nil {
 		return err
 	}
@@ -236,7 +243,8 @@ func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan 
 	return nil
 }
 
-// Reload reads the configuration file again and puts it in force; see reload.Reloader. It fails while the host starts or stops.
+// Reload reads the configuration file again and puts it in force; see reload.Reloader. It fails while the host starts
+// or stops. It is safe for concurrent use.
 func (h *Host) Reload(ctx context.Context, req control.ReloadRequest) (control.Reload, error) {
 	ctx, leave, err := h.turn.Enter(ctx)
 	if err != nil {
@@ -247,26 +255,30 @@ func (h *Host) Reload(ctx context.Context, req control.ReloadRequest) (control.R
 	return h.reload.Reload(ctx, req)
 }
 
-// Kill makes the stop immediate: gateways are killed without their grace. Safe from any goroutine, also before Run.
+// Kill makes Run end at once: it kills gateways without their grace. It is safe for concurrent use, also before Run.
 func (h *Host) Kill() { h.killOnce.Do(func() { close(h.kill) }) }
 
-// Events yields what happens from now on, and what is remembered, until the host ends or ctx is done: for the process that runs
-// the host. Other programs use the control API.
+// Events yields the events that the hub still has after a cursor, and then new ones, until the host ends or ctx is
+// done. It is for the process that runs the host; other programs use the control API.
 func (h *Host) Events(ctx context.Context, after uint64) iter.Seq[control.Event] {
 	return httpapi.Follow(ctx, h.hub, after)
 }
 
-// device is this host's identity towards gateways. Without one the session goes on with fewer scopes on old releases (B028).
+// device loads this host's identity towards gateways. Without one, a session has fewer scopes on old releases of
+// OpenClaw (B028).
 func (h *Host) device() *session.Device {
 	d, err := session.LoadDevice(h.store.DeviceFile())
 	if err != nil {
-		h.log.Warn("going on without a device identity; older releases of OpenClaw grant no scopes then (docs/compatibility.md)", "error", err)
+		h.log.Warn(
+			"cannot load the device identity; without it, older releases of OpenClaw grant no scopes (docs/compatibility.md)",
+			"error", err,
+		)
 		return nil
 	}
 	return d
 }
 
-// pluginChanged is told of every change of a plugin. It does not block.
+// pluginChanged takes every change of a plugin's state. It does not block.
 func (h *Host) pluginChanged(s pluginhost.State) {
 	h.hub.Publish(events.Event{Plugin: s.Name, Type: events.PluginState, Data: view.PluginEvent(s)})
 	running := ""
@@ -278,7 +290,7 @@ func (h *Host) pluginChanged(s pluginhost.State) {
 	}
 }
 
-// pluginCalled is told of every call to a plugin.
+// pluginCalled counts every call to a plugin.
 func (h *Host) pluginCalled(c pluginhost.Call) {
 	result := metrics.Failed
 	switch {
@@ -296,7 +308,7 @@ func (h *Host) pluginCalled(c pluginhost.Call) {
 	h.metrics.PluginCall(c.Plugin, c.Method, result, c.Took, c.Stream)
 }
 
-// isPlugin reports whether a process is one of our plugins, for the control socket.
+// isPlugin reports whether a process is one of this host's plugins, for the control socket.
 func (h *Host) isPlugin(pid int) bool {
 	return pid != os.Getpid() && slices.Contains(h.plugins.Pids(), pid)
 }

@@ -3,14 +3,13 @@ package host
 import (
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/gatehost/gatehost/host/internal/journal"
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// openJournal makes everything that happens from now on outlive the host. It never fails: without a disk the host supervises all
-// the same, and says so.
+// openJournal opens the journal and connects the hub to it, so that every event from now on outlives the host. It never
+// fails: without a disk, the host supervises all the same and shows a condition.
 func (h *Host) openJournal() {
 	cfg := h.registry.Config()
 	j, remarks := journal.Open(journalDir(cfg), journal.Options{
@@ -26,33 +25,24 @@ func (h *Host) openJournal() {
 	h.journal = j
 	h.hub.Persist(j)
 	if err := h.store.Reserve(); err != nil {
-		h.log.Warn("no room is set aside for a full disk", "error", err)
+		h.log.Warn("cannot reserve disk space for the time when the disk is full", "error", err)
 	}
 }
 
-// journalFault is told when the journal cannot be written, and with nil when it can again.
+// journalFault is called with an error when the journal cannot be written, and with nil when it is writable again.
 func (h *Host) journalFault(err error) {
 	c := control.Condition{Code: "journal-unwritable"}
 	if err != nil {
 		c.Message = err.Error()
-		c.Hint = "events and output are kept in memory only; make room in, or give back, " + journalDir(h.registry.Config())
-		h.log.Error("cannot keep what happens; supervision goes on", "error", err)
+		c.Hint = "events and output are kept in memory only; free disk space, or make " + journalDir(h.registry.Config()) +
+			" writable again"
+		h.log.Error("cannot write the journal; supervision continues, events are kept in memory only", "error", err)
 		h.metrics.JournalFault()
 	} else {
-		h.log.Info("what happens is kept on disk again")
-		if err := h.store.Reserve(); err != nil { // given up by a launch while the disk was full
-			h.log.Warn("no room is set aside for a full disk", "error", err)
+		h.log.Info("journal is writable again")
+		if err := h.store.Reserve(); err != nil { // a launch used up the reserve while the disk was full
+			h.log.Warn("cannot reserve disk space for the time when the disk is full", "error", err)
 		}
 	}
 	h.conditions.Set(c, err != nil)
-}
-
-// at is the cursor after which the events of a moment and later begin; 0 when only memory has any.
-func (h *Host) at(t time.Time) uint64 {
-	cursor, err := h.journal.At(t)
-	if err != nil {
-		h.log.Warn("cannot read the journal", "error", err)
-		return 0
-	}
-	return cursor
 }

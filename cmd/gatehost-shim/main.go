@@ -1,4 +1,5 @@
-// Command gatehost-shim is the parent of one gateway. Launchers start it through shared/shim; it is not meant for people.
+// Command gatehost-shim is the parent of one gateway. Launchers start it through shared/shim; it is not meant for
+// people.
 package main
 
 import (
@@ -27,7 +28,7 @@ func run(args []string) int {
 	switch verb {
 	case "run":
 		return server.Run()
-	case "exec-child": // internal: a gateway's process before it has its program
+	case "exec-child": // internal: a gateway's process before it runs its program
 		return server.ExecChild(args[1:])
 	case "version":
 		fmt.Fprintf(os.Stdout, "gatehost-shim protocol %d\n", shim.ProtocolVersion)

@@ -20,11 +20,11 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// app is what every verb needs. Its functions are those of package host, or fakes.
+// app holds what every verb needs. Its functions are those of package host, or fakes.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	terminal       bool // stdout is one
+	terminal       bool // stdout is a terminal
 	getenv         func(string) string
 
 	load    func(configPath string) (*settings, error)
@@ -33,7 +33,7 @@ type app struct {
 	socket, config string // flags
 }
 
-// settings is what the verbs need of a configuration.
+// settings holds what the verbs need of a configuration.
 type settings struct {
 	path     string // "" without a file
 	level    string
@@ -63,12 +63,15 @@ type supervisor interface {
 }
 
 func newApp() *app {
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: &locked{w: os.Stderr}, terminal: isTerminal(os.Stdout), getenv: os.Getenv}
+	a := &app{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: &locked{w: os.Stderr}, terminal: isTerminal(os.Stdout),
+		getenv: os.Getenv,
+	}
 	a.wire()
 	return a
 }
 
-// locked lets logs and talk share a stream line by line.
+// locked lets logs and messages share a stream line by line.
 type locked struct {
 	mu sync.Mutex // guards w
 	w  io.Writer
@@ -85,7 +88,7 @@ func isTerminal(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// root is the whole command line.
+// root returns the whole command line.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "gatehost",
@@ -96,16 +99,19 @@ func (a *app) root() *cobra.Command {
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.PersistentFlags().StringVar(&a.socket, "host", a.getenv("GATEHOST_SOCKET"), "control `socket` of the host (GATEHOST_SOCKET)")
-	root.PersistentFlags().StringVar(&a.config, "config", a.getenv("GATEHOST_CONFIG"), "configuration `file` (GATEHOST_CONFIG)")
+	root.PersistentFlags().StringVar(&a.socket, "host", a.getenv("GATEHOST_SOCKET"),
+		"control `socket` of the host (GATEHOST_SOCKET)")
+	root.PersistentFlags().StringVar(&a.config, "config", a.getenv("GATEHOST_CONFIG"),
+		"configuration `file` (GATEHOST_CONFIG)")
 	root.AddCommand(
-		a.runVerb(), a.statusVerb(), a.startVerb(), a.stopVerb(), a.restartVerb(), a.reloadVerb(), a.rpcVerb(), a.healthVerb(), a.eventsVerb(),
-		a.logsVerb(), a.explainVerb(), a.doctorVerb(), a.gatewayConfigVerb(), a.pluginVerb(), a.configVerb(), a.versionVerb(), sandboxVerb(), a.verifyChildVerb(),
+		a.runVerb(), a.statusVerb(), a.startVerb(), a.stopVerb(), a.restartVerb(), a.reloadVerb(), a.rpcVerb(),
+		a.healthVerb(), a.eventsVerb(), a.logsVerb(), a.explainVerb(), a.doctorVerb(), a.gatewayConfigVerb(),
+		a.pluginVerb(), a.configVerb(), a.versionVerb(), sandboxVerb(), a.verifyChildVerb(),
 	)
 	return root
 }
 
-// verb turns a function into a cobra.RunE. Its errors are failures; all other errors of cobra's are usage.
+// verb turns a function into a cobra.RunE. Its errors are failures; all other errors of cobra's are usage errors.
 func verb(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
@@ -117,7 +123,7 @@ func verb(f func(ctx context.Context, args []string) error) func(*cobra.Command,
 	}
 }
 
-// client talks to the host that flags, environment or configuration point to. Close it.
+// client returns a client of the host that flags, environment or configuration name. Close it.
 func (a *app) client() *control.Client {
 	if a.socket != "" {
 		return control.New(a.socket)
@@ -133,13 +139,13 @@ func (a *app) printJSON(v any) error {
 	return a.print(string(data))
 }
 
-// print writes a line of the answer. A reader that went away is an error, so that a stream ends.
+// print writes a line of the answer. It fails when no process reads any more, so that a stream ends.
 func (a *app) print(line string) error {
 	_, err := fmt.Fprintln(a.stdout, line)
 	return err
 }
 
-// say writes a line of talk.
+// say writes a line for people to stderr.
 func (a *app) say(format string, args ...any) { _, _ = fmt.Fprintf(a.stderr, format+"\n", args...) }
 
 // gatewayNames completes names of gateways from a running host.
@@ -172,7 +178,7 @@ func clean(s string) string {
 	}, s)
 }
 
-// elapsed is a duration for people: 0.2s, 7.1s, 3m12s.
+// elapsed formats a duration for people: 0.2s, 7.1s, 3m12s.
 func elapsed(d time.Duration) string {
 	if d < time.Minute {
 		return fmt.Sprintf("%.1fs", d.Seconds())

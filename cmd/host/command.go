@@ -13,7 +13,7 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// command is what start, stop, restart and reload have in common.
+// command holds what start, stop, restart and reload have in common.
 type command struct {
 	app     *app
 	action  control.Action
@@ -37,7 +37,7 @@ func (a *app) commandVerb(action control.Action, short string) (*cobra.Command, 
 		Short: short,
 		Args: func(_ *cobra.Command, args []string) error {
 			if c.all != (len(args) == 0) || len(args) > 1 {
-				return errors.New("name one gateway, or give --all")
+				return errors.New("name one gateway, or use --all")
 			}
 			return nil
 		},
@@ -46,13 +46,14 @@ func (a *app) commandVerb(action control.Action, short string) (*cobra.Command, 
 	}
 	f := v.Flags()
 	f.BoolVar(&c.all, "all", false, "every gateway of the host")
-	f.DurationVar(&c.timeout, "timeout", 0, "wait no longer; without it as long as there is progress")
+	f.DurationVar(&c.timeout, "timeout", 0, "wait at most this long (default: as long as there is progress)")
 	f.BoolVar(&c.noWait, "no-wait", false, "do not wait for the outcome")
 	f.StringVar(&c.reason, "reason", "", "`text` for events and logs")
 	f.BoolVar(&c.json, "json", false, "print the outcome as JSON")
 	if action == control.ActionRestart || action == control.ActionReload {
-		f.BoolVar(&c.debounce, "debounce", false, "wait for more of the kind first, as configured; starts nothing that is stopped")
-		f.DurationVar(&c.delay, "delay", 0, "the same, for this `time`")
+		f.BoolVar(&c.debounce, "debounce", false,
+			"first wait for further requests of this kind, as configured; a stopped gateway is not started")
+		f.DurationVar(&c.delay, "delay", 0, "the same, for this `duration`")
 	}
 	v.MarkFlagsMutuallyExclusive("timeout", "no-wait")
 	return v, c
@@ -103,14 +104,15 @@ func (c *command) one(ctx context.Context, client *control.Client, name string) 
 		talk.Go(func() { c.app.narrate(talking, client, name) })
 	}
 	out, err := client.Do(ctx, name, c.action, control.Options{
-		Reason: c.reason, Wait: c.timeout, NoWait: c.noWait, Now: c.now, Drain: c.drain, External: c.extern, Debounce: c.debounce, Delay: c.delay,
+		Reason: c.reason, Wait: c.timeout, NoWait: c.noWait, Now: c.now, Drain: c.drain, External: c.extern,
+		Debounce: c.debounce, Delay: c.delay,
 	})
 	quiet()
 	talk.Wait()
 	return result{Name: name, Outcome: out, err: err}
 }
 
-// report prints what came of it; the exit code is that of the first gateway that failed.
+// report prints the outcomes; the exit code is that of the first gateway that failed.
 func (c *command) report(results []result) error {
 	var first error
 	for i, r := range results {
@@ -141,7 +143,7 @@ func (c *command) report(results []result) error {
 	return first
 }
 
-// failure is nil when it was done.
+// failure returns nil when the command succeeded.
 func (r result) failure(action control.Action) error {
 	what := fmt.Sprintf("cannot %s %s", action, r.Name)
 	switch {
@@ -168,7 +170,7 @@ func asFailure(err error) *control.Failure {
 	return &control.Failure{Code: "failed", Message: err.Error()}
 }
 
-// MarshalJSON is needed since the embedded Outcome's fields should stand beside the name.
+// MarshalJSON puts the fields of the embedded Outcome next to the name.
 func (r result) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Name    string           `json:"name"`
@@ -179,7 +181,7 @@ func (r result) MarshalJSON() ([]byte, error) {
 	}{r.Name, r.Outcome.Outcome, r.Error, r.TookMs, r.Gateway})
 }
 
-// String is "main running pid=4242 port=18789 version=2026.9.6 (7.1s)".
+// String returns "main running pid=4242 port=18789 version=2026.9.6 (7.1s)".
 func (r result) String() string {
 	if r.Outcome.Outcome == control.OutcomeAccepted {
 		return r.Name + " accepted"
@@ -203,8 +205,8 @@ func (r result) String() string {
 // patience is how long a wait is silent.
 const patience = 2 * time.Second
 
-// narrate says on stderr, once a wait is longer than patience, which stage a gateway is at and for how long it has been waited
-// for; until ctx is done.
+// narrate prints to stderr, when a wait is longer than patience, the phase of each gateway and how long it has been
+// waited for; until ctx is done.
 func (a *app) narrate(ctx context.Context, client *control.Client, name string) {
 	began := time.Now()
 	stage := make(chan string, 1) // 1: only the newest counts

@@ -31,7 +31,7 @@ func (a *app) configCheckVerb() *cobra.Command {
 	var asJSON bool
 	v := &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "Name everything that is wrong with a configuration",
+		Short: "Check a configuration and list all its errors",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: verb(func(_ context.Context, args []string) error {
 			path := a.config
@@ -82,7 +82,7 @@ func (a *app) configShowVerb() *cobra.Command {
 	var asJSON bool
 	v := &cobra.Command{
 		Use:   "show",
-		Short: "Print the configuration that holds, defaults included, without secrets",
+		Short: "Print the active configuration, defaults included, without secrets",
 		Args:  cobra.NoArgs,
 		RunE: verb(func(context.Context, []string) error {
 			s, err := a.load(a.config)

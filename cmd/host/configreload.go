@@ -17,15 +17,16 @@ func (a *app) configReloadVerb() *cobra.Command {
 	var asJSON bool
 	v := &cobra.Command{
 		Use:   "reload",
-		Short: "Let the running host read its configuration again",
-		Long: "Let the running host read the configuration file that it was started with again. Gateways that run are not touched: plugins are\n" +
-			"started, told, replaced or ended, settings of gateways count from now on, and what concerns a process counts with its next one.\n" +
-			"A file with faults changes nothing. SIGHUP to the host does the same.",
+		Short: "Make the running host read its configuration again",
+		Long: "Make the running host read the configuration file that it was started with again. Running gateways\n" +
+			"continue: plugins are started, reconfigured, replaced or stopped, settings of gateways apply at\n" +
+			"once, and settings of a process apply to its next start. A file with errors changes nothing. SIGHUP\n" +
+			"to the host does the same.",
 		Args: cobra.NoArgs,
 		RunE: verb(func(ctx context.Context, _ []string) error { return a.reloadConfig(ctx, req, asJSON) }),
 	}
-	v.Flags().BoolVar(&req.DryRun, "dry-run", false, "only tell what would be done")
-	v.Flags().BoolVar(&req.Remove, "remove", false, "stop and let go of gateways that the file no longer has")
+	v.Flags().BoolVar(&req.DryRun, "dry-run", false, "only print what would be done")
+	v.Flags().BoolVar(&req.Remove, "remove", false, "stop and remove gateways that the file no longer has")
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return v
 }
@@ -51,7 +52,10 @@ func (a *app) reloadConfig(ctx context.Context, req control.ReloadRequest, asJSO
 		err = a.tellReload(r)
 	}
 	if err == nil && r.Outcome == control.ReloadPartly {
-		return &coded{code: exitFailed, err: errors.New("a part of the configuration is not in force"), silent: asJSON, hint: "correct what is said above and reload again"}
+		return &coded{
+			code: exitFailed, err: errors.New("a part of the configuration was not applied"),
+			silent: asJSON, hint: "correct the errors above and reload again",
+		}
 	}
 	return err
 }
@@ -64,7 +68,8 @@ func (a *app) tellReload(r control.Reload) error {
 	if r.Outcome == control.ReloadUnchanged {
 		return a.print(clean(name) + ": nothing has changed")
 	}
-	return a.print(fmt.Sprintf("%s: %s, %s\n%s", clean(name), r.Outcome, count(len(r.Changes), "change"), reloadTable(r.Changes)))
+	return a.print(fmt.Sprintf("%s: %s, %s\n%s", clean(name), r.Outcome, count(len(r.Changes), "change"),
+		reloadTable(r.Changes)))
 }
 
 func reloadTable(changes []control.ReloadChange) string {

@@ -16,9 +16,10 @@ func (a *app) doctorVerb() *cobra.Command {
 	var f doctorFlags
 	v := &cobra.Command{
 		Use:   "doctor NAME [ID]",
-		Short: "Ask what is wrong with a gateway; with --repair, repair it",
-		Long: "Ask what is wrong with a gateway; with --repair, repair it: by the plan of a doctor, or, where none knows one, by the configuration\n" +
-			"with which the gateway ran last. --undo takes the last repair back, --undo ID any other; --history lists them.",
+		Short: "Diagnose a gateway; with --repair, repair it",
+		Long: "Diagnose a gateway; with --repair, repair it: by the plan of a doctor, or, when no doctor has one,\n" +
+			"with the configuration with which the gateway ran last. --undo undoes the last repair, --undo ID any\n" +
+			"other one; --history lists them.",
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: a.gatewayNames,
 		RunE: verb(func(ctx context.Context, args []string) error {
@@ -30,11 +31,13 @@ func (a *app) doctorVerb() *cobra.Command {
 		}),
 	}
 	v.Flags().BoolVar(&f.repair, "repair", false, "execute the plan, after a backup")
-	v.Flags().StringVar(&f.restore, "restore", "", "with --repair: bring back a kept configuration: last-good, or an ID of --history")
-	v.Flags().BoolVar(&f.dryRun, "dry-run", false, "with --repair or --undo: show the plan and its difference only")
-	v.Flags().BoolVar(&f.stop, "stop", false, "with --repair or --undo: stop a running gateway for it and start it again")
-	v.Flags().BoolVar(&f.undo, "undo", false, "take back the last repair, or the one named by ID")
-	v.Flags().BoolVar(&f.history, "history", false, "list repairs and kept configurations, newest first")
+	v.Flags().StringVar(&f.restore, "restore", "",
+		"with --repair: restore a stored configuration: last-good, or an ID of --history")
+	v.Flags().BoolVar(&f.dryRun, "dry-run", false, "with --repair or --undo: only show the plan and its difference")
+	v.Flags().BoolVar(&f.stop, "stop", false,
+		"with --repair or --undo: stop a running gateway first and start it again afterwards")
+	v.Flags().BoolVar(&f.undo, "undo", false, "undo the last repair, or the one named by ID")
+	v.Flags().BoolVar(&f.history, "history", false, "list repairs and stored configurations, newest first")
 	v.Flags().BoolVar(&f.asJSON, "json", false, "print each message as a line of JSON")
 	v.MarkFlagsMutuallyExclusive("repair", "undo", "history")
 	return v
@@ -45,7 +48,7 @@ type doctorFlags struct {
 	restore                                     string
 }
 
-// request is what the flags ask for.
+// request returns the request that the flags describe.
 func (f doctorFlags) request(ids []string) (control.DoctorRequest, error) {
 	req := control.DoctorRequest{Action: control.DoctorDiagnose, DryRun: f.dryRun, Stop: f.stop, Restore: f.restore}
 	switch {
@@ -151,7 +154,7 @@ func (a *app) doctorMessage(m control.DoctorMessage) error {
 	return nil
 }
 
-// skippedLines are a doctor without an answer; its error says which.
+// skippedLines says which doctor gave no answer, and why.
 func skippedLines(s control.DoctorSkipped) []string {
 	if s.Error == nil {
 		return []string{"skipped: " + s.Plugin}
@@ -170,7 +173,7 @@ func diffLines(diff string) []string {
 	return strings.Split(strings.TrimRight(diff, "\n"), "\n")
 }
 
-// recordLine is a repair in a list.
+// recordLine is the line of a repair in a list.
 func recordLine(r control.DoctorRecord) string {
 	line := fmt.Sprintf("repair %s  %s  %s: %s", r.ID, r.Time.Local().Format("2006-01-02 15:04:05"), r.Outcome, r.Title)
 	if r.Doctor != "" {
@@ -188,9 +191,10 @@ func recordLine(r control.DoctorRecord) string {
 	return line
 }
 
-// keptLine is a kept configuration in a list.
+// keptLine is the line of a stored configuration in a list.
 func keptLine(k control.DoctorKept) string {
-	line := fmt.Sprintf("kept   %s  %s  ran last; %d bytes of %s", k.ID, k.Last.Local().Format("2006-01-02 15:04:05"), k.Bytes, k.Path)
+	line := fmt.Sprintf("kept   %s  %s  ran last; %d bytes of %s", k.ID, k.Last.Local().Format("2006-01-02 15:04:05"),
+		k.Bytes, k.Path)
 	if k.Present {
 		line += "; it is there now"
 	}

@@ -20,10 +20,10 @@ func (a *app) eventsVerb() *cobra.Command {
 	var since string
 	v := &cobra.Command{
 		Use:   "events [NAME]",
-		Short: "Show what has happened, or follow what happens",
-		Long: "Show what the host remembers of what has happened and end; with --follow, show what happens from now on,\n" +
-			"or from --since on: a duration (10m), an RFC 3339 time or a cursor. What is older than the host, and everything\n" +
-			"when no host runs, comes from the journal in the state directory.",
+		Short: "Show past events, or follow new ones",
+		Long: "Show the events that the host remembers and exit; with --follow, show new events, or those from\n" +
+			"--since on: a duration (10m), an RFC 3339 time or a cursor. Events from before the host started, and\n" +
+			"all events when no host runs, come from the journal in the state directory.",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.gatewayNames,
 		RunE: verb(func(ctx context.Context, args []string) error {
@@ -45,13 +45,13 @@ func (a *app) eventsVerb() *cobra.Command {
 			return a.events(ctx, q, asJSON)
 		}),
 	}
-	v.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens")
+	v.Flags().BoolVarP(&follow, "follow", "f", false, "continue with new events")
 	v.Flags().StringVar(&since, "since", "", "a duration, an RFC 3339 time or a `cursor`")
 	v.Flags().BoolVar(&asJSON, "json", false, "print each event as a line of JSON")
 	return v
 }
 
-// moment is where to begin: one of both.
+// moment is where to begin: exactly one field is set.
 type moment struct {
 	cursor uint64
 	time   time.Time
@@ -70,13 +70,13 @@ func parseSince(s string, now time.Time) (moment, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return moment{time: t}, nil
 	}
-	return moment{}, usage("--since %q is no duration, RFC 3339 time or cursor", s)
+	return moment{}, usage("--since %q is not a duration, an RFC 3339 time or a cursor", s)
 }
 
 func (a *app) events(ctx context.Context, q control.EventsQuery, asJSON bool) error {
 	for e, err := range a.pastEvents(ctx, q) {
 		if errors.Is(err, context.Canceled) {
-			return nil // interrupted: that is how following ends
+			return nil // interrupted: that ends --follow
 		}
 		if err != nil {
 			return err
@@ -84,7 +84,7 @@ func (a *app) events(ctx context.Context, q control.EventsQuery, asJSON bool) er
 		if e.Type == control.EventDropped {
 			d := data[control.DroppedData](e)
 			if d.Reset {
-				a.say("gatehost: what happened before is no longer known")
+				a.say("gatehost: earlier events are no longer stored")
 			}
 			if d.Dropped > 0 {
 				a.say("gatehost: %d events are missing here", d.Dropped)
@@ -92,7 +92,7 @@ func (a *app) events(ctx context.Context, q control.EventsQuery, asJSON bool) er
 			continue
 		}
 		if e.Time.Before(q.Since.Truncate(time.Millisecond)) {
-			continue // a host that does not know since as a time tells all that it has
+			continue // a host that does not know since as a time sends everything that it has
 		}
 		line, err := eventLine(e, asJSON)
 		if err != nil {
@@ -105,7 +105,7 @@ func (a *app) events(ctx context.Context, q control.EventsQuery, asJSON bool) er
 	return nil
 }
 
-// pastEvents asks the host. When none runs, what happened is read from the journal; there is nothing to follow then.
+// pastEvents asks the host. When none runs, it reads the journal; there is nothing to follow then.
 func (a *app) pastEvents(ctx context.Context, q control.EventsQuery) iter.Seq2[control.Event, error] {
 	return func(yield func(control.Event, error) bool) {
 		client := a.client()
@@ -134,10 +134,11 @@ func (a *app) writtenEvents(q control.EventsQuery, noHost error) iter.Seq2[contr
 	return h.Events(q.Gateway, q.After, q.Since)
 }
 
-// written is the journal of a host that does not run. noHost is the error when there is none, or another host was meant.
+// written opens the journal of a host that does not run. It returns noHost when there is none, or another host was
+// meant.
 func (a *app) written(noHost error) (history, error) {
 	if a.socket != "" {
-		return nil, noHost // a host that was named by its socket: which journal is its own, nobody knows
+		return nil, noHost // a host that was named by its socket: its journal is unknown
 	}
 	s, err := a.load(a.config)
 	if err != nil {
@@ -146,7 +147,7 @@ func (a *app) written(noHost error) (history, error) {
 	if s.history.Empty() {
 		return nil, noHost
 	}
-	a.say("gatehost: no host runs; this is from the journal in %s", s.history.Dir())
+	a.say("gatehost: no host runs; reading the journal in %s", s.history.Dir())
 	return s.history, nil
 }
 

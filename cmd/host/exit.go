@@ -22,13 +22,13 @@ const (
 	exitConfig     = 78 // sysexits EX_CONFIG
 )
 
-// failed marks what a verb returned, as opposed to what cobra says about its usage.
+// failed marks an error that a verb returned, in contrast to a usage error of cobra's.
 type failed struct{ err error }
 
 func (f failed) Error() string { return f.err.Error() }
 func (f failed) Unwrap() error { return f.err }
 
-// coded is an error that brings its exit code; silent ones have been told already.
+// coded is an error with an exit code; a silent one has been printed already.
 type coded struct {
 	code   int
 	err    error
@@ -49,7 +49,7 @@ func usage(format string, args ...any) error {
 	return &coded{code: exitUsage, err: fmt.Errorf(format, args...)}
 }
 
-// execute runs a command line and answers its exit code.
+// execute runs a command line and returns its exit code.
 func execute(a *app, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
@@ -92,7 +92,7 @@ func codeOf(err error) int {
 	}
 }
 
-// tell says on stderr what went wrong and what to do.
+// tell prints to stderr what went wrong and what to do.
 func (a *app) tell(err error, code int) {
 	if c, ok := errors.AsType[*coded](err); ok && c.silent {
 		return
@@ -102,7 +102,7 @@ func (a *app) tell(err error, code int) {
 	case errors.Is(err, context.DeadlineExceeded):
 		text = "timed out; the operation may still finish"
 	case errors.Is(err, context.Canceled):
-		text = "interrupted; the operation may still go on"
+		text = "interrupted; the operation may still continue"
 	}
 	for line := range strings.Lines(text) {
 		a.say("gatehost: %s", clean(strings.TrimSuffix(line, "\n")))
@@ -121,7 +121,7 @@ func hintOf(err error, code int) string {
 	}
 	switch code {
 	case exitNoHost:
-		return "start one with `gatehost run`, or name its socket with --host"
+		return "start a host with `gatehost run`, or name its socket with --host"
 	case exitUsage:
 		return "see `gatehost help`"
 	default:

@@ -17,8 +17,8 @@ func (a *app) explainVerb() *cobra.Command {
 	v := &cobra.Command{
 		Use:   "explain NAME",
 		Short: "Show why a gateway is in its state",
-		Long: "Show why a gateway is in its state: what led to it, step by step with what caused what, and the stages of its last start.\n" +
-			"Works without a host, too: from the journal in the state directory.",
+		Long: "Show why a gateway is in its state: the events that led to it with their causes, and the stages of\n" +
+			"its last start. Also works without a host: from the journal in the state directory.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.gatewayNames,
 		RunE: verb(func(ctx context.Context, args []string) error {
@@ -29,10 +29,10 @@ func (a *app) explainVerb() *cobra.Command {
 	return v
 }
 
-// explainSpan is how far back the reasons are looked for; a state that is older than that explains itself by its age.
+// explainSpan is how far back the reasons are looked for; an older state is explained by its age.
 const explainSpan = 7 * 24 * time.Hour
 
-// explanation is what explain --json prints.
+// explanation is the answer of explain --json.
 type explanation struct {
 	Gateway  string          `json:"gateway"`
 	HostRuns bool            `json:"hostRuns"`
@@ -58,12 +58,12 @@ func (a *app) explain(ctx context.Context, name string, asJSON bool) error {
 	return nil
 }
 
-// reasons folds the events of a gateway, and of what it depends on, into what led to its state.
+// reasons folds the events of a gateway, and of what it depends on, into those that led to its state.
 func (a *app) reasons(ctx context.Context, name string) (explanation, error) {
 	got := explanation{Gateway: name, HostRuns: true, State: "unknown"}
 	client := a.client()
 	defer client.Close()
-	now, err := client.Gateway(ctx, name) // says so when there is no such gateway
+	now, err := client.Gateway(ctx, name) // fails when there is no such gateway
 	if errors.Is(err, control.ErrNoHost) {
 		got.HostRuns = false
 	} else if err != nil {
@@ -90,8 +90,8 @@ func (a *app) reasons(ctx context.Context, name string) (explanation, error) {
 	return got, nil
 }
 
-// chapters cuts what happened to a gateway where it came to rest: running or stopped. The last chapter and the rest before it explain
-// the present.
+// chapters splits the history of a gateway where it came to rest: running or stopped. The last chapter and the end
+// of the one before explain the present state.
 type chapters struct {
 	gateway        string
 	previous, last []control.Event
@@ -101,7 +101,8 @@ type chapters struct {
 	closed         bool // last ends at rest
 }
 
-// maxChapter bounds what is kept of a gateway that never comes to rest: the first events say why, the newest where it is.
+// maxChapter bounds the events of a gateway that never comes to rest: the first ones say why, the newest ones where
+// it is.
 const maxChapter = 400
 
 func (c *chapters) take(e control.Event) {
@@ -135,9 +136,10 @@ func (c *chapters) take(e control.Event) {
 // tells reports whether an event is worth a line of explanation.
 func (c *chapters) tells(e control.Event) bool {
 	switch e.Type {
-	case control.EventGatewayState, control.EventGatewayCommand, control.EventGatewayExit, control.EventGatewayCondition,
-		control.EventGatewaySessionLost, control.EventGatewayReconnect, control.EventGatewayDoctorFinding, control.EventGatewayDoctorPlan,
-		control.EventGatewayDoctorFinished, control.EventGatewayConfig, control.EventHostStarted, control.EventHostStopping, control.EventHostCondition:
+	case control.EventGatewayState, control.EventGatewayCommand, control.EventGatewayExit,
+		control.EventGatewayCondition, control.EventGatewaySessionLost, control.EventGatewayReconnect,
+		control.EventGatewayDoctorFinding, control.EventGatewayDoctorPlan, control.EventGatewayDoctorFinished,
+		control.EventGatewayConfig, control.EventHostStarted, control.EventHostStopping, control.EventHostCondition:
 		return true
 	case control.EventPluginState:
 		return data[control.PluginData](e).Error != nil
@@ -148,7 +150,7 @@ func (c *chapters) tells(e control.Event) bool {
 	}
 }
 
-// timeline is the last chapter behind the event that the one before it ended with.
+// timeline returns the last chapter after the event that ended the one before it.
 func (c *chapters) timeline() []control.Event {
 	out := c.last
 	if n := len(c.previous); n > 0 {
@@ -163,11 +165,12 @@ func (x explanation) text(now time.Time) []string {
 		head = fmt.Sprintf("no host runs; %s was last seen %s", x.Gateway, x.State)
 	}
 	if !x.Since.IsZero() {
-		head += fmt.Sprintf(", since %s (%s)", x.Since.Local().Format("2006-01-02 15:04:05"), elapsed(now.Sub(x.Since.Time)))
+		head += fmt.Sprintf(", since %s (%s)", x.Since.Local().Format("2006-01-02 15:04:05"),
+			elapsed(now.Sub(x.Since.Time)))
 	}
 	out := []string{head, ""}
 	if len(x.Timeline) == 0 {
-		return append(out, "Nothing is written down about it in the last 7 days.")
+		return append(out, "The journal has no event about it in the last 7 days.")
 	}
 	out = append(out, "What led to it:")
 	last := ""
@@ -182,7 +185,9 @@ func (x explanation) text(now time.Time) []string {
 	if x.Start != nil {
 		out = append(out, "", "The last start: "+orUnknown(x.Start.Outcome)+" in "+elapsedMs(x.Start.TotalMs))
 		for _, st := range x.Start.Stages {
-			out = append(out, strings.TrimRight(fmt.Sprintf("  %-12s at %-7s took %-7s %s", st.Name, elapsedMs(&st.StartMs), elapsedMs(st.Ms), st.Detail), " "))
+			at, took := elapsedMs(&st.StartMs), elapsedMs(st.Ms)
+			line := fmt.Sprintf("  %-12s at %-7s took %-7s %s", st.Name, at, took, st.Detail)
+			out = append(out, strings.TrimRight(line, " "))
 		}
 		for _, line := range traceLines(x.Start.Trace) {
 			out = append(out, "  "+line)

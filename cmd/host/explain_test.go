@@ -34,7 +34,10 @@ func (s *story) explain() string {
 	for _, e := range s.events {
 		f.take(e)
 	}
-	x := explanation{Gateway: "main", HostRuns: true, State: f.state, Since: f.since, Timeline: f.timeline(), Start: f.start}
+	x := explanation{
+		Gateway: "main", HostRuns: true, State: f.state, Since: f.since, Timeline: f.timeline(),
+		Start: f.start,
+	}
 	return strings.Join(x.text(time.Unix(1000, 0)), "\n")
 }
 
@@ -49,12 +52,18 @@ func TestExplainTellsTheWayFromTheLastRest(t *testing.T) {
 	s.add(control.EventGatewayExit, "main", control.ExitData{Exit: control.Exit{Signal: "SIGKILL"}})
 	s.state("reconnecting", "backoff")
 	s.add(control.EventGatewayState, "main", control.StateData{
-		State: "error", Phase: "error", Error: &control.Failure{Code: "x", Message: "it is broken", Hint: "mend it"},
-		Start: &control.Start{Outcome: "error", TotalMs: control.Ms(1500 * time.Millisecond), Stages: []control.Stage{{Name: "ready", Ms: control.Ms(time.Second)}}},
+		State: "error", Phase: "error", Error: &control.Failure{Code: "x", Message: "it is broken", Hint: "repair it"},
+		Start: &control.Start{
+			Outcome: "error", TotalMs: control.Ms(1500 * time.Millisecond),
+			Stages: []control.Stage{{Name: "ready", Ms: control.Ms(time.Second)}},
+		},
 	})
 	s.add(control.EventPluginState, "", control.PluginData{State: "running"})
 	got := s.explain()
-	for _, want := range []string{"main is error", "config is bad", "killed by SIGKILL", "backoff", "it is broken (mend it)", "The last start: error in 1.5s", "ready"} {
+	for _, want := range []string{
+		"main is error", "config is bad", "killed by SIGKILL", "backoff",
+		"it is broken (repair it)", "The last start: error in 1.5s", "ready",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in:\n%s", want, got)
 		}
@@ -75,7 +84,8 @@ func TestExplainOfARunningGatewayTellsHowItCameUp(t *testing.T) {
 	s.add(control.EventGatewayCommand, "main", control.CommandData{Action: "start", Reason: "because"})
 	s.state("starting", "ready")
 	s.state("running", "running")
-	s.add(control.EventGatewayCondition, "main", control.ConditionData{Condition: control.Condition{Code: "drift", Message: "token"}, Active: true})
+	s.add(control.EventGatewayCondition, "main",
+		control.ConditionData{Condition: control.Condition{Code: "drift", Message: "token"}, Active: true})
 	got := s.explain()
 	for _, want := range []string{"main is running", "because", "ready", "drift"} {
 		if !strings.Contains(got, want) {
@@ -105,7 +115,7 @@ func TestExplainOfAGatewayThatNeverRestsIsBounded(t *testing.T) {
 }
 
 func TestExplainWithNothingWrittenDown(t *testing.T) {
-	if got := (&story{}).explain(); !strings.Contains(got, "Nothing is written down") {
+	if got := (&story{}).explain(); !strings.Contains(got, "The journal has no event") {
 		t.Error(got)
 	}
 }

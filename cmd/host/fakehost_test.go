@@ -14,10 +14,10 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// fakeHost answers as a host would. Gateways behave as they are called: main works, broken fails, slow never ends in time,
-// overtaken is superseded.
+// fakeHost answers as a host would. Gateways behave as they are called: main works, broken fails, slow never ends in
+// time, overtaken is superseded.
 type fakeHost struct {
-	Live  []control.Event // sent to whoever follows
+	Live  []control.Event // sent to clients that follow
 	Block chan struct{}   // commands wait for it to be closed; nil: they do not
 
 	mu       sync.Mutex // guards commands
@@ -83,28 +83,44 @@ func (f *fakeHost) handler() http.Handler {
 
 func fakeGateway(name string) control.Gateway {
 	g := control.Gateway{
-		Name: name, State: control.StateRunning, Phase: "running", Owner: "owned", PID: 4242, Port: 18789, Version: "2026.9.6",
+		Name: name, State: control.StateRunning, Phase: "running", Owner: "owned", PID: 4242, Port: 18789,
+		Version:  "2026.9.6",
 		UptimeMs: control.Ms(192 * time.Second), Launcher: "utility", Doctors: []string{"doctor"},
 	}
 	g.Health = fakeHealth(name, "").Health
 	if name == "broken" {
 		code := 78
 		rate := 0.5
-		g.Reconnect = &control.Reconnect{Attempts: 2, Successes: 1, Failures: 1, SuccessRate: &rate, LastCause: "exited"}
+		g.Reconnect = &control.Reconnect{
+			Attempts: 2, Successes: 1, Failures: 1, SuccessRate: &rate,
+			LastCause: "exited",
+		}
 		g.State, g.PID, g.UptimeMs, g.Version = control.StateError, 0, nil, ""
-		g.Error = &control.Failure{Code: "config_invalid", Message: "the configuration is invalid\x1b[31m", Hint: "run the doctor"}
+		g.Error = &control.Failure{
+			Code: "config_invalid", Message: "the configuration is invalid\x1b[31m",
+			Hint: "run the doctor",
+		}
 		g.LastExit = &control.Exit{Code: &code, Tail: []string{"Invalid config"}}
-		g.LastStart = &control.Start{Outcome: "error", TotalMs: control.Ms(2 * time.Second), Stages: []control.Stage{{Name: "launching", Ms: control.Ms(time.Second)}}}
-		g.LastStart.Trace = &control.Trace{Count: 70, TotalMs: 6558.5, Slowest: []control.TraceStage{{Name: "cli.config", Ms: 367.4}}}
+		g.LastStart = &control.Start{
+			Outcome: "error", TotalMs: control.Ms(2 * time.Second),
+			Stages: []control.Stage{{Name: "launching", Ms: control.Ms(time.Second)}},
+		}
+		g.LastStart.Trace = &control.Trace{
+			Count: 70, TotalMs: 6558.5,
+			Slowest: []control.TraceStage{{Name: "cli.config", Ms: 367.4}},
+		}
 	}
 	return g
 }
 
-// fakeHealth is well for main; whoever probes sees the memory answer late.
+// fakeHealth is well for main; with a probe the memory answers late.
 func fakeHealth(name, probe string) control.HealthCheck {
 	h := &control.GatewayHealth{
 		State: control.HealthHealthy, Core: control.Core{Process: "running", Transport: "connected", Router: "ready"},
-		Capabilities: map[string]control.Capability{"health": {State: control.HealthHealthy, Ms: control.Ms(1500 * time.Millisecond)}},
+		Capabilities: map[string]control.Capability{"health": {
+			State: control.HealthHealthy,
+			Ms:    control.Ms(1500 * time.Millisecond),
+		}},
 	}
 	if probe == "1" {
 		h.State, h.Reasons = control.HealthDegraded, []string{"memory"}
@@ -118,29 +134,59 @@ func fakeHealth(name, probe string) control.HealthCheck {
 
 func fakeStatus() control.Status {
 	return control.Status{
-		Host:     control.HostStatus{Version: "1.2.3", PID: 42, StartedAt: control.At(time.Unix(1e9, 0)), StateDir: "/state"},
+		Host: control.HostStatus{
+			Version: "1.2.3", PID: 42, StartedAt: control.At(time.Unix(1e9, 0)),
+			StateDir: "/state",
+		},
 		Gateways: []control.Gateway{fakeGateway("main"), fakeGateway("broken")},
 		Plugins: []control.Plugin{
 			{
-				Name: "doctor", State: "running", PID: 7, Version: "1.0.0", Services: []string{"doctor", "classifier"}, RSSBytes: 12 << 20, Path: "/p/doctor",
-				Manifest: &control.PluginManifest{Name: "doc", Version: "1.0.0", Kinds: []string{"doctor"}, Run: []string{"/usr/bin/node", "./main.js"}, SHA256: "aa", Files: 3},
-				Pin:      &control.PluginPin{State: control.PinMismatch, SHA256: "bb", Found: "aa"},
+				Name: "doctor", State: "running", PID: 7, Version: "1.0.0",
+				Services: []string{"doctor", "classifier"}, RSSBytes: 12 << 20, Path: "/p/doctor",
+				Manifest: &control.PluginManifest{
+					Name: "doc", Version: "1.0.0", Kinds: []string{"doctor"},
+					Run: []string{"/usr/bin/node", "./main.js"}, SHA256: "aa", Files: 3,
+				},
+				Pin: &control.PluginPin{State: control.PinMismatch, SHA256: "bb", Found: "aa"},
 				Asks: []control.PluginAsk{
 					{What: control.AskGrant, Value: "gateway-config", Asked: true, Key: "plugins.doctor.grant"},
-					{What: control.AskRead, Value: "/opt/x", Asked: true, Given: true, Key: "plugins.doctor.sandbox.read"},
+					{
+						What: control.AskRead, Value: "/opt/x", Asked: true, Given: true,
+						Key: "plugins.doctor.sandbox.read",
+					},
 					{What: control.AskNetwork, Given: true, Key: "plugins.doctor.sandbox.network"},
 				},
-				Refused: []control.PluginRefusal{{What: "/home/me/.ssh", Key: "plugins.doctor.sandbox.read", Times: 2, Last: control.At(time.Unix(1e9, 0))}},
-				Sandbox: &control.Sandbox{State: control.SandboxNone, Level: "none on this platform", Why: "this platform has no landlock", Gaps: []string{"nothing is stopped"}},
-			},
-			{Name: "newer", State: "running", PID: 8, Version: "9.0.0", Services: []string{"doctor"}, UnknownKinds: []int32{9}, Negotiated: []control.Negotiated{
-				{Service: "doctor", Version: 2, Plugin: []control.Versions{{Min: 1, Max: 3}}, Host: control.Versions{Min: 1, Max: 2}},
-				{
-					Service: "classifier", Plugin: []control.Versions{{Min: 2, Max: 3}}, Host: control.Versions{Min: 1, Max: 1},
-					Error: &control.Failure{Code: "unsupported", Message: "newer 9.0.0 speaks the classifier service in versions 2 to 3\x1b[2J", Hint: "upgrade gatehost"},
+				Refused: []control.PluginRefusal{{
+					What: "/home/me/.ssh", Key: "plugins.doctor.sandbox.read", Times: 2,
+					Last: control.At(time.Unix(1e9, 0)),
+				}},
+				Sandbox: &control.Sandbox{
+					State: control.SandboxNone, Level: "none on this platform",
+					Why: "this platform has no landlock", Gaps: []string{"nothing is stopped"},
 				},
-			}},
-			{Name: "utility", State: "failed", Error: &control.Failure{Code: "not_found", Message: "no such file", Hint: "build it"}},
+			},
+			{
+				Name: "newer", State: "running", PID: 8, Version: "9.0.0", Services: []string{"doctor"},
+				UnknownKinds: []int32{9}, Negotiated: []control.Negotiated{
+					{
+						Service: "doctor", Version: 2, Plugin: []control.Versions{{Min: 1, Max: 3}},
+						Host: control.Versions{Min: 1, Max: 2},
+					},
+					{
+						Service: "classifier", Plugin: []control.Versions{{Min: 2, Max: 3}},
+						Host: control.Versions{Min: 1, Max: 1},
+						Error: &control.Failure{
+							Code:    "unsupported",
+							Message: "newer 9.0.0 speaks the classifier service in versions 2 to 3\x1b[2J",
+							Hint:    "upgrade gatehost",
+						},
+					},
+				},
+			},
+			{
+				Name: "utility", State: "failed",
+				Error: &control.Failure{Code: "not_found", Message: "no such file", Hint: "build it"},
+			},
 		},
 	}
 }
@@ -167,7 +213,10 @@ func (f *fakeHost) command(w http.ResponseWriter, r *http.Request) {
 		answer(w, 202, control.Outcome{Outcome: control.OutcomeAccepted})
 		return
 	case name == "broken":
-		out = control.Outcome{Outcome: control.OutcomeFailed, Error: &control.Failure{Code: "x", Message: "it broke", Hint: "mend it"}}
+		out = control.Outcome{
+			Outcome: control.OutcomeFailed,
+			Error:   &control.Failure{Code: "x", Message: "it broke", Hint: "repair it"},
+		}
 	case name == "slow":
 		refuse(w, 504, control.CodeTimedOut, "start of gateway slow has not ended", "look again")
 		return
@@ -191,13 +240,15 @@ func reloadConfig(w http.ResponseWriter, r *http.Request) {
 	}
 	out := control.Reload{Outcome: control.ReloadApplied, Config: "/etc/config.toml"}
 	plugin := control.ReloadChange{
-		Scope: control.ScopePlugin, Name: "doctor", Action: control.ChangeConfigured, Keys: []string{"plugins.doctor.config"}, Result: control.ReloadNow,
+		Scope: control.ScopePlugin, Name: "doctor", Action: control.ChangeConfigured,
+		Keys: []string{"plugins.doctor.config"}, Result: control.ReloadNow,
 	}
 	switch {
 	case req.DryRun && req.Remove:
 		w.Header().Set("Content-Type", "application/problem+json")
 		answer(w, 422, control.Problem{
-			Status: 422, Code: control.CodeBadConfig, Detail: "config.toml:1: a\nconfig.toml:2: b", Hint: "correct the file",
+			Status: 422, Code: control.CodeBadConfig, Detail: "config.toml:1: a\nconfig.toml:2: b",
+			Hint:   "correct the file",
 			Faults: []string{"config.toml:1: a", "config.toml:2: b"},
 		})
 		return
@@ -211,10 +262,14 @@ func reloadConfig(w http.ResponseWriter, r *http.Request) {
 		out.Changes = []control.ReloadChange{
 			plugin,
 			{
-				Scope: control.ScopeGateway, Name: "main", Action: control.ChangeChanged, Keys: []string{"gateways.main.port"}, Result: control.ReloadNextRestart,
+				Scope: control.ScopeGateway, Name: "main", Action: control.ChangeChanged,
+				Keys: []string{"gateways.main.port"}, Result: control.ReloadNextRestart,
 				Detail: "what runs goes on",
 			},
-			{Scope: control.ScopeHost, Action: control.ChangeChanged, Keys: []string{"journal.max_files"}, Result: control.ReloadHostRestart},
+			{
+				Scope: control.ScopeHost, Action: control.ChangeChanged, Keys: []string{"journal.max_files"},
+				Result: control.ReloadHostRestart,
+			},
 		}
 	}
 	answer(w, 200, out)
@@ -230,7 +285,11 @@ func rpc(w http.ResponseWriter, r *http.Request) {
 		answer(w, 200, control.RPCResponse{Payload: req.Params})
 		return
 	}
-	answer(w, 200, control.RPCResponse{Error: &control.RPCError{Code: "INVALID_REQUEST", Message: "unknown method", Retryable: true}})
+	answer(w, 200,
+		control.RPCResponse{Error: &control.RPCError{
+			Code: "INVALID_REQUEST", Message: "unknown method",
+			Retryable: true,
+		}})
 }
 
 func doctor(w http.ResponseWriter, r *http.Request) {
@@ -241,7 +300,8 @@ func doctor(w http.ResponseWriter, r *http.Request) {
 	}
 	enc := json.NewEncoder(w)
 	_ = enc.Encode(control.DoctorMessage{Type: "finding", Finding: &control.DoctorFinding{
-		Plugin: "doctor", Code: "config-invalid", Severity: "error", Text: "unknown key", Hint: "remove it", ConfigPath: "gateway.bind",
+		Plugin: "doctor", Code: "config-invalid", Severity: "error", Text: "unknown key", Hint: "remove it",
+		ConfigPath: "gateway.bind",
 	}})
 	_ = enc.Encode(control.DoctorMessage{Type: "skipped", Skipped: &control.DoctorSkipped{
 		Plugin: "newer", Error: &control.Failure{Message: "it speaks another version", Hint: "upgrade gatehost"},
@@ -249,23 +309,34 @@ func doctor(w http.ResponseWriter, r *http.Request) {
 	result := &control.DoctorResult{Outcome: "findings"}
 	switch req.Action {
 	case control.DoctorRepair:
-		_ = enc.Encode(control.DoctorMessage{Type: "plan", Plan: &control.DoctorPlan{Title: "remove the key", Steps: []string{"openclaw doctor"}, Diff: "-x\n+y"}})
+		_ = enc.Encode(control.DoctorMessage{
+			Type: "plan",
+			Plan: &control.DoctorPlan{Title: "remove the key", Steps: []string{"openclaw doctor"}, Diff: "-x\n+y"},
+		})
 		result.Outcome = "repaired"
 		if req.Restore != "" {
 			result = &control.DoctorResult{
-				Outcome: "offered", Aside: []string{"/s/openclaw.json.broken-1"}, Error: &control.Failure{Message: "not by itself", Hint: "name it"},
+				Outcome: "offered", Aside: []string{"/s/openclaw.json.broken-1"},
+				Error: &control.Failure{Message: "not by itself", Hint: "name it"},
 			}
 		}
 	case control.DoctorUndo:
-		result = &control.DoctorResult{Outcome: "failed", Error: &control.Failure{Message: "nothing to undo", Hint: "name it"}}
+		result = &control.DoctorResult{
+			Outcome: "failed",
+			Error:   &control.Failure{Message: "nothing to undo", Hint: "name it"},
+		}
 		if req.ID != "" && req.DryRun {
 			result = &control.DoctorResult{Outcome: "undone", Backup: req.ID}
 		}
 	case control.DoctorHistory:
 		_ = enc.Encode(control.DoctorMessage{Type: "record", Record: &control.DoctorRecord{
-			ID: "r1", Doctor: "doctor", Title: "remove the key", Finding: "config-invalid", Outcome: "done", UndoneBy: "r2",
+			ID: "r1", Doctor: "doctor", Title: "remove the key", Finding: "config-invalid", Outcome: "done",
+			UndoneBy: "r2",
 		}})
-		_ = enc.Encode(control.DoctorMessage{Type: "kept", Kept: &control.DoctorKept{ID: "k1", Path: "/s/openclaw.json", Bytes: 42, Present: true}})
+		_ = enc.Encode(control.DoctorMessage{
+			Type: "kept",
+			Kept: &control.DoctorKept{ID: "k1", Path: "/s/openclaw.json", Bytes: 42, Present: true},
+		})
 		result.Outcome = "listed"
 	}
 	_ = enc.Encode(control.DoctorMessage{Type: "result", Result: result})
@@ -278,7 +349,8 @@ func config(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, 200, control.GatewayConfig{
-		Source: control.SourceFile, File: "/oc/openclaw.json", Exists: true, Path: path, Value: json.RawMessage(`{"logging":{"level":"info"}}`),
+		Source: control.SourceFile, File: "/oc/openclaw.json", Exists: true, Path: path,
+		Value: json.RawMessage(`{"logging":{"level":"info"}}`),
 	})
 }
 
@@ -289,12 +361,14 @@ func editConfig(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if edit.Reason == "refuse" {
-		refuse(w, 409, "failed_precondition", "a running gateway writes its file without its 2 comments", "add --drop-comments")
+		refuse(w, 409, "failed_precondition", "a running gateway writes its file without its 2 comments",
+			"add --drop-comments")
 		return
 	}
 	restarts := true
 	out := control.ConfigEdited{
-		Outcome: control.ConfigChanged, Source: control.SourceGateway, RequiresRestart: &restarts, Changes: []control.ConfigChange{{Path: edit.Path}},
+		Outcome: control.ConfigChanged, Source: control.SourceGateway, RequiresRestart: &restarts,
+		Changes: []control.ConfigChange{{Path: edit.Path}},
 	}
 	if edit.Text != nil {
 		out.Changes[0].After, _ = json.Marshal(*edit.Text)
@@ -307,7 +381,10 @@ func editConfig(w http.ResponseWriter, r *http.Request) {
 
 func logs(w http.ResponseWriter, r *http.Request) {
 	enc := json.NewEncoder(w)
-	_ = enc.Encode(control.LogLine{Time: control.At(time.Unix(0, 0)), Level: "warn", Text: "careful \x1b[2J", Stream: "stderr"})
+	_ = enc.Encode(control.LogLine{
+		Time: control.At(time.Unix(0, 0)), Level: "warn", Text: "careful \x1b[2J",
+		Stream: "stderr",
+	})
 	_ = enc.Encode(control.LogLine{LostBytes: 12})
 	_ = enc.Encode(control.LogLine{Text: "n=" + r.URL.Query().Get("n") + " level=" + r.URL.Query().Get("level")})
 }
@@ -328,7 +405,10 @@ func (f *fakeHost) sse(w http.ResponseWriter, r *http.Request) {
 	}
 	for i, e := range []control.Event{
 		{Type: control.EventHostStarted, Time: control.At(time.Unix(0, 0))},
-		{Type: control.EventGatewayState, Gateway: "main", Time: control.At(time.Now()), Data: json.RawMessage(`{"state":"starting","phase":"launching","elapsedMs":200}`)},
+		{
+			Type: control.EventGatewayState, Gateway: "main", Time: control.At(time.Now()),
+			Data: json.RawMessage(`{"state":"starting","phase":"launching","elapsedMs":200}`),
+		},
 	} {
 		e.Cursor = uint64(100 + i)
 		data, _ := json.Marshal(e)
@@ -350,7 +430,8 @@ func known(h http.HandlerFunc) http.HandlerFunc {
 
 func refuse(w http.ResponseWriter, status int, code, detail, hint string) {
 	w.Header().Set("Content-Type", "application/problem+json")
-	answer(w, status, control.Problem{Status: status, Code: code, Title: http.StatusText(status), Detail: detail, Hint: hint})
+	answer(w, status,
+		control.Problem{Status: status, Code: code, Title: http.StatusText(status), Detail: detail, Hint: hint})
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

@@ -13,9 +13,10 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// configVerbs are the words behind `gateway-config NAME`, and how many arguments each takes.
+// configVerbs are the words after `gateway-config NAME`, and how many arguments each takes.
 var configVerbs = map[string]struct{ least, most int }{
-	"get": {0, 1}, control.ConfigSet: {2, 2}, control.ConfigUnset: {1, 1}, control.ConfigPatch: {1, 1}, control.ConfigUndo: {0, 0},
+	"get": {0, 1}, control.ConfigSet: {2, 2}, control.ConfigUnset: {1, 1}, control.ConfigPatch: {1, 1},
+	control.ConfigUndo: {0, 0},
 }
 
 func (a *app) gatewayConfigVerb() *cobra.Command {
@@ -26,9 +27,10 @@ func (a *app) gatewayConfigVerb() *cobra.Command {
 		Short: "Read and change the gateway's own configuration",
 		Long: `Read and change the gateway's own configuration.
 
-A gateway that runs is asked; the file of one that does not run is edited in place, comments and all. PATH is like gateway.auth.mode,
-agents.list[0].id or channels["a.b"].x. VALUE is JSON5, or a plain text; JSON is JSON5 and a merge patch, in which null removes. Either is
-read from stdin when it is "-": give secrets that way. get hides secrets. undo takes back the last change that was made by this host.`,
+A running gateway is asked; the file of a stopped one is edited in place and keeps its comments. PATH is like
+gateway.auth.mode, agents.list[0].id or channels["a.b"].x. VALUE is JSON5, or a plain text; JSON is JSON5 and a
+merge patch, in which null removes. Either is read from stdin when it is "-": give secrets that way. get hides
+secrets. undo undoes the last change that this host made.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return fmt.Errorf("name a gateway, and get, set, unset, patch or undo")
@@ -36,13 +38,13 @@ read from stdin when it is "-": give secrets that way. get hides secrets. undo t
 			want, ok := configVerbs[args[1]]
 			switch n := len(args) - 2; {
 			case !ok:
-				return fmt.Errorf("there is no %q: it is get, set, unset, patch or undo", args[1])
+				return fmt.Errorf("unknown word %q; use get, set, unset, patch or undo", args[1])
 			case n < want.least || n > want.most:
 				return fmt.Errorf("%s takes %d to %d arguments, not %d", args[1], want.least, want.most, n)
 			case args[1] == "get" && (edit.DropComments || edit.Force || edit.Reason != ""):
-				return fmt.Errorf("get takes no flag but --json")
+				return fmt.Errorf("get takes no flag except --json")
 			case edit.Force && args[1] != control.ConfigUndo:
-				return fmt.Errorf("--force is for undo")
+				return fmt.Errorf("--force is only for undo")
 			}
 			return nil
 		},
@@ -56,8 +58,8 @@ read from stdin when it is "-": give secrets that way. get hides secrets. undo t
 		}),
 	}
 	f := v.Flags()
-	f.BoolVar(&edit.DropComments, "drop-comments", false, "change it although comments in the file are lost")
-	f.BoolVar(&edit.Force, "force", false, "undo: also what was changed since")
+	f.BoolVar(&edit.DropComments, "drop-comments", false, "change it although the comments in the file are lost")
+	f.BoolVar(&edit.Force, "force", false, "with undo: also undo values that were changed since")
 	f.StringVar(&edit.Reason, "reason", "", "`text` for events and logs")
 	f.BoolVar(&asJSON, "json", false, "print the whole answer as JSON")
 	return v
@@ -75,7 +77,7 @@ func (a *app) getConfig(ctx context.Context, name, path string, asJSON bool) err
 	case !got.Exists:
 		a.say("gatehost: there is no %s yet", clean(got.File))
 	case got.Source == control.SourceFile:
-		a.say("gatehost: as it stands in %s; the gateway does not answer", clean(got.File))
+		a.say("gatehost: read from %s; the gateway has no session", clean(got.File))
 	}
 	for _, i := range got.Issues {
 		a.say("gatehost: the gateway says: %s", clean(strings.TrimPrefix(i.Path+": "+i.Message, ": ")))
@@ -113,7 +115,7 @@ func (a *app) editConfig(ctx context.Context, name string, args []string, edit c
 		}
 	}
 	if got.Outcome == control.ConfigUnchanged {
-		return a.print("unchanged: it was so already")
+		return a.print("unchanged: it already has this value")
 	}
 	if err := a.print(got.Outcome + " by " + map[string]string{
 		control.SourceGateway: "the gateway", control.SourceFile: "editing " + clean(got.File),
@@ -122,17 +124,17 @@ func (a *app) editConfig(ctx context.Context, name string, args []string, edit c
 	}
 	switch {
 	case got.RequiresRestart == nil:
-		a.say("gatehost: the gateway does not say whether it restarts for it")
+		a.say("gatehost: the gateway does not say whether it restarts for this change")
 	case *got.RequiresRestart:
-		a.say("gatehost: the gateway restarts itself for it")
+		a.say("gatehost: the gateway restarts itself for this change")
 	}
 	if got.Settled {
-		a.say("gatehost: the gateway's answer was lost; its file has the change")
+		a.say("gatehost: the gateway's answer was lost; its file contains the change")
 	}
 	return nil
 }
 
-// text is an argument, or what stdin has for "-", without the line's end.
+// text returns an argument, or stdin for "-", without the line's end.
 func (a *app) text(word string) (string, error) {
 	if word != "-" {
 		return word, nil

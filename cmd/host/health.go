@@ -17,16 +17,17 @@ func (a *app) healthVerb() *cobra.Command {
 	var probe, asJSON bool
 	v := &cobra.Command{
 		Use:   "health NAME",
-		Short: "Ask a gateway for its health now",
-		Long: "Ask a gateway for its health and status, for 3 s, and show what is known of its capabilities. With --probe it gets 8 s, and\n" +
-			"its router is asked, too. Ends with 0 when the transport is well: a slow capability is shown and changes nothing.",
+		Short: "Check the health of a gateway",
+		Long: "Ask a gateway for its health and status, for at most 3 s, and show the state of its capabilities.\n" +
+			"With --probe wait up to 8 s, and also ask its router. Exit code 0: the transport works; a slow\n" +
+			"capability is shown and changes nothing.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.gatewayNames,
 		RunE: verb(func(ctx context.Context, args []string) error {
 			return a.health(ctx, args[0], probe, asJSON)
 		}),
 	}
-	v.Flags().BoolVar(&probe, "probe", false, "take more time, and ask the router, too")
+	v.Flags().BoolVar(&probe, "probe", false, "wait longer, and also ask the router")
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return v
 }
@@ -46,7 +47,10 @@ func (a *app) health(ctx context.Context, name string, probe, asJSON bool) error
 		err = a.print(healthText(got))
 	}
 	if err == nil && !got.OK {
-		err = &coded{code: exitFailed, err: errors.New("the gateway does not answer"), hint: "run `gatehost status " + name + "`"}
+		err = &coded{
+			code: exitFailed, err: errors.New("the gateway does not answer"),
+			hint: "run `gatehost status " + name + "`",
+		}
 	}
 	return err
 }
@@ -60,7 +64,8 @@ func healthText(c control.HealthCheck) string {
 	}
 	_, _ = fmt.Fprintf(w, "health\t%s\n", healthWord(h))
 	_, _ = fmt.Fprintf(w, "ready\t%s\n", yesNo(c.Ready))
-	_, _ = fmt.Fprintf(w, "core\tprocess %s, transport %s, router %s\n", clean(h.Core.Process), clean(h.Core.Transport), clean(h.Core.Router))
+	_, _ = fmt.Fprintf(w, "core\tprocess %s, transport %s, router %s\n", clean(h.Core.Process),
+		clean(h.Core.Transport), clean(h.Core.Router))
 	for _, name := range []string{"health", "status", "presence", "channels", "memory"} {
 		one := h.Capabilities[name]
 		text := dash(one.State)

@@ -20,7 +20,7 @@ func (a *app) logsVerb() *cobra.Command {
 	var raw, asJSON bool
 	v := &cobra.Command{
 		Use:               "logs NAME",
-		Short:             "Show what a gateway wrote",
+		Short:             "Show the output of a gateway",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.gatewayNames,
 		RunE: verb(func(ctx context.Context, args []string) error {
@@ -38,11 +38,11 @@ func (a *app) logsVerb() *cobra.Command {
 			return a.logs(ctx, args[0], q, raw, asJSON)
 		}),
 	}
-	v.Flags().BoolVarP(&q.Follow, "follow", "f", false, "go on with what is written")
-	v.Flags().IntVarP(&q.Tail, "lines", "n", 100, "the last so `many`; 0: all that is kept")
+	v.Flags().BoolVarP(&q.Follow, "follow", "f", false, "continue with new lines")
+	v.Flags().IntVarP(&q.Tail, "lines", "n", 100, "the last `n` lines; 0: all that are stored")
 	v.Flags().StringVar(&since, "since", "", "a duration or an RFC 3339 `time`")
 	v.Flags().StringVar(&q.Level, "level", "", "only this `level` and above: debug, info, warn, error")
-	v.Flags().BoolVar(&raw, "raw", false, "only the text, as it was written")
+	v.Flags().BoolVar(&raw, "raw", false, "only the text, as the gateway wrote it")
 	v.Flags().BoolVar(&asJSON, "json", false, "print each line as JSON")
 	v.MarkFlagsMutuallyExclusive("raw", "json")
 	return v
@@ -51,13 +51,13 @@ func (a *app) logsVerb() *cobra.Command {
 func (a *app) logs(ctx context.Context, name string, q control.LogsQuery, raw, asJSON bool) error {
 	for l, err := range a.pastLogs(ctx, name, q) {
 		if errors.Is(err, context.Canceled) {
-			return nil // interrupted: that is how following ends
+			return nil // interrupted: that ends --follow
 		}
 		if err != nil {
 			return err
 		}
 		if l.LostBytes > 0 && !asJSON {
-			a.say("gatehost: %s of output are missing here: they came faster than they could be read", lost(l))
+			a.say("gatehost: %s of output are missing here: they were written faster than they could be read", lost(l))
 			continue
 		}
 		line := l.Text

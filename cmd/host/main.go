@@ -1,6 +1,7 @@
-// Command gatehost supervises OpenClaw gateways. `run` is the host; the other verbs are clients of its control socket.
+// Command gatehost supervises OpenClaw gateways. `run` is the host; the other verbs are clients of its control
+// socket.
 //
-// One file holds one verb. stdout carries the answer, stderr the talk; exit codes are in exit.go.
+// One file holds one verb. The answer goes to stdout, messages for people to stderr; exit codes are in exit.go.
 package main
 
 import "os"

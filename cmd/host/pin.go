@@ -14,10 +14,10 @@ func (a *app) pluginPinVerb() *cobra.Command {
 	var all, show, asJSON bool
 	v := &cobra.Command{
 		Use:   "pin NAME... | --all",
-		Short: "Write the checksums of plugins into the configuration: any other file is refused from then on",
+		Short: "Pin plugins: write their checksums into the configuration, so that the host refuses any other file",
 		RunE: verb(func(ctx context.Context, names []string) error {
 			if all == (len(names) > 0) {
-				return usage("name plugins, or give --all")
+				return usage("name plugins, or use --all")
 			}
 			pins, err := host.PinPlugins(ctx, a.config, names, !show)
 			switch {
@@ -35,7 +35,7 @@ func (a *app) pluginPinVerb() *cobra.Command {
 		}),
 	}
 	v.Flags().BoolVar(&all, "all", false, "all plugins that a gateway uses")
-	v.Flags().BoolVar(&show, "print", false, "print what would be written, and write nothing")
+	v.Flags().BoolVar(&show, "print", false, "only print what would be written")
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return v
 }

@@ -14,12 +14,13 @@ import (
 func (a *app) pluginVerb() *cobra.Command {
 	v := &cobra.Command{
 		Use:   "plugin",
-		Short: "Look after plugins",
+		Short: "Show and manage plugins",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	v.AddCommand(
-		a.pluginListVerb(), a.pluginInfoVerb(), a.pluginRestartVerb(), a.pluginPinVerb(), a.pluginNewVerb(), a.pluginSealVerb(), a.pluginVerifyVerb(),
+		a.pluginListVerb(), a.pluginInfoVerb(), a.pluginRestartVerb(), a.pluginPinVerb(), a.pluginNewVerb(),
+		a.pluginSealVerb(), a.pluginVerifyVerb(),
 	)
 	return v
 }
@@ -66,9 +67,9 @@ func pluginTable(plugins []control.Plugin) string {
 	return strings.TrimRight(b.String(), "\n")
 }
 
-// services are those of a plugin, each with the version in which it is talked to: doctor/2.
+// services lists the services of a plugin, each with the version that host and plugin use: doctor/2.
 func services(p control.Plugin) []string {
-	if len(p.Negotiated) == 0 { // an older host does not tell
+	if len(p.Negotiated) == 0 { // an older host does not report it
 		return p.Services
 	}
 	var out []string
@@ -87,17 +88,18 @@ func unused(p control.Plugin, who string) string {
 	var b strings.Builder
 	for _, n := range p.Negotiated {
 		if n.Error != nil {
-			fmt.Fprintf(&b, "%s: cannot serve as %s: %s\n%s", who, n.Service, clean(n.Error.Message), hintLine(n.Error.Hint))
+			fmt.Fprintf(&b, "%s: cannot serve as %s: %s\n%s", who, n.Service, clean(n.Error.Message),
+				hintLine(n.Error.Hint))
 		}
 	}
 	if len(p.UnknownKinds) > 0 {
-		fmt.Fprintf(&b, "%s: it also serves what this host does not know (kinds %s)\n%s", who,
-			strings.Trim(fmt.Sprint(p.UnknownKinds), "[]"), hintLine("upgrade gatehost to use that"))
+		fmt.Fprintf(&b, "%s: it also serves kinds that this host does not know (%s)\n%s", who,
+			strings.Trim(fmt.Sprint(p.UnknownKinds), "[]"), hintLine("upgrade gatehost to use them"))
 	}
 	return b.String()
 }
 
-// versionsText says in which version host and plugin talk, and which they could.
+// versionsText says which version host and plugin use, and which they support.
 func versionsText(p control.Plugin) string {
 	var b strings.Builder
 	for _, n := range p.Negotiated {
@@ -109,7 +111,8 @@ func versionsText(p control.Plugin) string {
 		if n.Error == nil {
 			version = "version " + fmt.Sprint(n.Version)
 		}
-		fmt.Fprintf(&b, "\n%s: %s (the plugin speaks %s, this host %s)", clean(n.Service), version, strings.Join(ranges, " and "), rangeText(n.Host))
+		fmt.Fprintf(&b, "\n%s: %s (the plugin speaks %s, this host %s)", clean(n.Service), version,
+			strings.Join(ranges, " and "), rangeText(n.Host))
 	}
 	return b.String()
 }
@@ -144,14 +147,15 @@ func (a *app) pluginInfoVerb() *cobra.Command {
 			if asJSON {
 				return a.printJSON(p)
 			}
-			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + versionsText(p) + trustText(p) + sandboxText(p))
+			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + versionsText(p) +
+				trustText(p) + sandboxText(p))
 		}),
 	}
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return v
 }
 
-// sandboxText says how a plugin is shut in, and what it can do all the same.
+// sandboxText says how a plugin is sandboxed, and what it can do nevertheless.
 func sandboxText(p control.Plugin) string {
 	s := p.Sandbox
 	if s == nil {

@@ -20,7 +20,7 @@ func (a *app) pluginNewVerb() *cobra.Command {
 	var o scaffold.Options
 	v := &cobra.Command{
 		Use:   "new KIND DIR",
-		Short: "Make the project of a new plugin: KIND is doctor, launcher, unloader or classifier",
+		Short: "Create a project for a new plugin: KIND is doctor, launcher, unloader or classifier",
 		Example: "  gatehost plugin new doctor my-doctor\n" +
 			"  gatehost plugin new doctor my-doctor --lang python",
 		Args: cobra.ExactArgs(2),
@@ -33,8 +33,9 @@ func (a *app) pluginNewVerb() *cobra.Command {
 			case err != nil:
 				return err
 			}
-			return a.print(fmt.Sprintf("made the %s %s in %s; next:\n\n    %s\n\nREADME.md there says how a host uses it",
-				o.Kind, p.Name, p.Dir, strings.Join(p.Next, "\n    ")))
+			return a.print(
+				fmt.Sprintf("created the %s %s in %s; next:\n\n    %s\n\nits README.md says how a host uses it",
+					o.Kind, p.Name, p.Dir, strings.Join(p.Next, "\n    ")))
 		}),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
@@ -47,12 +48,13 @@ func (a *app) pluginNewVerb() *cobra.Command {
 			return kinds, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	v.Flags().StringVar(&o.Lang, "lang", scaffold.Go, "`language`: "+strings.Join(scaffold.Languages(plugin.KindDoctor), ", ")+"; all but doctors are made in go")
-	v.Flags().StringVar(&o.Name, "name", "", "`name` of the plugin; default: that of the directory")
+	languages := strings.Join(scaffold.Languages(plugin.KindDoctor), ", ")
+	v.Flags().StringVar(&o.Lang, "lang", scaffold.Go, "`language`: "+languages+"; all except doctors are written in go")
+	v.Flags().StringVar(&o.Name, "name", "", "`name` of the plugin (default: the name of the directory)")
 	return v
 }
 
-// self is the path of this program; "" when a shell finds it by its name.
+// self returns the path of this program; "" when a shell finds it by its name.
 func self() string {
 	own, err := os.Executable()
 	if err != nil {
@@ -70,10 +72,11 @@ func self() string {
 	return own
 }
 
-// modulePublished is the switch: once releases of our module can be fetched, projects require them and carry no copy.
+// modulePublished is the switch: once releases of this module can be fetched, projects require them and contain no
+// copy.
 const modulePublished = false
 
-// published is the release that a project can require; "" when this build is none.
+// published returns the release that a project can require; "" when this build is none.
 func published(v string) string {
 	if !modulePublished || !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(v) {
 		return ""

@@ -14,7 +14,7 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// maxParams bounds what is read from stdin: more does not fit into a request.
+// maxParams bounds what is read from stdin: a request cannot hold more.
 const maxParams = 1 << 20
 
 func (a *app) rpcVerb() *cobra.Command {

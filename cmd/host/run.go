@@ -21,8 +21,9 @@ func (a *app) runVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
 		Short: "Run the host in the foreground",
-		Long: "Run the host in the foreground. SIGTERM and SIGINT stop it in order, a second one at once. SIGHUP reloads the configuration.\n" +
-			"Without a configuration it supervises one gateway, main, on port 18789 with `openclaw` from PATH.",
+		Long: "Run the host in the foreground. SIGTERM and SIGINT stop it in order, a second one stops it at once.\n" +
+			"SIGHUP reloads the configuration. Without a configuration it supervises one gateway, main, on port\n" +
+			"18789 with `openclaw` from PATH.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if err := a.run(); err != nil {
@@ -33,14 +34,15 @@ func (a *app) runVerb() *cobra.Command {
 	}
 }
 
-// run is the host. It takes signals itself: verb would take the first for the last.
+// run runs the host. It handles signals itself: verb would take the first one for the last.
 func (a *app) run() error {
 	s, err := a.load(a.config)
 	if err != nil {
 		return configError(err)
 	}
 	log := hclog.New(&hclog.LoggerOptions{
-		Name: "gatehost", Level: hclog.LevelFromString(s.level), Output: a.stderr, JSONFormat: s.json, Color: hclog.ColorOff,
+		Name: "gatehost", Level: hclog.LevelFromString(s.level), Output: a.stderr, JSONFormat: s.json,
+		Color: hclog.ColorOff,
 	})
 	host := s.newHost(log)
 
@@ -50,12 +52,12 @@ func (a *app) run() error {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	watching, unwatch := context.WithCancel(context.Background())
 	var helpers sync.WaitGroup
-	hangups := make(chan struct{}, 1) // 1: one reload is enough for all that come before it begins
+	hangups := make(chan struct{}, 1) // 1: one reload is enough for all requests before it begins
 	helpers.Go(func() { obey(watching, signals, cancel, host.Kill, hangups, log) })
 	helpers.Go(func() { reloadOn(watching, hangups, host, log) })
 	helpers.Go(func() {
 		st := stages{app: a, quiet: s.json}
-		for e := range host.Events(watching, 0) { // reads what is left before it heeds the end of watching
+		for e := range host.Events(watching, 0) { // reads what is left before it handles the end of watching
 			st.show(e)
 		}
 	})
@@ -79,7 +81,7 @@ func source(path string) string {
 	return "configuration " + path
 }
 
-// reloadOn reloads the configuration at each hangup; what comes of it is in the log and in the events.
+// reloadOn reloads the configuration at each hangup; log and events show the result.
 func reloadOn(ctx context.Context, hangups <-chan struct{}, host supervisor, log hclog.Logger) {
 	for {
 		select {
@@ -93,8 +95,11 @@ func reloadOn(ctx context.Context, hangups <-chan struct{}, host supervisor, log
 	}
 }
 
-// obey turns signals into what they ask for: the first one into an orderly stop, the second into one at once. A hangup asks for a reload.
-func obey(ctx context.Context, signals <-chan os.Signal, stop context.CancelCauseFunc, kill func(), hangups chan<- struct{}, log hclog.Logger) {
+// obey turns signals into actions: the first one into an orderly stop, the second into an immediate one. A hangup
+// requests a reload.
+func obey(ctx context.Context, signals <-chan os.Signal, stop context.CancelCauseFunc, kill func(),
+	hangups chan<- struct{}, log hclog.Logger,
+) {
 	asked := false
 	for {
 		select {
@@ -105,7 +110,7 @@ func obey(ctx context.Context, signals <-chan os.Signal, stop context.CancelCaus
 			case s == syscall.SIGHUP:
 				select {
 				case hangups <- struct{}{}:
-				default: // one is on its way
+				default: // one is requested already
 				}
 			case !asked:
 				asked = true

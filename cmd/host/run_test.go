@@ -49,7 +49,8 @@ func (f *fakeSupervisor) Events(context.Context, uint64) iter.Seq[control.Event]
 func testApp(s *settings, loadErr error) (*app, *bytes.Buffer) {
 	var stderr bytes.Buffer
 	a := &app{
-		stdin: strings.NewReader(""), stdout: &bytes.Buffer{}, stderr: &locked{w: &stderr}, getenv: func(string) string { return "" },
+		stdin: strings.NewReader(""), stdout: &bytes.Buffer{}, stderr: &locked{w: &stderr},
+		getenv:  func(string) string { return "" },
 		load:    func(string) (*settings, error) { return s, loadErr },
 		sockets: func(string) []string { return nil },
 	}
@@ -64,13 +65,17 @@ func event(typ, gateway string, data any) control.Event {
 func TestRunPrintsStagesWithElapsedTime(t *testing.T) {
 	code := 78
 	sup := &fakeSupervisor{events: []control.Event{
-		event(control.EventGatewayState, "main", control.StateData{State: "starting", Phase: "launching", ElapsedMs: control.Ms(200 * time.Millisecond)}),
+		event(control.EventGatewayState, "main",
+			control.StateData{State: "starting", Phase: "launching", ElapsedMs: control.Ms(200 * time.Millisecond)}),
 		event(control.EventGatewayExit, "main", control.ExitData{Exit: control.Exit{Code: &code}}),
-		event(control.EventGatewayDoctorFinding, "main", control.DoctorFinding{Code: "config-invalid", Text: "unknown key"}),
+		event(control.EventGatewayDoctorFinding, "main",
+			control.DoctorFinding{Code: "config-invalid", Text: "unknown key"}),
 		event(control.EventGatewayState, "main", control.StateData{
-			State: "running", PID: 4242, Port: 18789, Version: "2026.9.6", ElapsedMs: control.Ms(7100 * time.Millisecond),
+			State: "running", PID: 4242, Port: 18789, Version: "2026.9.6",
+			ElapsedMs: control.Ms(7100 * time.Millisecond),
 		}),
-		event(control.EventGatewayState, "main", control.StateData{State: "error", Error: &control.Failure{Message: "it broke\x1b]0;x", Hint: "mend it"}}),
+		event(control.EventGatewayState, "main",
+			control.StateData{State: "error", Error: &control.Failure{Message: "it broke\x1b]0;x", Hint: "repair it"}}),
 		event(control.EventGatewayOutput, "main", control.LogLine{Text: "chatter"}),
 		event(control.EventHostStopping, "", nil),
 	}}
@@ -84,7 +89,7 @@ func TestRunPrintsStagesWithElapsedTime(t *testing.T) {
 		"main  exit         exit code 78\n",
 		"main  finding      config-invalid: unknown key\n",
 		"main  error        it broke\uFFFD]0;x\n",
-		"hint: mend it\n",
+		"hint: repair it\n",
 		"host  stopping\n",
 	} {
 		if !strings.Contains(stderr.String(), want) {
@@ -122,14 +127,24 @@ func TestRunsExitCodeSaysWhatFailed(t *testing.T) {
 		want         int
 		said, hinted string
 	}{
-		{"configuration", errors.New("config.toml:1: a\nconfig.toml:2: b"), nil, exitConfig, "gatehost: config.toml:2: b\n", ""},
-		{"a plugin's table", nil, fault.New(fault.InvalidArgument, "plugins.doctor.config.x: no"), exitConfig, "plugins.doctor.config.x: no", ""},
-		{"another host", nil, fault.New(fault.Conflict, "another host answers").WithHint("stop it"), exitFailed, "another host answers", "hint: stop it"},
+		{
+			"configuration", errors.New("config.toml:1: a\nconfig.toml:2: b"), nil, exitConfig,
+			"gatehost: config.toml:2: b\n", "",
+		},
+		{
+			"a plugin's table", nil, fault.New(fault.InvalidArgument, "plugins.doctor.config.x: no"), exitConfig,
+			"plugins.doctor.config.x: no", "",
+		},
+		{
+			"another host", nil, fault.New(fault.Conflict, "another host answers").WithHint("stop it"), exitFailed,
+			"another host answers", "hint: stop it",
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			sup := &fakeSupervisor{Err: row.run}
 			a, stderr := testApp(&settings{newHost: func(hclog.Logger) supervisor { return sup }}, row.load)
-			if got := execute(a, []string{"run"}); got != row.want || !strings.Contains(stderr.String(), row.said) || !strings.Contains(stderr.String(), row.hinted) {
+			if got := execute(a, []string{"run"}); got != row.want || !strings.Contains(stderr.String(), row.said) ||
+				!strings.Contains(stderr.String(), row.hinted) {
 				t.Errorf("exit code %d, want %d\n%s", got, row.want, stderr)
 			}
 		})

@@ -6,7 +6,8 @@ import (
 	"github.com/gatehost/gatehost/host"
 )
 
-// sandboxVerb is for the host itself: it starts its own binary by this verb, which shuts itself in and becomes a plugin.
+// sandboxVerb is for the host itself: the host starts its own binary with this verb, which enters the sandbox and
+// becomes a plugin.
 func sandboxVerb() *cobra.Command {
 	return &cobra.Command{
 		Use: host.SandboxVerb, Hidden: true, DisableFlagParsing: true,

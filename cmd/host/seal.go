@@ -13,9 +13,10 @@ import (
 func (a *app) pluginSealVerb() *cobra.Command {
 	var asJSON bool
 	v := &cobra.Command{
-		Use:   "seal DIR",
-		Short: "Write the checksums of a plugin's files into its plugin.toml: any other files are refused from then on",
-		Args:  cobra.ExactArgs(1),
+		Use: "seal DIR",
+		Short: "Seal a plugin: write the checksums of its files into its plugin.toml, so that hosts refuse any " +
+			"other files",
+		Args: cobra.ExactArgs(1),
 		RunE: verb(func(ctx context.Context, args []string) error {
 			sealed, err := host.SealPlugin(ctx, args[0])
 			switch {
@@ -46,7 +47,7 @@ func sealText(s host.Sealed) string {
 		fmt.Fprintf(&b, "%s  %s%s\n", e.Sum, clean(e.Name), change)
 	}
 	for _, name := range s.Gone {
-		fmt.Fprintf(&b, "%s is not there any more and was taken out\n", clean(name))
+		fmt.Fprintf(&b, "%s no longer exists and was removed\n", clean(name))
 	}
 	fmt.Fprintf(&b, "%s is sealed; its sha256, for a pin: %s", clean(s.Path), s.SHA256)
 	return b.String()

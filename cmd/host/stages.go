@@ -38,7 +38,8 @@ func (s stages) show(e control.Event) {
 	if at.IsZero() {
 		at = time.Now()
 	}
-	s.app.say("%s", strings.TrimRight(fmt.Sprintf("%s %-5s %-12s %s", at.Local().Format(time.TimeOnly), who, word, clean(text)), " "))
+	line := fmt.Sprintf("%s %-5s %-12s %s", at.Local().Format(time.TimeOnly), who, word, clean(text))
+	s.app.say("%s", strings.TrimRight(line, " "))
 	if hint != "" {
 		s.app.say("%s hint: %s", strings.Repeat(" ", len(time.TimeOnly)), clean(hint))
 	}
@@ -61,7 +62,7 @@ func describeRepair(r control.DoctorResult) (word, text, hint string) {
 	return "repair", text, ""
 }
 
-// describe gives the words of an event; "" for what is not for the terminal.
+// describe returns the words of an event; "" for events that are not for the terminal.
 func describe(e control.Event) (word, text, hint string) {
 	switch e.Type {
 	case control.EventGatewayState:
@@ -111,7 +112,7 @@ func describe(e control.Event) (word, text, hint string) {
 		c := data[control.ConfigData](e)
 		text := strings.Join(c.Paths, " ")
 		if c.RequiresRestart != nil && *c.RequiresRestart {
-			text += "; the gateway restarts itself for it"
+			text += "; the gateway restarts itself for this change"
 		}
 		if c.Reason != "" {
 			text += ": " + c.Reason
@@ -152,7 +153,8 @@ func describeReload(r control.Reload) (word, text, hint string) {
 func describeState(d control.StateData) (word, text, hint string) {
 	switch d.State {
 	case control.StateRunning:
-		text = fmt.Sprintf("version %s pid %d port %d in %s", orUnknown(d.Version), d.PID, d.Port, elapsedMs(d.ElapsedMs))
+		text = fmt.Sprintf("version %s pid %d port %d in %s", orUnknown(d.Version), d.PID, d.Port,
+			elapsedMs(d.ElapsedMs))
 		if d.Adopted {
 			text += ", adopted"
 		}
@@ -181,7 +183,7 @@ func orUnknown(s string) string {
 	return s
 }
 
-// data is the data of an event; the zero value when it is not what it should be.
+// data returns the data of an event; the zero value when it cannot be understood.
 func data[T any](e control.Event) T {
 	var v, none T
 	if json.Unmarshal(e.Data, &v) != nil {

@@ -7,6 +7,6 @@ import (
 )
 
 func (a *app) startVerb() *cobra.Command {
-	v, _ := a.commandVerb(control.ActionStart, "Bring a gateway up and wait until it runs")
+	v, _ := a.commandVerb(control.ActionStart, "Start a gateway and wait until it runs")
 	return v
 }

@@ -33,7 +33,7 @@ func (a *app) statusVerb() *cobra.Command {
 			return a.status(ctx, client, name, asJSON)
 		}),
 	}
-	v.Flags().BoolVar(&asJSON, "json", false, "print JSON (its fields: docs/reference/api.md)")
+	v.Flags().BoolVar(&asJSON, "json", false, "print JSON (schema: docs/reference/api.md)")
 	v.Flags().BoolVar(&watch, "watch", false, "show it again whenever something changes")
 	return v
 }
@@ -61,7 +61,7 @@ func (a *app) status(ctx context.Context, client *control.Client, name string, a
 	}
 }
 
-// watch shows the status at first and after every change, until it is interrupted.
+// watch shows the status now and after every change, until it is interrupted.
 func (a *app) watch(ctx context.Context, client *control.Client, name string, asJSON bool) error {
 	show := func() error {
 		if a.terminal && !asJSON {
@@ -81,20 +81,21 @@ func (a *app) watch(ctx context.Context, client *control.Client, name string, as
 		case e.Type == control.EventGatewayOutput, e.Type == control.EventGatewayEvent:
 			continue
 		}
-		if err := show(); err != nil && !errors.Is(err, control.ErrNoHost) { // a host that comes back is waited for
+		if err := show(); err != nil && !errors.Is(err, control.ErrNoHost) { // wait until the host runs again
 			return err
 		}
 	}
 	return nil
 }
 
-// overview is a line for each gateway and what is wrong with it, then the plugins that are not well.
+// overview returns a line for each gateway with its problems, then the plugins with problems.
 func overview(st control.Status) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "NAME\tSTATE\tPID\tPORT\tVERSION\tUPTIME\tRESTARTS")
 	for _, g := range st.Gateways {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%d\n", g.Name, stateWord(g), number(g.PID), g.Port, dash(g.Version), uptime(g), g.Restarts)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%d\n", g.Name, stateWord(g), number(g.PID), g.Port,
+			dash(g.Version), uptime(g), g.Restarts)
 	}
 	_ = w.Flush()
 	for _, c := range st.Host.Conditions {
@@ -154,7 +155,7 @@ func uptime(g control.Gateway) string {
 	return elapsedMs(g.UptimeMs)
 }
 
-// troubles is what is wrong with a gateway, a line each, with hints.
+// troubles lists the problems of a gateway, a line each, with hints.
 func troubles(g control.Gateway, prefix string) string {
 	var b strings.Builder
 	if g.Error != nil {
@@ -175,7 +176,7 @@ func hintLine(hint string) string {
 	return "  hint: " + clean(hint) + "\n"
 }
 
-// detail is everything about one gateway.
+// detail returns everything about one gateway.
 func detail(g control.Gateway) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -202,7 +203,11 @@ func detail(g control.Gateway) string {
 		for _, part := range []struct {
 			n    uint64
 			what string
-		}{{o.Unclassified, "not classified"}, {o.Dropped, "not written down"}, {o.LostLines, "lost before they could be read"}} {
+		}{
+			{o.Unclassified, "not classified"},
+			{o.Dropped, "not written down"},
+			{o.LostLines, "lost before they could be read"},
+		} {
 			if part.n > 0 {
 				parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
 			}
@@ -243,7 +248,7 @@ func reconnectText(r *control.Reconnect) string {
 	return text
 }
 
-// traceLines are the slowest stages that the gateway told of.
+// traceLines lists the slowest stages that the gateway reported.
 func traceLines(t *control.Trace) []string {
 	if t == nil {
 		return nil

@@ -7,10 +7,11 @@ import (
 )
 
 func (a *app) stopVerb() *cobra.Command {
-	v, c := a.commandVerb(control.ActionStop, "Bring a gateway down and wait until nothing of it is left")
-	v.Flags().BoolVar(&c.now, "now", false, "kill it without its grace")
-	v.Flags().BoolVar(&c.drain, "drain", false, "let work in flight end first")
-	v.Flags().BoolVar(&c.extern, "external", false, "also ask a gateway that somebody else started to shut down; without it, it is only let go")
+	v, c := a.commandVerb(control.ActionStop, "Stop a gateway and wait until none of its processes is left")
+	v.Flags().BoolVar(&c.now, "now", false, "kill it without waiting for its grace time")
+	v.Flags().BoolVar(&c.drain, "drain", false, "let running work finish first")
+	v.Flags().BoolVar(&c.extern, "external", false,
+		"also shut down a gateway that gatehost did not start (default: only detach from it)")
 	v.MarkFlagsMutuallyExclusive("now", "drain", "external")
 	return v
 }

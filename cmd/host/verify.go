@@ -21,10 +21,12 @@ func (a *app) pluginVerifyVerb() *cobra.Command {
 	var asJSON, list, verbose bool
 	v := &cobra.Command{
 		Use:   "verify PATH",
-		Short: "Hold the contract against a plugin that is not configured anywhere: start it, ask it, kill it",
-		Long: "Hold the contract against a plugin: PATH is what plugins.NAME.path would be. It is started as a host starts it, shut in as there, in\n" +
-			"directories of its own that are removed afterwards. No gateway is touched, and no service is unloaded.\n" +
-			"Exit code 0: nothing fails. 1: a check fails. 2: usage. 78: the table cannot be read, or the plugin refuses it.",
+		Short: "Run the contract tests against a plugin binary",
+		Long: "Run the contract tests against a plugin binary. PATH is what plugins.NAME.path would be. The plugin\n" +
+			"is started and sandboxed as by a host, in temporary directories. No gateway is touched, and no\n" +
+			"service is unloaded.\n" +
+			"Exit code 0: no check fails. 1: a check fails. 2: usage. 78: the table cannot be read, or the plugin\n" +
+			"refuses it.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if list {
 				return cobra.NoArgs(cmd, args)
@@ -39,20 +41,24 @@ func (a *app) pluginVerifyVerb() *cobra.Command {
 		}),
 	}
 	f := v.Flags()
-	f.StringArrayVar(&o.Only, "only", nil, "try only this `check`, or all of a kind (doctor/); may be repeated")
-	f.StringArrayVar(&o.Kinds, "kind", nil, "try only what this `kind` promises: launcher, unloader, doctor, classifier; may be repeated")
-	f.StringVar(&o.Table, "table", "", "TOML `file` with the plugin's own table, what [plugins.NAME.config] would hold")
-	f.StringArrayVar(&o.Incidents, "incident", nil, "JSON `file` with a trouble that a doctor is asked about besides the built-in ones; may be repeated")
-	f.DurationVar(&o.Deadline, "deadline", 0, "fail a call that takes longer, where the contract allows more")
+	f.StringArrayVar(&o.Only, "only", nil, "run only this `check`, or all checks of a kind (doctor/); may be repeated")
+	f.StringArrayVar(&o.Kinds, "kind", nil,
+		"run only the checks of this `kind`: launcher, unloader, doctor, classifier; may be repeated")
+	f.StringVar(&o.Table, "table", "", "TOML `file` with the plugin's own table, the content of [plugins.NAME.config]")
+	f.StringArrayVar(&o.Incidents, "incident", nil,
+		"JSON `file` with an incident for a doctor, in addition to the built-in ones; may be repeated")
+	f.DurationVar(&o.Deadline, "deadline", 0, "fail a call that takes longer, although the contract allows more")
 	f.StringArrayVar(&o.Args, "arg", nil, "an `argument` of the plugin; may be repeated")
-	f.StringArrayVar(&o.Grants, "grant", nil, "a `grant` as an operator gives it: gateway-config, gateway-token; may be repeated")
+	f.StringArrayVar(&o.Grants, "grant", nil,
+		"a `grant` as in plugins.NAME.grant: gateway-config, gateway-token; may be repeated")
 	f.StringVar(&o.Transport, "transport", "", "auto_mtls or socket, as plugins.NAME.transport")
 	f.StringVar(&o.Sandbox, "sandbox", "", "auto or off, as plugins.NAME.sandbox.mode")
-	f.StringArrayVar(&o.Read, "read", nil, "an absolute `path` that the sandbox lets it read, as plugins.NAME.sandbox.read; may be repeated")
-	f.BoolVar(&o.Network, "network", false, "let it use the network, as plugins.NAME.sandbox.network")
+	f.StringArrayVar(&o.Read, "read", nil,
+		"an absolute `path` that the sandbox allows it to read, as plugins.NAME.sandbox.read; may be repeated")
+	f.BoolVar(&o.Network, "network", false, "allow it to use the network, as plugins.NAME.sandbox.network")
 	f.DurationVar(&o.StartTimeout, "start-timeout", 0, "how long it may take to start, as plugins.NAME.start_timeout")
 	f.BoolVar(&verbose, "verbose", false, "show the plugin's log on stderr")
-	f.BoolVar(&list, "list", false, "list the checks and try nothing")
+	f.BoolVar(&list, "list", false, "list the checks and run none")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return v
 }
@@ -62,7 +68,8 @@ func (a *app) verify(ctx context.Context, path string, o host.VerifyOptions, asJ
 		flag, value string
 		known       []string
 	}{
-		{"transport", o.Transport, []string{"", "auto_mtls", "socket"}}, {"sandbox", o.Sandbox, []string{"", "auto", "off"}},
+		{"transport", o.Transport, []string{"", "auto_mtls", "socket"}},
+		{"sandbox", o.Sandbox, []string{"", "auto", "off"}},
 	} {
 		if !slices.Contains(word.known, word.value) {
 			return usage("--%s is %s", word.flag, strings.Join(word.known[1:], " or "))
@@ -70,12 +77,12 @@ func (a *app) verify(ctx context.Context, path string, o host.VerifyOptions, asJ
 	}
 	for _, g := range o.Grants {
 		if g != plugin.GrantGatewayConfig && g != plugin.GrantGatewayToken {
-			return usage("--grant is gateway-config or gateway-token")
+			return usage("--grant must be gateway-config or gateway-token")
 		}
 	}
 	for _, p := range o.Read {
 		if !filepath.IsAbs(p) {
-			return usage("--read is an absolute path, not %q", p)
+			return usage("--read must be an absolute path, not %q", p)
 		}
 	}
 	if _, err := os.Stat(path); err != nil {
@@ -87,7 +94,10 @@ func (a *app) verify(ctx context.Context, path string, o host.VerifyOptions, asJ
 	}
 	o.Child = []string{self, host.VerifyChildVerb}
 	if verbose {
-		o.Log = hclog.New(&hclog.LoggerOptions{Name: "verify", Level: hclog.Trace, Output: a.stderr, Color: hclog.ColorOff})
+		o.Log = hclog.New(&hclog.LoggerOptions{
+			Name: "verify", Level: hclog.Trace, Output: a.stderr,
+			Color: hclog.ColorOff,
+		})
 	}
 	if !asJSON && isTerminal(os.Stderr) && !verbose {
 		o.OnResult = func(r host.VerifyResult) { a.say("%s %s", clean(r.ID), r.Result) }
@@ -116,7 +126,7 @@ func (a *app) verify(ctx context.Context, path string, o host.VerifyOptions, asJ
 	}
 }
 
-// unverified is why a plugin could not be tried, or not to the end.
+// unverified says why a plugin could not be tested, or not to the end.
 func (a *app) unverified(err error) error {
 	if host.IsConfigFault(err) {
 		return configError(err)
@@ -145,7 +155,7 @@ func (a *app) listChecks(asJSON bool) error {
 	return nil
 }
 
-// verifyChildVerb is for the host itself: what a launcher is tried with.
+// verifyChildVerb is for the host itself: launchers are tested with this process.
 func (a *app) verifyChildVerb() *cobra.Command {
 	return &cobra.Command{
 		Use: host.VerifyChildVerb, Hidden: true, DisableFlagParsing: true,

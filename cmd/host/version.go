@@ -19,10 +19,12 @@ func (a *app) versionVerb() *cobra.Command {
 		RunE: verb(func(context.Context, []string) error {
 			if asJSON {
 				return a.printJSON(map[string]string{
-					"version": version.Version(), "revision": version.Revision(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
+					"version": version.Version(), "revision": version.Revision(), "go": runtime.Version(),
+					"os": runtime.GOOS, "arch": runtime.GOARCH,
 				})
 			}
-			line := fmt.Sprintf("gatehost %s %s/%s %s", version.Version(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+			line := fmt.Sprintf("gatehost %s %s/%s %s", version.Version(), runtime.GOOS, runtime.GOARCH,
+				runtime.Version())
 			if rev := version.Revision(); rev != "" {
 				line += " " + rev
 			}

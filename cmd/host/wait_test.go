@@ -40,7 +40,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func TestLongWaitSaysWhichStageItIsAt(t *testing.T) {
 	f := &fakeHost{
-		Live:  []control.Event{event(control.EventGatewayState, "main", control.StateData{State: "starting", Phase: "launching", ElapsedMs: control.Ms(time.Second)})},
+		Live: []control.Event{event(control.EventGatewayState, "main",
+			control.StateData{State: "starting", Phase: "launching", ElapsedMs: control.Ms(time.Second)})},
 		Block: make(chan struct{}),
 	}
 	var stdout, stderr safeBuffer

@@ -15,9 +15,8 @@ func (a *app) wire() {
 			return nil, err
 		}
 		s := &settings{
-			path: cfg.Path, level: cfg.Log.Level, json: cfg.Log.Format == "json", gateways: len(cfg.Gateways), plugins: len(cfg.Plugins),
-			toml: cfg.TOML, tree: cfg.Tree,
-			history: host.OpenHistory(cfg),
+			path: cfg.Path, level: cfg.Log.Level, json: cfg.Log.Format == "json", gateways: len(cfg.Gateways),
+			plugins: len(cfg.Plugins), toml: cfg.TOML, tree: cfg.Tree, history: host.OpenHistory(cfg),
 			newHost: func(log hclog.Logger) supervisor { return host.New(cfg, log) },
 		}
 		return s, nil

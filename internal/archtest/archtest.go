@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// pkg is what the go command says of a package.
+// pkg is a package in the output of the go command.
 type pkg struct {
 	ImportPath   string
 	Imports      []string
@@ -21,8 +21,8 @@ type pkg struct {
 	XTestImports []string
 }
 
-// list asks the go command about all packages of the module in dir, on every platform that we build for: an arrow in a file for Windows
-// is an arrow. args may hold an overlay.
+// list asks the go command about all packages of the module in dir, on every platform that gatehost builds for: an
+// import in a file for Windows is an import. args may hold an overlay.
 func list(dir string, args ...string) ([]pkg, error) {
 	merged := map[string]pkg{}
 	for _, goos := range []string{"linux", "darwin", "windows"} {
@@ -44,7 +44,8 @@ func list(dir string, args ...string) ([]pkg, error) {
 }
 
 func listOn(goos, dir string, args []string) ([]pkg, error) {
-	args = append([]string{"list", "-e=false", "-tags=real", "-json=ImportPath,Imports,TestImports,XTestImports"}, args...)
+	args = append([]string{"list", "-e=false", "-tags=real", "-json=ImportPath,Imports,TestImports,XTestImports"},
+		args...)
 	cmd := exec.Command("go", append(args, "./...")...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
@@ -71,8 +72,8 @@ func union(a, b []string) []string {
 	return slices.Compact(all)
 }
 
-// violations is every import that no rule allows, every package without a rule, every rule without a package and every planned rule
-// with one: a renamed folder must not rot its rule.
+// violations lists every import that no rule allows, every package without a rule, every rule without a package and
+// every planned rule with one: a renamed folder must not invalidate its rule unnoticed.
 func violations(pkgs []pkg, rules []rule) []string {
 	var out []string
 	used := map[string]bool{}
@@ -103,13 +104,15 @@ func violations(pkgs []pkg, rules []rule) []string {
 		case !r.planned && !used[r.from]:
 			out = append(out, fmt.Sprintf("the rule for %s matches no package: was it renamed?", r.from))
 		case r.planned && used[r.from]:
-			out = append(out, fmt.Sprintf("the rule for %s is marked planned, but the package is there: check it, drop the mark", r.from))
+			out = append(out,
+				fmt.Sprintf("the rule for %s is marked planned, but the package is there: check it, drop the mark",
+					r.from))
 		}
 	}
 	return out
 }
 
-// table is the rules as docs/architecture.md shows them.
+// table returns the rules in the form of docs/architecture.md.
 func table(rules []rule) string {
 	var b strings.Builder
 	b.WriteString("| from | may import of ours | of others | no more, because |\n|---|---|---|---|\n")
@@ -123,7 +126,8 @@ func table(rules []rule) string {
 		}
 		may := strings.ReplaceAll(" "+strings.Join(r.may, " ")+" ", " "+own+" ", " its own folder ")
 		may = strings.Replace(may, " "+strings.Join(kinds(), " ")+" ", " the kinds ", 1)
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", from, strings.TrimSpace(may), strings.Replace(mods, anything, "anything", 1), r.reason)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", from, strings.TrimSpace(may),
+			strings.Replace(mods, anything, "anything", 1), r.reason)
 	}
 	return b.String()
 }

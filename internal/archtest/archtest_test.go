@@ -29,24 +29,40 @@ func TestArrowsHold(t *testing.T) {
 // TestPlantedViolationIsFound adds a file to a package by an overlay: the tree itself is not touched.
 func TestPlantedViolationIsFound(t *testing.T) {
 	for _, row := range []struct{ name, folder, file, pkg, imp, want string }{
-		{"a lifecycle that may wait", "host/internal/lifecycle", "planted.go", "lifecycle", "context", "a decision that logs or waits"},
-		{"a lifecycle that logs", "host/internal/lifecycle", "planted.go", "lifecycle", hclog, "a decision that logs or waits"},
-		{"a plugin that knows the host", "plugins/doctor", "planted.go", "openclawdoctor", module + "host", "nothing that a stranger could not"},
-		{"a plugin that knows another", "plugins/doctor", "planted.go", "openclawdoctor", module + "plugins/launcher-utility", "no other plugin"},
+		{
+			"a lifecycle that may wait", "host/internal/lifecycle", "planted.go", "lifecycle", "context",
+			"a decision that logs or waits",
+		},
+		{
+			"a lifecycle that logs", "host/internal/lifecycle", "planted.go", "lifecycle", hclog,
+			"a decision that logs or waits",
+		},
+		{"a plugin that knows the host", "plugins/doctor", "planted.go", "openclawdoctor", module +
+			"host", "nothing that an author could not"},
+		{"a plugin that knows another", "plugins/doctor", "planted.go", "openclawdoctor", module +
+			"plugins/launcher-utility", "no other plugin"},
 		{"a shim that grows", "shared/shim", "planted.go", "shim", uuid, "it must stay small"},
-		{"a session with opinions", "host/internal/session", "planted.go", "session", module + "host/internal/lifecycle", noMeaning},
-		{"an arrow on Windows only", "host/internal/session", "planted_windows.go", "session", module + "host/internal/journal", noMeaning},
-		{"a test that reaches around", "host/internal/session", "planted_test.go", "session_test", module + "host/internal/engine", "a test of host/internal/session imports"},
+		{"a session with opinions", "host/internal/session", "planted.go", "session", module +
+			"host/internal/lifecycle", noMeaning},
+		{"an arrow on Windows only", "host/internal/session", "planted_windows.go", "session", module +
+			"host/internal/journal", noMeaning},
+		{"a test that reaches around", "host/internal/session", "planted_test.go", "session_test", module +
+			"host/internal/engine", "a test of host/internal/session imports"},
 		{"a kind that knows another", "shared/doctor", "planted.go", "doctor", module + "shared/launcher", stranger},
-		{"a facade that knows a plugin", "host", "planted.go", "host", module + "plugins/doctor", "not implementations"},
+		{"a facade that knows a plugin", "host", "planted.go", "host", module +
+			"plugins/doctor", "not implementations"},
 		{"a black box test that looks inside", "test/e2e", "planted_test.go", "e2e_test", module + "host", "black box"},
-		{"a package that nobody planned", "host/internal/planted", "planted.go", "planted", "fmt", "host/internal/planted has no rule"},
+		{
+			"a package that has no rule", "host/internal/planted", "planted.go", "planted", "fmt",
+			"host/internal/planted has no rule",
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			planted := filepath.Join(dir, "planted.go")
-			if err := os.WriteFile(planted, []byte("package "+row.pkg+"\n\nimport _ \""+row.imp+"\"\n"), 0o600); err != nil {
+			if err := os.WriteFile(planted, []byte("package "+row.pkg+"\n\nimport _ \""+row.imp+"\"\n"),
+				0o600); err != nil {
 				t.Fatal(err)
 			}
 			abs, err := filepath.Abs(filepath.Join(root, row.folder, row.file))
@@ -67,7 +83,8 @@ func TestPlantedViolationIsFound(t *testing.T) {
 			}
 			found := violations(pkgs, rules())
 			if len(found) != 1 || !strings.Contains(found[0], row.folder) || !strings.Contains(found[0], row.want) {
-				t.Errorf("the planted import of %s by %s gives %q, want one violation with %q", row.imp, row.folder, found, row.want)
+				t.Errorf("the planted import of %s by %s gives %q, want one violation with %q", row.imp, row.folder,
+					found, row.want)
 			}
 		})
 	}
@@ -90,7 +107,8 @@ func TestRulesDoNotRot(t *testing.T) {
 			if row.rule.from != "there" {
 				rules = append(rules, rule{from: "there", reason: "x"})
 			}
-			if got := strings.Join(violations(there, rules), "\n"); !strings.Contains(got, row.want) || (row.want == "") != (got == "") {
+			if got := strings.Join(violations(there, rules), "\n"); !strings.Contains(got, row.want) ||
+				(row.want == "") != (got == "") {
 				t.Errorf("violations = %q, want %q", got, row.want)
 			}
 		})
@@ -122,7 +140,8 @@ func TestArchitectureShowsTheArrows(t *testing.T) {
 	}
 }
 
-// TestRealTestsAreRun: make test-real picks tests by folder and by the word OpenClaw, so one elsewhere or without it would never run.
+// TestRealTestsAreRun: make test-real picks tests by folder and by the word OpenClaw, so one elsewhere or without it
+// would never run.
 func TestRealTestsAreRun(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil {
@@ -147,13 +166,16 @@ func TestRealTestsAreRun(t *testing.T) {
 			return err
 		}
 		folder := filepath.ToSlash(rel)
-		if !slices.ContainsFunc(strings.Fields(picked[1]), func(p string) bool { return matches(strings.TrimPrefix(p, "./"), folder) }) {
+		if !slices.ContainsFunc(strings.Fields(picked[1]),
+			func(p string) bool { return matches(strings.TrimPrefix(p, "./"), folder) }) {
 			t.Errorf("%s has tests of the real gateway, and make test-real does not run that folder", folder)
 		}
 		for _, m := range test.FindAllSubmatch(text, -1) {
 			found++
 			if name := string(m[1]); !strings.Contains(name, "OpenClaw") && name != "TestMain" {
-				t.Errorf("%s: %s needs the real gateway and has no OpenClaw in its name: make test-real would not run it", folder, name)
+				t.Errorf(
+					"%s: %s needs the real gateway and has no OpenClaw in its name: make test-real would not run it",
+					folder, name)
 			}
 		}
 		return nil
@@ -177,11 +199,13 @@ func TestDependenciesHaveReasons(t *testing.T) {
 		t.Fatal(err)
 	}
 	reasons := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `(\\S+)` \\| *(\\S.*?) *\\|$").FindAllStringSubmatch(string(doc), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `(\\S+)` \\| *(\\S.*?) *\\|$").FindAllStringSubmatch(string(doc),
+		-1) {
 		reasons[m[1]] = true
 	}
 	direct := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^(?:require)?\s+(\S+\.\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^(?:require)?\s+(\S+\.\S+) v\S+$`).FindAllStringSubmatch(string(mod),
+		-1) {
 		direct[m[1]] = true
 		if !reasons[m[1]] {
 			t.Errorf("docs/dependencies.md gives no reason for %s", m[1])

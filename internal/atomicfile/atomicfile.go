@@ -1,7 +1,8 @@
-// Package atomicfile replaces whole files. A reader finds the old content or the new one, never a part of it, also after a crash.
+// Package atomicfile replaces whole files. A reader finds the old content or the new one, never a part of it, also
+// after a crash.
 //
-// A file is written under a temporary name in the same directory, synced, and renamed; then its directory is synced. A symbolic link at the
-// path is never followed: Write replaces the link itself, Replace refuses it.
+// A file is written under a temporary name in the same directory, synced, and renamed; then its directory is synced.
+// A symbolic link at the path is never followed: Write replaces the link itself, Replace refuses it.
 package atomicfile
 
 import (
@@ -16,8 +17,8 @@ import (
 // tempPrefix begins the name of a file that is not finished.
 const tempPrefix = ".gatehost-"
 
-// Write puts data at path with that mode. On an error the old file is still there, except that the new one may be when only syncing the
-// directory failed.
+// Write puts data at path with that mode. On an error the old file is still there, except that the new one may be
+// when only syncing the directory failed.
 func Write(path string, data []byte, mode fs.FileMode) error {
 	return WriteAs(path, data, mode, Owner{})
 }
@@ -27,8 +28,8 @@ func WriteAs(path string, data []byte, mode fs.FileMode, owner Owner) error {
 	return write(system(), path, data, mode, owner)
 }
 
-// Replace is Write with mode 0600 for a file that keeps its owner; a new file gets the owner of the directory. It refuses to replace what
-// is not a regular file.
+// Replace is Write with mode 0600 for a file that keeps its owner; a new file gets the owner of the directory. It
+// refuses to replace what is not a regular file.
 func Replace(path string, data []byte) error {
 	owner := OwnerOfDir(filepath.Dir(path))
 	switch info, err := os.Lstat(path); {
@@ -42,7 +43,8 @@ func Replace(path string, data []byte) error {
 	return WriteAs(path, data, 0o600, owner)
 }
 
-// Sweep removes what an earlier process has not finished in dir. Files that cannot be removed stay: they cost disk space only.
+// Sweep removes what an earlier process has not finished in dir. Files that cannot be removed stay: they cost disk
+// space only.
 func Sweep(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -55,7 +57,7 @@ func Sweep(dir string) {
 	}
 }
 
-// OwnerOfDir is the owner that a new file in dir gets.
+// OwnerOfDir returns the owner that a new file in dir gets.
 func OwnerOfDir(dir string) Owner {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -78,7 +80,8 @@ type steps struct {
 
 func system() steps {
 	return steps{
-		create: os.CreateTemp, write: (*os.File).Write, chmod: (*os.File).Chmod, chown: chown, sync: (*os.File).Sync, close: (*os.File).Close,
+		create: os.CreateTemp, write: (*os.File).Write, chmod: (*os.File).Chmod, chown: chown, sync: (*os.File).Sync,
+		close:  (*os.File).Close,
 		rename: os.Rename, syncDir: SyncDir,
 	}
 }

@@ -63,13 +63,15 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	if err := os.Symlink(target, link); err != nil {
 		t.Skip(err)
 	}
-	if err := atomicfile.Replace(link, []byte("new")); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if err := atomicfile.Replace(link, []byte("new")); err == nil ||
+		!strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("Replace of a link: %v", err)
 	}
 	if err := atomicfile.Write(link, []byte("new"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Lstat(link); err != nil || !info.Mode().IsRegular() || content(t, link) != "new" || content(t, target) != "target" {
+	if info, err := os.Lstat(link); err != nil || !info.Mode().IsRegular() || content(t, link) != "new" ||
+		content(t, target) != "target" {
 		t.Errorf("%v, %v: link %q, target %q", info, err, content(t, link), content(t, target))
 	}
 }
@@ -97,7 +99,8 @@ func TestWhatCannotBeReplacedStaysAndLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{full, filepath.Join(dir, "missing", "f")} {
-		if err := atomicfile.Write(path, []byte("new"), 0o600); err == nil || !strings.Contains(err.Error(), "cannot write "+path) {
+		if err := atomicfile.Write(path, []byte("new"), 0o600); err == nil ||
+			!strings.Contains(err.Error(), "cannot write "+path) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

@@ -9,14 +9,14 @@ import (
 	"syscall"
 )
 
-// Owner is the user and the group of a file; the zero value leaves them to the system. A host that runs as root must not take a file away
-// from the user that the gateway runs as.
+// Owner is the user and the group of a file; the zero value leaves them to the system. A host that runs as root must
+// not take a file away from the user that the gateway runs as.
 type Owner struct {
 	known    bool
 	uid, gid int
 }
 
-// OwnerOf is the owner of a file.
+// OwnerOf returns the owner of a file.
 func OwnerOf(info fs.FileInfo) Owner {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return Owner{known: true, uid: int(st.Uid), gid: int(st.Gid)}

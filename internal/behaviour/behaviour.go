@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// suite is the tests of a source tree: folder to what is in it.
+// suite maps each folder of a source tree to its tests.
 type suite map[string]*folder
 
 type folder struct {
@@ -47,7 +47,8 @@ func read(root string) (suite, error) {
 				return err
 			}
 			s.add(path.Dir(name), string(text))
-		case strings.Contains(name, "/testdata/") && (strings.HasSuffix(name, ".txtar") || strings.HasSuffix(name, ".txt")):
+		case strings.Contains(name, "/testdata/") &&
+			(strings.HasSuffix(name, ".txtar") || strings.HasSuffix(name, ".txt")):
 			dir, _, _ := strings.Cut(name, "/testdata/")
 			s.in(dir).text.WriteString("\n\"" + strings.TrimSuffix(path.Base(name), path.Ext(name)) + "\"")
 		}
@@ -109,7 +110,7 @@ func parseRows(text string) []row {
 	return rows
 }
 
-// check holds a document against the rows and the tests. adrs are the numbers of those that exist.
+// check compares a document with the rows and the tests. adrs are the numbers of existing ADRs.
 func check(doc string, rows []row, s suite, adrs []string) []string {
 	var wrong []string
 	verdicts := map[string]string{}
@@ -122,7 +123,8 @@ func check(doc string, rows []row, s suite, adrs []string) []string {
 		m := answer.FindStringSubmatch(line)
 		if m == nil {
 			if strings.HasPrefix(line, "| B") || strings.HasPrefix(line, "| T") {
-				wrong = append(wrong, fmt.Sprintf("line %d is no answer: want | row | what we do | package.TestName |", n))
+				wrong = append(wrong,
+					fmt.Sprintf("line %d is no answer: want | row | what we do | package.TestName |", n))
 			}
 			continue
 		}

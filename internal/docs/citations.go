@@ -165,8 +165,8 @@ func (x index) numbers(text string, report func(string, ...any)) {
 	}
 }
 
-// documents checks names of .md files, their anchors, and sections. A § belongs to the document that was named last; in a
-// document to that of its paragraph, else to itself.
+// documents checks names of .md files, their anchors, and sections. A § belongs to the document that was named last; in
+// a document to that of its paragraph, else to itself.
 type documents struct {
 	t         *tree
 	x         index
@@ -235,8 +235,8 @@ func (d *documents) links(text string, report func(string, ...any)) {
 	}
 }
 
-// document finds a document by a name in a page: below the page's folder, the root, or docs. A page of another format names
-// documents from the root on.
+// document finds a document by a name in a page: below the page's folder, the root, or docs. A page of another format
+// names documents from the root on.
 func (t *tree) document(from, name string) (string, bool) {
 	for _, dir := range []string{path.Dir(from), ".", "docs", adrDir, "docs/reference"} {
 		if doc := path.Join(dir, name); t.has(doc) {

@@ -135,12 +135,15 @@ func TestReferenceHasAllThatTheCodeHas(t *testing.T) {
 func planted(more map[string]string) *tree {
 	t := &tree{pages: map[string]page{}, paths: map[string]bool{}}
 	for name, text := range map[string]string{
-		behaviourDoc:                    "# Rows\n\n## 1. State\n\n| B001 | one | x.TestA |\n| T002 | two | x.TestB |\n\n## 19. Patterns\n",
-		architectureDoc:                 "# A\n\n## Invariants\n\n1. one\n2. two\n\n## Findings\n\n| R7 | a | b |\n\n## Other\n\n3. no\n",
-		"docs/openclaw.md":              "# Facts\n\n## 4. Exit codes, `signals`\n\nAs in §4.\n",
-		adrDir + "/README.md":           "# Decisions\n\n| [0002](0002-three-ids.md) | Three ids |\n",
-		adrDir + "/0002-three-ids.md":   "# 2. Three ids\n\nSee [A](../architecture.md#invariants) and `host/gone.go`.\n",
-		glossaryDoc:                     "# Words\n\n## Words that we do not use\n\n| word | write |\n|---|---|\n| `wish`, `wishes` | request |\n| `shut in` | sandboxed |\n| `nobody` | say who |\n\n## More\n",
+		behaviourDoc: "# Rows\n\n## 1. State\n\n| B001 | one | x.TestA |\n| T002 | two | x.TestB |\n\n" +
+			"## 19. Patterns\n",
+		architectureDoc: "# A\n\n## Invariants\n\n1. one\n2. two\n\n## Findings\n\n| R7 | a | b |\n\n" +
+			"## Other\n\n3. no\n",
+		"docs/openclaw.md":            "# Facts\n\n## 4. Exit codes, `signals`\n\nAs in §4.\n",
+		adrDir + "/README.md":         "# Decisions\n\n| [0002](0002-three-ids.md) | Three ids |\n",
+		adrDir + "/0002-three-ids.md": "# 2. Three ids\n\nSee [A](../architecture.md#invariants) and `host/gone.go`.\n",
+		glossaryDoc: "# Words\n\n## Words that we do not use\n\n| word | write |\n|---|---|\n" +
+			"| `wish`, `wishes` | request |\n| `shut in` | sandboxed |\n| `nobody` | say who |\n\n## More\n",
 		"README.md":                     "# R\n",
 		"host/internal/lifecycle/up.go": "package lifecycle\n",
 	} {
@@ -161,31 +164,73 @@ func TestPlantedCitationsAreFound(t *testing.T) {
 		{"a string is read", "a.go", "package a\n\nvar x = \"see B099\"\n", "a.go:3: B099 is not in docs/behaviour.md"},
 		{"a finding", "a.go", "package a // R7\n", ""},
 		{"a finding that is not there", "a.go", "package a // R8\n", "a.go:1: R8 is not in docs/architecture.md"},
-		{"a finding of a review", "a.go", "package a // review R7\n", `a.go:1: "review R7" names a document outside of the repository`},
+		{
+			"a finding of a review", "a.go", "package a // review R7\n",
+			`a.go:1: "review R7" names a document outside of the repository`,
+		},
 		{"an invariant", "a.go", "package a // invariants 1 and 2\n", ""},
-		{"an invariant that is not there", "a.go", "package a // invariants 1, 2 and 3\n", "a.go:1: invariant 3 is not in docs/architecture.md"},
-		{"an invariant of elsewhere", "a.go", "package a // invariant 1 of the design\n", `a.go:1: "invariant 1 of the design" names a document outside of the repository`},
+		{
+			"an invariant that is not there", "a.go", "package a // invariants 1, 2 and 3\n",
+			"a.go:1: invariant 3 is not in docs/architecture.md",
+		},
+		{
+			"an invariant of elsewhere", "a.go", "package a // invariant 1 of the design\n",
+			`a.go:1: "invariant 1 of the design" names a document outside of the repository`,
+		},
 		{"a decision", "a.go", "package a // ADR 2, docs/adr/0002, docs/adr/0002-three-ids.md\n", ""},
 		{"a decision that is not there", "a.go", "package a // ADR 9\n", "a.go:1: there is no ADR 9"},
 		{"a decision by its number in a path", "a.go", "package a // docs/adr/0009\n", "a.go:1: there is no ADR 0009"},
-		{"a decision by another name", "a.go", "package a // docs/adr/0002-ids.md\n", "a.go:1: there is no document docs/adr/0002-ids.md"},
+		{
+			"a decision by another name", "a.go", "package a // docs/adr/0002-ids.md\n",
+			"a.go:1: there is no document docs/adr/0002-ids.md",
+		},
 		{"a section", "a.go", "package a // docs/openclaw.md §4, docs/behaviour.md §1 and §19\n", ""},
 		{"a section of the document named before", "a.go", "package a // docs/openclaw.md §4\n\n// §4\n", ""},
-		{"a section that is not there", "a.go", "package a // docs/openclaw.md §4 to §5\n", "a.go:1: docs/openclaw.md has no section 5"},
+		{
+			"a section that is not there", "a.go", "package a // docs/openclaw.md §4 to §5\n",
+			"a.go:1: docs/openclaw.md has no section 5",
+		},
 		{"a section of nothing", "a.go", "package a // §4\n", "a.go:1: §4 names no document: write docs/NAME.md §4"},
 		{"an own section that is not there", "docs/x.md", "# X\n\n§1\n", "docs/x.md:3: docs/x.md has no section 1"},
 		{"an anchor", "a.go", "package a // docs/openclaw.md#4-exit-codes-signals\n", ""},
-		{"an anchor that is not there", "a.go", "package a // docs/openclaw.md#exit\n", "a.go:1: docs/openclaw.md has no heading for #exit"},
-		{"a document that is not there", "Makefile", "x: ## see docs/none.md\n", "Makefile:1: there is no document docs/none.md"},
-		{"a document outside", "a.go", "package a\n\nvar x = `print JSON, as in interface.md`\n", "a.go:3: there is no document interface.md"},
-		{"facts outside", "a.proto", "// (gateway-facts §4)\n", `a.proto:1: "gateway-facts" names a document outside of the repository`},
-		{"a design outside", "a.go", "package a // design §7\n", `a.go:1: "design §" names a document outside of the repository`},
-		{"a folder outside", "config.toml.example", "# see /work/shared/x\n", `config.toml.example:1: "/work/s" names a document outside of the repository`},
+		{
+			"an anchor that is not there", "a.go", "package a // docs/openclaw.md#exit\n",
+			"a.go:1: docs/openclaw.md has no heading for #exit",
+		},
+		{
+			"a document that is not there", "Makefile", "x: ## see docs/none.md\n",
+			"Makefile:1: there is no document docs/none.md",
+		},
+		{
+			"a document outside", "a.go", "package a\n\nvar x = `print JSON, as in interface.md`\n",
+			"a.go:3: there is no document interface.md",
+		},
+		{
+			"facts outside", "a.proto", "// (gateway-facts §4)\n",
+			`a.proto:1: "gateway-facts" names a document outside of the repository`,
+		},
+		{
+			"a design outside", "a.go", "package a // design §7\n",
+			`a.go:1: "design §" names a document outside of the repository`,
+		},
+		{
+			"a folder outside", "config.toml.example", "# see /work/shared/x\n",
+			`config.toml.example:1: "/work/s" names a document outside of the repository`,
+		},
 		{"an address", "docs/x.md", "# X\n\nhttps://example.org/a.md\n", ""},
-		{"a link", "docs/x.md", "# X\n\n[a](adr/0002-three-ids.md), [b](openclaw.md#4-exit-codes-signals), [c](#x), [d](../host)\n", ""},
-		{"a link that leads nowhere", "docs/x.md", "# X\n\n[a](../hosts)\n", "docs/x.md:3: the link to ../hosts leads nowhere"},
+		{
+			"a link", "docs/x.md",
+			"# X\n\n[a](adr/0002-three-ids.md), [b](openclaw.md#4-exit-codes-signals), [c](#x), [d](../host)\n", "",
+		},
+		{
+			"a link that leads nowhere", "docs/x.md", "# X\n\n[a](../hosts)\n",
+			"docs/x.md:3: the link to ../hosts leads nowhere",
+		},
 		{"a link to no heading", "docs/x.md", "# X\n\n[a](#y)\n", "docs/x.md:3: docs/x.md has no heading for #y"},
-		{"a decision that is not in the list", "docs/adr/0003-x.md", "# 3. X y\n", "docs/adr/README.md:1: this row is missing: | [0003](0003-x.md) | X y |"},
+		{
+			"a decision that is not in the list", "docs/adr/0003-x.md", "# 3. X y\n",
+			"docs/adr/README.md:1: this row is missing: | [0003](0003-x.md) | X y |",
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			expect(t, row.want, planted(map[string]string{row.file: row.text}).citations())
@@ -226,12 +271,18 @@ func TestPlantedWordsAreFound(t *testing.T) {
 		{"in a string", "a.go", "package a\n\nvar x = \"a wish\"\n", `a.go:3: "wish": write request`},
 		{"a part of a word", "a.go", "package a\n\n// swish, TestLastWishIsKept\nfunc wish() {}\n", ""},
 		{"a phrase", "README.md", "is shut in before it runs\n", `README.md:1: "shut in": write sandboxed`},
-		{"a phrase over two lines of a comment", "a.go", "package a\n\n// it is shut\n// in before\n", `a.go:3: "shut in": write sandboxed`},
+		{
+			"a phrase over two lines of a comment", "a.go", "package a\n\n// it is shut\n// in before\n",
+			`a.go:3: "shut in": write sandboxed`,
+		},
 		{"a phrase over two strings", "a.go", "package a\n\nvar x, y = \"shut\", \"in\"\n", ""},
 		{"an exception", "config.toml.example", "# user = \"nobody\"\n", ""},
 		{"no exception", "config.toml.example", "# nobody reads it\n", `config.toml.example:1: "nobody": write say who`},
 		{"the glossary itself", "README.md", "", ""},
-		{"the rest of the glossary", glossaryDoc, planted(nil).pages[glossaryDoc].raw + "a wish\n", `docs/glossary.md:12: "wish": write request`},
+		{
+			"the rest of the glossary", glossaryDoc, planted(nil).pages[glossaryDoc].raw + "a wish\n",
+			`docs/glossary.md:12: "wish": write request`,
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			expect(t, row.want, planted(map[string]string{row.file: row.text}).prose())
@@ -256,14 +307,18 @@ func TestPlantedWideLinesAreFound(t *testing.T) {
 }
 
 func TestReferenceSeesWhatIsMissing(t *testing.T) {
-	api := "# Ref\n\n## Routes\n\n| method | path |\n|---|---|\n| GET | `/a` |\n| GET | `/gone` |\n\n## Errors\n\n| code | x |\n|---|---|\n| `bad` | x |\n\n" +
-		"## Events\n\n| type | x |\n|---|---|\n\n## Conditions\n\n| code | x |\n|---|---|\n| `silent` | x |\n\n## Exit codes\n\n| exit | x |\n|---|---|\n| 0 | x |\n"
+	api := "# Ref\n\n## Routes\n\n| method | path |\n|---|---|\n| GET | `/a` |\n| GET | `/gone` |\n\n" +
+		"## Errors\n\n| code | x |\n|---|---|\n| `bad` | x |\n\n" +
+		"## Events\n\n| type | x |\n|---|---|\n\n## Conditions\n\n| code | x |\n|---|---|\n| `silent` | x |\n\n" +
+		"## Exit codes\n\n| exit | x |\n|---|---|\n| 0 | x |\n"
 	got, err := planted(map[string]string{
-		apiDoc:                            api,
-		"host/internal/httpapi/routes.go": "package httpapi\n\nvar table = []route{{http.MethodGet, \"/a\", 1}, {http.MethodPost, \"/b\", 1}}\n",
-		"shared/control/a.go":             "package control\n\nconst (\n\tCodeBad = \"bad\"\n\tEventSome = \"x.y\"\n)\n",
-		"host/internal/observe/a.go":      "package observe\n\nconst codeDrift = \"drift\"\n\nvar a, b = Condition{Code: codeDrift}, &control.Condition{Code: \"silent\"}\n",
-		"cmd/host/exit.go":                "package main\n\nconst (\n\texitDone = 0\n\texitUsage = 2\n)\n",
+		apiDoc: api,
+		"host/internal/httpapi/routes.go": "package httpapi\n\nvar table = []route" +
+			"{{http.MethodGet, \"/a\", 1}, {http.MethodPost, \"/b\", 1}}\n",
+		"shared/control/a.go": "package control\n\nconst (\n\tCodeBad = \"bad\"\n\tEventSome = \"x.y\"\n)\n",
+		"host/internal/observe/a.go": "package observe\n\nconst codeDrift = \"drift\"\n\n" +
+			"var a, b = Condition{Code: codeDrift}, &control.Condition{Code: \"silent\"}\n",
+		"cmd/host/exit.go": "package main\n\nconst (\n\texitDone = 0\n\texitUsage = 2\n)\n",
 	}).reference()
 	if err != nil {
 		t.Fatal(err)
@@ -273,7 +328,8 @@ func TestReferenceSeesWhatIsMissing(t *testing.T) {
 		text = append(text, f.what)
 	}
 	want := []string{
-		"Routes: POST /b is missing", "Routes: GET /gone is not in the code", "Events: x.y is missing", "Conditions: drift is missing", "Exit codes: 2 is missing",
+		"Routes: POST /b is missing", "Routes: GET /gone is not in the code", "Events: x.y is missing",
+		"Conditions: drift is missing", "Exit codes: 2 is missing",
 	}
 	if !slices.Equal(text, want) {
 		t.Errorf("got  %q\nwant %q", text, want)

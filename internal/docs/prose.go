@@ -34,7 +34,8 @@ var (
 	quoted      = regexp.MustCompile("`([^`]+)`")
 )
 
-// words are the words that docs/glossary.md replaces: each form is in backquotes, what to write instead in the next cell.
+// words are the words that docs/glossary.md replaces: each form is in backquotes, what to write instead in the next
+// cell.
 func (t *tree) words() []replaced {
 	var out []replaced
 	for _, row := range replacedRow.FindAllStringSubmatch(under(t.pages[glossaryDoc].raw, replacedTitle), -1) {
@@ -47,11 +48,13 @@ func (t *tree) words() []replaced {
 
 // isProse reports whether words are checked in a file. Generated code has the words of its source.
 func isProse(name string) bool {
-	return slices.Contains([]string{".go", ".md", ".proto"}, path.Ext(name)) || name == "config.toml.example" || name == "Makefile"
+	return slices.Contains([]string{".go", ".md", ".proto"}, path.Ext(name)) || name == "config.toml.example" ||
+		name == "Makefile"
 }
 
 func isGenerated(name string) bool {
-	return strings.HasPrefix(name, "shared/pb/") || strings.HasPrefix(name, self) || strings.HasPrefix(name, "examples/") && strings.Contains(name, "/proto/")
+	return strings.HasPrefix(name, "shared/pb/") || strings.HasPrefix(name, self) ||
+		strings.HasPrefix(name, "examples/") && strings.Contains(name, "/proto/")
 }
 
 // prose are the uses of replaced words.
@@ -88,7 +91,8 @@ func (t *tree) prose() []fault {
 	return out
 }
 
-// in are the offsets where a word occurs as a whole, in lower case; white space of any kind and number separates its parts.
+// in are the offsets where a word occurs as a whole, in lower case; white space of any kind and number separates its
+// parts.
 func (w replaced) in(text string) []int {
 	var out []int
 	for at := 0; ; {

@@ -30,7 +30,8 @@ func parseCounts(text string) (counts, error) {
 
 func (c counts) String() string {
 	var b strings.Builder
-	b.WriteString("# Faults that are left: count, check, file. A file that is not here has none. The sum can only shrink.\n")
+	b.WriteString("# Faults that are left: count, check, file. A file that is not here has none. " +
+		"The sum can only shrink.\n")
 	for _, key := range slices.Sorted(maps.Keys(c)) {
 		fmt.Fprintf(&b, "%d %s\n", c[key], key)
 	}
@@ -71,7 +72,8 @@ func (c counts) beyond(check string, faults []fault) []fault {
 func (c counts) tightened(check string, faults []fault) (counts, error) {
 	now := count(check, faults)
 	if was, is := c.sum(check), now.sum(check); is > was {
-		return nil, fmt.Errorf("%d faults of the check %s are left, and the ratchet allows %d: it does not grow", is, check, was)
+		return nil, fmt.Errorf("%d faults of the check %s are left, and the ratchet allows %d: it does not grow",
+			is, check, was)
 	}
 	out := maps.Clone(c)
 	maps.DeleteFunc(out, func(key string, _ int) bool { return strings.HasPrefix(key, check+" ") })

@@ -24,7 +24,8 @@ func (t *tree) parse(folders ...string) (*code, error) {
 	c := &code{files: map[string][]*ast.File{}, consts: map[string]string{}}
 	for _, p := range t.inOrder() {
 		in := func(folder string) bool { return strings.HasPrefix(p.name, folder+"/") }
-		if !strings.HasSuffix(p.name, ".go") || strings.HasSuffix(p.name, "_test.go") || strings.Contains(p.name, "/testdata/") ||
+		if !strings.HasSuffix(p.name, ".go") || strings.HasSuffix(p.name, "_test.go") ||
+			strings.Contains(p.name, "/testdata/") ||
 			!slices.ContainsFunc(folders, in) {
 			continue
 		}
@@ -120,7 +121,8 @@ func nameOf(e ast.Expr) string {
 	}
 }
 
-// value is the text of a literal or a constant, "" for anything else. A constant of another package is found by its name.
+// value is the text of a literal or a constant, "" for anything else. A constant of another package is found by its
+// name.
 func (c *code) value(dir string, e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -176,7 +178,8 @@ func cells(doc, title string, n int) []string {
 	var out []string
 	for line := range strings.Lines(under(doc, title)) {
 		parts := strings.Split(line, "|")
-		if len(parts) < n+2 || strings.Trim(parts[1], " -") == "" || slices.Contains([]string{"code", "type", "exit", "method"}, strings.TrimSpace(parts[1])) {
+		if len(parts) < n+2 || strings.Trim(parts[1], " -") == "" ||
+			slices.Contains([]string{"code", "type", "exit", "method"}, strings.TrimSpace(parts[1])) {
 			continue
 		}
 		var row []string
@@ -260,7 +263,8 @@ func (c *code) types() string {
 }
 
 func hasJSON(st *ast.StructType) bool {
-	return slices.ContainsFunc(st.Fields.List, func(f *ast.Field) bool { return f.Tag != nil && strings.Contains(f.Tag.Value, "json:") })
+	return slices.ContainsFunc(st.Fields.List,
+		func(f *ast.Field) bool { return f.Tag != nil && strings.Contains(f.Tag.Value, "json:") })
 }
 
 var jsonTag = regexp.MustCompile("json:\"([^\",]*)(,[^\"]*)?\"")

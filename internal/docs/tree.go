@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// page is one text file. In text everything that people do not read (the code of a Go file) is blank; its lines are those
-// of raw.
+// page is one text file. In text everything that people do not read (the code of a Go file) is blank; its lines are
+// those of raw.
 type page struct {
 	name, raw, text string
 	lines           []line
@@ -73,8 +73,8 @@ func read(root string) (*tree, error) {
 func isText(name string) bool {
 	base := path.Base(name)
 	recorded := strings.Contains(name, "/testdata/") && path.Ext(name) != ".go" || strings.Contains(name, "/data/")
-	return !recorded && (slices.Contains([]string{".go", ".md", ".proto", ".toml", ".sh", ".yml", ".yaml", ".js", ".py", ".tmpl"}, path.Ext(name)) ||
-		base == "Makefile" || base == "config.toml.example")
+	ours := []string{".go", ".md", ".proto", ".toml", ".sh", ".yml", ".yaml", ".js", ".py", ".tmpl"}
+	return !recorded && (slices.Contains(ours, path.Ext(name)) || base == "Makefile" || base == "config.toml.example")
 }
 
 func (t *tree) add(name, raw string) {

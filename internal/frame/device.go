@@ -14,17 +14,18 @@ type DeviceAuth struct {
 	Platform, DeviceFamily               string // v3 only
 }
 
-// V2 is the payload that releases up to 2026.9 accept.
+// V2 returns the payload that releases up to 2026.9 accept.
 func (d DeviceAuth) V2() string { return strings.Join(d.fields("v2"), "|") }
 
-// V3 is V2 with platform and family; every release measured accepts it.
+// V3 returns V2 with platform and family; every release measured accepts it.
 func (d DeviceAuth) V3() string {
 	return strings.Join(append(d.fields("v3"), normal(d.Platform), normal(d.DeviceFamily)), "|")
 }
 
 func (d DeviceAuth) fields(version string) []string {
 	return []string{
-		version, d.DeviceID, d.ClientID, d.ClientMode, d.Role, strings.Join(d.Scopes, ","), strconv.FormatInt(d.SignedAtMs, 10),
+		version, d.DeviceID, d.ClientID, d.ClientMode, d.Role, strings.Join(d.Scopes, ","),
+		strconv.FormatInt(d.SignedAtMs, 10),
 		d.Token, d.Nonce,
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Kind is what a frame is.
+// Kind is the kind of a frame.
 type Kind int
 
 // The kinds. Responses and notifications of JSON-RPC 2.0 are read as Response and Event (B178, B179).
@@ -44,7 +44,7 @@ type Error struct {
 	Reason     string // details.code, else details.reason, else ""
 }
 
-// Error is the gateway's text.
+// Error returns the gateway's text.
 func (e *Error) Error() string {
 	if e.Message == "" {
 		return "the gateway refused without a message (" + e.Code + ")"
@@ -52,7 +52,7 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
-// MaxRetryAfter bounds what a gateway may ask us to wait.
+// MaxRetryAfter bounds the wait that a gateway may ask for.
 const MaxRetryAfter = 30 * time.Second
 
 // ErrNotAFrame is wrapped by every error of Parse.
@@ -72,7 +72,8 @@ type wire struct {
 	JSONRPC string          `json:"jsonrpc"`
 }
 
-// Parse reads one frame of any shape. It never panics, keeps no reference to data, and its errors show nothing of it.
+// Parse reads one frame of any form. It never panics, keeps no reference to data, and its errors show nothing of
+// it.
 func Parse(data []byte) (Frame, error) {
 	trimmed := bytes.TrimLeft(data, " \t\r\n")
 	if len(trimmed) == 0 || trimmed[0] != '{' {
@@ -113,7 +114,7 @@ func response(w wire) Frame {
 	return f
 }
 
-// id is text for our table; a number keeps its digits, so that id 0 is an id (B178).
+// id returns an id as text; a number keeps its digits, so that id 0 is an id (B178).
 func id(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
@@ -161,7 +162,7 @@ func parseError(raw json.RawMessage) *Error {
 		Code   string `json:"code"`
 		Reason string `json:"reason"`
 	}
-	_ = json.Unmarshal(w.Details, &d) // details are free: what does not fit is absent
+	_ = json.Unmarshal(w.Details, &d) // details have any form: what does not fit is absent
 	if e.Reason = d.Code; e.Reason == "" {
 		e.Reason = d.Reason
 	}

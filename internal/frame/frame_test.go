@@ -52,7 +52,8 @@ func incoming(t *testing.T, name string) []frame.Frame {
 
 func TestCapturedFramesAreUnderstood(t *testing.T) {
 	ok := incoming(t, "connect-token-backend-ok")
-	if ok[0].Kind != frame.Event || ok[0].Name != "connect.challenge" || ok[1].Kind != frame.Response || !ok[1].OK || ok[1].ID != "r1" {
+	if ok[0].Kind != frame.Event || ok[0].Name != "connect.challenge" || ok[1].Kind != frame.Response || !ok[1].OK ||
+		ok[1].ID != "r1" {
 		t.Errorf("handshake = %+v", ok[:2])
 	}
 	starting := incoming(t, "connect-startup-unavailable")[1].Error
@@ -77,15 +78,42 @@ func TestFramesOfOddShapes(t *testing.T) {
 		name, in string
 		check    func(frame.Frame) bool
 	}{
-		{"an answer without ok is good", `{"type":"res","id":"1"}`, func(f frame.Frame) bool { return f.OK && f.Payload == nil }},
-		{"null is null", `{"type":"res","id":"1","ok":true,"payload":null}`, func(f frame.Frame) bool { return f.OK && f.Payload == nil }},
-		{"an error beside ok true is an error", `{"type":"res","id":"1","ok":true,"error":{"message":"no"}}`, func(f frame.Frame) bool { return !f.OK && f.Error.Message == "no" }},
-		{"an error that is a text", `{"type":"res","id":"1","ok":false,"error":"no"}`, func(f frame.Frame) bool { return f.Error.Message == `"no"` }},
-		{"an error that is absent", `{"type":"res","id":"1","ok":false}`, func(f frame.Frame) bool { return f.Error.Message == "Unknown error" }},
-		{"a retry of a day is bounded", `{"type":"res","id":"1","ok":false,"error":{"retryAfterMs":86400000}}`, func(f frame.Frame) bool { return f.Error.RetryAfter == frame.MaxRetryAfter }},
-		{"a negative retry is none", `{"type":"res","id":"1","ok":false,"error":{"retryAfterMs":-5}}`, func(f frame.Frame) bool { return f.Error.RetryAfter == 0 }},
-		{"json-rpc answer with id 0", `{"jsonrpc":"2.0","id":0,"result":{"a":1}}`, func(f frame.Frame) bool { return f.Kind == frame.Response && f.ID == "0" && f.OK }},
-		{"json-rpc notification", `{"jsonrpc":"2.0","method":"error"}`, func(f frame.Frame) bool { return f.Kind == frame.Event && f.Name == "error" }},
+		{
+			"an answer without ok is good", `{"type":"res","id":"1"}`,
+			func(f frame.Frame) bool { return f.OK && f.Payload == nil },
+		},
+		{
+			"null is null", `{"type":"res","id":"1","ok":true,"payload":null}`,
+			func(f frame.Frame) bool { return f.OK && f.Payload == nil },
+		},
+		{
+			"an error beside ok true is an error", `{"type":"res","id":"1","ok":true,"error":{"message":"no"}}`,
+			func(f frame.Frame) bool { return !f.OK && f.Error.Message == "no" },
+		},
+		{
+			"an error that is a text", `{"type":"res","id":"1","ok":false,"error":"no"}`,
+			func(f frame.Frame) bool { return f.Error.Message == `"no"` },
+		},
+		{
+			"an error that is absent", `{"type":"res","id":"1","ok":false}`,
+			func(f frame.Frame) bool { return f.Error.Message == "Unknown error" },
+		},
+		{
+			"a retry of a day is bounded", `{"type":"res","id":"1","ok":false,"error":{"retryAfterMs":86400000}}`,
+			func(f frame.Frame) bool { return f.Error.RetryAfter == frame.MaxRetryAfter },
+		},
+		{
+			"a negative retry is none", `{"type":"res","id":"1","ok":false,"error":{"retryAfterMs":-5}}`,
+			func(f frame.Frame) bool { return f.Error.RetryAfter == 0 },
+		},
+		{
+			"json-rpc answer with id 0", `{"jsonrpc":"2.0","id":0,"result":{"a":1}}`,
+			func(f frame.Frame) bool { return f.Kind == frame.Response && f.ID == "0" && f.OK },
+		},
+		{
+			"json-rpc notification", `{"jsonrpc":"2.0","method":"error"}`,
+			func(f frame.Frame) bool { return f.Kind == frame.Event && f.Name == "error" },
+		},
 		{"anything else", `{"hello":1}`, func(f frame.Frame) bool { return f.Kind == frame.Other }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -103,7 +131,8 @@ func TestFramesOfOddShapes(t *testing.T) {
 }
 
 func TestRedactionHidesSecretsAndKeepsTheRest(t *testing.T) { // T068, T069
-	in := `{"type":"req","id":"1","method":"connect","params":{"auth":{"token":"s3cret"},"device":{"signature":"s3cret","Authorization":"s3cret"},"keep":"me","n":[{"apiKey":"s3cret"}]}}`
+	in := `{"type":"req","id":"1","method":"connect","params":{"auth":{"token":"s3cret"},` +
+		`"device":{"signature":"s3cret","Authorization":"s3cret"},"keep":"me","n":[{"apiKey":"s3cret"}]}}`
 	out := string(frame.Redact([]byte(in), nil))
 	if strings.Contains(out, "s3cret") || !strings.Contains(out, "me") || !strings.Contains(out, redact.Mark) {
 		t.Error(out)
@@ -113,20 +142,28 @@ func TestRedactionHidesSecretsAndKeepsTheRest(t *testing.T) { // T068, T069
 		t.Error(out)
 	}
 	for _, method := range []string{"config.set", "config.patch", "config.apply"} {
-		out = string(frame.Redact([]byte(`{"type":"req","method":"`+method+`","params":{"raw":"{s3cret}","baseHash":"h"}}`), nil))
-		if want := `{"method":"` + method + `","params":{"baseHash":"h","raw":"[redacted]"},"type":"req"}`; out != want {
+		out = string(
+			frame.Redact([]byte(`{"type":"req","method":"`+method+`","params":{"raw":"{s3cret}","baseHash":"h"}}`),
+				nil))
+		if want := `{"method":"` + method +
+			`","params":{"baseHash":"h","raw":"[redacted]"},"type":"req"}`; out != want {
 			t.Errorf("got %s, want %s", out, want)
 		}
 	}
-	out = string(frame.Redact([]byte(`{"type":"res","ok":true,"payload":{"raw":"{s3cret}","hash":"h","config":{"token":"s3cret"}}}`), nil))
+	out = string(
+		frame.Redact(
+			[]byte(`{"type":"res","ok":true,"payload":{"raw":"{s3cret}","hash":"h","config":{"token":"s3cret"}}}`),
+			nil))
 	if strings.Contains(out, "s3cret") || !strings.Contains(out, `"hash":"h"`) {
 		t.Error(out)
 	}
 	for _, key := range []string{
-		"token", "authorization", "apikey", "api_key", "signature", "cookie", "set-cookie", "accesstoken", "refreshtoken", "Token", "AUTHORIZATION", "apiKey",
+		"token", "authorization", "apikey", "api_key", "signature", "cookie", "set-cookie", "accesstoken",
+		"refreshtoken", "Token", "AUTHORIZATION", "apiKey",
 		"Set-Cookie", "accessToken", "refreshToken",
 	} { // B352
-		if out := string(frame.Redact([]byte(`{"a":[{"`+key+`":"s3cret"}]}`), nil)); out != `{"a":[{"`+key+`":"[redacted]"}]}` {
+		if out := string(frame.Redact([]byte(`{"a":[{"`+key+`":"s3cret"}]}`),
+			nil)); out != `{"a":[{"`+key+`":"[redacted]"}]}` {
 			t.Errorf("%s: %s", key, out)
 		}
 	}
@@ -136,8 +173,10 @@ func TestRedactionHidesSecretsAndKeepsTheRest(t *testing.T) { // T068, T069
 }
 
 func TestSecretsOfAnyShapeAreHidden(t *testing.T) {
-	in := `{"token":{"value":"s3cret"},"COOKIE":["s3cret"],"apiKey":12345,"password":null,"Authorization":true,"secret":""}`
-	want := `{"Authorization":true,"COOKIE":"[redacted]","apiKey":"[redacted]","password":null,"secret":"","token":"[redacted]"}`
+	in := `{"token":{"value":"s3cret"},"COOKIE":["s3cret"],"apiKey":12345,"password":null,"Authorization":true,` +
+		`"secret":""}`
+	want := `{"Authorization":true,"COOKIE":"[redacted]","apiKey":"[redacted]","password":null,"secret":"",` +
+		`"token":"[redacted]"}`
 	if got := string(frame.Redact([]byte(in), nil)); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
@@ -176,8 +215,10 @@ func TestDevicePayloadsMatchTheVectors(t *testing.T) {
 	}
 	for _, v := range file.Vectors {
 		d := frame.DeviceAuth{
-			DeviceID: v.DeviceID, ClientID: v.Input.ClientID, ClientMode: v.Input.ClientMode, Role: v.Input.Role, Scopes: v.Input.Scopes,
-			SignedAtMs: v.Input.SignedAt, Token: v.Input.Token, Nonce: v.Input.Nonce, Platform: v.Input.Platform, DeviceFamily: v.Input.DeviceFamily,
+			DeviceID: v.DeviceID, ClientID: v.Input.ClientID, ClientMode: v.Input.ClientMode, Role: v.Input.Role,
+			Scopes:     v.Input.Scopes,
+			SignedAtMs: v.Input.SignedAt, Token: v.Input.Token, Nonce: v.Input.Nonce, Platform: v.Input.Platform,
+			DeviceFamily: v.Input.DeviceFamily,
 		}
 		got := d.V2()
 		if v.Version == "v3" {

@@ -13,7 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew") //nolint:gochecknoglobals // a flag
 
-// TestCapturedFramesReadAsBefore keeps the reading of every captured frame: go test ./internal/frame -update, and read the diff.
+// TestCapturedFramesReadAsBefore keeps the reading of every captured frame: go test ./internal/frame -update, and
+// read the diff.
 func TestCapturedFramesReadAsBefore(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil {
@@ -56,7 +57,8 @@ func reading(data []byte) string {
 		out += fmt.Sprintf(" seq=%d", f.Seq)
 	}
 	if f.Error != nil {
-		out += fmt.Sprintf(" code=%s reason=%s retryable=%t after=%v message=%q", f.Error.Code, f.Error.Reason, f.Error.Retryable, f.Error.RetryAfter, f.Error.Message)
+		out += fmt.Sprintf(" code=%s reason=%s retryable=%t after=%v message=%q", f.Error.Code, f.Error.Reason,
+			f.Error.Retryable, f.Error.RetryAfter, f.Error.Message)
 	}
 	if text := string(frame.Redact(data, nil)); len(text) < 1200 {
 		out += "\n  " + text

@@ -11,8 +11,8 @@ import (
 // writesConfig are the methods whose params.raw is a whole configuration, secrets included.
 var writesConfig = map[string]bool{"config.set": true, "config.patch": true, "config.apply": true}
 
-// Redact returns a copy of a frame, or of an event's payload, with its secrets hidden: by their names, and the values that known knows
-// (nil: none). What is no JSON is replaced by its size.
+// Redact returns a copy of a frame, or of an event's payload, with its secrets hidden: by their names, and the values
+// that known knows (nil: none). What is no JSON is replaced by its size.
 func Redact(data []byte, known *redact.Redactor) []byte {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
@@ -38,7 +38,8 @@ func Redact(data []byte, known *redact.Redactor) []byte {
 	return out
 }
 
-// Summary is a frame in a few words without any of its content: "req id=1 method=sessions.list", "event chat" (T070).
+// Summary describes a frame in a few words without any of its content: "req id=1 method=sessions.list", "event
+// chat" (T070).
 func Summary(data []byte) string {
 	f, err := Parse(data)
 	if err != nil {

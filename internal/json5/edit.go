@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Set returns the text with a value put at a path; missing objects on the way are made. A position may be one past the end of its array.
-// What is replaced goes with the comments inside of it.
+// Set returns the text with a value put at a path; it creates missing objects on the way. A position may be one
+// past the end of its array. Comments inside a replaced value are removed with it.
 func (d *Document) Set(path Path, value any) (string, error) {
 	at := d.root
 	for i, part := range path {
@@ -40,7 +40,8 @@ func (d *Document) Insert(path Path, before int, value any) (string, error) {
 	return d.insert(at, before, "", value)
 }
 
-// Delete returns the text without a value, its key and its comma. What is not there is no error. Comments around it stay.
+// Delete returns the text without a value, its key and its comma. A missing value is no error. Comments around it
+// stay.
 func (d *Document) Delete(path Path) (string, error) {
 	if len(path) == 0 {
 		return "", fmt.Errorf("cannot delete the whole document")
@@ -57,7 +58,7 @@ func (d *Document) Delete(path Path) (string, error) {
 		}
 		return d.cut(at, k), nil
 	}
-	for k, m := range slices.Backward(at.members) { // a key may stand there twice
+	for k, m := range slices.Backward(at.members) { // a key may occur twice
 		if at.object && m.key == last {
 			doc, err := Parse(d.cut(at, k))
 			if err != nil {
@@ -76,7 +77,7 @@ func place(p Path) string {
 	return p.String()
 }
 
-// find is the position of a member: -1 where it could be put, an error where it cannot.
+// find returns the position of a member: -1 where it could be put, an error where it cannot.
 func (n *node) find(part string) (int, error) {
 	switch {
 	case n.object:
@@ -102,7 +103,7 @@ func (n *node) find(part string) (int, error) {
 	}
 }
 
-// node is the value at a path; nil when there is none.
+// node returns the value at a path; nil when there is none.
 func (d *Document) node(path Path) (*node, error) {
 	at := d.root
 	for _, part := range path {
@@ -177,8 +178,8 @@ func (d *Document) insertBefore(n *node, k int, value any) (string, error) {
 	return d.text[:next.from] + text + sep + d.text[next.from:], err
 }
 
-// cut removes a member. Its line goes with it when nothing else is on it. The last member takes the comma before it along, unless it
-// has one of its own: strict JSON stays strict.
+// cut removes a member. Its line goes with it when nothing else is on it. The last member takes the comma before it
+// along, unless it has one of its own: strict JSON stays strict.
 func (d *Document) cut(n *node, k int) string {
 	m := n.members[k]
 	from, to := m.from, m.to
@@ -196,7 +197,8 @@ func (d *Document) cut(n *node, k int) string {
 	head := strings.TrimRight(before, " \t")
 	tail := strings.TrimLeft(after, " \t")
 	switch {
-	case (head == "" || strings.HasSuffix(head, "\n")) && (strings.HasPrefix(tail, "\n") || strings.HasPrefix(tail, "\r\n")):
+	case (head == "" || strings.HasSuffix(head, "\n")) &&
+		(strings.HasPrefix(tail, "\n") || strings.HasPrefix(tail, "\r\n")):
 		return head + strings.TrimPrefix(strings.TrimPrefix(tail, "\r"), "\n") // the line is empty now
 	case strings.HasPrefix(tail, "\n") || strings.HasPrefix(tail, "\r\n"):
 		return head + tail
@@ -207,8 +209,8 @@ func (d *Document) cut(n *node, k int) string {
 	}
 }
 
-// lineEnd is where the line ends that goes on at from, comments on it included. When limit comes first, broken is false, and at is behind
-// the last comment.
+// lineEnd returns where the line ends that continues at from, with the comments on it. When limit comes first,
+// broken is false, and at is behind the last comment.
 func (d *Document) lineEnd(from, limit int) (at int, broken bool) {
 	behind := from
 	for at = from; at < limit; {
@@ -233,19 +235,19 @@ func (d *Document) commentFrom(at int) (span, bool) {
 	return span{}, false
 }
 
-// ownLine reports whether nothing stands before a place on its line.
+// ownLine reports whether nothing precedes a place on its line.
 func (d *Document) ownLine(at int) bool {
 	line := d.text[strings.LastIndexByte(d.text[:at], '\n')+1 : at]
 	return strings.TrimLeft(line, " \t\ufeff") == "" && strings.Contains(d.text[:at], "\n")
 }
 
-// indentAt is the white space that the line of a place begins with.
+// indentAt returns the white space at the beginning of the line of a place.
 func (d *Document) indentAt(at int) string {
 	line := d.text[strings.LastIndexByte(d.text[:at], '\n')+1 : at]
 	return line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 }
 
-// unit is one step of indentation: that of the first member that has a line of its own.
+// unit returns one step of indentation: that of the first member that has a line of its own.
 func (d *Document) unit() string {
 	for _, m := range d.root.members {
 		if d.ownLine(m.from) {

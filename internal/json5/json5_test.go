@@ -42,7 +42,10 @@ func TestReadsWhatOnlyJSON5Has(t *testing.T) {
 		"single quotes":   {`{'a': 'it\'s "so"'}`, `{"a":"it's \"so\""}`},
 		"escapes":         {`"\x41\u0042\n\0\v\q\ud83d\ude00"`, `"AB\n\u0000\u000bq😀"`},
 		"lines joined":    {"'a\\\nb\\\r\nc'", `"abc"`},
-		"numbers":         {`[+1, .5, 5., -0x1F, 1e3, -.5e-2, 9007199254740993]`, `[1,0.5,5,-31,1e3,-0.5e-2,9007199254740993]`},
+		"numbers": {
+			`[+1, .5, 5., -0x1F, 1e3, -.5e-2, 9007199254740993]`,
+			`[1,0.5,5,-31,1e3,-0.5e-2,9007199254740993]`,
+		},
 		"last key counts": {`{a: 1, a: 2}`, `{"a":2}`},
 		"spaces":          {"\ufeff\u00a0{\u2028a\v:\f1}", `{"a":1}`},
 		"words":           {`[true, false, null]`, `[true,false,null]`},
@@ -61,7 +64,8 @@ func TestReadsWhatOnlyJSON5Has(t *testing.T) {
 
 func TestRefusesWhatIsNotJSON5(t *testing.T) {
 	for _, text := range []string{
-		"", "{", "}", "{a}", "{a:}", "{a:1 b:2}", "[1 2]", "{,}", "[,]", "{a:1,,}", "'a", "'a\nb'", "/* a", "{a:01}", "1 2", "{a:1}}", "nul", "0x", "+", "-",
+		"", "{", "}", "{a}", "{a:}", "{a:1 b:2}", "[1 2]", "{,}", "[,]", "{a:1,,}", "'a", "'a\nb'", "/* a", "{a:01}",
+		"1 2", "{a:1}}", "nul", "0x", "+", "-",
 		".", "1e", "1_0", `"\u12"`, `'\1'`, "{1a: 2}", "{\xff:1}", strings.Repeat("[", 300) + strings.Repeat("]", 300),
 	} {
 		if d, err := json5.Parse(text); err == nil {
@@ -90,19 +94,34 @@ func TestSetChangesNothingElse(t *testing.T) {
 }
 `
 	for name, c := range map[string]struct{ text, path, value, want string }{
-		"a value in place":       {commented, "gateway.mode", `"remote"`, strings.Replace(commented, "'local'", `"remote"`, 1)},
-		"a key on its own line":  {commented, "new", `{"a":1}`, strings.Replace(commented, "\"port\": 1 // p\n", "\"port\": 1, // p\n  \"new\": {\n    \"a\": 1\n  }\n", 1)},
-		"a key within a line":    {commented, "gateway.port", "2", strings.Replace(commented, "'local' }", "'local', \"port\": 2 }", 1)},
+		"a value in place": {
+			commented, "gateway.mode", `"remote"`,
+			strings.Replace(commented, "'local'", `"remote"`, 1),
+		},
+		"a key on its own line": {
+			commented, "new", `{"a":1}`,
+			strings.Replace(commented, "\"port\": 1 // p\n", "\"port\": 1, // p\n  \"new\": {\n    \"a\": 1\n  }\n", 1),
+		},
+		"a key within a line": {
+			commented, "gateway.port", "2",
+			strings.Replace(commented, "'local' }", "'local', \"port\": 2 }", 1),
+		},
 		"objects on the way":     {`{}`, "a.b.c", "1", "{\n  \"a\": {\n    \"b\": {\n      \"c\": 1\n    }\n  }\n}"},
 		"an empty object":        {"{\n}\n", "a", "1", "{\n  \"a\": 1\n}\n"},
 		"a comment inside":       {"{\n  // nothing yet\n}\n", "a", "1", "{\n  \"a\": 1\n  // nothing yet\n}\n"},
 		"after a trailing comma": {"{\n\ta: 1,\n}\n", "b", "2", "{\n\ta: 1,\n\t\"b\": 2,\n}\n"},
-		"one past the end":       {commented, "list[2]", "3", strings.Replace(commented, "    2\n", "    2,\n    3\n", 1)},
-		"an element":             {commented, "list[0]", "7", strings.Replace(commented, "1, // one", "7, // one", 1)},
-		"the last of two keys":   {"{a: 1, a: 2}", "a", "3", "{a: 1, a: 3}"},
-		"the whole document":     {"// c\n{a: 1}\n", "", "{}", "// c\n{}\n"},
-		"line ends of Windows":   {"{\r\n  a: 1\r\n}\r\n", "b", "{\"c\":2}", "{\r\n  a: 1,\r\n  \"b\": {\r\n    \"c\": 2\r\n  }\r\n}\r\n"},
-		"comment before brace":   {"{a: 1 /* one */}", "b", "2", "{a: 1, /* one */ \"b\": 2}"},
+		"one past the end": {
+			commented, "list[2]", "3",
+			strings.Replace(commented, "    2\n", "    2,\n    3\n", 1),
+		},
+		"an element":           {commented, "list[0]", "7", strings.Replace(commented, "1, // one", "7, // one", 1)},
+		"the last of two keys": {"{a: 1, a: 2}", "a", "3", "{a: 1, a: 3}"},
+		"the whole document":   {"// c\n{a: 1}\n", "", "{}", "// c\n{}\n"},
+		"line ends of Windows": {
+			"{\r\n  a: 1\r\n}\r\n", "b", "{\"c\":2}",
+			"{\r\n  a: 1,\r\n  \"b\": {\r\n    \"c\": 2\r\n  }\r\n}\r\n",
+		},
+		"comment before brace": {"{a: 1 /* one */}", "b", "2", "{a: 1, /* one */ \"b\": 2}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path, err := json5.ParsePath(c.path)
@@ -159,7 +178,10 @@ func TestPathsRoundTrip(t *testing.T) {
 			t.Errorf("%q became %q, %v", s, p.String(), err)
 		}
 	}
-	for _, s := range []string{".", "a.", ".a", "a..b", "a[", "a[]", "a[x]", "a[-1]", "a[01]", `a["x"`, `a["x]`, "a[0]b"} {
+	for _, s := range []string{
+		".", "a.", ".a", "a..b", "a[", "a[]", "a[x]", "a[-1]", "a[01]", `a["x"`, `a["x]`,
+		"a[0]b",
+	} {
 		if p, err := json5.ParsePath(s); err == nil {
 			t.Errorf("%q was read as %q", s, []string(p))
 		}
@@ -190,7 +212,8 @@ func anyText(depth int) *rapid.Generator[string] {
 		for i := range n {
 			b.WriteString(gap.Draw(t, "gap"))
 			if kind == 4 {
-				b.WriteString(rapid.SampledFrom([]string{"a", "'b'", `"c"`, "d", `"x.y"`}).Draw(t, "key") + gap.Draw(t, "gap") + ":" + gap.Draw(t, "gap"))
+				b.WriteString(rapid.SampledFrom([]string{"a", "'b'", `"c"`, "d", `"x.y"`}).Draw(t, "key") +
+					gap.Draw(t, "gap") + ":" + gap.Draw(t, "gap"))
 			}
 			b.WriteString(anyText(depth-1).Draw(t, "value"))
 			b.WriteString(gap.Draw(t, "gap"))

@@ -1,5 +1,5 @@
-// Package json5 reads JSON5 and changes single values in its text: comments, quotes, order and indentation of everything else stay as
-// their author made them. It does not know what a key means.
+// Package json5 reads JSON5 and changes single values in its text: comments, quotes, order and indentation of
+// everything else stay as their author made them. It does not know what a key means.
 package json5
 
 import (
@@ -25,7 +25,8 @@ type SyntaxError struct {
 	Text         string
 }
 
-// Error is "line 3, column 7: unexpected '}'"; it never quotes more than one character, since a configuration holds secrets.
+// Error returns "line 3, column 7: unexpected '}'"; it never quotes more than one character, since a configuration
+// holds secrets.
 func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Text)
 }
@@ -74,10 +75,10 @@ func Parse(text string) (*Document, error) {
 	return &Document{text: text, root: root, comments: p.comments}, nil
 }
 
-// Text is what was parsed.
+// Text returns the parsed text.
 func (d *Document) Text() string { return d.text }
 
-// Comments are the comments, in their order, with their marks.
+// Comments returns the comments, in their order, with their marks.
 func (d *Document) Comments() []string {
 	var out []string
 	for _, c := range d.comments {
@@ -86,11 +87,13 @@ func (d *Document) Comments() []string {
 	return out
 }
 
-// Value is the document as encoding/json would give it with UseNumber: nil, bool, string, json.Number, []any, map[string]any, all of
-// them the caller's. Of a key that stands there twice the last one counts. Infinity and NaN are float64.
+// Value returns the document as encoding/json would decode it with UseNumber: nil, bool, string, json.Number,
+// []any, map[string]any; the caller owns all of them. When a key occurs twice the last one counts. Infinity and NaN
+// are float64.
 func (d *Document) Value() any { return d.root.decode() }
 
-// Keys yields the path of each key of each object and the line on which the key stands, counted from 1, in the order of the text.
+// Keys yields the path of each key of each object and the line on which the key stands, counted from 1, in the order
+// of the text.
 func (d *Document) Keys() iter.Seq2[Path, int] {
 	return func(yield func(Path, int) bool) {
 		line, at := 1, 0
@@ -159,7 +162,7 @@ func (p *parser) unexpected() error {
 	return p.fail("unexpected " + strconv.QuoteRune(r))
 }
 
-// isSpace is JSON5's white space, line ends included.
+// isSpace reports whether r is white space of JSON5, line ends included.
 func isSpace(r rune) bool {
 	return r == '\ufeff' || r == '\u2028' || r == '\u2029' || r != '\u0085' && unicode.IsSpace(r)
 }
@@ -316,7 +319,7 @@ func (p *parser) key() (string, error) {
 	return b.String(), nil
 }
 
-// isNamePart is ECMAScript 5.1's IdentifierName.
+// isNamePart follows IdentifierName of ECMAScript 5.1.
 func isNamePart(r rune, first bool) bool {
 	if r == '_' || r == '$' || unicode.IsLetter(r) || unicode.Is(unicode.Nl, r) {
 		return true
@@ -364,7 +367,7 @@ func (p *parser) escape(b *strings.Builder) error {
 		p.surrogate(b, unit)
 	case r == '\r':
 		p.at += len(p.text[p.at:]) - len(strings.TrimPrefix(p.text[p.at:], "\n")) // \r\n is one line end
-	case isLineEnd(r): // a text goes on in the next line
+	case isLineEnd(r): // a text continues on the next line
 	case r == '0' && (p.at >= len(p.text) || p.text[p.at] < '0' || p.text[p.at] > '9'):
 		b.WriteByte(0)
 	case r >= '0' && r <= '9':

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Path leads to a value: keys of objects, and positions in arrays as decimal numbers. The empty path is the whole document.
+// Path leads to a value: keys of objects, and positions in arrays as decimal numbers. The empty path is the whole
+// document.
 type Path []string
 
 // ParsePath reads `gateway.auth.mode`, `agents.list[0].id` and `channels["a.b"].x`.
@@ -61,13 +62,14 @@ func bracket(all, rest string) (part, after string, err error) {
 	return number, after, nil
 }
 
-// index is a position in an array.
+// index reads a position in an array.
 func index(s string) (int, bool) {
 	n, err := strconv.Atoi(s)
 	return n, err == nil && n >= 0 && strconv.Itoa(n) == s
 }
 
-// String is the path as ParsePath reads it; positions are written like keys where they can be taken for nothing else.
+// String returns the path in the form that ParsePath reads; it writes positions like keys only where they cannot be
+// mistaken.
 func (p Path) String() string {
 	var b strings.Builder
 	for i, part := range p {

@@ -10,7 +10,8 @@ import (
 	"google.golang.org/protobuf/compiler/protogen"
 )
 
-// pkg is one package of the contract: its files in the order of their names, those with a comment of their own first.
+// pkg is one package of the contract: its files in the order of their names, those with a comment of their own
+// first.
 type pkg struct {
 	name  string
 	short string // its last element: v1alpha1
@@ -20,8 +21,8 @@ type pkg struct {
 // promise is one row of the table of deadlines.
 type promise struct{ deadline, idempotent, concurrent, miss string }
 
-// contract is all packages, and what is promised of their methods, by the name that the table has for them:
-// Doctor.Diagnose. A method of a later version that has the name of an earlier one has its promise.
+// contract holds all packages, and the promises about their methods by the name in the table: Doctor.Diagnose. A
+// method of a later version with the name of an earlier one has its promise.
 type contract struct {
 	packages []pkg
 	promises map[string]promise
@@ -102,10 +103,10 @@ func (c contract) complete() error {
 	return nil
 }
 
-// methodName returns the table's name of a method: DoctorService.Plan is Doctor.Plan.
+// methodName returns the name of a method in the table: DoctorService.Plan is Doctor.Plan.
 func methodName(m *protogen.Method) string {
 	return strings.TrimSuffix(string(m.Parent.Desc.Name()), "Service") + "." + string(m.Desc.Name())
 }
 
-// fileName is the last element of a file's path.
+// fileName returns the last element of a file's path.
 func fileName(f *protogen.File) string { return path.Base(f.Desc.Path()) }

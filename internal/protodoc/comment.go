@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -13,7 +14,7 @@ import (
 // packageField is the number of FileDescriptorProto.package.
 const packageField = 2
 
-// about is the comment of a file: what stands before its package statement.
+// about returns the comment of a file: the text before its package statement.
 func about(f *protogen.File) string {
 	at := f.Desc.SourceLocations().ByPath(protoreflect.SourcePath{packageField})
 	return strip(at.LeadingComments)
@@ -28,7 +29,7 @@ func strip(comment string) string {
 	return strings.Join(lines, "\n")
 }
 
-// blocks are the paragraphs of a comment. What it says of errors is a paragraph of its own.
+// blocks returns the paragraphs of a comment. What it says about errors is a paragraph of its own.
 func blocks(text string) [][]string {
 	var out [][]string
 	begin := true
@@ -51,8 +52,8 @@ var (
 	header    = []string{"method", "deadline", "idempotent", "concurrent calls", "a miss means"}
 )
 
-// tableOf reads a paragraph that is a table: indented, columns two spaces or more apart, the first row the header. Nil
-// when it is none.
+// tableOf reads a paragraph that is a table: indented, columns two spaces or more apart, the first row the header.
+// It returns nil for any other paragraph.
 func tableOf(block []string) ([][]string, error) {
 	if first := cells(block[0]); !strings.HasPrefix(block[0], "  ") || len(first) != len(header) ||
 		first[0] != header[0] {
@@ -72,25 +73,57 @@ func tableOf(block []string) ([][]string, error) {
 
 func cells(line string) []string { return columnGap.Split(strings.TrimSpace(line), -1) }
 
-// prose is a comment as Markdown.
+// prose returns a comment as Markdown.
 func prose(text string) string {
 	var b strings.Builder
 	for _, block := range blocks(text) {
-		rows, _ := tableOf(block) // collect has shown its errors
+		rows, _ := tableOf(block) // collect has reported its errors
 		switch {
 		case rows != nil:
 			writeTable(&b, header, rows)
+		// laid out by hand
 		case !slices.ContainsFunc(block, func(l string) bool { return !strings.HasPrefix(l, "  ") }):
-			// laid out by hand
 			b.WriteString("```text\n" + strings.Join(block, "\n") + "\n```\n\n")
 		default:
-			b.WriteString(escape(strings.Join(trimmed(block), " ")) + "\n\n")
+			b.WriteString(wrapped(escape(strings.Join(trimmed(block), " "))) + "\n\n")
 		}
 	}
 	return b.String()
 }
 
-// cell is a comment within a table.
+// maxColumns is the width of a line of a paragraph.
+const maxColumns = 120
+
+// wrapped breaks a paragraph into lines. A word that looks like the mark of a list or a heading does not begin one:
+// it stays with the word before it.
+func wrapped(text string) string {
+	var words []string
+	for w := range strings.FieldsSeq(text) {
+		if last := len(words) - 1; last >= 0 && strings.ContainsAny(w[:1], "-+*#>|0123456789") {
+			words[last] += " " + w
+		} else {
+			words = append(words, w)
+		}
+	}
+	var b strings.Builder
+	column := 0
+	for i, w := range words {
+		switch n := utf8.RuneCountInString(w); {
+		case i > 0 && column+1+n > maxColumns:
+			b.WriteString("\n" + w)
+			column = n
+		case i > 0:
+			b.WriteString(" " + w)
+			column += 1 + n
+		default:
+			b.WriteString(w)
+			column = n
+		}
+	}
+	return b.String()
+}
+
+// cell returns a comment within a table.
 func cell(text string) string {
 	var parts []string
 	for _, block := range blocks(text) {
@@ -109,7 +142,7 @@ func trimmed(lines []string) []string {
 
 var special = strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", "&lt;", ">", "&gt;", "*", `\*`, "[", `\[`, "]", `\]`)
 
-// escape keeps Markdown from reading a comment as anything but words; what stands between back-ticks is left alone.
+// escape prevents Markdown from reading a comment as anything but words; text between back-ticks stays as it is.
 func escape(s string) string {
 	parts := strings.Split(s, "`")
 	for i := range parts {

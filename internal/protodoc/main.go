@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-// page is what it writes, below the directory that buf.gen.yaml names.
+// page is the file that it writes, below the directory that buf.gen.yaml names.
 const page = "plugin-reference.md"
 
 func main() { protogen.Options{}.Run(generate) }

@@ -30,8 +30,10 @@ func contractFile(about string) *descriptorpb.FileDescriptorProto {
 			Name: new("Ask"),
 			Field: []*descriptorpb.FieldDescriptorProto{
 				{Name: new("path"), Number: new(int32(1)), Type: text, Label: one, OneofIndex: new(int32(0))},
-				{Name: new("how_many"), Number: new(int32(3)), Type: text,
-					Label: descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()},
+				{
+					Name: new("how_many"), Number: new(int32(3)), Type: text,
+					Label: descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum(),
+				},
 			},
 			OneofDecl: []*descriptorpb.OneofDescriptorProto{{Name: new("want")}},
 		}},
@@ -48,8 +50,8 @@ func contractFile(about string) *descriptorpb.FileDescriptorProto {
 	}
 }
 
-const goodTable = " What it is.\n\n   method    deadline   idempotent   concurrent calls   a miss means\n   " +
-	"Thing.Do  10 s       yes          yes                fail\n\n And more.\n\n   kind  version\n   thing 1\n"
+const goodTable = " What it is.\n\n   method    deadline   idempotent   concurrent calls   a miss means\n" +
+	"   Thing.Do  10 s       yes          yes                fail\n\n And more.\n\n   kind  version\n   thing 1\n"
 
 func generated(t *testing.T, files ...*descriptorpb.FileDescriptorProto) (string, error) {
 	t.Helper()
@@ -77,9 +79,10 @@ func TestPageHasEachThingWithItsComment(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| method | deadline | idempotent | concurrent calls | a miss means |\n|---|---|---|---|---|\n| Thing.Do | 10 s | " +
-			"yes | yes | fail |\n",
-		"#### Thing.Do\n\nDo does it at once.\n\nErrors: none &lt;yet&gt;.\n\n[Ask](#v1.ask) → stream of [Ask](#v1.ask)\n",
+		"| method | deadline | idempotent | concurrent calls | a miss means |\n|---|---|---|---|---|\n" +
+			"| Thing.Do | 10 s | yes | yes | fail |\n",
+		"#### Thing.Do\n\nDo does it at once.\n\nErrors: none &lt;yet&gt;.\n\n" +
+			"[Ask](#v1.ask) → stream of [Ask](#v1.ask)\n",
 		"| deadline | idempotent | concurrent calls | a miss means |\n|---|---|---|---|\n| 10 s | yes | yes | fail |\n",
 		"| `path` | 1 | string | One of `want`. A path, or a\\|b; see `a|b`. |\n",
 		"| `how_many` | 3 | repeated string |  |\n",
@@ -108,8 +111,8 @@ func TestContractWithoutAPromiseIsRefused(t *testing.T) {
 		"a method without a row": {" No table.\n", "no row for Thing.Do"},
 		"a row without a method": {strings.Replace(goodTable, "\n\n And",
 			"\n   Thing.Undo  1 s  yes  yes  fail\n\n And", 1), "no service has: Thing.Undo"},
-		"two rows": {strings.Replace(goodTable, "\n\n And", "\n   Thing.Do  1 s  yes  yes  fail\n\n And",
-			1), "two rows for Thing.Do"},
+		"two rows": {strings.Replace(goodTable, "\n\n And",
+			"\n   Thing.Do  1 s  yes  yes  fail\n\n And", 1), "two rows for Thing.Do"},
 		"a row with a hole": {strings.Replace(goodTable, "10 s", "    ", 1), "has 4 columns, want 5"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,6 +161,20 @@ func TestReferenceNamesWholeContract(t *testing.T) {
 			for _, v := range e.GetValue() {
 				has("| `" + v.GetName() + "` | ")
 			}
+		}
+	}
+}
+
+func TestParagraphsAreWrapped(t *testing.T) {
+	word := strings.Repeat("x", 50)
+	for _, row := range []struct{ name, text, want string }{
+		{"what fits stays", word + "  " + word, word + " " + word},
+		{"what does not fit goes on in the next line", word + " " + word + " " + word, word + " " + word + "\n" + word},
+		{"the mark of a list begins no line", word + " " + word + " " + word[:18] + " - y", word + " " + word + "\n" +
+			word[:18] + " - y"},
+	} {
+		if got := wrapped(row.text); got != row.want {
+			t.Errorf("%s: %q, want %q", row.name, got, row.want)
 		}
 	}
 }

@@ -12,8 +12,8 @@ const intro = `# Plugin reference
 
 <!-- Generated from shared/proto by make proto. Do not edit: change the comments of the contract. -->
 
-Every service, message and field of the contract between host and plugins, in the words of the proto files.
-How to write a plugin: [plugin-authors.md](plugin-authors.md). For operators: [plugins.md](plugins.md).
+Every service, message and field of the contract between host and plugins, in the words of the proto files. How to write
+a plugin: [plugin-authors.md](plugin-authors.md). For operators: [plugins.md](plugins.md).
 
 `
 
@@ -70,7 +70,7 @@ func (c contract) service(b *strings.Builder, f *protogen.File, s *protogen.Serv
 			out = "stream of " + out
 		}
 		row := c.promises[methodName(m)]
-		fmt.Fprintf(b, "#### %s\n\n%s%s → %s\n\n", methodName(m), prose(comment(m.Comments)), in, out)
+		fmt.Fprintf(b, "#### %s\n\n%s%s\n\n", methodName(m), prose(comment(m.Comments)), wrapped(in+" → "+out))
 		writeTable(b, header[1:], [][]string{{row.deadline, row.idempotent, row.concurrent, row.miss}})
 	}
 }
@@ -86,8 +86,8 @@ func message(b *strings.Builder, m *protogen.Message) {
 		if o := f.Oneof; o != nil && !o.Desc.IsSynthetic() {
 			meaning = fmt.Sprintf("One of `%s`. %s", o.Desc.Name(), meaning)
 		}
-		rows = append(rows, []string{fmt.Sprintf("`%s`", f.Desc.Name()), fmt.Sprint(f.Desc.Number()), typeOf(f.Desc),
-			meaning})
+		rows = append(rows,
+			[]string{fmt.Sprintf("`%s`", f.Desc.Name()), fmt.Sprint(f.Desc.Number()), typeOf(f.Desc), meaning})
 	}
 	if len(rows) == 0 {
 		b.WriteString("No fields.\n\n")
@@ -106,13 +106,13 @@ func enum(b *strings.Builder, e *protogen.Enum) {
 	fmt.Fprintf(b, "<a id=%q></a>\n\n#### %s\n\n%s", anchor(e.Desc), relative(e.Desc), prose(comment(e.Comments)))
 	var rows [][]string
 	for _, v := range e.Values {
-		rows = append(rows, []string{fmt.Sprintf("`%s`", v.Desc.Name()), fmt.Sprint(v.Desc.Number()),
-			cell(comment(v.Comments))})
+		rows = append(rows,
+			[]string{fmt.Sprintf("`%s`", v.Desc.Name()), fmt.Sprint(v.Desc.Number()), cell(comment(v.Comments))})
 	}
 	writeTable(b, []string{"value", "number", "meaning"}, rows)
 }
 
-// comment returns what is written before a thing and, in the same line, behind it.
+// comment returns the text before a declaration and after it on the same line.
 func comment(c protogen.CommentSet) string {
 	return strings.TrimSpace(strip(string(c.Leading)) + "\n" + strip(string(c.Trailing)))
 }
@@ -141,7 +141,7 @@ func single(f protoreflect.FieldDescriptor) string {
 	}
 }
 
-// link leads to a type of the contract; those of protobuf itself are only named.
+// link refers to a type of the contract; those of protobuf itself are only named.
 func link(d protoreflect.Descriptor) string {
 	if strings.HasPrefix(string(d.FullName()), "google.") {
 		return fmt.Sprintf("`%s`", d.FullName())
@@ -149,12 +149,12 @@ func link(d protoreflect.Descriptor) string {
 	return fmt.Sprintf("[%s](#%s)", relative(d), anchor(d))
 }
 
-// relative is a name within its package: Outer.Inner.
+// relative returns a name within its package: Outer.Inner.
 func relative(d protoreflect.Descriptor) string {
 	return strings.TrimPrefix(string(d.FullName()), string(d.ParentFile().Package())+".")
 }
 
-// anchor is unique on the page, also where two packages have a type of the same name.
+// anchor returns an anchor that is unique on the page, also where two packages have a type of the same name.
 func anchor(d protoreflect.Descriptor) string {
 	full := string(d.ParentFile().Package())
 	return strings.ToLower(full[strings.LastIndexByte(full, '.')+1:] + "." + relative(d))

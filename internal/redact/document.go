@@ -10,26 +10,27 @@ import (
 var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:` + words + `|` + headers + `)[A-Za-z0-9_.-]*\s*[=:]\s*)` +
 	`("[^"]*"?|'[^']*'?|[^\s,}\]]+)`)
 
-// Document hides every value under a secret's name in JSON or JSON5 text, whether it parses or not, and keeps the number of lines. What
-// looks like neither is searched for assignments.
+// Document hides every value under a secret's name in JSON or JSON5 text, whether it parses or not, and keeps the
+// number of lines. What looks like neither is searched for assignments.
 func Document(text string) string {
 	m := masker{in: text}
 	m.run()
 	return assignment.ReplaceAllStringFunc(m.out.String(), func(s string) string {
 		at := assignment.FindStringSubmatchIndex(s)
 		value := s[at[4]:at[5]]
-		if strings.HasPrefix(strings.Trim(value, `"'`), "[redacted") || value == "[" || value == "{" || Harmless(nameOf(s[at[2]:at[3]]), value) {
+		if strings.HasPrefix(strings.Trim(value, `"'`), "[redacted") || value == "[" || value == "{" ||
+			Harmless(nameOf(s[at[2]:at[3]]), value) {
 			return s
 		}
 		return s[:at[4]] + Mark
 	})
 }
 
-// nameOf is the name in the first half of an assignment.
+// nameOf returns the name in the first half of an assignment.
 func nameOf(s string) string { return strings.TrimRight(s, " \t\r\n=:") }
 
-// masker reads JSON5 without relying on its syntax: a text that was cut off, or has a brace too many, is masked as far as it makes sense,
-// rather too much than too little.
+// masker reads JSON5 without relying on its syntax: a text that was cut off, or has a brace too many, is masked as
+// far as it makes sense, rather too much than too little.
 type masker struct {
 	in    string
 	at    int
@@ -68,7 +69,7 @@ func (m *masker) run() {
 		case c == ':' || c == '=':
 			m.top().value = true
 			m.copy(1)
-		case c == ',' || c == '\n' && len(m.stack) == 1: // outside of braces a line ends what began in it
+		case c == ',' || c == '\n' && len(m.stack) == 1: // outside braces a line ends what began in it
 			m.top().value = false
 			m.copy(1)
 		case c <= ' ':
@@ -112,7 +113,7 @@ func (m *masker) isSecret(l level) bool {
 	return l.secret || l.object && l.value && Name(l.key)
 }
 
-// quoted is the length of a string; without its end it goes to the end of the line.
+// quoted returns the length of a string; without its end it goes to the end of the line.
 func (m *masker) quoted(quote byte) int {
 	for i := m.at + 1; i < len(m.in); i++ {
 		switch c := m.in[i]; {

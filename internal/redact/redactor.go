@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// Redactor hides secrets: known values wherever they occur, and what looks like a credential by its name (B073, B307). A nil Redactor and
-// the zero value know no values. Safe for concurrent use.
+// Redactor hides secrets: known values wherever they occur, and what looks like a credential by its name (B073,
+// B307). A nil Redactor and the zero value know no values. Safe for concurrent use.
 type Redactor struct{ values []string }
 
-// New makes a redactor for known values, also as JSON and URLs write them. Values under 8 characters are not used, since they would hide
-// words.
+// New makes a redactor for known values, also as JSON and URLs write them. Values under 8 characters are not used,
+// since they would hide words.
 func New(values []string) *Redactor {
 	var keep []string
 	add := func(v string) {
@@ -33,11 +33,12 @@ func New(values []string) *Redactor {
 	return &Redactor{values: keep}
 }
 
-// patterns keep the name (first group) and hide the value. An `=` always assigns; a colon also occurs in prose, so there the value has to
-// look like a credential.
+// patterns keep the name (first group) and hide the value. An `=` always assigns; a colon also occurs in prose, so
+// there the value has to look like a credential.
 var patterns = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)(--[a-z0-9-]*(?:` + words + `)(?:=|\s+))(?:"[^"]*"|'[^']*'|[^\s"']+)`),
-	regexp.MustCompile(`(?i)([a-z0-9_.-]*(?:` + words + `)["']?\s?=\s?)(?:"[^"]*"|'[^']*'|\[redacted\]|[^\s"'&,;)}\]]+)`),
+	regexp.MustCompile(`(?i)([a-z0-9_.-]*(?:` + words +
+		`)["']?\s?=\s?)(?:"[^"]*"|'[^']*'|\[redacted\]|[^\s"'&,;)}\]]+)`),
 	regexp.MustCompile(`(?i)([a-z0-9_.-]*(?:` + words + `)["']?\s*:\s*["']?)[A-Za-z0-9._~+/=-]{8,}`),
 	regexp.MustCompile(`(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}`),
 	regexp.MustCompile(`(?i)(\bauthorization["']?\s*[:=]\s*["']?(?:basic|digest|token)\s+)[^\s"']+`),
@@ -46,7 +47,8 @@ var patterns = []*regexp.Regexp{
 
 // marks are quick tests for the patterns: most lines contain none of them.
 var marks = []string{
-	"oken", "OKEN", "assw", "ASSW", "ecret", "ECRET", "assphr", "ASSPHR", "redential", "REDENTIAL", "ookie", "OOKIE", "ignature", "IGNATURE",
+	"oken", "OKEN", "assw", "ASSW", "ecret", "ECRET", "assphr", "ASSPHR", "redential", "REDENTIAL", "ookie", "OOKIE",
+	"ignature", "IGNATURE",
 	"once", "ONCE", "key", "Key", "KEY", "earer", "EARER", "uthoriz", "UTHORIZ", "://",
 }
 
@@ -75,8 +77,8 @@ func (r *Redactor) Text(s string) string {
 	return s
 }
 
-// Value hides the secrets in a value as encoding/json decodes it with UseNumber: whatever has a secret's name, and Text in all strings. It
-// changes v and returns it.
+// Value hides the secrets in a value as encoding/json decodes it with UseNumber: whatever has a secret's name, and
+// Text in all strings. It changes v and returns it.
 func (r *Redactor) Value(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -98,7 +100,10 @@ func (r *Redactor) Value(v any) any {
 func (r *Redactor) object(object map[string]any) map[string]any {
 	out := make(map[string]any, len(object))
 	for k, x := range object {
-		if Name(k) && tells(k, x) {
+		switch _, text := x.(string); {
+		case Name(k) && countName.MatchString(k) && !text:
+			x = counts(k, x)
+		case Name(k) && tells(k, x):
 			x = Mark
 		}
 		out[r.Text(k)] = r.Value(x)
@@ -118,4 +123,24 @@ func tells(name string, v any) bool {
 	default:
 		return true
 	}
+}
+
+// counts hides what could be a secret in a list or an object that may count tokens: {"tokens": {"input": 5}}. Small
+// numbers stay; no string does.
+func counts(name string, v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, x := range v {
+			v[k] = counts(name, x)
+		}
+	case []any:
+		for i, x := range v {
+			v[i] = counts(name, x)
+		}
+	default:
+		if tells(name, v) {
+			return Mark
+		}
+	}
+	return v
 }

@@ -1,6 +1,6 @@
-// Package release is the one place that knows how the releases of OpenClaw differ. It decides from what a gateway says of itself
-// in hello-ok: its version and the methods that it advertises. It asks nobody and knows no time. Sections of docs/openclaw.md are named
-// with each row.
+// Package release is the one place that knows how the releases of OpenClaw differ. It decides from what a gateway
+// says about itself in hello-ok: its version and the methods that it advertises. It does no I/O and reads no clock.
+// The sections that the rows name are those of docs/openclaw.md.
 package release
 
 import (
@@ -15,10 +15,10 @@ const (
 	MethodInfo    = "system.info"
 )
 
-// Method is how a gateway may be asked to read its configuration again by a restart inside its process.
+// Method is a way to make a gateway read its configuration again by a restart inside its process.
 type Method string
 
-// Methods. RPC is MethodRestart on the session. A signal may only be sent to a process that is ours.
+// Methods. RPC is MethodRestart on the session. A signal may only be sent to a process that gatehost started.
 const (
 	RPC     Method = "rpc"
 	SIGUSR2 Method = "SIGUSR2"
@@ -28,7 +28,7 @@ const (
 // Effect is what a signal does to a gateway.
 type Effect string
 
-// Effects. Unknown is to be treated as the worst of the others.
+// Effects. Treat Unknown as the worst of the others.
 const (
 	Unknown   Effect = "unknown"
 	Restarts  Effect = "restarts"  // in process, same pid, announced by a shutdown event
@@ -36,44 +36,48 @@ const (
 	Inspector Effect = "inspector" // opens Node's inspector, a port that runs any code; nothing restarts
 )
 
-// Quirks is what a host has to know about the gateway in front of it.
+// Quirks holds what a host has to know about the gateway that it talks to.
 type Quirks struct {
 	Release string // of the row that was taken, "2026.9.6"; "" when the version is in no row
-	Known   bool   // the version was measured itself; else all below is the careful default, or what the methods say
+	Known   bool   // this version was measured; else everything below is the careful default, or what the methods say
 
-	Protocol       int  // in hello-ok; 0 is unknown: 3 or 4
-	BootID         bool // hello-ok names one, which changes with each restart; else a new generation shows by the session's end only
+	Protocol int // in hello-ok; 0 is unknown: 3 or 4
+	// hello-ok names one, which changes with each restart; else only the end of the session shows a new generation
+	BootID         bool
 	NeedsDevice    bool // without a device identity a session has no scopes
-	RestartRequest bool // MethodRestart is there
-	Suspend        bool // gateway.suspend.* are there
-	SystemInfo     bool // MethodInfo is there: it proves pid and port
+	RestartRequest bool // MethodRestart exists
+	Suspend        bool // gateway.suspend.* exist
+	SystemInfo     bool // MethodInfo exists: it proves pid and port
 	Startupz       bool // /startupz is a probe; else that path is a page with status 200
-	Sidecars       bool // connect is refused with startup-sidecars for a while after the port opened, and /readyz says 503
-	Children       bool // it has children of its own: they end with it
-	QuietStart     bool // it prints nothing before its port is open: output is no sign of progress
-	StartupTrace   bool // OPENCLAW_GATEWAY_STARTUP_TRACE has it tell its stages
-	ReloadKind     bool // config.schema.lookup tells what a change does: nothing, a reload, a restart
+	// connect is refused with startup-sidecars for a while after the port opened, and /readyz says 503
+	Sidecars     bool
+	Children     bool // it has children of its own: they end with it
+	QuietStart   bool // it prints nothing before its port is open: output is no sign of progress
+	StartupTrace bool // OPENCLAW_GATEWAY_STARTUP_TRACE makes it report its stages
+	ReloadKind   bool // config.schema.lookup says what a change does: nothing, a reload, a restart
 
-	// Limited are methods of which a client may make three calls a minute, all of them together. config.set is in none.
+	// Limited are methods of which a client may make three calls a minute, all of them together. config.set is not
+	// limited.
 	Limited []string
 
 	SIGUSR1, SIGUSR2 Effect
-	// Reload is how a restart in process may be asked for, best first: the next one is for when the one before is refused. Without any,
-	// stop by SIGTERM and launch again, which is the same on every release.
+	// Reload lists the ways to request a restart in process, best first: the next one is for when the one before is
+	// refused. Without any, stop by SIGTERM and launch again, which is the same on every release.
 	Reload []Method
 
-	// ConfigExit is the exit code of a start with an invalid configuration; 0 is unknown: 1 or 78. It proves nothing: other troubles
-	// end with the same code.
+	// ConfigExit is the exit code of a start with an invalid configuration; 0 is unknown: 1 or 78. It proves
+	// nothing: other failures end with the same code.
 	ConfigExit int
-	// DoctorReplaces: `doctor --fix` puts a new file in the place of one that it can't parse, and exits 0.
+	// DoctorReplaces: `doctor --fix` replaces a file that it cannot parse by a new one, and exits 0.
 	DoctorReplaces bool
-	// DoctorExitLies: `doctor --fix` exits 0 although it mended nothing.
+	// DoctorExitLies: `doctor --fix` exits 0 although it repaired nothing.
 	DoctorExitLies bool
 	// VagueIssues: `config validate` says "Invalid input" where others name the unknown keys.
 	VagueIssues bool
 }
 
-// MaySignal reports whether that signal is known to restart this gateway. Of all other signals only SIGTERM is for a host to send.
+// MaySignal reports whether that signal is known to restart this gateway. Of all other signals a host may only send
+// SIGTERM.
 func (q Quirks) MaySignal(m Method) bool {
 	switch m {
 	case SIGUSR1:
@@ -119,8 +123,9 @@ func rows() []Quirks {
 	}
 }
 
-// Of is what is known about a gateway of that version that advertises those methods. Versions between two rows, newer and older ones
-// get the careful default: no signal at all, the RPC where it is advertised, and otherwise SIGTERM and a new launch.
+// Of returns what is known about a gateway of that version that advertises those methods. Versions between two
+// rows, newer and older ones get the careful default: no signal at all, the RPC where it is advertised, and
+// otherwise SIGTERM and a new launch.
 func Of(version string, methods []string) Quirks {
 	version = strings.TrimPrefix(strings.TrimSpace(version), "v")
 	all := rows()
@@ -130,7 +135,7 @@ func Of(version string, methods []string) Quirks {
 		q = all[i]
 		q.Known = true
 	}
-	if len(methods) > 0 { // what it says of itself counts more than a table
+	if len(methods) > 0 { // what the gateway says about itself counts more than a table
 		q.RestartRequest = slices.Contains(methods, MethodRestart)
 		q.Suspend = slices.Contains(methods, MethodSuspend)
 		q.SystemInfo = slices.Contains(methods, MethodInfo)
@@ -139,15 +144,16 @@ func Of(version string, methods []string) Quirks {
 	return q
 }
 
-// careful is for a version that nobody measured: it may do all that any other does.
+// careful is for a version that was not measured: it may do everything that any other does.
 func careful() Quirks {
 	return Quirks{
-		SIGUSR1: Unknown, SIGUSR2: Unknown, NeedsDevice: true, Sidecars: true, Children: true, QuietStart: true, DoctorReplaces: true,
+		SIGUSR1: Unknown, SIGUSR2: Unknown, NeedsDevice: true, Sidecars: true, Children: true, QuietStart: true,
+		DoctorReplaces: true,
 		DoctorExitLies: true, VagueIssues: true,
 	}
 }
 
-// reload prefers the RPC: the gateway says itself what it does, and nothing can be hit by mistake.
+// reload prefers the RPC: the gateway itself says what it does, and it cannot reach another process.
 func (q Quirks) reload() []Method {
 	var ways []Method
 	if q.RestartRequest {

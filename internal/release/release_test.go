@@ -34,7 +34,8 @@ func TestReloadIsAskedForInAWayThatTheReleaseIsKnownToHandle(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			q := release.Of(row.version, row.methods)
 			if q.Known != row.known || !slices.Equal(q.Reload, row.want) {
-				t.Errorf("Of(%q) = known %v, reload by %v; want %v, %v", row.version, q.Known, q.Reload, row.known, row.want)
+				t.Errorf("Of(%q) = known %v, reload by %v; want %v, %v", row.version, q.Known, q.Reload, row.known,
+					row.want)
 			}
 		})
 	}
@@ -57,7 +58,8 @@ func TestNoSignalIsSentThatKillsOrOpensAPort(t *testing.T) {
 		for _, methods := range [][]string{nil, {"health"}, {release.MethodRestart}} {
 			q := release.Of(row.version, methods)
 			if q.MaySignal(release.SIGUSR1) != row.usr1 || q.MaySignal(release.SIGUSR2) != row.usr2 {
-				t.Errorf("%q: SIGUSR1 %v, SIGUSR2 %v; want %v, %v", row.version, q.MaySignal(release.SIGUSR1), q.MaySignal(release.SIGUSR2), row.usr1, row.usr2)
+				t.Errorf("%q: SIGUSR1 %v, SIGUSR2 %v; want %v, %v", row.version, q.MaySignal(release.SIGUSR1),
+					q.MaySignal(release.SIGUSR2), row.usr1, row.usr2)
 			}
 			for _, m := range q.Reload {
 				if (m == release.SIGUSR1 || m == release.SIGUSR2) && !q.MaySignal(m) {
@@ -75,24 +77,33 @@ func TestRowsSayWhatWasMeasured(t *testing.T) {
 	for _, want := range []release.Quirks{
 		{Release: "2026.3.13", Protocol: 3, ConfigExit: 1, NeedsDevice: true},
 		{Release: "2026.5.27", Protocol: 4, ConfigExit: 1, RestartRequest: true},
-		{Release: "2026.9.6", Protocol: 4, ConfigExit: 78, RestartRequest: true, BootID: true, Suspend: true, SystemInfo: true, Startupz: true, Sidecars: true},
+		{
+			Release: "2026.9.6", Protocol: 4, ConfigExit: 78, RestartRequest: true, BootID: true, Suspend: true,
+			SystemInfo: true, Startupz: true, Sidecars: true,
+		},
 	} {
 		q := release.Of(want.Release, nil)
 		got := release.Quirks{
-			Release: q.Release, Protocol: q.Protocol, ConfigExit: q.ConfigExit, NeedsDevice: q.NeedsDevice, RestartRequest: q.RestartRequest,
-			BootID: q.BootID, Suspend: q.Suspend, SystemInfo: q.SystemInfo, Startupz: q.Startupz, Sidecars: q.Sidecars,
+			Release: q.Release, Protocol: q.Protocol, ConfigExit: q.ConfigExit, NeedsDevice: q.NeedsDevice,
+			RestartRequest: q.RestartRequest,
+			BootID:         q.BootID, Suspend: q.Suspend, SystemInfo: q.SystemInfo, Startupz: q.Startupz,
+			Sidecars: q.Sidecars,
 		}
 		if !slices.Equal(list(got), list(want)) {
 			t.Errorf("%s: %+v, want %+v", want.Release, got, want)
 		}
 	}
-	if q := release.Of("2027.1.1", nil); q.Protocol != 0 || q.ConfigExit != 0 || q.BootID || q.RestartRequest || q.Suspend || !q.NeedsDevice || !q.Sidecars {
+	if q := release.Of("2027.1.1", nil); q.Protocol != 0 || q.ConfigExit != 0 || q.BootID || q.RestartRequest ||
+		q.Suspend || !q.NeedsDevice || !q.Sidecars {
 		t.Errorf("careful = %+v", q)
 	}
 }
 
 func list(q release.Quirks) []any {
-	return []any{q.Release, q.Protocol, q.ConfigExit, q.NeedsDevice, q.RestartRequest, q.BootID, q.Suspend, q.SystemInfo, q.Startupz, q.Sidecars}
+	return []any{
+		q.Release, q.Protocol, q.ConfigExit, q.NeedsDevice, q.RestartRequest, q.BootID, q.Suspend,
+		q.SystemInfo, q.Startupz, q.Sidecars,
+	}
 }
 
 // TestEmulatorPlaysEachKnownRelease keeps the table and the emulator together: what one knows, the other plays.

@@ -15,7 +15,7 @@ import (
 //go:embed templates
 var templates embed.FS
 
-// file is one of a project.
+// file is one file of a project.
 type file struct {
 	data       []byte
 	executable bool
@@ -54,7 +54,7 @@ func withProtos(out map[string]file) error {
 	return nil
 }
 
-// withSDK adds the source of our module with its go.mod and go.sum, or leaves out what only that needs.
+// withSDK adds the source of this module with its go.mod and go.sum, or removes what only that needs.
 func withSDK(d data, out map[string]file) error {
 	if d.Release != "" {
 		for _, name := range []string{"go.sum", "sdk/go.mod", "sdk/go.sum"} { // `go mod tidy` writes the sums

@@ -11,9 +11,9 @@ import (
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
 )
 
-// descriptors is the contract as a binary FileDescriptorSet, each file after those that it imports: for languages whose
-// generated code is bound to one version of protobuf. It is made of what our own code was generated from, which
-// proto-check holds equal to the proto files.
+// descriptors returns the contract as a binary FileDescriptorSet, each file after those that it imports: for
+// languages whose generated code needs one version of protobuf. It is made of the descriptors that gatehost's own
+// code was generated from, which proto-check holds equal to the proto files.
 func descriptors() ([]byte, error) {
 	var set descriptorpb.FileDescriptorSet
 	seen := map[string]bool{}

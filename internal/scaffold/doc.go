@@ -1,4 +1,4 @@
-// Package scaffold makes the project of a new plugin. It builds, its tests pass, and it passes `gatehost plugin
-// verify`, so that an author begins by changing something that works. Authors see the templates first;
+// Package scaffold creates the project of a new plugin: it builds, tests and passes `gatehost plugin verify` as it
+// is, so that an author begins by changing something that works. The templates are what authors see first;
 // docs/plugin-authors.md builds on them.
 package scaffold

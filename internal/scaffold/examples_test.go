@@ -14,8 +14,8 @@ import (
 func TestExamplesAreWhatIsMade(t *testing.T) {
 	for lang, interpreter := range map[string]string{Node: "/usr/bin/node", Python: "/usr/bin/python3"} {
 		dir := filepath.Join("../../examples", "doctor-"+lang)
-		want, err := contents(data{Name: "doctor-" + lang, Kind: plugin.KindDoctor, Lang: lang, Version: version,
-			Interpreter: interpreter})
+		want, err := contents(data{Name: "doctor-" +
+			lang, Kind: plugin.KindDoctor, Lang: lang, Version: version, Interpreter: interpreter})
 		if err != nil {
 			t.Fatal(err)
 		}

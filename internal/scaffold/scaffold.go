@@ -20,7 +20,7 @@ const (
 	Python = "python"
 )
 
-// Languages are those in which a kind can be made, the first of them by default.
+// Languages returns those in which a kind can be written, the default first.
 func Languages(k plugin.Kind) []string {
 	if k == plugin.KindDoctor {
 		return []string{Go, Node, Python}
@@ -28,31 +28,31 @@ func Languages(k plugin.Kind) []string {
 	return []string{Go}
 }
 
-// version of a plugin that is not released yet.
+// version is the version of a plugin that has not been released yet.
 const version = "0.1.0"
 
-// Options say what to make.
+// Options say what to create.
 type Options struct {
 	Kind plugin.Kind
-	Dir  string // missing, or an empty directory
+	Dir  string // does not exist, or an empty directory
 	Lang string // "": Go
-	Name string // "": that of the directory
-	// Release is the published version of our module that a Go project requires, without v; "": it gets a copy of the
-	// source.
+	Name string // "": the name of the directory
+	// Release is the published version of this module that a Go project requires, without v; "": the project gets a
+	// copy of the source.
 	Release string
 	// Gatehost is how an author's shell finds gatehost; "": by its name.
 	Gatehost string
 }
 
-// Project is what was made.
+// Project is what was created.
 type Project struct {
 	Name string
 	Dir  string   // absolute
-	Next []string // commands that an author gives next, in order
+	Next []string // commands that an author runs next, in order
 }
 
-// New makes a project, or nothing. Errors: fault.InvalidArgument (an unknown kind or language, or an invalid name),
-// fault.FailedPrecondition (the directory is not empty), and those of the file system.
+// New creates a project, or nothing. Errors: fault.InvalidArgument (an unknown kind or language, or an invalid
+// name), fault.FailedPrecondition (something exists already), and those of the file system.
 func New(o Options) (Project, error) {
 	data, err := dataOf(o)
 	if err != nil {
@@ -77,11 +77,11 @@ type data struct {
 	Version string // of the plugin
 
 	Release     string // see Options
-	Interpreter string // absolute path of what runs a Node or Python project
+	Interpreter string // absolute path of the program that runs a Node or Python project
 }
 
-// names are lower-case words joined by hyphens, as the contract says; they are also names of files, of tables and of Go
-// modules.
+// names are lower-case words joined by hyphens, as the contract says; they are also names of files, of tables and
+// of Go modules.
 var names = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 const maxName = 64
@@ -95,10 +95,9 @@ func dataOf(o Options) (data, error) {
 			WithHint("the kinds are: " + join(plugin.Kinds()))
 	}
 	if !slices.Contains(Languages(plugin.KindDoctor), o.Lang) {
-		return data{},
-			fault.New(fault.InvalidArgument,
-				fmt.Sprintf("cannot make a plugin: %q is not a language that is known here", o.Lang)).
-				WithHint("the languages are: " + join(Languages(plugin.KindDoctor)))
+		return data{}, fault.New(fault.InvalidArgument,
+			fmt.Sprintf("cannot make a plugin: %q is not a supported language", o.Lang)).
+			WithHint("the languages are: " + join(Languages(plugin.KindDoctor)))
 	}
 	if !slices.Contains(Languages(o.Kind), o.Lang) {
 		return data{}, fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a %s in %s", o.Kind, o.Lang)).
@@ -113,16 +112,17 @@ func dataOf(o Options) (data, error) {
 		name, hint = filepath.Base(dir), hint+"; or give another --name"
 	}
 	if len(name) > maxName || !names.MatchString(name) {
-		return data{},
-			fault.New(fault.InvalidArgument, fmt.Sprintf("cannot make a plugin: %.80q is not a name of a plugin",
-				name)).WithHint(hint)
+		return data{}, fault.New(fault.InvalidArgument,
+			fmt.Sprintf("cannot make a plugin: %.80q is not a name of a plugin", name)).WithHint(hint)
 	}
-	return data{Name: name, Kind: o.Kind, Lang: o.Lang, Dir: dir, Version: version, Release: o.Release,
-		Interpreter: interpreter(o.Lang)}, nil
+	return data{
+		Name: name, Kind: o.Kind, Lang: o.Lang, Dir: dir, Version: version, Release: o.Release,
+		Interpreter: interpreter(o.Lang),
+	}, nil
 }
 
-// interpreter returns the absolute path of the program that runs a language: the system's own, which a sandboxed plugin
-// may read, before one that is only on the author's PATH.
+// interpreter returns the absolute path of the program that runs a language: the system's own, which a sandboxed
+// plugin may read, before one that is only on the author's PATH.
 func interpreter(lang string) string {
 	program := map[string]string{Node: "node", Python: "python3"}[lang]
 	system := "/usr/bin/" + program
@@ -167,7 +167,7 @@ func next(dir, lang, gatehost string) []string {
 	return append(out, command+" plugin verify .")
 }
 
-// quote makes a path one word of a shell.
+// quote returns a path as one word of a shell.
 func quote(path string) string {
 	if regexp.MustCompile(`^[A-Za-z0-9_./~+:@%-]+$`).MatchString(path) && !strings.HasPrefix(path, "~") {
 		return path

@@ -113,20 +113,31 @@ func TestBadInputIsRefusedAndNothingIsMade(t *testing.T) {
 	}{
 		"no kind":     {Options{Kind: "doktor", Dir: in("a")}, fault.InvalidArgument, "doktor"},
 		"no language": {Options{Kind: "doctor", Dir: in("a"), Lang: "rust"}, fault.InvalidArgument, "rust"},
-		"not in this language": {Options{Kind: "launcher", Dir: in("a"), Lang: Python}, fault.InvalidArgument,
-			"launcher in python"},
+		"not in this language": {
+			Options{Kind: "launcher", Dir: in("a"), Lang: Python},
+			fault.InvalidArgument,
+			"launcher in python",
+		},
 		"a name with capitals": {Options{Kind: "doctor", Dir: in("My-Doctor")}, fault.InvalidArgument, "My-Doctor"},
 		"a name with dots":     {Options{Kind: "doctor", Dir: in("a"), Name: "../x"}, fault.InvalidArgument, "../x"},
-		"a name with a zero byte": {Options{Kind: "doctor", Dir: in("a"), Name: "x\x00"}, fault.InvalidArgument,
-			`x\x00`},
-		"a name that is too long": {Options{Kind: "doctor", Dir: in("a"), Name: strings.Repeat("a", 65)},
-			fault.InvalidArgument, "aaa"},
+		"a name with a zero byte": {
+			Options{Kind: "doctor", Dir: in("a"), Name: "x\x00"},
+			fault.InvalidArgument,
+			`x\x00`,
+		},
+		"a name that is too long": {
+			Options{Kind: "doctor", Dir: in("a"), Name: strings.Repeat("a", 65)},
+			fault.InvalidArgument, "aaa",
+		},
 		"no directory":     {Options{Kind: "doctor"}, fault.InvalidArgument, "directory"},
 		"a file":           {Options{Kind: "doctor", Dir: in("file")}, fault.FailedPrecondition, "file"},
 		"a full directory": {Options{Kind: "doctor", Dir: in("full")}, fault.FailedPrecondition, "kept"},
 		"a hidden file":    {Options{Kind: "doctor", Dir: in("hidden")}, fault.FailedPrecondition, ".git"},
-		"no parent": {Options{Kind: "doctor", Dir: in("none/a")}, fault.FailedPrecondition,
-			"no directory"},
+		"no parent": {
+			Options{Kind: "doctor", Dir: in("none/a")},
+			fault.FailedPrecondition,
+			"no directory",
+		},
 	} {
 		_, err := New(c.o)
 		if fault.CodeOf(err) != c.code || fault.HintOf(err) == "" && c.say != "directory" ||
@@ -218,8 +229,10 @@ func TestMakefilesFindGatehostWhereItIs(t *testing.T) {
 
 func TestInterpreterIsOneStringOfTheManifest(t *testing.T) {
 	for _, lang := range []string{Node, Python} {
-		files, err := contents(data{Name: "x", Kind: plugin.KindDoctor, Lang: lang,
-			Interpreter: `C:\Program Files\run.exe`})
+		files, err := contents(data{
+			Name: "x", Kind: plugin.KindDoctor, Lang: lang,
+			Interpreter: `C:\Program Files\run.exe`,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,8 +243,10 @@ func TestInterpreterIsOneStringOfTheManifest(t *testing.T) {
 }
 
 func TestPathsAreOneWordOfAShell(t *testing.T) {
-	for path, want := range map[string]string{"a/b-c": "a/b-c", "a b": "'a b'", "it's": `'it'\''s'`, "~x": "'~x'",
-		"$HOME": "'$HOME'"} {
+	for path, want := range map[string]string{
+		"a/b-c": "a/b-c", "a b": "'a b'", "it's": `'it'\''s'`, "~x": "'~x'",
+		"$HOME": "'$HOME'",
+	} {
 		if got := quote(path); got != want {
 			t.Errorf("%s = %s, want %s", path, got, want)
 		}

@@ -34,8 +34,10 @@ func TestSumsAreThoseOfOurOwnModules(t *testing.T) {
 					own)
 			}
 		}
-		for _, module := range []string{"github.com/hashicorp/go-plugin", "google.golang.org/grpc",
-			"google.golang.org/protobuf"} {
+		for _, module := range []string{
+			"github.com/hashicorp/go-plugin", "google.golang.org/grpc",
+			"google.golang.org/protobuf",
+		} {
 			if theirs[module] == "" {
 				t.Errorf("%s does not require %s", name, module)
 			}
@@ -54,15 +56,15 @@ func TestSumsAreThoseOfOurOwnModules(t *testing.T) {
 func versions(t *testing.T, path string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for _, m := range regexp.MustCompile(`(?m)^(?:require )?\s*([a-z0-9.-]+\.[a-z]+/\S+) (v\S+)`).FindAllStringSubmatch(
-		read(t, path), -1) {
+	for _, m := range regexp.MustCompile(
+		`(?m)^(?:require )?\s*([a-z0-9.-]+\.[a-z]+/\S+) (v\S+)`).FindAllStringSubmatch(read(t, path), -1) {
 		out[m[1]] = m[2]
 	}
 	return out
 }
 
-// tidy has the go command write the four files of a project that imports everything, beginning with the versions of our
-// own go.mod.
+// tidy makes go write the four files of a project that imports everything, beginning with the versions of our own
+// go.mod.
 func tidy(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
@@ -80,8 +82,8 @@ func tidy(t *testing.T) {
 	var all strings.Builder
 	all.WriteString("package main\n\nimport (\n\t_ \"github.com/hashicorp/go-hclog\"\n")
 	for name := range files {
-		if pkg, ok := strings.CutPrefix(filepath.Dir(name), "sdk/shared/"); ok && !strings.Contains(pkg, "internal") &&
-			strings.HasSuffix(name, ".go") {
+		if pkg, ok := strings.CutPrefix(filepath.Dir(name), "sdk/shared/"); ok &&
+			!strings.Contains(pkg, "internal") && strings.HasSuffix(name, ".go") {
 			all.WriteString("\t_ \"github.com/gatehost/gatehost/shared/" + pkg + "\"\n")
 		}
 	}
@@ -114,8 +116,8 @@ func goVersion(mod string) string { return regexp.MustCompile(`(?m)^go .*$`).Fin
 // asTemplate puts in what differs from project to project.
 func asTemplate(mod []byte) []byte {
 	mod = bytes.Replace(mod, []byte("module example.com/x"), []byte("module example.com/{% .Name %}"), 1)
-	mod = bytes.Replace(mod, []byte("gatehost/gatehost v0.0.0"), []byte("gatehost/gatehost v{% or .Release `0.0.0` %}"),
-		1)
+	mod = bytes.Replace(mod, []byte("gatehost/gatehost v0.0.0"),
+		[]byte("gatehost/gatehost v{% or .Release `0.0.0` %}"), 1)
 	replace := regexp.MustCompile(`(?m)^replace .*\n\n?`)
 	line := bytes.TrimSpace(replace.Find(mod))
 	mod = bytes.TrimRight(replace.ReplaceAll(mod, nil), "\n")

@@ -10,8 +10,8 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// write puts all files into dir, or none: they are written into a directory beside dir, or inside it when dir exists,
-// and moved when all of them are written.
+// write puts all files into dir, or none: it writes them into a directory next to dir, or inside it when dir exists
+// already, and moves them when all are written.
 func write(dir string, files map[string]file) (err error) {
 	there, err := vacant(dir)
 	if err != nil {
@@ -19,12 +19,12 @@ func write(dir string, files map[string]file) (err error) {
 	}
 	parent := filepath.Dir(dir)
 	if there {
-		parent = dir // it may be where the author's shell is: it stays
+		parent = dir // it may be the directory of the author's shell: it stays
 	}
 	staging, err := os.MkdirTemp(parent, ".gatehost-new-")
 	if errors.Is(err, fs.ErrNotExist) {
-		return fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make %s: there is no directory %s", dir,
-			parent)).WithHint("make it first")
+		return fault.New(fault.FailedPrecondition,
+			fmt.Sprintf("cannot make %s: there is no directory %s", dir, parent)).WithHint("make it first")
 	}
 	if err != nil {
 		return fmt.Errorf("cannot make %s: %w", dir, err)
@@ -36,7 +36,7 @@ func write(dir string, files map[string]file) (err error) {
 	if there {
 		return moveInto(dir, staging)
 	}
-	if err := os.Chmod(staging, 0o755); err != nil { //nolint:gosec // source, for everybody to read
+	if err := os.Chmod(staging, 0o755); err != nil { //nolint:gosec // source, for every user to read
 		return fmt.Errorf("cannot make %s: %w", dir, err)
 	}
 	if err := os.Rename(staging, dir); err != nil {
@@ -52,13 +52,13 @@ func vacant(dir string) (there bool, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	case err != nil:
-		return false, fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make a plugin in %s: %v", dir,
-			err)).WithHint("name a directory that is not there yet")
+		return false, fault.New(fault.FailedPrecondition,
+			fmt.Sprintf("cannot make a plugin in %s: %v", dir,
+				err)).WithHint("name a directory that does not exist yet")
 	case len(entries) > 0:
-		return true,
-			fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot make a plugin in %s: it is not empty (%s is in it)",
-				dir, entries[0].Name())).
-				WithHint("name a directory that is not there yet, or an empty one")
+		return true, fault.New(fault.FailedPrecondition,
+			fmt.Sprintf("cannot make a plugin in %s: it is not empty (%s is in it)", dir, entries[0].Name())).
+			WithHint("name a directory that does not exist yet, or an empty one")
 	}
 	return true, nil
 }
@@ -66,7 +66,8 @@ func vacant(dir string) (there bool, err error) {
 func fill(dir string, files map[string]file) error {
 	for name, f := range files {
 		target := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil { //nolint:gosec // source, for everybody to read
+		//nolint:gosec // source, for every user to read
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			return err
 		}
 		mode := fs.FileMode(0o644)
@@ -80,7 +81,8 @@ func fill(dir string, files map[string]file) error {
 	return nil
 }
 
-// moveInto moves the content of staging, which is inside dir, up into dir; if something cannot be moved, nothing stays.
+// moveInto moves the content of staging, which is inside dir, up into dir; when something cannot be moved nothing
+// stays.
 func moveInto(dir, staging string) error {
 	entries, err := os.ReadDir(staging)
 	var moved []string

@@ -26,9 +26,11 @@ func Record(ctx context.Context, shimPath, dir string) error {
 	bundle := filepath.Join(place, "run", LaunchID)
 	spec := shim.Spec{
 		LaunchID: LaunchID, Cwd: "/", Socket: shim.SocketPath(place, bundle), OutputMaxBytes: outlog.MinSize,
-		Argv: []string{"sh", "-c",
+		Argv: []string{
+			"sh", "-c",
 			fmt.Sprintf(`yes %s | head -n %d; echo %s; trap 'echo %s >&2; exit %d' TERM; while :; do sleep 0.05; done`,
-				FloodLine, FloodLines, ReadyLine, LastLine, ExitCode)},
+				FloodLine, FloodLines, ReadyLine, LastLine, ExitCode),
+		},
 		Env:    []shim.EnvVar{{Name: "PATH", Value: "/usr/local/bin:/usr/bin:/bin"}},
 		Labels: map[string]string{"gatehost.gateway": Gateway, "recorded": "yes"},
 	}

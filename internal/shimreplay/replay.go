@@ -28,7 +28,7 @@ type Options struct {
 	Recording string `json:"recording"` // its folder
 	Runtime   string `json:"runtime"`   // for the socket
 	Bundle    string `json:"bundle"`    // to make; its base is LaunchID
-	// Future adds what a newer shim of the same version might say: unknown fields, and unknown kinds of items.
+	// Future adds what a newer shim of the same version might say: fields, and kinds of items, that no host knows yet.
 	Future bool `json:"future"`
 	// Refuse answers as a shim that speaks none of our versions.
 	Refuse bool `json:"refuse"`
@@ -44,7 +44,8 @@ func Command(o Options) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return exec.Command(self, Role, string(b)), nil //nolint:gosec,noctx // our own test binary; its caller ends it
+	//nolint:gosec,noctx // our own test binary; its caller ends it
+	return exec.Command(self, Role, string(b)), nil
 }
 
 // Main plays what os.Args[2] says.
@@ -131,7 +132,7 @@ func (p *player) begin() error {
 	return restoreBundle(filepath.Join(p.o.Recording, Running), p.o.Bundle, p.identity)
 }
 
-// identity puts the processes of today into a recorded state, and keeps all else.
+// identity puts the processes of now into a recorded state, and leaves all else.
 func (p *player) identity(state []byte) ([]byte, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(state, &fields); err != nil {
@@ -150,7 +151,7 @@ func (p *player) identity(state []byte) ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-// send writes a frame as version 1 defines it, not with today's code.
+// send writes a frame by the book of version 1, not with the code of today.
 func (p *player) send(w io.Writer, f Frame) error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(f.Header, &fields); err != nil {

@@ -1,4 +1,4 @@
-// Package testhost is what black-box tests of a host need: the built binaries, and a port.
+// Package testhost provides what black-box tests of a host need: the built binaries, and a port.
 package testhost
 
 import (
@@ -27,9 +27,9 @@ func packages() map[string]string {
 	}
 }
 
-// Main is what a TestMain does: it sets bin to the directory of the binaries, runs the tests, and exits. GATEHOST_BIN names the directory;
-// make sets it, so that the binaries are those that were built. Without it those of programs are built for this run, from a package two
-// folders below the root.
+// Main is the body of a TestMain: it sets bin to the directory of the binaries, runs the tests, and exits.
+// GATEHOST_BIN names the directory; make sets it, so that the binaries are those that were built. Without it those
+// of programs are built for this run, from a package two folders below the root.
 func Main(m *testing.M, bin *string, programs ...string) {
 	code, err := run(m, bin, programs)
 	if err != nil {
@@ -62,14 +62,15 @@ func build(dir string, programs []string) error {
 			return fmt.Errorf("cannot build %s: testhost does not know its package", name)
 		}
 		//nolint:noctx // bounded by the test's own limit
-		if text, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), "../../"+pkg).CombinedOutput(); err != nil {
+		if text, err := exec.Command("go", "build", "-o", filepath.Join(dir, name),
+			"../../"+pkg).CombinedOutput(); err != nil {
 			return fmt.Errorf("cannot build %s: %w\n%s", pkg, err, text)
 		}
 	}
 	return nil
 }
 
-// FreePort is one that nobody listened on a moment ago.
+// FreePort returns a port that was free a moment ago.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
 	//nolint:noctx // it is over at once

@@ -11,9 +11,10 @@ import (
 	"testing"
 )
 
-// OpenClaw is the launch command and the directories that must come first in PATH. Without an installation the test fails: skipping
-// would hide that nothing was tested. GATEHOST_OPENCLAW names an installation, GATEHOST_CACHE the cache that holds the pinned one;
-// where npm has no Node for us (anything but Linux on amd64) it is the openclaw on PATH.
+// OpenClaw returns the launch command and the directories that must come first in PATH. Without an installation the
+// test fails: skipping would hide that nothing was tested. GATEHOST_OPENCLAW names an installation, GATEHOST_CACHE
+// the cache that holds the pinned one; where npm has no suitable Node (anything but Linux on amd64) it is the
+// openclaw on PATH.
 func OpenClaw(tb testing.TB) (command, path []string) {
 	tb.Helper()
 	dir := os.Getenv("GATEHOST_OPENCLAW")
@@ -37,7 +38,7 @@ func OpenClaw(tb testing.TB) (command, path []string) {
 	return []string{filepath.Join(node, "node"), entry}, []string{node}
 }
 
-// Release is the version of the OpenClaw that OpenClaw finds, as its package says it: "2026.9.6".
+// Release returns the version of the OpenClaw that OpenClaw finds, as its package says it: "2026.9.6".
 func Release(tb testing.TB) string {
 	tb.Helper()
 	command, _ := OpenClaw(tb)
@@ -58,7 +59,7 @@ func Release(tb testing.TB) string {
 	return pkg.Version
 }
 
-// pinned is where build/openclaw.sh installs the versions of build/versions.env.
+// pinned returns where build/openclaw.sh installs the versions of build/versions.env.
 func pinned(tb testing.TB) string {
 	tb.Helper()
 	cache := os.Getenv("GATEHOST_CACHE")

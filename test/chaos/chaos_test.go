@@ -130,7 +130,8 @@ func (c *chaos) judge(t *trial, l settled, want expectation, help []string) {
 		died += " (" + h.who + ")"
 	}
 	for name, how := range fate {
-		meant := h.kind != "shim" && h.kind != "gateway" && h.kind != "shim+gateway" || name == h.who // else it is not concerned
+		// else it is not concerned
+		meant := h.kind != "shim" && h.kind != "gateway" && h.kind != "shim+gateway" || name == h.who
 		if meant {
 			c.outcomes[outcome{died, h.during[name], how}]++
 		}
@@ -142,7 +143,8 @@ func (c *chaos) judge(t *trial, l settled, want expectation, help []string) {
 func (c *chaos) refresh(l settled) {
 	for _, p := range l.status.Plugins {
 		if p.Restarts >= 3 {
-			_, _ = c.s.call(context.Background(), c.s.patience(), http.MethodPost, "/v1/plugins/"+p.Name+"/restart", map[string]any{}, nil)
+			_, _ = c.s.call(context.Background(), c.s.patience(), http.MethodPost, "/v1/plugins/"+p.Name+"/restart",
+				map[string]any{}, nil)
 		}
 	}
 }
@@ -162,7 +164,8 @@ func (c *chaos) end(want expectation) {
 		var answer struct {
 			Outcome string `json:"outcome"`
 		}
-		code, err := c.s.call(context.Background(), c.s.patience(), http.MethodPost, "/v1/gateways/"+name+"/stop", map[string]any{}, &answer)
+		code, err := c.s.call(context.Background(), c.s.patience(), http.MethodPost, "/v1/gateways/"+name+"/stop",
+			map[string]any{}, &answer)
 		if err != nil || answer.Outcome != "applied" {
 			c.fail(last, "at the end stop of %s: HTTP %d %q: %v", name, code, answer.Outcome, err)
 		}
@@ -195,8 +198,9 @@ func (c *chaos) tell(episodes int, took time.Duration) {
 	first, final := c.resource[0], c.resource[len(c.resource)-1]
 	var b strings.Builder
 	_, generation, _ := c.s.running()
-	fmt.Fprintf(&b, "Seed %d: %d episodes, %d hosts in %v; %d numbered lines of %d launches were in the journal once each.\n", c.set.seed, episodes,
-		generation, took.Round(time.Second), c.checked, c.launches)
+	fmt.Fprintf(&b,
+		"Seed %d: %d episodes, %d hosts in %v; %d numbered lines of %d launches were in the journal once each.\n",
+		c.set.seed, episodes, generation, took.Round(time.Second), c.checked, c.launches)
 	most := resource{}
 	oldest := map[int]resource{} // by generation: its first
 	for _, r := range c.resource {
@@ -208,7 +212,8 @@ func (c *chaos) tell(episodes int, took time.Duration) {
 			c.t.Errorf("host %d had %d open files and then %d", r.generation, oldest[r.generation].fds, r.fds)
 		}
 	}
-	fmt.Fprintf(&b, "The host at the beginning: %d MB, %d open files; at the end: %d MB, %d; at most: %d MB, %d.\n\n", first.rssKB>>10, first.fds, final.rssKB>>10,
+	fmt.Fprintf(&b, "The host at the beginning: %d MB, %d open files; at the end: %d MB, %d; at most: %d MB, %d.\n\n",
+		first.rssKB>>10, first.fds, final.rssKB>>10,
 		final.fds, most.rssKB>>10, most.fds)
 	if most.rssKB > 400<<10 {
 		c.t.Errorf("a host took %d MB", most.rssKB>>10)

@@ -21,8 +21,8 @@ import (
 // expectation says for each gateway whether it is to be up.
 type expectation map[string]bool
 
-// expected is what an operator may expect after a trial. Each host starts every gateway (autostart), so a stop counts only when the
-// present host did it.
+// expected is what an operator may expect after a trial. Each host starts every gateway (autostart), so a stop counts
+// only when the present host did it.
 func (t *trial) expected(before expectation) expectation {
 	_, generation, _ := t.s.running()
 	out := expectation{}
@@ -111,8 +111,8 @@ func (s *site) look(want expectation) (l settled, wrong []string) {
 	return l, wrong
 }
 
-// maxCommand is how long what is left of a doctor's command may live: after its plugin's death it has 10 s to end, 10 s are for its
-// shim, and the rest is a busy machine's.
+// maxCommand is how long what is left of a doctor's command may live: after its plugin's death it has 10 s to end, 10 s
+// are for its shim, and the rest is a busy machine's.
 const maxCommand = 45 * time.Second
 
 func age(p proc) time.Duration {
@@ -143,7 +143,8 @@ func (s *site) lookAt(g gateway, got gatewayStatus, up bool, all []proc) (wrong 
 		return wrong
 	}
 	if got.State != "running" || !got.Ready || got.Owner != "owned" {
-		bad("is to be running, and status says %s (%s) ready %t %s, error %+v", got.State, got.Phase, got.Ready, got.Owner, got.Error)
+		bad("is to be running, and status says %s (%s) ready %t %s, error %+v", got.State, got.Phase, got.Ready, got.Owner,
+			got.Error)
 	}
 	if len(mains) != 1 {
 		bad("there are %d processes of it: %v", len(mains), mains)
@@ -156,7 +157,9 @@ func (s *site) lookAt(g gateway, got gatewayStatus, up bool, all []proc) (wrong 
 	if !slices.Contains(on, main.pid) || len(on) > 1 {
 		bad("on its port %d are %v, it is pid %d", g.port, on, main.pid)
 	}
-	if !slices.ContainsFunc(all, func(p proc) bool { return p.role == roleShim && p.launch == main.launch && p.pid == main.ppid }) {
+	if !slices.ContainsFunc(all, func(p proc) bool {
+		return p.role == roleShim && p.launch == main.launch && p.pid == main.ppid
+	}) {
 		bad("its parent %d is not its shim", main.ppid)
 	}
 	return wrong
@@ -205,7 +208,7 @@ func (c *chaos) settle(t *trial, want expectation) (l settled, help []string) {
 			switch {
 			case since[path].IsZero():
 				since[path] = time.Now()
-			case time.Since(since[path]) > 3*time.Second && again(path): // it does not mend itself at once
+			case time.Since(since[path]) > 3*time.Second && again(path): // it does not recover at once
 				help = append(help, what)
 				_, _ = c.s.call(context.Background(), c.s.patience(), http.MethodPost, path, map[string]any{}, nil)
 			}
@@ -219,7 +222,7 @@ func (c *chaos) settle(t *trial, want expectation) (l settled, help []string) {
 	}
 }
 
-// adopted checks that whoever was not meant went on, over the whole episode.
+// adopted checks that each gateway that no fault was meant for went on, over the whole episode.
 func (c *chaos) adopted(t *trial, l settled, want expectation) {
 	_, generation, _ := c.s.running()
 	for _, g := range c.s.gateways {
@@ -235,8 +238,8 @@ func (c *chaos) adopted(t *trial, l settled, want expectation) {
 	}
 }
 
-// fates is how each gateway fared from a fault on; those that somebody asked something of after it are left out. A gateway with which
-// nothing was under way, and that was not killed itself, has to be the same.
+// fates is how each gateway fared from a fault on; those that had a request after it are left out. A
+// gateway with which nothing was under way, and that was not killed itself, has to be the same.
 func (c *chaos) fates(t *trial, h *happened, l settled, want expectation) map[string]string {
 	_, generation, _ := c.s.running()
 	fate := map[string]string{}
@@ -283,7 +286,9 @@ func (c *chaos) resumes(t *trial) {
 
 // lines checks that each numbered line is in the journal once.
 func (c *chaos) lines(t *trial, l settled) {
-	if t.had("disk full") && slices.ContainsFunc(l.processes, func(p proc) bool { return p.role == roleGateway && c.s.counts(p.name) }) {
+	if t.had("disk full") && slices.ContainsFunc(l.processes, func(p proc) bool {
+		return p.role == roleGateway && c.s.counts(p.name)
+	}) {
 		c.resumes(t)
 	}
 	for _, g := range c.s.gateways {

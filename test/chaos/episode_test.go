@@ -247,7 +247,8 @@ func (t *trial) ask(a *asked, path string, body any) bool {
 		a.said += ", "
 	}
 	a.said += fmt.Sprintf("%s of host %d: %s (%d ms)", a.stage, generation, word, time.Since(began).Milliseconds())
-	return err == nil && code == http.StatusOK && (answer.Outcome == "applied" || answer.Outcome == "joined" || answer.Outcome == "deferred")
+	return err == nil && code == http.StatusOK &&
+		(answer.Outcome == "applied" || answer.Outcome == "joined" || answer.Outcome == "deferred")
 }
 
 // breakConfig adds a key that the gateway refuses and its doctor removes.

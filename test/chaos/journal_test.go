@@ -126,7 +126,8 @@ func (j *journal) line(path string, line []byte) {
 		return
 	}
 	if _, err := fmt.Sscanf(e.Data.Text, "count %d of %s", &n, &launch); err != nil || launch != e.Data.LaunchID {
-		j.problems = append(j.problems, fmt.Sprintf("a counted line of launch %s says %q: %v", e.Data.LaunchID, e.Data.Text, err))
+		j.problems = append(j.problems,
+			fmt.Sprintf("a counted line of launch %s says %q: %v", e.Data.LaunchID, e.Data.Text, err))
 		return
 	}
 	c := j.of(launch)

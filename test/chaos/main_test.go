@@ -28,7 +28,10 @@ type settings struct {
 
 func settingsOf(t *testing.T) settings {
 	t.Helper()
-	s := settings{seed: rand.Uint64() >> 32, duration: time.Minute, report: os.Getenv("CHAOS_REPORT"), openclaw: os.Getenv("GATEHOST_OPENCLAW") != ""}
+	s := settings{
+		seed: rand.Uint64() >> 32, duration: time.Minute, report: os.Getenv("CHAOS_REPORT"),
+		openclaw: os.Getenv("GATEHOST_OPENCLAW") != "",
+	}
 	var err error
 	if text := os.Getenv("CHAOS_SEED"); text != "" {
 		if s.seed, err = strconv.ParseUint(text, 10, 64); err != nil {

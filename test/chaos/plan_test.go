@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// operation is what somebody asks for.
+// operation is what an operator asks for.
 type operation struct {
 	at      time.Duration // since the episode began
 	kind    string
@@ -100,7 +100,8 @@ func between(r *rand.Rand, low, high time.Duration) time.Duration {
 	return (low + time.Duration(r.Int64N(int64(high-low)))).Round(time.Millisecond)
 }
 
-// plan draws an episode. It depends on the seed, the number and the names alone, so that a seed replays the same sequence.
+// plan draws an episode. It depends on the seed, the number and the names alone, so that a seed replays the same
+// sequence.
 func plan(seed uint64, number int, gateways []string, disk bool) episode {
 	r := rand.New(rand.NewPCG(seed, uint64(number)))
 	e := episode{number: number}
@@ -108,12 +109,14 @@ func plan(seed uint64, number int, gateways []string, disk bool) episode {
 		if i > r.IntN(3) {
 			break
 		}
-		e.operations = append(e.operations, operation{between(r, 0, 300*time.Millisecond), pick(r, operations), gateways[name]})
+		e.operations = append(e.operations,
+			operation{between(r, 0, 300*time.Millisecond), pick(r, operations), gateways[name]})
 	}
 	switch kind := pick(r, wider); kind {
 	case "":
 	case "plugin restart":
-		e.operations = append(e.operations, operation{between(r, 0, 600*time.Millisecond), kind, plugins[r.IntN(len(plugins))]})
+		e.operations = append(e.operations,
+			operation{between(r, 0, 600*time.Millisecond), kind, plugins[r.IntN(len(plugins))]})
 	default:
 		e.operations = append(e.operations, operation{between(r, 0, 600*time.Millisecond), kind, ""})
 	}

@@ -149,7 +149,8 @@ func (s *site) isCommand(launch string) bool {
 func (s *site) holdsFiles(dir string) bool {
 	fds, _ := os.ReadDir(filepath.Join(dir, "fd"))
 	for _, fd := range fds {
-		if target, err := os.Readlink(filepath.Join(dir, "fd", fd.Name())); err == nil && strings.HasPrefix(target, s.dir+"/") {
+		target, err := os.Readlink(filepath.Join(dir, "fd", fd.Name()))
+		if err == nil && strings.HasPrefix(target, s.dir+"/") {
 			return true
 		}
 	}

@@ -26,8 +26,8 @@ import (
 )
 
 const (
-	// patience is how long something that should happen is waited for: only a hang needs it. Starts and repairs of a real gateway are
-	// given realPatience: each takes most of a minute on a busy machine.
+	// patience is how long something that should happen is waited for: only a hang needs it. Starts and repairs of a real
+	// gateway are given realPatience: each takes most of a minute on a busy machine.
 	patience     = 2 * time.Minute
 	realPatience = 8 * time.Minute
 	// diskSize is of the file system that is filled.
@@ -68,7 +68,10 @@ func newSite(t *testing.T, openclaw bool) *site {
 	gateways := []gateway{
 		{name: "a", command: emulator, counts: true, misbehave: "count-lines=10"},
 		{name: "b", command: emulator, counts: true, misbehave: "count-lines=25,sidecars=500"},
-		{name: "c", command: emulator, counts: true, misbehave: "count-lines=25,slow-stop=600,slow-doctor=700", children: true},
+		{
+			name: "c", command: emulator, counts: true, misbehave: "count-lines=25,slow-stop=600,slow-doctor=700",
+			children: true,
+		},
 		{name: "d", command: emulator, misbehave: "slow-doctor=300,slow-listen=400"}, // says little: it outlives its shim
 	}
 	if openclaw {
@@ -206,7 +209,8 @@ CHAOS_GATEWAY = %[1]q
 			continue
 		}
 		// More attempts than a killer's patience: the cap on fast ones is not what is tried here.
-		fmt.Fprintf(&b, "[gateways.%s.reconnect]\nbase = \"200ms\"\nmax = \"2s\"\nattempts = 100\nstable_after = \"2s\"\n", g.name)
+		fmt.Fprintf(&b, "[gateways.%s.reconnect]\nbase = \"200ms\"\nmax = \"2s\"\nattempts = 100\nstable_after = \"2s\"\n",
+			g.name)
 	}
 	return b.String()
 }

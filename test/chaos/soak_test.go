@@ -23,7 +23,8 @@ import (
 
 // What a soak waits for.
 const (
-	// breakerWindow is how long the host lets OpenClaw's crash-loop breaker forget, breakerOver has room for the restart after it.
+	// breakerWindow is how long the host lets OpenClaw's crash-loop breaker forget, breakerOver has room for the restart
+	// after it.
 	breakerWindow = 310 * time.Second
 	breakerOver   = breakerWindow + 3*time.Minute
 	// soakTable shortens what a frozen process costs, so that half an hour has room for some.
@@ -95,7 +96,7 @@ func TestSoak(t *testing.T) {
 	k.faults(duration-breakerOver, true)
 	k.clear()
 	k.faults(duration, false) // the ends by -9 left the channels alone: there is time left
-	k.clear()                 // starts that fail count as unclean ends, too, beside those by -9 of before
+	k.clear()                 // starts that fail count as unclean ends, too, beside the earlier ones by -9
 	k.end()
 	k.tell(seed, duration)
 }
@@ -127,7 +128,7 @@ var (
 		{"reload", 2},
 		{"stop and start", 1},
 		{"announced restart", 2},
-		{"somebody's SIGTERM", 2},
+		{"another program's SIGTERM", 2},
 		{"configuration broken", 2},
 		{"plugin replaced", 1},
 	}
@@ -174,8 +175,9 @@ func (k *soak) suppressed() bool {
 	})
 }
 
-// clear lets the breaker's window pass, with nothing but clean faults, until the host has freed the channels. After the window the launcher
-// is left alone: killed every few seconds it rests for a minute each time (its circuit is open), and nothing can be restarted without it.
+// clear lets the breaker's window pass, with nothing but clean faults, until the host has freed the channels. After the
+// window the launcher is left alone: killed every few seconds it rests for a minute each time (its circuit is open),
+// and nothing can be restarted without it.
 func (k *soak) clear() {
 	if !k.suppressed() {
 		return
@@ -230,7 +232,7 @@ func (k *soak) meet(kind string) {
 			}
 		}
 		another.launch = st.LaunchID
-	case "somebody's SIGTERM":
+	case "another program's SIGTERM":
 		kill(gw.pid, syscall.SIGTERM)
 		another.launch = st.LaunchID
 	case "announced restart":
@@ -254,7 +256,8 @@ func (k *soak) meet(kind string) {
 	k.recover(kind, began, another)
 }
 
-// calls makes a hundred calls. With the channels held back the host may restart the gateway meanwhile to free them: nobody can call it then.
+// calls makes a hundred calls. With the channels held back the host may restart the gateway meanwhile to free them:
+// it answers no call then.
 func (k *soak) calls(before gatewayStatus, suppressed bool) {
 	for range 100 {
 		code := k.postBody("/v1/gateways/real/rpc", map[string]any{"method": "health", "timeoutMs": 20000})
@@ -262,7 +265,8 @@ func (k *soak) calls(before gatewayStatus, suppressed bool) {
 			continue
 		}
 		st, err := k.s.status()
-		if now := st.gateway("real"); err == nil && suppressed && (now.State != "running" || now.LaunchID != before.LaunchID) {
+		if now := st.gateway("real"); err == nil && suppressed &&
+			(now.State != "running" || now.LaunchID != before.LaunchID) {
 			return
 		}
 		k.t.Errorf("a call to a healthy gateway: HTTP %d", code)
@@ -327,11 +331,13 @@ func (k *soak) recover(kind string, began time.Time, another gone) {
 	took := time.Since(began)
 	k.times[kind] = append(k.times[kind], took)
 	if took > 45*time.Second {
-		k.slow = append(k.slow, fmt.Sprintf("%.1f s after %s: %s", took.Seconds(), kind, strings.Join(slices.Sorted(maps.Keys(reasons)), "; ")))
+		k.slow = append(k.slow,
+			fmt.Sprintf("%.1f s after %s: %s", took.Seconds(), kind, strings.Join(slices.Sorted(maps.Keys(reasons)), "; ")))
 	}
 }
 
-// gone is what a fault puts an end to: as long as status shows it the fault has not been seen, and nothing is well again.
+// gone is what a fault puts an end to: as long as status shows it the fault has not been seen, and nothing is well
+// again.
 type gone struct {
 	launch, boot string
 	plugin       int
@@ -408,7 +414,7 @@ func (k *soak) goroutines() int {
 	return 0
 }
 
-// zombies are ended children that nobody has waited for, of the site's processes.
+// zombies are ended children that no parent has waited for, of the site's processes.
 func (k *soak) zombies() []int {
 	ours := map[int]bool{}
 	for _, p := range k.s.processes() {
@@ -499,7 +505,8 @@ func (k *soak) tell(seed uint64, duration time.Duration) {
 		k.t.Errorf("the host grew from %d MB to %d MB", first.rssKB>>10, last.rssKB>>10)
 	}
 	if last.fds > first.fds+8 || last.goroutines > first.goroutines+12 {
-		k.t.Errorf("leaked: %d open files and %d goroutines, then %d and %d", first.fds, first.goroutines, last.fds, last.goroutines)
+		k.t.Errorf("leaked: %d open files and %d goroutines, then %d and %d", first.fds, first.goroutines, last.fds,
+			last.goroutines)
 	}
 	if k.tripped == 0 || k.cleared == 0 {
 		k.t.Errorf("the breaker was recognised %d times and its channels freed %d times", k.tripped, k.cleared)
@@ -509,15 +516,18 @@ func (k *soak) tell(seed uint64, duration time.Duration) {
 		met += len(times)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Seed %d: %d faults and requests in %v on one host. The crash-loop breaker was recognised and its channels were freed %d times.\n", seed,
+	fmt.Fprintf(&b, "Seed %d: %d faults and requests in %v on one host. "+
+		"The crash-loop breaker was recognised and its channels were freed %d times.\n", seed,
 		met-len(k.times["first start"]), time.Since(k.began).Round(time.Second), k.cleared)
-	fmt.Fprintf(&b, "Median of the host in the first and the last third: %d and %d MB resident, %d and %d open files, %d and %d goroutines. No zombie and no "+
-		"orphan was left.\n\n", first.rssKB>>10, last.rssKB>>10, first.fds, last.fds, first.goroutines, last.goroutines)
+	fmt.Fprintf(&b, "Median of the host in the first and the last third: %d and %d MB resident, %d and %d open files, "+
+		"%d and %d goroutines. No zombie and no orphan was left.\n\n",
+		first.rssKB>>10, last.rssKB>>10, first.fds, last.fds, first.goroutines, last.goroutines)
 	fmt.Fprintf(&b, "| what happened | times | all well again after, median | at most |\n|---|---|---|---|\n")
 	for _, kind := range slices.Sorted(maps.Keys(k.times)) {
 		times := k.times[kind]
 		slices.Sort(times)
-		fmt.Fprintf(&b, "| %s | %d | %.1f s | %.1f s |\n", kind, len(times), times[len(times)/2].Seconds(), times[len(times)-1].Seconds())
+		fmt.Fprintf(&b, "| %s | %d | %.1f s | %.1f s |\n", kind, len(times), times[len(times)/2].Seconds(),
+			times[len(times)-1].Seconds())
 	}
 	if len(k.slow) > 0 {
 		fmt.Fprintf(&b, "\nWhat took longer than 45 s:\n")

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// capture writes down what the emulator plays of a release: how it lived, and its hello and samples, which are read, shortened and copied
-// to shared/gatewaytest/data by hand.
+// capture writes down what the emulator plays of a release: how it lived, and its hello and samples, which are read,
+// shortened and copied to shared/gatewaytest/data by hand.
 func capture(t *testing.T, dir string, l life) {
 	t.Helper()
 	tg, h := realTarget(t), newHome(t)
@@ -22,7 +22,9 @@ func capture(t *testing.T, dir string, l life) {
 	defer func() { _ = conn.NetConn().Close() }()
 	samples := map[string]any{}
 	for _, method := range sampled() {
-		if err := conn.WriteJSON(map[string]any{"type": "req", "id": method, "method": method, "params": map[string]any{}}); err != nil {
+		if err := conn.WriteJSON(map[string]any{
+			"type": "req", "id": method, "method": method, "params": map[string]any{},
+		}); err != nil {
 			t.Fatal(err)
 		}
 		for {
@@ -60,8 +62,9 @@ func capture(t *testing.T, dir string, l life) {
 // sampled are the methods whose answers are played as they were captured.
 func sampled() []string {
 	return []string{
-		"health", "status", "system-presence", "system.info", "last-heartbeat", "gateway.identity.get", "gateway.restart.preflight", "channels.status",
-		"node.list", "agents.list", "logs.tail", "doctor.memory.status", "diagnostics.stability", "diagnostics.lanes", "models.list", "sessions.list",
-		"update.status", "cron.status", "device.pair.list", "gateway.suspend.status",
+		"health", "status", "system-presence", "system.info", "last-heartbeat", "gateway.identity.get",
+		"gateway.restart.preflight", "channels.status", "node.list", "agents.list", "logs.tail", "doctor.memory.status",
+		"diagnostics.stability", "diagnostics.lanes", "models.list", "sessions.list", "update.status", "cron.status",
+		"device.pair.list", "gateway.suspend.status",
 	}
 }

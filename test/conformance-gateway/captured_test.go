@@ -73,7 +73,9 @@ func TestEmulatorForbidsAsCaptured(t *testing.T) {
 		}
 		conn := open(t, s.URL())
 		connect(t, conn, testToken, scopes)
-		if err := conn.WriteJSON(map[string]any{"type": "req", "id": "r", "method": note.Method, "params": map[string]any{}}); err != nil {
+		if err := conn.WriteJSON(map[string]any{
+			"type": "req", "id": "r", "method": note.Method, "params": map[string]any{},
+		}); err != nil {
 			t.Fatal(err)
 		}
 		got, _ := receive(conn)

@@ -49,10 +49,11 @@ func loadExchange(t *testing.T, name string) []captured {
 // exchanges are the captured ones that can be played again: no device signatures, no remote clients.
 func exchanges() []string {
 	return []string{
-		"err-wrong-token", "err-missing-token", "err-empty-auth", "err-protocol-3", "err-protocol-99", "err-protocol-missing", "err-unknown-client-id",
-		"err-unknown-client-mode", "err-extra-param", "err-extra-client-param", "err-role-bogus", "err-protocol-3-wrong-token", "first-frame-not-connect",
-		"first-frame-not-json", "second-connect", "post-auth-malformed", "ok-protocol-1-to-99", "ok-protocol-3-to-4", "ok-token-in-password-field",
-		"backend-no-scopes", "backend-role-omitted", "backend-scopes-omitted", "backend-unknown-scope", "proto3-probe", "proto3-node-mode",
+		"err-wrong-token", "err-missing-token", "err-empty-auth", "err-protocol-3", "err-protocol-99", "err-protocol-missing",
+		"err-unknown-client-id", "err-unknown-client-mode", "err-extra-param", "err-extra-client-param", "err-role-bogus",
+		"err-protocol-3-wrong-token", "first-frame-not-connect", "first-frame-not-json", "second-connect",
+		"post-auth-malformed", "ok-protocol-1-to-99", "ok-protocol-3-to-4", "ok-token-in-password-field", "backend-no-scopes",
+		"backend-role-omitted", "backend-scopes-omitted", "backend-unknown-scope", "proto3-probe", "proto3-node-mode",
 		"cli-client-no-device", "first-frame-binary-json",
 	}
 }
@@ -84,7 +85,8 @@ func recorded(t *testing.T, name string) []string {
 
 var versions = regexp.MustCompile(`"(min|max)Protocol":\s*([34])\b`) //nolint:gochecknoglobals // a constant
 
-// inProtocol moves the versions that a client asks for to a gateway that speaks another one, so that the question stays the same.
+// inProtocol moves the versions that a client asks for to a gateway that speaks another one, so that the question stays
+// the same.
 func inProtocol(data []byte, protocol int) []byte {
 	return versions.ReplaceAllFunc(data, func(m []byte) []byte {
 		m = slices.Clone(m)
@@ -118,7 +120,8 @@ func play(t *testing.T, url, token, name string, protocol int) []string {
 		case "out":
 			kind, data := websocket.TextMessage, []byte(c.Frame)
 			if name == "first-frame-binary-json" { // the frame itself was not captured
-				kind, data = websocket.BinaryMessage, connectFrame("b1", token, []string{"operator.read", "operator.write", "operator.admin"})
+				kind, data = websocket.BinaryMessage,
+					connectFrame("b1", token, []string{"operator.read", "operator.write", "operator.admin"})
 			}
 			var raw string
 			if json.Unmarshal(c.Frame, &raw) == nil {
@@ -190,7 +193,7 @@ func describe(data []byte) (text string, ok bool) {
 
 func keys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
 
-var uuid = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`) //nolint:gochecknoglobals // a constant
+var uuid = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
 func exact(v any) string {
 	data, _ := json.Marshal(v) // it came from JSON
@@ -200,8 +203,9 @@ func exact(v any) string {
 // loose are the places whose content depends on the moment or on what is installed, not on the protocol.
 func loose(path string) bool {
 	for _, p := range []string{
-		".snapshot.health", ".snapshot.presence", ".eventLoop", ".modelRuntime", ".health", ".runtimeConfig", ".config", ".resolved", ".sourceConfig",
-		".parsed", ".heartbeat", ".schedule", ".dreaming", ".workerPools", ".summary", ".pluginSurfaceUrls", ".processMemory", ".taskAudit", ".shutdownBudget",
+		".snapshot.health", ".snapshot.presence", ".eventLoop", ".modelRuntime", ".health", ".runtimeConfig", ".config",
+		".resolved", ".sourceConfig", ".parsed", ".heartbeat", ".schedule", ".dreaming", ".workerPools", ".summary",
+		".pluginSurfaceUrls", ".processMemory", ".taskAudit", ".shutdownBudget",
 	} {
 		if strings.HasSuffix(path, p) {
 			return true
@@ -213,7 +217,8 @@ func loose(path string) bool {
 // optional are members that come and go with the moment.
 func optional(path string) bool {
 	for _, p := range []string{
-		".snapshot.updateSchedule", ".controlUiWidgetKinds", ".controlUiLinkReaders", ".eventLoop", ".auth.recoveryScope", ".modelRuntime", ".install",
+		".snapshot.updateSchedule", ".controlUiWidgetKinds", ".controlUiLinkReaders", ".eventLoop", ".auth.recoveryScope",
+		".modelRuntime", ".install",
 		".defaultAgentUtilityModel", ".backgroundTasks",
 	} {
 		if strings.HasSuffix(path, p) {
@@ -337,7 +342,8 @@ func greet(conn *websocket.Conn, token string, scopes []string) (map[string]any,
 	if err := conn.ReadJSON(&challenge); err != nil || challenge.Event != "connect.challenge" {
 		return nil, fmt.Errorf("first came %+v, %w", challenge, err)
 	}
-	if err := conn.WriteMessage(websocket.TextMessage, deviceFrame("connect", token, challenge.Payload.Nonce, scopes)); err != nil {
+	connect := deviceFrame("connect", token, challenge.Payload.Nonce, scopes)
+	if err := conn.WriteMessage(websocket.TextMessage, connect); err != nil {
 		return nil, err
 	}
 	for {
@@ -363,21 +369,24 @@ func connectFrame(id, token string, scopes []string) []byte {
 // deviceFrame proves the device to a challenge's nonce; without one it brings no device.
 func deviceFrame(id, token, nonce string, scopes []string) []byte {
 	params := map[string]any{
-		"minProtocol": 3, "maxProtocol": 4, "role": "operator", "scopes": scopes, "caps": []string{}, "auth": map[string]any{"token": token},
+		"minProtocol": 3, "maxProtocol": 4, "role": "operator", "scopes": scopes, "caps": []string{},
+		"auth":   map[string]any{"token": token},
 		"client": map[string]any{"id": "gateway-client", "version": "0.0.1", "platform": "linux", "mode": "backend"},
 	}
 	if nonce != "" {
 		public, key, _ := ed25519.GenerateKey(nil) // a new one each time: writes are limited for each device
 		proof := frame.DeviceAuth{
-			DeviceID: fmt.Sprintf("%x", sha256.Sum256(public)), ClientID: "gateway-client", ClientMode: "backend", Role: "operator", Scopes: scopes,
-			SignedAtMs: time.Now().UnixMilli(), Token: token, Nonce: nonce, Platform: "linux",
+			DeviceID: fmt.Sprintf("%x", sha256.Sum256(public)), ClientID: "gateway-client", ClientMode: "backend",
+			Role: "operator", Scopes: scopes, SignedAtMs: time.Now().UnixMilli(), Token: token, Nonce: nonce, Platform: "linux",
 		}
 		params["device"] = map[string]any{
-			"id": proof.DeviceID, "publicKey": base64.RawURLEncoding.EncodeToString(public), "signedAt": proof.SignedAtMs, "nonce": nonce,
+			"id": proof.DeviceID, "publicKey": base64.RawURLEncoding.EncodeToString(public), "signedAt": proof.SignedAtMs,
+			"nonce":     nonce,
 			"signature": base64.RawURLEncoding.EncodeToString(ed25519.Sign(key, []byte(proof.V3()))),
 		}
 	}
-	data, _ := json.Marshal(map[string]any{"type": "req", "id": id, "method": "connect", "params": params}) // it is made of texts
+	// it is made of texts
+	data, _ := json.Marshal(map[string]any{"type": "req", "id": id, "method": "connect", "params": params})
 	return data
 }
 

@@ -40,7 +40,9 @@ func live(t *testing.T, tg target) life {
 	tg.env = append(slices.Clone(tg.env), "OPENCLAW_SKIP_CHANNELS=1")
 	p := tg.start(t, h, "gateway", "--port", strconv.Itoa(h.port), "--bind", "loopback", "--allow-unconfigured")
 	l.Probes = awaitReady(t, h)
-	for _, path := range []string{"/healthz", "/health", "/readyz", "/ready", "/startupz", "/startup", "/", "/nowhere", "/healthz/x"} {
+	for _, path := range []string{
+		"/healthz", "/health", "/readyz", "/ready", "/startupz", "/startup", "/", "/nowhere", "/healthz/x",
+	} {
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 			if method != http.MethodGet && path != "/healthz" && path != "/readyz" {
 				continue
@@ -57,18 +59,26 @@ func live(t *testing.T, tg target) life {
 	for _, name := range exchanges() {
 		l.Exchanges[name] = play(t, h.url(), testToken, name, tg.protocol())
 	}
-	for _, scopes := range [][]string{nil, {"operator.read"}, {"operator.write"}, {"operator.pairing"}, {"operator.read", "operator.write", "operator.admin"}} {
+	for _, scopes := range [][]string{
+		nil,
+		{"operator.read"},
+		{"operator.write"},
+		{"operator.pairing"},
+		{"operator.read", "operator.write", "operator.admin"},
+	} {
 		l.Calls[fmt.Sprint(scopes)] = ask(t, h.url(), testToken, scopes)
 	}
 	l.Restart = restart(t, h, p)
 	l.Stop = stop(t, h, p)
 	l.Lines = slices.DeleteFunc(slices.Sorted(maps.Keys(set(essential(p.output())))), func(line string) bool {
-		return strings.Contains(line, "[shutdown] completed") || strings.Contains(line, "websocket server close exceeded") // depends on who closes first
+		// depends on who closes first
+		return strings.Contains(line, "[shutdown] completed") || strings.Contains(line, "websocket server close exceeded")
 	})
 	return l
 }
 
-// restart asks for a restart in process, by RPC or where there is none by the signal of that release, and describes what happened.
+// restart asks for a restart in process, by RPC or where there is none by the signal of that release, and describes
+// what happened.
 func restart(t *testing.T, h home, p *process) []string {
 	t.Helper()
 	conn, hello := untilOpen(t, h)
@@ -77,7 +87,9 @@ func restart(t *testing.T, h home, p *process) []string {
 	methods, _ := features["methods"].([]any)
 	answer := "by SIGUSR1"
 	if slices.Contains(methods, any("gateway.restart.request")) {
-		if err := conn.WriteJSON(map[string]any{"type": "req", "id": "r", "method": "gateway.restart.request", "params": map[string]any{"reason": "test"}}); err != nil {
+		if err := conn.WriteJSON(map[string]any{
+			"type": "req", "id": "r", "method": "gateway.restart.request", "params": map[string]any{"reason": "test"},
+		}); err != nil {
 			t.Fatal(err)
 		}
 		answer, _ = receive(conn)
@@ -87,11 +99,12 @@ func restart(t *testing.T, h home, p *process) []string {
 	shutdown, closed := untilClosed(t, conn)
 	again, other := untilOpen(t, h)
 	defer func() { _ = again.NetConn().Close() }()
-	boot := func(hello map[string]any) any { return hello["server"].(map[string]any)["bootId"] } //nolint:forcetypeassert // a hello
+	boot := func(hello map[string]any) any { return hello["server"].(map[string]any)["bootId"] }
 	return []string{answer, shutdown, closed, "bootId changed " + strconv.FormatBool(boot(hello) != boot(other))}
 }
 
-// untilOpen dials until a session opens: a gateway that starts or restarts takes a while, and older releases have no probe that says so.
+// untilOpen dials until a session opens: a gateway that starts or restarts takes a while, and older releases have no
+// probe that says so.
 func untilOpen(t *testing.T, h home) (*websocket.Conn, map[string]any) {
 	t.Helper()
 	deadline := time.Now().Add(3 * patience)

@@ -51,7 +51,8 @@ var theEmulator = sync.OnceValues(func() (string, error) { //nolint:gochecknoglo
 		return "", err
 	}
 	bin := filepath.Join(dir, "gateway-emulator")
-	if out, err := exec.Command("go", "build", "-o", bin, "../../cmd/gateway-emulator").CombinedOutput(); err != nil { //nolint:noctx // bounded by the test's own limit
+	build := exec.Command("go", "build", "-o", bin, "../../cmd/gateway-emulator") // bounded by the test's own limit
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot build gateway-emulator: %w\n%s", err, out)
 	}
 	return bin, nil
@@ -76,7 +77,10 @@ func emulatorAs(t *testing.T, scale, release string) target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return target{name: "emulator", command: []string{bin}, env: []string{"EMULATOR_TIME_SCALE=" + scale, "EMULATOR_RELEASE=" + release}, release: release}
+	return target{
+		name: "emulator", command: []string{bin},
+		env: []string{"EMULATOR_TIME_SCALE=" + scale, "EMULATOR_RELEASE=" + release}, release: release,
+	}
 }
 
 // home is a place of its own for one gateway.
@@ -123,8 +127,9 @@ func (tg target) start(t *testing.T, h home, args ...string) *process {
 	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // ended by its own signals
 	cmd.Dir = h.dir
 	cmd.Env = append([]string{
-		"HOME=" + h.dir, "PATH=" + strings.Join(append(slices.Clone(tg.path), os.Getenv("PATH")), ":"), "OPENCLAW_GATEWAY_TOKEN=" + testToken,
-		"OPENCLAW_NO_RESPAWN=1", "OPENCLAW_DISABLE_BONJOUR=1", "OPENCLAW_EXEC_SHELL_SNAPSHOT=0", "OPENCLAW_NO_AUTO_UPDATE=1", "NO_COLOR=1",
+		"HOME=" + h.dir, "PATH=" + strings.Join(append(slices.Clone(tg.path), os.Getenv("PATH")), ":"),
+		"OPENCLAW_GATEWAY_TOKEN=" + testToken, "OPENCLAW_NO_RESPAWN=1", "OPENCLAW_DISABLE_BONJOUR=1",
+		"OPENCLAW_EXEC_SHELL_SNAPSHOT=0", "OPENCLAW_NO_AUTO_UPDATE=1", "NO_COLOR=1",
 	}, tg.env...)
 	p := &process{t: t, cmd: cmd, done: make(chan struct{})}
 	stdout, err := cmd.StdoutPipe()
@@ -247,11 +252,12 @@ func capturedLog(t *testing.T, name string) (lines []string, code int) {
 // brokenConfigs are those whose start was captured.
 func brokenConfigs() map[string]string {
 	return map[string]string{
-		"bad-config-bad-json":    `{ "gateway": { "mode": "local", `,
-		"bad-config-empty-file":  "",
-		"bad-config-bad-type":    "{\n  \"gateway\": {\n    \"mode\": \"local\",\n    \"port\": \"not-a-number\"\n  }\n}",
-		"bad-config-bad-enum":    "{\n  \"gateway\": {\n    \"mode\": \"local\",\n    \"bind\": \"everywhere\"\n  }\n}",
-		"bad-config-unknown-key": "{\n  \"gateway\": {\n    \"mode\": \"local\",\n    \"bogusKey\": true\n  },\n  \"nonsense\": {\n    \"a\": 1\n  }\n}",
+		"bad-config-bad-json":   `{ "gateway": { "mode": "local", `,
+		"bad-config-empty-file": "",
+		"bad-config-bad-type":   "{\n  \"gateway\": {\n    \"mode\": \"local\",\n    \"port\": \"not-a-number\"\n  }\n}",
+		"bad-config-bad-enum":   "{\n  \"gateway\": {\n    \"mode\": \"local\",\n    \"bind\": \"everywhere\"\n  }\n}",
+		"bad-config-unknown-key": "{\n  \"gateway\": {\n    \"mode\": \"local\",\n    \"bogusKey\": true\n  },\n" +
+			"  \"nonsense\": {\n    \"a\": 1\n  }\n}",
 	}
 }
 
@@ -268,7 +274,9 @@ func (tg target) startWithConfig(t *testing.T, config string) (lines []string, c
 
 // complaints are the lines that name what is wrong with a configuration.
 func complaints(lines []string) []string {
-	named := regexp.MustCompile(`(Invalid config at|(gateway|gateway\.\w+|<root>): (Invalid|Unrecognized|JSON5)|Config invalid)`)
+	named := regexp.MustCompile(
+		`(Invalid config at|(gateway|gateway\.\w+|<root>): (Invalid|Unrecognized|JSON5)|Config invalid)`,
+	)
 	var out []string
 	for _, l := range lines {
 		if named.MatchString(l) {
@@ -323,7 +331,8 @@ func TestEmulatorRefusesBrokenConfigsAsCaptured(t *testing.T) {
 
 func TestEmulatorStartsAndStopsWithTheLinesCaptured(t *testing.T) {
 	h := newHome(t)
-	p := emulatorTarget(t, "0.01").start(t, h, "gateway", "--port", strconv.Itoa(h.port), "--bind", "loopback", "--allow-unconfigured")
+	p := emulatorTarget(t, "0.01").start(t, h, "gateway", "--port", strconv.Itoa(h.port), "--bind", "loopback",
+		"--allow-unconfigured")
 	awaitReady(t, h)
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	if code := p.exit(); code != 0 {
@@ -335,9 +344,12 @@ func TestEmulatorStartsAndStopsWithTheLinesCaptured(t *testing.T) {
 
 // essential keeps the lines of the parts that the emulator plays, without those that depend on the moment.
 func essential(lines []string) []string {
-	played := regexp.MustCompile(`TIME (\[(gateway|gateway/channels|admission|shutdown|heartbeat|health-monitor|gmail-watcher|reload)\]|[^\[])`)
-	passing := regexp.MustCompile(`remote model catalog|log file:|GatewayDrainingError|draining for restart|draining active work|active-work drain settled|stability bundle|` +
-		`update available|provider auth state|shutdown timed out|restart requested`)
+	played := regexp.MustCompile(
+		`TIME (\[(gateway|gateway/channels|admission|shutdown|heartbeat|health-monitor|gmail-watcher|reload)\]|[^\[])`,
+	)
+	passing := regexp.MustCompile(`remote model catalog|log file:|GatewayDrainingError|draining for restart|` +
+		`draining active work|active-work drain settled|stability bundle|update available|provider auth state|` +
+		`shutdown timed out|restart requested`)
 	var out []string
 	for _, l := range lines {
 		if l = clean(l); played.MatchString(l) && !passing.MatchString(l) {
@@ -364,7 +376,8 @@ func TestConflictsEndAsCaptured(t *testing.T) {
 	if code := third.exit(); code != wantCode {
 		t.Errorf("port conflict: exit %d, want %d", code, wantCode)
 	}
-	compareStreams(t, cleaned(third.output()), slices.DeleteFunc(want, func(l string) bool { return strings.Contains(l, "- pid N") }))
+	compareStreams(t, cleaned(third.output()),
+		slices.DeleteFunc(want, func(l string) bool { return strings.Contains(l, "- pid N") }))
 	_ = first.cmd.Process.Signal(syscall.SIGINT)
 	if code := first.exit(); code != 0 {
 		t.Errorf("exit %d", code)
@@ -390,7 +403,7 @@ func doctorTable(release string) []doctored {
 		{"blank", "\n", 1, false},
 	}
 	switch release {
-	case "2026.3.13": // it says that all is well, and leaves what it can't mend
+	case "2026.3.13": // it says that all is well, and leaves what it can't repair
 		table[0].code, table[1].code, table[2].code = 0, 0, 0
 		table[5].changed, table[6].changed = false, false
 		table[7].code = 0

@@ -22,7 +22,8 @@ func realTarget(t *testing.T) target {
 	return target{name: "openclaw", command: command, path: path, release: testreal.Release(t)}
 }
 
-// TestEmulatorLivesAsOpenClaw starts each once, one after the other. With GATEHOST_CAPTURE it writes down how the real one lived.
+// TestEmulatorLivesAsOpenClaw starts each once, one after the other. With GATEHOST_CAPTURE it writes down how the real
+// one lived.
 func TestEmulatorLivesAsOpenClaw(t *testing.T) {
 	release := testreal.Release(t)
 	want := live(t, realTarget(t))
@@ -33,8 +34,8 @@ func TestEmulatorLivesAsOpenClaw(t *testing.T) {
 	live(t, emulatorAs(t, "0.3", release)).compare(t, want)
 }
 
-// TestSignalsDoToTheEmulatorWhatTheyDoToOpenClaw sends SIGUSR2, which restarts the newest release and kills the older ones. SIGUSR1 is
-// what TestEmulatorLivesAsOpenClaw restarts the oldest by; to the newest it is never sent.
+// TestSignalsDoToTheEmulatorWhatTheyDoToOpenClaw sends SIGUSR2, which restarts the newest release and kills the older
+// ones. SIGUSR1 is what TestEmulatorLivesAsOpenClaw restarts the oldest by; to the newest it is never sent.
 func TestSignalsDoToTheEmulatorWhatTheyDoToOpenClaw(t *testing.T) {
 	release := testreal.Release(t)
 	signalled := func(tg target) []string {

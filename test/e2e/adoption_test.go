@@ -13,8 +13,8 @@ import (
 	"github.com/gatehost/gatehost/internal/testhost"
 )
 
-// moment is what is under way when something dies. reach brings a site there; it starts with a host whose gateway runs, unless begins
-// says that it starts the host itself.
+// moment is what is under way when something dies. reach brings a site there; it starts with a host whose gateway runs,
+// unless begins says that it starts the host itself.
 type moment struct {
 	name      string
 	misbehave string
@@ -78,10 +78,12 @@ const (
 
 // expect is the matrix: what an operator may expect.
 //
-// A host that is killed in a stop does not pass the wish on: the next one starts each gateway whose autostart says so, as after any start
-// of the host. A doctor's command that is killed is a repair that failed, which is said and not tried again by itself.
+// A host that is killed in a stop does not pass the request on: the next one starts each gateway whose autostart says
+// so, as after any start of the host. A doctor's command that is killed is a repair that failed, which is said and not
+// tried again by itself.
 func expect(moment, victim string) (fate, bool) {
-	host, gone := strings.HasPrefix(victim, "host") || victim == "everything", victim == "everything" || strings.Contains(victim, "shim")
+	host, gone := strings.HasPrefix(victim, "host") || victim == "everything",
+		victim == "everything" || strings.Contains(victim, "shim")
 	switch moment {
 	case "start, before the launch":
 		return renewed, victim != "shim" && victim != "gateway" && victim != "host+plugins+shim" // there are none yet
@@ -107,7 +109,9 @@ func expect(moment, victim string) (fate, bool) {
 
 // TestWhateverDiesDuringWhatever is the matrix of docs/reliability.md: kill -9 of each part, at each moment.
 func TestWhateverDiesDuringWhatever(t *testing.T) {
-	victims := []string{"host", "utility", "doctor", "plugins", "shim", "gateway", "host+plugins", "host+plugins+shim", "everything"}
+	victims := []string{
+		"host", "utility", "doctor", "plugins", "shim", "gateway", "host+plugins", "host+plugins+shim", "everything",
+	}
 	for _, m := range moments() {
 		for _, victim := range victims {
 			want, there := expect(m.name, victim)
@@ -164,7 +168,8 @@ func dies(t *testing.T, m moment, victim string, want fate) {
 			t.Errorf("adopted with %d restarts", g.Restarts)
 		}
 	}
-	// Three unclean ends in five minutes make OpenClaw come back without channels: nothing but a kill of the gateway may be one.
+	// Three unclean ends in five minutes make OpenClaw come back without channels: nothing but a kill of the gateway may
+	// be one.
 	if data, err := os.ReadFile(filepath.Join(s.dir, "oc", "tmp", "emulator-boots")); err == nil && want != explained {
 		boots := strings.Fields(strings.TrimSpace(string(data)))
 		limit := 1 // the one that runs
@@ -213,7 +218,8 @@ func (s *site) wrong(g gatewayStatus, want fate, pid int) (wrong []string) {
 		if want == stopped && (g.State != "stopped" || g.Owner != "none" || g.PID != 0) {
 			bad("status says %s %s pid %d", g.State, g.Owner, g.PID)
 		}
-		if want == explained && (g.State != "error" || g.Error == nil || !strings.Contains(g.Error.Message, "repair") || g.Error.Hint == "") {
+		if want == explained &&
+			(g.State != "error" || g.Error == nil || !strings.Contains(g.Error.Message, "repair") || g.Error.Hint == "") {
 			bad("status says %s: %+v, want an error about the repair, with a hint", g.State, g.Error)
 		}
 		if len(roles["gateway"])+len(roles["shim"]) > 0 {
@@ -223,8 +229,8 @@ func (s *site) wrong(g gatewayStatus, want fate, pid int) (wrong []string) {
 	return wrong
 }
 
-// roles is the pids of the site's processes by what they are: host, utility, doctor, shim, gateway (its launch's first process, or the one
-// of a doctor's command), other.
+// roles is the pids of the site's processes by what they are: host, utility, doctor, shim, gateway (its launch's first
+// process, or the one of a doctor's command), other.
 func (s *site) roles() map[string][]int {
 	out := map[string][]int{}
 	shims := map[string]bool{} // as text

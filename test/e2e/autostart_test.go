@@ -38,7 +38,7 @@ func (s *site) is(name, state string) {
 	})
 }
 
-// TestStopCountsAlsoForAGatewayThatWaitsForItsAutostart: it stays stopped until somebody starts it.
+// TestStopCountsAlsoForAGatewayThatWaitsForItsAutostart: it stays stopped until an operator starts it.
 func TestStopCountsAlsoForAGatewayThatWaitsForItsAutostart(t *testing.T) {
 	s := oneAtATime(t)
 	s.must("stop", "other")
@@ -52,7 +52,8 @@ func TestStopCountsAlsoForAGatewayThatWaitsForItsAutostart(t *testing.T) {
 	s.shutdown()
 }
 
-// TestHostThatEndsWhileItStartsLeavesNothing: what waits behind start_parallel is not launched by a host that is ending.
+// TestHostThatEndsWhileItStartsLeavesNothing: what waits behind start_parallel is not launched by a host that is
+// ending.
 func TestHostThatEndsWhileItStartsLeavesNothing(t *testing.T) {
 	s := oneAtATime(t)
 	s.eventually("there is something that takes its time to stop", func() (bool, string) {
@@ -60,7 +61,8 @@ func TestHostThatEndsWhileItStartsLeavesNothing(t *testing.T) {
 		return strings.Contains(out, `"phase": "ready"`), out
 	})
 	s.shutdown()
-	if text := s.stderr.String(); strings.Contains(text, "other starting") || strings.Contains(text, "other     starting") {
+	if text := s.stderr.String(); strings.Contains(text, "other starting") ||
+		strings.Contains(text, "other     starting") {
 		t.Errorf("the other gateway was started while the host ended:\n%s", text)
 	}
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/gatehost/gatehost/internal/testhost"
 )
 
-// TestChannelsThatAreHeldBackAreShownAlsoByTheNextHost: three unclean ends within five minutes make OpenClaw come up healthy and without its
-// channels. They are counted; that it happened is a condition, with the way out; and a host that takes such a gateway up knows it, too.
+// TestChannelsThatAreHeldBackAreShownAlsoByTheNextHost: three unclean ends within five minutes make OpenClaw come up
+// healthy and without its channels. They are counted; that it happened is a condition, with the way out; and a host
+// that takes such a gateway up knows it, too.
 func TestChannelsThatAreHeldBackAreShownAlsoByTheNextHost(t *testing.T) {
 	s := newSite(t, emulator(""))
 	s.run()
@@ -31,7 +32,8 @@ func TestChannelsThatAreHeldBackAreShownAlsoByTheNextHost(t *testing.T) {
 	s.await("the condition channels-suppressed, and how it clears", heldBack)
 	s.eventually("it is ready, and degraded", func() (bool, string) {
 		v := s.view()
-		return v.Ready && v.Health.State == "degraded" && slices.Contains(v.Health.Reasons, "channels-suppressed"), v.Health.State
+		return v.Ready && v.Health.State == "degraded" && slices.Contains(v.Health.Reasons, "channels-suppressed"),
+			v.Health.State
 	})
 	_, text := s.scrape()
 	if got := sum(text, "gatehost_gateway_unclean_ends"); got != 3 {
@@ -53,7 +55,8 @@ func TestChannelsThatAreHeldBackAreShownAlsoByTheNextHost(t *testing.T) {
 	s.shutdown()
 }
 
-// TestSessionsThatDoNotLastAreFew: a gateway that closes each session at once is not asked for the next one as fast as the network can.
+// TestSessionsThatDoNotLastAreFew: a gateway that closes each session at once is not asked for the next one as fast as
+// the network can.
 func TestSessionsThatDoNotLastAreFew(t *testing.T) {
 	s := newSite(t, emulator("close-after=10:1008"))
 	s.run()
@@ -69,7 +72,8 @@ func TestSessionsThatDoNotLastAreFew(t *testing.T) {
 					DelayMs int    `json:"delayMs"`
 				} `json:"data"`
 			}
-			if json.Unmarshal([]byte(line), &e) == nil && e.Type == "gateway.reconnect" && e.Data.Kind == "transport" && e.Data.DelayMs >= 700 {
+			if json.Unmarshal([]byte(line), &e) == nil && e.Type == "gateway.reconnect" && e.Data.Kind == "transport" &&
+				e.Data.DelayMs >= 700 {
 				return true, ""
 			}
 		}

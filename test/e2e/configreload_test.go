@@ -112,7 +112,8 @@ func (s *site) life(name string) string {
 	return fmt.Sprint(one.State, one.PID, one.LaunchID, one.Restarts, one.BootID, one.Session.ConnID)
 }
 
-// talkative is an emulator that prints a line now and then, and one that fails to start with a word while a file is there.
+// talkative is an emulator that prints a line now and then, and one that fails to start with a word while a file is
+// there.
 func talkative(s *site) gateway {
 	gw := emulator("count-lines=40")
 	gw.command = []string{"/bin/sh", "-c", fmt.Sprintf(
@@ -127,7 +128,8 @@ func with(text, chain, table string) string {
 }
 
 func rulesTable(word, more string) string {
-	return fmt.Sprintf("[plugins.rules]\npath = %q\n%s[plugins.rules.config]\nword = %q\n", filepath.Join(bin, "rules-plugin"), more, word)
+	return fmt.Sprintf("[plugins.rules]\npath = %q\n%s[plugins.rules.config]\nword = %q\n",
+		filepath.Join(bin, "rules-plugin"), more, word)
 }
 
 // claimed waits for a line that a rule of the plugin has claimed.
@@ -139,8 +141,8 @@ func (s *site) claimed(rule string) {
 	})
 }
 
-// TestPluginsChangeUnderARunningGateway: tables come, change, are exchanged, refused and go; the gateway and its session notice nothing, and
-// what is said next is judged by what holds then.
+// TestPluginsChangeUnderARunningGateway: tables come, change, are exchanged, refused and go; the gateway and its
+// session notice nothing, and what is said next is judged by what holds then.
 func TestPluginsChangeUnderARunningGateway(t *testing.T) {
 	s := newSite(t, gateway{})
 	s.gw = talkative(s)
@@ -160,7 +162,8 @@ func TestPluginsChangeUnderARunningGateway(t *testing.T) {
 		t.Errorf("the same file: exit %d, %+v", code, r)
 	}
 	planned, code := s.reload(with(base, "classifiers", rulesTable("count", "")), "--dry-run")
-	if code != 0 || planned.Outcome != "planned" || planned.of("plugin", "rules", "added").Result != "applied" || pluginOf(t, s, "rules").PID != 0 {
+	if code != 0 || planned.Outcome != "planned" || planned.of("plugin", "rules", "added").Result != "applied" ||
+		pluginOf(t, s, "rules").PID != 0 {
 		t.Errorf("a dry run: exit %d, %+v", code, planned)
 	}
 
@@ -179,13 +182,14 @@ func TestPluginsChangeUnderARunningGateway(t *testing.T) {
 	}
 	s.claimed("of")
 	if now := pluginOf(t, s, "rules"); now != was {
-		t.Errorf("a table is told, and nobody replaced: before %+v, after %+v", was, now)
+		t.Errorf("a table is told, and no process replaced: before %+v, after %+v", was, now)
 	}
 
 	r, code = s.reload(with(base, "classifiers", rulesTable("", "")))
 	refused := r.of("plugin", "rules", "configured")
 	if code != 1 || r.Outcome != "partly" || refused.Result != "failed" || refused.Error == nil ||
-		!strings.Contains(refused.Error.Message, "plugins.rules.config.word: is empty") || !strings.Contains(refused.Error.Message, "config.toml:") {
+		!strings.Contains(refused.Error.Message, "plugins.rules.config.word: is empty") ||
+		!strings.Contains(refused.Error.Message, "config.toml:") {
 		t.Errorf("a table that the plugin refuses: exit %d, %+v", code, r)
 	}
 	s.claimed("of")
@@ -200,9 +204,11 @@ func TestPluginsChangeUnderARunningGateway(t *testing.T) {
 	if code != 78 || len(r.Faults) == 0 { // the key is written twice
 		t.Errorf("a file that is no TOML: exit %d, %+v", code, r)
 	}
-	r, code = s.reload(strings.Replace(with(base, "classifiers", rulesTable("of", "")), filepath.Join(bin, "rules-plugin"), "/nowhere/rules", 1))
+	r, code = s.reload(strings.Replace(with(base, "classifiers", rulesTable("of", "")), filepath.Join(bin, "rules-plugin"),
+		"/nowhere/rules", 1))
 	gone := r.of("plugin", "rules", "replaced")
-	if code != 1 || gone.Result != "failed" || gone.Error == nil || !strings.Contains(gone.Error.Message, "/nowhere/rules") || gone.Error.Hint == "" {
+	if code != 1 || gone.Result != "failed" || gone.Error == nil ||
+		!strings.Contains(gone.Error.Message, "/nowhere/rules") || gone.Error.Hint == "" {
 		t.Errorf("a program that is not there: exit %d, %+v", code, r)
 	}
 	r, code = s.reload(with(base, "classifiers", rulesTable("of", "args = [\"another\"]\n")))
@@ -227,7 +233,8 @@ func TestPluginsChangeUnderARunningGateway(t *testing.T) {
 		return !left, fmt.Sprint(s.processes())
 	})
 	untouched("removed")
-	if out := s.must("events", "--json"); strings.Count(out, `"type":"config.reloaded"`) < 6 || !strings.Contains(out, `"outcome":"refused"`) {
+	if out := s.must("events", "--json"); strings.Count(out, `"type":"config.reloaded"`) < 6 ||
+		!strings.Contains(out, `"outcome":"refused"`) {
 		t.Errorf("events = %s", out)
 	}
 
@@ -238,7 +245,8 @@ func TestPluginsChangeUnderARunningGateway(t *testing.T) {
 	if _, _, code := s.cli("restart", "main"); code == 0 {
 		t.Error("a restart that cannot succeed did")
 	}
-	if got := s.awaitState("error"); got.Error == nil || got.Error.Code != "planted-word" || got.Error.Message != "it said the word zebra" {
+	if got := s.awaitState("error"); got.Error == nil || got.Error.Code != "planted-word" ||
+		got.Error.Message != "it said the word zebra" {
 		t.Errorf("error = %+v", got.Error)
 	}
 	s.shutdown()
@@ -251,17 +259,24 @@ func TestFileWithFaultsChangesNothing(t *testing.T) {
 	s.awaitState("running")
 	base, before := s.config(), s.life("main")
 
-	r, code := s.reload(strings.Replace(base, `doctors = ["doctor"]`, "doctors = [\"nobody\"]\non_conflict = \"perhaps\"", 1) + "[plugins.more]\npath = \"doctor\"\n[gateways.main.repair]\nmode = \"ask\"\n")
-	if code != 78 || len(r.Faults) != 2 || !strings.Contains(strings.Join(r.Faults, "\n"), `no plugin "nobody"`) || !strings.Contains(r.Faults[0], "config.toml:") {
+	r, code := s.reload(
+		strings.Replace(base, `doctors = ["doctor"]`, "doctors = [\"absent\"]\non_conflict = \"perhaps\"", 1) +
+			"[plugins.more]\npath = \"doctor\"\n[gateways.main.repair]\nmode = \"ask\"\n",
+	)
+	if code != 78 || len(r.Faults) != 2 || !strings.Contains(strings.Join(r.Faults, "\n"), `no plugin "absent"`) ||
+		!strings.Contains(r.Faults[0], "config.toml:") {
 		t.Errorf("exit %d, %+v", code, r)
 	}
-	for name, text := range map[string]string{"no TOML": base[:len(base)/2] + "\n[[", "empty, as an editor may leave it for a moment": ""} {
+	for name, text := range map[string]string{
+		"no TOML": base[:len(base)/2] + "\n[[", "empty, as an editor may leave it for a moment": "",
+	} {
 		if r, code := s.reload(text); code != 78 || len(r.Faults) == 0 {
 			t.Errorf("%s: exit %d, %+v", name, code, r)
 		}
 	}
 	s.writeConfig("")
-	if _, errOut, code := s.cli("config", "reload", "--host", s.socket()); code != 78 || !strings.Contains(errOut, "the file is empty") {
+	if _, errOut, code := s.cli("config", "reload", "--host", s.socket()); code != 78 ||
+		!strings.Contains(errOut, "the file is empty") {
 		t.Errorf("without --json: exit %d\n%s", code, errOut)
 	}
 	s.writeConfig(base)
@@ -270,21 +285,25 @@ func TestFileWithFaultsChangesNothing(t *testing.T) {
 		t.Errorf("before: %s, after: %s\n%s", before, s.life("main"), out)
 	}
 
-	if r, code := s.reload(strings.ReplaceAll(base, "gateways.main", "gateways.other")); code != 1 || !strings.Contains(fmt.Sprint(r.Faults), "the gateway main") || !strings.Contains(fmt.Sprint(r.Faults), "--remove") {
+	if r, code := s.reload(strings.ReplaceAll(base, "gateways.main", "gateways.other")); code != 1 ||
+		!strings.Contains(fmt.Sprint(r.Faults), "the gateway main") || !strings.Contains(fmt.Sprint(r.Faults), "--remove") {
 		t.Errorf("a gateway that is missing: exit %d, %+v", code, r)
 	}
 	if err := os.Remove(s.configPath()); err != nil {
 		t.Fatal(err)
 	}
-	if _, errOut, code := s.cli("config", "reload", "--host", s.socket()); code != 78 || !strings.Contains(errOut, "cannot read configuration") {
+	if _, errOut, code := s.cli("config", "reload", "--host", s.socket()); code != 78 ||
+		!strings.Contains(errOut, "cannot read configuration") {
 		t.Errorf("without a file: exit %d\n%s", code, errOut)
 	}
 	r, code = s.reload(base + "[journal]\nmax_files = 3\n[log]\nlevel = \"debug\"\n")
-	if code != 0 || !slices.Equal(r.keys("host", "host-restart"), []string{"journal.max_files"}) || !slices.Equal(r.keys("host", "applied"), []string{"log.level"}) {
+	if code != 0 || !slices.Equal(r.keys("host", "host-restart"), []string{"journal.max_files"}) ||
+		!slices.Equal(r.keys("host", "applied"), []string{"log.level"}) {
 		t.Errorf("exit %d, %+v", code, r)
 	}
 	out = s.must("status")
-	if s.life("main") != before || strings.Contains(out, "config-refused") || !strings.Contains(out, "host-restart-needed") {
+	if s.life("main") != before || strings.Contains(out, "config-refused") ||
+		!strings.Contains(out, "host-restart-needed") {
 		t.Errorf("before: %s, after: %s\n%s", before, s.life("main"), out)
 	}
 	s.must("rpc", "main", "health")
@@ -295,8 +314,8 @@ func TestFileWithFaultsChangesNothing(t *testing.T) {
 	s.shutdown()
 }
 
-// TestWhatConcernsAProcessIsAppliedByItsRestart: another port, another variable and another launcher wait for the next process; the old launcher
-// stays as long as what it launched, and no longer.
+// TestWhatConcernsAProcessIsAppliedByItsRestart: another port, another variable and another launcher wait for the next
+// process; the old launcher stays as long as what it launched, and no longer.
 func TestWhatConcernsAProcessIsAppliedByItsRestart(t *testing.T) {
 	s := newSite(t, emulator(""))
 	s.run()
@@ -305,20 +324,25 @@ func TestWhatConcernsAProcessIsAppliedByItsRestart(t *testing.T) {
 	base, old := s.config(), s.port
 	s.port = testhost.FreePort(t)
 	s.gw.env["ANOTHER"] = "variable"
-	text := strings.NewReplacer("[plugins.utility]", "[plugins.second]", `launcher = "utility"`, `launcher = "second"`).Replace(s.config())
+	text := strings.NewReplacer("[plugins.utility]", "[plugins.second]", `launcher = "utility"`,
+		`launcher = "second"`).Replace(s.config())
 	r, code := s.reload(text)
-	if code != 0 || !slices.Equal(r.keys("gateway", "next-restart"), []string{"gateways.main.launch.env.ANOTHER", "gateways.main.launcher", "gateways.main.port"}) ||
-		r.of("plugin", "second", "added").Result != "applied" || r.of("plugin", "utility", "removed").Result != "next-restart" {
+	if code != 0 || !slices.Equal(r.keys("gateway", "next-restart"), []string{
+		"gateways.main.launch.env.ANOTHER", "gateways.main.launcher", "gateways.main.port",
+	}) || r.of("plugin", "second", "added").Result != "applied" ||
+		r.of("plugin", "utility", "removed").Result != "next-restart" {
 		t.Errorf("exit %d, %+v", code, r)
 	}
 	got := s.await("drift", func(g gatewayStatus) bool { return len(g.Drift) > 0 })
-	if s.life("main") != alive || got.Port != old || !slices.Equal(got.Drift, []string{"command", "env", "launcher", "port"}) {
+	if s.life("main") != alive || got.Port != old ||
+		!slices.Equal(got.Drift, []string{"command", "env", "launcher", "port"}) {
 		t.Errorf("after the reload: %+v", got)
 	}
 	s.must("rpc", "main", "health")
 
 	// Back, and it is as if nothing had been.
-	if r, code := s.reload(base); code != 0 || len(s.awaitState("running").Drift) != 0 || pluginOf(t, s, "utility").State != "running" {
+	if r, code := s.reload(base); code != 0 || len(s.awaitState("running").Drift) != 0 ||
+		pluginOf(t, s, "utility").State != "running" {
 		t.Errorf("back: exit %d, %+v", code, r)
 	}
 	s.reload(text)
@@ -338,7 +362,8 @@ func TestWhatConcernsAProcessIsAppliedByItsRestart(t *testing.T) {
 	s.shutdown()
 }
 
-// TestGatewaysComeAndGoWithTheConfiguration: one that came is started, one that is missing is stopped only when that is said.
+// TestGatewaysComeAndGoWithTheConfiguration: one that came is started, one that is missing is stopped only when that is
+// said.
 func TestGatewaysComeAndGoWithTheConfiguration(t *testing.T) {
 	s := newSite(t, emulator(""))
 	s.run()
@@ -386,12 +411,13 @@ env = {EMULATOR_TIME_SCALE = "0.05"}
 	s.shutdown()
 }
 
-// TestFirstClassifierInTheListDecides: two real classifiers and one that hangs; the first that claims a line decides it, the other is recorded, and
-// the start waits for nobody longer than a deadline.
+// TestFirstClassifierInTheListDecides: two real classifiers and one that hangs; the first that claims a line decides
+// it, the other is recorded, and the start waits for none of them longer than a deadline.
 func TestFirstClassifierInTheListDecides(t *testing.T) {
 	s := newSite(t, emulator(""))
 	text := strings.Replace(s.config(), `classifiers = ["doctor"]`, `classifiers = ["bad", "rules", "doctor"]`, 1)
-	s.writeConfig(text + rulesTable("[", "") + fmt.Sprintf("[plugins.bad]\npath = %q\nargs = [\"hang\"]\n", filepath.Join(bin, "bad-plugin")))
+	s.writeConfig(text + rulesTable("[", "") + fmt.Sprintf("[plugins.bad]\npath = %q\nargs = [\"hang\"]\n",
+		filepath.Join(bin, "bad-plugin")))
 	s.run()
 	s.awaitState("running")
 	type line struct {
@@ -416,10 +442,12 @@ func TestFirstClassifierInTheListDecides(t *testing.T) {
 	s.eventually("a line that both claim", func() (bool, string) {
 		all := lines()
 		return slices.ContainsFunc(all, func(l line) bool {
-			return l.Plugin == "rules" && l.RuleID == "[" && len(l.Also) == 1 && l.Also[0].Plugin == "doctor" && l.Also[0].RuleID != ""
+			return l.Plugin == "rules" && l.RuleID == "[" && len(l.Also) == 1 && l.Also[0].Plugin == "doctor" &&
+				l.Also[0].RuleID != ""
 		}), fmt.Sprintf("%+v", all)
 	})
-	if r, code := s.reload(strings.Replace(text, `["bad", "rules", "doctor"]`, `["doctor", "rules"]`, 1) + rulesTable("[", "")); code != 0 || r.of("plugin", "bad", "removed").Result != "applied" {
+	without := strings.Replace(text, `["bad", "rules", "doctor"]`, `["doctor", "rules"]`, 1) + rulesTable("[", "")
+	if r, code := s.reload(without); code != 0 || r.of("plugin", "bad", "removed").Result != "applied" {
 		t.Errorf("exit %d, %+v", code, r)
 	}
 	s.must("restart", "main") // it says all that again
@@ -469,7 +497,8 @@ func TestReloadsAtTheSameTimeComeToOneEnd(t *testing.T) {
 	was := pluginOf(t, s, "utility")
 	s.must("plugin", "pin", "--all")
 	out := s.must("config", "reload")
-	if now := pluginOf(t, s, "utility"); strings.Count(out, "replaced") != 3 || now.PID == was.PID || now.State != "running" || s.life("main") != before {
+	if now := pluginOf(t, s, "utility"); strings.Count(out, "replaced") != 3 || now.PID == was.PID ||
+		now.State != "running" || s.life("main") != before {
 		t.Errorf("pinned: %s\n%+v, before %+v; gateway %s, before %s", out, now, was, s.life("main"), before)
 	}
 	s.must("rpc", "main", "health")

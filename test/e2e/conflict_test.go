@@ -15,12 +15,14 @@ import (
 	"github.com/gatehost/gatehost/internal/testhost"
 )
 
-// TestStrangerOnAnyAddressIsNamedAndNotTouched: the gateway listens on both loopbacks, so a stranger on either is in its way.
+// TestStrangerOnAnyAddressIsNamedAndNotTouched: the gateway listens on both loopbacks, so a stranger on either is in
+// its way.
 func TestStrangerOnAnyAddressIsNamedAndNotTouched(t *testing.T) {
 	for _, where := range [][2]string{{"tcp4", "127.0.0.1"}, {"tcp6", "::1"}, {"tcp4", "0.0.0.0"}, {"tcp6", "::"}} {
 		t.Run(where[1], func(t *testing.T) {
 			s := newSite(t, emulator(""))
-			l, err := net.Listen(where[0], net.JoinHostPort(where[1], strconv.Itoa(s.port))) //nolint:gosec // a listener that says nothing, for a moment
+			// a listener that says nothing, for a moment
+			l, err := net.Listen(where[0], net.JoinHostPort(where[1], strconv.Itoa(s.port)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -44,8 +46,10 @@ func TestStrangerOnAnyAddressIsNamedAndNotTouched(t *testing.T) {
 // lone starts a gateway that no host owns.
 func lone(t *testing.T, s *site) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(bin, "gateway-emulator"), "gateway", "--port", strconv.Itoa(s.port), "--bind", "loopback", "--allow-unconfigured")
-	cmd.Env = append(os.Environ(), "OPENCLAW_GATEWAY_TOKEN="+canary, "OPENCLAW_STATE_DIR="+t.TempDir(), "EMULATOR_TIME_SCALE=0.05")
+	cmd := exec.Command(filepath.Join(bin, "gateway-emulator"), "gateway", "--port", strconv.Itoa(s.port), "--bind",
+		"loopback", "--allow-unconfigured")
+	cmd.Env = append(os.Environ(), "OPENCLAW_GATEWAY_TOKEN="+canary, "OPENCLAW_STATE_DIR="+t.TempDir(),
+		"EMULATOR_TIME_SCALE=0.05")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -72,10 +76,11 @@ func TestGatewayThatIsNotOursIsAttachedAndNeverSignalled(t *testing.T) {
 		t.Errorf("status = %+v", got)
 	}
 	s.must("rpc", "main", "health")
-	if _, errOut, code := s.cli("restart", "main"); code != 1 || !strings.Contains(errOut, "somebody else") {
+	if _, errOut, code := s.cli("restart", "main"); code != 1 || !strings.Contains(errOut, "gatehost did not start it") {
 		t.Errorf("restart: exit %d\n%s", code, errOut)
 	}
-	if _, errOut, code := s.cli("stop", "main", "--external"); code != 1 || !strings.Contains(errOut, "knows no call to shut down") {
+	if _, errOut, code := s.cli("stop", "main", "--external"); code != 1 ||
+		!strings.Contains(errOut, "knows no call to shut down") {
 		t.Errorf("stop --external of a release without that call: exit %d\n%s", code, errOut)
 	}
 	if got := s.awaitState("running"); got.Owner != "attached" {
@@ -94,7 +99,8 @@ func TestGatewayThatIsNotOursIsAnErrorWhereConfiguredSo(t *testing.T) {
 	s.writeConfig(strings.Replace(s.config(), "[gateways.main]\n", "[gateways.main]\non_conflict = \"fail\"\n", 1))
 	s.run()
 	got := s.awaitState("error")
-	if got.Error == nil || !strings.Contains(got.Error.Message, strconv.Itoa(gw.Process.Pid)) || !strings.Contains(got.Error.Message, "gateway-emulator") {
+	if got.Error == nil || !strings.Contains(got.Error.Message, strconv.Itoa(gw.Process.Pid)) ||
+		!strings.Contains(got.Error.Message, "gateway-emulator") {
 		t.Errorf("error = %+v, want pid %d and its command", got.Error, gw.Process.Pid)
 	}
 	s.shutdown()
@@ -103,7 +109,8 @@ func TestGatewayThatIsNotOursIsAnErrorWhereConfiguredSo(t *testing.T) {
 	}
 }
 
-// TestPidThatNowIsAStrangersIsNeverTouched: the numbers in what a dead host left may be somebody else's by now.
+// TestPidThatNowIsAStrangersIsNeverTouched: the numbers in what a dead host left may be those of another process by
+// now.
 func TestPidThatNowIsAStrangersIsNeverTouched(t *testing.T) {
 	s := newSite(t, emulator(""))
 	s.run()
@@ -140,7 +147,8 @@ func TestPidThatNowIsAStrangersIsNeverTouched(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.startHost()
-	after := s.await("another process", func(g gatewayStatus) bool { return g.State == "running" && g.LaunchID != before.LaunchID })
+	after := s.await("another process",
+		func(g gatewayStatus) bool { return g.State == "running" && g.LaunchID != before.LaunchID })
 	if after.Adopted || after.PID == stranger.Process.Pid {
 		t.Errorf("after: %+v", after)
 	}
@@ -158,20 +166,22 @@ func TestGatewaysThatWouldFightAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := func(port int, dir string) string {
-		return fmt.Sprintf("[gateways.other]\nport = %d\nlauncher = \"utility\"\n[gateways.other.launch]\ncommand = [\"x\"]\nstate_dir = %q\n", port, dir)
+		return fmt.Sprintf("[gateways.other]\nport = %d\nlauncher = \"utility\"\n[gateways.other.launch]\n"+
+			"command = [\"x\"]\nstate_dir = %q\n", port, dir)
 	}
 	for name, row := range map[string][2]string{
-		"one port":       {other(s.port, filepath.Join(s.dir, "elsewhere")), "is the port of gateway"},
-		"same directory": {other(1, filepath.Join(s.dir, "oc")), "is the state directory of gateway"},
-		"by a slash":     {other(1, filepath.Join(s.dir, "oc")+"/"), "is the state directory of gateway"},
-		"by a detour":    {other(1, s.dir+"/home/../oc"), "is the state directory of gateway"},
-		"by a link":      {other(1, filepath.Join(s.dir, "link")), "is the state directory of gateway"},
-		"relative":       {other(1, "oc"), "is the state directory of gateway"},
+		"one port":       {other(s.port, filepath.Join(s.dir, "elsewhere")), "is also the port of gateway"},
+		"same directory": {other(1, filepath.Join(s.dir, "oc")), "is also the state directory of gateway"},
+		"by a slash":     {other(1, filepath.Join(s.dir, "oc")+"/"), "is also the state directory of gateway"},
+		"by a detour":    {other(1, s.dir+"/home/../oc"), "is also the state directory of gateway"},
+		"by a link":      {other(1, filepath.Join(s.dir, "link")), "is also the state directory of gateway"},
+		"relative":       {other(1, "oc"), "is also the state directory of gateway"},
 	} {
 		s.extra = row[0]
 		s.writeConfig(s.config())
 		for _, args := range [][]string{{"config", "check", s.configPath()}, {"run", "--config", s.configPath()}} {
-			if _, errOut, code := s.cli(args...); code != 78 || !strings.Contains(errOut, row[1]) || !strings.Contains(errOut, `"main"`) {
+			if _, errOut, code := s.cli(args...); code != 78 || !strings.Contains(errOut, row[1]) ||
+				!strings.Contains(errOut, `"main"`) {
 				t.Errorf("%s: %v: exit %d\n%s", name, args, code, errOut)
 			}
 		}

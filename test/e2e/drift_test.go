@@ -9,7 +9,8 @@ import (
 	"github.com/gatehost/gatehost/internal/testhost"
 )
 
-// TestDriftIsShownAndAppliedByARestartOnly: a gateway that was launched with another configuration is adopted as it is (R26).
+// TestDriftIsShownAndAppliedByARestartOnly: a gateway that was launched with another configuration is adopted as it is
+// (R26).
 func TestDriftIsShownAndAppliedByARestartOnly(t *testing.T) {
 	s := newSite(t, emulator(""))
 	keep := func(config string) string {
@@ -28,8 +29,10 @@ func TestDriftIsShownAndAppliedByARestartOnly(t *testing.T) {
 	s.writeConfig(keep(s.config()))
 	s.startHost()
 	adopted := s.await("running, adopted", func(g gatewayStatus) bool { return g.State == "running" && g.Adopted })
-	if adopted.PID != before.PID || adopted.Port != old || !slices.Equal(adopted.Drift, []string{"command", "env", "port"}) {
-		t.Errorf("adopted: pid %d (before %d), port %d (before %d), drift %v", adopted.PID, before.PID, adopted.Port, old, adopted.Drift)
+	if adopted.PID != before.PID || adopted.Port != old ||
+		!slices.Equal(adopted.Drift, []string{"command", "env", "port"}) {
+		t.Errorf("adopted: pid %d (before %d), port %d (before %d), drift %v", adopted.PID, before.PID, adopted.Port, old,
+			adopted.Drift)
 	}
 	if out := s.must("status", "main"); !strings.Contains(out, "drift") || !strings.Contains(out, "restart it") {
 		t.Errorf("status = %s", out)
@@ -53,11 +56,13 @@ func TestTokenThatChangedUnderAGatewayIsSaidAndKillsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-s.exited
-	s.writeConfig(strings.Replace(s.config(), `token = {env = "GH_TEST_TOKEN"}`, fmt.Sprintf("token = {file = %q}", s.dir+"/token"), 1))
+	s.writeConfig(strings.Replace(s.config(), `token = {env = "GH_TEST_TOKEN"}`,
+		fmt.Sprintf("token = {file = %q}", s.dir+"/token"), 1))
 	s.writeFile("token", canary+"-2\n")
 	s.startHost()
 	got := s.awaitState("error")
-	if got.Error == nil || !strings.Contains(got.Error.Message, "changed since") || !strings.Contains(got.Error.Hint, "old token") || !slices.Contains(got.Drift, "token") {
+	if got.Error == nil || !strings.Contains(got.Error.Message, "changed since") ||
+		!strings.Contains(got.Error.Hint, "old token") || !slices.Contains(got.Drift, "token") {
 		t.Errorf("error = %+v, drift %v", got.Error, got.Drift)
 	}
 	if err := testhost.Signal(before.PID, 0); err != nil || got.PID != before.PID {

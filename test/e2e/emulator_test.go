@@ -38,7 +38,8 @@ func TestForeignProgramThatSpeaksTheProtocolIsSupervised(t *testing.T) {
 	s.shutdown()
 }
 
-// TestGatewayThatMisbehavesEndsInOneClearError: each misbehaviour gives one error with a hint, no hang, no loop, no orphan.
+// TestGatewayThatMisbehavesEndsInOneClearError: each misbehaviour gives one error with a hint, no hang, no loop, no
+// orphan.
 func TestGatewayThatMisbehavesEndsInOneClearError(t *testing.T) {
 	quick := "[gateways.main.ready]\nno_progress = \"4s\"\ntimeout = \"40s\"\n"
 	for _, row := range []struct{ name, misbehave, want string }{
@@ -55,7 +56,8 @@ func TestGatewayThatMisbehavesEndsInOneClearError(t *testing.T) {
 			s.extra = quick
 			s.run()
 			got := s.awaitState("error")
-			if got.Error == nil || got.Error.Message == "" || got.Error.Hint == "" || !strings.Contains(strings.ToLower(got.Error.Message+got.Error.Hint), row.want) {
+			if got.Error == nil || got.Error.Message == "" || got.Error.Hint == "" ||
+				!strings.Contains(strings.ToLower(got.Error.Message+got.Error.Hint), row.want) {
 				t.Errorf("error = %+v, want a message with %q and a hint", got.Error, row.want)
 			}
 			s.eventually("the error is on the terminal", func() (bool, string) {
@@ -124,7 +126,8 @@ func TestFaultyConfigIsRefusedWithAllItsFaults(t *testing.T) {
 		})
 	}
 	s := newSite(t, emulator(""))
-	if _, errOut, code := s.cli("run", "--config", filepath.Join(s.dir, "missing.toml")); code != 78 || !strings.Contains(errOut, "missing.toml") {
+	if _, errOut, code := s.cli("run", "--config", filepath.Join(s.dir, "missing.toml")); code != 78 ||
+		!strings.Contains(errOut, "missing.toml") {
 		t.Errorf("missing file: exit %d\n%s", code, errOut)
 	}
 }
@@ -140,7 +143,7 @@ func TestPluginThatIsMissingOrNoPluginIsNamed(t *testing.T) {
 				t.Fatal(err)
 			}
 			crasher := filepath.Join(s.dir, "plugins", "crasher")
-			if err := os.WriteFile(crasher, []byte("#!/bin/sh\necho boom >&2\nexit 7\n"), 0o700); err != nil { //nolint:gosec // a program
+			if err := os.WriteFile(crasher, []byte("#!/bin/sh\necho boom >&2\nexit 7\n"), 0o700); err != nil {
 				t.Fatal(err)
 			}
 			path := filepath.Join(s.dir, "plugins", row.path)
@@ -239,7 +242,8 @@ func TestDoctorVerbDiagnosesPlansRepairsAndUndoes(t *testing.T) {
 	s.shutdown()
 }
 
-// TestKeptGatewayOutlivesAnOrderlyStop: on_host_exit = "keep" leaves the gateway to its shim, and the next host adopts it.
+// TestKeptGatewayOutlivesAnOrderlyStop: on_host_exit = "keep" leaves the gateway to its shim, and the next host adopts
+// it.
 func TestKeptGatewayOutlivesAnOrderlyStop(t *testing.T) {
 	s := newSite(t, emulator(""))
 	text := strings.Replace(s.config(), "[gateways.main]\n", "[gateways.main]\non_host_exit = \"keep\"\n", 1)

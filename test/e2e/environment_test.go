@@ -39,13 +39,17 @@ func (s *site) findings() []found {
 	return all
 }
 
-// TestShippedDoctorsAreAskedInOrderAndAllAreRecorded: the first error counts, whoever found it, and nothing of the others is lost.
+// TestShippedDoctorsAreAskedInOrderAndAllAreRecorded: the first error counts, whichever doctor found it, and nothing of
+// the others is lost.
 func TestShippedDoctorsAreAskedInOrderAndAllAreRecorded(t *testing.T) {
 	for _, row := range []struct {
 		name, misbehave, chain, claims string
 		want                           []string
 	}{
-		{"a full disk", "full-disk", `["doctor", "doctor-environment"]`, "disk-full", []string{"doctor-environment disk-full"}},
+		{
+			"a full disk", "full-disk", `["doctor", "doctor-environment"]`, "disk-full",
+			[]string{"doctor-environment disk-full"},
+		},
 		{
 			"an old Node", "old-node", `["doctor", "doctor-environment"]`, "runtime-fatal",
 			[]string{"doctor runtime-fatal", "doctor-environment node-unsupported"},
@@ -65,11 +69,14 @@ func TestShippedDoctorsAreAskedInOrderAndAllAreRecorded(t *testing.T) {
 			}
 			var seen []string
 			for _, f := range s.findings() {
-				if what := f.Plugin + " " + f.Code; f.Code != "disk-nearly-full" && !slices.Contains(seen, what) { // of this machine, perhaps
+				// of this machine, perhaps
+				if what := f.Plugin + " " + f.Code; f.Code != "disk-nearly-full" && !slices.Contains(seen, what) {
 					seen = append(seen, what)
 				}
-				// It is shut in, and sees all the same how full the disk is.
-				if f.Code == "disk-full" && !slices.ContainsFunc(f.Evidence, func(e string) bool { return strings.Contains(e, "are free where "+s.dir) }) {
+				// It is sandboxed, and sees all the same how full the disk is.
+				if f.Code == "disk-full" && !slices.ContainsFunc(f.Evidence, func(e string) bool {
+					return strings.Contains(e, "are free where "+s.dir)
+				}) {
 					t.Errorf("evidence = %q", f.Evidence)
 				}
 			}
@@ -98,15 +105,17 @@ func TestEnvironmentDoctorFindsNothingOnAGatewayThatRuns(t *testing.T) {
 	s.shutdown()
 }
 
-// TestRefusedTokenIsDiagnosedWhenSomebodyAsks: such a start ends at once, and nobody is asked before `gatehost doctor`.
-func TestRefusedTokenIsDiagnosedWhenSomebodyAsks(t *testing.T) {
+// TestRefusedTokenIsDiagnosedWhenAnOperatorAsks: such a start ends at once, and no doctor is asked before `gatehost
+// doctor`.
+func TestRefusedTokenIsDiagnosedWhenAnOperatorAsks(t *testing.T) {
 	s := newSite(t, emulator("refuse-token"))
 	s.writeConfig(strings.Replace(s.config(), `doctors = ["doctor"]`, `doctors = ["doctor", "doctor-environment"]`, 1))
 	s.run()
 	s.awaitState("error")
 	all, _ := s.doctor()
 	if !slices.ContainsFunc(all, func(m told) bool {
-		return m.Finding != nil && m.Finding.Plugin == "doctor-environment" && m.Finding.Code == "token-refused" && m.Finding.Hint != ""
+		return m.Finding != nil && m.Finding.Plugin == "doctor-environment" && m.Finding.Code == "token-refused" &&
+			m.Finding.Hint != ""
 	}) {
 		t.Errorf("doctor says %+v", all)
 	}

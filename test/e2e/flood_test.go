@@ -36,8 +36,8 @@ func (s *site) flooded() (f flooded, ok bool) {
 	return *st.Gateways[0].Output, true
 }
 
-// TestFloodIsTakenAndCounted: a million lines of 100 bytes as fast as the gateway can write. It is not held up, the host stays small,
-// and every line is accounted for.
+// TestFloodIsTakenAndCounted: a million lines of 100 bytes as fast as the gateway can write. It is not held up, the
+// host stays small, and every line is accounted for.
 func TestFloodIsTakenAndCounted(t *testing.T) {
 	const lines, most = 1_000_000, 300 << 10 // kB
 	s := newSite(t, emulator("flood-stderr="+strconv.Itoa(lines)))
@@ -62,8 +62,8 @@ func TestFloodIsTakenAndCounted(t *testing.T) {
 		written, _ := strconv.Atoi(string(data))
 		f, ok := s.flooded()
 		got = f
-		return ok && written > lines && f.Read+f.LostLines == written && f.Classified+f.Unclassified == f.Read && f.Stored+f.Dropped == f.Read,
-			fmt.Sprintf("written %d, counted %+v", written, f)
+		adds := f.Read+f.LostLines == written && f.Classified+f.Unclassified == f.Read && f.Stored+f.Dropped == f.Read
+		return ok && written > lines && adds, fmt.Sprintf("written %d, counted %+v", written, f)
 	})
 	t.Logf("written in about %v, counted after %v; the host took at most %d MB: %+v", wrote.Round(time.Millisecond),
 		time.Since(began).Round(time.Millisecond), rss>>10, got)
@@ -81,7 +81,8 @@ func TestFloodIsTakenAndCounted(t *testing.T) {
 	ended, _, _ := strings.Cut(out[i:], "\n")
 	t.Log(ended)
 	var n, ms, slowest int
-	if _, err := fmt.Sscanf(ended, "flood: ended after %d lines in %d ms, the slowest took %d ms", &n, &ms, &slowest); err != nil || n != lines {
+	_, err := fmt.Sscanf(ended, "flood: ended after %d lines in %d ms, the slowest took %d ms", &n, &ms, &slowest)
+	if err != nil || n != lines {
 		t.Fatalf("%q: %v", ended, err)
 	}
 	if slowest > 10_000 { // a reader that stands still: a pipe write to a live one takes far less

@@ -30,7 +30,8 @@ const canary = "canary-0f8e4c1d9b7a6532-token"
 var bin string // the built binaries; set once by TestMain
 
 func TestMain(m *testing.M) {
-	testhost.Main(m, &bin, "gatehost", "gatehost-shim", "gateway-emulator", "plugins/launcher-utility", "plugins/launcher-launchd", "plugins/doctor",
+	testhost.Main(m, &bin, "gatehost", "gatehost-shim", "gateway-emulator", "plugins/launcher-utility",
+		"plugins/launcher-launchd", "plugins/doctor",
 		"plugins/doctor-environment", "protocol-only", "bad-plugin", "doctor-versions", "rules-plugin")
 }
 
@@ -150,7 +151,8 @@ grace = "20s"
 %s
 [gateways.main.reconnect]
 base = "200ms"
-%s`, filepath.Join(s.dir, "state"), filepath.Join(bin, "plugins"), s.port, command, filepath.Join(s.dir, "oc"), prepend, env, s.extra)
+%s`, filepath.Join(s.dir, "state"), filepath.Join(bin, "plugins"), s.port, command, filepath.Join(s.dir, "oc"), prepend,
+		env, s.extra)
 }
 
 func (s *site) configPath() string { return filepath.Join(s.dir, "config.toml") }

@@ -11,11 +11,13 @@ import (
 	"testing"
 )
 
-// TestDoctorsInOtherLanguagesHealAGateway makes a doctor in Node and one in Python, as examples/doctor-node and doctor-python are, runs their
-// own tests, and lets a host heal a gateway by each, shut in: its finding, its plan and its logs arrive; killed, it comes back; it ends
-// when its host is killed.
+// TestDoctorsInOtherLanguagesHealAGateway makes a doctor in Node and one in Python, as examples/doctor-node and
+// doctor-python are, runs their own tests, and lets a host heal a gateway by each, sandboxed: its finding, its plan and
+// its logs arrive; killed, it comes back; it ends when its host is killed.
 func TestDoctorsInOtherLanguagesHealAGateway(t *testing.T) {
-	for lang, test := range map[string][]string{"node": {"npm", "test"}, "python": {"/usr/bin/python3", "-B", "-m", "unittest"}} {
+	for lang, test := range map[string][]string{
+		"node": {"npm", "test"}, "python": {"/usr/bin/python3", "-B", "-m", "unittest"},
+	} {
 		t.Run(lang, func(t *testing.T) {
 			s := newSite(t, emulator(""))
 			dir := filepath.Join(s.dir, "my-"+lang)
@@ -45,11 +47,12 @@ func TestDoctorsInOtherLanguagesHealAGateway(t *testing.T) {
 					t.Errorf("its line in the host's log has no %q", want)
 				}
 			}
-			if out := s.must("events", "main"); !strings.Contains(out, "repaired: let OpenClaw's own doctor remove the key, by mine") {
+			repaired := "repaired: let OpenClaw's own doctor remove the key, by mine"
+			if out := s.must("events", "main"); !strings.Contains(out, repaired) {
 				t.Errorf("events:\n%s", out)
 			}
 			if out := s.must("plugin", "info", "mine"); !strings.Contains(out, "sandbox: on") {
-				t.Errorf("it is not shut in:\n%s", out)
+				t.Errorf("it is not sandboxed:\n%s", out)
 			}
 
 			pid := killPlugin(t, s, "mine")

@@ -22,8 +22,8 @@ silence = "6s"
 verify_timeout = "2s"
 `
 
-// aFrozenProcessIsReplaced: a process that is stopped keeps its sockets open and says nothing. It is found by its silence, and SIGTERM
-// has no effect on it, so it is killed after the grace.
+// aFrozenProcessIsReplaced: a process that is stopped keeps its sockets open and says nothing. It is found by its
+// silence, and SIGTERM has no effect on it, so it is killed after the grace.
 func aFrozenProcessIsReplaced(t *testing.T, gw gateway) {
 	t.Helper()
 	s := newSite(t, gw)
@@ -52,12 +52,13 @@ func TestFrozenProcessOfTheEmulatorIsReplaced(t *testing.T) {
 // busyFor is how long a gateway may do nothing but work.
 const busyFor = 20 * time.Second
 
-// aBusyProcessIsSpared: an event loop that is busy for 20 s says nothing and answers nothing. That is shown, it is asked about after its
-// silence, and it is not touched, since it answers when it goes on.
+// aBusyProcessIsSpared: an event loop that is busy for 20 s says nothing and answers nothing. That is shown, it is
+// asked about after its silence, and it is not touched, since it answers when it goes on.
 func aBusyProcessIsSpared(t *testing.T, gw gateway) {
 	t.Helper()
 	s := newSite(t, gw)
-	s.extra = strings.NewReplacer(`silence = "6s"`, `silence = "10s"`, `verify_timeout = "2s"`, `verify_timeout = "60s"`).Replace(quickSilence)
+	s.extra = strings.NewReplacer(`silence = "6s"`, `silence = "10s"`, `verify_timeout = "2s"`,
+		`verify_timeout = "60s"`).Replace(quickSilence)
 	s.run()
 	before := s.awaitState("running")
 	began := time.Now()
@@ -68,7 +69,8 @@ func aBusyProcessIsSpared(t *testing.T, gw gateway) {
 		return g.State == "running" && slices.ContainsFunc(g.Conditions, func(c condition) bool { return c.Code == code })
 	}
 	s.await("the condition is shown", func(g gatewayStatus) bool { return shows(g, "unresponsive") })
-	s.await("it is asked whether it lives", func(g gatewayStatus) bool { return g.Phase == "verifying" && shows(g, "silent") })
+	s.await("it is asked whether it lives",
+		func(g gatewayStatus) bool { return g.Phase == "verifying" && shows(g, "silent") })
 	time.Sleep(busyFor - time.Since(began)) // the time is what is tried out
 	if err := testhost.Signal(before.PID, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
@@ -179,8 +181,8 @@ func (p *swallower) pass(to, from net.Conn) {
 	}
 }
 
-// aDeadLinkIsReplaced: a gateway that is not ours is reached over a link that swallows everything from some moment on. Only the
-// connection is made anew; the gateway is never touched.
+// aDeadLinkIsReplaced: a gateway that is not ours is reached over a link that swallows everything from some moment on.
+// Only the connection is made anew; the gateway is never touched.
 func aDeadLinkIsReplaced(t *testing.T, gw gateway) {
 	t.Helper()
 	owner := newSite(t, gw) // owns the gateway
@@ -204,7 +206,7 @@ func aDeadLinkIsReplaced(t *testing.T, gw gateway) {
 		t.Error("no other connection was made")
 	}
 	guest.must("rpc", "main", "health")
-	guest.must("stop", "main") // lets go of it
+	guest.must("stop", "main") // detaches it
 	guest.killHost()
 	if now := owner.awaitState("running"); now.PID != before.PID || now.Restarts != 0 {
 		t.Errorf("the gateway was touched: before %+v, now %+v", before, now)

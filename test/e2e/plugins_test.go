@@ -55,7 +55,8 @@ func pluginOf(t *testing.T, s *site, name string) pluginStatus {
 	return pluginStatus{}
 }
 
-// TestLinesPassAsWarnWithoutAWorkingClassifier: the gateway starts, its lines are shown, and the other plugins notice nothing.
+// TestLinesPassAsWarnWithoutAWorkingClassifier: the gateway starts, its lines are shown, and the other plugins notice
+// nothing.
 func TestLinesPassAsWarnWithoutAWorkingClassifier(t *testing.T) {
 	for _, how := range []string{"crash-at-start", "crash", "hang", "stop", "nonsense"} {
 		t.Run(how, func(t *testing.T) {
@@ -99,7 +100,8 @@ func TestFailedStartKeepsItsCauseWithoutAWorkingDoctor(t *testing.T) {
 			s.writeConfig(withBad(s, how, "doctors"))
 			s.run()
 			got := s.awaitState("error")
-			if got.Error == nil || !strings.Contains(got.Error.Message, "code=3") || got.Error.Hint == "" || strings.Contains(got.Error.Message, "planted") {
+			if got.Error == nil || !strings.Contains(got.Error.Message, "code=3") || got.Error.Hint == "" ||
+				strings.Contains(got.Error.Message, "planted") {
 				t.Errorf("error = %+v, want the exit code and a hint", got.Error)
 			}
 			s.shutdown()
@@ -107,7 +109,8 @@ func TestFailedStartKeepsItsCauseWithoutAWorkingDoctor(t *testing.T) {
 	}
 }
 
-// TestGatewaysDoNotNoticeThatPluginsDie: one gateway has a plugin that crashes and floods; the launcher of both is killed twice.
+// TestGatewaysDoNotNoticeThatPluginsDie: one gateway has a plugin that crashes and floods; the launcher of both is
+// killed twice.
 func TestGatewaysDoNotNoticeThatPluginsDie(t *testing.T) {
 	s := newSite(t, emulator("flood-stderr=20"))
 	port := testhost.FreePort(t)
@@ -171,7 +174,8 @@ func TestPluginRestartLosesNoLineAndTouchesNoGateway(t *testing.T) {
 	const lines = 2000
 	gw := emulator("")
 	gw.command = []string{"/bin/sh", "-c", fmt.Sprintf(
-		`(i=0; while [ $i -lt %d ]; do echo "steady $i" >&2; i=$((i+1)); sleep 0.003; done) & exec %s "$@"`, lines, gw.command[0],
+		`(i=0; while [ $i -lt %d ]; do echo "steady $i" >&2; i=$((i+1)); sleep 0.003; done) & exec %s "$@"`,
+		lines, gw.command[0],
 	), "sh"}
 	s := newSite(t, gw)
 	s.run()
@@ -201,7 +205,8 @@ func TestPluginRestartLosesNoLineAndTouchesNoGateway(t *testing.T) {
 			t.Fatalf("line %d is %q", i, m[0])
 		}
 	}
-	if after := s.awaitState("running"); after.PID != before.PID || after.Restarts != 0 || after.LaunchID != before.LaunchID {
+	if after := s.awaitState("running"); after.PID != before.PID || after.Restarts != 0 ||
+		after.LaunchID != before.LaunchID {
 		t.Errorf("before: %+v\nafter:  %+v", before, after)
 	}
 	s.must("stop", "main")
@@ -213,14 +218,16 @@ func TestPluginRestartThatFailsIsToldAndChangesNothing(t *testing.T) {
 	s := newSite(t, emulator(""))
 	path := filepath.Join(s.dir, "launcher")
 	link(t, filepath.Join(bin, "plugins", "launcher-utility"), path)
-	text := strings.Replace(s.config(), `path = "launcher-utility"`, fmt.Sprintf("path = %q\nconfig = {shim = %q}", path, filepath.Join(bin, "gatehost-shim")), 1)
+	text := strings.Replace(s.config(), `path = "launcher-utility"`,
+		fmt.Sprintf("path = %q\nconfig = {shim = %q}", path, filepath.Join(bin, "gatehost-shim")), 1)
 	s.writeConfig(text)
 	s.run()
 	before := s.awaitState("running")
 	was := pluginOf(t, s, "utility")
 	link(t, filepath.Join(bin, "bad-plugin"), path) // an upgrade that went wrong
 	_, errOut, code := s.cli("plugin", "restart", "utility")
-	if code == 0 || !strings.Contains(errOut, "does not serve as launcher") && !strings.Contains(errOut, "refuses its configuration") ||
+	if code == 0 ||
+		!strings.Contains(errOut, "does not serve as launcher") && !strings.Contains(errOut, "refuses its configuration") ||
 		!strings.Contains(errOut, fmt.Sprintf("its process %d goes on", was.PID)) {
 		t.Errorf("exit %d\n%s", code, errOut)
 	}
@@ -236,20 +243,22 @@ func TestPluginRestartThatFailsIsToldAndChangesNothing(t *testing.T) {
 	s.shutdown()
 }
 
-// TestGatewayWithoutALauncher: a restart that nobody can do is refused, and the gateway goes on. One that has ended by itself
-// does not wait for the next slow attempt when the launcher is back.
+// TestGatewayWithoutALauncher: a restart that no launcher can do is refused, and the gateway goes on. One that has
+// ended by itself does not wait for the next slow attempt when the launcher is back.
 func TestGatewayWithoutALauncher(t *testing.T) {
 	s := newSite(t, emulator(""))
 	path := filepath.Join(s.dir, "launcher")
 	link(t, filepath.Join(bin, "plugins", "launcher-utility"), path)
-	s.writeConfig(strings.Replace(s.config(), `path = "launcher-utility"`, fmt.Sprintf("path = %q\nconfig = {shim = %q}", path, filepath.Join(bin, "gatehost-shim")), 1))
+	s.writeConfig(strings.Replace(s.config(), `path = "launcher-utility"`,
+		fmt.Sprintf("path = %q\nconfig = {shim = %q}", path, filepath.Join(bin, "gatehost-shim")), 1))
 	s.run()
 	before := s.awaitState("running")
-	if err := os.Remove(path); err != nil { // nobody can start it any more
+	if err := os.Remove(path); err != nil { // gatehost cannot start it any more
 		t.Fatal(err)
 	}
 	killPlugin(t, s, "utility")
-	if _, errOut, code := s.cli("restart", "main"); code == 0 || !strings.Contains(errOut, "cannot end the gateway's process") {
+	if _, errOut, code := s.cli("restart", "main"); code == 0 ||
+		!strings.Contains(errOut, "cannot end the gateway's process") {
 		t.Errorf("a restart without a launcher: exit %d, %s", code, errOut)
 	}
 	if kept := s.awaitState("running"); kept.PID != before.PID || kept.LaunchID != before.LaunchID || kept.Error != nil {

@@ -9,13 +9,14 @@ import (
 	"github.com/gatehost/gatehost/shared/gatewaytest"
 )
 
-// aReleaseIsHandled walks through what differs between the releases: start, call, reload of a gateway that was adopted, restart, a
-// configuration that prevents the start, stop.
+// aReleaseIsHandled walks through what differs between the releases: start, call, reload of a gateway that was adopted,
+// restart, a configuration that prevents the start, stop.
 func aReleaseIsHandled(t *testing.T, gw gateway) {
 	t.Helper()
 	q := gw.quirks()
 	s := newSite(t, gw)
-	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\nreload_settle = \"1m\"\ncooldown = \"100ms\"\n[gateways.main.repair]\nmode = \"ask\"\n"
+	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\nreload_settle = \"1m\"\ncooldown = \"100ms\"\n" +
+		"[gateways.main.repair]\nmode = \"ask\"\n"
 	s.run()
 	first := s.awaitState("running")
 	if first.Version != gw.release || !q.Known {
@@ -74,7 +75,8 @@ func aReleaseIsHandled(t *testing.T, gw gateway) {
 	if got := s.awaitState("stopped"); got.LastExit == nil || got.LastExit.Code == nil || *got.LastExit.Code != 0 {
 		t.Errorf("after the stop: %+v", got.LastExit)
 	}
-	if out := s.must("events", "main", "--json"); strings.Contains(out, "not-drained") == q.Suspend { // what cannot be asked to drain is stopped all the same, and said
+	// what cannot be asked to drain is stopped all the same, and said
+	if out := s.must("events", "main", "--json"); strings.Contains(out, "not-drained") == q.Suspend {
 		t.Errorf("it can suspend: %t; events:\n%s", q.Suspend, out)
 	}
 	s.shutdown()
@@ -86,7 +88,8 @@ func TestEachReleaseIsHandledOnTheEmulator(t *testing.T) {
 	}
 }
 
-// TestWholeStoryOfOlderReleases is issue A's story, which ends in a repair, on those that the emulator plays besides the newest.
+// TestWholeStoryOfOlderReleases is issue A's story, which ends in a repair, on those that the emulator plays besides
+// the newest.
 func TestWholeStoryOfOlderReleases(t *testing.T) {
 	for _, version := range gatewaytest.Releases() {
 		if version != gatewaytest.Version {
@@ -95,8 +98,8 @@ func TestWholeStoryOfOlderReleases(t *testing.T) {
 	}
 }
 
-// TestOlderReleasesRunAgainFromAnyBreakage: the doctor of 2026.3.13 says that all is well where it mended nothing, 2026.5.27's would replace
-// what it cannot parse.
+// TestOlderReleasesRunAgainFromAnyBreakage: the doctor of 2026.3.13 says that all is well where it repaired nothing,
+// 2026.5.27's would replace what it cannot parse.
 func TestOlderReleasesRunAgainFromAnyBreakage(t *testing.T) {
 	for _, version := range gatewaytest.Releases() {
 		if version != gatewaytest.Version {
@@ -117,7 +120,8 @@ func TestConfigurationOfTheOldestReleaseIsEdited(t *testing.T) {
 	aConfigurationIsEdited(t, emulated(gatewaytest.Releases()[0]))
 }
 
-// TestReloadWithoutTheCallIsBySignalWhereThatIsKnown: the newest release restarts on SIGUSR2. SIGUSR1 would open Node's inspector there.
+// TestReloadWithoutTheCallIsBySignalWhereThatIsKnown: the newest release restarts on SIGUSR2. SIGUSR1 would open Node's
+// inspector there.
 func TestReloadWithoutTheCallIsBySignalWhereThatIsKnown(t *testing.T) {
 	gw := emulator("no-restart-request")
 	s := newSite(t, gw)
@@ -131,7 +135,8 @@ func TestReloadWithoutTheCallIsBySignalWhereThatIsKnown(t *testing.T) {
 	s.shutdown()
 }
 
-// TestReloadThatIsRefusedIsBySignal: 2026.5.27 lets a device make three such calls in a minute. The fourth reload goes by SIGUSR1.
+// TestReloadThatIsRefusedIsBySignal: 2026.5.27 lets a device make three such calls in a minute. The fourth reload uses
+// SIGUSR1.
 func TestReloadThatIsRefusedIsBySignal(t *testing.T) {
 	s := newSite(t, emulated("2026.5.27"))
 	s.extra = "[gateways.main.restart]\nreload_min_age = \"100ms\"\nreload_settle = \"1m\"\ncooldown = \"100ms\"\n"
@@ -151,7 +156,8 @@ func TestReloadThatIsRefusedIsBySignal(t *testing.T) {
 func TestReloadBehindAWrapperIsARestart(t *testing.T) {
 	gw := emulated("2026.3.13")
 	wrapper := filepath.Join(t.TempDir(), "wrapper")
-	script := "#!/bin/sh\ntrap 'kill -TERM $child' TERM\n" + gw.command[0] + " \"$@\" & child=$!\nwait $child\nwait $child\n"
+	script := "#!/bin/sh\ntrap 'kill -TERM $child' TERM\n" + gw.command[0] +
+		" \"$@\" & child=$!\nwait $child\nwait $child\n"
 	if err := os.WriteFile(wrapper, []byte(script), 0o700); err != nil { //nolint:gosec // a program
 		t.Fatal(err)
 	}

@@ -34,13 +34,15 @@ func reloaded(t *testing.T, s *site, before gatewayStatus, nth int) {
 	}
 	s.must("reload", "main", "--reason", "e2e")
 	after := s.awaitState("running")
-	if after.PID != before.PID || after.LaunchID != before.LaunchID || q.BootID && after.BootID == before.BootID || after.Restarts != before.Restarts {
+	if after.PID != before.PID || after.LaunchID != before.LaunchID || q.BootID && after.BootID == before.BootID ||
+		after.Restarts != before.Restarts {
 		t.Errorf("before: %+v\nafter: %+v", before, after)
 	}
 	s.must("rpc", "main", "health")
 	s.eventually("it says that it restarted", func() (bool, string) { // the only sign without a boot id
 		out := s.must("logs", "main", "--raw", "-n", "0")
-		return strings.Count(out, "restart mode: in-process restart") == nth && !strings.Contains(out, "Debugger listening"), out
+		return strings.Count(out, "restart mode: in-process restart") == nth && !strings.Contains(out, "Debugger listening"),
+			out
 	})
 }
 
@@ -81,7 +83,8 @@ func TestHooksRunBeforeALaunchAndARequiredOneDecides(t *testing.T) {
 	s.writeConfig(config("echo the disk is not there; exit 4"))
 	s.startHost()
 	got := s.awaitState("error")
-	if got.Error == nil || !strings.Contains(got.Error.Message, "the disk is not there") || !strings.Contains(got.Error.Message, "exit code 4") || got.Error.Hint == "" {
+	if got.Error == nil || !strings.Contains(got.Error.Message, "the disk is not there") ||
+		!strings.Contains(got.Error.Message, "exit code 4") || got.Error.Hint == "" {
 		t.Errorf("error = %+v", got.Error)
 	}
 	s.shutdown()
@@ -119,8 +122,9 @@ func TestDrainWaitsForWorkInFlight(t *testing.T) {
 	s.shutdown()
 }
 
-// aReloadOntoABrokenConfigurationIsHealed: the newest release stays alive then, with its port closed, and says so; others end. Either way it
-// is ended, diagnosed and repaired as at a start, and the wish is answered when it runs again.
+// aReloadOntoABrokenConfigurationIsHealed: the newest release stays alive then, with its port closed, and says so;
+// others end. Either way it is ended, diagnosed and repaired as at a start, and the request is answered when it
+// runs again.
 func aReloadOntoABrokenConfigurationIsHealed(t *testing.T, gw gateway) {
 	t.Helper()
 	s := newSite(t, gw)
@@ -129,7 +133,8 @@ func aReloadOntoABrokenConfigurationIsHealed(t *testing.T, gw gateway) {
 	s.run()
 	before := s.awaitState("running")
 	s.awaitKept(1)
-	for _, b := range []breakage{breakages()[1], breakages()[6]} { // one that the host brings back, one that OpenClaw's doctor mends
+	// one that the host brings back, one that OpenClaw's doctor repairs
+	for _, b := range []breakage{breakages()[1], breakages()[6]} {
 		s.breakConfig(b.text)
 		s.must("reload", "main", "--reason", b.name)
 		after := s.awaitState("running")

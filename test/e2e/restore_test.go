@@ -17,12 +17,15 @@ import (
 	"github.com/gatehost/gatehost/internal/testhost"
 )
 
-// inConfig is a secret that only the gateway's own configuration holds. The host keeps copies of the file; nothing else may have it.
+// inConfig is a secret that only the gateway's own configuration holds. The host keeps copies of the file; nothing else
+// may have it.
 const inConfig = "canary-in-the-file-5d2c7b91"
 
 // goodConfig is one with which a gateway runs; n tells versions apart.
 func goodConfig(n int) string {
-	return fmt.Sprintf("{\n  // by hand\n  \"gateway\": {\"mode\": \"local\"},\n  \"env\": {\"vars\": {\"PROVIDER_API_KEY\": %q}},\n  \"logging\": {\"maxFileBytes\": %d},\n}\n", inConfig, 1000000+n)
+	return fmt.Sprintf("{\n  // by hand\n  \"gateway\": {\"mode\": \"local\"},\n"+
+		"  \"env\": {\"vars\": {\"PROVIDER_API_KEY\": %q}},\n  \"logging\": {\"maxFileBytes\": %d},\n}\n",
+		inConfig, 1000000+n)
 }
 
 func (s *site) oc() string { return filepath.Join(s.dir, "oc", "openclaw.json") }
@@ -44,7 +47,8 @@ func (s *site) ocIs(want string) {
 
 // repairConfig is the site's configuration with a gateway that needs one of its own, and how it is repaired.
 func (s *site) repairConfig(mode, restore string) string {
-	text := strings.Replace(s.config(), "grace = \"20s\"\n", "grace = \"20s\"\nargs = [\"gateway\", \"--port\", \"{port}\", \"--bind\", \"loopback\"]\n", 1)
+	text := strings.Replace(s.config(), "grace = \"20s\"\n",
+		"grace = \"20s\"\nargs = [\"gateway\", \"--port\", \"{port}\", \"--bind\", \"loopback\"]\n", 1)
 	return text + fmt.Sprintf("[gateways.main.repair]\nmode = %q\nrestore = %q\n", mode, restore)
 }
 
@@ -176,13 +180,18 @@ func (s *site) checkNoConfigSecret() {
 type breakage struct {
 	name, text string
 	missing    bool
-	byDoctor   bool // OpenClaw's own doctor mends it
+	byDoctor   bool // OpenClaw's own doctor repairs it
 }
 
 func breakages() []breakage {
 	return []breakage{
-		{name: "not parsable", text: `{"gateway": {"mode": "local"}, "env": {"vars": {"PROVIDER_API_KEY": "` + inConfig + `"`},
-		{name: "wrong type", text: `{"gateway": {"mode": "local", "port": "x"}, "env": {"vars": {"PROVIDER_API_KEY": "` + inConfig + `"}}}`},
+		{
+			name: "not parsable", text: `{"gateway": {"mode": "local"}, "env": {"vars": {"PROVIDER_API_KEY": "` + inConfig + `"`,
+		},
+		{
+			name: "wrong type",
+			text: `{"gateway": {"mode": "local", "port": "x"}, "env": {"vars": {"PROVIDER_API_KEY": "` + inConfig + `"}}}`,
+		},
 		{name: "bad enum", text: `{"gateway": {"mode": "local", "bind": "everywhere"}}`},
 		{name: "empty file", text: ""},
 		{name: "file missing", missing: true},
@@ -191,8 +200,8 @@ func breakages() []breakage {
 	}
 }
 
-// itRunsAgainFromAnyBreakage: whatever is done to the configuration, the gateway reaches running again by itself, and what was there
-// before is not lost.
+// itRunsAgainFromAnyBreakage: whatever is done to the configuration, the gateway reaches running again by itself, and
+// what was there before is not lost.
 func itRunsAgainFromAnyBreakage(t *testing.T, gw gateway) {
 	t.Helper()
 	s := newSite(t, gw)
@@ -217,7 +226,8 @@ func itRunsAgainFromAnyBreakage(t *testing.T, gw gateway) {
 		}
 		before = now
 		if b.byDoctor {
-			if got, err := os.ReadFile(s.oc()); err != nil || strings.Contains(string(got), "bogus") || strings.Contains(string(got), "nonsense") {
+			if got, err := os.ReadFile(s.oc()); err != nil || strings.Contains(string(got), "bogus") ||
+				strings.Contains(string(got), "nonsense") {
 				t.Errorf("%s: openclaw.json is %s, %v", b.name, got, err)
 			}
 		} else {
@@ -235,12 +245,14 @@ func itRunsAgainFromAnyBreakage(t *testing.T, gw gateway) {
 			continue
 		}
 		data, err := os.ReadFile(added[0])
-		if info, statErr := os.Stat(added[0]); err != nil || string(data) != b.text || statErr != nil || info.Mode().Perm() != 0o600 {
+		if info, statErr := os.Stat(added[0]); err != nil || string(data) != b.text || statErr != nil ||
+			info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: kept beside: %q, %v, %v", b.name, data, info, err)
 		}
 	}
 	s.awaitKept(2) // the one by hand, and what OpenClaw's doctor made of the last
-	if out := s.must("explain", "main"); !strings.Contains(out, "repaired: let OpenClaw's own doctor repair the configuration, by doctor") {
+	repaired := "repaired: let OpenClaw's own doctor repair the configuration, by doctor"
+	if out := s.must("explain", "main"); !strings.Contains(out, repaired) {
 		t.Errorf("explain: %s", out)
 	}
 	s.checkNoConfigSecret()
@@ -251,16 +263,17 @@ func itRunsAgainFromAnyBreakage(t *testing.T, gw gateway) {
 
 func TestEmulatorRunsAgainFromAnyBreakage(t *testing.T) { itRunsAgainFromAnyBreakage(t, emulator("")) }
 
-// TestDoctorThatEndsWellAndMendsNothingIsTakenBack: exit 0 of the vendor's doctor does not mean that the gateway will take the file. The
-// file is where launch.config_path says.
-func TestDoctorThatEndsWellAndMendsNothingIsTakenBack(t *testing.T) {
+// TestDoctorThatEndsWellAndRepairsNothingIsTakenBack: exit 0 of the vendor's doctor does not mean that the gateway will
+// take the file. The file is where launch.config_path says.
+func TestDoctorThatEndsWellAndRepairsNothingIsTakenBack(t *testing.T) {
 	s := newSite(t, emulator("useless-doctor"))
 	elsewhere := filepath.Join(s.dir, "elsewhere", "gateway.json")
 	if err := errors.Join(os.Mkdir(filepath.Dir(elsewhere), 0o700), os.Symlink(elsewhere, s.oc())); err != nil {
 		t.Fatal(err)
 	}
 	s.breakConfig(goodConfig(0))
-	s.writeConfig(strings.Replace(s.repairConfig("auto", "last-good"), "grace = ", fmt.Sprintf("config_path = %q\ngrace = ", elsewhere), 1))
+	s.writeConfig(strings.Replace(s.repairConfig("auto", "last-good"), "grace = ",
+		fmt.Sprintf("config_path = %q\ngrace = ", elsewhere), 1))
 	s.run()
 	s.awaitState("running")
 	s.awaitKept(1)
@@ -271,26 +284,29 @@ func TestDoctorThatEndsWellAndMendsNothingIsTakenBack(t *testing.T) {
 	s.ocIs(goodConfig(0))
 	if found := s.asides(); len(found) != 1 {
 		t.Errorf("kept beside: %v", found)
-	} else if data, err := os.ReadFile(found[0]); err != nil || string(data) != broken { // what the user wrote, not what the doctor made of it
+	} else if data, err := os.ReadFile(found[0]); err != nil || string(data) != broken {
+		// what the user wrote, not what the doctor made of it
 		t.Errorf("kept beside: %q, %v", data, err)
 	}
 	all, _ := s.doctor("--history")
-	if len(all) < 2 || all[0].Record == nil || all[1].Record == nil || all[0].Record.Doctor != "gatehost" || all[1].Record.Doctor != "doctor" || all[1].Record.Outcome != "failed" {
+	if len(all) < 2 || all[0].Record == nil || all[1].Record == nil || all[0].Record.Doctor != "gatehost" ||
+		all[1].Record.Doctor != "doctor" || all[1].Record.Outcome != "failed" {
 		t.Errorf("history = %+v", all)
 	}
 	s.must("stop", "main")
 	s.shutdown()
 }
 
-// TestWithoutLeaveTheLastConfigurationIsOfferedOnly walks the way that an operator has.
-func TestWithoutLeaveTheLastConfigurationIsOfferedOnly(t *testing.T) {
+// TestWithoutPermissionTheLastConfigurationIsOfferedOnly walks the way that an operator has.
+func TestWithoutPermissionTheLastConfigurationIsOfferedOnly(t *testing.T) {
 	s := newSite(t, emulator(""))
 	s.breakConfig(goodConfig(0))
 	s.writeConfig(s.repairConfig("auto", "none"))
 	s.run()
 	s.awaitState("running")
 	s.awaitKept(1)
-	if _, errOut, code := s.cli("doctor", "main", "--undo", "--stop"); code != 1 || !strings.Contains(errOut, "no repair to undo") {
+	if _, errOut, code := s.cli("doctor", "main", "--undo", "--stop"); code != 1 ||
+		!strings.Contains(errOut, "no repair to undo") {
 		t.Errorf("an undo of nothing: exit %d, %s", code, errOut)
 	}
 	broken := breakages()[1].text
@@ -298,20 +314,25 @@ func TestWithoutLeaveTheLastConfigurationIsOfferedOnly(t *testing.T) {
 	_, _, code := s.cli("restart", "main")
 	got := s.awaitState("error")
 	offer := "gatehost doctor main --repair --restore last-good"
-	if code != 1 || got.Error == nil || got.Error.Code != "config-invalid" || !strings.Contains(got.Error.Message, "gateway.port") || !strings.Contains(got.Error.Hint, offer) {
+	if code != 1 || got.Error == nil || got.Error.Code != "config-invalid" ||
+		!strings.Contains(got.Error.Message, "gateway.port") || !strings.Contains(got.Error.Hint, offer) {
 		t.Errorf("exit %d, error = %+v", code, got.Error)
 	}
 	all, code := s.doctor()
-	if f := all[0].Finding; code != 0 || f == nil || f.ConfigPath != "gateway.port" || !strings.Contains(f.Hint, offer) || f.Repairable {
+	if f := all[0].Finding; code != 0 || f == nil || f.ConfigPath != "gateway.port" || !strings.Contains(f.Hint, offer) ||
+		f.Repairable {
 		t.Errorf("finding = %+v", f)
 	}
 	all, code = s.doctor("--repair")
 	plan, last := all[len(all)-2].Plan, all[len(all)-1].Result
-	if code != 1 || plan == nil || plan.Plugin != "gatehost" || !strings.Contains(plan.Diff, "-"+`{"gateway": {"mode": "local", "port": "x"}, "env": {"vars": {"PROVIDER_API_KEY": "[redacted]"}}}`) || last.Outcome != "offered" || last.Error == nil {
+	removed := `-{"gateway": {"mode": "local", "port": "x"}, "env": {"vars": {"PROVIDER_API_KEY": "[redacted]"}}}`
+	if code != 1 || plan == nil || plan.Plugin != "gatehost" || !strings.Contains(plan.Diff, removed) ||
+		last.Outcome != "offered" || last.Error == nil {
 		t.Errorf("exit %d, plan %+v, result %+v", code, plan, last)
 	}
 	all, code = s.doctor("--repair", "--restore", "last-good", "--dry-run")
-	if last := all[len(all)-1].Result; code != 0 || last.Outcome != "planned" || !strings.Contains(last.Diff, "[redacted]") || !strings.Contains(last.Diff, "+  // by hand") {
+	if last := all[len(all)-1].Result; code != 0 || last.Outcome != "planned" ||
+		!strings.Contains(last.Diff, "[redacted]") || !strings.Contains(last.Diff, "+  // by hand") {
 		t.Errorf("exit %d, result %+v", code, last)
 	}
 	s.ocIs(broken)
@@ -326,7 +347,8 @@ func TestWithoutLeaveTheLastConfigurationIsOfferedOnly(t *testing.T) {
 	s.ocIs(goodConfig(0))
 	s.must("start", "main")
 	s.awaitState("running")
-	if out := s.must("explain", "main"); !strings.Contains(out, "bring back the configuration with which the gateway ran") || !strings.Contains(out, "by gatehost") {
+	restored := "bring back the configuration with which the gateway ran"
+	if out := s.must("explain", "main"); !strings.Contains(out, restored) || !strings.Contains(out, "by gatehost") {
 		t.Errorf("explain does not tell what was brought back:\n%s", out)
 	}
 	if all, code = s.doctor("--repair", "--restore", "last-good"); code == 0 { // nothing is broken
@@ -336,12 +358,14 @@ func TestWithoutLeaveTheLastConfigurationIsOfferedOnly(t *testing.T) {
 	s.breakConfig(breakages()[5].text) // the vendor's doctor is tried, and cannot
 	_, _, _ = s.cli("restart", "main")
 	got = s.awaitState("error")
-	if got.Error == nil || !strings.Contains(got.Error.Message, "the repair failed") || !strings.Contains(got.Error.Hint, offer) {
+	if got.Error == nil || !strings.Contains(got.Error.Message, "the repair failed") ||
+		!strings.Contains(got.Error.Hint, offer) {
 		t.Errorf("error = %+v", got.Error)
 	}
 	s.ocIs(breakages()[5].text)
 	all, code = s.doctor("--repair")
-	if last := all[len(all)-1].Result; code != 1 || last.Outcome != "failed" || last.Doctor != "doctor" || !strings.Contains(last.Error.Hint, offer) {
+	if last := all[len(all)-1].Result; code != 1 || last.Outcome != "failed" || last.Doctor != "doctor" ||
+		!strings.Contains(last.Error.Hint, offer) {
 		t.Errorf("exit %d, result %+v", code, last)
 	}
 	s.ocIs(breakages()[5].text)
@@ -372,7 +396,8 @@ func TestAnyEarlierStateOfTheConfigurationComesBack(t *testing.T) {
 	all, _ := s.doctor("--history")
 	for _, m := range all {
 		if r := m.Record; r != nil {
-			if r.Doctor != "gatehost" || r.Finding != "config-invalid" || r.Outcome != "done" || len(r.Aside) != 1 || !r.Undoable {
+			if r.Doctor != "gatehost" || r.Finding != "config-invalid" || r.Outcome != "done" || len(r.Aside) != 1 ||
+				!r.Undoable {
 				t.Errorf("record %+v", r)
 			}
 			ids = append(ids, r.ID)
@@ -382,7 +407,8 @@ func TestAnyEarlierStateOfTheConfigurationComesBack(t *testing.T) {
 		t.Fatalf("history = %+v", all)
 	}
 	all, code := s.doctor("--undo", "--dry-run")
-	if last := all[len(all)-1].Result; code != 0 || last == nil || last.Outcome != "planned" || !strings.Contains(last.Diff, "[redacted]") {
+	if last := all[len(all)-1].Result; code != 0 || last == nil || last.Outcome != "planned" ||
+		!strings.Contains(last.Diff, "[redacted]") {
 		t.Errorf("exit %d, %+v", code, last)
 	}
 	s.ocIs(goodConfig(0))
@@ -420,7 +446,7 @@ func TestNothingIsChangedWithoutConsent(t *testing.T) {
 			s.run()
 			s.awaitState("running")
 			s.awaitKept(1)
-			for _, b := range breakages()[5:] { // one that the host would bring back, one that the doctor would mend
+			for _, b := range breakages()[5:] { // one that the host would bring back, one that the doctor would repair
 				s.breakConfig(b.text)
 				_, _, _ = s.cli("restart", "main")
 				got := s.awaitState("error")
@@ -453,7 +479,8 @@ func TestFirstDoctorThatFailsOrKnowsNoWayDoesNotHideTheSecond(t *testing.T) {
 			s.run()
 			s.awaitState("running")
 			events := s.must("events", "main", "--json", "--since", "10m")
-			if how == "no-plan" && (!strings.Contains(events, `"plugin":"bad","code":"odd-weather"`) || !strings.Contains(events, `"plugin":"doctor","code":"config-invalid"`)) {
+			if how == "no-plan" && (!strings.Contains(events, `"plugin":"bad","code":"odd-weather"`) ||
+				!strings.Contains(events, `"plugin":"doctor","code":"config-invalid"`)) {
 				t.Errorf("not all findings are recorded:\n%s", events)
 			}
 			if !strings.Contains(events, `"outcome":"repaired","doctor":"doctor"`) {
@@ -465,8 +492,8 @@ func TestFirstDoctorThatFailsOrKnowsNoWayDoesNotHideTheSecond(t *testing.T) {
 	}
 }
 
-// TestOnlyWhatTheGatewayReadIsKept: a file that changed between the launch and running is not what it runs with; what it takes while it
-// runs is.
+// TestOnlyWhatTheGatewayReadIsKept: a file that changed between the launch and running is not what it runs with; what
+// it takes while it runs is.
 func TestOnlyWhatTheGatewayReadIsKept(t *testing.T) {
 	s := newSite(t, emulator("slow-listen=8000"))
 	s.breakConfig(goodConfig(0))
@@ -476,10 +503,11 @@ func TestOnlyWhatTheGatewayReadIsKept(t *testing.T) {
 		out, _, _ := s.cli("logs", "main", "--raw", "-n", "0")
 		return strings.Contains(out, "shutdown budget at startup"), out
 	})
-	time.Sleep(time.Second) // it reads 25 ms after that line, and opens its port 8 s later: in between nothing can be seen from outside
+	// it reads 25 ms after that line, and opens its port 8 s later: in between nothing can be seen from outside
+	time.Sleep(time.Second)
 	s.breakConfig(`{"gateway": {"mode": "local", "port": "x"}}`)
 	s.awaitState("running")
-	s.must("rpc", "main", "config.get") // the keeper's own question was before this one
+	s.must("rpc", "main", "config.get") // the host's own question for the file to keep was before this one
 	if n := s.kept(); n != 0 {
 		t.Errorf("%d configurations are kept", n)
 	}
@@ -517,7 +545,8 @@ func TestMissingFileIsNoFaultOfAGatewayThatNeedsNone(t *testing.T) {
 		t.Errorf("it was brought back unasked: %v", err)
 	}
 	all, _ := s.doctor()
-	if f := all[0].Finding; f == nil || f.Code != "config-missing" || f.Plugin != "gatehost" || !strings.Contains(f.Hint, "--restore last-good") {
+	if f := all[0].Finding; f == nil || f.Code != "config-missing" || f.Plugin != "gatehost" ||
+		!strings.Contains(f.Hint, "--restore last-good") {
 		t.Errorf("finding = %+v", f)
 	}
 	s.must("doctor", "main", "--repair", "--restore", "last-good")
@@ -526,7 +555,8 @@ func TestMissingFileIsNoFaultOfAGatewayThatNeedsNone(t *testing.T) {
 	s.shutdown()
 }
 
-// TestRepairThatIsCutOffLeavesAReadableFile: by a stop, by the death of the host at any moment of it, by the death of the doctor.
+// TestRepairThatIsCutOffLeavesAReadableFile: by a stop, by the death of the host at any moment of it, by the death of
+// the doctor.
 func TestRepairThatIsCutOffLeavesAReadableFile(t *testing.T) {
 	s := newSite(t, emulator("slow-doctor=1500"))
 	s.breakConfig(goodConfig(0))
@@ -547,7 +577,8 @@ func TestRepairThatIsCutOffLeavesAReadableFile(t *testing.T) {
 		s.breakConfig(broken)
 		s.must("restart", "main", "--no-wait")
 		s.eventually("the vendor's doctor runs", func() (bool, string) {
-			return slices.ContainsFunc(s.processes(), func(p process) bool { return strings.Contains(p.args, "doctor --fix") }), fmt.Sprint(s.processes())
+			return slices.ContainsFunc(s.processes(), func(p process) bool { return strings.Contains(p.args, "doctor --fix") }),
+				fmt.Sprint(s.processes())
 		})
 	}
 	repairing()

@@ -17,11 +17,11 @@ import (
 // kinds are those that an author can make, all of them in Go.
 var kinds = []string{"doctor", "launcher", "unloader", "classifier"}
 
-// unknownKey is a configuration that the emulator refuses as OpenClaw does, and that its doctor mends.
+// unknownKey is a configuration that the emulator refuses as OpenClaw does, and that its doctor repairs.
 const unknownKey = `{"gateway": {"mode": "local"}, "colour": "red"}`
 
-// TestNewProjectsOfAllKindsBuildAndLookAfterAGateway makes a project of each kind outside of the repository, builds and tests it with what
-// is in the module cache, and lets a host run a gateway by all four.
+// TestNewProjectsOfAllKindsBuildAndLookAfterAGateway makes a project of each kind outside of the repository, builds and
+// tests it with what is in the module cache, and lets a host run a gateway by all four.
 func TestNewProjectsOfAllKindsBuildAndLookAfterAGateway(t *testing.T) {
 	s := newSite(t, emulator(""))
 	projects := filepath.Join(s.dir, "projects")
@@ -31,7 +31,8 @@ func TestNewProjectsOfAllKindsBuildAndLookAfterAGateway(t *testing.T) {
 	var building sync.WaitGroup
 	for _, kind := range kinds {
 		dir := filepath.Join(projects, "my-"+kind)
-		if out := s.must("plugin", "new", kind, dir); !strings.Contains(out, "cd "+dir+"\n    make GATEHOST="+filepath.Join(bin, "gatehost")+"\n") {
+		next := "cd " + dir + "\n    make GATEHOST=" + filepath.Join(bin, "gatehost") + "\n"
+		if out := s.must("plugin", "new", kind, dir); !strings.Contains(out, next) {
 			t.Errorf("it says\n%s", out)
 		}
 		building.Go(func() { makeProject(t, dir) })
@@ -57,7 +58,8 @@ func TestNewProjectsOfAllKindsBuildAndLookAfterAGateway(t *testing.T) {
 	for _, kind := range kinds {
 		text += fmt.Sprintf("[plugins.my-%s]\npath = %q\n", kind, filepath.Join(projects, "my-"+kind))
 	}
-	text += "[plugins.my-launcher.config]\nheap_mb = 300\n" + "[plugins.my-classifier.config]\ndrop = [\"loading configuration\"]\n"
+	text += "[plugins.my-launcher.config]\nheap_mb = 300\n" +
+		"[plugins.my-classifier.config]\ndrop = [\"loading configuration\"]\n"
 	s.writeConfig(text)
 	s.breakConfig(unknownKey)
 	s.run()
@@ -65,15 +67,19 @@ func TestNewProjectsOfAllKindsBuildAndLookAfterAGateway(t *testing.T) {
 	if healed, err := os.ReadFile(s.oc()); err != nil || bytes.Contains(healed, []byte("colour")) {
 		t.Errorf("the configuration is %s, %v", healed, err)
 	}
-	if env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", before.PID)); err != nil || !bytes.Contains(env, []byte("--max-old-space-size=300")) {
+	if env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", before.PID)); err != nil ||
+		!bytes.Contains(env, []byte("--max-old-space-size=300")) {
 		t.Errorf("the launcher has not bounded the heap: %v", err)
 	}
-	for _, want := range []string{"[INFO]", "my-doctor: the gateway does not know a key of its configuration", `gateway=main`} {
+	for _, want := range []string{
+		"[INFO]", "my-doctor: the gateway does not know a key of its configuration", `gateway=main`,
+	} {
 		if !lineWith(s.stderr.String(), "does not know a key", want) {
 			t.Errorf("the host's log does not show the doctor's line with %q", want)
 		}
 	}
-	if out := s.must("logs", "main", "--json", "-n", "0"); !lineWith(out, "loading configuration", `"ruleId":"drop"`) || !lineWith(out, "[gateway] ready", `"level":"info"`) {
+	if out := s.must("logs", "main", "--json", "-n", "0"); !lineWith(out, "loading configuration", `"ruleId":"drop"`) ||
+		!lineWith(out, "[gateway] ready", `"level":"info"`) {
 		t.Errorf("the classifier had no say:\n%s", out)
 	}
 
@@ -94,7 +100,8 @@ func TestNewProjectsOfAllKindsBuildAndLookAfterAGateway(t *testing.T) {
 	s.shutdown()
 }
 
-// makeProject does what a project's README says, but without a module proxy: what it needs is in the cache of whoever built the host.
+// makeProject does what a project's README says, but without a module proxy: what it needs is in the cache of the user
+// who built the host.
 func makeProject(t *testing.T, dir string) {
 	t.Helper()
 	cmd := exec.Command("make", "GATEHOST="+filepath.Join(bin, "gatehost"))

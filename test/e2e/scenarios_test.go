@@ -13,13 +13,15 @@ import (
 	"github.com/gatehost/gatehost/internal/testhost"
 )
 
-// theWholeStory is issue A's story: start, rpc, kill -9, a broken configuration that the doctor repairs, stop, nothing left.
+// theWholeStory is issue A's story: start, rpc, kill -9, a broken configuration that the doctor repairs, stop, nothing
+// left.
 func theWholeStory(t *testing.T, gw gateway) {
 	t.Helper()
 	s := newSite(t, gw)
 	s.run()
 	first := s.awaitState("running")
-	if first.Owner != "owned" || first.PID == 0 || first.Version == "" || first.LastStart.Outcome != "running" || len(first.LastStart.Stages) == 0 {
+	if first.Owner != "owned" || first.PID == 0 || first.Version == "" || first.LastStart.Outcome != "running" ||
+		len(first.LastStart.Stages) == 0 {
 		t.Errorf("status = %+v", first)
 	}
 	var health struct {
@@ -33,7 +35,8 @@ func theWholeStory(t *testing.T, gw gateway) {
 	if err := testhost.Signal(first.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	second := s.await("running again after kill -9", func(g gatewayStatus) bool { return g.State == "running" && g.PID != first.PID })
+	second := s.await("running again after kill -9",
+		func(g gatewayStatus) bool { return g.State == "running" && g.PID != first.PID })
 	if second.LastExit == nil || second.LastExit.Signal != "SIGKILL" || second.Restarts != 1 {
 		t.Errorf("after kill -9: last exit = %+v, restarts = %d", second.LastExit, second.Restarts)
 	}
@@ -80,14 +83,14 @@ func backedUp(t *testing.T, s *site, want []byte) bool {
 	return found
 }
 
-func walk(t *testing.T, dir string, visit func(path string, data []byte)) {
+func walk(t *testing.T, dir string, each func(path string, data []byte)) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return nil //nolint:nilerr // files come and go while we look
 		}
 		if data, err := os.ReadFile(path); err == nil {
-			visit(path, data)
+			each(path, data)
 		}
 		return nil
 	})
@@ -96,8 +99,8 @@ func walk(t *testing.T, dir string, visit func(path string, data []byte)) {
 	}
 }
 
-// checkNoToken searches everything that the product wrote, and every argv, for the canary. The gateway's own state directory
-// and environment are its own business.
+// checkNoToken searches everything that the product wrote, and every argv, for the canary. The gateway's own state
+// directory and environment are its own business.
 func checkNoToken(t *testing.T, s *site) {
 	t.Helper()
 	for _, sub := range []string{"state", "run", "home"} {
@@ -154,7 +157,8 @@ func aNewHostAdopts(t *testing.T, gw gateway) {
 	if out := s.must("logs", "main", "--raw", "-n", "0"); strings.Count(out, "\n") < lines {
 		t.Errorf("without a host the journal has fewer lines than %d:\n%s", lines, out)
 	}
-	if out := s.must("explain", "main"); !strings.Contains(out, "no host runs; main was last seen running") || !strings.Contains(out, "autostart") {
+	if out := s.must("explain", "main"); !strings.Contains(out, "no host runs; main was last seen running") ||
+		!strings.Contains(out, "autostart") {
 		t.Errorf("explain without a host: %s", out)
 	}
 	s.startHost()
@@ -164,7 +168,7 @@ func aNewHostAdopts(t *testing.T, gw gateway) {
 	}
 	s.must("rpc", "main", "health")
 	if out := s.must("logs", "main", "--raw", "-n", "0"); strings.Count(out, gw.startLine()) != 1 {
-		t.Errorf("the lines of before the adoption are not there exactly once:\n%s", out)
+		t.Errorf("the lines from before the adoption are not there exactly once:\n%s", out)
 	}
 	s.must("stop", "main")
 	s.shutdown()

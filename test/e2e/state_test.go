@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestDamagedStateIsSetAsideAndKillsNothing damages what a killed host left; the next one says so and adopts the gateway all the same.
+// TestDamagedStateIsSetAsideAndKillsNothing damages what a killed host left; the next one says so and adopts the
+// gateway all the same.
 func TestDamagedStateIsSetAsideAndKillsNothing(t *testing.T) {
 	s := newSite(t, emulator(""))
 	s.run()
@@ -22,7 +23,9 @@ func TestDamagedStateIsSetAsideAndKillsNothing(t *testing.T) {
 	if len(segments) != 1 || len(launches) != 1 {
 		t.Fatalf("journal %v, launches %v", segments, launches)
 	}
-	for _, path := range []string{filepath.Join(state, "device.json"), filepath.Join(state, "fingerprint.key"), segments[0], launches[0]} {
+	for _, path := range []string{
+		filepath.Join(state, "device.json"), filepath.Join(state, "fingerprint.key"), segments[0], launches[0],
+	} {
 		if err := os.WriteFile(path, []byte("\x00 this is no file of gatehost\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +37,7 @@ func TestDamagedStateIsSetAsideAndKillsNothing(t *testing.T) {
 	}
 	for _, name := range []string{"device.json", "fingerprint.key", segments[0]} {
 		if !strings.Contains(s.stderr.String(), filepath.Base(name)+".broken-") {
-			t.Errorf("nobody says that %s was set aside", name)
+			t.Errorf("no message says that %s was set aside", name)
 		}
 		if aside, _ := filepath.Glob(filepath.Join(state, name) + ".broken-*"); !filepath.IsAbs(name) && len(aside) != 1 {
 			t.Errorf("%s was not set aside: %v", name, aside)
@@ -45,13 +48,16 @@ func TestDamagedStateIsSetAsideAndKillsNothing(t *testing.T) {
 	s.shutdown()
 }
 
-// TestStateThatVanishesUnderAHostDoesNotStopSupervision removes everything but the launch itself, and then the whole directory.
+// TestStateThatVanishesUnderAHostDoesNotStopSupervision removes everything but the launch itself, and then the whole
+// directory.
 func TestStateThatVanishesUnderAHostDoesNotStopSupervision(t *testing.T) {
 	s := newSite(t, emulator(""))
 	s.run()
 	before := s.awaitState("running")
 	state := filepath.Join(s.dir, "state")
-	for _, name := range []string{"journal", "gateways", "repairs", "device.json", "fingerprint.key", "reserve", "host.lock"} {
+	for _, name := range []string{
+		"journal", "gateways", "repairs", "device.json", "fingerprint.key", "reserve", "host.lock",
+	} {
 		if err := os.RemoveAll(filepath.Join(state, name)); err != nil {
 			t.Fatal(err)
 		}

@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/gorilla/websocket"
-
 	"github.com/gatehost/gatehost/internal/testhost"
 )
 
@@ -122,14 +120,16 @@ func (s *site) view() view {
 // theTrace holds that the slowest stage of a start is found where an operator looks.
 func theTrace(t *testing.T, s *site, v view) {
 	t.Helper()
-	if tr := v.LastStart.Trace; tr.TotalMs <= 0 || len(tr.Slowest) == 0 || tr.Slowest[0].Ms < tr.Slowest[len(tr.Slowest)-1].Ms {
+	if tr := v.LastStart.Trace; tr.TotalMs <= 0 || len(tr.Slowest) == 0 ||
+		tr.Slowest[0].Ms < tr.Slowest[len(tr.Slowest)-1].Ms {
 		t.Fatalf("trace = %+v", tr)
 	}
 	detailed := false
 	for _, st := range v.LastStart.Stages {
 		detailed = detailed || st.Name == "ready" && strings.Contains(st.Detail, v.LastStart.Trace.Slowest[0].Name)
 	}
-	if explained := s.must("explain", "main"); !detailed || !strings.Contains(explained, v.LastStart.Trace.Slowest[0].Name) {
+	if explained := s.must("explain", "main"); !detailed ||
+		!strings.Contains(explained, v.LastStart.Trace.Slowest[0].Name) {
 		t.Errorf("the slowest stage is not in the waterfall %+v\n%s", v.LastStart.Stages, explained)
 	}
 }
@@ -147,7 +147,8 @@ func theTelemetry(t *testing.T, gw gateway, traced int) {
 		return v.Ready && (!traces || v.LastStart.Trace != nil && v.LastStart.Trace.Count >= traced), string(text)
 	})
 	v := s.view()
-	if v.Health.Core.Transport != "connected" || v.Health.Core.Router != "ready" || v.Health.Capabilities["presence"].State != "healthy" {
+	if v.Health.Core.Transport != "connected" || v.Health.Core.Router != "ready" ||
+		v.Health.Capabilities["presence"].State != "healthy" {
 		t.Errorf("health = %+v", v.Health)
 	}
 	if v.LastStart.SpawnToReadyMs == nil || *v.LastStart.SpawnToReadyMs <= 0 || (v.LastStart.Trace != nil) != traces {
@@ -157,7 +158,8 @@ func theTelemetry(t *testing.T, gw gateway, traced int) {
 		theTrace(t, s, v)
 	}
 	s.must("health", "main", "--probe")
-	if h := s.view().Health; h.State != "healthy" || h.Capabilities["health"].State != "healthy" || h.Capabilities["status"].State != "healthy" {
+	if h := s.view().Health; h.State != "healthy" || h.Capabilities["health"].State != "healthy" ||
+		h.Capabilities["status"].State != "healthy" {
 		t.Errorf("after it was asked: %+v", h)
 	}
 	s.must("rpc", "main", "status")
@@ -191,7 +193,8 @@ func theTelemetry(t *testing.T, gw gateway, traced int) {
 			t.Errorf("%s is not in the event of the attempt: %s", want, ended)
 		}
 	}
-	for _, want := range []string{`"start":{"totalMs":`, `"spawnToReadyMs":`, `"readyToConnectMs":`, `"trace":{"count":`} { // B351
+	// B351
+	for _, want := range []string{`"start":{"totalMs":`, `"spawnToReadyMs":`, `"readyToConnectMs":`, `"trace":{"count":`} {
 		if there := strings.Contains(started, want); there != (traces || !strings.Contains(want, "trace")) {
 			t.Errorf("%s is not in the event that ends a start: %s", want, started)
 		}
@@ -239,7 +242,8 @@ func theTelemetry(t *testing.T, gw gateway, traced int) {
 	}
 	checkNoToken(t, s)
 	s.must("stop", "main")
-	if _, text := s.scrape(); sum(text, "gatehost_gateway_state", `state="stopped"`) != 1 || sum(text, "gatehost_gateway_ready") != 0 {
+	if _, text := s.scrape(); sum(text, "gatehost_gateway_state", `state="stopped"`) != 1 ||
+		sum(text, "gatehost_gateway_ready") != 0 {
 		t.Error("after the stop the scrape says otherwise")
 	}
 	if n := strings.Count(s.must("events", "main", "--json"), `"type":"gateway.exit"`); n != 2 {
@@ -261,7 +265,8 @@ func TestMetricsCanBeSwitchedOff(t *testing.T) {
 	s.shutdown()
 }
 
-// TestGatewayThatAnswersNoCallRunsAndIsNotReady: readiness is no condition for running, and what is slow is told by name (B279, T104).
+// TestGatewayThatAnswersNoCallRunsAndIsNotReady: readiness is no condition for running, and what is slow is told by
+// name (B279, T104).
 func TestGatewayThatAnswersNoCallRunsAndIsNotReady(t *testing.T) {
 	s := newSite(t, emulator("no-answers"))
 	s.run()
@@ -271,13 +276,15 @@ func TestGatewayThatAnswersNoCallRunsAndIsNotReady(t *testing.T) {
 		t.Errorf("health: exit %d\n%s", code, out)
 	}
 	got := s.awaitState("running")
-	if v := s.view(); v.Ready || v.Health.Capabilities["health"].State != "degraded" || v.Health.Capabilities["status"].State != "degraded" {
+	if v := s.view(); v.Ready || v.Health.Capabilities["health"].State != "degraded" ||
+		v.Health.Capabilities["status"].State != "degraded" {
 		t.Errorf("state %s, ready %t, health %+v", got.State, v.Ready, v.Health)
 	}
 	s.shutdown()
 }
 
-// TestLaunchIsToldWithoutSecretsAndHooksWithInputsRunOnce: what a log tells of a launch (B082, B089), and the cache of hooks (B330).
+// TestLaunchIsToldWithoutSecretsAndHooksWithInputsRunOnce: what a log tells of a launch (B082, B089), and the cache of
+// hooks (B330).
 func TestLaunchIsToldWithoutSecretsAndHooksWithInputsRunOnce(t *testing.T) {
 	s := newSite(t, emulator(""))
 	trace, input := filepath.Join(s.dir, "trace"), filepath.Join(s.dir, "input")
@@ -291,13 +298,17 @@ hooks = [{command = ["sh", "-c", "echo ran >> ` + trace + `"], inputs = ["input"
 	s.run()
 	got := s.awaitState("running")
 	told := regexp.MustCompile(`launching the gateway: .*`).FindString(s.stderr.String())
-	for _, want := range []string{"port=" + itoa(s.port), "program=", "--port " + itoa(s.port), "channels=skipped", "http://redacted@127.0.0.1:9", "secrets="} {
+	for _, want := range []string{
+		"port=" + itoa(s.port), "program=", "--port " + itoa(s.port), "channels=skipped", "http://redacted@127.0.0.1:9",
+		"secrets=",
+	} {
 		if !strings.Contains(told, want) {
 			t.Errorf("%q is not in %q", want, told)
 		}
 	}
 	env, err := os.ReadFile(filepath.Join("/proc", itoa(got.PID), "environ"))
-	if err != nil || !strings.Contains(string(env), "https_proxy=http://user:"+canary) || !strings.Contains(string(env), "NO_PROXY=localhost,127.0.0.1\x00") {
+	if err != nil || !strings.Contains(string(env), "https_proxy=http://user:"+canary) ||
+		!strings.Contains(string(env), "NO_PROXY=localhost,127.0.0.1\x00") {
 		t.Errorf("the gateway has not got its proxies: %v", err)
 	}
 	ran := func(want int) {
@@ -324,23 +335,10 @@ func TestClientWithAWrongTokenIsShown(t *testing.T) {
 	s := newSite(t, emulator(""))
 	s.run()
 	s.awaitState("running")
-	dialer := websocket.Dialer{HandshakeTimeout: patience}
-	conn, res, err := dialer.DialContext(t.Context(), "ws://127.0.0.1:"+itoa(s.port)+"/ws", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	defer conn.Close()
-	if _, _, err := conn.ReadMessage(); err != nil { // the challenge
-		t.Fatal(err)
-	}
-	connect := `{"type":"req","id":"1","method":"connect","params":{"minProtocol":3,"maxProtocol":4,"client":{"id":"gateway-client","version":"1",` +
-		`"platform":"linux","mode":"backend"},"role":"operator","scopes":["operator.read"],"caps":[],"auth":{"token":"a-token-of-before"}}}`
-	if err := conn.WriteMessage(websocket.TextMessage, []byte(connect)); err != nil {
-		t.Fatal(err)
-	}
+	s.connectWithAnotherToken()
 	s.await("the condition token-mismatch", func(g gatewayStatus) bool {
-		return g.State == "running" && slices.ContainsFunc(g.Conditions, func(c condition) bool { return c.Code == "token-mismatch" })
+		return g.State == "running" && slices.ContainsFunc(g.Conditions,
+			func(c condition) bool { return c.Code == "token-mismatch" })
 	})
 	if _, text := s.scrape(); sum(text, "gatehost_gateway_condition", `code="token-mismatch"`) != 1 {
 		t.Error("the condition is not among the metrics")
@@ -356,7 +354,8 @@ func TestLastExitKeepsTheLinesOfTheProcessThatEnded(t *testing.T) {
 	if err := testhost.Signal(before.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	after := s.await("another process runs", func(g gatewayStatus) bool { return g.State == "running" && g.PID != before.PID })
+	after := s.await("another process runs",
+		func(g gatewayStatus) bool { return g.State == "running" && g.PID != before.PID })
 	s.eventually("the new one has written more than a tail", func() (bool, string) {
 		out := s.must("logs", "main", "-n", "0", "--raw")
 		return strings.Count(out, "of "+after.LaunchID) > 40, ""

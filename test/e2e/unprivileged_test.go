@@ -37,7 +37,8 @@ func TestUnreadableConfigIsNamed(t *testing.T) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	_ = cmd.Run()
-	if code := cmd.ProcessState.ExitCode(); code != 78 || !strings.Contains(out.String(), config) || !strings.Contains(out.String(), "permission denied") {
+	if code := cmd.ProcessState.ExitCode(); code != 78 || !strings.Contains(out.String(), config) ||
+		!strings.Contains(out.String(), "permission denied") {
 		t.Errorf("exit %d, want 78 and the path\n%s", code, out.String())
 	}
 }

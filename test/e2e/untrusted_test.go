@@ -87,7 +87,8 @@ func TestPluginsThatAreNoneAreNamedAndRefusedAndTheGatewayGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	manifest := "manifest = 1\nname = \"bad-plugin\"\nversion = \"0.1.0\"\nkinds = [%q]\nrun = [\"/bin/sh\", \"./main.sh\"]\n"
+	manifest := "manifest = 1\nname = \"bad-plugin\"\nversion = \"0.1.0\"\nkinds = [%q]\n" +
+		"run = [\"/bin/sh\", \"./main.sh\"]\n"
 	sealed := func(name, kind string) string {
 		dir := filepath.Dir(s.program(name+"/main.sh", []byte("echo no\n"), 0o644))
 		s.program(name+"/plugin.toml", fmt.Appendf(nil, manifest, kind), 0o644)
@@ -99,16 +100,34 @@ func TestPluginsThatAreNoneAreNamedAndRefusedAndTheGatewayGoesOn(t *testing.T) {
 	moved := sealed("moved", "doctor")
 	bare := filepath.Dir(s.program("bare/readme", nil, 0o644))
 	rows := []struct{ name, table, want string }{
-		{"script", fmt.Sprintf("path = %q", s.program("script", []byte("#!/bin/sh\necho I am a script\nsleep 600\n"), 0o755)), "it is not a gatehost plugin: it did not begin with a handshake; its last lines: stdout: I am a script"},
+		{
+			"script", fmt.Sprintf("path = %q", s.program("script", []byte("#!/bin/sh\necho I am a script\nsleep 600\n"), 0o755)),
+			"it is not a gatehost plugin: it did not begin with a handshake; its last lines: stdout: I am a script",
+		},
 		{"bare", fmt.Sprintf("path = %q", bare), "it is a directory without plugin.toml"},
-		{"elsewhere", fmt.Sprintf("path = %q", s.program("elsewhere", elfFor(0xf3), 0o755)), "it is not a program of this platform (linux/"},
-		{"windows", fmt.Sprintf("path = %q", s.program("windows", []byte("MZ"+strings.Repeat("\x00", 100)), 0o755)), "but a program for Windows"},
-		{"open", fmt.Sprintf("path = %q", s.program("open", bad, 0o777)), "everybody may write to it"},
-		{"pinned", fmt.Sprintf("path = %q\nsha256 = %q", filepath.Join(bin, "bad-plugin"), strings.Repeat("0", 64)), "config.toml wants 000"},
+		{
+			"elsewhere", fmt.Sprintf("path = %q", s.program("elsewhere", elfFor(0xf3), 0o755)),
+			"it is not a program of this platform (linux/",
+		},
+		{
+			"windows", fmt.Sprintf("path = %q", s.program("windows", []byte("MZ"+strings.Repeat("\x00", 100)), 0o755)),
+			"but a program for Windows",
+		},
+		{"open", fmt.Sprintf("path = %q", s.program("open", bad, 0o777)), "every user may write to it"},
+		{
+			"pinned", fmt.Sprintf("path = %q\nsha256 = %q", filepath.Join(bin, "bad-plugin"), strings.Repeat("0", 64)),
+			"config.toml wants 000",
+		},
 		{"changed", fmt.Sprintf("path = %q", changed), `files."main.sh": has another sum`},
 		{"moved", fmt.Sprintf("path = %q\nsha256 = %q", moved, strings.Repeat("0", 64)), "the manifest's sha256 is "},
-		{"talks", fmt.Sprintf("path = %q\nargs = [\"talks-first\"]", filepath.Join(bin, "bad-plugin")), "it did not begin with a handshake; its last lines: stdout: hello, I am about to start"},
-		{"old", fmt.Sprintf("path = %q\nargs = [\"old-protocol\"]", filepath.Join(bin, "bad-plugin")), "it speaks another version of the plugin protocol"},
+		{
+			"talks", fmt.Sprintf("path = %q\nargs = [\"talks-first\"]", filepath.Join(bin, "bad-plugin")),
+			"it did not begin with a handshake; its last lines: stdout: hello, I am about to start",
+		},
+		{
+			"old", fmt.Sprintf("path = %q\nargs = [\"old-protocol\"]", filepath.Join(bin, "bad-plugin")),
+			"it speaks another version of the plugin protocol",
+		},
 	}
 	var names []string
 	tables := ""
@@ -131,14 +150,18 @@ func TestPluginsThatAreNoneAreNamedAndRefusedAndTheGatewayGoesOn(t *testing.T) {
 	})
 	for _, row := range rows {
 		p := got[row.name]
-		if p.Error == nil || !strings.Contains(p.Error.Message, row.want) || !strings.Contains(p.Error.Message, fmt.Sprintf("plugin %q", row.name)) || p.Error.Hint == "" {
+		if p.Error == nil || !strings.Contains(p.Error.Message, row.want) ||
+			!strings.Contains(p.Error.Message, fmt.Sprintf("plugin %q", row.name)) || p.Error.Hint == "" {
 			t.Errorf("%s: error = %+v\nwant %s, its name and a hint", row.name, p.Error, row.want)
 		}
 	}
-	if got["pinned"].Pin.State != "mismatch" || got["moved"].Pin.State != "mismatch" || got["bare"].Pin.State != "not-pinned" {
+	if got["pinned"].Pin.State != "mismatch" || got["moved"].Pin.State != "mismatch" ||
+		got["bare"].Pin.State != "not-pinned" {
 		t.Errorf("pins: %+v %+v %+v", got["pinned"].Pin, got["moved"].Pin, got["bare"].Pin)
 	}
-	if out := s.must("plugin", "info", "moved"); !strings.Contains(out, "manifest: bad-plugin 0.1.0 serves as doctor, runs /bin/sh ./main.sh") || !strings.Contains(out, "pin: does not match") {
+	says := "manifest: bad-plugin 0.1.0 serves as doctor, runs /bin/sh ./main.sh"
+	if out := s.must("plugin", "info", "moved"); !strings.Contains(out, says) ||
+		!strings.Contains(out, "pin: does not match") {
 		t.Errorf("plugin info says\n%s", out)
 	}
 	s.must("doctor", "main") // by the one that works
@@ -170,16 +193,21 @@ func TestPluginThatReachesTooFarIsNamedAndRefusedAndTheGatewayGoesOn(t *testing.
 	for what, want := range map[string]string{
 		"a kind that it does not serve": `plugin "absent" announces a doctor and does not serve Doctor.Diagnose`,
 		"an answer of 100 MB":           `plugin "huge" answers Doctor.Diagnose by more than 16 MiB`,
-		"a plan for another's file":     `"` + filepath.Join(s.dir, "home", ".ssh", "authorized_keys") + `" is outside the gateway's state directory`,
-		"a grant":                       "plugin.greedy: plugin asks for a grant that it was not given: grant=gateway-config key=plugins.greedy.grant",
-		"a key of ssh, in silence":      "plugin=silent-nosy what=" + filepath.Join(s.dir, "home", ".ssh", "id_silent-nosy") + " key=plugins.silent-nosy.sandbox.read",
-		"a key of ssh":                  "plugin=nosy what=" + filepath.Join(s.dir, "home", ".ssh", "id_nosy") + " key=plugins.nosy.sandbox.read",
+		"a plan for another's file": `"` + filepath.Join(s.dir, "home", ".ssh", "authorized_keys") +
+			`" is outside the gateway's state directory`,
+		"a grant": "plugin.greedy: plugin asks for a grant that it was not given: grant=gateway-config " +
+			"key=plugins.greedy.grant",
+		"a key of ssh, in silence": "plugin=silent-nosy what=" + filepath.Join(s.dir, "home", ".ssh", "id_silent-nosy") +
+			" key=plugins.silent-nosy.sandbox.read",
+		"a key of ssh": "plugin=nosy what=" + filepath.Join(s.dir, "home", ".ssh", "id_nosy") +
+			" key=plugins.nosy.sandbox.read",
 	} {
 		if !strings.Contains(strings.ReplaceAll(log, `\"`, `"`), want) {
 			t.Errorf("%s: the log does not say %q", what, want)
 		}
 	}
-	if !strings.Contains(said, "planted: available true, 3 bytes long, 0 bytes given") || !strings.Contains(said, "planted: read 0 bytes of a key") {
+	if !strings.Contains(said, "planted: available true, 3 bytes long, 0 bytes given") ||
+		!strings.Contains(said, "planted: read 0 bytes of a key") {
 		t.Errorf("the doctors say\n%s", said)
 	}
 	if data, err := os.ReadFile(config); err != nil || string(data) != "{}\n" {
@@ -192,7 +220,7 @@ func TestPluginThatReachesTooFarIsNamedAndRefusedAndTheGatewayGoesOn(t *testing.
 	if asks := got["greedy"].Asks; len(asks) != 1 || asks[0].Value != "gateway-config" || !asks[0].Asked || asks[0].Given {
 		t.Errorf("greedy asks for %+v", asks)
 	}
-	for _, name := range []string{"nosy", "silent-nosy"} { // the second has told nobody
+	for _, name := range []string{"nosy", "silent-nosy"} { // the second has told no one
 		if r := got[name].Refused; len(r) != 1 || r[0].Key != "plugins."+name+".sandbox.read" {
 			t.Errorf("%s was refused %+v", name, r)
 		}

@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// TestUpgradeOfTheHostRestartsNothing: an old host is told to stop, a new version follows it. The gateway goes on, who reads events
-// misses nothing, and a call that was under way is told to ask again.
+// TestUpgradeOfTheHostRestartsNothing: an old host is told to stop, a new version follows it. The gateway goes on, who
+// reads events misses nothing, and a call that was under way is told to ask again.
 func TestUpgradeOfTheHostRestartsNothing(t *testing.T) {
 	older, newer := stamped(t, "1.0.0"), stamped(t, "1.1.0")
 	s := newSite(t, emulator("count-lines=10,late-answers=20000"))
@@ -42,7 +42,7 @@ func TestUpgradeOfTheHostRestartsNothing(t *testing.T) {
 	reader := follow(t, api)
 	s.eventually("the reader has lines", func() (bool, string) { return reader.lines(before.LaunchID) > 20, "" })
 	gap := watchGap(t, api)
-	call := make(chan string, 1) // 1: nobody may be waiting any more
+	call := make(chan string, 1) // 1: the receiver may be gone
 	go func() { call <- inFlight(api) }()
 	time.Sleep(300 * time.Millisecond) // so that the call is with the gateway, which answers in 20 s
 
@@ -58,7 +58,8 @@ func TestUpgradeOfTheHostRestartsNothing(t *testing.T) {
 	s.startHostOf(newer)
 
 	after := s.await("running, adopted", func(g gatewayStatus) bool { return g.State == "running" && g.Adopted })
-	if got := s.hostVersion(); got != "1.1.0" || after.PID != before.PID || after.LaunchID != before.LaunchID || after.Restarts != 0 {
+	if got := s.hostVersion(); got != "1.1.0" || after.PID != before.PID || after.LaunchID != before.LaunchID ||
+		after.Restarts != 0 {
 		t.Errorf("host is %s\nbefore: %+v\nafter: %+v", got, before, after)
 	}
 	if got := <-call; got != "503 host_restarting retryable" {
@@ -69,7 +70,8 @@ func TestUpgradeOfTheHostRestartsNothing(t *testing.T) {
 	for _, problem := range reader.stop(before.LaunchID) {
 		t.Error(problem)
 	}
-	t.Logf("gap of the control API: %v from the last answer of the old host to the first of the new one; the goal is less than 2 s", gap())
+	t.Logf("gap of the control API: %v from the last answer of the old host to the first of the new one; "+
+		"the goal is less than 2 s", gap())
 	s.must("stop", "main")
 	s.shutdown()
 }
@@ -79,7 +81,8 @@ func stamped(t *testing.T, version string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "gatehost-"+version)
 	stamp := "-X github.com/gatehost/gatehost/internal/version.stamped=" + version
-	if text, err := exec.Command("go", "build", "-ldflags", stamp, "-o", out, "../../cmd/host").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-ldflags", stamp, "-o", out, "../../cmd/host")
+	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("cannot build a host: %v\n%s", err, text)
 	}
 	return out
@@ -118,7 +121,8 @@ func (s *site) hostVersion() string {
 
 // inFlight makes a call and tells its outcome.
 func inFlight(api *http.Client) string {
-	resp, err := api.Post("http://gatehost/v1/gateways/main/rpc", "application/json", strings.NewReader(`{"method": "health"}`))
+	resp, err := api.Post("http://gatehost/v1/gateways/main/rpc", "application/json",
+		strings.NewReader(`{"method": "health"}`))
 	if err != nil {
 		return err.Error()
 	}
@@ -142,7 +146,7 @@ func inFlight(api *http.Client) string {
 func watchGap(t *testing.T, api *http.Client) func() time.Duration {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	longest := make(chan time.Duration, 1) // 1: nobody may be waiting any more
+	longest := make(chan time.Duration, 1) // 1: the receiver may be gone
 	go func() {
 		last, most := time.Now(), time.Duration(0)
 		for ctx.Err() == nil {

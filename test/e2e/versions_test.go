@@ -42,8 +42,8 @@ func (s *site) negotiated(name string) negotiated {
 	return out
 }
 
-// TestDoctorsOfOtherReleasesServeOneGateway: one without Verify and one with it in one chain, before them one that this host
-// cannot ask, whose classifier works all the same, and one of which nothing is left.
+// TestDoctorsOfOtherReleasesServeOneGateway: one without Verify and one with it in one chain, before them one that this
+// host cannot ask, whose classifier works all the same, and one of which nothing is left.
 func TestDoctorsOfOtherReleasesServeOneGateway(t *testing.T) {
 	s := newSite(t, emulator(""))
 	text := s.repairConfig("ask", "none")
@@ -55,7 +55,8 @@ func TestDoctorsOfOtherReleasesServeOneGateway(t *testing.T) {
 	s.breakConfig(broken)
 	s.run()
 	got := s.awaitState("error")
-	if got.Error == nil || got.Error.Code != "config-invalid" || !strings.Contains(got.Error.Message, "the file is refused") {
+	if got.Error == nil || got.Error.Code != "config-invalid" ||
+		!strings.Contains(got.Error.Message, "the file is refused") {
 		t.Errorf("error = %+v", got.Error)
 	}
 
@@ -67,19 +68,25 @@ func TestDoctorsOfOtherReleasesServeOneGateway(t *testing.T) {
 	}
 	const words = "doctor-versions 7.0.0 speaks the doctor service in versions 2 to 3, this host (gatehost "
 	future := s.negotiated("future")
-	if future.State != "running" || len(future.Services) != 1 || future.Services[0] != "classifier" || len(future.Negotiated) != 2 {
+	if future.State != "running" || len(future.Services) != 1 || future.Services[0] != "classifier" ||
+		len(future.Negotiated) != 2 {
 		t.Errorf("future: %+v", future)
-	} else if e := future.Negotiated[0].Error; e == nil || !strings.HasPrefix(e.Message, words) || !strings.HasSuffix(e.Message, ") speaks 1") || !strings.HasPrefix(e.Hint, "upgrade gatehost") {
+	} else if e := future.Negotiated[0].Error; e == nil || !strings.HasPrefix(e.Message, words) ||
+		!strings.HasSuffix(e.Message, ") speaks 1") || !strings.HasPrefix(e.Hint, "upgrade gatehost") {
 		t.Errorf("future: %+v", e)
 	}
 	alien := s.negotiated("alien")
-	if alien.State != "failed" || alien.Error == nil || !strings.Contains(alien.Error.Message, words) || !strings.HasPrefix(alien.Error.Hint, "upgrade gatehost") {
+	if alien.State != "failed" || alien.Error == nil || !strings.Contains(alien.Error.Message, words) ||
+		!strings.HasPrefix(alien.Error.Hint, "upgrade gatehost") {
 		t.Errorf("alien: %+v, %+v", alien, alien.Error)
 	}
-	if out := s.must("status"); !strings.Contains(out, "plugin future: cannot serve as doctor: "+words) || !strings.Contains(out, "plugin alien: failed: ") {
+	if out := s.must("status"); !strings.Contains(out, "plugin future: cannot serve as doctor: "+words) ||
+		!strings.Contains(out, "plugin alien: failed: ") {
 		t.Errorf("status does not say it:\n%s", out)
 	}
-	for name, want := range map[string]string{"old": "doctor/1", "new": "doctor/1", "future": "doctor/unusable,classifier/1"} {
+	for name, want := range map[string]string{
+		"old": "doctor/1", "new": "doctor/1", "future": "doctor/unusable,classifier/1",
+	} {
 		if out := s.must("plugin", "list"); !strings.Contains(out, "  "+want+" ") {
 			t.Errorf("plugin list does not say %s of %s:\n%s", want, name, out)
 		}
@@ -98,7 +105,8 @@ func TestDoctorsOfOtherReleasesServeOneGateway(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"future", "alien"} {
-		if text := skipped[name]; len(skipped) != 2 || !strings.Contains(text, words) || !strings.Contains(text, "; upgrade gatehost") {
+		if text := skipped[name]; len(skipped) != 2 || !strings.Contains(text, words) ||
+			!strings.Contains(text, "; upgrade gatehost") {
 			t.Errorf("gatehost doctor skips %v", skipped)
 		}
 	}
@@ -117,13 +125,15 @@ func TestDoctorsOfOtherReleasesServeOneGateway(t *testing.T) {
 // TestNoAnswerIsNotCalledHealthy: of a gateway whose only doctor is of another release nothing is known.
 func TestNoAnswerIsNotCalledHealthy(t *testing.T) {
 	s := newSite(t, emulator(""))
-	s.writeConfig(strings.Replace(s.config(), `doctors = ["doctor"]`, `doctors = ["future"]`, 1) + ofAnotherTime("future", "doctor=2-3", "classifier=1-1"))
+	s.writeConfig(strings.Replace(s.config(), `doctors = ["doctor"]`, `doctors = ["future"]`, 1) + ofAnotherTime("future",
+		"doctor=2-3", "classifier=1-1"))
 	s.run()
 	s.awaitState("running") // what is not asked for costs nothing
 	for _, args := range [][]string{nil, {"--repair"}} {
 		all, code := s.doctor(args...)
 		last := all[len(all)-1].Result
-		if code != 1 || last == nil || last.Outcome != "unanswered" || last.Error == nil || !strings.Contains(last.Error.Message, "speaks the doctor service in versions 2 to 3") ||
+		if code != 1 || last == nil || last.Outcome != "unanswered" || last.Error == nil ||
+			!strings.Contains(last.Error.Message, "speaks the doctor service in versions 2 to 3") ||
 			!strings.HasPrefix(last.Error.Hint, "upgrade gatehost") {
 			t.Errorf("doctor %v: exit %d, %+v", args, code, all)
 		}
@@ -142,7 +152,8 @@ func (s *site) thePlanIsJudged(broken string) {
 		{"unknown, gone", "repaired", "", repaired},
 		{"helped", "repaired", "", repaired},
 	} {
-		if err := os.WriteFile(filepath.Join(s.dir, "state", "plugins", "new", "outcome"), []byte(row.says), 0o600); err != nil {
+		outcome := filepath.Join(s.dir, "state", "plugins", "new", "outcome")
+		if err := os.WriteFile(outcome, []byte(row.says), 0o600); err != nil {
 			s.t.Fatal(err)
 		}
 		s.breakConfig(broken)
@@ -164,10 +175,12 @@ func (s *site) thePlanIsJudged(broken string) {
 // TestLauncherOfAnUnknownVersionIsTheGatewaysError: the gateway says which side to upgrade, and no process was started.
 func TestLauncherOfAnUnknownVersionIsTheGatewaysError(t *testing.T) {
 	s := newSite(t, emulator(""))
-	s.writeConfig(strings.Replace(s.config(), `launcher = "utility"`, `launcher = "future"`, 1) + ofAnotherTime("future", "launcher=2-3", "classifier=1-1"))
+	s.writeConfig(strings.Replace(s.config(), `launcher = "utility"`, `launcher = "future"`, 1) + ofAnotherTime("future",
+		"launcher=2-3", "classifier=1-1"))
 	s.run()
 	got := s.awaitState("error")
-	if got.Error == nil || !strings.Contains(got.Error.Message, "speaks the launcher service in versions 2 to 3, this host (gatehost ") ||
+	if got.Error == nil ||
+		!strings.Contains(got.Error.Message, "speaks the launcher service in versions 2 to 3, this host (gatehost ") ||
 		!strings.HasPrefix(got.Error.Hint, "upgrade gatehost") || got.PID != 0 {
 		t.Errorf("%+v, error = %+v", got, got.Error)
 	}

@@ -1,6 +1,7 @@
-// Command releases writes a markdown table from the results of `make test-releases`: one row for each test, one column for each
-// release. Its arguments are a document, in which the table of the last run is replaced, and files of `go test -json`, named after
-// their release. It fails when a test failed, was skipped or did not run on one of them; the table then says so.
+// Command releases writes a markdown table from the results of `make test-releases`: one row for each test, one column
+// for each release. Its arguments are a document, in which the table of the last run is replaced, and files of `go test
+// -json`, named after their release. It fails when a test failed, was skipped or did not run on one of them; the table
+// then says so.
 package main
 
 import (

@@ -23,7 +23,8 @@ type outcome struct {
 	seconds float64
 }
 
-// read takes the top-level tests out of the output of `go test -json`. A package that failed without a failing test counts as one.
+// read takes the top-level tests out of the output of `go test -json`. A package that failed without a failing test
+// counts as one.
 func read(release string, r io.Reader) (result, error) {
 	out := result{release: release, tests: map[string]outcome{}}
 	for dec := json.NewDecoder(r); ; {

@@ -19,11 +19,20 @@ func TestTableSaysWhatEachReleaseDid(t *testing.T) {
 		ok                bool
 	}{
 		{"passed", passed, "| e2e.TestA | pass, 12 s | pass, 12 s |", true},
-		{"failed", strings.ReplaceAll(passed, `"pass","Package":"x/test/e2e","Test"`, `"fail","Package":"x/test/e2e","Test"`), "| e2e.TestA | pass, 12 s | FAIL, 12 s |", false},
+		{
+			"failed", strings.ReplaceAll(passed, `"pass","Package":"x/test/e2e","Test"`, `"fail","Package":"x/test/e2e","Test"`),
+			"| e2e.TestA | pass, 12 s | FAIL, 12 s |", false,
+		},
 		{"skipped", strings.ReplaceAll(passed, `"pass"`, `"skip"`), "| e2e.TestA | pass, 12 s | skip, 12 s |", false},
-		{"never ended", strings.Join(strings.SplitAfter(passed, "\n")[:3], ""), "| e2e.TestA | pass, 12 s | did not end, 0 s |", false},
+		{
+			"never ended", strings.Join(strings.SplitAfter(passed, "\n")[:3], ""),
+			"| e2e.TestA | pass, 12 s | did not end, 0 s |", false,
+		},
 		{"not run", "", "| e2e.TestA | pass, 12 s | not run, 0 s |", false},
-		{"not built", `{"Action":"fail","Package":"x/test/e2e","Elapsed":1}`, "| e2e (package) | not run, 0 s | FAIL, 1 s |", false},
+		{
+			"not built", `{"Action":"fail","Package":"x/test/e2e","Elapsed":1}`,
+			"| e2e (package) | not run, 0 s | FAIL, 1 s |", false,
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			first, err := read("1.0", strings.NewReader(passed))
@@ -35,7 +44,8 @@ func TestTableSaysWhatEachReleaseDid(t *testing.T) {
 				t.Fatal(err)
 			}
 			text, ok := table([]result{first, second}, time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC))
-			if ok != row.ok || !strings.Contains(text, row.want) || !strings.Contains(text, "| test | 1.0 | 2.0 |") || !strings.HasPrefix(text, "2026-11-23") {
+			if ok != row.ok || !strings.Contains(text, row.want) || !strings.Contains(text, "| test | 1.0 | 2.0 |") ||
+				!strings.HasPrefix(text, "2026-11-23") {
 				t.Errorf("ok = %v, want %v and %q in\n%s", ok, row.ok, row.want, text)
 			}
 		})

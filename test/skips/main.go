@@ -1,4 +1,6 @@
-// Command skips reads what gotestsum wrote, fails when a test was skipped without leave, and closes with the count of all tests.
+// Command skips reads what gotestsum wrote, fails when a test was skipped without permission, and closes with the count
+// of all tests.
+//
 // usage: skips LIST RESULT.json...
 package main
 
@@ -36,7 +38,9 @@ func run(w io.Writer, list string, results []string) bool {
 	}
 	unlisted := total.unlisted(allowed)
 	for _, s := range unlisted {
-		fmt.Fprintf(w, "skipped without leave: %s: %s\n  make it run, or add it with its reason to %s\n", s.name, s.reason, list)
+		fmt.Fprintf(w, "skipped without permission: %s: %s\n  make it run, or add it with its reason to %s\n", s.name,
+			s.reason,
+			list)
 	}
 	fmt.Fprintln(w, total.line(len(unlisted)))
 	return total.failed == 0 && total.errors == 0 && total.tests > 0 && len(unlisted) == 0

@@ -39,7 +39,7 @@ func (t *tally) add(o tally) {
 	t.elapsed += o.elapsed
 }
 
-// line is in gotestsum's words, since whoever reads the end of a run expects those.
+// line is in gotestsum's words, since a reader of the end of a run expects those.
 func (t *tally) line(unlisted int) string {
 	parts := []string{fmt.Sprintf("DONE %d tests", t.tests)}
 	for _, part := range []struct {
@@ -49,7 +49,7 @@ func (t *tally) line(unlisted int) string {
 		{len(t.skipped), "skipped", "skipped"},
 		{t.failed, "failure", "failures"},
 		{t.errors, "error", "errors"},
-		{unlisted, "skipped without leave", "skipped without leave"},
+		{unlisted, "skipped without permission", "skipped without permission"},
 	} {
 		switch {
 		case part.n == 1:
@@ -152,7 +152,8 @@ func reason(b *strings.Builder) string {
 	}
 	var lines []string
 	for line := range strings.Lines(b.String()) {
-		if trimmed := strings.TrimSpace(line); trimmed != "" && !strings.HasPrefix(trimmed, "=== ") && !strings.HasPrefix(trimmed, "--- ") {
+		if trimmed := strings.TrimSpace(line); trimmed != "" && !strings.HasPrefix(trimmed, "=== ") &&
+			!strings.HasPrefix(trimmed, "--- ") {
 			lines = append(lines, frame.ReplaceAllString(trimmed, ""))
 		}
 	}

@@ -12,8 +12,8 @@ import (
 // langs are the languages in which the page can be followed.
 var langs = []string{"go", "node", "python"}
 
-// A step's fence is ```LANGUAGE tutorial[:LANG] [file=PATH|terminal|shows]: a file to be written, a command that goes on in a terminal of
-// its own, or what the step before shows. Without any of these it is to be typed.
+// A step's fence is ```LANGUAGE tutorial[:LANG] [file=PATH|terminal|shows]: a file to be written, a command that goes
+// on in a terminal of its own, or what the step before shows. Without any of these it is to be typed.
 var (
 	fence = regexp.MustCompile("^```(.*)$")
 	mark  = regexp.MustCompile(`^(\w+) tutorial(?::(go|node|python))?(?: (terminal|shows|file=(\S+)))?$`)
@@ -76,7 +76,8 @@ func read(page string) ([]block, error) {
 }
 
 func TestPageIsReadAsItIsPrinted(t *testing.T) {
-	got, err := read("Type:\n```sh tutorial\na\nb\n```\nPut this into `x/y.go`:\n```go tutorial:go file=x/y.go\npackage x\n```\n```sh tutorial:node terminal\nrun\n```\n" +
+	got, err := read("Type:\n```sh tutorial\na\nb\n```\nPut this into `x/y.go`:\n```go tutorial:go file=x/y.go\n" +
+		"package x\n```\n```sh tutorial:node terminal\nrun\n```\n" +
 		"```text tutorial shows\nok\n```\n# Reference\n```\nanything\n```\n")
 	want := []block{
 		{line: 2, text: "a\nb\n"},
@@ -122,7 +123,8 @@ func steps(t *testing.T, lang string) []block {
 
 var spaces = regexp.MustCompile(`[ \t]+`)
 
-// missing is the first line of a "shows" block that output does not have after those before it; … stands for anything within a line.
+// missing is the first line of a "shows" block that output does not have after those before it; … stands for anything
+// within a line.
 func missing(want, output string) string {
 	at := 0
 	for line := range strings.Lines(want) {

@@ -97,9 +97,11 @@ func (term *terminal) do(b block) string {
 		}
 		select {
 		case <-term.ended:
-			term.t.Fatalf("docs/plugin-authors.md, line %d: this step failed:\n%s\nit showed:\n%s", b.line, b.text, term.out.String()[from:])
+			term.t.Fatalf("docs/plugin-authors.md, line %d: this step failed:\n%s\nit showed:\n%s",
+				b.line, b.text, term.out.String()[from:])
 		case <-deadline:
-			term.t.Fatalf("docs/plugin-authors.md, line %d: this step did not end within %v:\n%s\nit showed:\n%s", b.line, patience, b.text, shown)
+			term.t.Fatalf("docs/plugin-authors.md, line %d: this step did not end within %v:\n%s\nit showed:\n%s",
+				b.line, patience, b.text, shown)
 		case <-time.After(50 * time.Millisecond): // a poll of something outside this process
 		}
 	}

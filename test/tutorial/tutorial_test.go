@@ -28,7 +28,8 @@ const printedPort = "18971"
 // healer is the plugin of the page.
 const healer = "bind-doctor"
 
-// TestTutorialLeadsToADoctorThatHeals follows the page in each language and ends with a gateway that runs since that doctor healed it.
+// TestTutorialLeadsToADoctorThatHeals follows the page in each language and ends with a gateway that runs since that
+// doctor healed it.
 func TestTutorialLeadsToADoctorThatHeals(t *testing.T) {
 	for _, lang := range langs {
 		t.Run(lang, func(t *testing.T) {
@@ -103,7 +104,8 @@ func healed(t *testing.T, bin, dir string, env []string) {
 	var st struct {
 		Gateways []struct{ Name, State string }
 	}
-	if err := json.Unmarshal(ask("status", "--json"), &st); err != nil || len(st.Gateways) != 1 || st.Gateways[0].State != "running" {
+	if err := json.Unmarshal(ask("status", "--json"), &st); err != nil || len(st.Gateways) != 1 ||
+		st.Gateways[0].State != "running" {
 		t.Errorf("status = %+v, %v, want one gateway that runs", st, err)
 	}
 	found, repaired := false, false
@@ -123,9 +125,11 @@ func healed(t *testing.T, bin, dir string, env []string) {
 		}
 	}
 	if !found || !repaired {
-		t.Errorf("%s found = %v, repaired = %v; events:\n%s", healer, found, repaired, ask("events", "--since", "1h", "--json"))
+		t.Errorf("%s found = %v, repaired = %v; events:\n%s", healer, found, repaired,
+			ask("events", "--since", "1h", "--json"))
 	}
-	if got, err := os.ReadFile(filepath.Join(dir, "openclaw", "openclaw.json")); err != nil || !bytes.Contains(got, []byte(`"loopback"`)) || bytes.Contains(got, []byte("everywhere")) {
+	if got, err := os.ReadFile(filepath.Join(dir, "openclaw", "openclaw.json")); err != nil ||
+		!bytes.Contains(got, []byte(`"loopback"`)) || bytes.Contains(got, []byte("everywhere")) {
 		t.Errorf("the gateway's configuration is %s, %v", got, err)
 	}
 }
@@ -141,11 +145,13 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// environ is a shell's environment with the binaries on PATH. Caches of compilers and package managers are the developer's own, for speed.
+// environ is a shell's environment with the binaries on PATH. Caches of compilers and package managers are the
+// developer's own, for speed.
 func environ(t *testing.T, home, run string) []string {
 	t.Helper()
 	env := []string{
-		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME=" + home, "XDG_RUNTIME_DIR=" + run, "LANG=C.UTF-8", "NO_COLOR=1", "TMPDIR=" + os.TempDir(),
+		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME=" + home, "XDG_RUNTIME_DIR=" + run,
+		"LANG=C.UTF-8", "NO_COLOR=1", "TMPDIR=" + os.TempDir(),
 	}
 	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOTOOLCHAIN", "GOSUMDB", "GONOSUMDB", "GOFLAGS"} {
 		out, err := exec.Command("go", "env", name).Output()
@@ -157,9 +163,13 @@ func environ(t *testing.T, home, run string) []string {
 		}
 	}
 	if cache, err := exec.Command("npm", "config", "get", "cache").Output(); err == nil {
-		env = append(env, "npm_config_cache="+strings.TrimSpace(string(cache)), "npm_config_prefer_offline=true", "npm_config_update_notifier=false")
+		env = append(env, "npm_config_cache="+strings.TrimSpace(string(cache)), "npm_config_prefer_offline=true",
+			"npm_config_update_notifier=false")
 	}
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"} {
+	for _, name := range []string{
+		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE",
+		"NODE_EXTRA_CA_CERTS",
+	} {
 		if v := os.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}

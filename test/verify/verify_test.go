@@ -21,8 +21,7 @@ var bin string // the built binaries; set once by TestMain
 
 func TestMain(m *testing.M) {
 	testhost.Main(m, &bin, "gatehost", "gatehost-shim", "plugins/launcher-utility", "plugins/launcher-launchd",
-		"plugins/doctor", "plugins/doctor-environment",
-		"doctor-minimal", "verify-plugin")
+		"plugins/doctor", "plugins/doctor-environment", "doctor-minimal", "verify-plugin")
 }
 
 // report is what `gatehost plugin verify --json` prints: the words that it promises to keep.
@@ -100,9 +99,8 @@ func verified(t *testing.T, args ...string) (report, int) {
 
 func TestOurPluginsKeepTheContract(t *testing.T) {
 	for path, services := range map[string]string{
-		"plugins/doctor": "doctor classifier", "plugins/launcher-utility": "launcher",
-		"plugins/launcher-launchd": "unloader", "plugins/doctor-environment": "doctor",
-		"doctor-minimal": "doctor",
+		"plugins/doctor": "doctor classifier", "plugins/doctor-environment": "doctor", "doctor-minimal": "doctor",
+		"plugins/launcher-utility": "launcher", "plugins/launcher-launchd": "unloader",
 	} {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
@@ -159,7 +157,7 @@ var planted = map[string]map[string]string{
 		"leaves-a-process":                 "base/leaks-processes",
 		"leaves-a-file":                    "base/leaks-files",
 		"hangs":                            "doctor/deadline",
-		"wants-a-foreign-file":             "doctor/answers",
+		"wants-a-file-of-another-user":     "doctor/answers",
 		"writes-in-diagnose":               "doctor/changes-nothing",
 		"is-moody":                         "doctor/repeat",
 		"takes-one-gateway-at-a-time":      "doctor/concurrent",
@@ -170,7 +168,7 @@ var planted = map[string]map[string]string{
 		"plan-without-an-end":              "doctor/plan-bounded",
 		"plan-with-hours":                  "doctor/plan-bounded",
 		"plan-of-another-command":          "doctor/plan-scope",
-		"plan-for-a-foreign-file":          "doctor/plan-scope",
+		"plan-for-a-file-of-another-user":  "doctor/plan-scope",
 		"plan-without-a-checksum":          "doctor/plan-scope",
 		"verifies-blindly":                 "doctor/verify",
 		"announces-verify-without-it":      "doctor/verify",
@@ -223,8 +221,7 @@ func TestPluginThatBreaksOnePromiseIsCaughtByItsCheckAlone(t *testing.T) {
 				t.Parallel()
 				args := []string{filepath.Join(bin, "verify-plugin"), "--arg", mode, "--arg", kind, "--deadline", "5s"}
 				if kind == "launcher" {
-					// these are many; that the rest of this plugin is sound is shown below
-					args = append(args, "--only", "launcher/")
+					args = append(args, "--only", "launcher/") // these are many; that the rest of this plugin is sound is shown below
 				}
 				r, code := verified(t, args...)
 				if got := r.with("fails"); !slices.Equal(got, []string{want}) || code != 1 || r.OK {
@@ -267,8 +264,7 @@ func TestSamePluginWithoutAFaultPasses(t *testing.T) {
 	for kind := range planted {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			r, code := verified(t, filepath.Join(bin, "verify-plugin"), "--arg", "sound", "--arg", kind, "--deadline",
-				"5s")
+			r, code := verified(t, filepath.Join(bin, "verify-plugin"), "--arg", "sound", "--arg", kind, "--deadline", "5s")
 			if code != 0 || !r.OK || len(r.with("not-applicable")) > 0 {
 				t.Errorf("exit code %d\n%s", code, r.text())
 			}

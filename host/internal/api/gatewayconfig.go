@@ -12,7 +12,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Config reads a gateway's own configuration.
+// Config reads a gateway's own configuration, or the part of it at a path.
 func (s *Service) Config(ctx context.Context, name, at string) (control.GatewayConfig, error) {
 	g, err := s.find(name)
 	if err != nil {
@@ -38,7 +38,7 @@ func (s *Service) Config(ctx context.Context, name, at string) (control.GatewayC
 	return out, err
 }
 
-// EditConfig changes a gateway's own configuration.
+// EditConfig changes a gateway's own configuration, or takes the last change back.
 func (s *Service) EditConfig(ctx context.Context, name string, edit control.ConfigEdit) (control.ConfigEdited, error) {
 	g, err := s.find(name)
 	if err != nil {
@@ -59,14 +59,14 @@ func (s *Service) EditConfig(ctx context.Context, name string, edit control.Conf
 	} else {
 		r, err = g.Editor().Edit(ctx, how, mutate)
 	}
-	g.Edited(edit, r) // also with an error: it was changed, and something else went wrong
+	g.Edited(edit, r) // with an error, too: the file may have been changed before something else failed
 	return editedOf(edit, r), err
 }
 
 func editedOf(edit control.ConfigEdit, r gatewayconfig.Result) control.ConfigEdited {
 	out := control.ConfigEdited{
-		Outcome: control.ConfigChanged, Source: r.By, File: r.Path, Changes: []control.ConfigChange{}, RequiresRestart: r.RequiresRestart,
-		Settled: r.Settled, Copy: r.Copy,
+		Outcome: control.ConfigChanged, Source: r.By, File: r.Path, Changes: []control.ConfigChange{},
+		RequiresRestart: r.RequiresRestart, Settled: r.Settled, Copy: r.Copy,
 	}
 	switch {
 	case edit.Action == control.ConfigUndo:
@@ -87,7 +87,7 @@ func editedOf(edit control.ConfigEdit, r gatewayconfig.Result) control.ConfigEdi
 	return out
 }
 
-// jsonOf shows a value; of JSON5 there are numbers that JSON does not have.
+// jsonOf encodes a value as JSON. JSON5 has numbers that JSON does not have; those become strings.
 func jsonOf(v any) json.RawMessage {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -104,10 +104,10 @@ func pathOf(text string) (json5.Path, error) {
 	return path, nil
 }
 
-// mutatorOf is what an edit does; nil for undo.
+// mutatorOf returns the change that an edit asks for; nil for an undo.
 func mutatorOf(edit control.ConfigEdit) (gatewayconfig.Mutator, error) {
 	if edit.Action == control.ConfigUndo {
-		return nil, nil //nolint:nilnil // undo knows by itself what to do
+		return nil, nil //nolint:nilnil // an undo needs no mutator
 	}
 	path, err := pathOf(edit.Path)
 	if err != nil {
@@ -132,7 +132,8 @@ func mutatorOf(edit control.ConfigEdit) (gatewayconfig.Mutator, error) {
 	}
 }
 
-// valueOf reads a value. A text that is no JSON5 is itself the value, unless it set out to be some.
+// valueOf reads a value. A text that is not JSON5 is itself the value, unless it begins like an object, an array or a
+// quoted string.
 func valueOf(edit control.ConfigEdit) (any, error) {
 	text := string(edit.Value)
 	if edit.Text != nil {

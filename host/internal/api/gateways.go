@@ -17,6 +17,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
+// Gateway returns the status of one gateway; false when there is no such gateway.
 func (s *Service) Gateway(name string) (control.Gateway, bool) {
 	g, ok := s.o.Registry.Now().Gateways[name]
 	if !ok {
@@ -33,7 +34,7 @@ func (s *Service) find(name string) (*gateway.Gateway, error) {
 	return g, nil
 }
 
-// Do gives a command to a gateway's engine.
+// Do gives a command to a gateway's engine and waits for its outcome.
 func (s *Service) Do(ctx context.Context, name string, cmd control.Command) (control.Outcome, error) {
 	g, err := s.find(name)
 	if err != nil {
@@ -60,16 +61,18 @@ func (s *Service) Do(ctx context.Context, name string, cmd control.Command) (con
 	}
 	s.o.Metrics.Command(name, string(cmd.Action), string(got.Kind))
 	if (cmd.Action == control.ActionRestart || cmd.Action == control.ActionReload) && got.Kind == lifecycle.OutcomeJoined {
-		s.o.Metrics.Restart(name, "command", metrics.Suppressed) // another one does what it asked for
+		s.o.Metrics.Restart(name, "command", metrics.Suppressed) // another command does what this one asked for
 	}
 	st := g.Status()
-	g.Log().Info("command ended", "action", cmd.Action, "outcome", got.Kind, "pid_before", before, "pid_after", st.PID, "took", time.Since(began)) // B238
+	// B238
+	g.Log().Info("command ended", "action", cmd.Action, "outcome", got.Kind, "pid_before", before, "pid_after", st.PID,
+		"took", time.Since(began))
 	return control.Outcome{
 		Outcome: string(got.Kind), Error: view.Problem(got.Problem), TookMs: time.Since(began).Milliseconds(), Gateway: &st,
 	}, nil
 }
 
-// delayOf is how long a command waits for more of its kind.
+// delayOf returns how long a command waits for others of its kind.
 func delayOf(cmd control.Command, debounce time.Duration) time.Duration {
 	switch {
 	case cmd.DelayMs > 0:
@@ -81,7 +84,8 @@ func delayOf(cmd control.Command, debounce time.Duration) time.Duration {
 	}
 }
 
-// hostGone gives the end of the host its meaning: the call may be made to the next one.
+// hostGone replaces the error of an engine that has ended by one that says: the host restarts, make the call to the
+// next one.
 func hostGone(err error) error {
 	if errors.Is(err, engine.ErrStopped) {
 		return control.HostRestarting()
@@ -89,7 +93,7 @@ func hostGone(err error) error {
 	return err
 }
 
-// RPC calls a method of a gateway over the one session.
+// RPC calls a method of a gateway over the session that the host has with it.
 func (s *Service) RPC(ctx context.Context, name string, req control.RPCRequest) (json.RawMessage, error) {
 	g, err := s.find(name)
 	if err != nil {
@@ -117,7 +121,9 @@ func call(ctx context.Context, g *gateway.Gateway, req control.RPCRequest) (json
 	case err == nil:
 		return got, nil
 	case refused:
-		out := &control.RPCError{Code: refusal.Code, Message: refusal.Message, Details: refusal.Details, Retryable: refusal.Retryable}
+		out := &control.RPCError{
+			Code: refusal.Code, Message: refusal.Message, Details: refusal.Details, Retryable: refusal.Retryable,
+		}
 		if refusal.RetryAfter > 0 {
 			out.RetryAfterMs = control.Ms(refusal.RetryAfter)
 		}

@@ -6,7 +6,7 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Health asks a gateway for its health now (B281).
+// Health asks a gateway for its health now (B281). With probe it makes a call even when a fresh answer is at hand.
 func (s *Service) Health(ctx context.Context, name string, probe bool) (control.HealthCheck, error) {
 	g, err := s.find(name)
 	if err != nil {

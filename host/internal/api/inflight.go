@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// callDrain is how long calls to gateways that are under way may take when the host stops; what is longer is told that the host is
-// restarting (R50).
+// callDrain is how long calls to gateways that are in flight may take when the host stops. A call that takes longer
+// fails with the error that the host restarts (R50).
 const callDrain = 5 * time.Second
 
-// inflight counts the calls to gateways under way.
+// inflight counts the calls to gateways that are in flight.
 type inflight struct {
 	mu       sync.Mutex // guards all below: calls come from goroutines of the control socket
 	n        int
 	stopping bool
-	idle     chan struct{} // closed when the last call under way has ended; set while stopping
+	idle     chan struct{} // closed when the last call in flight has ended; set while the host stops
 }
 
-// begin counts a call in; false when the host is stopping.
+// begin counts a call in; it returns false when the host is stopping.
 func (c *inflight) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -28,7 +28,7 @@ func (c *inflight) begin() bool {
 	return true
 }
 
-// end counts it out and reports whether the host has begun to stop meanwhile.
+// end counts a call out and reports whether the host has begun to stop meanwhile.
 func (c *inflight) end() (stopping bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -40,7 +40,7 @@ func (c *inflight) end() (stopping bool) {
 	return c.stopping
 }
 
-// drain refuses further calls and waits for those under way, within callDrain and until hurry.
+// drain refuses further calls and waits for those in flight, for at most callDrain and until hurry is closed.
 func (c *inflight) drain(hurry <-chan struct{}) {
 	c.mu.Lock()
 	c.stopping = true

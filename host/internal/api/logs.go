@@ -14,7 +14,7 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Logs reads a gateway's output from the journal and memory, and follows it.
+// Logs yields lines of a gateway's output from the journal and from memory, and new ones when the query follows.
 func (s *Service) Logs(ctx context.Context, name string, q control.LogsQuery) iter.Seq2[control.LogLine, error] {
 	return func(yield func(control.LogLine, error) bool) {
 		if _, err := s.find(name); err != nil {
@@ -40,10 +40,11 @@ func (s *Service) Logs(ctx context.Context, name string, q control.LogsQuery) it
 	}
 }
 
-// maxTail is the most lines that are collected before the first is told; a query for more, or for all, gets them as they are read.
+// maxTail is the largest number of lines that are collected before the first is yielded. A query for more, or for all,
+// gets each line as it is read.
 const maxTail = 20_000
 
-// keptLines are those up to a cursor: memory has the newest, the journal all before.
+// keptLines yields the lines up to a cursor: memory has the newest, the journal has all before them.
 func (s *Service) keptLines(name string, q control.LogsQuery, last uint64) iter.Seq[control.LogLine] {
 	return func(yield func(control.LogLine) bool) {
 		if q.Tail == 0 || q.Tail > maxTail {
@@ -79,7 +80,7 @@ func (s *Service) keptLines(name string, q control.LogsQuery, last uint64) iter.
 	}
 }
 
-// linesAfter are the lines between two cursors that a query wants.
+// linesAfter yields the lines between two cursors that a query selects.
 func (s *Service) linesAfter(after, last uint64, name string, q control.LogsQuery) iter.Seq[control.LogLine] {
 	return func(yield func(control.LogLine) bool) {
 		sub := s.o.Hub.Subscribe(after)
@@ -91,7 +92,8 @@ func (s *Service) linesAfter(after, last uint64, name string, q control.LogsQuer
 	}
 }
 
-// TailLines are the newest lines of a journal before a cursor that a query wants.
+// TailLines returns the newest lines of a journal before a cursor that a query selects, the oldest of them first. With
+// an error it returns those that it could read.
 func TailLines(r journal.Reader, name string, q control.LogsQuery, before uint64) ([]control.LogLine, error) {
 	typed := []byte(`"type":"` + string(events.GatewayOutput) + `"`)
 	found, err := r.Tail(q.Tail, func(line []byte) bool { return bytes.Contains(line, typed) }, func(e events.Event) bool {
@@ -106,7 +108,8 @@ func TailLines(r journal.Reader, name string, q control.LogsQuery, before uint64
 	return lines, err
 }
 
-// logLine is a line of a gateway's output as a query wants it. A query for a level leaves out what is hidden and what is quieter.
+// logLine returns an event as a line of a gateway's output; false when the query does not select it. A query for a
+// level leaves out hidden lines and lines of a lower level.
 func logLine(e events.Event, name string, q control.LogsQuery) (control.LogLine, bool) {
 	if e.Gateway != name || e.Time.Before(q.Since) {
 		return control.LogLine{}, false
@@ -133,7 +136,7 @@ func levelOf(word string) classifier.Level {
 	}
 }
 
-// logLineOf is the line of an event, fresh or read from the journal.
+// logLineOf returns the line of an event, which is new or was read from the journal.
 func logLineOf(e events.Event) (control.LogLine, bool) {
 	if e.Type != events.GatewayOutput {
 		return control.LogLine{}, false

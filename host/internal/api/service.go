@@ -1,5 +1,6 @@
-// Package api serves what the control socket asks: status, commands, calls, logs, doctors, health and configurations of gateways, and plugins.
-// It implements the ports that httpapi declares, over the set of gateways in force.
+// Package api answers the requests of the control socket: status, commands, calls, logs, doctors, health and
+// configurations of gateways, and plugins. It implements the ports that httpapi declares, from the set of gateways in
+// force. It must not import reload: a reload reaches the host by the port Configuration of httpapi.
 package api
 
 import (
@@ -17,7 +18,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/registry"
 )
 
-// Options are what the service answers from.
+// Options are the parts of the host that the service reads.
 type Options struct {
 	Version    string
 	Started    time.Time // of the host
@@ -30,7 +31,7 @@ type Options struct {
 	Metrics    *metrics.Recorder
 }
 
-// Service answers the control socket.
+// Service answers the control socket. It is safe for concurrent use.
 type Service struct {
 	o        Options
 	inflight inflight
@@ -48,10 +49,12 @@ var (
 // New makes the service of a host.
 func New(o Options) *Service { return &Service{o: o} }
 
-// Drain refuses further calls to gateways and waits for those under way, within a bound and until hurry.
+// Drain refuses further calls to gateways and waits for those in flight, until 5 seconds have passed or hurry is
+// closed.
 func (s *Service) Drain(hurry <-chan struct{}) { s.inflight.drain(hurry) }
 
-// Server is the control socket's server. reload is the port for reloads; isPlugin reports whether a process is one of our plugins.
+// Server makes the server of the control socket. reload is its port for reloads; isPlugin reports whether a process is
+// one of the host's plugins.
 func (s *Service) Server(reload httpapi.Configuration, isPlugin func(pid int) bool) *httpapi.Server {
 	return httpapi.New(httpapi.Options{
 		Gateways: s, Output: s, Doctors: s, Configs: s, Health: s, Plugins: s, Config: reload,
@@ -60,7 +63,7 @@ func (s *Service) Server(reload httpapi.Configuration, isPlugin func(pid int) bo
 	})
 }
 
-// metricsHandler is nil when metrics are switched off.
+// metricsHandler returns the handler of the metrics; nil when metrics are switched off.
 func (s *Service) metricsHandler() http.Handler {
 	if !s.o.Registry.Config().Metrics.Enabled {
 		return nil
@@ -68,7 +71,7 @@ func (s *Service) metricsHandler() http.Handler {
 	return s.o.Metrics.Handler()
 }
 
-// at is the cursor after which the events of a moment and later begin; 0 when only memory has any.
+// at returns the cursor after which the events of a moment and later begin; 0 when only memory has such events.
 func (s *Service) at(t time.Time) uint64 {
 	cursor, err := s.o.Journal.At(t)
 	if err != nil {
@@ -78,12 +81,13 @@ func (s *Service) at(t time.Time) uint64 {
 	return cursor
 }
 
-// Scrape is what the metrics read.
+// Scrape returns the figures that the metrics show.
 func (s *Service) Scrape() metrics.Snapshot {
 	published, missed := s.o.Hub.Counts()
 	kept := s.o.Journal.Stats()
 	out := metrics.Snapshot{
-		Version: s.o.Version, EventsPublished: published, EventsUnstored: missed + kept.Lost, JournalFaulty: kept.Fault != nil,
+		Version: s.o.Version, EventsPublished: published, EventsUnstored: missed + kept.Lost,
+		JournalFaulty: kept.Fault != nil,
 	}
 	unstored := s.o.Hub.Unstored()
 	for _, g := range s.o.Registry.Now().Ordered() {
@@ -92,7 +96,9 @@ func (s *Service) Scrape() metrics.Snapshot {
 		out.Gateways = append(out.Gateways, one)
 	}
 	for _, p := range s.o.Plugins.Plugins() {
-		out.Plugins = append(out.Plugins, metrics.Plugin{Name: p.Name, State: p.State, Restarts: p.Restarts, RSS: s.o.Plugins.RSS(p.Name)})
+		out.Plugins = append(out.Plugins, metrics.Plugin{
+			Name: p.Name, State: p.State, Restarts: p.Restarts, RSS: s.o.Plugins.RSS(p.Name),
+		})
 	}
 	return out
 }

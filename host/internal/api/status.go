@@ -10,7 +10,7 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Status is everything that is known now.
+// Status returns the present state of the host, its gateways and its plugins.
 func (s *Service) Status() control.Status {
 	cfg := s.o.Registry.Config()
 	out := control.Status{Host: control.HostStatus{
@@ -24,21 +24,21 @@ func (s *Service) Status() control.Status {
 	return out
 }
 
-// Plugins is what is known of the plugins now, by name.
+// Plugins returns the present state of the plugins, by name.
 func (s *Service) Plugins() []control.Plugin {
 	var out []control.Plugin
 	now := s.o.Registry.Now()
 	for _, p := range s.o.Plugins.Plugins() {
 		spec, err := s.o.Plugins.Spec(p.Name)
 		if err != nil {
-			continue // it went this moment
+			continue // it was removed at this moment
 		}
 		one := view.Plugin(p, spec.Path)
-		if told, ok := now.Sandboxes[p.Name]; ok {
-			one.Sandbox = &told
+		if sandbox, ok := now.Sandboxes[p.Name]; ok {
+			one.Sandbox = &sandbox
 		}
 		one.RSSBytes = s.o.Plugins.RSS(p.Name)
-		if table := now.Config.Plugins[p.Name]; table != nil { // it is not in force before it has been tried
+		if table := now.Config.Plugins[p.Name]; table != nil { // a new table is in force only when the plugin has taken it
 			view.Trust(&one, p, table)
 		}
 		out = append(out, one)

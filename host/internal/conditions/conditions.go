@@ -1,5 +1,6 @@
-// Package conditions keeps what is not well with the host itself, and publishes every change of it. What is not well with a gateway is made in
-// the fold of package observe.
+// Package conditions keeps the conditions of the host itself and publishes every change of one. It owns no condition of
+// a gateway: package observe makes those in its fold. It imports the types of the control API and nothing else of the
+// host.
 package conditions
 
 import (
@@ -10,7 +11,7 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Set is the conditions of one host. Safe for concurrent use.
+// Set has the conditions of one host. It is safe for concurrent use.
 type Set struct {
 	publish func(control.ConditionData)
 
@@ -18,10 +19,11 @@ type Set struct {
 	now []control.Condition
 }
 
-// New makes an empty set. publish is told of every change, outside the lock.
+// New makes an empty set. It calls publish for every change, without holding the lock.
 func New(publish func(control.ConditionData)) *Set { return &Set{publish: publish} }
 
-// Set makes a condition come, say what it says now, or go. It holds since it came, whatever it says later.
+// Set adds a condition, changes what it says, or removes it when active is false. A condition is known by its code, and
+// Since stays the time when it was added, whatever it says later. Set publishes only what changes.
 func (s *Set) Set(c control.Condition, active bool) {
 	if now, changed := s.set(c, active); changed {
 		s.publish(control.ConditionData{Condition: now, Active: active})
@@ -51,7 +53,7 @@ func (s *Set) set(c control.Condition, active bool) (control.Condition, bool) {
 	}
 }
 
-// List is the conditions that hold now, oldest first.
+// List returns the conditions that are active now, the oldest first. The caller may change the slice.
 func (s *Set) List() []control.Condition {
 	s.mu.Lock()
 	defer s.mu.Unlock()

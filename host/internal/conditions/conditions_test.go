@@ -9,7 +9,7 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// A condition that is found again holds since it came, and is published again only when it says something else.
+// A condition that is found again keeps the time when it came, and is published again only when it says something else.
 func TestConditionOfTheHostHoldsSinceItCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var published []control.ConditionData
@@ -28,10 +28,12 @@ func TestConditionOfTheHostHoldsSinceItCame(t *testing.T) {
 		} {
 			published = nil
 			c.Set(control.Condition{Code: "x", Message: row.says}, row.active)
-			if changed := len(published) == 1; changed != row.changed || changed && (published[0].Since != came || published[0].Active != row.active) {
+			if changed := len(published) == 1; changed != row.changed ||
+				changed && (published[0].Since != came || published[0].Active != row.active) {
 				t.Errorf("%s: %+v", row.name, published)
 			}
-			if now := c.List(); row.active != (len(now) == 1) || row.active && (now[0].Message != row.says || now[0].Since != came) {
+			if now := c.List(); row.active != (len(now) == 1) ||
+				row.active && (now[0].Message != row.says || now[0].Since != came) {
 				t.Errorf("%s: %+v", row.name, now)
 			}
 			time.Sleep(time.Minute)

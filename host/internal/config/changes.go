@@ -9,27 +9,27 @@ import (
 	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
-// When is when a change of a key counts that is made while the host runs.
+// When says when a change of a key takes effect that is made while the host runs.
 type When string
 
-// The times.
+// The moments at which a change can take effect.
 const (
 	Now         When = "now"
 	NextSession When = "session" // with the next session with the gateway
-	NextLaunch  When = "launch"  // with the next process of the gateway; what runs goes on as it was launched
+	NextLaunch  When = "launch"  // with the next process of the gateway; a running one continues as it was launched
 	HostRestart When = "host"    // with the next host
 )
 
-// Change is a key that says something else. Values are not told: they may be secrets.
+// Change is a key whose value differs. It holds no values, since they may be secrets.
 type Change struct {
 	Key  []string
 	When When
 }
 
-// String is the key, dotted.
+// String returns the key, dotted.
 func (c Change) String() string { return tomltext.Dotted(c.Key) }
 
-// Changes lists, in order, the keys that say something else in to; of plugins and gateways those that both have.
+// Changes lists, in order, the keys whose values differ in to; of plugins and gateways those that exist in both.
 func (c *Config) Changes(to *Config) []Change {
 	var out []Change
 	compare(reflect.ValueOf(c).Elem(), reflect.ValueOf(to).Elem(), nil, Now, &out)
@@ -54,7 +54,8 @@ func compare(a, b reflect.Value, key []string, when When, out *[]Change) {
 				}
 			}
 		case x.Kind() == reflect.Map:
-			for _, k := range differing(x.Interface().(map[string]string), y.Interface().(map[string]string)) { //nolint:forcetypeassert // the only other map
+			//nolint:forcetypeassert // the only other map
+			for _, k := range differing(x.Interface().(map[string]string), y.Interface().(map[string]string)) {
 				*out = append(*out, Change{under(at, k), inside})
 			}
 		case !same(x, y, name):
@@ -63,7 +64,7 @@ func compare(a, b reflect.Value, key []string, when When, out *[]Change) {
 	}
 }
 
-// same: no list and an empty one are one thing, but for args, of which none are the profile's.
+// same treats a missing and an empty list as equal, except for args: an empty list replaces the profile's.
 func same(x, y reflect.Value, name string) bool {
 	if x.Kind() == reflect.Slice && x.Len() == 0 && y.Len() == 0 && name != "args" {
 		return true
@@ -86,8 +87,9 @@ func differing(a, b map[string]string) []string {
 	return out
 }
 
-// Under is c as far as it can hold in a host that was started with another configuration: what only the next host can change is as in that
-// one, and so is what follows from it. Plugins and gateways may be exchanged in the result; everything else is shared with c.
+// Under returns c as far as it can take effect in a host that was started with another configuration: what only the
+// next host can change stays as in running, and so does what follows from it. Plugins and gateways of the result
+// may be exchanged; everything else is shared with c.
 func (c *Config) Under(running *Config) *Config {
 	out := *c
 	keep(reflect.ValueOf(&out).Elem(), reflect.ValueOf(running).Elem())
@@ -113,7 +115,7 @@ func keep(to, from reflect.Value) {
 	}
 }
 
-// gatewayStateDir is where a gateway keeps its state that has no other place.
+// gatewayStateDir is the directory for a gateway's state when the configuration names none.
 func gatewayStateDir(stateDir, gateway string) string {
 	return filepath.Join(stateDir, "gateways", gateway, "openclaw")
 }

@@ -54,7 +54,10 @@ func TestChangesAreNamedWithTheTimeWhenTheyCount(t *testing.T) {
 		{`[plugins.mine]`, "[log]\nframes = true\n[plugins.mine]", "log.frames", config.NextSession},
 		{`level = 1`, `level = 2`, "plugins.mine.config", config.Now},
 		{`doctors = ["mine", "doctor"]`, `doctors = ["doctor", "mine"]`, "gateways.main.doctors", config.Now},
-		{`doctors = ["mine", "doctor"]`, "doctors = [\"mine\", \"doctor\"]\nrepair = {mode = \"ask\"}", "gateways.main.repair.mode", config.Now},
+		{
+			`doctors = ["mine", "doctor"]`, "doctors = [\"mine\", \"doctor\"]\nrepair = {mode = \"ask\"}",
+			"gateways.main.repair.mode", config.Now,
+		},
 		{`port = 4711`, `port = 4712`, "gateways.other.port", config.NextLaunch},
 		{`port = 4711`, "port = 4711\nlauncher = \"mine\"", "gateways.other.launcher", config.NextLaunch},
 		{`port = 4711`, "port = 4711\ntoken = {env = \"T\"}", "gateways.other.token", config.NextLaunch},
@@ -74,7 +77,8 @@ func TestChangesAreNamedWithTheTimeWhenTheyCount(t *testing.T) {
 			t.Errorf("%s: %v, want %s, %s", row.text, got, row.want, row.when)
 		}
 	}
-	if got := before.Changes(parsed(t, strings.Replace(twoGateways, "[gateways.other]", "[gateways.third]", 1))); len(got) != 0 {
+	if got := before.Changes(parsed(t,
+		strings.Replace(twoGateways, "[gateways.other]", "[gateways.third]", 1))); len(got) != 0 {
 		t.Errorf("gateways that came and went are no changes of keys: %v", got)
 	}
 }
@@ -82,8 +86,10 @@ func TestChangesAreNamedWithTheTimeWhenTheyCount(t *testing.T) {
 // What only the next host can change stays as it is, with everything that follows from it.
 func TestConfigurationUnderARunningHostKeepsWhatOnlyTheNextCanChange(t *testing.T) {
 	running := parsed(t, twoGateways)
-	wanted := parsed(t, strings.NewReplacer(`"/state"`, `"/elsewhere"`, "[plugins.mine]", "[journal]\nmax_files = 3\n[log]\nlevel = \"debug\"\nformat = \"json\"\n[plugins.mine]",
-		"port = 4711", "port = 4712").Replace(twoGateways))
+	wanted := parsed(t,
+		strings.NewReplacer(`"/state"`, `"/elsewhere"`, "[plugins.mine]",
+			"[journal]\nmax_files = 3\n[log]\nlevel = \"debug\"\nformat = \"json\"\n[plugins.mine]",
+			"port = 4711", "port = 4712").Replace(twoGateways))
 	got := wanted.Under(running)
 	var left []string
 	for _, c := range running.Changes(got) {
@@ -95,7 +101,8 @@ func TestConfigurationUnderARunningHostKeepsWhatOnlyTheNextCanChange(t *testing.
 	if dir := got.Gateways["other"].Launch.StateDir; dir != "/state/gateways/other/openclaw" {
 		t.Errorf("state_dir of a gateway = %s", dir)
 	}
-	if wanted.StateDir != "/elsewhere" || wanted.Gateways["other"].Launch.StateDir != "/elsewhere/gateways/other/openclaw" {
+	if wanted.StateDir != "/elsewhere" ||
+		wanted.Gateways["other"].Launch.StateDir != "/elsewhere/gateways/other/openclaw" {
 		t.Errorf("the configuration that was read has changed: %+v", wanted)
 	}
 	got.Plugins["new"], got.Gateways["new"] = nil, nil
@@ -105,9 +112,12 @@ func TestConfigurationUnderARunningHostKeepsWhatOnlyTheNextCanChange(t *testing.
 }
 
 // An editor that empties a file before it writes it must not make the host forget its gateways.
-func TestEmptyFileIsNoWishForTheDefaultsWhileTheHostRuns(t *testing.T) {
+func TestEmptyFileIsNoRequestForTheDefaultsWhileTheHostRuns(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.toml")
-	for text, faulty := range map[string]bool{"": true, " \n\t\n": true, "version = 1\n": false, "# nothing\nversion = 1": false} {
+	for text, faulty := range map[string]bool{
+		"": true, " \n\t\n": true, "version = 1\n": false,
+		"# nothing\nversion = 1": false,
+	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +131,8 @@ func TestEmptyFileIsNoWishForTheDefaultsWhileTheHostRuns(t *testing.T) {
 	if c, err := config.LoadAgain(""); err != nil || c.Path != "" { // there was no file, and there is none
 		t.Errorf("%+v, %v", c, err)
 	}
-	if _, err := config.LoadAgain(path + ".gone"); err == nil || !strings.Contains(err.Error(), "cannot read configuration") {
+	if _, err := config.LoadAgain(path + ".gone"); err == nil ||
+		!strings.Contains(err.Error(), "cannot read configuration") {
 		t.Errorf("error = %v", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
-// check finds what single keys cannot show: references, duplicates, contradictions.
+// check finds what single keys cannot show: bad references, duplicates, contradictions.
 func (d *decoder) check(c *Config) {
 	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
 		d.checkPlugin(c.Plugins[name])
@@ -26,7 +26,7 @@ func (d *decoder) check(c *Config) {
 	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
 		if p := c.Plugins[name]; p.Sandbox.Mode == SandboxOn && c.StartsProcesses(name) {
 			d.fault([]string{"plugins", name, "sandbox", "mode"}, `write "off", or leave it out`,
-				"a plugin that launches or unloads cannot be shut in: what it starts would be, too")
+				"a launcher or unloader cannot run in a sandbox: everything it starts would run in it too")
 		}
 	}
 	d.checkPorts(c)
@@ -43,11 +43,12 @@ func (d *decoder) checkPlugin(p *Plugin) {
 	for list, paths := range map[string][]string{"read": p.Sandbox.Read, "write": p.Sandbox.Write} {
 		for i, path := range paths {
 			if path == "" || strings.HasPrefix(path, "~") {
-				d.fault(append(slices.Clip(key), "sandbox", list, strconv.Itoa(i)), "write the whole path", "%q is not a path", path)
+				d.fault(append(slices.Clip(key), "sandbox", list, strconv.Itoa(i)), "write the whole path",
+					"%q is not a path", path)
 			}
 		}
 	}
-	d.checkSecrets(under(key, "args"), p.Args, "give the plugin a file or a variable instead")
+	d.checkSecrets(under(key, "args"), p.Args, "pass it in a file or an environment variable instead")
 }
 
 func (d *decoder) checkReferences(c *Config, g *Gateway) {
@@ -64,7 +65,10 @@ func (d *decoder) checkReferences(c *Config, g *Gateway) {
 	}
 	key := []string{"gateways", g.Name}
 	look(under(key, "launcher"), g.Launcher)
-	for list, names := range map[string][]string{"unload": g.Unload, "doctors": g.Doctors, "classifiers": g.Classifiers} {
+	for list, names := range map[string][]string{
+		"unload": g.Unload, "doctors": g.Doctors,
+		"classifiers": g.Classifiers,
+	} {
 		for i, name := range names {
 			at := append(slices.Clip(key), list, strconv.Itoa(i))
 			look(at, name)
@@ -87,15 +91,16 @@ func (d *decoder) checkToken(g *Gateway) {
 	case n == 0 && !given:
 		g.Token.Generate = true
 	case n != 1 && !d.faults.At(key):
-		d.fault(key, `write {env = "NAME"}, {file = "PATH"} or {generate = true}`, "exactly one source is needed, got %d", n)
+		d.fault(key, `write {env = "NAME"}, {file = "PATH"} or {generate = true}`,
+			"exactly one source is needed, got %d", n)
 	case strings.ContainsAny(g.Token.Env, "= "):
-		d.fault(under(key, "env"), "name the variable, do not put the token here", "is no name of a variable")
+		d.fault(under(key, "env"), "name the variable here, not the token", "is not the name of a variable")
 	}
 }
 
 func (d *decoder) checkLaunch(g *Gateway) {
 	key := []string{"gateways", g.Name, "launch"}
-	hint := fmt.Sprintf("use gateways.%s.token: the gateway gets it by environment", g.Name)
+	hint := fmt.Sprintf("use gateways.%s.token: the gateway gets it in its environment", g.Name)
 	d.checkSecrets(under(key, "command"), g.Launch.Command, hint)
 	d.checkSecrets(under(key, "args"), g.Launch.Args, hint)
 	if len(g.Launch.Command) > 0 && strings.TrimSpace(g.Launch.Command[0]) == "" {
@@ -106,7 +111,7 @@ func (d *decoder) checkLaunch(g *Gateway) {
 	}
 }
 
-// checkSecrets refuses words that put a secret where everybody can read it: in the process list.
+// checkSecrets rejects flags that would show a secret to everyone: in the process list.
 func (d *decoder) checkSecrets(key, words []string, hint string) {
 	for i, w := range words {
 		flag, _, _ := strings.Cut(w, "=")
@@ -130,7 +135,8 @@ func (d *decoder) checkTimes(g *Gateway) {
 		{"ready", "no_progress", "timeout", g.Ready.NoProgress > g.Ready.Timeout},
 	} {
 		if row.wrong {
-			d.fault(append(slices.Clip(key), row.table, row.small), "", "must not be longer than %s.%s", row.table, row.large)
+			d.fault(append(slices.Clip(key), row.table, row.small), "", "must not be longer than %s.%s", row.table,
+				row.large)
 		}
 	}
 }
@@ -140,7 +146,8 @@ func (d *decoder) checkPorts(c *Config) {
 	for _, name := range c.GatewayNames() {
 		port := c.Gateways[name].Port
 		if other, taken := owner[port]; taken {
-			d.fault([]string{"gateways", name, "port"}, "give each gateway a port of its own", "%d is the port of gateway %q, too", port, other)
+			d.fault([]string{"gateways", name, "port"}, "give each gateway a port of its own",
+				"%d is also the port of gateway %q", port, other)
 			continue
 		}
 		owner[port] = name

@@ -12,10 +12,11 @@ import (
 // SupportedVersion is the newest `version` of config.toml that this host understands.
 const SupportedVersion = 1
 
-// Config is a whole configuration: defaults, then the file. Paths in it are absolute. Treat it as a value that nobody changes.
+// Config is a whole configuration: the defaults, then the file. Its paths are absolute. Treat it as immutable.
 //
-// Tags: toml is the key; min and max bound numbers, durations and sizes; oneof lists the words; required wants a value; applies says when a
-// change counts that is made while the host runs, see When, and holds for all inside of a table.
+// Tags: toml is the key; min and max bound numbers, durations and sizes; oneof lists the words; required demands a
+// value; applies says when a change made while the host runs takes effect (see When) and holds for everything
+// inside a table.
 type Config struct {
 	Version   int                 `toml:"version" min:"1"`
 	StateDir  string              `toml:"state_dir" applies:"host"`
@@ -28,7 +29,7 @@ type Config struct {
 	Plugins   map[string]*Plugin  `toml:"plugins"`
 	Gateways  map[string]*Gateway `toml:"gateways"`
 
-	// Path is the file this came from; "" without one.
+	// Path is the file that the configuration was read from; "" without one.
 	Path string
 
 	where tomltext.Positions
@@ -64,18 +65,20 @@ type Metrics struct {
 
 // Plugin is [plugins.NAME].
 type Plugin struct {
-	Name         string            // the table's
-	Path         string            `toml:"path" required:"true"` // a file, or a directory with plugin.toml; bare: in plugin_dir; else absolute
-	Args         []string          `toml:"args"`
-	Env          map[string]string `toml:"env"`
-	SHA256       string            `toml:"sha256"`
-	Grant        []string          `toml:"grant" oneof:"gateway-token|gateway-config"`
-	Sandbox      Sandbox           `toml:"sandbox"`
-	Transport    string            `toml:"transport" oneof:"auto_mtls|socket"` // "": as its manifest says, else auto_mtls
-	StartTimeout time.Duration     `toml:"start_timeout" min:"100ms" max:"10m"`
-	CallTimeout  time.Duration     `toml:"call_timeout" min:"100ms" max:"10m"` // 0: the contract's, by method
-	MemoryMax    Size              `toml:"memory_max" min:"16MiB" max:"1TiB"`  // 0: no limit
-	Config       json.RawMessage   `toml:"config"`                             // a JSON object; nil: none
+	Name string // the name of the table
+	// a file, or a directory with plugin.toml; bare: in plugin_dir; else absolute
+	Path    string            `toml:"path" required:"true"`
+	Args    []string          `toml:"args"`
+	Env     map[string]string `toml:"env"`
+	SHA256  string            `toml:"sha256"`
+	Grant   []string          `toml:"grant" oneof:"gateway-token|gateway-config"`
+	Sandbox Sandbox           `toml:"sandbox"`
+	// "": what its manifest says, else auto_mtls
+	Transport    string          `toml:"transport" oneof:"auto_mtls|socket"`
+	StartTimeout time.Duration   `toml:"start_timeout" min:"100ms" max:"10m"`
+	CallTimeout  time.Duration   `toml:"call_timeout" min:"100ms" max:"10m"` // 0: the default of each method
+	MemoryMax    Size            `toml:"memory_max" min:"16MiB" max:"1TiB"`  // 0: no limit
+	Config       json.RawMessage `toml:"config"`                             // a JSON object; nil: none
 }
 
 // The modes of a sandbox.
@@ -85,13 +88,14 @@ const (
 	SandboxOff  = "off"
 )
 
-// Sandbox is [plugins.NAME.sandbox]: what the plugin may do besides what every plugin may.
+// Sandbox is [plugins.NAME.sandbox]: what the plugin may use in addition to what every plugin may.
 type Sandbox struct {
-	// Mode: auto shuts a plugin in that only diagnoses and classifies, where the platform can; on refuses to start it where the platform
-	// can't; off does not. A launcher or an unloader is never shut in: the gateway would be, too.
+	// Mode: auto runs a plugin that only diagnoses and classifies in a sandbox, where the platform supports it; on
+	// refuses to start the plugin without one; off uses none. A launcher or an unloader never runs in a sandbox:
+	// the gateway would run in it too.
 	Mode      string   `toml:"mode" oneof:"auto|on|off"`
-	Read      []string `toml:"read"`  // files and directories; relative ones from the file's directory
-	Write     []string `toml:"write"` // the same, to change as well
+	Read      []string `toml:"read"`  // files and directories; relative to the directory of the file
+	Write     []string `toml:"write"` // the same, also for writing
 	Network   bool     `toml:"network"`
 	OpenFiles int      `toml:"open_files" min:"64" max:"1000000"`
 	FileSize  Size     `toml:"file_size" min:"1MiB" max:"1TiB"`
@@ -99,7 +103,7 @@ type Sandbox struct {
 
 // Gateway is [gateways.NAME].
 type Gateway struct {
-	Name        string        // the table's
+	Name        string        // the name of the table
 	Port        int           `toml:"port" min:"1" max:"65535" applies:"launch"`
 	Autostart   bool          `toml:"autostart"`
 	Launcher    string        `toml:"launcher" required:"true" applies:"launch"`
@@ -119,32 +123,32 @@ type Gateway struct {
 	Repair      Repair        `toml:"repair"`
 }
 
-// Token says where a gateway's token is: exactly one field is set.
+// Token says where a gateway's token comes from: exactly one field is set.
 type Token struct {
 	Env      string `toml:"env"`      // a variable of the host
 	File     string `toml:"file"`     // a file that holds nothing else
-	Generate bool   `toml:"generate"` // made once and kept in the state directory
+	Generate bool   `toml:"generate"` // made once and stored in the state directory
 }
 
 // Launch is [gateways.NAME.launch].
 type Launch struct {
 	Profile       string            `toml:"profile" oneof:"openclaw|plain"`
 	Command       []string          `toml:"command" required:"true"`
-	Args          []string          `toml:"args"` // nil: the profile's; {port} is replaced
+	Args          []string          `toml:"args"` // nil: those of the profile; {port} is replaced
 	Cwd           string            `toml:"cwd"`
 	Env           map[string]string `toml:"env"`
 	EnvFile       string            `toml:"env_file"`
 	ClearEnv      bool              `toml:"clear_env"`
 	PathPrepend   []string          `toml:"path_prepend"`
 	Proxy         string            `toml:"proxy"`
-	HTTPProxy     string            `toml:"http_proxy"` // this and the next two: "" falls back to proxy
+	HTTPProxy     string            `toml:"http_proxy"` // for these three: "" falls back to proxy
 	HTTPSProxy    string            `toml:"https_proxy"`
 	AllProxy      string            `toml:"all_proxy"`
 	NoProxy       []string          `toml:"no_proxy"`
 	SkipChannels  bool              `toml:"skip_channels"`
 	User          string            `toml:"user"`
-	StateDir      string            `toml:"state_dir"`   // "": the profile's own place
-	ConfigPath    string            `toml:"config_path"` // "": the profile's own place
+	StateDir      string            `toml:"state_dir"`   // "": the place that the profile uses
+	ConfigPath    string            `toml:"config_path"` // "": the place that the profile uses
 	Grace         time.Duration     `toml:"grace" min:"100ms" max:"1h" applies:"now"`
 	Hooks         []Hook            `toml:"hooks"`
 	OutputMaxSize Size              `toml:"output_max_size" min:"256KiB" max:"1GiB"`
@@ -154,8 +158,9 @@ type Launch struct {
 type Hook struct {
 	Command  []string      `toml:"command" required:"true"`
 	Timeout  time.Duration `toml:"timeout" min:"100ms" max:"1h" default:"30s"`
-	Required bool          `toml:"required"` // its failure ends the start
-	Inputs   []string      `toml:"inputs"`   // files that it works on: unless one has changed since it succeeded, it is not run again
+	Required bool          `toml:"required"` // when it fails, the start fails
+	// files that it reads: after it succeeded, it is not run again until one of them changes
+	Inputs []string `toml:"inputs"`
 }
 
 // Ready is [gateways.NAME.ready].
@@ -203,7 +208,7 @@ type Repair struct {
 // GatewayNames lists the gateways by name.
 func (c *Config) GatewayNames() []string { return slices.Sorted(maps.Keys(c.Gateways)) }
 
-// UsedPlugins lists, by name, the plugins that a gateway refers to: those that have to run.
+// UsedPlugins lists, by name, the plugins that a gateway refers to: those that must run.
 func (c *Config) UsedPlugins() []string {
 	used := map[string]bool{}
 	for _, g := range c.Gateways {
@@ -214,7 +219,8 @@ func (c *Config) UsedPlugins() []string {
 	return slices.Sorted(maps.Keys(used))
 }
 
-// StartsProcesses reports whether a gateway uses the plugin as its launcher or as an unloader: what it starts would be shut in with it.
+// StartsProcesses reports whether a gateway uses the plugin as its launcher or as an unloader: what it starts would
+// run in its sandbox.
 func (c *Config) StartsProcesses(name string) bool {
 	for _, g := range c.Gateways {
 		if g.Launcher == name || slices.Contains(g.Unload, name) {

@@ -38,42 +38,109 @@ func faultsOf(t *testing.T, text string) config.Faults {
 
 func TestEachFaultIsNamedWithItsPlaceAndAdvice(t *testing.T) {
 	for _, row := range []struct{ name, text, want string }{
-		{"misspelt key", "[gateways.main]\nprot = 1", `config.toml:2:1: gateways.main.prot: unknown key (did you mean "port"?)`},
-		{"misspelt table", "[gatways.main]\nport = 1", `config.toml:1:2: gatways: unknown key (did you mean "gateways"?)`},
+		{
+			"misspelt key", "[gateways.main]\nprot = 1",
+			`config.toml:2:1: gateways.main.prot: unknown key (did you mean "port"?)`,
+		},
+		{
+			"misspelt table", "[gatways.main]\nport = 1",
+			`config.toml:1:2: gatways: unknown key (did you mean "gateways"?)`,
+		},
 		{"unlike anything", "[gateways.main]\nzzzzzzzz = 1", `config.toml:2:1: gateways.main.zzzzzzzz: unknown key`},
-		{"swapped letters", "[log]\nlevle = \"info\"", `config.toml:2:1: log.levle: unknown key (did you mean "level"?)`},
-		{"wrong type", "[gateways.main]\nport = \"x\"", `config.toml:2:1: gateways.main.port: expected an integer, got a string`},
-		{"number for a duration", "[gateways.main.ready]\ntimeout = 30", `gateways.main.ready.timeout: expected a string with a unit, such as "30s", got an integer`},
+		{
+			"swapped letters", "[log]\nlevle = \"info\"",
+			`config.toml:2:1: log.levle: unknown key (did you mean "level"?)`,
+		},
+		{
+			"wrong type", "[gateways.main]\nport = \"x\"",
+			`config.toml:2:1: gateways.main.port: expected an integer, got a string`,
+		},
+		{
+			"number for a duration", "[gateways.main.ready]\ntimeout = 30",
+			`gateways.main.ready.timeout: expected a string with a unit, such as "30s", got an integer`,
+		},
 		{"not a duration", "[gateways.main.ready]\ntimeout = \"30\"", `"30" is not a duration such as`},
-		{"duration of nought", "[gateways.main.launch]\ngrace = \"0s\"", `0s is not between 100ms and 1h (leave the key out`},
+		{
+			"duration of nought", "[gateways.main.launch]\ngrace = \"0s\"",
+			`0s is not between 100ms and 1h (remove the key to use its default`,
+		},
 		{"not a size", "[journal]\nmax_size = \"8 potatoes\"", `"8 potatoes" is not a size`},
 		{"fraction out of range", "[gateways.main.reconnect]\njitter = 1.5", `1.5 is not between 0 and 0.9`},
 		{"not a number", "[gateways.main.reconnect]\njitter = nan", `NaN is not between 0 and 0.9`},
 		{"not a fraction", "[gateways.main.reconnect]\njitter = \"some\"", `expected a number, got a string`},
 		{"size out of range", "[journal]\nmax_size = \"1B\"", `1B is not between 64KiB and 1TiB`},
 		{"port out of range", "[gateways.main]\nport = 70000", `70000 is not between 1 and 65535`},
-		{"none of the words", "[gateways.main.repair]\nmode = \"atuo\"", `"atuo" is none of auto, ask, off (did you mean "auto"?)`},
-		{"string for a list", "[gateways.main.launch]\ncommand = \"openclaw\"", `expected an array of strings, got a string (write ["openclaw"])`},
+		{
+			"none of the words", "[gateways.main.repair]\nmode = \"atuo\"",
+			`"atuo" is none of auto, ask, off (did you mean "auto"?)`,
+		},
+		{
+			"string for a list", "[gateways.main.launch]\ncommand = \"openclaw\"",
+			`expected an array of strings, got a string (write ["openclaw"])`,
+		},
 		{"empty command", "[gateways.main.launch]\ncommand = []", `gateways.main.launch.command: must not be empty`},
-		{"integer in a list", "[gateways.main.launch]\nargs = [\n\"a\",\n1]", `config.toml:4:1: gateways.main.launch.args.1: expected a string`},
-		{"unknown plugin", "[gateways.main]\nlauncher = \"utilty\"\ndoctors = [\"utility\"]", `gateways.main.launcher: no plugin "utilty" (did you mean "utility"?)`},
-		{"unknown doctor", "[gateways.main]\ndoctors = [\"surgeon\"]", `config.toml:2:12: gateways.main.doctors.0: no plugin "surgeon" (add [plugins.surgeon] with its path)`},
-		{"one port twice", "[gateways.a]\nport = 5\n[gateways.b]\nport = 5", `config.toml:4:1: gateways.b.port: 5 is the port of gateway "a", too`},
-		{"one state directory twice", "[gateways.a]\nport = 5\nlaunch.state_dir = \"/x\"\n[gateways.b]\nport = 6\nlaunch.state_dir = \"/x/../x\"", `gateways.b.launch.state_dir: /x is the state directory of gateway "a"`},
-		{"newer format", "version = 2\nwhatever = 1", `config.toml:1:1: version: 2 is newer than this host understands, which is 1 (update gatehost)`},
-		{"token in args", "[gateways.main.launch]\nargs = [\"gateway\", \"--token=abc\"]", `--token would show a secret in the process list (use gateways.main.token`},
-		{"two sources of a token", "[gateways.main]\ntoken = {env = \"A\", generate = true}", `gateways.main.token: exactly one source is needed, got 2`},
+		{
+			"integer in a list", "[gateways.main.launch]\nargs = [\n\"a\",\n1]",
+			`config.toml:4:1: gateways.main.launch.args.1: expected a string`,
+		},
+		{
+			"unknown plugin", "[gateways.main]\nlauncher = \"utilty\"\ndoctors = [\"utility\"]",
+			`gateways.main.launcher: no plugin "utilty" (did you mean "utility"?)`,
+		},
+		{
+			"unknown doctor", "[gateways.main]\ndoctors = [\"surgeon\"]",
+			`config.toml:2:12: gateways.main.doctors.0: no plugin "surgeon" (add [plugins.surgeon] with its path)`,
+		},
+		{
+			"one port twice", "[gateways.a]\nport = 5\n[gateways.b]\nport = 5",
+			`config.toml:4:1: gateways.b.port: 5 is also the port of gateway "a"`,
+		},
+		{
+			"one state directory twice",
+			"[gateways.a]\nport = 5\nlaunch.state_dir = \"/x\"\n[gateways.b]\nport = 6\nlaunch.state_dir = \"/x/../x\"",
+			`gateways.b.launch.state_dir: /x is also the state directory of gateway "a"`,
+		},
+		{
+			"newer format", "version = 2\nwhatever = 1",
+			`config.toml:1:1: version: 2 is newer than this gatehost supports, which is 1 (update gatehost)`,
+		},
+		{
+			"token in args", "[gateways.main.launch]\nargs = [\"gateway\", \"--token=abc\"]",
+			`--token would show a secret in the process list (use gateways.main.token`,
+		},
+		{
+			"two sources of a token", "[gateways.main]\ntoken = {env = \"A\", generate = true}",
+			`gateways.main.token: exactly one source is needed, got 2`,
+		},
 		{"no source of a token", "[gateways.main]\ntoken = {}", `exactly one source is needed, got 0`},
-		{"a token for a source", "[gateways.main]\ntoken = \"abc\"", `gateways.main.token: expected a table, got a string`},
-		{"variable that is no string", "[gateways.main.launch.env]\nPIN = 1234", `gateways.main.launch.env.PIN: expected a string, got an integer (put the value in quotes)`},
+		{
+			"a token for a source", "[gateways.main]\ntoken = \"abc\"",
+			`gateways.main.token: expected a table, got a string`,
+		},
+		{
+			"variable that is no string", "[gateways.main.launch.env]\nPIN = 1234",
+			`gateways.main.launch.env.PIN: expected a string, got an integer (put the value in quotes)`,
+		},
 		{"bad sum", "[plugins.x]\npath = \"x\"\nsha256 = \"beef\"", `is not 64 hexadecimal digits`},
 		{"plugin without a path", "[plugins.x]\n", `plugins.x: path is missing`},
 		{"bad name", "[gateways.\"a/b\"]\nport = 1", `"a/b" is not a usable name`},
 		{"key of an API by TCP", "[control]\ntcp = \"127.0.0.1:0\"", `config.toml:2:1: control.tcp: unknown key`},
-		{"user of a plugin", "[plugins.x]\npath = \"x\"\nuser = \"nobody\"", `config.toml:3:1: plugins.x.user: unknown key`},
-		{"base above max", "[gateways.main.reconnect]\nbase = \"1m\"", `gateways.main.reconnect.base: must not be longer than reconnect.max`},
-		{"not a number for JSON", "[plugins.doctor.config]\nx = nan", `plugins.doctor.config.x: nan and inf cannot be passed on`},
-		{"hook without a command", "[[gateways.main.launch.hooks]]\nrequired = true", `gateways.main.launch.hooks.0: command is missing`},
+		{
+			"user of a plugin", "[plugins.x]\npath = \"x\"\nuser = \"nobody\"",
+			`config.toml:3:1: plugins.x.user: unknown key`,
+		},
+		{
+			"base above max", "[gateways.main.reconnect]\nbase = \"1m\"",
+			`gateways.main.reconnect.base: must not be longer than reconnect.max`,
+		},
+		{
+			"not a number for JSON", "[plugins.doctor.config]\nx = nan",
+			`plugins.doctor.config.x: nan and inf cannot be passed on`,
+		},
+		{
+			"hook without a command", "[[gateways.main.launch.hooks]]\nrequired = true",
+			`gateways.main.launch.hooks.0: command is missing`,
+		},
 		{"malformed", "version = \n", `config.toml:1:11: cannot read as TOML`},
 		{"key given twice", "version = 1\nversion = 1\n", `config.toml:2`},
 		{"not UTF-8", "version = 1\n# \xff\n", `config.toml:2: not valid UTF-8`},
@@ -139,7 +206,8 @@ func TestWithoutAFileThereIsOneGatewayNamedMain(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := c.Gateways["main"]
-	if len(c.Gateways) != 1 || g.Port != 18789 || !g.Autostart || !g.Token.Generate || g.Launch.Command[0] != "openclaw" || c.Path != "" {
+	if len(c.Gateways) != 1 || g.Port != 18789 || !g.Autostart || !g.Token.Generate ||
+		g.Launch.Command[0] != "openclaw" || c.Path != "" {
 		t.Errorf("config = %+v, main = %+v", c, g)
 	}
 	if c.Plugins["utility"].Path != "launcher-utility" || c.Plugins["doctor"].Path != "doctor" || len(c.Plugins) != 2 {
@@ -200,7 +268,8 @@ rules = [
 [plugins.doctor.config."odd key".deep]
 x = 1.5
 `)
-	want := `{"day":"2026-05-27","n":3,"odd key":{"deep":{"x":1.5}},"rules":[{"pattern":"a\tb"},{"pattern":"c"}],"when":"2026-05-27T07:32:00Z"}`
+	want := `{"day":"2026-05-27","n":3,"odd key":{"deep":{"x":1.5}},"rules":[{"pattern":"a\tb"},{"pattern":"c"}],` +
+		`"when":"2026-05-27T07:32:00Z"}`
 	if got := string(c.Plugins["doctor"].Config); got != want {
 		t.Errorf("config = %s\nwant     %s", got, want)
 	}
@@ -211,7 +280,7 @@ x = 1.5
 			t.Errorf("line of %q = %d, want %d", path, got, line)
 		}
 	}
-	if got := c.PluginLine("nobody", "x"); got != 1 {
+	if got := c.PluginLine("missing", "x"); got != 1 {
 		t.Errorf("line of a plugin that is not there = %d", got)
 	}
 }
@@ -219,10 +288,12 @@ x = 1.5
 func TestPositionsSurviveEveryFormOfTOML(t *testing.T) {
 	c := parse(t, "# [plugins.x]\r\n\"plugins\" . 'utility'.path = \"launcher-utility\" # path = 1\r\n"+
 		"[plugins.utility . config]\na = '''\n[not.a.table]\nb = 1\n'''\nb = \"\"\"x\\\"\"\"\"\"\n"+
-		"c = [[1, 2], [\n# ]\n3]]\nd = {e = {f = \"}\"}, g = []}\n[[plugins.utility.config.list]]\nx = 1\n[[plugins.utility.config.list]]\n"+
+		"c = [[1, 2], [\n# ]\n3]]\nd = {e = {f = \"}\"}, g = []}\n[[plugins.utility.config.list]]\nx = 1\n"+
+		"[[plugins.utility.config.list]]\n"+
 		"[plugins.utility.config.list.sub]\ny = 2\n")
 	for path, line := range map[string]int{
-		"a": 4, "b": 8, "c": 9, "c[1][0]": 11, "d.e.f": 12, "d.g": 12, "list[0].x": 14, "list[1]": 15, "list[1].sub.y": 17,
+		"a": 4, "b": 8, "c": 9, "c[1][0]": 11, "d.e.f": 12, "d.g": 12, "list[0].x": 14, "list[1]": 15,
+		"list[1].sub.y": 17,
 	} {
 		if got := c.PluginLine("utility", path); got != line {
 			t.Errorf("line of %q = %d, want %d", path, got, line)
@@ -278,7 +349,11 @@ func TestTokenIsReadFromItsSource(t *testing.T) {
 	for _, row := range []struct {
 		token config.Token
 		want  string
-	}{{config.Token{Env: "T"}, "from-env"}, {config.Token{File: file}, "from-file"}, {config.Token{Generate: true}, ""}} {
+	}{
+		{config.Token{Env: "T"}, "from-env"},
+		{config.Token{File: file}, "from-file"},
+		{config.Token{Generate: true}, ""},
+	} {
 		if got, err := row.token.Read(getenv); got != row.want || err != nil {
 			t.Errorf("%+v = %q, %v", row.token, got, err)
 		}
@@ -289,13 +364,17 @@ func TestTokenIsReadFromItsSource(t *testing.T) {
 	if err := os.Chmod(file, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (config.Token{File: file}).Read(getenv); err == nil || !strings.Contains(err.Error(), "others can read") {
+	if _, err := (config.Token{File: file}).Read(getenv); err == nil ||
+		!strings.Contains(err.Error(), "others can read") {
 		t.Errorf("open file: %v", err)
 	}
 }
 
 func TestSizes(t *testing.T) {
-	for in, want := range map[string]config.Size{"8MiB": 8 << 20, "1 GiB": 1 << 30, "2MB": 2e6, "0B": 0, "7B": 7, "3kB": 3000} {
+	for in, want := range map[string]config.Size{
+		"8MiB": 8 << 20, "1 GiB": 1 << 30, "2MB": 2e6, "0B": 0, "7B": 7,
+		"3kB": 3000,
+	} {
 		got, err := config.ParseSize(in)
 		if got != want || err != nil {
 			t.Errorf("%q = %d, %v, want %d", in, got, err, want)
@@ -327,7 +406,8 @@ func TestSocketIsFoundInAFileWithFaults(t *testing.T) {
 	}
 	want := config.RuntimeDirs(good.StateDir)
 	got := config.Sockets(path)
-	if len(got) != 2 || len(want) != 2 || filepath.Dir(got[0]) != want[0] || !strings.HasPrefix(got[0], "/run/user/1/gatehost/") {
+	if len(got) != 2 || len(want) != 2 || filepath.Dir(got[0]) != want[0] ||
+		!strings.HasPrefix(got[0], "/run/user/1/gatehost/") {
 		t.Errorf("sockets = %v, runtime dirs = %v", got, want)
 	}
 	write("control.socket = \"x.sock\"\nversion = 99\n")

@@ -13,15 +13,15 @@ import (
 	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
-// decoder puts what the toml package parsed into a Config and collects what does not fit. The toml package itself would stop
-// at the first wrong type.
+// decoder copies what the toml package parsed into a Config and collects what does not fit. The toml package itself
+// would stop at the first wrong type.
 type decoder struct {
 	file   string
 	where  tomltext.Positions
 	faults Faults
 }
 
-// decode reads a text as TOML; the decoder is for what it says. The error is a Faults.
+// decode reads a text as TOML; the decoder is for its contents. The error is a Faults.
 func decode(name string, data []byte) (*decoder, map[string]any, error) {
 	if len(data) > maxFile {
 		return nil, nil, Faults{{File: name, Message: "cannot read configuration: larger than 1 MiB"}}
@@ -37,7 +37,7 @@ func (d *decoder) fault(key []string, hint, format string, args ...any) {
 	d.faults = append(d.faults, d.where.Fault(d.file, key, fmt.Sprintf(format, args...), hint))
 }
 
-// under is a longer key; key itself stays as it is.
+// under returns key with one more part; it does not change key.
 func under(key []string, part string) []string { return append(slices.Clip(key), part) }
 
 // table decodes into the tagged fields of a struct.
@@ -58,7 +58,7 @@ func (d *decoder) table(into reflect.Value, raw any, key []string) {
 	}
 }
 
-// tagged is the fields of a struct by their key.
+// tagged returns the fields of a struct by their key.
 func tagged(t reflect.Type) map[string]reflect.StructField {
 	fields := map[string]reflect.StructField{}
 	for f := range t.Fields() {
@@ -112,9 +112,10 @@ func (d *decoder) text(v *string, tag reflect.StructTag, raw any, key []string) 
 	case strings.ContainsRune(s, 0):
 		d.fault(key, "", "must not hold a NUL character")
 	case words != "" && !slices.Contains(strings.Split(words, "|"), s):
-		d.fault(key, tomltext.DidYouMean(s, strings.Split(words, "|")), "%q is none of %s", s, strings.ReplaceAll(words, "|", ", "))
+		d.fault(key, tomltext.DidYouMean(s, strings.Split(words, "|")), "%q is none of %s", s,
+			strings.ReplaceAll(words, "|", ", "))
 	case s == "" && words == "":
-		d.fault(key, "leave the key out to have its default", "must not be empty")
+		d.fault(key, "remove the key to use its default", "must not be empty")
 	default:
 		*v = s
 	}
@@ -140,7 +141,7 @@ func (d *decoder) integer(v *int, tag reflect.StructTag, raw any, key []string) 
 	*v = int(n)
 }
 
-// fraction takes whole numbers, too: 0 needs no point.
+// fraction also accepts whole numbers: 0 needs no point.
 func (d *decoder) fraction(v *float64, tag reflect.StructTag, raw any, key []string) {
 	x, ok := raw.(float64)
 	if n, whole := raw.(int64); whole {
@@ -187,10 +188,11 @@ func (d *decoder) duration(v *time.Duration, tag reflect.StructTag, raw any, key
 		d.fault(key, "", `%q is not a duration such as "300ms", "30s", "8m" or "24h"`, s)
 		return
 	}
-	if low, high := must(time.ParseDuration(tag.Get("min"))), must(time.ParseDuration(tag.Get("max"))); n < low || n > high {
+	low, high := must(time.ParseDuration(tag.Get("min"))), must(time.ParseDuration(tag.Get("max")))
+	if n < low || n > high {
 		hint := ""
 		if n == 0 {
-			hint = "leave the key out to have its default"
+			hint = "remove the key to use its default"
 		}
 		d.fault(key, hint, "%s is not between %s and %s", s, short(low), short(high))
 		return
@@ -198,7 +200,7 @@ func (d *decoder) duration(v *time.Duration, tag reflect.StructTag, raw any, key
 	*v = n
 }
 
-// short is a duration without units that are nought: 8m, not 8m0s.
+// short formats a duration without trailing zero units: 8m, not 8m0s.
 func short(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -228,7 +230,7 @@ func (d *decoder) texts(v *[]string, tag reflect.StructTag, raw any, key []strin
 		}
 	}
 	if tag.Get("required") != "" && len(out) == 0 {
-		d.fault(key, "leave the key out to have its default", "must not be empty")
+		d.fault(key, "remove the key to use its default", "must not be empty")
 	}
 	if len(d.faults) == before {
 		*v = out
@@ -247,8 +249,8 @@ func (d *decoder) environment(v *map[string]string, raw any, key []string) {
 		s, ok := m[name].(string)
 		switch {
 		case name == "" || strings.ContainsAny(name, "=\x00"):
-			d.fault(at, "", "is no name of a variable")
-		case !ok: // the value may be a secret: it is not shown
+			d.fault(at, "", "is not the name of a variable")
+		case !ok: // the value may be a secret: do not show it
 			d.fault(at, "put the value in quotes", "expected a string, got %s", tomltext.TypeName(m[name]))
 		case strings.ContainsRune(s, 0):
 			d.fault(at, "", "must not hold a NUL character")
@@ -277,7 +279,7 @@ func (d *decoder) hooks(v *[]Hook, raw any, key []string) {
 	}
 }
 
-// asTables takes both forms of an array of tables: [[x]] and x = [{}].
+// asTables accepts both forms of an array of tables: [[x]] and x = [{}].
 func asTables(raw any) ([]any, bool) {
 	switch list := raw.(type) {
 	case []any:
@@ -293,7 +295,7 @@ func asTables(raw any) ([]any, bool) {
 	}
 }
 
-// named decodes a table of tables; the names become directories and words of the command line.
+// named decodes a table of tables; the names become directories and words on the command line.
 func named[T any](d *decoder, into map[string]*T, fresh func(string) *T, raw any, key []string) {
 	m, ok := raw.(map[string]any)
 	if !ok {
@@ -303,7 +305,8 @@ func named[T any](d *decoder, into map[string]*T, fresh func(string) *T, raw any
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		at := under(key, name)
 		if !validName(name) {
-			d.fault(at, "use 1 to 32 of a-z, 0-9, _ and -, beginning with a letter or digit", "%q is not a usable name", name)
+			d.fault(at, "use 1 to 32 of a-z, 0-9, _ and -, beginning with a letter or digit",
+				"%q is not a usable name", name)
 			continue
 		}
 		into[name] = fresh(name)
@@ -322,7 +325,7 @@ func (d *decoder) wrongTypeHint(key []string, want string, raw any, hint string)
 	d.fault(key, hint, "expected %s, got %s", want, tomltext.TypeName(raw))
 }
 
-// must is for the constants in struct tags, which a test reads all.
+// must is for the constants in struct tags; a test reads all of them.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic("config: bad tag: " + err.Error())

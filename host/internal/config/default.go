@@ -2,11 +2,11 @@ package config
 
 import "time"
 
-// DefaultPort is OpenClaw's own (B003).
+// DefaultPort is OpenClaw's default port (B003).
 const DefaultPort = 18789
 
-// Default is the configuration without a file: one gateway "main" on DefaultPort, `openclaw` from PATH. It fails only when
-// the platform does not say where state may be kept.
+// Default returns the configuration without a file: one gateway "main" on DefaultPort, `openclaw` from PATH. It
+// fails only when the platform does not say where to store state.
 func Default() (*Config, error) {
 	c := defaults()
 	c.fill()
@@ -17,7 +17,7 @@ func Default() (*Config, error) {
 	return c, nil
 }
 
-// defaults is what holds before the file is read; it has no plugins and no gateways.
+// defaults returns the values before a file is read; it has no plugins and no gateways.
 func defaults() *Config {
 	return &Config{
 		Version: SupportedVersion,
@@ -29,13 +29,14 @@ func defaults() *Config {
 	}
 }
 
-// fill adds the gateway and the plugins that need no words.
+// fill adds the default gateway and the shipped plugins that need no table.
 func (c *Config) fill() {
 	if len(c.Gateways) == 0 {
 		c.Gateways["main"] = newGateway("main")
 	}
 	builtin := map[string]string{
-		"utility": "launcher-utility", "launchd": "launcher-launchd", "doctor": "doctor", "doctor-environment": "doctor-environment",
+		"utility": "launcher-utility", "launchd": "launcher-launchd", "doctor": "doctor",
+		"doctor-environment": "doctor-environment",
 	}
 	for _, name := range c.UsedPlugins() {
 		if file, ok := builtin[name]; ok && c.Plugins[name] == nil {
@@ -45,7 +46,7 @@ func (c *Config) fill() {
 	}
 }
 
-// DefaultStartTimeout is that of plugins.NAME.start_timeout.
+// DefaultStartTimeout is the default of plugins.NAME.start_timeout.
 const DefaultStartTimeout = 20 * time.Second
 
 func newPlugin(name string) *Plugin {
@@ -57,12 +58,17 @@ func newPlugin(name string) *Plugin {
 
 func newGateway(name string) *Gateway {
 	return &Gateway{
-		Name: name, Port: DefaultPort, Autostart: true, Launcher: "utility", Doctors: []string{"doctor"}, Classifiers: []string{"doctor"},
+		Name: name, Port: DefaultPort, Autostart: true,
+		Launcher: "utility", Doctors: []string{"doctor"}, Classifiers: []string{"doctor"},
 		OnConflict: "attach", OnHostExit: "stop", OnShimLoss: "restart", OrphanGrace: 24 * time.Hour,
-		Launch: Launch{Profile: "openclaw", Command: []string{"openclaw"}, Grace: 30 * time.Second, OutputMaxSize: 8 << 20},
-		Ready:  Ready{NoProgress: 90 * time.Second, Timeout: 8 * time.Minute, Interval: 200 * time.Millisecond},
+		Launch: Launch{
+			Profile: "openclaw", Command: []string{"openclaw"}, Grace: 30 * time.Second,
+			OutputMaxSize: 8 << 20,
+		},
+		Ready: Ready{NoProgress: 90 * time.Second, Timeout: 8 * time.Minute, Interval: 200 * time.Millisecond},
 		Reconnect: Reconnect{
-			Base: time.Second, Max: 30 * time.Second, Attempts: 10, StableAfter: time.Minute, AfterCap: "slow", SlowInterval: 5 * time.Minute, Jitter: 0.1,
+			Base: time.Second, Max: 30 * time.Second, Attempts: 10, StableAfter: time.Minute, AfterCap: "slow",
+			SlowInterval: 5 * time.Minute, Jitter: 0.1,
 		},
 		Liveness: Liveness{
 			Ping: 30 * time.Second, PongTimeout: 15 * time.Second, Silence: 180 * time.Second,

@@ -90,7 +90,9 @@ func FuzzParse(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(data)
-	f.Add([]byte("[plugins.doctor.config]\na = [[{b = 1979-05-27}], '''x''']\n[[gateways.main.launch.hooks]]\ncommand=['a']\n"))
+	f.Add(
+		[]byte("[plugins.doctor.config]\na = [[{b = 1979-05-27}], '''x''']\n[[gateways.main.launch.hooks]]\n" +
+			"command=['a']\n"))
 	f.Add([]byte("[gateways.\"a b\"]\nport = 1\nlaunch.env.\"X=\" = 1\n\"\\u0000\" = 2"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("config.toml", data)

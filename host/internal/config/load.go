@@ -14,24 +14,27 @@ import (
 // maxFile bounds config.toml in bytes.
 const maxFile = 1 << 20
 
-// Load reads a configuration. With path "" it is DefaultPath if that exists, and Default otherwise. The error is a Faults with
-// everything that is wrong.
+// Load reads a configuration. An empty path means DefaultPath if that file exists, and Default otherwise. The error
+// is a Faults with everything that is wrong.
 func Load(path string) (*Config, error) {
 	return load(path, func([]byte) *Fault { return nil })
 }
 
-// LoadAgain reads the configuration of a host that runs; path is that of the one that holds. It differs from Load in that an empty file is a fault: it is more likely one that
-// an editor is about to write than the wish to have nothing but the defaults.
+// LoadAgain reads the configuration for a reload; path is the file of the active one. Unlike Load it rejects an
+// empty file: an editor is more likely about to write it than a person wants nothing but the defaults.
 func LoadAgain(path string) (*Config, error) {
 	return load(path, func(data []byte) *Fault {
 		if len(bytes.TrimSpace(data)) > 0 {
 			return nil
 		}
-		return &Fault{Message: "the file is empty", Hint: "reload when it is written; for nothing but the defaults write version = 1"}
+		return &Fault{
+			Message: "the file is empty",
+			Hint:    "reload when it is saved; to use only the defaults, write version = 1",
+		}
 	})
 }
 
-// load lets refuse look at the text before it is parsed.
+// load lets refuse check the text before it is parsed.
 func load(path string, refuse func([]byte) *Fault) (*Config, error) {
 	if path == "" {
 		path = DefaultPath()
@@ -70,7 +73,7 @@ func read(path string) ([]byte, error) {
 	return data, nil
 }
 
-// cause drops the path of an error: the fault has it already.
+// cause removes the path from an error, since the fault names it already.
 func cause(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
@@ -81,16 +84,16 @@ func cause(err error) error {
 func hintFor(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "check the path, or leave --config out to run with the defaults"
+		return "check the path, or run without --config to use the defaults"
 	case errors.Is(err, fs.ErrPermission):
-		return "let this user read the file"
+		return "allow this user to read the file"
 	default:
 		return ""
 	}
 }
 
-// Parse reads a configuration from its text; name is the path of the file, against whose directory relative paths are meant.
-// The error is a Faults with everything that is wrong, in the order of the file.
+// Parse reads a configuration from its text; name is the path of the file, and relative paths in the text start at
+// its directory. The error is a Faults with everything that is wrong, in the order of the file.
 func Parse(name string, data []byte) (*Config, error) {
 	d, raw, err := decode(name, data)
 	if err != nil {
@@ -101,8 +104,9 @@ func Parse(name string, data []byte) (*Config, error) {
 	if abs, err := filepath.Abs(name); err == nil {
 		c.Path = abs
 	}
-	if v, ok := raw["version"].(int64); ok && v > SupportedVersion { // the rest may mean something else by then
-		d.fault([]string{"version"}, "update gatehost", "%d is newer than this host understands, which is %d", v, SupportedVersion)
+	if v, ok := raw["version"].(int64); ok && v > SupportedVersion { // the other keys may have another meaning by then
+		d.fault([]string{"version"}, "update gatehost", "%d is newer than this gatehost supports, which is %d", v,
+			SupportedVersion)
 		return nil, d.faults
 	}
 	d.table(reflect.ValueOf(c).Elem(), raw, nil)
@@ -116,16 +120,17 @@ func Parse(name string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// Line is the line of a key in the file, or of the nearest table around it; 0 without a file.
+// Line returns the line of a key in the file, or of the nearest table around it; 0 without a file.
 func (c *Config) Line(key ...string) int { return c.where.Of(key).Line }
 
-// PluginLine is the line of a key in a plugin's own table; path is dotted, as in a plugin's diagnostics, "" for the whole.
+// PluginLine returns the line of a key in a plugin's own table; path is dotted, as in a plugin's diagnostics, ""
+// for the whole table.
 func (c *Config) PluginLine(plugin, path string) int {
 	key := []string{"plugins", plugin, "config"}
 	return c.where.Of(append(key, splitPath(path)...)).Line
 }
 
-// splitPath cuts a.b[2].c into its parts.
+// splitPath splits a.b[2].c into its parts.
 func splitPath(path string) []string {
 	var parts []string
 	part := ""

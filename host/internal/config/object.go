@@ -11,8 +11,8 @@ import (
 	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
-// object turns a table that is somebody else's to understand into a JSON object. Dates and times become RFC 3339 strings, as
-// far as they were given: "2026-05-27T07:32:00Z", "2026-05-27T07:32:00", "2026-05-27", "07:32:00".
+// object turns a table that only a plugin understands into a JSON object. Dates and times become RFC 3339 strings,
+// as far as they were given: "2026-05-27T07:32:00Z", "2026-05-27T07:32:00", "2026-05-27", "07:32:00".
 func (d *decoder) object(v *json.RawMessage, raw any, key []string) {
 	m, ok := raw.(map[string]any)
 	if !ok {
@@ -69,7 +69,7 @@ func (d *decoder) plain(raw any, key []string) any {
 	}
 }
 
-// formatTime knows the zones by which the toml package marks what had none.
+// formatTime recognizes the zones by which the toml package marks times without a zone.
 func formatTime(t time.Time) string {
 	switch t.Location().String() {
 	case "datetime-local":

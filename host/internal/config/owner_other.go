@@ -4,8 +4,8 @@ package config
 
 import "io/fs"
 
-// Ours cannot be told here; the directory is inside the user's own profile.
+// Ours returns true: ownership is not known here, and the directory is inside the user's own profile.
 func Ours(fs.FileInfo) bool { return true }
 
-// private cannot be told from the mode here.
+// private returns true: the mode does not show it here.
 func private(fs.FileInfo) bool { return true }

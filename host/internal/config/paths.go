@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// DefaultPath is where a configuration is looked for when none is named: gatehost/config.toml in the user's configuration
-// directory. "" when the platform does not say where that is.
+// DefaultPath returns where a configuration is searched when none is named: gatehost/config.toml in the user's
+// configuration directory. "" when the platform does not say where that is.
 func DefaultPath() string {
 	dir, err := os.UserConfigDir()
 	if err != nil {
@@ -18,7 +18,7 @@ func DefaultPath() string {
 	return filepath.Join(dir, "gatehost", "config.toml")
 }
 
-// DefaultStateDir is $XDG_STATE_HOME/gatehost, or the platform's place.
+// DefaultStateDir returns $XDG_STATE_HOME/gatehost, or the platform's place.
 func DefaultStateDir() (string, error) {
 	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "gatehost"), nil
@@ -30,19 +30,19 @@ func DefaultStateDir() (string, error) {
 			dir, err = os.UserCacheDir() // the local, not the roaming place
 		}
 		if err != nil {
-			return "", errors.New("no place for state: set state_dir")
+			return "", errors.New("there is no directory for state: set state_dir")
 		}
 		return filepath.Join(dir, "gatehost"), nil
 	default:
 		home, err := os.UserHomeDir()
 		if err != nil || !filepath.IsAbs(home) {
-			return "", errors.New("no place for state: HOME is not set; set state_dir")
+			return "", errors.New("there is no directory for state: HOME is not set; set state_dir")
 		}
 		return filepath.Join(home, ".local", "state", "gatehost"), nil
 	}
 }
 
-// DefaultPluginDir is plugins/ beside the program, or ../libexec/gatehost/plugins when only that exists.
+// DefaultPluginDir returns plugins/ next to the program, or ../libexec/gatehost/plugins when only that exists.
 func DefaultPluginDir() string {
 	exe, err := os.Executable()
 	if err != nil {
@@ -61,8 +61,8 @@ func DefaultPluginDir() string {
 	return beside
 }
 
-// resolve makes every path absolute, against base, and fills in those that were not given. It finds gateways that would
-// fight for one state directory.
+// resolve makes every path absolute, relative to base, and fills in those that were not given. It finds gateways
+// that would share one state directory.
 func (c *Config) resolve(file, base string) Faults {
 	d := &decoder{file: file, where: c.where}
 	abs := func(path *string) {
@@ -74,7 +74,7 @@ func (c *Config) resolve(file, base string) Faults {
 			*path = filepath.Join(base, *path)
 		}
 	}
-	program := func(word *string) { // a bare name is looked up elsewhere
+	program := func(word *string) { // a bare name is searched elsewhere
 		if strings.ContainsAny(*word, `/`+string(filepath.Separator)) {
 			abs(word)
 		}
@@ -102,7 +102,10 @@ func (c *Config) resolve(file, base string) Faults {
 		}
 	}
 	for _, g := range c.Gateways {
-		for _, path := range []*string{&g.Token.File, &g.Launch.Cwd, &g.Launch.EnvFile, &g.Launch.StateDir, &g.Launch.ConfigPath} {
+		for _, path := range []*string{
+			&g.Token.File, &g.Launch.Cwd, &g.Launch.EnvFile, &g.Launch.StateDir,
+			&g.Launch.ConfigPath,
+		} {
 			abs(path)
 		}
 		for i := range g.Launch.PathPrepend {
@@ -124,8 +127,9 @@ func (c *Config) resolve(file, base string) Faults {
 	return d.faults
 }
 
-// checkStateDirs: two gateways on one OpenClaw state directory end the second with exit 78 (R27, docs/openclaw.md §4). A gateway
-// that is not named main gets a place of its own.
+// checkStateDirs finds gateways with one state directory: OpenClaw ends the second gateway on it with exit code 78
+// (R27, docs/openclaw.md §4).
+// A gateway that is not named main gets a directory of its own.
 func (d *decoder) checkStateDirs(c *Config) {
 	owner := map[string]string{}
 	for _, name := range c.GatewayNames() {
@@ -146,14 +150,14 @@ func (d *decoder) checkStateDirs(c *Config) {
 		dir = realPath(dir)
 		if other, taken := owner[filepath.Clean(dir)]; taken {
 			d.fault([]string{"gateways", name, "launch", "state_dir"}, "give each gateway a state_dir of its own",
-				"%s is the state directory of gateway %q, too", dir, other)
+				"%s is also the state directory of gateway %q", dir, other)
 			continue
 		}
 		owner[filepath.Clean(dir)] = name
 	}
 }
 
-// realPath is where a path leads, as far as it exists: the directory itself may be made by the first start.
+// realPath resolves symbolic links as far as the path exists: the first start may create the directory itself.
 func realPath(path string) string {
 	rest := ""
 	for at := filepath.Clean(path); ; at = filepath.Dir(at) {
@@ -167,7 +171,7 @@ func realPath(path string) string {
 	}
 }
 
-// openclawHome is where OpenClaw keeps state when nobody tells it.
+// openclawHome is where OpenClaw stores its state by default.
 func openclawHome() string {
 	if dir := os.Getenv("OPENCLAW_STATE_DIR"); dir != "" {
 		return dir

@@ -11,8 +11,9 @@ import (
 
 var pinned = regexp.MustCompile(`^(\s*sha256\s*=\s*)("[^"]*"|'[^']*')`)
 
-// Pin writes a checksum into the table of a plugin, in the text of a configuration file: everything else, comments too, stays as it is.
-// A shipped plugin without a table gets one. The error says what to write by hand where the text has a form that is not edited.
+// Pin writes a checksum into a plugin's table, in the text of a configuration file: everything else, including
+// comments, stays as it is. A shipped plugin without a table gets one. When the text has a form that cannot be
+// edited, the error says what to write by hand.
 func Pin(name string, data []byte, plugin, sum string) ([]byte, error) {
 	before, err := Parse(name, data)
 	if err != nil {
@@ -23,7 +24,7 @@ func Pin(name string, data []byte, plugin, sum string) ([]byte, error) {
 		return nil, fmt.Errorf("there is no plugin %q in %s", plugin, name)
 	}
 	line := fmt.Sprintf("sha256 = %q", sum)
-	byHand := fmt.Errorf("cannot edit [plugins.%s] of %s; write this into it: %s", plugin, name, line)
+	byHand := fmt.Errorf("cannot edit [plugins.%s] of %s: add this line to it: %s", plugin, name, line)
 	lines := strings.SplitAfter(string(data), "\n")
 	key := []string{"plugins", plugin}
 	at, there := before.where[tomltext.Join(key)]
@@ -51,7 +52,7 @@ func Pin(name string, data []byte, plugin, sum string) ([]byte, error) {
 		return nil, byHand
 	}
 	text := []byte(strings.Join(lines, ""))
-	// What was edited is read again: it must say the same but for this one value.
+	// Parse the result: it must differ in this one value only.
 	after, err := Parse(name, text)
 	if err != nil || after.Plugins[plugin] == nil || after.Plugins[plugin].SHA256 != sum {
 		return nil, byHand
@@ -67,7 +68,7 @@ func Pin(name string, data []byte, plugin, sum string) ([]byte, error) {
 	return text, nil
 }
 
-// shownPath is a path as an operator would write it.
+// shownPath returns a path as an operator would write it.
 func shownPath(path string) string {
 	if filepath.IsAbs(path) {
 		return path

@@ -11,14 +11,15 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// socketName is the control socket in the runtime directory.
+// socketName is the name of the control socket in the runtime directory.
 const socketName = "host.sock"
 
-// maxRuntimeDir keeps room for names of sockets under it: an address of a unix socket has 104 to 108 bytes in all (R29).
+// maxRuntimeDir leaves room for names of sockets in it: an address of a unix socket has 104 to 108 bytes in all.
 const maxRuntimeDir = 60
 
-// RuntimeDirs lists where the sockets of the host with a state directory may live, best first: $XDG_RUNTIME_DIR/gatehost/ID and
-// /tmp/gatehost-UID/ID, ID being 8 hexadecimal digits of stateDir. Both are short. Nothing is created.
+// RuntimeDirs lists where the sockets of the host with a state directory may be, best first:
+// $XDG_RUNTIME_DIR/gatehost/ID and /tmp/gatehost-UID/ID, ID being 8 hexadecimal digits of stateDir. Both are short.
+// Nothing is created.
 func RuntimeDirs(stateDir string) []string {
 	sum := sha256.Sum256([]byte(filepath.Clean(stateDir)))
 	id := hex.EncodeToString(sum[:4])
@@ -35,8 +36,8 @@ func RuntimeDirs(stateDir string) []string {
 	return append(dirs, filepath.Join(shared, "gatehost-"+strconv.Itoa(os.Getuid()), id))
 }
 
-// RuntimeDir makes the directory for sockets, 0700 and ours, and answers its path. A directory that somebody else
-// owns is never used: the next one is tried.
+// RuntimeDir creates the directory for sockets with mode 0700 and returns its path. It never uses a directory of
+// another user: it tries the next one.
 func (c *Config) RuntimeDir() (string, error) {
 	var firstErr error
 	for _, dir := range RuntimeDirs(c.StateDir) {
@@ -54,7 +55,7 @@ func (c *Config) RuntimeDir() (string, error) {
 	return "", fmt.Errorf("cannot make runtime directory: %w", firstErr)
 }
 
-// SocketPath is where the host listens; it makes the runtime directory unless control.socket is set.
+// SocketPath returns where the host listens; it creates the runtime directory unless control.socket is set.
 func (c *Config) SocketPath() (string, error) {
 	if c.Control.Socket != "" {
 		return c.Control.Socket, nil
@@ -66,12 +67,12 @@ func (c *Config) SocketPath() (string, error) {
 	return filepath.Join(dir, socketName), nil
 }
 
-// makePrivate makes one directory of mode 0700 or accepts one that is ours already; its parent has to exist.
+// makePrivate creates one directory of mode 0700 or accepts one that this user owns already; its parent must exist.
 func makePrivate(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !os.IsExist(err) {
 		return err
 	}
-	info, err := os.Lstat(dir) // not Stat: /tmp is shared, a link there may be anybody's
+	info, err := os.Lstat(dir) // not Stat: /tmp is shared, and a link there may belong to anyone
 	if err != nil {
 		return err
 	}
@@ -87,8 +88,8 @@ func makePrivate(dir string) error {
 	return nil
 }
 
-// Sockets lists where the host of a configuration may be listening, best first, for clients. It is lenient: it takes what it can
-// from a file with faults, since a host may be running that was started before they were made.
+// Sockets lists where the host of a configuration may listen, best first, for clients. It is lenient: it takes what
+// it can from a file with faults, since a running host may have been started before they were made.
 func Sockets(path string) []string {
 	base, stateDir := "", ""
 	if path == "" {
@@ -122,7 +123,7 @@ func Sockets(path string) []string {
 	var out []string
 	for _, dir := range RuntimeDirs(stateDir) {
 		if info, err := os.Lstat(dir); err == nil && (!info.IsDir() || !Ours(info)) {
-			continue // a socket that somebody else put there
+			continue // a socket that someone else put there
 		}
 		out = append(out, filepath.Join(dir, socketName))
 	}

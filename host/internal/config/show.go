@@ -13,11 +13,11 @@ import (
 	"github.com/gatehost/gatehost/internal/redact"
 )
 
-// Tree is the whole configuration as it holds, defaults included, by its keys. Values of variables and keys that look like secrets
-// are replaced by "[redacted]". It is the caller's.
+// Tree returns the whole active configuration, defaults included, by its keys. Values of variables and keys that
+// look like secrets are replaced by "[redacted]". The caller owns it.
 func (c *Config) Tree() map[string]any { return hideSecrets(toTree(reflect.ValueOf(c).Elem())) }
 
-// TOML is Tree in a form that Parse reads.
+// TOML returns Tree in a form that Parse reads.
 func (c *Config) TOML() (string, error) {
 	var b bytes.Buffer
 	enc := toml.NewEncoder(&b)
@@ -28,7 +28,8 @@ func (c *Config) TOML() (string, error) {
 	return b.String(), nil
 }
 
-// toTree is a tagged struct as the toml package would have parsed it; what is empty is left out, except booleans.
+// toTree converts a tagged struct to what the toml package would have parsed; it omits empty values, except
+// booleans.
 func toTree(v reflect.Value) map[string]any {
 	out := map[string]any{}
 	for name, f := range tagged(v.Type()) {
@@ -95,7 +96,7 @@ func treeValue(field reflect.Value) (any, bool) {
 	}
 }
 
-// fromJSON is the way back of object: whole numbers stay whole.
+// fromJSON is the inverse of object: whole numbers stay whole.
 func fromJSON(data json.RawMessage) (any, bool) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()

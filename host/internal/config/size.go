@@ -10,7 +10,7 @@ import (
 // Size is a number of bytes, written as "8MiB".
 type Size int64
 
-// units from the longest name, so that "MiB" is not read as "B".
+// units starts with the longest name, so that "MiB" is not read as "B".
 var units = []struct { //nolint:gochecknoglobals // a constant table
 	name   string
 	factor int64
@@ -43,7 +43,7 @@ func ParseSize(s string) (Size, error) {
 	return 0, fmt.Errorf("%q is not a size such as \"8MiB\"", s)
 }
 
-// String is what ParseSize reads, in the largest unit of 1024 that gives a whole number.
+// String returns what ParseSize reads, in the largest unit of 1024 that gives a whole number.
 func (s Size) String() string {
 	for _, u := range []int{3, 2, 1, 0} {
 		if f := units[u].factor; s >= Size(f) && int64(s)%f == 0 {

@@ -2,8 +2,8 @@ package config
 
 import "encoding/json"
 
-// Table reads a plugin's own table from a file that holds nothing else: what stands below [plugins.NAME.config] elsewhere. The error is a
-// Faults.
+// Table reads a plugin's own table from a file that holds nothing else: in config.toml it is [plugins.NAME.config].
+// The error is a Faults.
 func Table(path string) (json.RawMessage, error) {
 	data, err := read(path)
 	if err != nil {

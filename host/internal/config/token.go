@@ -11,14 +11,16 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Read gives the token of the sources env and file; for generate it is "" and the host's store has it. The file must be readable by
-// its owner alone and hold one line. Errors say what to do and never hold the token.
+// Read returns the token of the sources env and file; for generate it returns "", and the host's store has the
+// token. Only the owner may be able to read the file, and it must hold one line. Errors say what to do and never
+// contain the token.
 func (t Token) Read(getenv func(string) string) (string, error) {
 	switch {
 	case t.Env != "":
 		v := strings.TrimSpace(getenv(t.Env))
 		if v == "" {
-			return "", tokenFault(fmt.Errorf("the variable %s is empty", t.Env), "set "+t.Env+" where the host is started")
+			return "", tokenFault(fmt.Errorf("the variable %s is empty", t.Env),
+				"set "+t.Env+" where the host is started")
 		}
 		return usable(v, "the variable "+t.Env)
 	case t.File != "":
@@ -53,7 +55,8 @@ func readToken(path string) (string, error) {
 
 func usable(v, source string) (string, error) {
 	if v == "" || len(v) > 4096 || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", tokenFault(errors.New(source+" does not hold one line of 1 to 4096 characters"), "put the token, and nothing else, there")
+		return "", tokenFault(errors.New(source+" does not hold one line of 1 to 4096 characters"),
+			"put the token, and nothing else, there")
 	}
 	return v, nil
 }

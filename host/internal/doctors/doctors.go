@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/host/internal/lastgood"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/repair"
 	"github.com/gatehost/gatehost/shared/control"
@@ -45,7 +46,7 @@ type Options struct {
 	Gateway   string
 	Target    Target
 	RepairDir string
-	LastGood  *repair.Good
+	LastGood  *lastgood.Store
 	Doctor    func(plugin string) doctor.Doctor
 	Log       hclog.Logger
 }

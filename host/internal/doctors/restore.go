@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/events"
+	"github.com/gatehost/gatehost/host/internal/lastgood"
 	"github.com/gatehost/gatehost/host/internal/repair"
 	"github.com/gatehost/gatehost/host/internal/view"
 	"github.com/gatehost/gatehost/shared/control"
@@ -29,7 +30,7 @@ type assessment struct {
 
 // restoration brings back a kept configuration.
 type restoration struct {
-	kept repair.Version
+	kept lastgood.Version
 	plan doctor.Plan
 }
 
@@ -81,7 +82,7 @@ func (d *Doctors) restoration(id string) (*restoration, error) {
 	kept := d.o.LastGood.List(path)
 	i := 0
 	if id != control.RestoreLastGood {
-		i = slices.IndexFunc(kept, func(k repair.Version) bool { return k.ID == id })
+		i = slices.IndexFunc(kept, func(k lastgood.Version) bool { return k.ID == id })
 	}
 	if i < 0 || i >= len(kept) {
 		return nil, fault.New(fault.NotFound, fmt.Sprintf("cannot bring back a configuration: none is kept of %s under %q", path, id)).

@@ -15,7 +15,9 @@ func resultOf(err error) lifecycle.Result {
 	switch {
 	case err == nil:
 		return lifecycle.OK
-	case errors.Is(err, fault.ErrPluginGone), errors.Is(err, fault.ErrDeadlineExceeded), errors.Is(err, fault.ErrCancelled),
+	case errors.Is(err, fault.ErrPluginGone), errors.Is(err, fault.ErrDeadlineExceeded), errors.Is(
+		err, fault.ErrCancelled,
+	),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return lifecycle.Unknown
 	default:

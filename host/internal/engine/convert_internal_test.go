@@ -8,8 +8,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// An exit goes through the lifecycle to the doctors with every field: this test fails when plugin.Exit gets a field that the
-// conversions drop.
+// An exit goes through the lifecycle to the doctors with every field: this test fails when plugin.Exit gets a field
+// that the conversions drop.
 func TestExitReachesDoctorsWithAllItsFields(t *testing.T) {
 	want := plugin.Exit{Code: 78, Signal: "SIGABRT", At: time.Unix(1, 2), Known: true, Core: true, Durable: true}
 	for v, i := reflect.ValueOf(want), 0; i < v.NumField(); i++ {

@@ -21,7 +21,7 @@ var ErrStopped = errors.New("the host is shutting down")
 // ErrNotConnected is the error of a call without an open session.
 var ErrNotConnected = errors.New("Gateway not connected") //nolint:staticcheck // the reference's exact text (B152)
 
-// ErrNotSent is in the errors of calls that the gateway has not been asked, whatever the reason.
+// ErrNotSent is in the errors of calls that were not sent to the gateway, for any reason.
 var ErrNotSent = errors.New("not sent")
 
 // Engine drives one gateway. Use New, then Run once.
@@ -31,27 +31,28 @@ type Engine struct {
 	name   string
 	log    hclog.Logger
 
-	inbox    chan message // unbuffered: the owner takes one at a time, senders wait beside it
+	inbox    chan message // unbuffered: the owner takes one at a time, and senders wait
 	requests chan request
 	look     chan struct{} // 1: one look at the plugins is enough for all changes before it
 	settings chan settingsRequest
 	done     chan struct{} // closed when Run has returned
 	snap     atomic.Pointer[Snapshot]
-	session  atomic.Pointer[Session] // the one that calls go through; nil without
+	session  atomic.Pointer[Session] // the one that calls go through; nil: there is none
 
 	// Owned by Run's goroutine.
-	state     lifecycle.State
-	record    observe.Record
-	due       *time.Timer // fires when the record changes by time alone; made by Run
-	ops       map[lifecycle.OpID]context.CancelFunc
-	watches   map[lifecycle.LaunchID]*watch
-	last      *watch                      // the newest watch, kept for diagnosis and last exit after its launch is over
-	read      map[lifecycle.LaunchID]bool // launches whose output was opened here
-	remaining chan struct{}               // holds one token while remaining output is read: a cancelled reader may still be at it
+	state   lifecycle.State
+	record  observe.Record
+	due     *time.Timer // fires when the record changes by time alone; made by Run
+	ops     map[lifecycle.OpID]context.CancelFunc
+	watches map[lifecycle.LaunchID]*watch
+	last    *watch                      // the newest watch, kept for diagnosis and last exit after its launch is over
+	read    map[lifecycle.LaunchID]bool // launches whose output was opened here
+	// holds one token while remaining output is read: a cancelled reader may still be at it
+	remaining chan struct{}
 	sessions  map[lifecycle.SessionID]Session
 	replies   map[lifecycle.CommandID]chan lifecycle.Outcome
 	commands  lifecycle.CommandID
-	retired   bool // no command but a stop is taken any more
+	retired   bool // every command but a stop is refused
 
 	tasks sync.WaitGroup // every goroutine of the engine
 }
@@ -75,14 +76,15 @@ type message struct {
 type request struct {
 	make   func(lifecycle.CommandID) lifecycle.Input
 	reply  chan lifecycle.Outcome
-	retire bool // the gateway is to go: whatever is asked of it after this stop is refused
+	retire bool // the gateway will be removed: every request after this stop is refused
 }
 
 // New makes an engine that does nothing until Run.
 func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *Engine {
 	e := &Engine{
 		name: name, ports: ports, log: log,
-		inbox: make(chan message), requests: make(chan request), look: make(chan struct{}, 1), settings: make(chan settingsRequest), done: make(chan struct{}),
+		inbox: make(chan message), requests: make(chan request), look: make(chan struct{}, 1),
+		settings: make(chan settingsRequest), done: make(chan struct{}),
 		state:     lifecycle.New(),
 		ops:       map[lifecycle.OpID]context.CancelFunc{},
 		watches:   map[lifecycle.LaunchID]*watch{},
@@ -97,8 +99,8 @@ func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *E
 	return e
 }
 
-// Run owns the state until ctx is done. It then gives up what is under way, closes sessions and watches, and waits for every
-// goroutine of its own; it does not stop the gateway: that is a command, given before.
+// Run owns the state until ctx is done. It then cancels all operations, closes sessions and watches, and waits for
+// every goroutine of the engine. It does not stop the gateway: that is a command, given before.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer close(e.done)
@@ -148,6 +150,9 @@ func (e *Engine) Look() {
 // see takes what was seen beside the steps.
 func (e *Engine) see(s observe.Sight) {
 	now := time.Now()
+	if p, ok := s.(observe.Pings); ok {
+		s = e.pings(p)
+	}
 	var facts []observe.Fact
 	e.record, facts = e.record.See(s, now)
 	e.publish(now)
@@ -209,7 +214,7 @@ func (e *Engine) step(ctx context.Context, m message) {
 		e.ports.Observer.Stepped(change)
 	}
 	e.tell(facts)
-	for _, eff := range effects { // answered last, so that whoever asked sees the state that answered
+	for _, eff := range effects { // answered last, so that the caller sees the state that answered
 		if r, ok := eff.(lifecycle.Reply); ok {
 			e.reply(r)
 		}
@@ -240,11 +245,11 @@ func (e *Engine) publish(now time.Time) {
 	e.snap.Store(&Snapshot{State: e.state, Record: e.record, At: now, Tail: tail})
 }
 
-// Snapshot is the state after the last step. Safe from any goroutine.
+// Snapshot returns the state after the last step. Safe from any goroutine.
 func (e *Engine) Snapshot() Snapshot { return *e.snap.Load() }
 
-// Autostart is Start by the host itself. It does nothing when a command was given before, and its outcome is superseded then.
-// With adopt it only takes up what runs already.
+// Autostart is Start by the host itself. When a command was given before, it does nothing, and its outcome is
+// superseded. With adopt it only adopts a gateway that runs already.
 func (e *Engine) Autostart(ctx context.Context, adopt bool) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
 		return lifecycle.StartRequested{Command: id, Auto: true, Adopt: adopt}
@@ -261,7 +266,7 @@ func (e *Engine) Start(ctx context.Context) (lifecycle.Outcome, error) {
 type StopOptions struct {
 	Now   bool // kill it without the grace
 	Drain bool // let work in flight end first
-	// External asks a gateway that is not ours to shut down; without it, it is only let go.
+	// External asks an attached gateway to shut down; the default is to detach from it.
 	External bool
 }
 
@@ -272,17 +277,19 @@ func (e *Engine) Stop(ctx context.Context, how StopOptions) (lifecycle.Outcome, 
 	})
 }
 
-// Retire is a Stop after which nothing brings the gateway up again: whatever else is asked of it is refused.
+// Retire is a Stop after which nothing starts the gateway again: every other request is refused.
 func (e *Engine) Retire(ctx context.Context) (lifecycle.Outcome, error) {
-	return e.ask(ctx, request{retire: true, make: func(id lifecycle.CommandID) lifecycle.Input { return lifecycle.StopRequested{Command: id} }})
+	return e.ask(ctx, request{retire: true, make: func(id lifecycle.CommandID) lifecycle.Input {
+		return lifecycle.StopRequested{Command: id}
+	}})
 }
 
-// Settings are what may change while an engine runs.
+// Settings are the settings that may change while an engine runs.
 type Settings struct {
 	Policy        lifecycle.Policy
 	VerifyMethod  string // as in Ports
 	VerifyTimeout time.Duration
-	Drift         []string // in what they differ from those of the process that runs
+	Drift         []string // those that differ from the ones of the process that runs
 	Observe       observe.Settings
 }
 
@@ -294,11 +301,12 @@ type settingsRequest struct {
 
 func (e *Engine) apply(s Settings) {
 	e.policy = s.Policy
-	e.ports.VerifyMethod, e.ports.VerifyTimeout = cmp.Or(s.VerifyMethod, "system-presence"), cmp.Or(s.VerifyTimeout, 5*time.Second)
+	e.ports.VerifyMethod = cmp.Or(s.VerifyMethod, "system-presence")
+	e.ports.VerifyTimeout = cmp.Or(s.VerifyTimeout, 5*time.Second)
 }
 
-// Configure puts other settings in force, from the next decision on; what runs goes on. A gateway that was to retire stays. It fails as Start
-// does.
+// Configure applies other settings from the next decision on; a gateway that runs goes on. A gateway that was retired
+// can be started again. It fails as Start does.
 func (e *Engine) Configure(ctx context.Context, s Settings) error {
 	in := settingsRequest{Settings: s, done: make(chan struct{})}
 	select {
@@ -312,15 +320,16 @@ func (e *Engine) Configure(ctx context.Context, s Settings) error {
 	}
 }
 
-// Restart ends the gateway and starts it again. With a delay it waits so long for further wishes of the kind first, and starts nothing that
-// is down.
+// Restart ends the gateway and starts it again. With a delay it first waits that long for further requests of the kind,
+// and does not start a gateway that is down.
 func (e *Engine) Restart(ctx context.Context, delay time.Duration) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
 		return lifecycle.RestartRequested{Command: id, Delay: delay}
 	})
 }
 
-// Reload makes the gateway read its configuration again, within its process where its release can, by a restart where not.
+// Reload makes the gateway read its configuration again, within its process where its release can, by a restart where
+// not.
 func (e *Engine) Reload(ctx context.Context, delay time.Duration) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
 		return lifecycle.ReloadRequested{Command: id, Delay: delay}
@@ -353,7 +362,7 @@ func (e *Engine) ask(ctx context.Context, r request) (lifecycle.Outcome, error) 
 	}
 }
 
-// Session is the open session, if there is one.
+// Session returns the open session, if there is one.
 func (e *Engine) Session() (Session, bool) {
 	if s := e.session.Load(); s != nil {
 		return *s, true

@@ -42,7 +42,8 @@ func TestStartRunsAndStopLeavesNothing(t *testing.T) {
 		e := begin(t, s, lc.DefaultPolicy())
 		mustDo(t, e.Start, lc.OutcomeApplied)
 		snap := e.Snapshot()
-		if snap.State.Public() != lc.Running || snap.State.Hello.Version != "2026.9.6" || snap.State.Owner() != lc.OwnerOwned {
+		if snap.State.Public() != lc.Running || snap.State.Hello.Version != "2026.9.6" ||
+			snap.State.Owner() != lc.OwnerOwned {
 			t.Fatalf("state = %+v", snap.State)
 		}
 		if w := snap.Record.Waterfall(); w.Outcome != "running" || len(w.Stages) == 0 {
@@ -69,7 +70,8 @@ func TestKilledGatewayRunsAgainAfterBackoff(t *testing.T) {
 		mustDo(t, e.Start, lc.OutcomeApplied)
 		s.kill(plugin.Exit{Signal: "SIGKILL", Known: true})
 		synctest.Wait()
-		if got := e.Snapshot().State; got.Public() != lc.Reconnecting || got.LastExit.Signal != "SIGKILL" || got.Reconnects != 1 {
+		if got := e.Snapshot().State; got.Public() != lc.Reconnecting || got.LastExit.Signal != "SIGKILL" ||
+			got.Reconnects != 1 {
 			t.Fatalf("after the kill: %s %+v reconnects=%d", got.Public(), got.LastExit, got.Reconnects)
 		}
 		time.Sleep(2 * time.Second)
@@ -153,7 +155,9 @@ func TestUnknownLaunchIsFoundAgain(t *testing.T) { // R21
 func TestExitBeforeReadyIsRepairedOnceAndStartedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()
-		s.Diagnosis = lc.Diagnosed{Found: true, Plan: "fix-1", Problem: lc.Problem{Code: "config-invalid", Message: "bad key"}}
+		s.Diagnosis = lc.Diagnosed{
+			Found: true, Plan: "fix-1", Problem: lc.Problem{Code: "config-invalid", Message: "bad key"},
+		}
 		s.Ready = func() lc.Readiness {
 			if len(s.executed()) == 0 {
 				s.kill(plugin.Exit{Code: 78, Known: true})
@@ -214,7 +218,9 @@ func TestForeignGatewayIsShutDownOnlyWhenThatIsAskedFor(t *testing.T) {
 		}
 		e := begin(t, s, lc.DefaultPolicy())
 		mustDo(t, e.Start, lc.OutcomeApplied)
-		external := func(ctx context.Context) (lc.Outcome, error) { return e.Stop(ctx, engine.StopOptions{External: true}) }
+		external := func(ctx context.Context) (lc.Outcome, error) {
+			return e.Stop(ctx, engine.StopOptions{External: true})
+		}
 		began := time.Now()
 		mustDo(t, external, lc.OutcomeFailed)
 		if took := time.Since(began); took != 5*time.Second || asked != 1 || e.Snapshot().State.Public() != lc.Running {
@@ -255,7 +261,8 @@ func TestPanickingPortBecomesAFailedStart(t *testing.T) {
 	})
 }
 
-// The launch goes on when the gateway's configuration cannot be aligned, and each launch is aligned once, before it is made.
+// The launch goes on when the gateway's configuration cannot be aligned, and each launch is aligned once, before it is
+// made.
 func TestEachLaunchIsAlignedOnceAndAFailureKeepsNothing(t *testing.T) { // B321
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()
@@ -268,7 +275,10 @@ func TestEachLaunchIsAlignedOnceAndAFailureKeepsNothing(t *testing.T) { // B321
 		if want := []lc.LaunchID{"launch-1", "launch-2"}; !slices.Equal(s.aligned, want) || s.launches != 2 {
 			t.Errorf("aligned %v, want %v; %d launches", s.aligned, want, s.launches)
 		}
-		if w := e.Snapshot().Record.Waterfall(); !slices.ContainsFunc(w.Stages, func(st observe.Stage) bool { return st.Name == "aligning" }) {
+		w := e.Snapshot().Record.Waterfall()
+		if !slices.ContainsFunc(w.Stages, func(st observe.Stage) bool {
+			return st.Name == "aligning"
+		}) {
 			t.Errorf("the waterfall does not show it: %+v", w)
 		}
 	})
@@ -369,7 +379,8 @@ func TestVerificationIsOneCallAndItsErrorIsACategory(t *testing.T) {
 			if want == lc.VerifyTimeout && answered.Sub(asked) != 5*time.Second {
 				t.Errorf("the call had %v", answered.Sub(asked))
 			}
-			if got.LastVerify == nil || got.LastVerify.Why != want || got.LastVerify.Alive != (want == "") || got.LastVerify.At != answered {
+			if got.LastVerify == nil || got.LastVerify.Why != want || got.LastVerify.Alive != (want == "") ||
+				got.LastVerify.At != answered {
 				t.Errorf("verification %+v, want %q", got.LastVerify, want)
 			}
 			if text := fmt.Sprintf("%+v", got); strings.Contains(text, "canary") {
@@ -382,16 +393,20 @@ func TestVerificationIsOneCallAndItsErrorIsACategory(t *testing.T) {
 	}
 }
 
-// TestVerificationThatCouldNotBeSentIsNoSignOfLife: so many calls are unanswered, or unread, that no other one is taken.
+// TestVerificationThatCouldNotBeSentIsNoSignOfLife: so many calls are unanswered, or unread, that no other one is
+// taken.
 func TestVerificationThatCouldNotBeSentIsNoSignOfLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()
-		s.CallErr = func(context.Context, string) error { return fmt.Errorf("%w: too many calls wait", engine.ErrNotSent) }
+		s.CallErr = func(context.Context, string) error {
+			return fmt.Errorf("%w: too many calls wait", engine.ErrNotSent)
+		}
 		e := begin(t, s, lc.DefaultPolicy())
 		mustDo(t, e.Start, lc.OutcomeApplied)
 		time.Sleep(190 * time.Second)
 		synctest.Wait()
-		if got := e.Snapshot().State; got.LastVerify == nil || got.LastVerify.Why != lc.VerifyFailed || s.count(&s.launches) != 2 {
+		if got := e.Snapshot().State; got.LastVerify == nil || got.LastVerify.Why != lc.VerifyFailed ||
+			s.count(&s.launches) != 2 {
 			t.Errorf("verification %+v, launches %d: want another process", got.LastVerify, s.count(&s.launches))
 		}
 	})
@@ -423,11 +438,14 @@ func TestAdoptedGatewayKeepsItsPortAndItsDriftIsShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()
 		s.labels = map[string]string{"port": "7"}
-		s.procs["old"] = &proc{items: make(chan launcher.OutputItem), exited: make(chan struct{}), lost: make(chan struct{}, 1)}
+		s.procs["old"] = &proc{
+			items: make(chan launcher.OutputItem), exited: make(chan struct{}), lost: make(chan struct{}, 1),
+		}
 		e := begin(t, s, lc.DefaultPolicy())
 		mustDo(t, e.Start, lc.OutcomeApplied)
 		got := e.Snapshot().State
-		if !got.Adopted || s.dialled != 7 || !slices.Equal(got.Drift, []string{"port"}) || len(got.Conditions) != 1 || got.Conditions[0].Code != "drift" {
+		if !got.Adopted || s.dialled != 7 || !slices.Equal(got.Drift, []string{"port"}) || len(got.Conditions) != 1 ||
+			got.Conditions[0].Code != "drift" {
 			t.Errorf("state = %+v, dialled %d", got, s.dialled)
 		}
 		s.labels = nil
@@ -467,7 +485,7 @@ func TestLostShimRestartsOrKeepsAsConfigured(t *testing.T) {
 	}
 }
 
-// TestEndOfAnUnwatchedGatewayIsSeen: nobody tells of it, so it is looked out for.
+// TestEndOfAnUnwatchedGatewayIsSeen: no shim reports it, so the engine checks.
 func TestEndOfAnUnwatchedGatewayIsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()
@@ -491,7 +509,8 @@ func TestEndOfAnUnwatchedGatewayIsSeen(t *testing.T) {
 	})
 }
 
-// TestLauncherWhoseProgramIsNotFoundHasLostNoGateway: why a launcher is down says nothing of what it was asked for. The log tells of it once.
+// TestLauncherWhoseProgramIsNotFoundHasLostNoGateway: why a launcher is down says nothing of what it was asked for. The
+// log tells of it once.
 func TestLauncherWhoseProgramIsNotFoundHasLostNoGateway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()
@@ -553,7 +572,10 @@ func TestLastLinesOfAGatewayThatEndedWithoutAHostAreRead(t *testing.T) {
 		t.Run(phase.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScene()
-				old := &proc{items: make(chan launcher.OutputItem, 16), exited: make(chan struct{}), lost: make(chan struct{}, 1), offline: true}
+				old := &proc{
+					items: make(chan launcher.OutputItem, 16), exited: make(chan struct{}),
+					lost: make(chan struct{}, 1), offline: true,
+				}
 				old.items <- &launcher.LineBatch{Lines: []plugin.Line{{Text: "its last words"}}}
 				s.procs["of an earlier host"] = old
 				if phase == launcher.PhaseEnded {

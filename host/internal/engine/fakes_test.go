@@ -53,7 +53,10 @@ type scene struct {
 	ShutdownErr  func(context.Context) error // of a gateway that is not ours
 	PanicIn      string
 
-	live map[*session]engine.SessionEvents
+	live    map[*session]engine.SessionEvents
+	see     func(observe.Sight) // of the newest output
+	pings   int                 // that a session has not answered, in a row
+	plugins []observe.Plugin
 }
 
 type proc struct {
@@ -68,12 +71,19 @@ type proc struct {
 }
 
 func newScene() *scene {
-	return &scene{procs: map[string]*proc{}, live: map[*session]engine.SessionEvents{}, Holder: lc.HolderNobody}
+	return &scene{procs: map[string]*proc{}, live: map[*session]engine.SessionEvents{}, Holder: lc.HolderNone}
 }
 
 func (s *scene) ports() engine.Ports {
 	return engine.Ports{
-		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Hooks: nothing{}, Control: gatewayControl{s}, Output: s, Doctors: doctors{s}, Observer: s,
+		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Hooks: nothing{},
+		Control: gatewayControl{s}, Output: s, Doctors: doctors{s}, Observer: s,
+		Plugins: func() []observe.Plugin {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.plugins
+		},
+		Observe: observe.Settings{Plugins: []string{"utility", "doctor"}},
 	}
 }
 
@@ -191,7 +201,9 @@ func (s *scene) Launch(ctx context.Context, req launcher.LaunchRequest) (launche
 			return launcher.Launched{}, err
 		}
 	}
-	s.procs[req.LaunchID] = &proc{req: req, items: make(chan launcher.OutputItem, 16), exited: make(chan struct{}), lost: make(chan struct{}, 1)}
+	s.procs[req.LaunchID] = &proc{
+		req: req, items: make(chan launcher.OutputItem, 16), exited: make(chan struct{}), lost: make(chan struct{}, 1),
+	}
 	return launcher.Launched{Instance: s.instance(req.LaunchID)}, nil
 }
 
@@ -389,6 +401,9 @@ func (s *scene) publics() []lc.Public {
 }
 
 func (s *scene) Open(id lc.LaunchID, events engine.OutputEvents) engine.Output {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.see = events.See
 	return &output{s: s, events: events}
 }
 
@@ -451,7 +466,15 @@ func (o *session) Call(ctx context.Context, method string, _ json.RawMessage) (j
 	}
 	return json.RawMessage(`{"ok":true}`), nil
 }
-func (o *session) Stats() engine.SessionStats { return engine.SessionStats{} }
+
+func (o *session) Stats() engine.SessionStats {
+	o.s.mu.Lock()
+	defer o.s.mu.Unlock()
+	var st engine.SessionStats
+	st.Unanswered = o.s.pings
+	return st
+}
+
 func (o *session) Close() {
 	o.s.mu.Lock()
 	defer o.s.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Outer deadlines of effects. The plugin proxies have their own, shorter ones (the table in base.proto); these only keep a
-// port that forgets its duty from hanging the machine.
+// Outer deadlines of effects. The plugin proxies have their own, shorter ones (the table in base.proto). These only
+// keep a port that does not honour its context from blocking the machine.
 const (
 	shortDeadline    = 30 * time.Second
 	servicesDeadline = 2 * time.Minute
@@ -36,8 +36,10 @@ const diagnoseLines = 120
 func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	switch eff := eff.(type) {
 	case lifecycle.Recover:
-		read := maps.Clone(e.read) // the owner's, and this runs beside it
-		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report { return e.recoverOwn(ctx, read) })
+		read := maps.Clone(e.read) // the owner changes it while this runs
+		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report {
+			return e.recoverOwn(ctx, read)
+		})
 	case lifecycle.ClearServices:
 		e.run(ctx, eff.Op, servicesDeadline, eff, func(ctx context.Context) lifecycle.Report {
 			err := e.ports.Services.Clear(ctx)
@@ -80,7 +82,9 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	case lifecycle.PrepareLaunch:
 		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report {
 			id, err := e.ports.Launches.Prepare(ctx)
-			return lifecycle.LaunchPrepared{Result: min(resultOf(err), lifecycle.Failed), Launch: id, Problem: ProblemOf(err)}
+			return lifecycle.LaunchPrepared{
+				Result: min(resultOf(err), lifecycle.Failed), Launch: id, Problem: ProblemOf(err),
+			}
 		})
 	case lifecycle.AlignConfig:
 		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report {
@@ -91,9 +95,13 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 			return lifecycle.ConfigAligned{Result: min(resultOf(err), lifecycle.Failed), Problem: ProblemOf(err)}
 		})
 	case lifecycle.Launch:
-		e.run(ctx, eff.Op, launchDeadline, eff, func(ctx context.Context) lifecycle.Report { return e.launch(ctx, eff) })
+		e.run(ctx, eff.Op, launchDeadline, eff, func(ctx context.Context) lifecycle.Report {
+			return e.launch(ctx, eff)
+		})
 	case lifecycle.Inspect:
-		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report { return e.inspect(ctx, eff) })
+		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report {
+			return e.inspect(ctx, eff)
+		})
 	case lifecycle.ProbeReady:
 		e.run(ctx, eff.Op, shortDeadline, eff, func(ctx context.Context) lifecycle.Report {
 			return lifecycle.ReadyProbed{Readiness: e.ports.Probe.Ready(ctx, eff.Port)}
@@ -103,7 +111,9 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 	case lifecycle.VerifySession:
 		e.verifySession(ctx, eff)
 	case lifecycle.Terminate:
-		e.run(ctx, eff.Op, eff.Grace+killMargin, eff, func(ctx context.Context) lifecycle.Report { return e.terminate(ctx, eff) })
+		e.run(ctx, eff.Op, eff.Grace+killMargin, eff, func(ctx context.Context) lifecycle.Report {
+			return e.terminate(ctx, eff)
+		})
 	case lifecycle.Diagnose:
 		e.diagnose(ctx, eff)
 	case lifecycle.Repair:
@@ -192,14 +202,15 @@ func (e *Engine) setTimer(ctx context.Context, eff lifecycle.SetTimer) {
 
 func (e *Engine) probePort(ctx context.Context) lifecycle.Report {
 	holder, problem, err := e.ports.Probe.Holder(ctx)
-	if err != nil { // not knowing is no reason to fight: the gateway itself will say that the port is taken
+	if err != nil { // go on: the gateway itself will say that the port is taken
 		e.log.Warn("cannot find out who holds the port", "error", err)
-		return lifecycle.PortProbed{Holder: lifecycle.HolderNobody}
+		return lifecycle.PortProbed{Holder: lifecycle.HolderNone}
 	}
 	return lifecycle.PortProbed{Holder: holder, Problem: problem}
 }
 
-// recoverOwn finds the launches of this gateway. What one of them wrote last, and no host has read, is read now: it is forgotten next.
+// recoverOwn finds the launches of this gateway. Their last lines that no host has read are read now: the launches are
+// released next.
 func (e *Engine) recoverOwn(ctx context.Context, read map[lifecycle.LaunchID]bool) lifecycle.Report {
 	listing, err := e.ports.Launcher.List(ctx, e.name)
 	if err != nil {
@@ -221,7 +232,8 @@ func (e *Engine) recoverOwn(ctx context.Context, read map[lifecycle.LaunchID]boo
 				return lifecycle.Recovered{Result: lifecycle.Failed, Problem: ProblemOf(err)}
 			}
 		}
-		if (inst.Phase == launcher.PhaseEnded || inst.Phase == launcher.PhaseUnwatched) && !read[lifecycle.LaunchID(inst.LaunchID)] {
+		unfollowed := inst.Phase == launcher.PhaseEnded || inst.Phase == launcher.PhaseUnwatched
+		if unfollowed && !read[lifecycle.LaunchID(inst.LaunchID)] {
 			e.readRemaining(ctx, inst.LaunchID)
 		}
 		found := instanceOf(inst)
@@ -237,7 +249,7 @@ func (e *Engine) launch(ctx context.Context, eff lifecycle.Launch) lifecycle.Rep
 	req, err := e.ports.Launches.Request(ctx, eff.Launch)
 	if err != nil {
 		p := ProblemOf(err)
-		p.Fatal = true // nothing but another configuration helps
+		p.Fatal = true // only another configuration helps
 		return lifecycle.Launched{Result: lifecycle.Failed, Problem: p}
 	}
 	got, err := e.ports.Launcher.Launch(ctx, req)
@@ -269,7 +281,7 @@ func (e *Engine) inspect(ctx context.Context, eff lifecycle.Inspect) lifecycle.R
 
 func (e *Engine) terminate(ctx context.Context, eff lifecycle.Terminate) lifecycle.Report {
 	got, err := e.ports.Launcher.Stop(ctx, string(eff.Launch), eff.Grace)
-	if errors.Is(err, fault.ErrNotFound) { // no trace: nothing of it can be alive
+	if errors.Is(err, fault.ErrNotFound) { // without a trace, nothing of it can be alive
 		return lifecycle.Terminated{Result: lifecycle.OK, Launch: eff.Launch}
 	}
 	return lifecycle.Terminated{
@@ -290,15 +302,15 @@ func (e *Engine) diagnose(ctx context.Context, eff lifecycle.Diagnose) {
 	})
 }
 
-// release forgets an ended launch. It may fail: the launch is then found and released by the next start.
+// release releases a launch that has ended. It may fail: the next start finds and releases the launch then.
 func (e *Engine) release(ctx context.Context, id lifecycle.LaunchID) {
 	watched := make(chan struct{})
 	close(watched)
 	if w := e.last; w != nil && w.launch == id {
-		watched = w.closed // its output may still be writing where the launch is kept
+		watched = w.closed // the reader of its output may still write into the folder of the launch
 	}
 	e.tasks.Go(func() {
-		// Detached: the last effect of a stop is not cut by the end of the engine, which waits for it.
+		// Detached: the end of the engine, which waits for it, does not cut the last effect of a stop.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shortDeadline)
 		defer cancel()
 		select {

@@ -12,11 +12,11 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Ports is everything an engine reaches the world through. All are called from goroutines of the engine, several at a time,
-// and must honour ctx.
+// Ports are the interfaces through which an engine reaches everything else. All are called from goroutines of the
+// engine, several at a time, and must honour ctx.
 type Ports struct {
 	Launcher launcher.Launcher
-	// Services inspects configured unloaders and unloads what they have leave for.
+	// Services inspects the configured unloaders and unloads the services that they may unload.
 	Services Services
 	Probe    Probe
 	Launches Launches
@@ -31,74 +31,74 @@ type Ports struct {
 	// Observe are the first settings of the record.
 	Observe observe.Settings
 
-	// VerifyMethod is the one call that decides whether a silent gateway is alive, within VerifyTimeout (B274). Default:
-	// system-presence, 5 s.
+	// VerifyMethod is the one call that decides whether a silent gateway is alive, within VerifyTimeout (B274).
+	// Default: system-presence, 5 s.
 	VerifyMethod  string
 	VerifyTimeout time.Duration
 }
 
-// Services clears platform services that would fight for the gateway.
+// Services clears platform services that also manage the gateway.
 type Services interface {
 	Clear(ctx context.Context) error
 }
 
 // Probe asks the port.
 type Probe interface {
-	// Holder says who has the port, and for anyone but nobody a problem that names them. An error means that it could not be found out.
+	// Holder says who has the port. Unless it is free, the problem names the program. An error means that it could not
+	// be found out.
 	Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, error)
-	// Ready says whether a connect would have a chance.
-	// Port 0 is the configured one.
+	// Ready says whether a connect may succeed. Port 0 is the configured one.
 	Ready(ctx context.Context, port int) lifecycle.Readiness
 }
 
 // Hooks runs the operator's programs before a launch.
 type Hooks interface {
-	// Run fails when one that is required does; when it returns, nothing of them runs any more.
+	// Run fails when a required one fails. When it returns, none of them runs any more.
 	Run(ctx context.Context) error
 }
 
 // GatewayControl asks a gateway to do something by itself; what it can be asked depends on its release.
 type GatewayControl interface {
-	// Reload asks it to restart within its process. Launch is "" for a gateway that is not ours: nothing but a call may be used then.
-	// fault.Unsupported: this release knows no way.
+	// Reload asks it to restart within its process. Launch is "" for an attached gateway: only a call may be used for
+	// it. fault.Unsupported: this release knows no way.
 	Reload(ctx context.Context, s Session, launch lifecycle.LaunchID) error
-	// Drain asks it to take no more work and waits until what is in flight has ended.
+	// Drain asks it to take no more work and waits until the work in flight has ended.
 	Drain(ctx context.Context, s Session) error
-	// Shutdown asks one that is not ours to end itself. fault.Unsupported: it knows no such call.
+	// Shutdown asks an attached gateway to end itself. fault.Unsupported: it knows no such call.
 	Shutdown(ctx context.Context, s Session) error
 }
 
-// Launches makes launch identities durable and builds what is to be launched under them.
+// Launches makes launch identities durable and builds the launches under them.
 type Launches interface {
 	// Prepare stores a new identity on disk.
 	Prepare(ctx context.Context) (lifecycle.LaunchID, error)
-	// Align builds what is to be launched under an identity, once, keeps it for Request, and makes the gateway's own
-	// configuration agree with it. An error does not prevent the launch.
+	// Align builds the launch under an identity, once, keeps it for Request, and makes the gateway's own configuration
+	// agree with it. An error does not prevent the launch.
 	Align(ctx context.Context, id lifecycle.LaunchID) error
 	// Request returns what Align built. It changes nothing. Called once for each launch, after Align.
 	Request(ctx context.Context, id lifecycle.LaunchID) (launcher.LaunchRequest, error)
-	// Drift tells a live launch of an earlier host from one that would be launched now: what differs, and the port that it has (0: the
-	// configured one).
+	// Drift compares a live launch of an earlier host with one that would be launched now: the settings that differ,
+	// and the port that it has (0: the configured one).
 	Drift(launch launcher.Instance) (drift []string, port int)
 	// HeldBy is the plugin that holds the launch of a state; "" when none is known to. It must not block.
 	HeldBy(s lifecycle.State) string
-	// Discard forgets an identity whose launch never came to a process or has been released.
+	// Discard removes an identity whose launch had no process or has been released.
 	Discard(id lifecycle.LaunchID)
 }
 
 // Sessions opens sessions with the gateway.
 type Sessions interface {
-	// Open dials once. On an error of type *Refused the lifecycle learns more than its text. events is called by
-	// one goroutine, never before Open returned. Port 0 is the configured one.
+	// Open dials once. An error of type *Refused tells the lifecycle more than its text. One goroutine calls events,
+	// never before Open has returned. Port 0 is the configured one.
 	Open(ctx context.Context, port int, events SessionEvents) (Session, lifecycle.Hello, error)
 }
 
-// SessionEvents is what an open session reports.
+// SessionEvents are the reports of an open session.
 type SessionEvents struct {
-	// Alive says that something came.
+	// Alive says that a frame came.
 	Alive func()
-	// Pings says how many pings in a row had no answer, whenever that changes, and when a frame came last.
-	Pings func(unanswered int, lastFrameAt time.Time)
+	// Pings says that the number of pings in a row without an answer has changed; the figures are in Stats.
+	Pings func()
 	// Closed says that the session is over; called once, last, also after Close.
 	Closed func(SessionEnd)
 }
@@ -126,7 +126,7 @@ type SessionStats struct {
 	session.Stats
 }
 
-// Refused is why a session could not be opened.
+// Refused is the reason why a session could not be opened.
 type Refused struct {
 	Retryable  bool
 	RetryAfter time.Duration
@@ -141,7 +141,7 @@ type OutputOpener interface {
 	Open(id lifecycle.LaunchID, events OutputEvents) Output
 }
 
-// OutputEvents is what the processing of output reports.
+// OutputEvents are the reports of the processing of output.
 type OutputEvents struct {
 	// Activity says that lines came; it may be called often.
 	Activity func()
@@ -157,11 +157,11 @@ type Output interface {
 	Feed(ctx context.Context, item launcher.OutputItem) error
 	// Cursor is where to go on after a break.
 	Cursor() uint64
-	// Drained waits until all that was fed is processed, or ctx is done.
+	// Drained waits until all items are processed, or ctx is done.
 	Drained(ctx context.Context)
 	// Tail is the last lines, oldest first, redacted.
 	Tail(n int) []plugin.Line
-	// Symptoms is what the lines showed, each once, in order.
+	// Symptoms are the symptoms that the lines showed, each once, in order.
 	Symptoms() []plugin.Symptom
 	// Close ends the processing and waits for it.
 	Close()
@@ -169,18 +169,18 @@ type Output interface {
 
 // Doctors asks the doctors and executes what they propose.
 type Doctors interface {
-	// Diagnose asks about a failed start attempt whose gateway has written these lines last, with these meanings. It never
-	// fails: without a doctor it finds nothing.
+	// Diagnose asks about a failed start attempt whose gateway has written these lines last, with these meanings. It
+	// never fails: without a doctor it finds nothing.
 	Diagnose(
 		ctx context.Context, in lifecycle.Incident, lines []plugin.Line, symptoms []plugin.Symptom,
 	) lifecycle.Diagnosed
-	// Repair executes the plan that Diagnose proposed under that name, and no other: it fails when that is not the plan that
-	// was proposed last. fault.PluginGone means that what it did is unknown.
+	// Repair executes the plan that Diagnose proposed under that name, and no other: it fails when that is not the plan
+	// that was proposed last. fault.PluginGone means that what it did is unknown.
 	Repair(ctx context.Context, plan lifecycle.PlanID) error
 }
 
-// Observer is told of every step, and then of the facts that came of it, by the owner goroutine: it must not block and must not call the
-// engine. The snapshot shows them already.
+// Observer gets every step, and then the facts that came of it, from the owner goroutine. It must not block and must not
+// call the engine. The snapshot shows them already.
 type Observer interface {
 	Stepped(c observe.Change)
 	// Observed is told of facts: those of a step, or those that a sight beside the steps showed.

@@ -11,8 +11,8 @@ import (
 	"github.com/gatehost/gatehost/host/internal/observe"
 )
 
-// openSession dials beside the loop. An opened session is handed to the owner before anything that it reports, so that a
-// close never comes before its open.
+// openSession dials beside the loop. The owner gets an opened session before any of its reports, so that a close never
+// comes before its open.
 func (e *Engine) openSession(ctx context.Context, eff lifecycle.OpenSession) {
 	opCtx, cancel := context.WithTimeout(ctx, sessionDeadline)
 	e.ops[eff.Op] = cancel
@@ -41,9 +41,9 @@ func (e *Engine) sessionEvents(ctx context.Context, id lifecycle.SessionID, hand
 				e.send(ctx, lifecycle.SessionAlive{Session: id})
 			}
 		},
-		Pings: func(unanswered int, lastFrameAt time.Time) {
+		Pings: func() {
 			<-handed
-			e.deliver(ctx, message{sight: observe.Pings{Session: id, Unanswered: unanswered, LastFrameAt: lastFrameAt}})
+			e.deliver(ctx, message{sight: observe.Pings{Session: id}}) // the owner reads the figures
 		},
 		Closed: func(end SessionEnd) {
 			<-handed
@@ -54,7 +54,7 @@ func (e *Engine) sessionEvents(ctx context.Context, id lifecycle.SessionID, hand
 	}
 }
 
-// dial keeps a panicking port from taking the host with it.
+// dial turns a panic of the port into an error.
 func (e *Engine) dial(ctx context.Context, port int, events SessionEvents) (s Session, h lifecycle.Hello, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -81,7 +81,7 @@ func (e *Engine) verifySession(ctx context.Context, eff lifecycle.VerifySession)
 			return lifecycle.Verified{Session: eff.Session}
 		}
 		_, err := s.Call(ctx, method, json.RawMessage("{}"))
-		// Any answer is life, also a refusal: only a gateway that says nothing is dead.
+		// Any answer is a sign of life, also a refusal: only a gateway that does not answer is dead.
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			return lifecycle.Verified{Session: eff.Session, Why: lifecycle.VerifyTimeout}
@@ -100,7 +100,17 @@ func (e *Engine) closeSession(id lifecycle.SessionID) {
 	}
 }
 
-// track keeps the books of open sessions around a step.
+// pings reads how many pings the session left unanswered. The owner reads it when it takes the message: figures in the
+// message could arrive in another order than they were made in, since a pong and a missed one are seen by two goroutines.
+func (e *Engine) pings(p observe.Pings) observe.Pings {
+	if s, ok := e.sessions[p.Session]; ok {
+		st := s.Stats()
+		p.Unanswered, p.LastFrameAt = st.Unanswered, st.LastFrameAt
+	}
+	return p
+}
+
+// track updates the table of open sessions before a step.
 func (e *Engine) track(m message) {
 	if opened, ok := lifecycle.ReportOf[lifecycle.SessionOpened](m.in); ok {
 		e.sessions[opened.Session] = m.session
@@ -110,7 +120,7 @@ func (e *Engine) track(m message) {
 	}
 }
 
-// publishSession makes the present session the one that calls go through.
+// publishSession makes calls go through the present session.
 func (e *Engine) publishSession() {
 	s, ok := e.sessions[e.state.Session]
 	if !ok {

@@ -26,7 +26,8 @@ func TestSettingsChangeUnderARunningGateway(t *testing.T) {
 			t.Fatal(err)
 		}
 		after := e.Snapshot().State
-		if after.Phase != before.Phase || after.Session != before.Session || after.Launch != before.Launch || !slices.Equal(after.Drift, []string{"port"}) {
+		if after.Phase != before.Phase || after.Session != before.Session || after.Launch != before.Launch ||
+			!slices.Equal(after.Drift, []string{"port"}) {
 			t.Errorf("before: %+v\nafter:  %+v", before, after)
 		}
 		s.kill(plugin.Exit{Known: true, Code: 1})
@@ -54,7 +55,8 @@ func TestSilentGatewayIsAskedByTheMethodThatHoldsThen(t *testing.T) {
 		p := lc.DefaultPolicy()
 		e := begin(t, s, p)
 		mustDo(t, e.Start, lc.OutcomeApplied)
-		if err := e.Configure(t.Context(), engine.Settings{Policy: p, VerifyMethod: "health", VerifyTimeout: time.Second}); err != nil {
+		changed := engine.Settings{Policy: p, VerifyMethod: "health", VerifyTimeout: time.Second}
+		if err := e.Configure(t.Context(), changed); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(p.Silence + time.Second)
@@ -72,7 +74,9 @@ func TestRetiredGatewayStaysDown(t *testing.T) {
 		mustDo(t, e.Start, lc.OutcomeApplied)
 		mustDo(t, e.Retire, lc.OutcomeApplied)
 		for name, do := range map[string]func(context.Context) (lc.Outcome, error){
-			"start": e.Start, "restart": restartIt(e), "autostart": func(ctx context.Context) (lc.Outcome, error) { return e.Autostart(ctx, false) },
+			"start": e.Start, "restart": restartIt(e), "autostart": func(ctx context.Context) (lc.Outcome, error) {
+				return e.Autostart(ctx, false)
+			},
 		} {
 			o, err := do(t.Context())
 			if err != nil || o.Kind != lc.OutcomeFailed || o.Problem == nil || o.Problem.Code != "failed_precondition" {
@@ -85,7 +89,8 @@ func TestRetiredGatewayStaysDown(t *testing.T) {
 		if n := s.count(&s.launches); n != 1 || s.alive() != 0 {
 			t.Errorf("%d launches, %d alive", n, s.alive())
 		}
-		if err := e.Configure(t.Context(), engine.Settings{Policy: lc.DefaultPolicy()}); err != nil { // it stays after all
+		// it stays after all
+		if err := e.Configure(t.Context(), engine.Settings{Policy: lc.DefaultPolicy()}); err != nil {
 			t.Fatal(err)
 		}
 		mustDo(t, e.Start, lc.OutcomeApplied)

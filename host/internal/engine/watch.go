@@ -17,15 +17,15 @@ import (
 const (
 	// drainBound is how long an exit waits for the meaning of the last lines (R20).
 	drainBound = 250 * time.Millisecond
-	// activityEvery coalesces signs of progress: thousands of lines never enter the inbox, only that there were some.
+	// activityEvery coalesces signs of progress: the inbox gets one for thousands of lines.
 	activityEvery = time.Second
 	// aliveEvery does the same for the session.
 	aliveEvery = 5 * time.Second
-	// rewatchDelay is between two tries to open the output of a launch.
+	// rewatchDelay is the time between two attempts to open the output of a launch.
 	rewatchDelay = time.Second
-	// finishBound is how long the rest of an ended launch's output may take.
+	// finishBound is how long the remaining output of an ended launch may take.
 	finishBound = 5 * time.Second
-	// unwatchedEvery is between two looks at a gateway that nobody holds.
+	// unwatchedEvery is the time between two checks of a gateway that has no shim.
 	unwatchedEvery = 2 * time.Second
 )
 
@@ -34,12 +34,12 @@ type watch struct {
 	launch lifecycle.LaunchID
 	output atomic.Pointer[Output] // nil until it is opened
 	cancel context.CancelFunc
-	closed chan struct{} // closed when nothing of it writes any more
+	closed chan struct{} // closed when its reader has ended
 
-	said string // of follow alone: the trouble that the log has been told of, until something is read again
+	said string // for follow alone: the problem that was logged last, until something is read again
 }
 
-// out is the processing of the output; nil before it was opened.
+// out returns the processing of the output; nil before it was opened.
 func (w *watch) out() Output {
 	if p := w.output.Load(); p != nil {
 		return *p
@@ -61,7 +61,7 @@ func (w *watch) tail(n int) []string {
 }
 
 func (e *Engine) watch(ctx context.Context, eff lifecycle.Watch) {
-	if _, open := e.watches[eff.Launch]; open { // taken up again after an error
+	if _, open := e.watches[eff.Launch]; open { // adopted again after an error
 		return
 	}
 	before := e.last
@@ -71,7 +71,7 @@ func (e *Engine) watch(ctx context.Context, eff lifecycle.Watch) {
 	e.tasks.Go(func() {
 		defer close(w.closed)
 		defer cancel()
-		if before != nil && before.launch == w.launch { // two readers of one output would tell its lines twice
+		if before != nil && before.launch == w.launch { // two readers of one output would publish its lines twice
 			before.cancel()
 			<-before.closed
 		}
@@ -97,7 +97,7 @@ func (e *Engine) openOutput(ctx context.Context, launch lifecycle.LaunchID) Outp
 	})
 }
 
-// coalesce answers true at most once an interval; used by one goroutine.
+// coalesce returns a function that says true at most once an interval; for one goroutine.
 func coalesce(every time.Duration) func(time.Time) bool {
 	var last time.Time
 	return func(now time.Time) bool {
@@ -109,8 +109,8 @@ func coalesce(every time.Duration) func(time.Time) bool {
 	}
 }
 
-// unwatch closes a watch. One whose launch has ended comes to its end by itself, and is only given a bound for that: the last lines
-// of a gateway are those that matter.
+// unwatch closes a watch. If the launch has ended, the watch ends by itself, within a bound: the last lines of a
+// gateway are those that matter.
 func (e *Engine) unwatch(eff lifecycle.Unwatch) {
 	w, ok := e.watches[eff.Launch]
 	if !ok {
@@ -150,7 +150,7 @@ func (e *Engine) follow(ctx context.Context, w *watch) {
 		case end != nil:
 			e.drain(ctx, out, drainBound)
 			e.send(ctx, lifecycle.ProcessExited{Launch: w.launch, Exit: exitOf(end.Exit)})
-			e.drain(ctx, out, finishBound) // who decides need not wait for the rest, but it is not thrown away
+			e.drain(ctx, out, finishBound) // the decision does not wait for the remaining lines, but they are processed
 			return
 		case e.unwatched(ctx, w, err):
 			return
@@ -159,8 +159,8 @@ func (e *Engine) follow(ctx context.Context, w *watch) {
 	}
 }
 
-// readRemaining reads what is left of the output of a launch that nobody will follow any more: it ended, or lost its shim, while there was no
-// host. It comes before anything of the next launch, and takes no longer than finishBound.
+// readRemaining reads the remaining output of a launch that will not be followed any more: it ended, or lost its shim,
+// while there was no host. It ends before the next launch writes anything, and takes at most finishBound.
 func (e *Engine) readRemaining(ctx context.Context, launch string) {
 	ctx, cancel := context.WithTimeout(ctx, finishBound)
 	defer cancel()
@@ -168,19 +168,19 @@ func (e *Engine) readRemaining(ctx context.Context, launch string) {
 		return
 	}
 	select {
-	case e.remaining <- struct{}{}: // two readers of one output would tell its lines twice
+	case e.remaining <- struct{}{}: // two readers of one output would publish its lines twice
 		defer func() { <-e.remaining }()
 	case <-ctx.Done():
 		return
 	}
 	out := e.openOutput(ctx, lifecycle.LaunchID(launch))
 	defer out.Close()
-	err := e.ports.Launcher.Output(ctx, launcher.OutputRequest{LaunchID: launch, Cursor: out.Cursor()}, func(item launcher.OutputItem) error {
-		return out.Feed(ctx, item)
-	})
+	request := launcher.OutputRequest{LaunchID: launch, Cursor: out.Cursor()}
+	err := e.ports.Launcher.Output(ctx, request, func(item launcher.OutputItem) error { return out.Feed(ctx, item) })
 	out.Drained(ctx)
 	if err != nil || ctx.Err() != nil {
-		e.log.Warn("cannot read the last lines of a gateway that ended without a host", "launch", launch, "error", errors.Join(err, ctx.Err()))
+		e.log.Warn("cannot read the last lines of a gateway that ended without a host",
+			"launch", launch, "error", errors.Join(err, ctx.Err()))
 	}
 }
 
@@ -197,8 +197,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// unwatched finds out whether a broken stream means that nobody holds the gateway any more, and says so to the machine. Whatever that
-// decides, the end of the process is still looked out for.
+// unwatched finds out whether a broken stream means that the gateway has no shim any more, and tells the machine. It
+// goes on to wait for the end of the process, whatever the machine decides.
 func (e *Engine) unwatched(ctx context.Context, w *watch, cause error) bool {
 	for told := false; ; told = true {
 		got, err := e.ports.Launcher.Inspect(ctx, string(w.launch))
@@ -230,7 +230,7 @@ func (e *Engine) unwatched(ctx context.Context, w *watch, cause error) bool {
 	}
 }
 
-// sayOnce tells the log of a trouble with an output that is tried again every second, but not every second.
+// sayOnce logs a problem with an output once, although it is tried again every second.
 func (e *Engine) sayOnce(w *watch, what string, why error) {
 	text := fmt.Sprint(what, why)
 	if text != w.said {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Type is what happened; docs/reference/api.md lists the names.
+// Type says what happened; docs/reference/api.md lists the names.
 type Type string
 
 // The types.
@@ -40,28 +40,29 @@ const (
 type Event struct {
 	Cursor  uint64 // set by Publish
 	Time    time.Time
-	Gateway string // "" when it is not about one
+	Gateway string // "" when it concerns no gateway
 	Plugin  string
 	Type    Type
-	Cause   uint64 // cursor of the event that caused it; 0: none known
+	Cause   uint64 // cursor of the event that caused it; 0: unknown
 	// Data is encoded as JSON for readers. It must not change after Publish and must hold no secret.
 	Data any
 }
 
-// Sized lets Data say how many bytes of memory it takes, so that a hub can bound what it keeps.
+// Sized lets Data report how many bytes of memory it takes, so that a hub can bound what it keeps.
 type Sized interface{ EventSize() int }
 
-// Line is Data about a line of output that knows its place, so that a log knows how far each launch was read.
+// Line is Data of a line of output that knows its place, so that a log knows how far each launch was read.
 type Line interface {
-	// OutputPlace is the launch, the place after the line, and how many lines of the launch ended up to there; 0: not known.
+	// OutputPlace returns the launch, the place after the line, and how many lines of the launch end there; 0:
+	// unknown.
 	OutputPlace() (launch string, cursor, line uint64)
-	// IsGap reports whether there is no line, only a place where some are lost.
+	// IsGap reports whether there is no line, only a place where lines were lost.
 	IsGap() bool
-	// Showed is what the line means, as a word, and its text; "" when it means nothing.
+	// Showed returns the meaning of the line, as a word, and its text; "" when it means nothing.
 	Showed() (symptom, text string)
 }
 
-// IsLine reports whether an event is a line of output, as opposed to a gap in it.
+// IsLine reports whether an event is a line of output and not a gap in the output.
 func (e Event) IsLine() bool {
 	if e.Type != GatewayOutput {
 		return false
@@ -70,7 +71,7 @@ func (e Event) IsLine() bool {
 	return !ok || !l.IsGap()
 }
 
-// base is what an event takes in memory besides its Data, and what is assumed of Data that does not tell.
+// base is the memory that an event takes besides its Data, and the assumed size of Data that does not report it.
 const base = 512
 
 func (e Event) size() int {

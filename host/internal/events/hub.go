@@ -8,59 +8,60 @@ import (
 	"time"
 )
 
-// ErrClosed is returned by Next when the hub was closed and everything before that was read.
+// ErrClosed is returned by Next when the hub was closed and the reader has read everything before that.
 var ErrClosed = errors.New("the host is shutting down")
 
-// Log keeps events beyond a hub's memory and its life: the journal.
+// Log keeps events longer than a hub's memory and process: the journal.
 type Log interface {
-	// Append stores events; it tells nobody when it cannot. Called by one goroutine.
+	// Append stores events; it does not report failures. Called by one goroutine.
 	Append(batch []Event)
-	// Last is the newest cursor that is stored, Oldest the oldest; 0 when there is none.
+	// Last is the newest stored cursor, Oldest the oldest; 0 when nothing is stored.
 	Last() uint64
 	Oldest() uint64
-	// Read answers at most limit events with cursors above after, oldest first; none when there are none.
+	// Read returns at most limit events with cursors above after, oldest first.
 	Read(after uint64, limit int) ([]Event, error)
 }
 
-// Bounds of what waits for the log.
+// Bounds of the events that wait for the log.
 const (
-	maxUnsaved = 32 << 20        // bytes of output; facts get as much again
-	stall      = 2 * time.Second // a log that takes longer for one batch is not waited for by readers
+	maxUnsaved = 32 << 20        // bytes of output; other events get the same again
+	stall      = 2 * time.Second // readers do not wait for a log that takes longer for one batch
 	closeBound = 5 * time.Second // and Close does not wait longer for one that hangs
-	recallSize = 512             // events in one question to the log
+	recallSize = 512             // events in one read from the log
 )
 
 // Options are the bounds of a hub; zero fields have defaults.
 type Options struct {
-	Keep      int // events that are remembered; default 10 000
-	KeepBytes int // bytes that they may take; default 16 MiB. Output has as many again.
-	// First is the first cursor. Default: the time in microseconds, so that cursors grow over the lives of a host and stay exact
-	// in JSON.
+	Keep      int // events in memory; default 10 000
+	KeepBytes int // bytes that they may take; default 16 MiB. Output may take the same again.
+	// First is the first cursor. Default: the time in microseconds, so that cursors grow from one host process to
+	// the next and stay exact in JSON.
 	First uint64
 }
 
 // Hub numbers, keeps and hands out events. Safe for concurrent use.
 //
-// With a Log (see Persist) readers see an event only after it was stored: what anybody has seen is not forgotten, or told a second
-// time under another cursor, by the host that comes after this one was killed. Publishing never waits for the log.
+// With a Log (see Persist) readers see an event only after it was stored: when a host is killed, its successor
+// neither forgets an event that someone has seen nor tells it again under another cursor. Publishing never waits
+// for the log.
 type Hub struct {
-	mu     sync.Mutex // guards all below
+	mu     sync.Mutex // guards all fields below
 	first  uint64
 	next   uint64
 	facts  *ring
-	output *ring // apart, so that a flood of lines does not wash away what happened
+	output *ring // separate, so that a flood of lines does not push out other events
 	wake   chan struct{}
 	closed bool
 
 	log      Log
 	unsaved  []Event
 	waiting  int           // bytes of unsaved
-	work     chan struct{} // says that there is something unsaved, or that the hub was closed
-	saving   time.Time     // when the log was given the batch that it has not taken yet
+	work     chan struct{} // signals that there is something unsaved, or that the hub was closed
+	saving   time.Time     // when the log was given the batch that it is still storing
 	stored   uint64        // everything up to here was given to the log
-	finished chan struct{} // closed when the log got everything
+	finished chan struct{} // closed when the log has everything
 	unstored map[string]uint64
-	missed   uint64 // events that the log's queue had no room for
+	missed   uint64 // events that did not fit into the log's queue
 }
 
 // NewHub makes an empty hub.
@@ -80,8 +81,8 @@ func NewHub(o Options) *Hub {
 	}
 }
 
-// Persist gives the hub its log, before the first Publish. Cursors go on behind the log's last one, and readers get from the log
-// what memory no longer has. Close waits until everything is stored.
+// Persist gives the hub its log, before the first Publish. Cursors continue after the log's last one, and readers
+// get from the log what memory has dropped. Close waits until everything is stored.
 func (h *Hub) Persist(log Log) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -117,7 +118,7 @@ func (h *Hub) persist() {
 	}
 }
 
-// keep gives an event to the log's queue, or counts it when the log is too far behind; h is locked.
+// keep adds an event to the log's queue, or counts it when the log is too far behind; h is locked.
 func (h *Hub) keep(e Event) {
 	limit := maxUnsaved
 	if e.Type != GatewayOutput {
@@ -136,7 +137,7 @@ func (h *Hub) keep(e Event) {
 	h.poke()
 }
 
-// visible is the newest cursor that readers may see; h is locked.
+// visible returns the newest cursor that readers may see; h is locked.
 func (h *Hub) visible() uint64 {
 	idle := len(h.unsaved) == 0 && h.saving.IsZero()
 	if h.log == nil || idle || h.stalled() {
@@ -147,24 +148,24 @@ func (h *Hub) visible() uint64 {
 
 func (h *Hub) stalled() bool { return !h.saving.IsZero() && time.Since(h.saving) > stall }
 
-// evicted is the newest cursor that memory has forgotten; h is locked.
+// evicted returns the newest cursor that memory has dropped; h is locked.
 func (h *Hub) evicted() uint64 { return max(h.first-1, h.facts.evicted, h.output.evicted) }
 
-// Complete is the cursor after which memory has everything.
+// Complete returns the cursor after which memory has everything.
 func (h *Hub) Complete() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.evicted()
 }
 
-// Unstored counts, by gateway, the lines of output that the log never got since it was too far behind.
+// Unstored counts, by gateway, the lines of output that the log never got because it was too far behind.
 func (h *Hub) Unstored() map[string]uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return maps.Clone(h.unstored)
 }
 
-// Counts is how many events were published in this life of the host, and how many of them the log never got.
+// Counts returns how many events this host process has published, and how many of them the log never got.
 func (h *Hub) Counts() (published, missed uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -176,8 +177,8 @@ func (h *Hub) signal() {
 	h.wake = make(chan struct{})
 }
 
-// Publish numbers and keeps an event and returns its cursor. It never waits for a reader. A zero Time becomes now. After Close
-// it keeps nothing and returns 0.
+// Publish numbers and keeps an event and returns its cursor. It never waits for a reader. A zero Time becomes now.
+// After Close it keeps nothing and returns 0.
 func (h *Hub) Publish(e Event) uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -202,8 +203,8 @@ func (h *Hub) Publish(e Event) uint64 {
 	return e.Cursor
 }
 
-// Close ends all subscriptions after they have read what is kept, and waits, bounded, until the log has everything.
-// Idempotent.
+// Close ends all subscriptions after they have read what memory holds, and waits, with a bound, until the log has
+// everything. Idempotent.
 func (h *Hub) Close() {
 	h.mu.Lock()
 	if !h.closed {
@@ -220,7 +221,7 @@ func (h *Hub) Close() {
 	}
 	select {
 	case <-finished:
-	case <-time.After(closeBound): // a disk that hangs does not keep the host from ending
+	case <-time.After(closeBound): // a disk that hangs must not keep the host from exiting
 	}
 }
 
@@ -231,15 +232,16 @@ func (h *Hub) poke() {
 	}
 }
 
-// Last is the cursor of the newest event that readers see; of the one before the first when there is none.
+// Last returns the cursor of the newest event that readers see; the one before the first when there is none.
 func (h *Hub) Last() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.visible()
 }
 
-// Subscribe reads the events after a cursor: 0 means all that memory keeps, Last those to come. A cursor that this hub has not
-// given out yet counts as Last; one of an earlier host is gone on with from the log, and without one counts as 0.
+// Subscribe reads the events after a cursor: 0 means all in memory, Last only future ones. A cursor that this hub
+// has not given out yet counts as Last; one of an earlier host process continues from the log, and without a log
+// counts as 0.
 func (h *Hub) Subscribe(after uint64) *Subscription {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -253,7 +255,7 @@ func (h *Hub) Subscribe(after uint64) *Subscription {
 	if after == 0 || after < h.first-1 {
 		s.after, s.reset, s.recalled = h.next-1, after != 0, h.evicted()
 		for _, r := range []*ring{h.facts, h.output} {
-			if e := r.after(0); e != nil { // what was forgotten before is no loss: it was not asked for
+			if e := r.after(0); e != nil { // what was dropped before is no loss: the reader did not ask for it
 				s.after = min(s.after, e.Cursor-1)
 			}
 		}
@@ -261,21 +263,21 @@ func (h *Hub) Subscribe(after uint64) *Subscription {
 	return s
 }
 
-// Subscription is one reader's place. Next is for one goroutine; nothing has to be closed.
+// Subscription is the place of one reader. Next is for one goroutine; a subscription need not be closed.
 type Subscription struct {
 	hub     *Hub
 	after   uint64
 	reset   bool
 	dropped uint64
 
-	past     []Event // from the log, not handed out yet
+	past     []Event // from the log, not returned yet
 	recalled uint64  // the log has nothing more up to here
 }
 
-// Reset reports whether the cursor asked for is older than all that is kept.
+// Reset reports whether the requested cursor is older than everything in memory and log.
 func (s *Subscription) Reset() bool { return s.reset }
 
-// Dropped is how many events were forgotten before this reader came to them, in all. For the goroutine that calls Next.
+// Dropped counts all events that were dropped before this reader came to them. For the goroutine that calls Next.
 func (s *Subscription) Dropped() uint64 { return s.dropped }
 
 // TryNext is Next without waiting; ok is false when there is nothing new.
@@ -302,7 +304,8 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	}
 }
 
-// look takes the next event from the log or from memory. Without one it says what to wait for, and whether that is in vain.
+// look takes the next event from the log or from memory. Without one it returns what to wait for, and whether
+// waiting is in vain.
 func (s *Subscription) look() (e Event, ok bool, wake <-chan struct{}, over bool) {
 	h := s.hub
 	for {
@@ -324,7 +327,7 @@ func (s *Subscription) look() (e Event, ok bool, wake <-chan struct{}, over bool
 	}
 }
 
-// recall asks the log for what memory has forgotten, up to a cursor.
+// recall reads from the log what memory has dropped, up to a cursor.
 func (s *Subscription) recall(upTo uint64) {
 	got, err := s.hub.log.Read(s.after, recallSize)
 	for i, e := range got {
@@ -338,7 +341,7 @@ func (s *Subscription) recall(upTo uint64) {
 	}
 }
 
-// take is called with the hub locked.
+// take must be called with the hub locked.
 func (s *Subscription) take() (Event, bool) {
 	e := s.hub.facts.after(s.after)
 	if o := s.hub.output.after(s.after); e == nil || o != nil && o.Cursor < e.Cursor {
@@ -351,7 +354,7 @@ func (s *Subscription) take() (Event, bool) {
 	return *e, true
 }
 
-// advance moves on behind e. Cursors have no holes within one life of the host: what is missing was forgotten.
+// advance moves past e. Cursors have no holes within one host process: what is missing was dropped.
 func (s *Subscription) advance(e Event) {
 	if begin := max(s.after, s.hub.first-1); e.Cursor > begin {
 		s.dropped += e.Cursor - begin - 1

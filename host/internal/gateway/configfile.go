@@ -14,43 +14,51 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-func (g *Gateway) newConfigEditor() *gatewayconfig.Editor {
-	return gatewayconfig.New(gatewayconfig.Options{
-		Gateway: editorTarget{g}, Path: g.configPath, Dir: g.env.Store.EditDir(g.name),
+// configFile is the gateway's own configuration.
+type configFile struct {
+	core   *core
+	editor *gatewayconfig.Editor
+}
+
+func newConfigFile(c *core) *configFile {
+	f := &configFile{core: c}
+	f.editor = gatewayconfig.New(gatewayconfig.Options{
+		Gateway: editorTarget{c}, Path: f.configPath, Dir: c.env.Store.EditDir(c.name),
 	})
+	return f
 }
 
 // configPath is where the gateway's configuration is.
-func (g *Gateway) configPath() (string, error) {
-	r, err := g.buildOf(g.asLaunched())
+func (f *configFile) configPath() (string, error) {
+	r, err := f.core.buildOf(f.core.asLaunched())
 	if err != nil {
 		return "", err
 	}
 	if r.ConfigPath == "" {
-		return "", fault.New(fault.FailedPrecondition, "cannot find the configuration of "+g.name+": its profile does not say where it is").
-			WithHint("set gateways." + g.name + ".launch.config_path")
+		return "", fault.New(fault.FailedPrecondition, "cannot find the configuration of "+f.core.name+": its profile does not say where it is").
+			WithHint("set gateways." + f.core.name + ".launch.config_path")
 	}
 	return r.ConfigPath, nil
 }
 
 // align makes the gateway's own file agree with the token of a launch that is about to be made (B321). A failure prevents no launch: the gateway
 // says better what is wrong with its file.
-func (g *Gateway) align(ctx context.Context, b built) error {
+func (f *configFile) align(ctx context.Context, b built) error {
 	if b.token == "" || b.cfg.Launch.Profile != profile.OpenClaw || b.result.ConfigPath == "" {
 		return nil
 	}
 	if _, err := os.Stat(b.result.ConfigPath); err != nil {
 		return nil //nolint:nilerr // there is nothing to align
 	}
-	done, err := g.config.Edit(ctx, gatewayconfig.How{Launching: true, Path: b.result.ConfigPath}, gatewayconfig.Align(b.token))
-	g.Edited(control.ConfigEdit{
-		Action: control.ConfigAlign, Reason: "the file had another way to authenticate than gateways." + g.name + ".token",
+	done, err := f.editor.Edit(ctx, gatewayconfig.How{Launching: true, Path: b.result.ConfigPath}, gatewayconfig.Align(b.token))
+	f.edited(control.ConfigEdit{
+		Action: control.ConfigAlign, Reason: "the file had another way to authenticate than gateways." + f.core.name + ".token",
 	}, done)
 	return err
 }
 
-// Edited logs and publishes an edit of the gateway's own configuration: paths, never values.
-func (g *Gateway) Edited(edit control.ConfigEdit, r gatewayconfig.Result) {
+// edited logs and publishes an edit of the gateway's own configuration: paths, never values.
+func (f *configFile) edited(edit control.ConfigEdit, r gatewayconfig.Result) {
 	if len(r.Changes) == 0 {
 		return
 	}
@@ -59,24 +67,21 @@ func (g *Gateway) Edited(edit control.ConfigEdit, r gatewayconfig.Result) {
 		data.Paths = append(data.Paths, c.Path.String())
 	}
 	if r.RequiresRestart != nil && *r.RequiresRestart {
-		g.because(events.GatewayConfig, data)
+		f.core.because(events.GatewayConfig, data)
 	} else {
-		g.publish(events.GatewayConfig, data)
+		f.core.publish(events.GatewayConfig, data)
 	}
-	g.log.Info("changed the gateway's configuration", "action", edit.Action, "by", r.By, "paths", strings.Join(data.Paths, " "), "reason", edit.Reason)
+	f.core.log.Info("changed the gateway's configuration", "action", edit.Action, "by", r.By, "paths", strings.Join(data.Paths, " "), "reason", edit.Reason)
 }
 
-// Editor reads and changes the gateway's own configuration.
-func (g *Gateway) Editor() *gatewayconfig.Editor { return g.config }
-
 // editorTarget is a gateway as the editor of its configuration sees it.
-type editorTarget struct{ g *Gateway }
+type editorTarget struct{ core *core }
 
-func (c editorTarget) Presence() gatewayconfig.Presence {
-	if _, ok := c.g.engine.Session(); ok {
+func (t editorTarget) Presence() gatewayconfig.Presence {
+	if _, ok := t.core.engine.Session(); ok {
 		return gatewayconfig.Online
 	}
-	s := c.g.engine.Snapshot().State
+	s := t.core.engine.Snapshot().State
 	if s.Owner() != lifecycle.OwnerNone {
 		return gatewayconfig.Between
 	}
@@ -88,8 +93,8 @@ func (c editorTarget) Presence() gatewayconfig.Presence {
 	}
 }
 
-func (c editorTarget) Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
-	s, ok := c.g.engine.Session()
+func (t editorTarget) Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
+	s, ok := t.core.engine.Session()
 	if !ok {
 		return nil, gatewayconfig.ErrNoSession
 	}

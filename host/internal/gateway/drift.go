@@ -24,24 +24,24 @@ const (
 )
 
 // labelsOf are those that a launch would have by a configuration; nil when it cannot be built: the launch itself will say why.
-func (g *Gateway) labelsOf(cfg *config.Gateway) map[string]string {
-	b := g.build(cfg)
+func (c *core) labelsOf(cfg *config.Gateway) map[string]string {
+	b := c.build(cfg)
 	if b.err != nil {
 		return nil
 	}
-	return g.labels(b)
+	return c.labels(b)
 }
 
 // labels are what is kept about a launch.
-func (g *Gateway) labels(b built) map[string]string {
+func (c *core) labels(b built) map[string]string {
 	cfg, r := b.cfg, b.result
-	out := map[string]string{labelHost: g.env.Version, labelPort: strconv.Itoa(cfg.Port)}
-	key, remark, err := g.env.Store.FingerprintKey()
+	out := map[string]string{labelHost: c.env.Version, labelPort: strconv.Itoa(cfg.Port)}
+	key, remark, err := c.env.Store.FingerprintKey()
 	if remark != nil {
-		g.log.Warn("drift of gateways that were launched before is not seen", "reason", remark)
+		c.log.Warn("drift of gateways that were launched before is not seen", "reason", remark)
 	}
 	if err != nil {
-		g.log.Warn("cannot keep what the gateway is launched with; a later host will not see whether its configuration has changed", "error", err)
+		c.log.Warn("cannot keep what the gateway is launched with; a later host will not see whether its configuration has changed", "error", err)
 		return out
 	}
 	out[labelKey] = fingerprint(key, "key", nil)

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"os"
 	"runtime"
 	"slices"
 
@@ -11,55 +10,60 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// token is that of what runs, read afresh for each use (B125).
-func (g *Gateway) token() (string, error) { return g.tokenOf(g.asLaunched()) }
-
-func (g *Gateway) tokenOf(cfg *config.Gateway) (string, error) {
-	if cfg.Token.Generate {
-		return g.env.Store.Token(g.name)
+// present is what runs was made with; false when nothing runs.
+func (c *core) present() (launched, bool) {
+	if c.engine == nil {
+		return launched{}, false
 	}
-	return cfg.Token.Read(os.Getenv)
+	return c.launches.present(c.engine.Snapshot().State)
 }
 
-// buildOf is a configuration of the gateway, as it would be launched now.
-func (g *Gateway) buildOf(cfg *config.Gateway) (profile.Result, error) {
-	token, err := g.tokenOf(cfg)
-	if err != nil {
-		return profile.Result{}, err
+// asLaunched is the configuration of what runs, as it was made; when nothing runs, of what would be launched now.
+func (c *core) asLaunched() *config.Gateway {
+	if l, ok := c.present(); ok {
+		return l.cfg
 	}
-	return g.buildWith(cfg, token)
+	return c.conf()
 }
 
-func (g *Gateway) buildWith(cfg *config.Gateway, token string) (profile.Result, error) {
-	home, _ := os.UserHomeDir() // without one the profile has no default places
-	return profile.Build(profile.Launch{
-		Launch: cfg.Launch, Port: cfg.Port, Token: token, Home: home, Inherited: os.Environ(),
-		Foreign: g.Settings().ForeignTokens,
-	})
+// drift is what the configuration says otherwise now than what runs was made with.
+func (c *core) drift() []string {
+	l, ok := c.present()
+	if !ok {
+		return nil
+	}
+	now := c.conf()
+	if l.labels == nil {
+		if l.cfg == now {
+			return nil
+		}
+		l.labels = c.labelsOf(l.cfg)
+	}
+	return driftOf(l.labels, c.labelsOf(now))
 }
 
 // facts is what plugins may know about the gateway now.
-func (g *Gateway) facts() plugin.GatewayFacts {
-	cfg := g.asLaunched()
-	r, err := g.buildOf(cfg)
+func (c *core) facts() plugin.GatewayFacts {
+	cfg := c.asLaunched()
+	r, err := c.buildOf(cfg)
 	if err != nil { // it will say so where it is launched; the rest is known all the same
 		r = profile.Result{}
 	}
-	return g.factsOf(cfg, r)
+	return c.factsOf(cfg, r)
 }
 
 // factsOf is facts for a launch that has been built; the zero Result leaves out what only a build tells.
-func (g *Gateway) factsOf(cfg *config.Gateway, r profile.Result) plugin.GatewayFacts {
+func (c *core) factsOf(cfg *config.Gateway, r profile.Result) plugin.GatewayFacts {
 	f := plugin.GatewayFacts{
-		Name: g.name, Port: cfg.Port, Command: slices.Clone(cfg.Launch.Command), Cwd: cfg.Launch.Cwd, Profile: cfg.Launch.Profile,
-		Host: plugin.HostInfo{Version: g.env.Version, OS: runtime.GOOS, Arch: runtime.GOARCH},
+		Name: c.name, Port: cfg.Port, Command: slices.Clone(cfg.Launch.Command), Cwd: cfg.Launch.Cwd, Profile: cfg.Launch.Profile,
+		Host: plugin.HostInfo{Version: c.env.Version, OS: runtime.GOOS, Arch: runtime.GOARCH},
 	}
 	f.StateDir, f.ConfigPath = r.StateDir, r.ConfigPath
 	if argv := r.Process.Argv; len(argv) > 0 {
 		f.Args = argv[len(f.Command):]
 	}
-	if g.engine != nil {
-		s := g.engine.Snapshot().State
+	if c.engine != nil {
+		s := c.engine.Snapshot().State
 		f.State = string(s.Public())
 		if s.LastHello != nil {
 			f.Version = s.LastHello.Version
@@ -70,14 +74,14 @@ func (g *Gateway) factsOf(cfg *config.Gateway, r profile.Result) plugin.GatewayF
 
 // redactor knows the gateway's secrets: of what runs, and of what would be launched. When they cannot be read it knows none: there is no
 // process then that could print them.
-func (g *Gateway) redactor() *redact.Redactor {
+func (c *core) redactor() *redact.Redactor {
 	var secrets []string
-	running, next := g.asLaunched(), g.conf()
-	if r, err := g.buildOf(running); err == nil {
+	running, next := c.asLaunched(), c.conf()
+	if r, err := c.buildOf(running); err == nil {
 		secrets = secretsOf(r)
 	}
 	if next != running {
-		if r, err := g.buildOf(next); err == nil {
+		if r, err := c.buildOf(next); err == nil {
 			secrets = append(secrets, secretsOf(r)...)
 		}
 	}

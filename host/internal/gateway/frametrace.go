@@ -11,11 +11,11 @@ import (
 const maxTrace = 4 << 10
 
 // traceFrames logs the frames of the gateway's sessions when [log] frames says so, with their secrets hidden by name and by value (B352).
-func (g *Gateway) traceFrames(redactor *redact.Redactor) func(sent bool, data []byte) {
-	if !g.Settings().Frames {
+func (c *core) traceFrames(redactor *redact.Redactor) func(sent bool, data []byte) {
+	if !c.Settings().Frames {
 		return nil
 	}
-	log := g.log.Named("frames")
+	log := c.log.Named("frames")
 	return func(sent bool, data []byte) {
 		direction := "in"
 		if sent {

@@ -2,65 +2,15 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
-	"github.com/gatehost/gatehost/host/internal/engine"
-	"github.com/gatehost/gatehost/host/internal/events"
-	"github.com/gatehost/gatehost/host/internal/health"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/metrics"
-	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/host/internal/view"
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
-
-// newHealth makes the view of what the gateway can do.
-func (g *Gateway) newHealth() *health.Monitor {
-	return health.New(health.Options{
-		Ask: g.ask, Category: category,
-		OnReady: func(ready bool, by string) {
-			g.publish(events.GatewayReady, control.ReadyData{Ready: ready, By: by})
-		},
-	})
-}
-
-// ask makes one call for the health view.
-func (g *Gateway) ask(ctx context.Context, method string) error {
-	s, ok := g.engine.Session()
-	if !ok {
-		return engine.ErrNotConnected
-	}
-	_, err := s.Call(ctx, method, json.RawMessage("{}"))
-	return err
-}
-
-func category(err error) health.Category {
-	return health.CategoryOf(err, engine.ErrNotConnected, session.ErrNotConnected)
-}
-
-// called is told of every call to the gateway, whoever made it.
-func (g *Gateway) called(session uint64, method string, took time.Duration, err error) {
-	c := category(err)
-	g.health.Called(session, method, took, c)
-	result := metrics.Failed
-	switch c {
-	case health.OK:
-		result = metrics.OK
-	case health.Refused, health.Unavailable:
-		result = metrics.Refused
-	case health.Timeout:
-		result = metrics.Timeout
-	case health.Disconnected:
-		result = metrics.Disconnected
-	case health.Cancelled:
-		result = metrics.Cancelled
-	case health.Failed:
-	}
-	g.env.Metrics.Call(g.name, method, result, took)
-}
 
 // CheckHealth asks the gateway for its health now (B281); with probe it asks it even when a fresh answer is there.
 func (g *Gateway) CheckHealth(ctx context.Context, probe bool) (control.HealthCheck, error) {

@@ -66,14 +66,14 @@ type inProcess struct {
 	signal func(ctx context.Context, launch lifecycle.LaunchID, name string) error
 }
 
-func newInProcess(g *Gateway) inProcess {
+func newInProcess(c *core, shutdown *shutdownAnswer) inProcess {
 	return inProcess{
-		log: g.log, shutdown: &g.shutdown,
+		log: c.log, shutdown: shutdown,
 		answers: func(ctx context.Context, launch lifecycle.LaunchID) error {
-			return answers(ctx, g.asLaunched(), g.engine.Snapshot().State, launch, held)
+			return answers(ctx, c.asLaunched(), c.State(), launch, held)
 		},
 		signal: func(ctx context.Context, launch lifecycle.LaunchID, name string) error {
-			return g.launcher().Signal(ctx, string(launch), name)
+			return c.launcher().Signal(ctx, string(launch), name)
 		},
 	}
 }
@@ -187,7 +187,7 @@ type suspension struct {
 }
 
 // Drain asks the gateway for its cooperative suspension, in drain mode, until nothing is in flight. The same request again renews the lease
-// of two minutes. Terminals do not hold it up: the stop that follows ends them anyway (OpenClaw docs/gateway/external-apps.md).
+// of two minutes. Terminals do not hold it up: the stop that follows ends them anyway (OpenClaw, "external apps").
 func (m inProcess) Drain(ctx context.Context, s engine.Session) error {
 	st := s.Stats()
 	if !release.Of(st.Version, st.Methods).Suspend {

@@ -16,8 +16,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Each attempt builds its launch once: its configuration, its environment file and its token are read at one moment, and
-// Request neither reads them again nor edits the gateway's file.
+// Each attempt builds its launch once: its configuration, its environment file and its token are read at one moment,
+// and Request neither reads them again nor edits the gateway's file.
 func TestLaunchIsBuiltOncePerAttempt(t *testing.T) {
 	dir := t.TempDir()
 	s, err := store.Open(filepath.Join(dir, "state"))
@@ -33,7 +33,9 @@ func TestLaunchIsBuiltOncePerAttempt(t *testing.T) {
 	}
 	file := write("openclaw.json", `{"gateway": {"auth": {"mode": "token", "token": "another"}}}`)
 	cfg := &config.Gateway{Name: "main", Port: 4711, Launcher: "l", Token: config.Token{File: write("token", "first")}}
-	cfg.Launch.Profile, cfg.Launch.Command, cfg.Launch.EnvFile = "openclaw", []string{"/bin/true"}, write("env", "A=first\n")
+	cfg.Launch.Profile, cfg.Launch.Command, cfg.Launch.EnvFile = "openclaw", []string{"/bin/true"}, write(
+		"env", "A=first\n",
+	)
 	cfg.Launch.ConfigPath, cfg.Launch.StateDir = file, dir
 	g, err := New(Env{Log: hclog.NewNullLogger(), Store: s, Hub: events.NewHub(events.Options{})}, Settings{Gateway: cfg})
 	if err != nil {
@@ -41,7 +43,7 @@ func TestLaunchIsBuiltOncePerAttempt(t *testing.T) {
 	}
 	defer g.Close()
 	builds := 0
-	l := launches{g, func(cfg *config.Gateway) built {
+	l := launches{core: &g.core, align: g.config.align, launching: g.lastGood.Launching, build: func(cfg *config.Gateway) built {
 		builds++
 		return g.build(cfg)
 	}}
@@ -69,7 +71,9 @@ func TestLaunchIsBuiltOncePerAttempt(t *testing.T) {
 		if builds != attempt+1 {
 			t.Errorf("after attempt %d: built %d times", attempt+1, builds)
 		}
-		if !slices.ContainsFunc(req.Process.Env, func(v plugin.EnvVar) bool { return v.Name == "A" && v.Value == want }) {
+		if !slices.ContainsFunc(req.Process.Env, func(v plugin.EnvVar) bool {
+			return v.Name == "A" && v.Value == want
+		}) {
 			t.Errorf("the environment is not that of the moment of Align: %+v", req.Process.Env)
 		}
 		if now, err := os.ReadFile(file); err != nil || string(now) != string(aligned) {

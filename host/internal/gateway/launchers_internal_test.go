@@ -16,7 +16,7 @@ import (
 )
 
 // twoLaunchers is a gateway whose next process is for the launcher "new", and which knows another one, "old".
-func twoLaunchers() (g *Gateway, old, next *launcher.Fake, l launchers) {
+func twoLaunchers() (g *core, old, next *launcher.Fake, l launchers) {
 	g = bare(&config.Gateway{Name: "main", Launcher: "new"})
 	old, next = &launcher.Fake{}, &launcher.Fake{}
 	return g, old, next, launchers{g, func(name string) launcher.Launcher {
@@ -129,5 +129,31 @@ func TestProcessKeepsWhatItWasMadeWith(t *testing.T) {
 	table.follow(observe.Change{Before: lifecycle.State{Attached: true}})
 	if _, ok := table.present(lifecycle.State{Attached: true}); ok {
 		t.Error("it is kept after the gateway was let go")
+	}
+}
+
+// What was built holds secrets: it is dropped when its launch is made, given up, or replaced by another one.
+func TestWhatWasBuiltIsDroppedWithItsLaunch(t *testing.T) {
+	var table launchTable
+	b := built{token: "secret"}
+	table.prepare("A", b)
+	if _, ok := table.takeBuilt("B"); ok {
+		t.Error("another launch gets it")
+	}
+	if got, ok := table.takeBuilt("A"); !ok || got.token != b.token {
+		t.Errorf("taken: %+v, %v", got, ok)
+	}
+	table.prepare("B", b)
+	table.follow(observe.Change{Before: lifecycle.State{Launch: "B"}}) // given up before it was made
+	if table.next.built != nil {
+		t.Error("it is kept after its launch was given up")
+	}
+	table.prepare("C", b)
+	table.prepare("D", b)
+	if _, ok := table.takeBuilt("C"); ok {
+		t.Error("the one before is kept")
+	}
+	if names := table.launchers(); len(names) > 0 {
+		t.Errorf("a launch that was never made needs %v", names)
 	}
 }

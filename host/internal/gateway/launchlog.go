@@ -10,15 +10,15 @@ import (
 )
 
 // announce logs a launch before it is made (B089), and keeps it for the log of a start that fails (B032). No secret is in it.
-func (g *Gateway) announce(cfg *config.Gateway, r profile.Result) {
+func (c *core) announce(cfg *config.Gateway, r profile.Result) {
 	facts := launchFacts(cfg, r)
-	g.log.Info("launching the gateway", facts...)
+	c.log.Info("launching the gateway", facts...)
 	var words []string
 	for i := 0; i+1 < len(facts); i += 2 {
 		words = append(words, fmt.Sprintf("%v=%v", facts[i], facts[i+1]))
 	}
 	summary := strings.Join(words, " ")
-	g.lastLaunch.Store(&summary)
+	c.lastLaunch.Store(&summary)
 }
 
 // launchFacts are the pairs of a log line.
@@ -59,8 +59,8 @@ func proxyWord(r profile.Result) string {
 }
 
 // newestLaunch is it in words.
-func (g *Gateway) newestLaunch() string {
-	if s := g.lastLaunch.Load(); s != nil {
+func (c *core) newestLaunch() string {
+	if s := c.lastLaunch.Load(); s != nil {
 		return *s
 	}
 	return "n/a"

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"maps"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -16,32 +18,59 @@ import (
 )
 
 // outputs opens the line pipeline of a launch.
-type outputs struct{ g *Gateway }
+type outputs struct {
+	core  *core
+	lines *lineTotals
+}
 
 func (o outputs) Open(id lifecycle.LaunchID, told engine.OutputEvents) engine.Output {
 	launch := string(id)
-	cursor, line := o.g.env.Journal.Output(launch)
-	if c, n := o.g.lines.place(launch); c > cursor { // the journal may not have all of it yet
+	cursor, line := o.core.env.Journal.Output(launch)
+	if c, n := o.lines.place(launch); c > cursor { // the journal may not have all of it yet
 		cursor, line = c, n
 	}
+	r := &reader{outputs: o, launch: id, see: told.See}
 	p := output.New(output.Options{
-		Gateway: o.g.facts(), LaunchID: launch, Classifiers: o.g.classifiers(), Redactor: o.g.redactor(), Log: o.g.log,
+		Gateway: o.core.facts(), LaunchID: launch, Classifiers: o.core.classifiers(), Redactor: o.core.redactor(), Log: o.core.log,
 		Cursor: cursor, Lines: line,
-		OnLine:    func(c output.Classified) { o.g.line(id, c, told.See) },
-		OnGap:     func(gap output.Gap) { o.g.gap(launch, gap) },
+		OnLine:    r.line,
+		OnGap:     func(gap output.Gap) { o.gap(launch, gap) },
 		OnSymptom: told.Symptom, OnActivity: told.Activity,
 	})
-	o.g.lines.opened(p)
-	p.SetChain(o.g.classifiers()) // a reload may not have seen this one yet
+	o.lines.opened(p)
+	p.SetChain(o.core.classifiers()) // a reload may not have seen this one yet
 	o.remember(launch, told)
-	return &countedOutput{Pipeline: p, lines: &o.g.lines}
+	return &countedOutput{Pipeline: p, lines: o.lines}
+}
+
+// reader takes the lines of one launch; the pipeline's worker alone uses it.
+type reader struct {
+	outputs
+
+	launch lifecycle.LaunchID
+	see    func(observe.Sight)
+
+	refused   int       // clients since the last sight of them
+	refusedAt time.Time // of the last sight, by the monotonic clock
+}
+
+// refusedEvery is between two sights of refused clients: a program that asks in a loop must not fill the engine's inbox.
+const refusedEvery = time.Second
+
+// clientRefused hands on that the gateway refused a client for its token, at the time of the line that says so.
+func (o *reader) clientRefused(at time.Time) {
+	o.refused++
+	if now := time.Now(); o.refusedAt.IsZero() || now.Sub(o.refusedAt) >= refusedEvery {
+		o.see(observe.ClientRefused{Launch: o.launch, At: at, Number: o.refused})
+		o.refused, o.refusedAt = 0, now
+	}
 }
 
 // classifiers are the chain, in order of the configuration.
-func (g *Gateway) classifiers() []output.Named {
+func (c *core) classifiers() []output.Named {
 	var chain []output.Named
-	for _, name := range g.conf().Classifiers {
-		chain = append(chain, output.Named{Name: name, Classifier: g.env.Plugins.Classifier(name)})
+	for _, name := range c.conf().Classifiers {
+		chain = append(chain, output.Named{Name: name, Classifier: c.env.Plugins.Classifier(name)})
 	}
 	return chain
 }
@@ -51,7 +80,7 @@ var lasting = []plugin.Symptom{plugin.SymptomChannelsSuppressed}
 
 // remember tells what lines have shown that are not read again: an earlier host has read them.
 func (o outputs) remember(launch string, told engine.OutputEvents) {
-	showed := o.g.env.Journal.Showed(launch)
+	showed := o.core.env.Journal.Showed(launch)
 	for _, s := range lasting {
 		if text, ok := showed[s.String()]; ok {
 			told.Symptom(s, plugin.Line{Text: text})
@@ -142,23 +171,9 @@ func sum(a, b output.Stats) output.Stats {
 	}
 }
 
-// outputStatus is the counts in the API's words; nil before there was any output.
-func (g *Gateway) outputStatus() *control.Output {
-	got := g.lines.total()
-	if got.Read == 0 && got.Gaps == 0 {
-		return nil
-	}
-	stats := g.env.Journal.Stats()
-	return &control.Output{
-		Read: got.Read, Classified: got.Classified, Unclassified: got.Unclassified,
-		Stored: stats.Stored[g.name], Dropped: stats.Dropped[g.name] + g.env.Hub.Unstored()[g.name],
-		LostLines: got.GapLines, LostBytes: got.GapBytes, Gaps: got.Gaps, Repeated: got.Repeated, HiddenBy: got.DroppedBy,
-	}
-}
-
 // line is one classified line of output, redacted.
-func (g *Gateway) line(id lifecycle.LaunchID, c output.Classified, see func(observe.Sight)) {
-	launch := string(id)
+func (o *reader) line(c output.Classified) {
+	launch := string(o.launch)
 	out := control.LogLine{
 		Cursor: c.Cursor, Time: control.At(c.Time), LaunchID: launch, Stream: c.Stream.String(), Level: c.Level.String(),
 		Text: c.Shown, RuleID: c.RuleID, Plugin: c.By, Tags: c.Tags, Truncated: c.Truncated, Hidden: c.Hidden,
@@ -174,26 +189,26 @@ func (g *Gateway) line(id lifecycle.LaunchID, c output.Classified, see func(obse
 		}
 		out.Also = append(out.Also, also)
 	}
-	g.publish(events.GatewayOutput, OutputLine{out})
-	g.lines.published(launch, c.Cursor, c.Number)
+	o.core.publish(events.GatewayOutput, OutputLine{out})
+	o.lines.published(launch, c.Cursor, c.Number)
 	if c.Stage != nil {
-		see(observe.StageTold{Launch: id, Stage: *c.Stage})
+		o.see(observe.StageTold{Launch: o.launch, Stage: *c.Stage})
 	}
 	if c.Symptom == plugin.SymptomTokenMismatch {
-		see(observe.ClientRefused{Launch: id, At: c.Time})
+		o.clientRefused(c.Time)
 	}
 	if !c.Hidden && (c.Level >= classifier.LevelWarn || c.Stream == plugin.Stderr) { // B298; what a gateway tells of its work is in the journal
-		g.log.Log(hclogLevel(c.Level), "[Gateway "+c.Stream.String()+"] "+c.Shown, "rule", c.RuleID, "plugin", c.By)
+		o.core.log.Log(hclogLevel(c.Level), "[Gateway "+c.Stream.String()+"] "+c.Shown, "rule", c.RuleID, "plugin", c.By)
 	}
 }
 
 // gap is output that was overwritten before anybody could read it.
-func (g *Gateway) gap(launch string, gap output.Gap) {
-	g.log.Warn("output of the gateway was lost: it came faster than it could be read", "lines", gap.Lines, "bytes", gap.Bytes)
-	g.publish(events.GatewayOutput, OutputLine{control.LogLine{
+func (o outputs) gap(launch string, gap output.Gap) {
+	o.core.log.Warn("output of the gateway was lost: it came faster than it could be read", "lines", gap.Lines, "bytes", gap.Bytes)
+	o.core.publish(events.GatewayOutput, OutputLine{control.LogLine{
 		Cursor: gap.To, LaunchID: launch, LostBytes: gap.Bytes, LostLines: gap.Lines, Line: gap.Line,
 	}})
-	g.lines.published(launch, gap.To, gap.Line)
+	o.lines.published(launch, gap.To, gap.Line)
 }
 
 func hclogLevel(l classifier.Level) hclog.Level {
@@ -223,3 +238,20 @@ func (l OutputLine) Showed() (symptom, text string) { return l.Symptom, l.Text }
 
 // IsGap implements events.Line.
 func (l OutputLine) IsGap() bool { return l.LostBytes > 0 }
+
+// sumRules adds up what rules dropped; each launch tells of a bounded number of them.
+func sumRules(a, b map[string]uint64) map[string]uint64 {
+	if len(a) == 0 {
+		return b
+	}
+	out := maps.Clone(a)
+	for rule, n := range b {
+		if _, known := out[rule]; known || len(out) < maxRules {
+			out[rule] += n
+		}
+	}
+	return out
+}
+
+// maxRules bounds the rules of a gateway whose lines are counted apart.
+const maxRules = 128

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -38,7 +40,7 @@ func TestStderrIsLoggedAtItsLevel(t *testing.T) {
 		{Line: plugin.Line{Stream: plugin.Stdout}, Level: classifier.LevelInfo, Shown: "its work"},
 		{Line: plugin.Line{Stream: plugin.Stdout}, Level: classifier.LevelWarn, Shown: "five"},
 	} {
-		g.line("A", c, func(observe.Sight) {})
+		(&reader{outputs: outputs{core: g, lines: &lineTotals{}}, launch: "A"}).line(c)
 	}
 	var got []string
 	for line := range strings.Lines(log.String()) {
@@ -82,7 +84,7 @@ func TestEventsPassOnByTheirKindAndTicksAreLifeOnly(t *testing.T) {
 	g.env.Hub = events.NewHub(events.Options{})
 	defer g.env.Hub.Close()
 	for _, name := range []string{"tick", "chat", "channel.status", "agent"} {
-		g.received(session.Event{Name: name, Payload: json.RawMessage(`{"text":"hi","token":"canary-value"}`)}, nil)
+		observer{core: g}.received(session.Event{Name: name, Payload: json.RawMessage(`{"text":"hi","token":"canary-value"}`)}, nil)
 	}
 	var got []string
 	sub := g.env.Hub.Subscribe(0)
@@ -108,7 +110,7 @@ func TestSecretsOfAnEventAreHiddenWhereverItIsShown(t *testing.T) {
 	g.env.Hub = events.NewHub(events.Options{})
 	defer g.env.Hub.Close()
 	known := redact.New([]string{"the-gateways-own"})
-	g.received(session.Event{Name: "agent", Payload: json.RawMessage(payload)}, known)
+	observer{core: g}.received(session.Event{Name: "agent", Payload: json.RawMessage(payload)}, known)
 	g.traceFrames(known)(false, []byte(`{"type":"event","event":"agent","payload":`+payload+`}`))
 
 	e, ok := g.env.Hub.Subscribe(0).TryNext()
@@ -131,4 +133,20 @@ func TestSecretsOfAnEventAreHiddenWhereverItIsShown(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A program that asks with an outdated token in a loop is counted, and handed on once a second.
+func TestRefusedClientsAreHandedOnOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen []int
+		r := &reader{launch: "A", see: func(s observe.Sight) { seen = append(seen, s.(observe.ClientRefused).Number) }}
+		for range 1000 {
+			r.clientRefused(time.Now())
+		}
+		time.Sleep(time.Second)
+		r.clientRefused(time.Now())
+		if want := []int{1, 1000}; !slices.Equal(seen, want) {
+			t.Errorf("seen %v, want %v", seen, want)
+		}
+	})
 }

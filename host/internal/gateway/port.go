@@ -10,17 +10,17 @@ import (
 )
 
 // port asks the gateway's port.
-type port struct{ g *Gateway }
+type port struct{ core *core }
 
 func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, error) {
-	cfg := p.g.conf()
-	p.g.launches.probed.Store(cfg)
+	cfg := p.core.conf()
+	p.core.launches.probed.Store(cfg)
 	holders, err := probe.Holders(ctx, cfg.Port)
 	if err != nil {
 		return 0, lifecycle.Problem{}, err
 	}
 	if len(holders) == 0 {
-		return lifecycle.HolderNobody, lifecycle.Problem{}, nil
+		return lifecycle.HolderNone, lifecycle.Problem{}, nil
 	}
 	who := holders[0].String()
 	if probe.IsGateway(ctx, cfg.Port) {
@@ -33,12 +33,12 @@ func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, 
 	return lifecycle.HolderStranger, lifecycle.Problem{
 		Code:    "port_conflict",
 		Message: fmt.Sprintf("port %d is held by %s, which is no gateway", cfg.Port, who),
-		Hint:    fmt.Sprintf("end that process, or set another gateways.%s.port; gatehost does not touch what it did not start", p.g.name),
+		Hint:    fmt.Sprintf("end that process, or set another gateways.%s.port; gatehost does not touch what it did not start", p.core.name),
 	}, nil
 }
 
 func (p port) Ready(ctx context.Context, port int) lifecycle.Readiness {
-	switch probe.ReadyNow(ctx, cmp.Or(port, p.g.asLaunched().Port)) {
+	switch probe.ReadyNow(ctx, cmp.Or(port, p.core.asLaunched().Port)) {
 	case probe.Ready:
 		return lifecycle.ReadinessReady
 	case probe.Open:

@@ -35,7 +35,7 @@ func TestFactsAreCounted(t *testing.T) {
 	defer g.env.Hub.Close()
 	g.env.Metrics = metrics.New(func() metrics.Snapshot { return metrics.Snapshot{} })
 	code := 1
-	observer{g}.Observed([]observe.Fact{
+	watched(g).Observed([]observe.Fact{
 		observe.SessionLost{SessionData: control.SessionData{Code: 1012}},
 		observe.Restarted{Cause: "exited"},
 		observe.Restarted{Cause: "no", Suppressed: true},

@@ -31,7 +31,7 @@ func TestStateIsToldOnlyWhenItChanges(t *testing.T) {
 	step := func(before, after lifecycle.State) {
 		next, facts := record.Step(observe.Change{Before: before, After: after, At: time.Now()})
 		record = next
-		observer{g}.Observed(facts)
+		watched(g).Observed(facts)
 	}
 	stopped, start := lifecycle.State{Phase: lifecycle.PhaseStopped}, lifecycle.State{Phase: lifecycle.PhaseRecovering, Flow: lifecycle.FlowStart}
 	step(stopped, stopped)
@@ -64,7 +64,7 @@ func TestTokenThatCannotBeReadEndsTheConnect(t *testing.T) {
 			}
 			continue
 		}
-		s, _, err := sessions{g}.Open(t.Context(), 0, engine.SessionEvents{})
+		s, _, err := sessions{core: g}.Open(t.Context(), 0, engine.SessionEvents{})
 		if _, refused := errors.AsType[*engine.Refused](err); s != nil || !refused {
 			t.Errorf("session %v, %v", s, err)
 		}

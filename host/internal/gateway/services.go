@@ -9,10 +9,10 @@ import (
 )
 
 // services clears the platform services that the operator gave leave to unload, and reports the others.
-type services struct{ g *Gateway }
+type services struct{ core *core }
 
 func (s services) Clear(ctx context.Context) error {
-	for _, name := range s.g.conf().Unload {
+	for _, name := range s.core.conf().Unload {
 		if err := s.clear(ctx, name); err != nil {
 			return err
 		}
@@ -21,11 +21,11 @@ func (s services) Clear(ctx context.Context) error {
 }
 
 func (s services) clear(ctx context.Context, name string) error {
-	u := s.g.env.Plugins.Unloader(name)
-	facts := s.g.facts()
+	u := s.core.env.Plugins.Unloader(name)
+	facts := s.core.facts()
 	found, err := u.Inspect(ctx, facts)
 	if errors.Is(err, fault.ErrUnsupported) {
-		s.g.log.Debug("unloader has nothing to do here", "plugin", name, "reason", err)
+		s.core.log.Debug("unloader has nothing to do here", "plugin", name, "reason", err)
 		return nil
 	}
 	if err != nil {
@@ -35,17 +35,17 @@ func (s services) clear(ctx context.Context, name string) error {
 		if !svc.Loaded {
 			continue
 		}
-		s.g.log.Warn("another service manager owns this gateway, too", "service", svc.ID, "pid", svc.PID, "reason", svc.Reason)
+		s.core.log.Warn("another service manager owns this gateway, too", "service", svc.ID, "pid", svc.PID, "reason", svc.Reason)
 		done, err := u.Unload(ctx, facts, svc.ID)
 		if err != nil {
 			return fmt.Errorf("cannot unload %s: %w", svc.ID, err)
 		}
 		if len(done.Undo) > 0 {
-			if err := s.g.env.Store.KeepUndo(s.g.name, svc.ID, done.Undo); err != nil {
-				s.g.log.Error("cannot store how to bring a service back", "service", svc.ID, "error", err)
+			if err := s.core.env.Store.KeepUndo(s.core.name, svc.ID, done.Undo); err != nil {
+				s.core.log.Error("cannot store how to bring a service back", "service", svc.ID, "error", err)
 			}
 		}
-		s.g.log.Info("service was unloaded", "service", svc.ID, "disable", svc.DisableCommand)
+		s.core.log.Info("service was unloaded", "service", svc.ID, "disable", svc.DisableCommand)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,39 +14,46 @@ import (
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/probe"
 	"github.com/gatehost/gatehost/host/internal/session"
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 // closeBound is how long a polite goodbye to a gateway may take.
 const closeBound = 3 * time.Second
 
 // sessions opens sessions with the gateway.
-type sessions struct{ g *Gateway }
+type sessions struct {
+	core   *core
+	calls  calls
+	totals *sessionTotals
+	// received is told of what the gateway sent by itself.
+	received func(session.Event, *redact.Redactor)
+}
 
 func (s sessions) Open(ctx context.Context, port int, events engine.SessionEvents) (engine.Session, lifecycle.Hello, error) {
-	cfg, liveness := s.g.asLaunched(), s.g.conf().Liveness
-	token, err := s.g.tokenOf(cfg)
+	cfg, liveness := s.core.asLaunched(), s.core.conf().Liveness
+	token, err := s.core.tokenOf(cfg)
 	if err != nil {
 		return nil, lifecycle.Hello{}, &engine.Refused{Problem: engine.ProblemOf(err)}
 	}
-	redactor := s.g.redactor()
+	redactor := s.core.redactor()
 	opened, err := session.Dial(ctx, session.Options{
-		URL: "ws://" + probe.Address(cmp.Or(port, cfg.Port)) + "/ws", Token: token, Device: s.g.env.Device(), Version: s.g.env.Version,
-		Trace: s.g.traceFrames(redactor), Ping: liveness.Ping, PongTimeout: liveness.PongTimeout, Log: s.g.log, OnAlive: events.Alive, OnPings: events.Pings,
+		URL: "ws://" + probe.Address(cmp.Or(port, cfg.Port)) + "/ws", Token: token, Device: s.core.env.Device(), Version: s.core.env.Version,
+		Trace: s.core.traceFrames(redactor), Ping: liveness.Ping, PongTimeout: liveness.PongTimeout, Log: s.core.log, OnAlive: events.Alive, OnPings: events.Pings,
 		OnEvent: func(e session.Event) {
-			s.g.health.Event(e.Name)
-			s.g.received(e, redactor)
+			s.calls.health.Event(e.Name)
+			s.received(e, redactor)
 		},
 	})
 	if err != nil {
 		return nil, lifecycle.Hello{}, refused(err)
 	}
-	open := &openSession{g: s.g, s: opened}
-	s.g.sessions.opened(open)
-	liveness = s.g.conf().Liveness // a reload may not have seen this session yet
+	open := &openSession{calls: s.calls, s: opened}
+	s.totals.opened(open)
+	liveness = s.core.conf().Liveness // a reload may not have seen this session yet
 	opened.SetPing(liveness.Ping, liveness.PongTimeout)
 	go func() { // ends with the session, which the engine closes
 		<-opened.Done()
-		s.g.sessions.closed(open)
+		s.totals.closed(open)
 		end := opened.End()
 		events.Closed(engine.SessionEnd{Code: end.Code, Announce: announced(end), Expected: end.Expected})
 	}()
@@ -77,15 +85,15 @@ func announced(end session.End) lifecycle.Announce {
 
 // openSession is a session as the engine sees it.
 type openSession struct {
-	g    *Gateway
-	s    *session.Session
-	once sync.Once
+	calls calls
+	s     *session.Session
+	once  sync.Once
 }
 
 func (o *openSession) Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
-	began, number := time.Now(), o.g.health.Session()
+	began, number := time.Now(), o.calls.health.Session()
 	got, err := o.s.Call(ctx, method, params)
-	o.g.called(number, method, time.Since(began), err)
+	o.calls.called(number, method, time.Since(began), err)
 	switch {
 	case errors.Is(err, session.ErrServiceRestart):
 		return nil, fmt.Errorf("%w: %w", engine.ErrNotConnected, err)
@@ -112,4 +120,60 @@ func (o *openSession) Close() {
 			o.s.Close(ctx)
 		}()
 	})
+}
+
+// sessionTotals adds up the frames of a gateway over its sessions.
+type sessionTotals struct {
+	mu   sync.Mutex // guards all below: sessions come and go in goroutines of their own
+	past session.Stats
+	open []*openSession
+}
+
+func (t *sessionTotals) opened(s *openSession) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open = append(t.open, s)
+}
+
+func (t *sessionTotals) closed(s *openSession) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.Index(t.open, s); i >= 0 {
+		t.open = slices.Delete(t.open, i, i+1)
+		t.past = added(t.past, s.s.Stats())
+	}
+}
+
+// each calls back with every session that is open.
+func (t *sessionTotals) each(do func(*openSession)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.open {
+		do(s)
+	}
+}
+
+// total has the counts of all sessions, and of the times the newest.
+func (t *sessionTotals) total() session.Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := t.past
+	for _, s := range t.open {
+		all = added(all, s.s.Stats())
+	}
+	return all
+}
+
+func added(a, b session.Stats) session.Stats {
+	newest := func(x, y time.Time) time.Time {
+		if x.After(y) {
+			return x
+		}
+		return y
+	}
+	return session.Stats{
+		FramesIn: a.FramesIn + b.FramesIn, FramesOut: a.FramesOut + b.FramesOut, BadFrames: a.BadFrames + b.BadFrames,
+		UnexpectedIDs: a.UnexpectedIDs + b.UnexpectedIDs, MissedPongs: a.MissedPongs + b.MissedPongs,
+		LastFrameAt: newest(a.LastFrameAt, b.LastFrameAt), LastMissAt: newest(a.LastMissAt, b.LastMissAt),
+	}
 }

@@ -45,3 +45,17 @@ func (g *Gateway) Status() control.Gateway {
 	out.LastStart, out.Reconnect, out.Health = snap.Record.LastStart(), snap.Record.Reconnect(), g.healthStatus(s)
 	return out
 }
+
+// outputStatus is the counts in the API's words; nil before there was any output.
+func (g *Gateway) outputStatus() *control.Output {
+	got := g.lines.total()
+	if got.Read == 0 && got.Gaps == 0 {
+		return nil
+	}
+	stats := g.env.Journal.Stats()
+	return &control.Output{
+		Read: got.Read, Classified: got.Classified, Unclassified: got.Unclassified,
+		Stored: stats.Stored[g.name], Dropped: stats.Dropped[g.name] + g.env.Hub.Unstored()[g.name],
+		LostLines: got.GapLines, LostBytes: got.GapBytes, Gaps: got.Gaps, Repeated: got.Repeated, HiddenBy: got.DroppedBy,
+	}
+}

@@ -11,7 +11,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Presence is whether a gateway can be asked.
+// Presence says whether a gateway can be asked.
 type Presence int
 
 // The presences.
@@ -21,11 +21,11 @@ const (
 	Online                      // a session is open
 )
 
-// Gateway is how the gateway is reached. Its methods are called concurrently.
+// Gateway gives access to the gateway. Its methods are called concurrently.
 type Gateway interface {
 	Presence() Presence
-	// Call calls a method. The gateway's own error is a *frame.Error; with ErrNoSession nothing was sent; after any other error the
-	// gateway may have executed the call.
+	// Call calls a method. The gateway's own error is a *frame.Error; with ErrNoSession nothing was sent; after any
+	// other error the gateway may have executed the call.
 	Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error)
 }
 
@@ -35,12 +35,12 @@ var ErrNoSession = errors.New("the gateway has no session")
 // Options of an editor; Gateway, Path and Dir are needed.
 type Options struct {
 	Gateway Gateway
-	Path    func() (string, error) // of the configuration file, where the gateway does not say it
-	Dir     string                 // for copies; made when the first one is
+	Path    func() (string, error) // of the configuration file, when the gateway does not say it
+	Dir     string                 // for copies; created with the first one
 
-	Wait        time.Duration // for a gateway in between; default 30 s
+	Wait        time.Duration // to wait for a gateway between two states; default 30 s
 	CallTimeout time.Duration // default 30 s
-	Settle      time.Duration // for a lost answer's proof in the file; default 5 s
+	Settle      time.Duration // for the file to prove a change whose answer was lost; default 5 s
 	Poll        time.Duration // default 100 ms
 	Keep        int           // copies; default 20
 	Now         func() time.Time
@@ -49,7 +49,7 @@ type Options struct {
 // Editor edits the configuration of one gateway. Safe for concurrent use.
 type Editor struct {
 	o     Options
-	queue chan struct{} // 1: whoever has put something in may edit
+	queue chan struct{} // 1: the goroutine that has sent may edit
 }
 
 // New makes an editor.
@@ -72,44 +72,47 @@ func New(o Options) *Editor {
 	return &Editor{o: o, queue: make(chan struct{}, 1)}
 }
 
-// Mutator changes a configuration in place: objects are map[string]any, lists []any, numbers json.Number. It may be called again, with
-// what is there then, and must do nothing else. It may call Edit of the same editor with its ctx, and wait for it: that changes the same
-// configuration, within the same edit. An error ends the edit; nothing is written.
+// Mutator changes a configuration in place: objects are map[string]any, lists []any, numbers json.Number. It may be
+// called again, with the configuration of that moment, and must do nothing else. It may call Edit of the same
+// editor with its ctx, and wait for it: that changes the same configuration, within the same edit. An error ends
+// the edit; nothing is written.
 type Mutator func(ctx context.Context, config map[string]any) error
 
-// How an edit is to be done.
+// How says how to edit.
 type How struct {
-	DropComments bool // a running gateway writes its file without comments: do it all the same
-	// Launching: the caller is about to launch the gateway and knows that nothing of it runs. The file is edited at once, without waiting
-	// for other edits: those may wait for the launch. Comparing before writing keeps them apart.
+	DropComments bool // a running gateway writes its file without comments: edit it nevertheless
+	// Launching: the caller is about to launch the gateway and knows that no process of it runs. The file is edited
+	// at once, without waiting for other edits: those may wait for the launch. Each edit compares the file before
+	// it writes, which keeps them apart.
 	Launching bool
 	// Path is the file to edit, for a caller that knows it; "" asks Options.Path.
 	Path string
 }
 
-// Ways of an edit or a reading.
+// The ways to edit or read.
 const (
 	ByGateway = "gateway" // the gateway was asked
 	ByFile    = "file"
 )
 
-// Result is what an edit did. Without Changes nothing was written.
+// Result says what an edit did. Without Changes nothing was written.
 type Result struct {
 	By      string
 	Path    string // of the file; "" when the gateway does not say it
 	Changes []Change
-	// RequiresRestart: the gateway restarts itself for it, and the session ends for that time. nil: not known. A stopped gateway needs none.
+	// RequiresRestart: the gateway restarts itself for the change, and the session ends for that time. nil:
+	// unknown. A stopped gateway needs none.
 	RequiresRestart *bool
-	Settled         bool   // the answer was lost, and the file proves that the change was made
-	Copy            string // the id of the copy that undo goes back to; "": there is none
-	Nested          bool   // part of an edit that goes on
+	Settled         bool   // the answer was lost, and the file proves the change
+	Copy            string // the id of the copy that undo restores; "": there is none
+	Nested          bool   // part of an edit that continues
 }
 
-// transaction is an edit under way, for those that are nested in it.
+// transaction is an edit under way, for the edits nested in it.
 type transaction struct {
 	config map[string]any
 	how    *How
-	err    error // of a nested mutator: what it left behind must not be written
+	err    error // of a nested mutator: what it left must not be written
 	open   atomic.Bool
 }
 
@@ -117,15 +120,16 @@ type inEdit struct{ e *Editor }
 
 var (
 	errConflict = errors.New("changed by another program meanwhile")
-	errSwitched = errors.New("the gateway has come or gone meanwhile")
+	errSwitched = errors.New("the gateway has started or stopped meanwhile")
 )
 
-// maxSwitches bounds how often an edit goes from one way to the other: a gateway that comes and goes faster is in trouble.
+// maxSwitches bounds how often an edit changes from one way to the other: a gateway that starts and stops faster is
+// broken.
 const maxSwitches = 5
 
-// Edit changes the configuration. Cancelling ctx ends it as long as nothing was written. Errors: the mutator's, fault.Conflict (somebody
-// else wrote twice, or a value is not what it was), fault.FailedPrecondition (what is there cannot be read, would lose comments, or the
-// gateway refused what was made of it), fault.Unavailable.
+// Edit changes the configuration. Cancelling ctx cancels the edit until something was written. Errors: the
+// mutator's, fault.Conflict (another program wrote twice, or a value is not what it was), fault.FailedPrecondition
+// (the configuration cannot be read, would lose comments, or the gateway rejects the new one), fault.Unavailable.
 func (e *Editor) Edit(ctx context.Context, how How, m Mutator) (Result, error) {
 	if tx, ok := ctx.Value(inEdit{e}).(*transaction); ok && tx.open.Load() {
 		tx.how.DropComments = tx.how.DropComments || how.DropComments
@@ -174,12 +178,13 @@ func (e *Editor) edit(ctx context.Context, how How, m Mutator, keep bool) (Resul
 		case errors.Is(err, errSwitched) && switches < maxSwitches:
 			switches++
 		case errors.Is(err, errSwitched):
-			return Result{}, unavailable("the gateway comes and goes")
+			return Result{}, unavailable("the gateway starts and stops")
 		case errors.Is(err, errConflict) && conflicts == 0:
 			conflicts++
 		case errors.Is(err, errConflict):
-			return Result{}, fault.New(fault.Conflict, "cannot change the configuration: another program has changed it twice meanwhile").
-				WithHint("find out who writes it, then try again; what it wrote was left alone")
+			return Result{}, fault.New(fault.Conflict,
+				"cannot change the configuration: another program has changed it twice meanwhile").
+				WithHint("find out which program writes it, then try again; nothing was overwritten")
 		default:
 			return r, err
 		}
@@ -199,7 +204,7 @@ func (e *Editor) settled(ctx context.Context) (Presence, error) {
 		select {
 		case <-tick.C:
 		case <-limit.C:
-			return 0, unavailable("the gateway runs and cannot be asked")
+			return 0, unavailable("the gateway runs and has no session")
 		case <-ctx.Done():
 			return 0, context.Cause(ctx)
 		}
@@ -209,7 +214,7 @@ func (e *Editor) settled(ctx context.Context) (Presence, error) {
 func unavailable(why string) error {
 	f := fault.New(fault.Unavailable, "cannot change the configuration: "+why)
 	f.Retryable = true
-	return f.WithHint("try again when it is up, or stop it: its file is edited then")
+	return f.WithHint("try again when it is running, or stop it first: then its file is edited")
 }
 
 // apply runs a mutator on a copy of a configuration.

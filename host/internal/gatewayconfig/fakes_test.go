@@ -25,8 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const placeholder = gatewayconfig.Placeholder
 
-// gateway is a gateway with a configuration file. It behaves as 2026.9.6 was measured to: config.get hides tokens and adds defaults,
-// config.set takes that shape, puts secrets back and takes defaults out.
+// gateway is a gateway with a configuration file. It behaves as 2026.9.6 was measured to: config.get hides tokens and
+// adds defaults, config.set takes that shape, puts secrets back and takes defaults out.
 type gateway struct {
 	t    *testing.T
 	path string
@@ -232,7 +232,8 @@ func newGateway(t *testing.T, presence gatewayconfig.Presence, text string) (*ga
 	}
 	return g, gatewayconfig.New(gatewayconfig.Options{
 		Gateway: g, Path: func() (string, error) { return g.path, nil }, Dir: filepath.Join(dir, "edits", "main"),
-		Wait: 10 * time.Second, Settle: 300 * time.Millisecond, Poll: 5 * time.Millisecond, CallTimeout: 10 * time.Second, Keep: 3,
+		Wait: 10 * time.Second, Settle: 300 * time.Millisecond, Poll: 5 * time.Millisecond,
+		CallTimeout: 10 * time.Second, Keep: 3,
 	})
 }
 

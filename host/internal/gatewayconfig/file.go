@@ -17,7 +17,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// maxFile is the largest configuration that is edited; they have a few kilobytes.
+// maxFile is the largest configuration that is edited; usual ones have a few kilobytes.
 const maxFile = 4 << 20
 
 // file is a file as it was read.
@@ -34,7 +34,7 @@ func (f file) sum() [sha256.Size]byte {
 	return sha256.Sum256(f.data)
 }
 
-// readFile reads a regular file, or the one that a link leads to. What is not there is no error.
+// readFile reads a regular file, or the target of a link. A missing file is no error.
 func readFile(path string) (file, error) {
 	out := file{path: filepath.Clean(path)}
 	switch real, err := filepath.EvalSymlinks(path); {
@@ -75,10 +75,11 @@ func orElse(err, other error) error {
 }
 
 func cannotRead(path string, err error) error {
-	return fault.Wrap(fault.FailedPrecondition, "cannot read "+path, err).WithHint("the host must be able to read it: run it as the gateway's user")
+	return fault.Wrap(fault.FailedPrecondition, "cannot read "+path,
+		err).WithHint("the host must be able to read it: run the host as the gateway's user")
 }
 
-// parse reads the configuration in a file; one that is not there, or is empty, is empty.
+// parse reads the configuration in a file; a missing or empty file is an empty configuration.
 func (f file) parse() (*json5.Document, map[string]any, error) {
 	text := string(f.data)
 	if !f.exists || text == "" {
@@ -92,7 +93,7 @@ func (f file) parse() (*json5.Document, map[string]any, error) {
 		err = errors.New("it is not an object")
 	}
 	return nil, nil, fault.Wrap(fault.FailedPrecondition, "cannot understand "+f.path, err).
-		WithHint("mend it by hand, or run `gatehost doctor NAME --repair`; nothing was changed")
+		WithHint("nothing was changed; correct the file, or run `gatehost doctor NAME --repair`")
 }
 
 // editFile is one attempt on the file of a gateway that does not run.
@@ -133,7 +134,7 @@ func (e *Editor) editFile(ctx context.Context, how How, m Mutator, keep bool) (R
 	return r, err
 }
 
-// replace puts new content in the place of what was read, if that is still there and the gateway still does not run.
+// replace writes the new content if the file is still what was read and the gateway still does not run.
 func (e *Editor) replace(ctx context.Context, how How, before file, data []byte, keep bool) (record, error) {
 	rec := record{By: ByFile, Path: before.path}
 	if keep {
@@ -167,7 +168,7 @@ func (e *Editor) replace(ctx context.Context, how How, before file, data []byte,
 	return rec, err
 }
 
-// rewrite edits the text until it means what is wanted. Comments survive, or it is refused.
+// rewrite edits the text until it means what is wanted. It keeps the comments, or refuses to edit.
 func rewrite(doc *json5.Document, before, after map[string]any, how How) (string, error) {
 	ed := textEdit{doc: doc}
 	if err := ed.object(nil, before, after); err != nil {
@@ -177,7 +178,9 @@ func rewrite(doc *json5.Document, before, after map[string]any, how How) (string
 		return "", fault.New(fault.Internal, "bug: the edited text does not mean what it should; nothing was changed")
 	}
 	if lost := missing(doc.Comments(), ed.doc.Comments()); lost > 0 && !how.DropComments {
-		return "", fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot change the configuration: %d comments stand inside of what would be replaced", lost)).
+		return "", fault.New(fault.FailedPrecondition,
+			fmt.Sprintf("cannot change the configuration: %d comments are inside the part that would be replaced",
+				lost)).
 			WithHint("change a smaller part, or add --drop-comments")
 	}
 	return ed.doc.Text(), nil
@@ -253,7 +256,7 @@ func (t *textEdit) object(at json5.Path, before, after map[string]any) error {
 	return nil
 }
 
-// list leaves equal heads and tails alone, changes what is between in place, and takes out or puts in the rest.
+// list keeps equal elements at both ends, changes those between in place, and removes or inserts the rest.
 func (t *textEdit) list(at json5.Path, before, after []any) error {
 	head, tail := 0, 0
 	for head < min(len(before), len(after)) && equal(before[head], after[head]) {

@@ -109,7 +109,8 @@ func TestNestedMutationChangesTheSameConfigWithoutDeadlock(t *testing.T) { // T1
 			c["ui"].(map[string]any)["c"] = 3
 			return err
 		})
-		if err != nil || fmt.Sprint(g.at("ui")) != "map[a:1 b:2 c:3]" || len(r.Changes) != 1 || g.count("config.set") > 1 {
+		if err != nil || fmt.Sprint(g.at("ui")) != "map[a:1 b:2 c:3]" || len(r.Changes) != 1 ||
+			g.count("config.set") > 1 {
 			t.Errorf("%v %+v: the file is\n%s", err, r, g.read())
 		}
 	}
@@ -256,7 +257,8 @@ func TestConcurrentEditsAreOneAfterTheOther(t *testing.T) { // T136
 		var all sync.WaitGroup
 		for i := range 8 {
 			all.Go(func() {
-				_, err := e.Edit(t.Context(), gatewayconfig.How{}, gatewayconfig.Set([]string{"n", fmt.Sprintf("k%d", i)}, i))
+				_, err := e.Edit(t.Context(), gatewayconfig.How{},
+					gatewayconfig.Set([]string{"n", fmt.Sprintf("k%d", i)}, i))
 				if err != nil {
 					t.Error(err)
 				}
@@ -272,7 +274,7 @@ func TestConcurrentEditsAreOneAfterTheOther(t *testing.T) { // T136
 func TestRetriesOneBaseHashConflictFromAFreshSnapshot(t *testing.T) { // T137
 	g, e := newGateway(t, online, plain)
 	g.OnSet = func(n int, _ func()) (bool, error) {
-		if n == 1 { // somebody else was faster
+		if n == 1 { // another program was faster
 			g.write(strings.Replace(plain, "local", "remote", 1))
 		}
 		return false, nil
@@ -297,7 +299,8 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) { // T138
 		}
 		r := set(t, e, "logging.level", "info")
 		after, err := os.Stat(g.path)
-		if err != nil || len(r.Changes) != 0 || g.count("config.set") != 0 || !os.SameFile(before, after) || !after.ModTime().Equal(before.ModTime()) {
+		if err != nil || len(r.Changes) != 0 || g.count("config.set") != 0 || !os.SameFile(before, after) ||
+			!after.ModTime().Equal(before.ModTime()) {
 			t.Errorf("%v: %+v, calls %v", err, r, g.calls)
 		}
 		if _, err := e.Undo(t.Context(), gatewayconfig.How{}, false); !errors.Is(err, fault.ErrNotFound) {
@@ -310,7 +313,8 @@ func TestPlaceholdersOfSecretsMakeTheRoundTrip(t *testing.T) { // T139
 	g, e := newGateway(t, online, plain)
 	set(t, e, "logging.level", "debug")
 	var p struct{ Raw string }
-	if err := json.Unmarshal(g.sets[0], &p); err != nil || !strings.Contains(p.Raw, `"token": "`+placeholder+`"`) || strings.Contains(p.Raw, "sesame") {
+	if err := json.Unmarshal(g.sets[0], &p); err != nil || !strings.Contains(p.Raw, `"token": "`+placeholder+`"`) ||
+		strings.Contains(p.Raw, "sesame") {
 		t.Errorf("%v: config.set had %s", err, p.Raw)
 	}
 	if g.at("gateway.auth.token") != "sesame-12345678" {
@@ -420,10 +424,14 @@ func TestRefusesToWriteWhatCannotBeRead(t *testing.T) { // B322
 	g.write(plain)
 	g.presence = online
 	g.OnGet = func(_ int, payload map[string]any) {
-		payload["valid"], payload["issues"] = false, []any{map[string]any{"path": "gateway.port", "message": "Invalid input"}}
+		payload["valid"], payload["issues"] = false, []any{map[string]any{
+			"path":    "gateway.port",
+			"message": "Invalid input",
+		}}
 	}
 	_, err = e.Edit(t.Context(), gatewayconfig.How{}, gatewayconfig.Set(path(t, "a"), 1))
-	if fault.CodeOf(err) != fault.FailedPrecondition || !strings.Contains(err.Error(), "gateway.port: Invalid input") || len(g.sets) != 0 {
+	if fault.CodeOf(err) != fault.FailedPrecondition ||
+		!strings.Contains(err.Error(), "gateway.port: Invalid input") || len(g.sets) != 0 {
 		t.Errorf("got %v", err)
 	}
 }
@@ -431,10 +439,12 @@ func TestRefusesToWriteWhatCannotBeRead(t *testing.T) { // B322
 func TestCommentsAreNeverLostSilently(t *testing.T) { // B322
 	g, e := newGateway(t, online, commented)
 	_, err := e.Edit(t.Context(), gatewayconfig.How{}, gatewayconfig.Set(path(t, "logging.level"), "debug"))
-	if fault.CodeOf(err) != fault.FailedPrecondition || !strings.Contains(fault.HintOf(err), "--drop-comments") || g.read() != commented {
+	if fault.CodeOf(err) != fault.FailedPrecondition || !strings.Contains(fault.HintOf(err), "--drop-comments") ||
+		g.read() != commented {
 		t.Errorf("got %v, the file is\n%s", err, g.read())
 	}
-	if _, err := e.Edit(t.Context(), gatewayconfig.How{DropComments: true}, gatewayconfig.Set(path(t, "logging.level"), "debug")); err != nil {
+	if _, err := e.Edit(t.Context(), gatewayconfig.How{DropComments: true},
+		gatewayconfig.Set(path(t, "logging.level"), "debug")); err != nil {
 		t.Error(err)
 	}
 	g.presence = offline
@@ -479,8 +489,9 @@ func TestUndoGoesBackInOrderAlsoWhenTheClockWasSetBack(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	g, _ := newGateway(t, offline, plain)
 	e := gatewayconfig.New(gatewayconfig.Options{
-		Gateway: g, Path: func() (string, error) { return g.path, nil }, Dir: filepath.Join(t.TempDir(), "edits"), Keep: 3,
-		Now: func() time.Time { return now },
+		Gateway: g, Path: func() (string, error) { return g.path, nil }, Dir: filepath.Join(t.TempDir(), "edits"),
+		Keep: 3,
+		Now:  func() time.Time { return now },
 	})
 	for _, level := range []string{"debug", "trace", "warn", "error"} {
 		set(t, e, "logging.level", level)
@@ -500,7 +511,8 @@ func TestUndoLeavesLaterChangesOfOthers(t *testing.T) {
 		g, e := newGateway(t, p, plain)
 		set(t, e, "logging.level", "debug")
 		g.write(strings.Replace(g.read(), "local", "remote", 1))
-		if _, err := e.Undo(t.Context(), gatewayconfig.How{}, false); err != nil || g.at("gateway.mode") != "remote" || g.at("logging.level") != "info" {
+		if _, err := e.Undo(t.Context(), gatewayconfig.How{}, false); err != nil ||
+			g.at("gateway.mode") != "remote" || g.at("logging.level") != "info" {
 			t.Fatalf("%v: the file is\n%s", err, g.read())
 		}
 		set(t, e, "logging.level", "debug")
@@ -551,10 +563,15 @@ func TestCopiesArePrivateAndBounded(t *testing.T) {
 
 func TestResultsAndErrorsHoldNoSecrets(t *testing.T) {
 	_, e := newGateway(t, offline, plain)
-	r := set(t, e, "channels.telegram", map[string]any{"botToken": "very-secret-9", "url": "https://me:very-secret-9@example.org/x", "keys": map[string]any{"apiKey": []any{"very-secret-9"}}})
+	r := set(t, e, "channels.telegram",
+		map[string]any{
+			"botToken": "very-secret-9", "url": "https://me:very-secret-9@example.org/x",
+			"keys": map[string]any{"apiKey": []any{"very-secret-9"}},
+		})
 	for _, at := range []string{"gateway.auth.token", ""} {
 		v, err := e.Get(t.Context(), path(t, at))
-		if err != nil || strings.Contains(fmt.Sprint(v.Value), "sesame") || strings.Contains(fmt.Sprint(v.Value), "very-secret-9") {
+		if err != nil || strings.Contains(fmt.Sprint(v.Value), "sesame") ||
+			strings.Contains(fmt.Sprint(v.Value), "very-secret-9") {
 			t.Errorf("get %q: %v, %v", at, v.Value, err)
 		}
 	}
@@ -572,7 +589,8 @@ func TestRestartIsForetold(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	g.Restarts = "tools.x.y"
-	if r := set(t, e, "tools", map[string]any{"x": map[string]any{"y": 1}}); r.RequiresRestart == nil || !*r.RequiresRestart {
+	if r := set(t, e, "tools", map[string]any{"x": map[string]any{"y": 1}}); r.RequiresRestart == nil ||
+		!*r.RequiresRestart {
 		t.Errorf("an object that holds such a value: %+v", r)
 	}
 }
@@ -602,15 +620,22 @@ func TestLinkToTheFileStaysALink(t *testing.T) {
 		t.Fatal(err)
 	}
 	set(t, e, "a", 1)
-	if info, err := os.Lstat(g.path); err != nil || info.Mode().Type() != os.ModeSymlink || g.at("a") != json.Number("1") {
+	if info, err := os.Lstat(g.path); err != nil || info.Mode().Type() != os.ModeSymlink ||
+		g.at("a") != json.Number("1") {
 		t.Errorf("%v: %v", err, info.Mode())
 	}
 }
 
 func TestFileIsAlignedWithTheTokenBeforeALaunch(t *testing.T) { // B321, B324
 	for name, c := range map[string]struct{ before, after string }{
-		"another token":     {`{gateway: {auth: {mode: 'token', token: 'theirs'}, controlUi: {}}} // c`, `{gateway: {auth: {mode: 'token', token: "ours"}, controlUi: {}}} // c`},
-		"another mode":      {`{gateway: {auth: {mode: 'password', password: 'x'}}}`, `{gateway: {auth: {mode: "token", password: 'x'}}}`},
+		"another token": {
+			`{gateway: {auth: {mode: 'token', token: 'theirs'}, controlUi: {}}} // c`,
+			`{gateway: {auth: {mode: 'token', token: "ours"}, controlUi: {}}} // c`,
+		},
+		"another mode": {
+			`{gateway: {auth: {mode: 'password', password: 'x'}}}`,
+			`{gateway: {auth: {mode: "token", password: 'x'}}}`,
+		},
 		"the same":          {`{gateway: {auth: {mode: 'token', token: 'ours'}}}`, ""},
 		"nothing":           {`{commands: {}, agents: {defaults: {compaction: {mode: 'odd'}}}}`, ""},
 		"a variable":        {`{gateway: {auth: {token: '${MY_TOKEN}'}}}`, ""},

@@ -8,23 +8,25 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// View is a configuration as it is shown.
+// View is a configuration in the form that is shown.
 type View struct {
 	By     string
 	Path   string // of the file
 	Exists bool
-	Valid  *bool // nil: only the gateway knows
+	Valid  *bool // nil: unknown, only the gateway knows it
 	Issues []Issue
 	Value  any // masked
 }
 
-// Get reads the configuration, or the value at a path: as the gateway runs by it, defaults included, while it can be asked; else as it
-// stands in the file. Secrets are hidden. Errors: fault.NotFound when nothing is at the path, else as Edit.
+// Get reads the configuration, or the value at a path: the one that the gateway uses, defaults included, while it
+// can be asked; else the one in the file. Secrets are hidden. Errors: fault.NotFound when there is nothing at the
+// path, else as Edit.
 func (e *Editor) Get(ctx context.Context, path json5.Path) (View, error) {
 	if e.o.Gateway.Presence() == Online {
 		s, err := e.ask(ctx)
 		if err == nil {
-			return e.view(View{By: ByGateway, Path: s.Path, Exists: s.Exists, Valid: s.Valid, Issues: s.Issues}, s.config, path)
+			return e.view(View{By: ByGateway, Path: s.Path, Exists: s.Exists, Valid: s.Valid, Issues: s.Issues},
+				s.config, path)
 		}
 		if !e.gone(err) {
 			return View{}, err
@@ -49,22 +51,22 @@ func (e *Editor) view(v View, config map[string]any, path json5.Path) (View, err
 	value, ok := Lookup(config, path)
 	if !ok {
 		return View{}, fault.New(fault.NotFound, fmt.Sprintf("there is nothing at %s", path)).
-			WithHint("look at all of it with `gatehost gateway-config NAME get`")
+			WithHint("show everything with `gatehost gateway-config NAME get`")
 	}
 	v.Value = Mask(path, value)
 	return v, nil
 }
 
-// Set is a mutator that puts a value at a path; missing objects are made.
+// Set is a mutator that puts a value at a path; it creates missing objects.
 func Set(path json5.Path, value any) Mutator {
 	return func(_ context.Context, config map[string]any) error {
 		return asArgument(put(config, path, value, false))
 	}
 }
 
-// Align is a mutator for a file whose way to authenticate is not what the gateway is launched with, since the file beats the environment
-// (measured on 2026.9.6, B321): it sets another mode than token to token, and another token to ours. What is not there, or refers to a
-// variable or another store of secrets, is left alone.
+// Align is a mutator for a file whose authentication differs from what the gateway is launched with, since the file
+// overrides the environment (measured on 2026.9.6, B321): it sets another mode than token to token, and another
+// token to the host's. What is missing, or refers to a variable or another store of secrets, stays as it is.
 func Align(token string) Mutator {
 	return func(_ context.Context, config map[string]any) error {
 		gateway, _ := config["gateway"].(map[string]any)
@@ -79,14 +81,15 @@ func Align(token string) Mutator {
 	}
 }
 
-// Unset is a mutator that removes what is at a path; nothing there is no error.
+// Unset is a mutator that removes what is at a path; a missing value is no error.
 func Unset(path json5.Path) Mutator {
 	return func(_ context.Context, config map[string]any) error {
 		return asArgument(put(config, path, nil, true))
 	}
 }
 
-// Merge is a mutator that applies a JSON merge patch (RFC 7396): objects merge, null removes, anything else replaces.
+// Merge is a mutator that applies a JSON merge patch (RFC 7396): objects merge, null removes, anything else
+// replaces.
 func Merge(patch map[string]any) Mutator {
 	return func(_ context.Context, config map[string]any) error {
 		merge(config, patch)

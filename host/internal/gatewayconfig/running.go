@@ -21,10 +21,10 @@ const (
 	methodLookup = "config.schema.lookup"
 )
 
-// maxLookups bounds how many changed paths are asked about.
+// maxLookups bounds how many changed paths are looked up.
 const maxLookups = 32
 
-// Snapshot is what config.get answers, as far as it is used.
+// Snapshot is the used part of the answer to config.get.
 type Snapshot struct {
 	Path   string  `json:"path"`
 	Exists bool    `json:"exists"`
@@ -32,8 +32,9 @@ type Snapshot struct {
 	Valid  *bool   `json:"valid"`
 	Hash   string  `json:"hash"`
 	Issues []Issue `json:"issues"`
-	// Config is the configuration as the gateway runs by it, defaults included: config.set takes it in this shape and writes what differs
-	// from its defaults. The shapes of the source (raw, parsed, resolved) are not for writing (T140, T141).
+	// Config is the configuration that the gateway uses, defaults included: config.set takes it in this form and
+	// writes what differs from its defaults. The forms of the source (raw, parsed, resolved) are not for writing
+	// (T140, T141).
 	Config json.RawMessage `json:"config"`
 
 	config map[string]any
@@ -71,7 +72,7 @@ func (e *Editor) ask(ctx context.Context) (Snapshot, error) {
 	return s, nil
 }
 
-// refused is the gateway's own error for the user.
+// refused turns the gateway's own error into one for the user.
 func refused(r *frame.Error) error {
 	f := fault.New(fault.FailedPrecondition, "the gateway refused: "+r.Code+": "+r.Error())
 	if r.Code == "UNAVAILABLE" {
@@ -112,7 +113,7 @@ func (e *Editor) editRunning(ctx context.Context, how How, m Mutator, keep bool)
 		}
 		r.Copy = rec.ID
 	}
-	if ctx.Err() != nil { // last chance: from here on it runs to its end
+	if ctx.Err() != nil { // last chance: from here on the edit cannot be cancelled
 		e.drop(rec)
 		return Result{}, context.Cause(ctx)
 	}
@@ -127,7 +128,7 @@ func (e *Editor) editRunning(ctx context.Context, how How, m Mutator, keep bool)
 	return r, err
 }
 
-// gone reports whether a failed reading means that the gateway has left meanwhile.
+// gone reports whether a failed reading means that the gateway has stopped meanwhile.
 func (e *Editor) gone(err error) bool {
 	if _, refusal := errors.AsType[*fault.Error](err); refusal {
 		return false
@@ -136,16 +137,17 @@ func (e *Editor) gone(err error) bool {
 }
 
 func notValid(s Snapshot) error {
-	text := "cannot change the configuration: the gateway says that what it has is not valid"
+	text := "cannot change the configuration: the gateway says that its present one is not valid"
 	if len(s.Issues) > 0 {
 		text += ": " + strings.TrimPrefix(s.Issues[0].Path+": "+s.Issues[0].Message, ": ")
 	}
 	return fault.New(fault.FailedPrecondition, text).
-		WithHint("stop the gateway and set the value in the file with the same command, or run `gatehost doctor NAME --repair`")
+		WithHint("stop the gateway and set the value in the file with the same command, or run `gatehost doctor " +
+			"NAME --repair`")
 }
 
-// beforeWrite reads the file that the gateway will write: for the copy, and for comments that the gateway would drop. A file that is
-// not on this machine cannot be kept.
+// beforeWrite reads the file that the gateway will write: for the copy, and for comments that the gateway would
+// drop. A file on another machine cannot be copied.
 func (e *Editor) beforeWrite(s Snapshot, how How) (file, bool, error) {
 	var f file
 	readable := filepath.IsAbs(s.Path)
@@ -162,13 +164,14 @@ func (e *Editor) beforeWrite(s Snapshot, how How) (file, bool, error) {
 	}
 	if doc, err := json5.Parse(text); err == nil && len(doc.Comments()) > 0 && !how.DropComments {
 		return f, false, fault.New(fault.FailedPrecondition, fmt.Sprintf(
-			"cannot change the configuration: a running gateway writes %s without its %d comments", s.Path, len(doc.Comments()))).
+			"cannot change the configuration: a running gateway writes %s without its %d comments", s.Path,
+			len(doc.Comments()))).
 			WithHint("stop the gateway first: its file is then edited in place; or add --drop-comments")
 	}
 	return f, readable, nil
 }
 
-// restarts asks the gateway what it does about the changes; nil when it does not know.
+// restarts asks the gateway whether the changes need a restart; nil when it does not know.
 func (e *Editor) restarts(ctx context.Context, changes []Change) *bool {
 	no, yes := false, true
 	var paths []json5.Path
@@ -219,7 +222,8 @@ func leaves(at json5.Path, before, after any, out *[]json5.Path) {
 	}
 }
 
-// set writes the configuration. An answer that is lost is settled by the file: the gateway may have restarted for the very change.
+// set writes the configuration. When the answer is lost, the file decides: the gateway may have restarted because
+// of this change.
 func (e *Editor) set(ctx context.Context, s Snapshot, after map[string]any, deltas []delta) (settled bool, err error) {
 	raw, err := json.MarshalIndent(after, "", "  ")
 	if err != nil {
@@ -250,9 +254,11 @@ func (e *Editor) set(ctx context.Context, s Snapshot, after map[string]any, delt
 	if e.persisted(ctx, s.Path, deltas) {
 		return true, nil
 	}
-	f := fault.Wrap(fault.Unavailable, "it is not known whether the configuration was changed: the gateway's answer was lost, and the file does not show it", err)
+	f := fault.Wrap(fault.Unavailable,
+		"cannot tell whether the configuration was changed: the gateway's answer was lost, and the file does not "+
+			"show the change", err)
 	f.Retryable = true
-	return false, f.WithHint("look with `gatehost gateway-config NAME get`, then try again")
+	return false, f.WithHint("check with `gatehost gateway-config NAME get`, then try again")
 }
 
 // persisted waits until the file has all changes.

@@ -20,7 +20,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// record is what undo goes by: the file before and after an edit. It holds secrets.
+// record is what undo needs: the file before and after an edit. It holds secrets.
 type record struct {
 	Version int       `json:"version"`
 	ID      string    `json:"id"`
@@ -46,7 +46,8 @@ var recordName = regexp.MustCompile(`^([0-9]{8}T[0-9]{6}\.[0-9]{9}Z-[0-9a-z]{4})
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// next is a time for an id that is behind all others: edits are in the order in which they were made, also when the clock was set back.
+// next returns a time for an id after all others: edits are in the order in which they were made, also when the
+// clock was set back.
 func (e *Editor) next(now time.Time) time.Time {
 	ids, err := e.ids()
 	if err != nil || len(ids) == 0 {
@@ -59,7 +60,7 @@ func (e *Editor) next(now time.Time) time.Time {
 	return newest.Add(1)
 }
 
-// begin keeps what is there; it is on disk when it returns. The oldest records are forgotten.
+// begin stores the present file; it is on disk when begin returns. It removes the oldest records.
 func (e *Editor) begin(rec record, before file) (record, error) {
 	rec.Version, rec.Time, rec.Path = recordVersion, e.o.Now().UTC(), before.path
 	rec.ID = e.next(rec.Time).Format(idLayout) + "-" + strings.ToLower(rand.Text()[:4])
@@ -78,7 +79,7 @@ func (e *Editor) begin(rec record, before file) (record, error) {
 	return rec, nil
 }
 
-// finish notes what the edit left.
+// finish records what the edit left.
 func (e *Editor) finish(rec record) error {
 	after, err := readFile(rec.Path)
 	if err == nil {
@@ -86,12 +87,12 @@ func (e *Editor) finish(rec record) error {
 		err = e.save(rec)
 	}
 	if err != nil {
-		return fmt.Errorf("the configuration was changed, but it cannot be noted for undo: %w", err)
+		return fmt.Errorf("the configuration was changed, but the change cannot be recorded for undo: %w", err)
 	}
 	return nil
 }
 
-// drop forgets the record of an edit that changed nothing.
+// drop removes the record of an edit that changed nothing.
 func (e *Editor) drop(rec record) {
 	if rec.ID != "" {
 		_ = os.Remove(e.file(rec.ID))
@@ -108,7 +109,7 @@ func (e *Editor) save(rec record) error {
 	return atomicfile.Replace(e.file(rec.ID), data)
 }
 
-// ids of the records, oldest first.
+// ids lists the ids of the records, oldest first.
 func (e *Editor) ids() ([]string, error) {
 	entries, err := os.ReadDir(e.o.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -124,11 +125,11 @@ func (e *Editor) ids() ([]string, error) {
 	return out, err
 }
 
-// last is the newest edit that can be undone.
+// last returns the newest edit that can be undone.
 func (e *Editor) last() (record, error) {
 	ids, err := e.ids()
 	if err != nil {
-		return record{}, fmt.Errorf("cannot look for edits: %w", err)
+		return record{}, fmt.Errorf("cannot list the edits: %w", err)
 	}
 	for _, id := range slices.Backward(ids) {
 		data, err := os.ReadFile(e.file(id))
@@ -138,8 +139,9 @@ func (e *Editor) last() (record, error) {
 		}
 		switch {
 		case err != nil || rec.Version != recordVersion || rec.Before == nil:
-			return rec, fault.Wrap(fault.FailedPrecondition, "cannot read the record of the last edit "+e.file(id), err).
-				WithHint("look at it; when it is moved away, the edit before it can be undone")
+			return rec, fault.Wrap(fault.FailedPrecondition, "cannot read the record of the last edit "+e.file(id),
+				err).
+				WithHint("check the record; when you move it away, the edit before it can be undone")
 		case rec.After != nil && !rec.Undone:
 			return rec, nil
 		}
@@ -147,9 +149,10 @@ func (e *Editor) last() (record, error) {
 	return record{}, fault.New(fault.NotFound, "there is no edit to undo")
 }
 
-// Undo takes back the last edit that was made by this host and not undone. A gateway that does not run, with a file that nobody has
-// touched since, gets it back byte for byte; else the values that the edit changed are set back, and others stay. A value that was
-// changed since is a fault.Conflict, unless forced. Errors: as Edit, and fault.NotFound.
+// Undo reverts the last edit that this host made and has not undone. When the gateway does not run and its file was
+// not touched since, the file is restored byte for byte; else the values that the edit changed are set back, and
+// others stay. A value that was changed since is a fault.Conflict, unless forced. Errors: as Edit, and
+// fault.NotFound.
 func (e *Editor) Undo(ctx context.Context, how How, force bool) (Result, error) {
 	leave, err := e.enter(ctx)
 	if err != nil {
@@ -172,12 +175,12 @@ func (e *Editor) Undo(ctx context.Context, how How, force bool) (Result, error) 
 	}
 	r.Copy, rec.Undone = rec.ID, true
 	if err := e.save(rec); err != nil {
-		return r, fmt.Errorf("undone, but it cannot be noted: %w", err)
+		return r, fmt.Errorf("undone, but the undo cannot be recorded: %w", err)
 	}
 	return r, nil
 }
 
-// restore puts the file back as it was, when nothing else has happened to it.
+// restore writes the file as it was, when it was not changed otherwise.
 func (e *Editor) restore(ctx context.Context, rec record) (Result, bool, error) {
 	where, err := e.settled(ctx)
 	if err != nil || where != Offline {
@@ -202,7 +205,7 @@ func (e *Editor) restore(ctx context.Context, rec record) (Result, bool, error) 
 		err = os.Remove(now.path)
 	}
 	if errors.Is(err, errSwitched) || errors.Is(err, errConflict) {
-		return Result{}, false, nil // the other way copes with both
+		return Result{}, false, nil // the other way handles both
 	}
 	return r, true, err
 }
@@ -215,8 +218,8 @@ func (r record) values() (before, after map[string]any, err error) {
 	return before, after, err
 }
 
-// wayBack sets the values back that an edit changed, after a look whether they are still what it made of them. The look is at the file: a
-// running gateway hides its secrets.
+// wayBack sets the values back that an edit changed, after a check that they are still what the edit made of them.
+// The check reads the file: a running gateway hides its secrets.
 func (e *Editor) wayBack(rec record, force bool) (Mutator, error) {
 	before, after, err := rec.values()
 	if err != nil {
@@ -252,5 +255,5 @@ func untouched(path json5.Path, left, now map[string]any) error {
 		return nil
 	}
 	return fault.New(fault.Conflict, fmt.Sprintf("cannot undo: %s was changed since", path)).
-		WithHint("look with `gatehost gateway-config NAME get`, then add --force")
+		WithHint("check with `gatehost gateway-config NAME get`, then add --force")
 }

@@ -15,10 +15,10 @@ import (
 	"github.com/gatehost/gatehost/internal/redact"
 )
 
-// Placeholder stands where the gateway hides a secret in config.get; config.set puts the secret back (T139).
+// Placeholder replaces a secret in the gateway's config.get; config.set puts the secret back (T139).
 const Placeholder = "__OPENCLAW_REDACTED__"
 
-// Change is one value that differs. Before and After are masked, and nil where there is none.
+// Change is one value that differs. Before and After are masked, and nil when there is no value.
 type Change struct {
 	Path          json5.Path
 	Before, After any
@@ -32,7 +32,7 @@ type delta struct {
 	wanted any
 }
 
-// shown is what may leave the package.
+// shown is the part that may leave the package.
 func shown(deltas []delta) []Change {
 	var out []Change
 	for _, d := range deltas {
@@ -41,7 +41,8 @@ func shown(deltas []delta) []Change {
 	return out
 }
 
-// normalize is a deep copy in which every number is a json.Number. What JSON does not have is an error, except the numbers of JSON5.
+// normalize returns a deep copy in which every number is a json.Number. What JSON does not have is an error, except
+// the numbers of JSON5.
 func normalize(v any) (any, error) {
 	switch v := v.(type) {
 	case nil, bool, string, json.Number:
@@ -86,7 +87,7 @@ func decode(data []byte) (any, error) {
 	return v, err
 }
 
-// equal compares values; 1.0 is 1.
+// equal compares values; 1.0 equals 1.
 func equal(a, b any) bool {
 	switch x := a.(type) {
 	case map[string]any:
@@ -108,14 +109,14 @@ func equal(a, b any) bool {
 
 func sameNumber(a, b string) bool {
 	if a == b || !strings.ContainsAny(a+b, ".eE") {
-		return a == b // whole numbers may be larger than a float64 tells apart
+		return a == b // whole numbers may be larger than a float64 can distinguish
 	}
 	x, errX := strconv.ParseFloat(a, 64)
 	y, errY := strconv.ParseFloat(b, 64)
 	return errX == nil && errY == nil && x == y
 }
 
-// diff lists what differs, by path. Objects are looked into, lists are not.
+// diff lists what differs, by path. It descends into objects, not into lists.
 func diff(before, after map[string]any) []delta {
 	var out []delta
 	walk(nil, before, after, &out)
@@ -143,7 +144,7 @@ func walk(at json5.Path, before, after map[string]any, out *[]delta) {
 	}
 }
 
-// Lookup is the value at a path.
+// Lookup returns the value at a path.
 func Lookup(v any, path json5.Path) (any, bool) {
 	for _, part := range path {
 		switch c := v.(type) {
@@ -166,7 +167,7 @@ func Lookup(v any, path json5.Path) (any, bool) {
 	return v, true
 }
 
-// put sets the value at a path, or removes it; missing objects are made.
+// put sets the value at a path, or removes it; it creates missing objects.
 func put(config map[string]any, path json5.Path, value any, remove bool) error {
 	if len(path) == 0 {
 		return fmt.Errorf("cannot replace the whole configuration: name a path")
@@ -222,7 +223,7 @@ func put(config map[string]any, path json5.Path, value any, remove bool) error {
 // login is the part of an address that holds a password.
 var login = regexp.MustCompile(`(://)[^/?#@\s]+@`)
 
-// Mask hides secrets in the value at a path: what stands under a secret's name, at any depth, and logins in addresses.
+// Mask hides secrets in the value at a path: values under a secret's name, at any depth, and logins in addresses.
 func Mask(path json5.Path, v any) any {
 	secret, name := false, ""
 	for _, part := range path {
@@ -262,7 +263,7 @@ func mask(v any, name string, secret bool) any {
 // reference names a variable: ${NAME}.
 var reference = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
 
-// like reports whether a value in the file is what was wanted; a placeholder stands for any secret.
+// like reports whether a value in the file is the wanted one; a placeholder stands for any secret.
 func like(wanted, have any) bool {
 	switch w := wanted.(type) {
 	case string:
@@ -279,7 +280,7 @@ func like(wanted, have any) bool {
 	}
 }
 
-// reveal puts back what placeholders stand for, from the same place of what was there before, as the gateway does.
+// reveal replaces placeholders by the secrets at the same place in before, as the gateway does.
 func reveal(after, before any, at json5.Path) (any, error) {
 	switch a := after.(type) {
 	case string:

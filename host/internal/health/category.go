@@ -8,24 +8,24 @@ import (
 	"github.com/gatehost/gatehost/internal/frame"
 )
 
-// Category is what kind of error it was.
+// Category is the kind of an error.
 type Category string
 
 // The categories.
 const (
 	OK           Category = ""
 	Refused      Category = "refused"      // the gateway declared an error: the transport works
-	Unavailable  Category = "unavailable"  // so did it, and said that it is for now
+	Unavailable  Category = "unavailable"  // so did it, and said that the error is temporary
 	Timeout      Category = "timeout"      // no answer in time
-	Disconnected Category = "disconnected" // there is no session, or it went in the middle
-	Cancelled    Category = "cancelled"    // by whoever called: says nothing about the gateway
+	Disconnected Category = "disconnected" // there is no session, or it ended in the middle
+	Cancelled    Category = "cancelled"    // cancelled by the caller: says nothing about the gateway
 	Failed       Category = "failed"
 )
 
 // timedOut is the reference's pattern for a text about a timeout (docs/behaviour.md §19).
 var timedOut = regexp.MustCompile(`(?i)\b(?:timed? out|timeout)\b`)
 
-// CategoryOf reduces an error. disconnected are the errors that mean that there is no session.
+// CategoryOf returns the category of an error. disconnected are the errors that mean that there is no session.
 func CategoryOf(err error, disconnected ...error) Category {
 	if err == nil {
 		return OK

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// probeMethod decides whether the router answers; only its timeouts count as failures of the transport (B163).
+// probeMethod shows whether the router answers; only its timeouts count as failures of the transport (B163).
 const probeMethod = "system-presence"
 
-// The times of the question whether the gateway is ready, after the session was opened and after each other (B279).
+// When to check whether the gateway is ready: after the session was opened, and after each check (B279).
 var probeAfter = []time.Duration{
 	1500 * time.Millisecond, 3 * time.Second, 5 * time.Second, 8 * time.Second, 12 * time.Second, 30 * time.Second,
 }
@@ -19,11 +19,12 @@ const probeTimeout = 5 * time.Second
 
 // Options of a monitor; all are needed.
 type Options struct {
-	// Ask makes one call over the present session and reports the outcome by Called, as every call does.
+	// Ask makes one call over the present session and reports the outcome with Called, as every call does.
 	Ask func(ctx context.Context, method string) error
-	// OnReady is told when readiness changes, and what showed it: "event" or "probe", "" for the loss. It must not call the monitor.
+	// OnReady is called when readiness changes, with what showed it: "event" or "probe", "" for the loss. It must
+	// not call the monitor.
 	OnReady func(ready bool, by string)
-	// Category reduces an error of Ask.
+	// Category returns the category of an error of Ask.
 	Category func(error) Category
 }
 
@@ -31,16 +32,16 @@ type Options struct {
 type Monitor struct {
 	o Options
 
-	telling sync.Mutex // held around OnReady, so that changes are told in their order; taken before mu
-	mu      sync.Mutex // guards all below
+	telling sync.Mutex // held around OnReady, so that changes are reported in order; taken before mu
+	mu      sync.Mutex // guards all fields below
 	view    View
-	session uint64             // counts up with each; what an earlier one shows is not believed
-	stop    context.CancelFunc // of the probing; nil without
+	session uint64             // increases with each session; results of an earlier session are ignored
+	stop    context.CancelFunc // cancels the probe; nil when none runs
 	closed  bool
 	probes  sync.WaitGroup
 }
 
-// New makes a monitor of a gateway that has no session.
+// New makes a monitor of a gateway without a session.
 func New(o Options) *Monitor {
 	m := &Monitor{o: o}
 	m.view.Router, m.view.Capabilities = RouterUnknown, unknown()
@@ -55,7 +56,7 @@ func unknown() map[string]Capability {
 	return out
 }
 
-// Close ends the probing and waits for it.
+// Close ends the probe and waits for it.
 func (m *Monitor) Close() {
 	m.mu.Lock()
 	m.closed = true
@@ -64,7 +65,7 @@ func (m *Monitor) Close() {
 	m.probes.Wait()
 }
 
-// halt ends the probing; m is locked.
+// halt ends the probe; m is locked.
 func (m *Monitor) halt() {
 	if m.stop != nil {
 		m.stop()
@@ -72,7 +73,7 @@ func (m *Monitor) halt() {
 	}
 }
 
-// View is what is known now.
+// View returns what is known at present.
 func (m *Monitor) View() View {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -81,8 +82,8 @@ func (m *Monitor) View() View {
 	return v
 }
 
-// Opened tells of a new session: all that is known of the one before is forgotten, but for the diagnostics, and the gateway is asked until
-// it is ready.
+// Opened reports a new session: the monitor forgets everything about the one before, except the diagnostics, and
+// probes the gateway until it is ready.
 func (m *Monitor) Opened() {
 	m.setReady(false, "", func() {
 		m.session++
@@ -98,7 +99,7 @@ func (m *Monitor) Opened() {
 	})
 }
 
-// Closed tells that the session is over; code is the WebSocket's, 1000 when the host itself closed it.
+// Closed reports that the session is over; code is the WebSocket's, 1000 when the host itself closed it.
 func (m *Monitor) Closed(code int) {
 	m.setReady(false, "", func() {
 		m.session++
@@ -108,7 +109,7 @@ func (m *Monitor) Closed(code int) {
 	})
 }
 
-// Event tells of an event that the gateway sent by itself.
+// Event reports an event of the gateway.
 func (m *Monitor) Event(name string) {
 	if name == "ready" || name == "gateway.ready" {
 		m.setReady(true, "event", func() { m.view.Router = RouterReady })
@@ -125,14 +126,14 @@ func (m *Monitor) Event(name string) {
 	}
 }
 
-// Session is the number of the present session, for Called.
+// Session returns the number of the present session, for Called.
 func (m *Monitor) Session() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.session
 }
 
-// Called tells of a call that ended, whoever made it; session is what Session answered when it began.
+// Called reports the end of a call by any caller; session is what Session returned when the call began.
 func (m *Monitor) Called(session uint64, method string, took time.Duration, c Category) {
 	if c == Cancelled {
 		return
@@ -149,7 +150,7 @@ func (m *Monitor) Called(session uint64, method string, took time.Duration, c Ca
 		return
 	}
 	switch {
-	case c.answered(): // what the gateway declares itself is no failure of the transport (T092)
+	case c.answered(): // an error that the gateway declares is no failure of the transport (T092)
 		m.view.ConsecutiveFailures = 0
 	case c == Disconnected, c == Timeout && method == probeMethod: // a slow capability degrades itself only (T093)
 		m.view.ConsecutiveFailures++
@@ -159,11 +160,11 @@ func (m *Monitor) Called(session uint64, method string, took time.Duration, c Ca
 	}
 	if method == probeMethod {
 		m.view.ProbedAt, m.view.ProbeTook, m.view.ProbeError = now, took, c
-		if !c.answered() && m.view.Ready { // it was ready once (T095)
+		if !c.answered() && m.view.Ready { // it was ready before (T095)
 			m.view.Router = RouterBlocked
 		}
 	}
-	if name, ok := byMethod[method]; ok && c != Failed { // which says more about the call
+	if name, ok := byMethod[method]; ok && c != Failed { // the probe says more than the call
 		state := Healthy
 		if c != OK {
 			state = Degraded
@@ -178,8 +179,8 @@ const (
 	probingCheck = 8 * time.Second
 )
 
-// Check asks for health and status at the same time, with probe also whether the router answers, and reports whether the transport is well:
-// a slow health or status only degrades itself (B281, T094). What it found is in the view.
+// Check calls health and status at the same time, with probe also the router, and reports whether the transport
+// works: a slow health or status only degrades itself (B281, T094). The view holds the results.
 func (m *Monitor) Check(ctx context.Context, probe bool) bool {
 	limit, routed := checkTimeout, true
 	var asked sync.WaitGroup
@@ -202,10 +203,10 @@ func (m *Monitor) ask(ctx context.Context, method string, limit time.Duration) e
 	return m.o.Ask(ctx, method)
 }
 
-// bound keeps what a caller wrote for a method from filling the status.
+// bound limits the method name of a caller, so that it cannot fill the status.
 func bound(method string) string { return method[:min(len(method), 64)] }
 
-// probe asks until the gateway is ready, or the session is over.
+// probe checks until the gateway is ready, or the session is over.
 func (m *Monitor) probe(ctx context.Context) {
 	for try := 0; ; try++ {
 		timer := time.NewTimer(probeAfter[min(try, len(probeAfter)-1)])
@@ -219,7 +220,8 @@ func (m *Monitor) probe(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		// A gateway that refuses for good, since it does not know the method or does not let us, has a router all the same.
+		// A gateway that refuses permanently, because it does not know the method or does not allow it, still has a
+		// router.
 		if c := m.o.Category(err); c == OK || c == Refused {
 			m.readyBy(ctx)
 			return
@@ -227,7 +229,7 @@ func (m *Monitor) probe(ctx context.Context) {
 	}
 }
 
-// readyBy is what a probe finds, unless its session is over meanwhile.
+// readyBy records the result of a probe, unless its session is over meanwhile.
 func (m *Monitor) readyBy(ctx context.Context) {
 	m.telling.Lock()
 	defer m.telling.Unlock()
@@ -241,12 +243,12 @@ func (m *Monitor) readyBy(ctx context.Context) {
 	m.o.OnReady(true, "probe")
 }
 
-// setReady changes readiness together with what else f changes, and tells when it did.
+// setReady changes readiness together with what else f changes, and reports a change.
 func (m *Monitor) setReady(ready bool, by string, f func()) {
 	m.telling.Lock()
 	defer m.telling.Unlock()
 	m.mu.Lock()
-	if ready && (m.view.Ready || !m.view.Connected) { // said twice, or of a session that is over
+	if ready && (m.view.Ready || !m.view.Connected) { // reported twice, or of a session that is over
 		m.mu.Unlock()
 		return
 	}
@@ -255,7 +257,7 @@ func (m *Monitor) setReady(ready bool, by string, f func()) {
 	m.view.Ready, m.view.ReadySince = ready, time.Time{}
 	if ready {
 		m.view.ReadySince = time.Now()
-		m.halt() // nothing is left to ask (T105)
+		m.halt() // there is nothing left to check (T105)
 	}
 	m.mu.Unlock()
 	if was != ready {

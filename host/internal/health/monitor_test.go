@@ -164,15 +164,21 @@ func TestDiagnosticsFollowCallsAndTheClose(t *testing.T) { // T091, T092, T093
 		g.m.Called(s, "status", time.Second, health.OK)
 		g.m.Called(s, "system-presence", 5*time.Second, health.Timeout)
 		v := g.m.View()
-		if v.LastCallOK.IsZero() || v.LastCallFailed.IsZero() || v.LastFailedMethod != "system-presence" || v.ConsecutiveFailures != 1 {
+		if v.LastCallOK.IsZero() || v.LastCallFailed.IsZero() || v.LastFailedMethod != "system-presence" ||
+			v.ConsecutiveFailures != 1 {
 			t.Errorf("after a timeout of the probe: %+v", v)
 		}
 		g.m.Called(s, "channels.status", time.Second, health.Refused)
-		if v := g.m.View(); v.ConsecutiveFailures != 0 || v.Capabilities["channels"].State != health.Degraded || v.LastFailedMethod != "channels.status" {
+		if v := g.m.View(); v.ConsecutiveFailures != 0 || v.Capabilities["channels"].State != health.Degraded ||
+			v.LastFailedMethod != "channels.status" {
 			t.Errorf("after an error that the gateway declared: %+v", v)
 		}
 		g.m.Called(s, "doctor.memory.status", time.Second, health.Timeout)
-		if v := g.m.View(); v.ConsecutiveFailures != 0 || v.Capabilities["memory"] != (health.Capability{State: health.Degraded, At: time.Now(), Duration: time.Second, Error: health.Timeout}) {
+		if v := g.m.View(); v.ConsecutiveFailures != 0 ||
+			v.Capabilities["memory"] != (health.Capability{
+				State: health.Degraded, At: time.Now(),
+				Duration: time.Second, Error: health.Timeout,
+			}) {
 			t.Errorf("after a timeout of a capability: %+v", v)
 		}
 		g.m.Called(s, "whatever", time.Second, health.Disconnected)
@@ -181,7 +187,8 @@ func TestDiagnosticsFollowCallsAndTheClose(t *testing.T) { // T091, T092, T093
 			t.Errorf("failures = %d, want the one that the transport is to blame for", v.ConsecutiveFailures)
 		}
 		g.m.Closed(1006)
-		if v := g.m.View(); v.LastCloseCode != 1006 || v.LastClose.IsZero() || v.Connected || v.Capabilities["memory"].State != health.Unknown {
+		if v := g.m.View(); v.LastCloseCode != 1006 || v.LastClose.IsZero() || v.Connected ||
+			v.Capabilities["memory"].State != health.Unknown {
 			t.Errorf("after the close: %+v", v)
 		}
 		g.m.Called(s, "memory", time.Second, health.OK) // of the session that is over
@@ -201,14 +208,16 @@ func TestSlowHealthDoesNotMakeTheTransportSick(t *testing.T) { // T094
 		ok := g.m.Check(t.Context(), false)
 		v := g.m.View()
 		if !ok || time.Since(began) != 3*time.Second || v.ConsecutiveFailures != 0 {
-			t.Errorf("ok = %t after %v, failures = %d, want true after 3 s and none", ok, time.Since(began), v.ConsecutiveFailures)
+			t.Errorf("ok = %t after %v, failures = %d, want true after 3 s and none", ok, time.Since(began),
+				v.ConsecutiveFailures)
 		}
 		for _, name := range []string{"health", "status"} {
 			if c := v.Capabilities[name]; c.State != health.Degraded || c.Error != health.Timeout {
 				t.Errorf("%s = %+v", name, c)
 			}
 		}
-		if state, why := v.Overall(health.Signs{Up: true}); state != health.Degraded || fmt.Sprint(why) != "[health status]" {
+		if state, why := v.Overall(health.Signs{Up: true}); state != health.Degraded ||
+			fmt.Sprint(why) != "[health status]" {
 			t.Errorf("the whole is %s for %v", state, why)
 		}
 		began = time.Now()
@@ -235,7 +244,8 @@ func TestRouterIsBlockedWhenAProbeFailsAfterReady(t *testing.T) { // T095
 		g.m.Event("ready")
 		g.m.Called(s, "system-presence", 5*time.Second, health.Timeout)
 		v := g.m.View()
-		if state, _ := v.Overall(health.Signs{Up: true}); v.Router != health.RouterBlocked || state != health.Unresponsive {
+		if state, _ := v.Overall(health.Signs{Up: true}); v.Router != health.RouterBlocked ||
+			state != health.Unresponsive {
 			t.Errorf("router = %s, the whole is %s", v.Router, state)
 		}
 		g.m.Called(s, "health", time.Millisecond, health.OK)
@@ -252,7 +262,8 @@ func TestMissedPongsDegradeAndNoMore(t *testing.T) { // T096
 		g.m.Opened()
 		g.m.Event("ready")
 		v := g.m.View()
-		if state, why := v.Overall(health.Signs{Up: true, MissedPongs: 4}); state != health.Degraded || fmt.Sprint(why) != "[missed-pongs]" {
+		if state, why := v.Overall(health.Signs{Up: true, MissedPongs: 4}); state != health.Degraded ||
+			fmt.Sprint(why) != "[missed-pongs]" {
 			t.Errorf("the whole is %s for %v", state, why)
 		}
 		if state, _ := v.Overall(health.Signs{Up: true}); state != health.Healthy {
@@ -262,13 +273,15 @@ func TestMissedPongsDegradeAndNoMore(t *testing.T) { // T096
 	})
 }
 
-// TestSuppressedChannelsDegradeAGatewayThatAnswersEverything: its crash-loop breaker lets it come up in the best of health, without its work.
+// TestSuppressedChannelsDegradeAGatewayThatAnswersEverything: its crash-loop breaker lets it come up in the best of
+// health, without its work.
 func TestSuppressedChannelsDegradeAGatewayThatAnswersEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := watch(t)
 		g.m.Opened()
 		g.m.Event("ready")
-		if state, why := g.m.View().Overall(health.Signs{Up: true, Suppressed: true}); state != health.Degraded || fmt.Sprint(why) != "[channels-suppressed]" {
+		if state, why := g.m.View().Overall(health.Signs{Up: true, Suppressed: true}); state != health.Degraded ||
+			fmt.Sprint(why) != "[channels-suppressed]" {
 			t.Errorf("the whole is %s for %v", state, why)
 		}
 		g.m.Close()
@@ -279,7 +292,10 @@ func TestEventsOfTheGatewayShowItsCapabilities(t *testing.T) { // T119
 	synctest.Test(t, func(t *testing.T) {
 		g := watch(t)
 		g.m.Opened()
-		for event, capability := range map[string]string{"health": "health", "presence": "presence", "channel.status_changed": "channels"} {
+		for event, capability := range map[string]string{
+			"health": "health", "presence": "presence",
+			"channel.status_changed": "channels",
+		} {
 			g.m.Event(event)
 			if got := g.m.View().Capabilities[capability]; got.State != health.Healthy || !got.At.Equal(time.Now()) {
 				t.Errorf("after %s: %s = %+v", event, capability, got)

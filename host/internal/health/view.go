@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// State is how a capability, or the whole, does.
+// State is the state of a capability, or of the whole.
 type State string
 
 // The states.
@@ -13,11 +13,12 @@ const (
 	Unknown  State = "unknown"
 	Healthy  State = "healthy"
 	Degraded State = "degraded"
-	// Unresponsive is for the whole only: the router does not answer, or no session is open though there should be one.
+	// Unresponsive is for the whole only: the router does not answer, or there is no session although there should
+	// be one.
 	Unresponsive State = "unresponsive"
 )
 
-// Router is whether the gateway answers calls.
+// Router says whether the gateway answers calls.
 type Router string
 
 // The states of a router.
@@ -41,24 +42,25 @@ var names = []string{"health", "status", "presence", "channels", "memory"}
 // Names lists the capabilities in the order in which they are shown.
 func Names() []string { return slices.Clone(names) }
 
-// byMethod says which capability a call shows.
+// byMethod maps a method to the capability that a call of it shows.
 var byMethod = map[string]string{
-	"health": "health", "status": "status", "system-presence": "presence", "channels.status": "channels", "doctor.memory.status": "memory",
+	"health": "health", "status": "status", "system-presence": "presence", "channels.status": "channels",
+	"doctor.memory.status": "memory",
 }
 
-// byEvent says which capability an event of the gateway shows (T119).
+// byEvent maps an event of the gateway to the capability that it shows (T119).
 var byEvent = map[string]string{
 	"health": "health", "presence": "presence", "channel.status": "channels", "channel.status_changed": "channels",
 }
 
-// View is what is known now. It is a copy.
+// View is what is known at one moment. It is a copy.
 type View struct {
 	Ready      bool
 	ReadySince time.Time
 
 	Connected    bool
 	Router       Router
-	ProbedAt     time.Time // of the last call that decides about the router
+	ProbedAt     time.Time // of the last call that shows the state of the router
 	ProbeTook    time.Duration
 	ProbeError   Category
 	Capabilities map[string]Capability
@@ -67,20 +69,20 @@ type View struct {
 	LastCallOK          time.Time
 	LastCallFailed      time.Time
 	LastFailedMethod    string
-	ConsecutiveFailures int // calls that failed for the transport's sake, in a row
+	ConsecutiveFailures int // calls in a row that failed because of the transport
 	LastClose           time.Time
 	LastCloseCode       int
 }
 
-// Signs are what others have seen.
+// Signs are observations of other packages.
 type Signs struct {
-	MissedPongs int // by the session's own watch: in a row up to now
+	MissedPongs int // by the session's own pings: missed in a row
 	Up          bool
-	Suppressed  bool // by the gateway's own words: its channels are held back
+	Suppressed  bool // by the gateway's own report: it holds its channels back
 }
 
-// Overall is the whole in one word, with the reasons for anything but healthy (T096): missed pongs are a sign that something is slow and
-// never a verdict.
+// Overall returns the state of the whole, with the reasons for anything but healthy (T096): missed pongs are a sign
+// that something is slow and never decide.
 func (v View) Overall(s Signs) (State, []string) {
 	var reasons []string
 	state := Healthy
@@ -101,7 +103,7 @@ func (v View) Overall(s Signs) (State, []string) {
 	if v.Connected && s.MissedPongs > 0 {
 		worse(Degraded, "missed-pongs")
 	}
-	if s.Suppressed { // a gateway that answers everything and does not do its work
+	if s.Suppressed { // a gateway that answers every call and does not do its work
 		worse(Degraded, "channels-suppressed")
 	}
 	if v.ConsecutiveFailures > 0 && v.Router != RouterBlocked {

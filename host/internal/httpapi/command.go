@@ -13,13 +13,13 @@ import (
 // maxWait bounds waitMs and timeoutMs.
 const maxWait = 24 * time.Hour
 
-// answer is how something ended that outlives its request.
+// answer is the result of something that outlives its request.
 type answer[T any] struct {
 	got T
 	err error
 }
 
-// command gives a command. It outlives its request: a client that goes away does not cancel anything.
+// command executes a command. The command outlives its request: a client that disconnects cancels nothing.
 func (s *Server) command(action control.Action) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		name, err := s.known(r)
@@ -59,19 +59,22 @@ func (s *Server) command(action control.Action) func(http.ResponseWriter, *http.
 	}
 }
 
-// do runs a command beside its request.
+// do runs a command that outlives its request.
 func (s *Server) do(name string, cmd control.Command) <-chan answer[control.Outcome] {
-	return detached(s, "command", func(ctx context.Context) (control.Outcome, error) { return s.o.Gateways.Do(ctx, name, cmd) }, "gateway", name)
+	return detached(s, "command",
+		func(ctx context.Context) (control.Outcome, error) { return s.o.Gateways.Do(ctx, name, cmd) }, "gateway", name)
 }
 
-// detached runs something that outlives its request, as long as the server lives; what and about are for the log, if it panics.
+// detached runs something that outlives its request, at most as long as the server; what and about are for the log,
+// if it panics.
 func detached[T any](s *Server, what string, do func(context.Context) (T, error), about ...any) <-chan answer[T] {
-	done := make(chan answer[T], 1) // 1: nobody may be waiting any more
+	done := make(chan answer[T], 1) // 1: the request may be gone
 	s.operations.Go(func() {
 		defer func() {
 			if p := recover(); p != nil {
 				s.o.Log.Error(what+" panicked", append(about, "error", fmt.Sprint(p))...)
-				done <- answer[T]{err: problem(http.StatusInternalServerError, control.CodeInternal, "bug: the "+what+" panicked")}
+				done <- answer[T]{err: problem(http.StatusInternalServerError, control.CodeInternal,
+					"bug: the "+what+" panicked")}
 			}
 		}()
 		got, err := do(s.requests)
@@ -80,8 +83,11 @@ func detached[T any](s *Server, what string, do func(context.Context) (T, error)
 	return done
 }
 
-// wait waits for the answer as long as the command says. Without a bound it waits while anything happens to the gateway.
-func (s *Server) wait(r *http.Request, name string, cmd control.Command, done <-chan answer[control.Outcome]) (a answer[control.Outcome], err error) {
+// wait waits for the answer as long as the command says. Without a bound it waits as long as the gateway has
+// events.
+func (s *Server) wait(r *http.Request, name string, cmd control.Command,
+	done <-chan answer[control.Outcome],
+) (a answer[control.Outcome], err error) {
 	limit := s.o.Idle
 	if cmd.WaitMs != nil {
 		limit = max(time.Duration(*cmd.WaitMs)*time.Millisecond, s.o.Refusal)
@@ -105,8 +111,9 @@ func (s *Server) wait(r *http.Request, name string, cmd control.Command, done <-
 				a.got.Outcome = control.OutcomeAccepted
 				return a, nil
 			}
-			p := problem(http.StatusGatewayTimeout, control.CodeTimedOut, fmt.Sprintf("%s of gateway %s has not ended in %v", cmd.Action, name, limit))
-			p.Hint = "it may still end; look with `gatehost status " + name + "`"
+			p := problem(http.StatusGatewayTimeout, control.CodeTimedOut,
+				fmt.Sprintf("%s of gateway %s has not ended in %v", cmd.Action, name, limit))
+			p.Hint = "it may still finish; check with `gatehost status " + name + "`"
 			return a, p
 		case <-r.Context().Done():
 			return a, context.Cause(r.Context())
@@ -114,9 +121,9 @@ func (s *Server) wait(r *http.Request, name string, cmd control.Command, done <-
 	}
 }
 
-// progress tells of every event of a gateway until ctx is done.
+// progress signals every event of a gateway until ctx is done.
 func (s *Server) progress(ctx context.Context, name string) <-chan struct{} {
-	seen := make(chan struct{}, 1) // 1: one sign is as good as many
+	seen := make(chan struct{}, 1) // 1: one signal is as good as many
 	sub := s.o.Events.Subscribe(s.o.Events.Last())
 	s.operations.Go(func() {
 		for {
@@ -135,7 +142,7 @@ func (s *Server) progress(ctx context.Context, name string) <-chan struct{} {
 	return seen
 }
 
-// ended is err, unless it is only the host's end that stands behind it.
+// ended returns err, or errStopping when the error only comes from the host's shutdown.
 func ended(r *http.Request, err error) error {
 	if cause := context.Cause(r.Context()); cause != nil && errors.Is(cause, errStopping) {
 		return errStopping
@@ -169,8 +176,9 @@ func (s *Server) rpc(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			p := problem(http.StatusGatewayTimeout, control.CodeTimedOut, fmt.Sprintf("no answer to %.64q in %d ms", req.Method, req.TimeoutMs))
-			p.Hint = "the gateway may still do it; give --timeout more"
+			p := problem(http.StatusGatewayTimeout, control.CodeTimedOut,
+				fmt.Sprintf("no answer to %.64q in %d ms", req.Method, req.TimeoutMs))
+			p.Hint = "the gateway may still execute it; use a longer --timeout"
 			return p
 		}
 		return ended(r, err)

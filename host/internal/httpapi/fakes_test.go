@@ -97,10 +97,12 @@ type doctors struct {
 	done chan struct{} // closed when the work came to its end
 }
 
-func (d doctors) Doctor(_ context.Context, _ string, req control.DoctorRequest) iter.Seq2[control.DoctorMessage, error] {
+func (d doctors) Doctor(_ context.Context, _ string, req control.DoctorRequest) iter.Seq2[control.DoctorMessage,
+	error] {
 	return func(yield func(control.DoctorMessage, error) bool) {
 		if req.Action == control.DoctorUndo {
-			yield(control.DoctorMessage{}, fault.New(fault.FailedPrecondition, "nothing to undo").WithHint("repair first"))
+			yield(control.DoctorMessage{},
+				fault.New(fault.FailedPrecondition, "nothing to undo").WithHint("repair first"))
 			return
 		}
 		if !yield(control.DoctorMessage{Type: control.DoctorProgressMessage, Progress: "looking"}, nil) {
@@ -113,7 +115,10 @@ func (d doctors) Doctor(_ context.Context, _ string, req control.DoctorRequest) 
 			yield(control.DoctorMessage{}, fault.New(fault.PluginGone, "the doctor died"))
 			return
 		}
-		if yield(control.DoctorMessage{Type: control.DoctorResultMessage, Result: &control.DoctorResult{Outcome: "repaired"}}, nil) && d.done != nil {
+		if yield(control.DoctorMessage{
+			Type:   control.DoctorResultMessage,
+			Result: &control.DoctorResult{Outcome: "repaired"},
+		}, nil) && d.done != nil {
 			close(d.done)
 		}
 	}
@@ -144,8 +149,9 @@ func serve(t *testing.T, g *gateways, change func(*httpapi.Options)) *site {
 	dir := shortDir(t)
 	s := &site{gateways: g, hub: events.NewHub(events.Options{}), socket: filepath.Join(dir, "run", "host.sock")}
 	o := httpapi.Options{
-		Gateways: g, Events: s.hub, Plugins: &plugins{}, Log: hclog.NewNullLogger(), Version: "1.2.3", Drain: 200 * time.Millisecond,
-		At: func(time.Time) uint64 { return 0 }, IsPlugin: noPlugin,
+		Gateways: g, Events: s.hub, Plugins: &plugins{}, Log: hclog.NewNullLogger(), Version: "1.2.3",
+		Drain: 200 * time.Millisecond,
+		At:    func(time.Time) uint64 { return 0 }, IsPlugin: noPlugin,
 	}
 	if change != nil {
 		change(&o)
@@ -160,7 +166,7 @@ func serve(t *testing.T, g *gateways, change func(*httpapi.Options)) *site {
 	return s
 }
 
-// noPlugin says that whoever asks is not a plugin.
+// noPlugin says that no caller is a plugin.
 func noPlugin(int, int) bool { return false }
 
 func start(t *testing.T, srv *httpapi.Server, l net.Listener) func() error {

@@ -10,9 +10,9 @@ import (
 
 // Configs are the gateways' own configurations.
 type Configs interface {
-	// Config reads all, or the value at a path.
+	// Config reads everything, or the value at a path.
 	Config(ctx context.Context, name, path string) (control.GatewayConfig, error)
-	// EditConfig changes it. Cancelling ctx ends it as long as nothing was written.
+	// EditConfig changes it. Cancelling ctx cancels the edit until something was written.
 	EditConfig(ctx context.Context, name string, edit control.ConfigEdit) (control.ConfigEdited, error)
 }
 
@@ -40,7 +40,8 @@ func (s *Server) editConfig(w http.ResponseWriter, r *http.Request) error {
 	}
 	hasValue := edit.Value != nil || edit.Text != nil
 	wants := map[string]struct{ path, value bool }{
-		control.ConfigSet: {true, true}, control.ConfigUnset: {true, false}, control.ConfigPatch: {false, true}, control.ConfigUndo: {},
+		control.ConfigSet: {true, true}, control.ConfigUnset: {true, false}, control.ConfigPatch: {false, true},
+		control.ConfigUndo: {},
 	}
 	want, ok := wants[edit.Action]
 	bad := func(format string, args ...any) error {
@@ -48,13 +49,13 @@ func (s *Server) editConfig(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case !ok:
-		return bad("there is no action %.64q: it is set, unset, patch or undo", edit.Action)
+		return bad("unknown action %.64q; use set, unset, patch or undo", edit.Action)
 	case want.path != (edit.Path != ""):
-		return bad("a path is for set and unset, and they need one")
+		return bad("set and unset need a path, the other actions take none")
 	case want.value != hasValue || edit.Value != nil && edit.Text != nil:
-		return bad("value, or text, is for set and patch, and they need one of both")
+		return bad("set and patch need either value or text, the other actions take neither")
 	case edit.Force && edit.Action != control.ConfigUndo:
-		return bad("force is for undo")
+		return bad("force is only for undo")
 	}
 	got, err := s.o.Configs.EditConfig(r.Context(), name, edit)
 	if err != nil {

@@ -24,7 +24,10 @@ func (c *configs) EditConfig(_ context.Context, _ string, edit control.ConfigEdi
 	if edit.Reason == "late" {
 		return control.ConfigEdited{}, fault.New(fault.Conflict, "changed twice")
 	}
-	return control.ConfigEdited{Outcome: control.ConfigChanged, Changes: []control.ConfigChange{{Path: edit.Path, After: edit.Value}}}, nil
+	return control.ConfigEdited{
+		Outcome: control.ConfigChanged,
+		Changes: []control.ConfigChange{{Path: edit.Path, After: edit.Value}},
+	}, nil
 }
 
 func TestGatewayConfigIsReadAndEdited(t *testing.T) {
@@ -36,15 +39,17 @@ func TestGatewayConfigIsReadAndEdited(t *testing.T) {
 	}
 	_, err = s.client.Config(timeout(t), "main", "nothing")
 	wantProblem(t, err, 404, "not_found")
-	_, err = s.client.Config(timeout(t), "nobody", "")
+	_, err = s.client.Config(timeout(t), "missing", "")
 	wantProblem(t, err, 404, control.CodeNoSuchGateway)
 
 	text := "x"
-	edited, err := s.client.EditConfig(timeout(t), "main", control.ConfigEdit{Action: control.ConfigSet, Path: "p", Value: json.RawMessage("1")})
+	edited, err := s.client.EditConfig(timeout(t), "main",
+		control.ConfigEdit{Action: control.ConfigSet, Path: "p", Value: json.RawMessage("1")})
 	if err != nil || len(edited.Changes) != 1 || string(edited.Changes[0].After) != "1" {
 		t.Errorf("%+v, %v", edited, err)
 	}
-	_, err = s.client.EditConfig(timeout(t), "main", control.ConfigEdit{Action: control.ConfigUnset, Path: "p", Reason: "late"})
+	_, err = s.client.EditConfig(timeout(t), "main",
+		control.ConfigEdit{Action: control.ConfigUnset, Path: "p", Reason: "late"})
 	wantProblem(t, err, 409, "conflict")
 	given := len(c.edits)
 	for _, bad := range []control.ConfigEdit{

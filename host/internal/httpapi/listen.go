@@ -13,11 +13,11 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// maxSocketPath is what fits into an address on every system, in bytes.
+// maxSocketPath is the number of bytes that a socket's address may have on every system.
 const maxSocketPath = 103
 
-// Listen makes the control socket, 0600, in a directory that only its owner can change; the directory is made 0700 if it is not
-// there. A socket on which nobody answers is replaced. Errors: fault.Conflict when another host answers.
+// Listen creates the control socket, 0600, in a directory that only its owner can change; it creates the directory
+// with 0700. It replaces a socket on which no host answers. Errors: fault.Conflict when another host answers.
 func Listen(path string) (net.Listener, error) {
 	if !peersAreKnown {
 		return nil, fault.New(fault.Unsupported, "cannot listen on the control socket: not supported on "+runtime.GOOS)
@@ -25,7 +25,7 @@ func Listen(path string) (net.Listener, error) {
 	dir := filepath.Dir(path)
 	if len(path) > maxSocketPath {
 		return nil, fault.New(fault.InvalidArgument, fmt.Sprintf(
-			"cannot listen on %s: the path has %d bytes, a socket's may have %d", path, len(path), maxSocketPath,
+			"cannot listen on %s: the path has %d bytes; a socket's path may have %d", path, len(path), maxSocketPath,
 		)).
 			WithHint("set control.socket to a shorter path")
 	}
@@ -33,7 +33,7 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot make the control socket's directory: %w", err)
 	}
 	if info, err := os.Stat(dir); err != nil {
-		return nil, fmt.Errorf("cannot look at the control socket's directory: %w", err)
+		return nil, fmt.Errorf("cannot check the control socket's directory: %w", err)
 	} else if info.Mode().Perm()&0o022 != 0 {
 		return nil, fault.New(fault.PermissionDenied, "cannot listen on "+path+": others can write to "+dir).
 			WithHint("run `chmod 700 " + dir + "` or set control.socket to a place of your own")
@@ -44,7 +44,7 @@ func Listen(path string) (net.Listener, error) {
 	return bind(path, dir)
 }
 
-// mayReplace looks at what is at path.
+// mayReplace checks what is at path.
 func mayReplace(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -68,13 +68,13 @@ func mayReplace(path string) error {
 	}
 	if err == nil {
 		return fault.New(fault.Conflict, "another host answers on "+path).
-			WithHint("use it, or stop it first, or give this one a state_dir of its own")
+			WithHint("use that host, or stop it first, or give this one its own state_dir")
 	}
 	return nil
 }
 
-// bind makes the socket where nobody else can reach it, closes it to others, and then moves it into place: there is no moment
-// in which it is open, and no moment without one.
+// bind creates the socket where no other user can connect, closes it to others, and then renames it into place: at
+// no moment is it open to others, and at no moment is it missing.
 func bind(path, dir string) (net.Listener, error) {
 	fail := func(err error) (net.Listener, error) { return nil, fmt.Errorf("cannot listen on %s: %w", path, err) }
 	tmp, err := os.MkdirTemp(dir, ".s") // 0700
@@ -100,7 +100,7 @@ func bind(path, dir string) (net.Listener, error) {
 	return &listener{UnixListener: l, path: path, info: info}, nil
 }
 
-// listener removes its socket when it is closed, unless somebody has put another there.
+// listener removes its socket when it is closed, unless it was replaced meanwhile.
 type listener struct {
 	*net.UnixListener
 	path string

@@ -6,9 +6,9 @@ import (
 	"net"
 )
 
-// peer is who is at the other end of a connection, as the kernel tells.
+// peer is the process at the other end of a connection, as the kernel reports it.
 type peer struct {
-	uid, pid, pgid int // pid and pgid 0: not known
+	uid, pid, pgid int // pid and pgid 0: unknown
 	err            error
 }
 

@@ -23,8 +23,8 @@ func TestOnlyTheOwnerAndRootMayAsk(t *testing.T) {
 		{"a plugin", peer{uid: 1000, pid: 66, pgid: 66}, true},
 		{"a child of a plugin", peer{uid: 1000, pid: 7, pgid: 66}, true},
 		{"a plugin that is root", peer{uid: 0, pid: 66}, true},
-		{"somebody the kernel does not name", peer{err: errors.New("no")}, true},
-		{"nobody", nil, true},
+		{"a peer that the kernel does not name", peer{err: errors.New("no")}, true},
+		{"no peer", nil, true},
 	} {
 		r := httptest.NewRequest("GET", "/v1/status", nil)
 		r = r.WithContext(context.WithValue(r.Context(), peerKey{}, row.peer))

@@ -10,37 +10,40 @@ import (
 
 // Gateways are the supervised gateways. All methods are called concurrently.
 type Gateways interface {
-	// Status is everything as it is now, the host and the plugins included.
+	// Status returns the state of everything, including the host and the plugins.
 	Status() control.Status
 	Gateway(name string) (control.Gateway, bool)
-	// Do gives a command and waits for its outcome. Cancelling ctx ends the wait only. An error means that there is no outcome;
-	// fault.Unsupported becomes the problem not_implemented.
+	// Do executes a command and waits for its outcome. Cancelling ctx ends the wait only. An error means that there
+	// is no outcome; fault.Unsupported becomes the problem not_implemented.
 	Do(ctx context.Context, name string, cmd control.Command) (control.Outcome, error)
-	// RPC calls a method of a gateway; ctx carries the request's timeout. The gateway's own refusal is a *control.RPCError.
+	// RPC calls a method of a gateway; ctx carries the request's timeout. The gateway's own error is a
+	// *control.RPCError.
 	RPC(ctx context.Context, name string, req control.RPCRequest) (json.RawMessage, error)
 }
 
-// Output is what gateways wrote.
+// Output is the output of gateways.
 type Output interface {
 	// Logs yields lines, oldest first, as the query says; an error is yielded last.
 	Logs(ctx context.Context, name string, q control.LogsQuery) iter.Seq2[control.LogLine, error]
 }
 
-// Doctors look after gateways.
+// Doctors diagnose and repair gateways.
 type Doctors interface {
 	// Doctor yields messages, the result last; an error is yielded last.
 	Doctor(ctx context.Context, name string, req control.DoctorRequest) iter.Seq2[control.DoctorMessage, error]
 }
 
-// Health asks gateways how they are.
+// Health checks gateways on demand.
 type Health interface {
-	// Health asks now, within a bound; with probe it gives more time, and asks the router, too.
+	// Health checks a gateway now, within a bound; with probe it takes more time and also asks the gateway's
+	// router.
 	Health(ctx context.Context, name string, probe bool) (control.HealthCheck, error)
 }
 
-// Configuration is that of the host itself.
+// Configuration is the configuration of the host itself.
 type Configuration interface {
-	// Reload reads it again and puts it in force, or tells what that would do. A *control.Problem says why nothing was changed.
+	// Reload reads the file again and applies it, or says what that would do. A *control.Problem says why nothing
+	// was changed.
 	Reload(ctx context.Context, req control.ReloadRequest) (control.Reload, error)
 }
 

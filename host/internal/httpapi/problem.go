@@ -14,23 +14,25 @@ func problem(status int, code, detail string) *control.Problem {
 	return &control.Problem{Status: status, Code: code, Title: http.StatusText(status), Detail: detail}
 }
 
-// statuses by meaning; what is not here is 500.
+// statuses by meaning; all others are 500.
 var statuses = map[fault.Code]int{
-	fault.NotFound: http.StatusNotFound, fault.AlreadyExists: http.StatusConflict, fault.InvalidArgument: http.StatusBadRequest,
-	fault.FailedPrecondition: http.StatusConflict, fault.PermissionDenied: http.StatusForbidden, fault.Unsupported: http.StatusNotImplemented,
+	fault.NotFound: http.StatusNotFound, fault.AlreadyExists: http.StatusConflict,
+	fault.InvalidArgument: http.StatusBadRequest, fault.FailedPrecondition: http.StatusConflict,
+	fault.PermissionDenied: http.StatusForbidden, fault.Unsupported: http.StatusNotImplemented,
 	fault.Unavailable: http.StatusServiceUnavailable, fault.DeadlineExceeded: http.StatusGatewayTimeout,
-	fault.Cancelled: http.StatusServiceUnavailable, fault.Exhausted: http.StatusTooManyRequests, fault.Conflict: http.StatusConflict,
-	fault.PluginGone: http.StatusBadGateway, fault.PluginDown: http.StatusServiceUnavailable,
+	fault.Cancelled: http.StatusServiceUnavailable, fault.Exhausted: http.StatusTooManyRequests,
+	fault.Conflict: http.StatusConflict, fault.PluginGone: http.StatusBadGateway,
+	fault.PluginDown: http.StatusServiceUnavailable,
 }
 
-// problemOf gives an error of a port its place in the API.
+// problemOf turns the error of a port into a problem of the API.
 func problemOf(err error) *control.Problem {
 	if p, ok := errors.AsType[*control.Problem](err); ok {
 		return p
 	}
 	if errors.Is(err, errStopping) {
 		p := problem(http.StatusServiceUnavailable, control.CodeHostRestarting, "the host is shutting down")
-		p.Hint, p.Retryable = "try again when it is back", true
+		p.Hint, p.Retryable = "try again when the host runs again", true
 		return p
 	}
 	code := fault.CodeOf(err)
@@ -80,5 +82,5 @@ func writeAs(w http.ResponseWriter, kind string, status int, v any) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(data, '\n')) // a client that went away needs no answer
+	_, _ = w.Write(append(data, '\n')) // a client that disconnected needs no answer
 }

@@ -12,7 +12,7 @@ import (
 
 // configuration is reloaded as its knobs say.
 type configuration struct {
-	Blocks chan struct{} // Reload waits for it, whoever has gone away meanwhile
+	Blocks chan struct{} // Reload waits for it, also when its client has gone
 	Err    error
 	Panics bool
 
@@ -51,10 +51,14 @@ func TestReloadIsAskedForAndItsFaultsAreTold(t *testing.T) {
 	c := &configuration{}
 	s := serve(t, &gateways{}, func(o *httpapi.Options) { o.Config = c })
 	got, err := s.client.ReloadConfig(timeout(t), control.ReloadRequest{DryRun: true, Remove: true})
-	if err != nil || got.Outcome != control.ReloadUnchanged || got.Changes == nil || !slices.Equal(c.asked, []control.ReloadRequest{{DryRun: true, Remove: true}}) {
+	if err != nil || got.Outcome != control.ReloadUnchanged || got.Changes == nil ||
+		!slices.Equal(c.asked, []control.ReloadRequest{{DryRun: true, Remove: true}}) {
 		t.Errorf("%+v, %v; asked %+v", got, err, c.asked)
 	}
-	c.Err = &control.Problem{Status: 422, Code: control.CodeBadConfig, Detail: "config.toml:1: a", Faults: []string{"config.toml:1: a", "config.toml:2: b"}}
+	c.Err = &control.Problem{
+		Status: 422, Code: control.CodeBadConfig, Detail: "config.toml:1: a",
+		Faults: []string{"config.toml:1: a", "config.toml:2: b"},
+	}
 	_, err = s.client.ReloadConfig(timeout(t), control.ReloadRequest{})
 	if p := wantProblem(t, err, 422, control.CodeBadConfig); len(p.Faults) != 2 {
 		t.Errorf("faults = %q", p.Faults)

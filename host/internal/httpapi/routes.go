@@ -15,12 +15,12 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// access is what a route may do.
+// access says what a route may do.
 type access int
 
 const (
 	reads  access = iota + 1
-	writes        // changes something: named in the log with the peer
+	writes        // changes something: logged with its peer
 )
 
 type route struct {
@@ -69,14 +69,16 @@ func (s *Server) routes() http.Handler {
 			rt, ok := methods[r.Method]
 			if !ok {
 				w.Header().Set("Allow", allowed)
-				writeProblem(w, problem(http.StatusMethodNotAllowed, "method_not_allowed", r.Method+" is not possible here, only "+allowed))
+				detail := r.Method + " is not allowed here, only " + allowed
+				writeProblem(w, problem(http.StatusMethodNotAllowed, "method_not_allowed", detail))
 				return
 			}
 			s.serve(rt, w, r)
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, problem(http.StatusNotFound, control.CodeNotFound, fmt.Sprintf("no such path: %.200q", r.URL.Path)))
+		detail := fmt.Sprintf("no such path: %.200q", r.URL.Path)
+		writeProblem(w, problem(http.StatusNotFound, control.CodeNotFound, detail))
 	})
 	return mux
 }
@@ -94,7 +96,7 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 // maxBody bounds the body of a request, in bytes.
 const maxBody = 1 << 20
 
-// readBody reads one JSON object into v; no body at all leaves v as it is.
+// readBody reads one JSON object into v; an empty body leaves v as it is.
 func readBody(w http.ResponseWriter, r *http.Request, v any) error {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
@@ -113,12 +115,13 @@ func readBody(w http.ResponseWriter, r *http.Request, v any) error {
 		err = errors.New("more than one value")
 	}
 	if err != nil {
-		return problem(http.StatusBadRequest, control.CodeBadRequest, "cannot understand the request: "+strings.TrimPrefix(err.Error(), "json: "))
+		return problem(http.StatusBadRequest, control.CodeBadRequest,
+			"cannot understand the request: "+strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return nil
 }
 
-// known answers the name in the path, or the problem that there is no such gateway.
+// known returns the name in the path, or the problem that there is no such gateway.
 func (s *Server) known(r *http.Request) (string, error) {
 	name := r.PathValue("name")
 	if _, ok := s.o.Gateways.Gateway(name); ok {
@@ -174,7 +177,7 @@ func (s *Server) gatewayHealth(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// metrics are in Prometheus' text format.
+// metrics serves the metrics in the text format of Prometheus.
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) error {
 	if s.o.Metrics == nil {
 		p := problem(http.StatusNotFound, control.CodeNotFound, "metrics are switched off")

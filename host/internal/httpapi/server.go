@@ -16,7 +16,7 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Options of a server. All ports are needed, Metrics excepted.
+// Options of a server. All ports are needed, except Metrics.
 type Options struct {
 	Gateways Gateways
 	Events   *events.Hub
@@ -29,18 +29,18 @@ type Options struct {
 	Config   Configuration
 	Metrics  http.Handler // nil: they are switched off
 	Version  string       // of the host
-	// At is the cursor after which the events of a moment begin; 0: not known, all that is kept in memory.
+	// At returns the cursor before the first event of a moment; 0: unknown, all events in memory.
 	At func(time.Time) uint64
-	// IsPlugin reports whether a process, or its process group, is a plugin: those are refused.
+	// IsPlugin reports whether a process, or its process group, is a plugin: plugins get no answer.
 	IsPlugin func(pid, pgid int) bool
 
-	Idle      time.Duration // a command without a bound is given up without any event for this long; default 10 min
+	Idle      time.Duration // a command without a bound is given up after this long without an event; default 10 min
 	Drain     time.Duration // requests in flight get this long when the host stops; default 5 s
 	Heartbeat time.Duration // of streams of events; default 15 s
-	Refusal   time.Duration // a command that is not waited for has this long to be refused; default 100 ms
+	Refusal   time.Duration // how long a command that no client waits for can still be refused; default 100 ms
 }
 
-// errStopping is the cause by which requests are ended when the host stops.
+// errStopping is the cause that cancels requests when the host stops.
 var errStopping = errors.New("the host is shutting down")
 
 // Server is the control API. Use New, then Serve once.
@@ -72,8 +72,8 @@ func orDefault(d *time.Duration, def time.Duration) {
 	}
 }
 
-// Serve answers on l until ctx is done. Then streams end at once, other requests have Options.Drain and are told
-// host_restarting after that. It closes l and waits for everything of its own.
+// Serve answers on l until ctx is done. Then streams end at once; other requests have Options.Drain to finish and
+// get host_restarting after that. It closes l and waits for everything that it started.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:           s.handler,
@@ -113,7 +113,7 @@ func (s *Server) shutdown(srv *http.Server) {
 	s.operations.Wait()
 }
 
-// guard is around every route: it recovers panics and refuses who may not ask.
+// guard wraps every route: it recovers panics and checks the peer.
 func (s *Server) guard(next http.Handler) http.Handler {
 	uid := os.Geteuid()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -126,7 +126,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 				if rec.wrote {
 					panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 				}
-				writeProblem(rec, problem(http.StatusInternalServerError, control.CodeInternal, "bug: the request panicked"))
+				writeProblem(rec,
+					problem(http.StatusInternalServerError, control.CodeInternal, "bug: the request panicked"))
 			}
 		}()
 		if p := s.refuse(r, uid); p != nil {
@@ -156,7 +157,7 @@ func (s *Server) refuse(r *http.Request, uid int) *control.Problem {
 	}
 }
 
-// recorder knows whether an answer was begun.
+// recorder records whether an answer was begun.
 type recorder struct {
 	http.ResponseWriter
 	wrote bool

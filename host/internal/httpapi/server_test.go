@@ -64,7 +64,10 @@ func TestStatusIsWhatTheHostSays(t *testing.T) {
 	if res.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("content type %q", res.Header.Get("Content-Type"))
 	}
-	for _, want := range []string{`"conditions":[]`, `"error":null`, `"lastExit":null`, `"session":null`, `"drift":[]`, `"plugins":[]`, `"startedAt":null`} {
+	for _, want := range []string{
+		`"conditions":[]`, `"error":null`, `"lastExit":null`, `"session":null`,
+		`"drift":[]`, `"plugins":[]`, `"startedAt":null`,
+	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s in %s", want, body)
 		}
@@ -90,7 +93,7 @@ func TestWhatIsNotThereIsAProblem(t *testing.T) {
 	}
 	_, err = s.client.Start(timeout(t), "x/../y", control.Options{})
 	wantProblem(t, err, 404, control.CodeNoSuchGateway)
-	_, err = s.client.Plugin(timeout(t), "nobody")
+	_, err = s.client.Plugin(timeout(t), "missing")
 	wantProblem(t, err, 404, control.CodeNoSuchPlugin)
 	for _, row := range []struct {
 		method, path, body string
@@ -111,11 +114,12 @@ func TestWhatIsNotThereIsAProblem(t *testing.T) {
 		{"POST", "/v1/gateways/main/rpc", "", 400, "bad_request"},
 		{"POST", "/v1/gateways/main/doctor", `{"action":"pray"}`, 400, "bad_request"},
 		{"GET", "/v1/events?since=yesterday", "", 400, "bad_request"},
-		{"GET", "/v1/events?gateway=nobody", "", 404, "no_such_gateway"},
+		{"GET", "/v1/events?gateway=missing", "", 404, "no_such_gateway"},
 	} {
 		res, body := raw(t, s, row.method, row.path, row.body)
 		var p control.Problem
-		if err := json.Unmarshal([]byte(body), &p); err != nil || res.StatusCode != row.status || p.Status != row.status || p.Code != row.code ||
+		if err := json.Unmarshal([]byte(body), &p); err != nil || res.StatusCode != row.status ||
+			p.Status != row.status || p.Code != row.code ||
 			res.Header.Get("Content-Type") != "application/problem+json" || p.Title == "" {
 			t.Errorf("%s %s %.40s: %d %s", row.method, row.path, row.body, res.StatusCode, body)
 		}
@@ -129,7 +133,8 @@ func TestCommandIsAnsweredWithItsOutcome(t *testing.T) {
 	if err != nil || out.Outcome != control.OutcomeApplied || out.Gateway == nil || out.Gateway.Name != "main" {
 		t.Fatalf("%+v, %v", out, err)
 	}
-	if cmd := g.commands[0]; cmd.Action != control.ActionStop || cmd.Reason != "tea" || !cmd.Now || *cmd.WaitMs != 60_000 {
+	if cmd := g.commands[0]; cmd.Action != control.ActionStop || cmd.Reason != "tea" || !cmd.Now ||
+		*cmd.WaitMs != 60_000 {
 		t.Errorf("command = %+v", cmd)
 	}
 	if _, body := raw(t, s, "POST", "/v1/gateways/main/restart", ""); !strings.Contains(body, `"outcome":"applied"`) {
@@ -244,7 +249,8 @@ func TestRPCGivesPayloadRefusalOrProblem(t *testing.T) {
 	g := &gateways{}
 	s := serve(t, g, nil)
 	call := func(timeoutMs int64) (json.RawMessage, error) {
-		return s.client.RPC(timeout(t), "main", control.RPCRequest{Method: "m", Params: json.RawMessage(`{"a":1}`), TimeoutMs: timeoutMs})
+		return s.client.RPC(timeout(t), "main",
+			control.RPCRequest{Method: "m", Params: json.RawMessage(`{"a":1}`), TimeoutMs: timeoutMs})
 	}
 	g.RPCFunc = func(_ context.Context, req control.RPCRequest) (json.RawMessage, error) { return req.Params, nil }
 	if got, err := call(0); err != nil || string(got) != `{"a":1}` {
@@ -255,10 +261,14 @@ func TestRPCGivesPayloadRefusalOrProblem(t *testing.T) {
 		t.Errorf("%s, %v", got, err)
 	}
 	g.RPCFunc = func(context.Context, control.RPCRequest) (json.RawMessage, error) {
-		return nil, &control.RPCError{Code: "INVALID_REQUEST", Message: "no", Details: json.RawMessage(`{"x":2}`), Retryable: true}
+		return nil, &control.RPCError{
+			Code: "INVALID_REQUEST", Message: "no", Details: json.RawMessage(`{"x":2}`),
+			Retryable: true,
+		}
 	}
 	_, err := call(0)
-	if refused, ok := errors.AsType[*control.RPCError](err); !ok || refused.Code != "INVALID_REQUEST" || string(refused.Details) != `{"x":2}` || !refused.Retryable {
+	if refused, ok := errors.AsType[*control.RPCError](err); !ok || refused.Code != "INVALID_REQUEST" ||
+		string(refused.Details) != `{"x":2}` || !refused.Retryable {
 		t.Errorf("refusal = %#v", err)
 	}
 	g.RPCFunc = func(context.Context, control.RPCRequest) (json.RawMessage, error) {
@@ -275,7 +285,10 @@ func TestRPCGivesPayloadRefusalOrProblem(t *testing.T) {
 }
 
 func TestPanicsAreProblemsAndTheServerLives(t *testing.T) {
-	g := &gateways{DoPanics: true, RPCFunc: func(context.Context, control.RPCRequest) (json.RawMessage, error) { panic("as told") }}
+	g := &gateways{
+		DoPanics: true,
+		RPCFunc:  func(context.Context, control.RPCRequest) (json.RawMessage, error) { panic("as told") },
+	}
 	s := serve(t, g, nil)
 	_, err := s.client.Start(timeout(t), "main", control.Options{})
 	wantProblem(t, err, 500, control.CodeInternal)
@@ -324,14 +337,16 @@ func TestSocketIsClosedToOthers(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // that is the point
 		t.Fatal(err)
 	}
-	if _, err := httpapi.Listen(filepath.Join(dir, "host.sock")); !errors.Is(err, fault.ErrPermissionDenied) || fault.HintOf(err) == "" {
+	if _, err := httpapi.Listen(filepath.Join(dir, "host.sock")); !errors.Is(err, fault.ErrPermissionDenied) ||
+		fault.HintOf(err) == "" {
 		t.Errorf("in a directory for everybody: %v", err)
 	}
 }
 
-func TestSocketIsReplacedOnlyWhenNobodyAnswers(t *testing.T) {
+func TestSocketIsReplacedOnlyWhenNoHostAnswers(t *testing.T) {
 	s := serve(t, &gateways{}, nil)
-	if _, err := httpapi.Listen(s.socket); !errors.Is(err, fault.ErrConflict) || !strings.Contains(err.Error(), "another host answers on "+s.socket) {
+	if _, err := httpapi.Listen(s.socket); !errors.Is(err, fault.ErrConflict) ||
+		!strings.Contains(err.Error(), "another host answers on "+s.socket) {
 		t.Errorf("on a live socket: %v", err)
 	}
 	if _, err := s.client.Status(timeout(t)); err != nil {
@@ -370,7 +385,8 @@ func TestSocketIsReplacedOnlyWhenNobodyAnswers(t *testing.T) {
 	if data, _ := os.ReadFile(file); !bytes.Equal(data, []byte("precious")) {
 		t.Error("the file was harmed")
 	}
-	if _, err := httpapi.Listen(filepath.Join(dir, strings.Repeat("x", 200))); err == nil || !strings.Contains(err.Error(), "bytes") {
+	if _, err := httpapi.Listen(filepath.Join(dir, strings.Repeat("x", 200))); err == nil ||
+		!strings.Contains(err.Error(), "bytes") {
 		t.Errorf("a path that is too long: %v", err)
 	}
 }
@@ -411,7 +427,10 @@ func TestMetricsAreServedOnlyWhenTheyAreSwitchedOn(t *testing.T) {
 		t.Errorf("switched off: %d %s", res.StatusCode, body)
 	}
 	on := serve(t, &gateways{}, func(o *httpapi.Options) {
-		o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "gatehost_x 1\n") })
+		o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_,
+				_ = io.WriteString(w, "gatehost_x 1\n")
+		})
 	})
 	if res, body := raw(t, on, "GET", "/metrics", ""); res.StatusCode != http.StatusOK || body != "gatehost_x 1\n" {
 		t.Errorf("switched on: %d %q", res.StatusCode, body)
@@ -430,7 +449,7 @@ func TestHealthIsAskedForOnDemand(t *testing.T) {
 			t.Errorf("probe %t: %+v, %v, asked with %v", probe, got, err, h.probed)
 		}
 	}
-	_, err := s.client.GatewayHealth(timeout(t), "nobody", false)
+	_, err := s.client.GatewayHealth(timeout(t), "missing", false)
 	wantProblem(t, err, http.StatusNotFound, control.CodeNoSuchGateway)
 	if res, _ := raw(t, s, "GET", "/v1/gateways/main/health?probe=maybe", ""); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("a probe that is neither: %d", res.StatusCode)

@@ -19,10 +19,11 @@ import (
 // writeTimeout bounds one write to a client that does not read.
 const writeTimeout = 30 * time.Second
 
-// Wire is an event as the API tells it.
+// Wire returns an event in the form of the API.
 func Wire(e events.Event) control.Event {
 	out := control.Event{
-		Cursor: e.Cursor, Time: control.At(e.Time), Gateway: e.Gateway, Plugin: e.Plugin, Type: string(e.Type), Cause: e.Cause,
+		Cursor: e.Cursor, Time: control.At(e.Time), Gateway: e.Gateway, Plugin: e.Plugin, Type: string(e.Type),
+		Cause: e.Cause,
 	}
 	if e.Data != nil {
 		data, err := json.Marshal(e.Data)
@@ -34,8 +35,8 @@ func Wire(e events.Event) control.Event {
 	return out
 }
 
-// Follow yields the events after a cursor (see events.Hub.Subscribe) until ctx is done or the hub is closed. What was lost to a slow
-// reader is told by events of type control.EventDropped.
+// Follow yields the events after a cursor (see events.Hub.Subscribe) until ctx is done or the hub is closed. Events
+// of type control.EventDropped report what a slow reader lost.
 func Follow(ctx context.Context, hub *events.Hub, after uint64) iter.Seq[control.Event] {
 	return func(yield func(control.Event) bool) {
 		f := feed{sub: hub.Subscribe(after)}
@@ -54,7 +55,7 @@ func Follow(ctx context.Context, hub *events.Hub, after uint64) iter.Seq[control
 	}
 }
 
-// feed knows which losses a reader was told of.
+// feed remembers which losses its reader has been told of.
 type feed struct {
 	sub    *events.Subscription
 	told   uint64
@@ -62,7 +63,7 @@ type feed struct {
 	cursor uint64
 }
 
-// lost is the event that tells of new losses.
+// lost returns an event that reports new losses.
 func (f *feed) lost() (control.Event, bool) {
 	n := f.sub.Dropped() - f.told
 	reset := f.sub.Reset() && !f.begun
@@ -74,9 +75,9 @@ func (f *feed) lost() (control.Event, bool) {
 	return control.Event{Type: control.EventDropped, Data: data}, true
 }
 
-// events is GET /v1/events: ?gateway=, ?since=CURSOR or an RFC 3339 time (0: all that memory keeps; absent: what is to come), ?follow=0
-// to end after what there is, ?status=1 to be told first how things stand, in an event of its own, unless it is a resumption (B342).
-// Last-Event-ID wins over since.
+// events is GET /v1/events: ?gateway=, ?since=CURSOR or an RFC 3339 time (0: everything in memory; absent: only new
+// events), ?follow=0 to end after the existing events, ?status=1 to get the present state first, in an event of its
+// own, unless the client resumes (B342). Last-Event-ID takes precedence over since.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	hub, gateway := s.o.Events, q.Get("gateway")
@@ -105,7 +106,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	out := newSSE(w)
 	out.begin(after, last)
 	f := &feed{sub: hub.Subscribe(after)}
-	if q.Get("status") == "1" && r.Header.Get("Last-Event-ID") == "" { // after the subscription: what is newer comes as an event
+	// after the subscription: newer changes come as events
+	if q.Get("status") == "1" && r.Header.Get("Last-Event-ID") == "" {
 		out.status(s.o.Gateways.Status())
 	}
 	follow := q.Get("follow") != "0"
@@ -146,7 +148,7 @@ func (s *Server) cursorOf(since string) (uint64, error) {
 	return s.o.At(t), nil
 }
 
-// stream is the life of a streaming answer: it ends with its client and, at once, with the host.
+// stream returns the context of a streaming answer: it ends with its client and, at once, with the host.
 func (s *Server) stream(r *http.Request) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	stop := context.AfterFunc(s.streams, func() { cancel(errStopping) })
@@ -204,10 +206,11 @@ func (o *sse) event(f *feed, e events.Event, gateway string) {
 		o.err = err
 		return
 	}
-	o.write(slices.Concat(fmt.Appendf(nil, "id: %d\nevent: %s\ndata: ", e.Cursor, e.Type), bytes.TrimSpace(data), []byte("\n\n")))
+	o.write(slices.Concat(fmt.Appendf(nil, "id: %d\nevent: %s\ndata: ", e.Cursor, e.Type), bytes.TrimSpace(data),
+		[]byte("\n\n")))
 }
 
-// status has no id: it is no place to resume from.
+// status has no id: a reader cannot resume from it.
 func (o *sse) status(st control.Status) {
 	data, err := json.Marshal(st)
 	if err == nil {
@@ -220,7 +223,7 @@ func (o *sse) status(st control.Status) {
 	o.write(fmt.Appendf(nil, "event: %s\ndata: %s\n\n", control.EventStatus, bytes.TrimSpace(data)))
 }
 
-// heartbeat keeps the connection alive and the reader's place up to date when others' events were skipped.
+// heartbeat keeps the connection alive and the reader's cursor current while events of other gateways are skipped.
 func (o *sse) heartbeat(f *feed) {
 	if f.cursor > 0 {
 		o.write(fmt.Appendf(nil, "id: %d\n", f.cursor))
@@ -247,7 +250,8 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
 			return problem(http.StatusBadRequest, control.CodeBadRequest, "since is not an RFC 3339 time")
 		}
 	}
-	if q.Level = v.Get("level"); q.Level != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, q.Level) {
+	if q.Level = v.Get("level"); q.Level != "" &&
+		!slices.Contains([]string{"debug", "info", "warn", "error"}, q.Level) {
 		return problem(http.StatusBadRequest, control.CodeBadRequest, "level is none of debug, info, warn, error")
 	}
 	ctx, done := s.stream(r)
@@ -255,7 +259,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
 	return ndjson(ctx, w, r, s.o.Output.Logs(ctx, name, q))
 }
 
-// doctor is POST .../doctor. A repair goes on to its end when the client goes away.
+// doctor is POST .../doctor. A repair continues to its end when the client disconnects.
 func (s *Server) doctor(w http.ResponseWriter, r *http.Request) error {
 	name, err := s.known(r)
 	if err != nil {
@@ -265,18 +269,23 @@ func (s *Server) doctor(w http.ResponseWriter, r *http.Request) error {
 	if err := readBody(w, r, &req); err != nil {
 		return err
 	}
-	if !slices.Contains([]string{control.DoctorDiagnose, control.DoctorRepair, control.DoctorUndo, control.DoctorHistory}, req.Action) {
-		return problem(http.StatusBadRequest, control.CodeBadRequest, "action is none of diagnose, repair, undo, history")
+	if !slices.Contains([]string{
+		control.DoctorDiagnose, control.DoctorRepair, control.DoctorUndo,
+		control.DoctorHistory,
+	}, req.Action) {
+		return problem(http.StatusBadRequest, control.CodeBadRequest,
+			"action is none of diagnose, repair, undo, history")
 	}
 	ctx := r.Context()
 	if req.Action != control.DoctorDiagnose && req.Action != control.DoctorHistory && !req.DryRun {
 		ctx = s.requests
 	}
-	return ndjson(ctx, w, r, s.o.Doctors.Doctor(ctx, name, req)) //nolint:contextcheck // a repair outlives its request on purpose
+	//nolint:contextcheck // a repair outlives its request on purpose
+	return ndjson(ctx, w, r, s.o.Doctors.Doctor(ctx, name, req))
 }
 
-// ndjson writes what comes, line by line. Before the first line an error is a problem of its own, after it the last line. When
-// the client is gone but ctx is not, the rest is taken and thrown away.
+// ndjson writes one line for each value. An error before the first line is a problem of its own, a later one is the
+// last line. When the client is gone but ctx is not done, it reads the rest and discards it.
 func ndjson[T any](ctx context.Context, w http.ResponseWriter, r *http.Request, seq iter.Seq2[T, error]) error {
 	rc := http.NewResponseController(w)
 	begun, gone := false, false
@@ -300,7 +309,7 @@ func ndjson[T any](ctx context.Context, w http.ResponseWriter, r *http.Request, 
 	for v, err := range seq {
 		switch {
 		case err != nil && ctx.Err() != nil && r.Context().Err() != nil:
-			return nil // nobody is there to be told
+			return nil // no client is left to answer
 		case err != nil && !begun:
 			return ended(r, err)
 		case err != nil:

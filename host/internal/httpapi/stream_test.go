@@ -20,7 +20,10 @@ import (
 
 func publish(h *events.Hub, n int) {
 	for i := range n {
-		h.Publish(events.Event{Type: events.GatewayState, Gateway: "main", Data: control.StateData{State: "starting", Attempt: i + 1}})
+		h.Publish(events.Event{
+			Type: events.GatewayState, Gateway: "main",
+			Data: control.StateData{State: "starting", Attempt: i + 1},
+		})
 	}
 }
 
@@ -37,7 +40,8 @@ func TestEventsThatAreKeptAreReadOnce(t *testing.T) {
 		types = append(types, e.Type)
 		last = e
 	}
-	if strings.Join(types, " ") != "gateway.state gateway.state gateway.state host.started" || last.Cursor != s.hub.Last() || last.Time.IsZero() {
+	if strings.Join(types, " ") != "gateway.state gateway.state gateway.state host.started" ||
+		last.Cursor != s.hub.Last() || last.Time.IsZero() {
 		t.Errorf("types = %v, last = %+v", types, last)
 	}
 	n := 0
@@ -75,7 +79,7 @@ func TestEventsResumeWithoutAGapAfterTheConnectionIsLost(t *testing.T) {
 	if err := first.stop(); err != nil {
 		t.Fatal(err)
 	}
-	publish(hub, 2) // nobody is there to tell
+	publish(hub, 2) // no client is connected
 	l, err := httpapi.Listen(first.socket)
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +116,8 @@ func TestReaderIsToldFirstHowThingsStand(t *testing.T) {
 			continue
 		}
 		var st control.Status
-		if err := json.Unmarshal(e.Data, &st); err != nil || len(st.Gateways) == 0 || st.Gateways[0].Name != "main" || e.Cursor != 0 {
+		if err := json.Unmarshal(e.Data, &st); err != nil || len(st.Gateways) == 0 || st.Gateways[0].Name != "main" ||
+			e.Cursor != 0 {
 			t.Errorf("%+v, %v, cursor %d", st, err, e.Cursor)
 		}
 	}
@@ -124,9 +129,12 @@ func TestReaderIsToldFirstHowThingsStand(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Last-Event-ID", "1") // a browser that comes back knows it
-	unix := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", s.socket)
-	}}}
+	unix := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", s.socket)
+		},
+	}}
 	res, err := unix.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +172,7 @@ func TestReaderIsToldWhatItLost(t *testing.T) {
 	}
 }
 
-func TestEventsEndWithTheHostWhenNobodyReconnects(t *testing.T) {
+func TestEventsEndWithTheHostWhenNoClientReconnects(t *testing.T) {
 	s := serve(t, &gateways{}, func(o *httpapi.Options) { o.Heartbeat = 5 * time.Millisecond })
 	finished := make(chan error, 1)
 	seen := make(chan struct{})
@@ -192,7 +200,8 @@ func TestLogsAreLinesUntilTheirEnd(t *testing.T) {
 		o.Output = output{lines: []control.LogLine{{Text: "one", Level: "info"}, {Text: "two\n{\"problem\":1}"}}}
 	})
 	var texts []string
-	for l, err := range s.client.Logs(timeout(t), "main", control.LogsQuery{Tail: 5, Level: "info", Since: time.Now()}) {
+	for l, err := range s.client.Logs(timeout(t), "main",
+		control.LogsQuery{Tail: 5, Level: "info", Since: time.Now()}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +224,7 @@ func TestLogsAreLinesUntilTheirEnd(t *testing.T) {
 	if n < 2 {
 		t.Errorf("%d lines", n)
 	}
-	for _, err := range s.client.Logs(timeout(t), "nobody", control.LogsQuery{}) {
+	for _, err := range s.client.Logs(timeout(t), "missing", control.LogsQuery{}) {
 		wantProblem(t, err, 404, control.CodeNoSuchGateway)
 	}
 }
@@ -257,7 +266,8 @@ func TestDoctorsWorkIsStreamedAndItsFailureIsTheLastLine(t *testing.T) {
 		t.Errorf("types = %v", types)
 	}
 	var last error
-	for _, err := range s.client.Doctor(timeout(t), "main", control.DoctorRequest{Action: control.DoctorRepair, DryRun: true}) {
+	for _, err := range s.client.Doctor(timeout(t), "main",
+		control.DoctorRequest{Action: control.DoctorRepair, DryRun: true}) {
 		last = err
 	}
 	wantProblem(t, last, 502, string(fault.PluginGone))
@@ -304,13 +314,19 @@ func TestNamesOfEventsAreTheSameOnBothSides(t *testing.T) {
 		events.GatewayState: control.EventGatewayState, events.GatewayCondition: control.EventGatewayCondition,
 		events.GatewayExit: control.EventGatewayExit, events.GatewaySessionOpened: control.EventGatewaySessionOpened,
 		events.GatewaySessionLost: control.EventGatewaySessionLost, events.GatewayEvent: control.EventGatewayEvent,
-		events.GatewayChatMessage: control.EventGatewayChatMessage, events.GatewayChannelStatus: control.EventGatewayChannelStatus,
-		events.GatewayNotification: control.EventGatewayNotification, events.GatewayMessage: control.EventGatewayMessage,
-		events.GatewayOutput: control.EventGatewayOutput, events.GatewayDoctorFinding: control.EventGatewayDoctorFinding,
-		events.GatewayDoctorPlan: control.EventGatewayDoctorPlan, events.GatewayDoctorProgress: control.EventGatewayDoctorProgress,
-		events.GatewayDoctorFinished: control.EventGatewayDoctorFinished, events.GatewayReconnect: control.EventGatewayReconnect,
-		events.GatewayReady: control.EventGatewayReady, events.GatewayCommand: control.EventGatewayCommand, events.HostCondition: control.EventHostCondition,
-		events.PluginState: control.EventPluginState, events.ConfigReloaded: control.EventConfigReloaded,
+		events.GatewayChatMessage:    control.EventGatewayChatMessage,
+		events.GatewayChannelStatus:  control.EventGatewayChannelStatus,
+		events.GatewayNotification:   control.EventGatewayNotification,
+		events.GatewayMessage:        control.EventGatewayMessage,
+		events.GatewayOutput:         control.EventGatewayOutput,
+		events.GatewayDoctorFinding:  control.EventGatewayDoctorFinding,
+		events.GatewayDoctorPlan:     control.EventGatewayDoctorPlan,
+		events.GatewayDoctorProgress: control.EventGatewayDoctorProgress,
+		events.GatewayDoctorFinished: control.EventGatewayDoctorFinished,
+		events.GatewayReconnect:      control.EventGatewayReconnect,
+		events.GatewayReady:          control.EventGatewayReady, events.GatewayCommand: control.EventGatewayCommand,
+		events.HostCondition: control.EventHostCondition,
+		events.PluginState:   control.EventPluginState, events.ConfigReloaded: control.EventConfigReloaded,
 		events.HostStarted: control.EventHostStarted, events.HostStopping: control.EventHostStopping,
 	} {
 		if string(host) != client {

@@ -8,7 +8,8 @@ import (
 	"github.com/gatehost/gatehost/host/internal/events"
 )
 
-// TestDiskThatIsFullIsSaidOnceAndGoneOnWith puts /dev/full, whose writes fail as those of a full disk do, in the segment's place.
+// TestDiskThatIsFullIsSaidOnceAndGoneOnWith puts /dev/full, whose writes fail as those of a full disk do, in the
+// segment's place.
 func TestDiskThatIsFullIsSaidOnceAndGoneOnWith(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {

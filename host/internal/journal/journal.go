@@ -20,9 +20,9 @@ import (
 
 // Bounds.
 const (
-	syncEvery  = time.Second // what a power failure may cost
+	syncEvery  = time.Second // what a power failure may lose
 	retryAfter = time.Second // between two tries to write to a disk that failed
-	writeSize  = 256 << 10   // bytes in one write, about
+	writeSize  = 256 << 10   // approximate bytes of one write
 )
 
 // Options of a journal; zero fields have defaults.
@@ -30,19 +30,20 @@ type Options struct {
 	MaxSize  int64  // bytes of one segment; default 32 MiB
 	MaxFiles int    // segments that are kept; default 8
 	Host     string // version of the host, for the headers
-	// OnFault is told when the disk begins to refuse, with the error, and with nil when it takes events again. It must not call
-	// the journal.
+	// OnFault is called with the error when the disk begins to fail, and with nil when it takes events again. It
+	// must not call the journal.
 	OnFault func(error)
 }
 
-// Journal writes. Open makes one; all methods are safe for concurrent use.
+// Journal writes events. Open makes one; all methods are safe for concurrent use.
 //
-// It never fails: what the disk refuses is counted, and a journal whose disk comes back goes on in a new segment.
+// It never fails: it counts the events that the disk refuses, and continues in a new segment when the disk works
+// again.
 type Journal struct {
 	Reader
 	o Options
 
-	mu      sync.Mutex // guards all below
+	mu      sync.Mutex // guards all fields below
 	file    *os.File   // nil: the next Append begins a segment
 	size    int64
 	last    uint64
@@ -58,8 +59,8 @@ type Journal struct {
 	inBuf   []events.Event // what buf holds
 }
 
-// Open goes on with the journal in dir, or begins one. It returns a journal in any case; remarks say what had to be set aside, cut off
-// or is not possible at present. Only the holder of the state directory's lock may open it.
+// Open continues the journal in dir, or begins one. It always returns a journal; remarks say what was set aside or
+// cut off, or does not work at present. Only the holder of the state directory's lock may open it.
 func Open(dir string, o Options) (j *Journal, remarks []error) {
 	if o.MaxSize <= 0 {
 		o.MaxSize = 32 << 20
@@ -70,14 +71,17 @@ func Open(dir string, o Options) (j *Journal, remarks []error) {
 	if o.OnFault == nil {
 		o.OnFault = func(error) {}
 	}
-	j = &Journal{Reader: NewReader(dir), o: o, outputs: map[string]place{}, stored: map[string]uint64{}, dropped: map[string]uint64{}}
+	j = &Journal{
+		Reader: NewReader(dir), o: o, outputs: map[string]place{}, stored: map[string]uint64{},
+		dropped: map[string]uint64{},
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return j, []error{fmt.Errorf("cannot make journal directory: %w; events are kept in memory only", err)}
 	}
 	return j, j.resume()
 }
 
-// resume takes up the newest segment that can be understood.
+// resume continues with the newest segment that it can read.
 func (j *Journal) resume() (remarks []error) {
 	for {
 		all, err := j.Reader.segments()
@@ -94,10 +98,13 @@ func (j *Journal) resume() (remarks []error) {
 			aside := fmt.Sprintf("%s.broken-%d", newest.path, time.Now().UnixNano())
 			if renamed := os.Rename(newest.path, aside); renamed != nil {
 				j.last = max(j.last, newest.first) // cursors must not repeat
-				return append(remarks, fmt.Errorf("cannot use journal file %s (%w), nor set it aside: %w", newest.path, err, renamed))
+				return append(remarks,
+					fmt.Errorf("cannot use journal file %s (%w), and cannot set it aside: %w", newest.path, err,
+						renamed))
 			}
 			j.last = max(j.last, newest.first)
-			remarks = append(remarks, fmt.Errorf("journal file %s was set aside as %s: %w", newest.path, filepath.Base(aside), err))
+			remarks = append(remarks,
+				fmt.Errorf("journal file %s was set aside as %s: %w", newest.path, filepath.Base(aside), err))
 			continue
 		default:
 			return append(remarks, j.takeUp(newest, end)...)
@@ -137,7 +144,7 @@ func (j *Journal) load(s segment) (end int64, err error) {
 	}
 }
 
-// learn takes the cursor of a line, and the place in an output that it stands for.
+// learn takes the cursor of a line, and the place in an output that it describes.
 func (j *Journal) learn(line []byte) {
 	cursor, _, ok := peek(line)
 	if !ok {
@@ -167,24 +174,25 @@ func (j *Journal) learn(line []byte) {
 
 var outputType = []byte(`"type":"` + string(events.GatewayOutput) + `"`)
 
-// takeUp opens the newest segment for more. A half line at its end is cut off.
+// takeUp opens the newest segment to append to it. It cuts off a half line at the end.
 func (j *Journal) takeUp(s segment, end int64) []error {
 	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_APPEND, 0)
 	if err != nil {
-		return []error{fmt.Errorf("cannot go on with journal: %w", err)} // a new segment is tried with the first event
+		return []error{fmt.Errorf("cannot continue the journal: %w", err)} // the first event tries a new segment
 	}
 	info, err := f.Stat()
 	if err == nil && info.Size() > end {
 		err = f.Truncate(end)
 	}
 	if err != nil {
-		return []error{fmt.Errorf("cannot go on with journal %s: %w", s.path, err), f.Close()}
+		return []error{fmt.Errorf("cannot continue journal file %s: %w", s.path, err), f.Close()}
 	}
 	j.file, j.size = f, end
 	return nil
 }
 
-// Append stores events; their cursors must be above Last and in order. What the disk refuses is counted and not tried again.
+// Append stores events; their cursors must be above Last and in order. It counts what the disk refuses and does not
+// try again.
 func (j *Journal) Append(batch []events.Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -231,7 +239,8 @@ func (j *Journal) Append(batch []events.Event) {
 	}
 }
 
-// flush writes what buf holds. When only a part of it goes, the lines of that part count as stored and the half line is taken back.
+// flush writes what buf holds. When only a part was written, the lines of that part count as stored and the half
+// line is removed.
 func (j *Journal) flush() error {
 	if len(j.buf) == 0 {
 		return nil
@@ -251,7 +260,7 @@ func (j *Journal) flush() error {
 	return err
 }
 
-// store notes an event that is in the file now.
+// store records an event that is in the file now.
 func (j *Journal) store(e events.Event) {
 	j.last = e.Cursor
 	if e.Type != events.GatewayOutput {
@@ -281,7 +290,7 @@ func (j *Journal) fail(err error) {
 	known := j.fault != nil
 	j.fault, j.retry = fmt.Errorf("cannot write journal: %w", err), time.Now().Add(retryAfter)
 	if j.file != nil {
-		_ = j.file.Close() // whatever it says, the fault is known
+		_ = j.file.Close() // whatever Close returns, the fault is known
 		j.file = nil
 	}
 	if !known {
@@ -289,7 +298,7 @@ func (j *Journal) fail(err error) {
 	}
 }
 
-// rotate begins the segment whose first event is e, and removes those that are too many.
+// rotate begins the segment whose first event is e, and removes the oldest segments above the limit.
 func (j *Journal) rotate(e events.Event) error {
 	if j.file != nil {
 		err := errors.Join(j.file.Sync(), j.file.Close())
@@ -298,10 +307,13 @@ func (j *Journal) rotate(e events.Event) error {
 			return err
 		}
 	}
-	if err := os.MkdirAll(j.dir, 0o700); err != nil { // somebody may have removed it
+	if err := os.MkdirAll(j.dir, 0o700); err != nil { // it may have been removed
 		return err
 	}
-	head, err := json.Marshal(header{Journal: version, Cursor: e.Cursor, Time: e.Time.UTC(), Host: j.o.Host, Outputs: j.outputs})
+	head, err := json.Marshal(header{
+		Journal: version, Cursor: e.Cursor, Time: e.Time.UTC(), Host: j.o.Host,
+		Outputs: j.outputs,
+	})
 	if err != nil {
 		return err
 	}
@@ -331,7 +343,7 @@ func (j *Journal) trim() error {
 	return nil
 }
 
-// sync runs beside everything else: a slow disk must not hold back readers.
+// sync runs in a goroutine of its own: a slow disk must not hold up readers.
 func (j *Journal) sync() {
 	j.mu.Lock()
 	j.syncing = nil
@@ -351,13 +363,13 @@ func (j *Journal) sync() {
 	case j.file != f:
 	case err != nil:
 		j.fail(err)
-	case lost: // somebody removed it: what comes goes to a new one
+	case lost: // it was removed: new events go to a new one
 		_ = j.file.Close()
 		j.file = nil
 	}
 }
 
-// stillNamed reports whether the file of f can still be found under its name.
+// stillNamed reports whether the file of f still exists under its name.
 func stillNamed(f *os.File) bool {
 	open, err := f.Stat()
 	if err != nil {
@@ -367,14 +379,15 @@ func stillNamed(f *os.File) bool {
 	return err == nil && os.SameFile(open, named)
 }
 
-// Last is the newest cursor that is stored; 0 when there is none.
+// Last returns the newest stored cursor; 0 when nothing is stored.
 func (j *Journal) Last() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.last
 }
 
-// Output is the place up to which the output of a launch is stored, 0 when none of it is, and how many lines ended up to there.
+// Output returns the place up to which the output of a launch is stored, 0 when none of it is, and the number of
+// lines up to there.
 func (j *Journal) Output(launch string) (cursor, line uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -382,15 +395,16 @@ func (j *Journal) Output(launch string) (cursor, line uint64) {
 	return p.Cursor, p.Line
 }
 
-// Showed is what the lines of a launch that are stored mean, with the text of the first such line each; also of those that an earlier host
-// stored. Unlike the place, it may be of a line that was removed with its segment.
+// Showed returns the meanings of the stored lines of a launch, with the text of the first line of each meaning,
+// including lines that an earlier host stored. Unlike the place, a meaning may come from a line that was removed
+// with its segment.
 func (j *Journal) Showed(launch string) map[string]string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return maps.Clone(j.outputs[launch].Showed)
 }
 
-// Forget lets go of a launch whose output is over.
+// Forget drops a launch whose output has ended.
 func (j *Journal) Forget(launch string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -404,14 +418,14 @@ type Stats struct {
 	Lost            uint64            // events of any kind that the disk refused
 }
 
-// Stats answers the counts so far.
+// Stats returns the counts so far.
 func (j *Journal) Stats() Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return Stats{Stored: maps.Clone(j.stored), Dropped: maps.Clone(j.dropped), Fault: j.fault, Lost: j.lost}
 }
 
-// Close syncs and ends it.
+// Close syncs and closes the journal.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -433,7 +447,7 @@ func (j *Journal) Close() error {
 	return nil
 }
 
-// Keep forgets each launch that alive says no to: those that ended while nobody was there.
+// Keep forgets each launch for which alive is false: those that ended while no host ran.
 func (j *Journal) Keep(alive func(launch string) bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -33,18 +33,25 @@ func (l line) IsGap() bool { return l.text == "" }
 func (l line) Showed() (symptom, text string) { return l.symptom, l.text }
 
 func (l line) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]any{"launchId": l.launch, "cursor": l.cursor, "line": l.cursor / 10, "text": l.text, "symptom": l.symptom})
+	return json.Marshal(map[string]any{
+		"launchId": l.launch, "cursor": l.cursor, "line": l.cursor / 10,
+		"text": l.text, "symptom": l.symptom,
+	})
 }
 
 var epoch = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func fact(cursor uint64) events.Event {
-	return events.Event{Cursor: cursor, Time: epoch.Add(time.Duration(cursor) * time.Second), Gateway: "main", Type: events.GatewayState, Data: map[string]uint64{"n": cursor}}
+	return events.Event{
+		Cursor: cursor, Time: epoch.Add(time.Duration(cursor) * time.Second), Gateway: "main",
+		Type: events.GatewayState, Data: map[string]uint64{"n": cursor},
+	}
 }
 
 func output(cursor uint64, launch string, place uint64) events.Event {
 	return events.Event{
-		Cursor: cursor, Time: epoch.Add(time.Duration(cursor) * time.Second), Gateway: "main", Type: events.GatewayOutput,
+		Cursor: cursor, Time: epoch.Add(time.Duration(cursor) * time.Second), Gateway: "main",
+		Type: events.GatewayOutput,
 		Data: line{launch: launch, cursor: place, text: strings.Repeat("x", 50)},
 	}
 }
@@ -79,8 +86,8 @@ func cursors(t *testing.T, r journal.Reader, after uint64) []uint64 {
 	return out
 }
 
-// TestWhatLinesMeantIsKnownToTheNextHost: whoever adopts a launch goes on behind its lines, and must know all the same what they showed. Also
-// when their segment is gone.
+// TestWhatLinesMeantIsKnownToTheNextHost: a host that adopts a launch continues after its lines, and must still know
+// what they showed. Also when their segment is gone.
 func TestWhatLinesMeantIsKnownToTheNextHost(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	o := journal.Options{MaxSize: 2000, MaxFiles: 2}
@@ -96,7 +103,8 @@ func TestWhatLinesMeantIsKnownToTheNextHost(t *testing.T) {
 	said(4, "odd", strings.Repeat("ä", 5000))
 	want := func(who string) {
 		t.Helper()
-		if got := j.Showed("a"); len(got) != 2 || got["channels-suppressed"] != "tripped" || len(got["odd"]) != 1024 || outputOf(j, "a") == 0 {
+		if got := j.Showed("a"); len(got) != 2 || got["channels-suppressed"] != "tripped" ||
+			len(got["odd"]) != 1024 || outputOf(j, "a") == 0 {
 			t.Errorf("%s: %.40q, place %d", who, got, outputOf(j, "a"))
 		}
 	}
@@ -145,7 +153,9 @@ func TestWhatWasWrittenIsReadAgainByTheNextHost(t *testing.T) {
 	if err != nil || len(got) != 1 {
 		t.Fatal(got, err)
 	}
-	if got[0].Plugin != "doctor" || got[0].Cause != 9 || got[0].Gateway != "main" || got[0].Type != events.GatewayState || !got[0].Time.Equal(e.Time) || string(got[0].Data.(json.RawMessage)) != `{"n":10}` {
+	if got[0].Plugin != "doctor" || got[0].Cause != 9 || got[0].Gateway != "main" ||
+		got[0].Type != events.GatewayState || !got[0].Time.Equal(e.Time) ||
+		string(got[0].Data.(json.RawMessage)) != `{"n":10}` {
 		t.Errorf("event = %+v", got[0])
 	}
 	if s := j.Stats(); s.Stored["main"] != 3 || s.Fault != nil {
@@ -283,7 +293,8 @@ func TestTailIsTheNewestThatMatch(t *testing.T) {
 		}
 		j.Append([]events.Event{e})
 	}
-	got, err := j.Tail(10, func(l []byte) bool { return strings.Contains(string(l), "launchId") }, func(e events.Event) bool { return e.Type == events.GatewayOutput })
+	got, err := j.Tail(10, func(l []byte) bool { return strings.Contains(string(l), "launchId") },
+		func(e events.Event) bool { return e.Type == events.GatewayOutput })
 	if err != nil || len(got) != 10 || got[0].Cursor != 72 || got[9].Cursor != 99 {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -331,7 +342,8 @@ func TestDamageInTheMiddleIsPassedOver(t *testing.T) {
 	j.Append([]events.Event{fact(1), fact(2), fact(3)})
 	path := filepath.Join(dir, fmt.Sprintf("%020d.jsonl", 1))
 	text, _ := os.ReadFile(path)
-	if err := os.WriteFile(path, []byte(strings.Replace(string(text), `{"cursor":2`, "\x00\x00\"rsor\":2", 1)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Replace(string(text), `{"cursor":2`, "\x00\x00\"rsor\":2", 1)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	next := open(t, dir, journal.Options{})
@@ -364,13 +376,15 @@ func TestDirectoryThatCannotBeIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told []error
-	j, remarks := journal.Open(filepath.Join(file, "journal"), journal.Options{OnFault: func(err error) { told = append(told, err) }})
+	j, remarks := journal.Open(filepath.Join(file, "journal"),
+		journal.Options{OnFault: func(err error) { told = append(told, err) }})
 	if len(remarks) != 1 {
 		t.Errorf("remarks = %v", remarks)
 	}
 	j.Append([]events.Event{output(1, "a", 1)})
 	j.Append([]events.Event{output(2, "a", 2)})
-	if s := j.Stats(); s.Dropped["main"] != 2 || s.Lost < 2 || s.Stored["main"] != 0 || s.Fault == nil || len(told) != 1 || told[0] == nil {
+	if s := j.Stats(); s.Dropped["main"] != 2 || s.Lost < 2 || s.Stored["main"] != 0 || s.Fault == nil ||
+		len(told) != 1 || told[0] == nil {
 		t.Errorf("stats %+v, told %v", s, told)
 	}
 	if err := j.Close(); err != nil {
@@ -378,7 +392,8 @@ func TestDirectoryThatCannotBeIsSaid(t *testing.T) {
 	}
 }
 
-// TestHubAndJournalTellEachReaderEverythingOnce: a reader follows through a hub that keeps little, over the deaths of hosts.
+// TestHubAndJournalTellEachReaderEverythingOnce: a reader follows through a hub that keeps little, over the deaths of
+// hosts.
 func TestHubAndJournalTellEachReaderEverythingOnce(t *testing.T) {
 	dir := t.TempDir()
 	var after, told uint64

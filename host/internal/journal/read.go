@@ -18,7 +18,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/events"
 )
 
-// Reader reads a journal, also while a host writes it. It keeps nothing open. Safe for concurrent use.
+// Reader reads a journal, also while a host writes it. It holds no file open. Safe for concurrent use.
 type Reader struct{ dir string }
 
 // NewReader reads the journal in dir; it need not exist.
@@ -31,7 +31,7 @@ type segment struct {
 	first uint64 // from its name
 }
 
-// segments are in order of their cursors.
+// segments lists the segments in order of their cursors.
 func (r Reader) segments() ([]segment, error) {
 	entries, err := os.ReadDir(r.dir) // sorted by name, which is by cursor
 	if errors.Is(err, fs.ErrNotExist) {
@@ -54,7 +54,7 @@ func (r Reader) segments() ([]segment, error) {
 	return out, nil
 }
 
-// Oldest is the first cursor that is kept; 0 when there is none.
+// Oldest returns the first stored cursor; 0 when nothing is stored.
 func (r Reader) Oldest() uint64 {
 	all, err := r.segments()
 	if err != nil || len(all) == 0 {
@@ -63,7 +63,7 @@ func (r Reader) Oldest() uint64 {
 	return all[0].first
 }
 
-// Read answers at most limit events with cursors above after, oldest first; none when there are none.
+// Read returns at most limit events with cursors above after, oldest first.
 func (r Reader) Read(after uint64, limit int) ([]events.Event, error) {
 	var out []events.Event
 	for e, err := range r.Events(after) {
@@ -77,7 +77,7 @@ func (r Reader) Read(after uint64, limit int) ([]events.Event, error) {
 	return out, nil
 }
 
-// Events yields everything above a cursor, oldest first. An error is yielded last; what is damaged is passed over.
+// Events yields everything above a cursor, oldest first. An error is yielded last; damaged lines are skipped.
 func (r Reader) Events(after uint64) iter.Seq2[events.Event, error] {
 	return func(yield func(events.Event, error) bool) {
 		all, err := r.segments()
@@ -92,14 +92,15 @@ func (r Reader) Events(after uint64) iter.Seq2[events.Event, error] {
 			}
 		}
 		for _, s := range all[begin:] {
-			more, err := s.each(func(cursor uint64, _ time.Time) bool { return cursor > after }, func(line []byte) bool {
-				e, ok := parseEvent(line)
-				if !ok || e.Cursor <= after {
-					return true
-				}
-				after = e.Cursor
-				return yield(e, nil)
-			})
+			more, err := s.each(func(cursor uint64, _ time.Time) bool { return cursor > after },
+				func(line []byte) bool {
+					e, ok := parseEvent(line)
+					if !ok || e.Cursor <= after {
+						return true
+					}
+					after = e.Cursor
+					return yield(e, nil)
+				})
 			if errors.Is(err, fs.ErrNotExist) {
 				continue // removed meanwhile
 			}
@@ -114,13 +115,13 @@ func (r Reader) Events(after uint64) iter.Seq2[events.Event, error] {
 	}
 }
 
-// At is the cursor after which the events of a moment and later begin.
+// At returns the cursor before the first event of a moment.
 func (r Reader) At(t time.Time) (uint64, error) {
 	all, err := r.segments()
 	if err != nil || len(all) == 0 {
 		return 0, err
 	}
-	cut := t.Truncate(time.Millisecond) // times are kept in milliseconds
+	cut := t.Truncate(time.Millisecond) // times are stored in milliseconds
 	begin := 0
 	for i, s := range all {
 		if at, ok := s.began(); ok && at.Before(cut) {
@@ -136,12 +137,12 @@ func (r Reader) At(t time.Time) (uint64, error) {
 		return !ok || at.Before(cut)
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		err = nil // removed meanwhile: what follows it is younger still
+		err = nil // removed meanwhile: the segments after it are younger
 	}
 	return last, err
 }
 
-// began is the time of a segment's first event.
+// began returns the time of a segment's first event.
 func (s segment) began() (at time.Time, ok bool) {
 	_, _ = s.each(nil, func(line []byte) bool { // what cannot be read has not begun
 		_, at, ok = peek(line)
@@ -150,7 +151,7 @@ func (s segment) began() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// Tail answers the newest n events that match, oldest first; 0 means all. match sees the line before it is decoded.
+// Tail returns the newest n events that match, oldest first; 0 means all. match sees the line before it is decoded.
 func (r Reader) Tail(n int, match func(line []byte) bool, want func(events.Event) bool) ([]events.Event, error) {
 	all, err := r.segments()
 	if err != nil {
@@ -182,9 +183,10 @@ func (r Reader) Tail(n int, match func(line []byte) bool, want func(events.Event
 	return out, nil
 }
 
-// each calls visit with the complete lines of a segment after its header, from about the first one that wanted says yes to; wanted
-// must be monotone, nil begins at the first. It reports false when visit ended it. A segment that is none has no lines.
-func (s segment) each(wanted func(cursor uint64, at time.Time) bool, visit func(line []byte) bool) (bool, error) {
+// each calls use with the complete lines of a segment after its header, beginning near the first line for which
+// wanted is true; wanted must be monotone, nil begins at the first line. It returns false when use ended it. A
+// file that is no segment has no lines.
+func (s segment) each(wanted func(cursor uint64, at time.Time) bool, use func(line []byte) bool) (bool, error) {
 	f, err := os.Open(s.path)
 	if err != nil {
 		return true, fmt.Errorf("cannot read journal: %w", err)
@@ -217,16 +219,17 @@ func (s segment) each(wanted func(cursor uint64, at time.Time) bool, visit func(
 			return true, nil
 		case err != nil:
 			return true, fmt.Errorf("cannot read journal %s: %w", s.path, err)
-		case !visit(line):
+		case !use(line):
 			return false, nil
 		}
 	}
 }
 
-// window is what is read without further search.
+// window is the number of bytes that are read without further search.
 const window = 64 << 10
 
-// seek is the beginning of a line before, or at, the first wanted one, within a window. from must be the beginning of a line.
+// seek returns the beginning of a line before, or at, the first wanted one, within a window. from must be the
+// beginning of a line.
 func seek(f io.ReaderAt, from, to int64, wanted func(uint64, time.Time) bool) int64 {
 	for to-from > window {
 		mid := from + (to-from)/2
@@ -258,7 +261,7 @@ func lineAfter(f io.ReaderAt, offset, to int64) (at int64, cursor uint64, when t
 	}
 }
 
-// lines reads complete lines; a last one without an end is not given.
+// lines reads complete lines; it does not return a last line without an end.
 type lines struct {
 	r    *bufio.Reader
 	read int64
@@ -267,7 +270,7 @@ type lines struct {
 
 func newLines(r io.Reader) *lines { return &lines{r: bufio.NewReaderSize(r, window)} }
 
-// next is valid until the next call. A line longer than maxLine is passed over.
+// next returns a line that is valid until the next call. It skips a line longer than maxLine.
 func (l *lines) next() ([]byte, error) {
 	l.long = l.long[:0]
 	for {

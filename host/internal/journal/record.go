@@ -12,7 +12,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/events"
 )
 
-// version is of the header and the lines of a segment.
+// version is the version of the header and the lines of a segment.
 const version = 1
 
 const timeFormat = "2006-01-02T15:04:05.000Z"
@@ -29,12 +29,12 @@ type header struct {
 	Outputs map[string]place `json:"outputs,omitempty"` // by launch
 }
 
-// place is how far the output of a launch was read.
+// place says how far the output of a launch was read.
 type place struct {
 	Gateway string `json:"gateway"`
 	Cursor  uint64 `json:"cursor"`
-	Line    uint64 `json:"line,omitempty"` // so many lines ended up to Cursor; 0: not known
-	// Showed is what the lines up to Cursor mean, by symptom, with the text of the first that does.
+	Line    uint64 `json:"line,omitempty"` // number of lines up to Cursor; 0: unknown
+	// Showed holds the meanings of the lines up to Cursor, by symptom, with the text of the first line of each.
 	Showed map[string]string `json:"showed,omitempty"`
 }
 
@@ -44,7 +44,7 @@ const (
 	maxSaid   = 1024
 )
 
-// after is the place behind a line of the same output.
+// after returns the place after a line of the same output.
 func (p place) after(gateway string, cursor, line uint64, symptom, text string) place {
 	next := place{Gateway: gateway, Cursor: cursor, Line: line, Showed: p.Showed}
 	if _, known := p.Showed[symptom]; symptom == "" || known || len(p.Showed) >= maxShowed {
@@ -58,7 +58,7 @@ func (p place) after(gateway string, cursor, line uint64, symptom, text string) 
 	return next
 }
 
-// record is an event as a line has it.
+// record is an event in the form of a line.
 type record struct {
 	Cursor  uint64          `json:"cursor"`
 	Time    time.Time       `json:"time"`
@@ -69,7 +69,7 @@ type record struct {
 	Data    json.RawMessage `json:"data"`
 }
 
-// appendEvent encodes e as one line. Cursor and time come first: they are looked for without decoding the rest.
+// appendEvent encodes e as one line. Cursor and time come first: readers look for them without decoding the rest.
 func appendEvent(b []byte, e events.Event) []byte {
 	b = append(b, `{"cursor":`...)
 	b = strconv.AppendUint(b, e.Cursor, 10)
@@ -111,7 +111,10 @@ func parseEvent(line []byte) (events.Event, bool) {
 	if json.Unmarshal(line, &r) != nil || r.Cursor == 0 || r.Type == "" {
 		return events.Event{}, false
 	}
-	e := events.Event{Cursor: r.Cursor, Time: r.Time, Gateway: r.Gateway, Plugin: r.Plugin, Type: r.Type, Cause: r.Cause}
+	e := events.Event{
+		Cursor: r.Cursor, Time: r.Time, Gateway: r.Gateway, Plugin: r.Plugin, Type: r.Type,
+		Cause: r.Cause,
+	}
 	if len(r.Data) > 0 {
 		e.Data = r.Data
 	}
@@ -124,7 +127,8 @@ func parseHeader(line []byte) (header, error) {
 	case err != nil, h.Journal == 0:
 		return header{}, fmt.Errorf("it does not begin with the header of a journal")
 	case h.Journal > version:
-		return header{}, fmt.Errorf("it was written by a newer gatehost (version %d of the journal, this one reads %d)", h.Journal, version)
+		return header{}, fmt.Errorf(
+			"it was written by a newer gatehost (version %d of the journal, this one reads %d)", h.Journal, version)
 	}
 	return h, nil
 }

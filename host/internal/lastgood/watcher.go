@@ -16,7 +16,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/repair"
 )
 
-// methodConfig is the gateway's own word about its configuration (gateway-facts §10).
+// methodConfig is the gateway's own word about its configuration (docs/openclaw.md §10).
 const methodConfig = "config.get"
 
 const (
@@ -40,7 +40,7 @@ type Options struct {
 // file is what it was before the process was made, or, after a change, the gateway itself says that what is on disk is valid and in force. It
 // looks when a session opens and when the gateway says that its configuration has changed.
 type Watcher struct {
-	*repair.Good
+	*Store
 
 	o    Options
 	wake chan struct{} // 1: one look is enough for all that happened before it
@@ -56,11 +56,11 @@ type launched struct {
 
 // New makes a watcher; Run makes it work.
 func New(o Options) (*Watcher, error) {
-	good, err := repair.NewGood(o.Dir, o.Gateway, nil)
+	store, err := NewStore(o.Dir, o.Gateway, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &Watcher{Good: good, o: o, wake: make(chan struct{}, 1)}, nil
+	return &Watcher{Store: store, o: o, wake: make(chan struct{}, 1)}, nil
 }
 
 // Launching is told right before a process is made.

@@ -4,7 +4,7 @@ import (
 	"slices"
 )
 
-// start is the operator's wish that the gateway be up (B020..B026).
+// start handles the request that the gateway be up (B020..B026).
 func (t *turn) start(in StartRequested) {
 	if in.Auto && t.s.Epoch > 0 {
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeSuperseded, Problem: &Problem{
@@ -17,16 +17,16 @@ func (t *turn) start(in StartRequested) {
 	case PhaseStopped, PhaseError:
 		t.s.Epoch++
 		t.s.Up = true
-		t.fresh()
+		t.resetAttempts()
 		t.wait(w)
 		t.begin(FlowStart)
 		t.s.adopting = in.Adopt
 	case PhaseRunning, PhaseVerifying, PhaseReloading:
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
 	case PhaseBackoff:
-		t.fresh()
+		t.resetAttempts()
 		t.wait(w)
-		t.hurry()
+		t.startNow()
 	case PhaseClearing, PhaseDraining:
 		t.s.Up = true
 		if t.s.After == AfterRest { // stopping: its turn comes after the stop
@@ -38,15 +38,17 @@ func (t *turn) start(in StartRequested) {
 		t.wait(w)
 	default:
 		t.join(w)
-		if probe, waits := t.s.pendingOf(TimerProbe); waits && t.s.Flow == FlowRejoin { // nobody's wish waits for a timer (B025)
-			t.fresh()
+		// a request waits for no timer (B025)
+		if probe, waits := t.s.pendingOf(TimerProbe); waits && t.s.Flow == FlowRejoin {
+			t.resetAttempts()
 			t.cancel(probe)
 			t.probeReady()
 		}
 	}
 }
 
-// join makes a command part of the flow under way. An automatic flow becomes an operator's: its failure has to be answered.
+// join makes a command part of the flow under way. An automatic flow becomes an operator's: its failure has to be
+// answered.
 func (t *turn) join(w Waiter) {
 	if t.s.Flow == FlowRevive {
 		t.s.Flow, t.s.Attempt = FlowStart, 1
@@ -56,17 +58,17 @@ func (t *turn) join(w Waiter) {
 	t.wait(w)
 }
 
-// stop is the operator's wish that the gateway be down (B034..B038, B210..B219). It works in every state.
+// stop handles the request that the gateway be down (B034..B038, B210..B219). It works in every state.
 func (t *turn) stop(in StopRequested) {
 	if in.External && t.s.Attached && t.s.Session == 0 {
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeFailed, Problem: &Problem{
 			Code: "not_connected", Message: "cannot ask the gateway to shut down: there is no session with it",
-			Hint: "end it where it was started; `gatehost stop` without --external lets go of it",
+			Hint: "end it where it was started; `gatehost stop` without --external detaches from it",
 		}}})
 		return
 	}
 	t.s.Epoch++
-	if t.s.Phase == PhaseStopped && t.s.swept {
+	if t.s.Phase == PhaseStopped && t.s.leftoversKnown {
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
 		return
 	}
@@ -79,8 +81,8 @@ func (t *turn) stop(in StopRequested) {
 		w.outcome = OutcomeJoined
 	}
 	w.extern = in.External && t.s.Attached
-	if !w.extern { // to let go of it is the later wish, and comes first
-		t.replyWhere(func(w Waiter) bool { return w.extern }, superseded("the gateway is let go without being asked"))
+	if !w.extern { // a request to detach is the later one, and supersedes
+		t.replyWhere(func(w Waiter) bool { return w.extern }, superseded("a stop without --external was requested"))
 	}
 	t.wait(w)
 	grace := t.p.Grace
@@ -101,34 +103,35 @@ func (t *turn) stop(in StopRequested) {
 	}
 }
 
-// restart is the operator's wish for a new process (B230..B236).
+// restart handles the request for a new process (B230..B236).
 func (t *turn) restart(in RestartRequested) {
 	w := Waiter{Command: in.Command, kind: waitRestart, outcome: OutcomeApplied}
 	switch {
 	case t.s.Attached:
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeFailed, Problem: &Problem{
-			Code: "not_owned", Message: "cannot restart the gateway: it was started by somebody else",
+			Code: "not_owned", Message: "cannot restart the gateway: gatehost did not start it",
 			Hint: "restart it where it was started, or stop it there and run `gatehost start`",
 		}}})
 	case in.Delay > 0 && !t.s.Up:
-		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}}) // a change is read by the next start; it is no wish to start (B245)
+		// A change is read by the next start; it is no request to start (B245).
+		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
 	case t.s.Phase == PhaseStopped, t.s.Phase == PhaseError && t.s.Launch == "":
 		t.s.Epoch++
 		t.s.Up = true
-		t.fresh()
+		t.resetAttempts()
 		t.wait(w)
 		t.begin(FlowStart)
 	case t.s.Phase == PhaseBackoff && in.Delay == 0:
-		t.fresh()
+		t.resetAttempts()
 		t.wait(w)
-		t.hurry()
+		t.startNow()
 	case (t.s.Phase == PhaseClearing || t.s.Phase == PhaseDraining) && t.s.After == AfterRest:
 		t.s.Epoch++
 		t.s.Up = true
 		w.held, w.due, w.outcome = true, t.now, OutcomeDeferred
 		t.wait(w)
 	case t.s.Phase == PhaseClearing && in.Delay == 0:
-		w.outcome = OutcomeJoined // the process that comes is newer than the wish
+		w.outcome = OutcomeJoined // the next process is newer than the request
 		t.wait(w)
 	case t.s.Phase == PhaseError, in.Delay == 0 && (t.s.Flow == FlowRejoin || t.s.Phase == PhaseReloading):
 		t.s.reload = nil
@@ -136,7 +139,7 @@ func (t *turn) restart(in RestartRequested) {
 		t.restartNow(Problem{})
 	case t.canRefresh() || in.Delay > 0:
 		t.ask(w, in.Delay)
-	case t.s.Launch == "": // no process yet: the one that comes covers the wish (B233)
+	case t.s.Launch == "": // no process yet: the next one covers the request (B233)
 		t.join(w)
 	default:
 		w.outcome = OutcomeDeferred
@@ -144,7 +147,7 @@ func (t *turn) restart(in RestartRequested) {
 	}
 }
 
-// drain begins a stop that lets work in flight end; a second stop without it goes on at once.
+// drain begins a stop that lets work in flight end. A second stop without it ends the gateway at once.
 func (t *turn) drain() {
 	t.s.reload = nil
 	t.cancelAll()
@@ -153,7 +156,7 @@ func (t *turn) drain() {
 	t.emit(Drain{Op: t.open(Op{Kind: OpDrain, Session: t.s.Session}), Session: t.s.Session})
 }
 
-// askShutdown begins the stop of a gateway that is not ours. It is asked, never signalled.
+// askShutdown begins the stop of an attached gateway. It is asked, never signalled.
 func (t *turn) askShutdown() {
 	t.s.reload = nil
 	t.cancelAll()
@@ -162,14 +165,17 @@ func (t *turn) askShutdown() {
 	t.emit(Shutdown{Op: t.open(Op{Kind: OpShutdown, Session: t.s.Session}), Session: t.s.Session})
 }
 
-// shutdownAsked: a gateway that goes is let go; one that stays is kept, and the wish has failed.
+// shutdownAsked handles the answer to askShutdown: a gateway that ends is detached. One that does not is kept, and the
+// request has failed.
 func (t *turn) shutdownAsked(in ShutdownAsked) {
 	if in.Result == OK {
 		t.bringDown(AfterRest, Problem{}, t.p.Grace)
 		return
 	}
 	p := in.Problem
-	t.replyWhere(func(w Waiter) bool { return w.extern }, func(Waiter) Outcome { return Outcome{Kind: OutcomeFailed, Problem: &p} })
+	t.replyWhere(
+		func(w Waiter) bool { return w.extern },
+		func(Waiter) Outcome { return Outcome{Kind: OutcomeFailed, Problem: &p} })
 	t.s.Up, t.s.After = true, AfterNothing
 	t.enter(PhaseRunning)
 	t.arm(TimerSilence, t.p.Silence)
@@ -177,15 +183,19 @@ func (t *turn) shutdownAsked(in ShutdownAsked) {
 	t.succeed(waitStart)
 }
 
+// drained ends the gateway, whether its work has ended or could not be waited for.
 func (t *turn) drained(in Drained) {
 	if in.Problem.Message != "" {
-		t.condition(Condition{Code: "not-drained", Message: "work in flight was not waited for: " + in.Problem.Message, Hint: in.Problem.Hint})
+		t.condition(Condition{
+			Code: "not-drained", Message: "work in flight was not waited for: " + in.Problem.Message,
+			Hint: in.Problem.Hint,
+		})
 	}
 	t.bringDown(AfterRest, Problem{}, t.p.Grace)
 }
 
-// hurry turns a waiting automatic attempt into the operator's start.
-func (t *turn) hurry() {
+// startNow turns a waiting automatic attempt into the operator's start.
+func (t *turn) startNow() {
 	t.s.Epoch++
 	t.s.Up = true
 	t.cancelAll()
@@ -198,7 +208,7 @@ func (t *turn) hurry() {
 
 func (t *turn) wait(w Waiter) { t.s.Waiters = append(t.s.Waiters, w) }
 
-// replyWhere answers and forgets the waiters that match.
+// replyWhere answers the waiters that match, and removes them.
 func (t *turn) replyWhere(match func(Waiter) bool, outcome func(Waiter) Outcome) {
 	t.s.Waiters = slices.DeleteFunc(t.s.Waiters, func(w Waiter) bool {
 		if !match(w) {
@@ -219,20 +229,21 @@ func superseded(why string) func(Waiter) Outcome {
 	}
 }
 
-// succeed answers the waiters whose wish has come true; held ones wait for their turn.
+// succeed answers the waiters whose request is fulfilled. Held ones keep waiting for their turn.
 func (t *turn) succeed(kinds ...waiterKind) {
 	t.replyWhere(
 		func(w Waiter) bool { return slices.Contains(kinds, w.kind) && !w.held },
 		func(w Waiter) Outcome { return Outcome{Kind: w.outcome} })
 }
 
-// refuse answers the waiters whose wish cannot be done, while the gateway goes on; held ones keep their turn.
+// refuse answers the waiters whose request failed, while the gateway runs on. Held ones keep their turn.
 func (t *turn) refuse(p Problem, kinds ...waiterKind) {
 	t.replyWhere(
 		func(w Waiter) bool { return slices.Contains(kinds, w.kind) && !w.held },
 		func(Waiter) Outcome { return Outcome{Kind: OutcomeFailed, Problem: &p} })
 }
 
+// fail answers all waiters with a failure.
 func (t *turn) fail(p Problem) {
 	t.replyWhere(
 		func(Waiter) bool { return true },
@@ -250,5 +261,5 @@ func (t *turn) releaseHeld() bool {
 	return found
 }
 
-// fresh forgets earlier automatic attempts: an operator has asked.
-func (t *turn) fresh() { t.s.Reconnects, t.s.slow, t.s.flaps, t.s.waited = 0, false, 0, 0 }
+// resetAttempts forgets earlier automatic attempts: an operator requested something, or the gateway was stable.
+func (t *turn) resetAttempts() { t.s.Reconnects, t.s.pace = 0, pace{} }

@@ -74,8 +74,8 @@ func (PrepareLaunch) onFailure(why Problem) Report {
 	return LaunchPrepared{Result: Failed, Problem: why}
 }
 
-// AlignConfig makes the gateway's own configuration agree with a launch that is about to be made: its token. It may edit
-// the gateway's file, so the machine waits for its answer.
+// AlignConfig makes the gateway's own configuration agree with a launch that is about to be made: its token. It may
+// edit the gateway's file, so the machine waits for its answer.
 type AlignConfig struct {
 	Op     OpID
 	Launch LaunchID
@@ -176,12 +176,12 @@ func (SetTimer) onFailure(Problem) Report { return TimerFired{} }
 type (
 	// Cancel ends an operation or a timer early. Its answer may still come.
 	Cancel struct{ Op OpID }
-	// Watch opens the output and exit of a launch.
+	// Watch opens the output of a launch and waits for its exit.
 	Watch struct {
 		Launch  LaunchID
-		Adopted bool // from an earlier host: output goes on where that one stopped
+		Adopted bool // launched by an earlier host: its output is read on from where that host stopped
 	}
-	// Unwatch closes it. Of a launch that has ended, what it wrote last is still read first, within a bound.
+	// Unwatch closes them. The last lines of a launch that has ended are still read first, within a bound.
 	Unwatch struct {
 		Launch LaunchID
 		Ended  bool

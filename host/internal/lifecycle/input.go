@@ -14,23 +14,24 @@ type Answer struct {
 	Report Report
 }
 
-// The operator's wishes; each is answered by exactly one Reply.
+// The operator's requests. Each is answered by exactly one Reply.
 type (
 	// StartRequested wants the gateway up.
 	StartRequested struct {
 		Command CommandID
-		Auto    bool // by the host when it begins: it counts for nothing once an operator has asked for anything
-		Adopt   bool // only take up what runs already; where nothing does, nothing is started
+		Auto    bool // by the host itself when it begins: ignored once an operator has requested anything
+		Adopt   bool // only adopt a gateway that runs already; start none
 	}
 	// StopRequested wants it down.
 	StopRequested struct {
 		Command CommandID
 		Now     bool // kill at once instead of waiting the grace
 		Drain   bool // let work in flight end first
-		// External: a gateway that is not ours is asked to shut down before it is let go (B211). Without it, it is only let go.
+		// External: ask an attached gateway to shut down before detaching from it (B211). Default: only detach.
 		External bool
 	}
-	// RestartRequested wants a new process. A Delay is a debounce: such a wish never starts a gateway that is down (B245).
+	// RestartRequested wants a new process. A Delay is a debounce: such a request never starts a gateway that is down
+	// (B245).
 	RestartRequested struct {
 		Command CommandID
 		Delay   time.Duration
@@ -42,7 +43,7 @@ type (
 	}
 )
 
-// Facts that nobody asked for just now.
+// Facts that arrive without a request.
 type (
 	// ProcessExited is the end of a launched process, after its output was read.
 	ProcessExited struct {
@@ -71,8 +72,9 @@ type (
 	}
 	// SessionAlive says that something came from the gateway; coalesced by the engine.
 	SessionAlive struct{ Session SessionID }
-	// Reconfigured says that the operator's settings are others from now on, and in what they differ from those that the process was
-	// launched with. The policy that comes with this step and the next is the new one; timers that are armed keep their time.
+	// Reconfigured says that the operator's settings have changed, and which of them differ from those that the process
+	// was launched with. The policy of this step and of later ones is the new one. Timers that are armed keep their
+	// time.
 	Reconfigured struct{ Drift []string }
 )
 

@@ -2,7 +2,7 @@ package lifecycle
 
 import "time"
 
-// RepairMode is how far the host goes by itself.
+// RepairMode says which repairs the host does by itself.
 type RepairMode string
 
 // Repair modes.
@@ -12,7 +12,7 @@ const (
 	RepairOff  RepairMode = "off"
 )
 
-// ConflictMode is what happens when somebody else's gateway is on the port.
+// ConflictMode says what happens when a gateway that gatehost did not start has the port.
 type ConflictMode string
 
 // Conflict modes.
@@ -21,16 +21,16 @@ const (
 	ConflictFail   ConflictMode = "fail"
 )
 
-// ShimLossMode is what happens to a gateway whose shim died.
+// ShimLossMode says what happens to a gateway whose shim died.
 type ShimLossMode string
 
 // Modes of a lost shim.
 const (
 	ShimLossRestart ShimLossMode = "restart" // gracefully, under a new shim
-	ShimLossKeep    ShimLossMode = "keep"    // it goes on unwatched: without output, until somebody restarts it
+	ShimLossKeep    ShimLossMode = "keep"    // it runs on unwatched, without output, until an operator restarts it
 )
 
-// Policy is the operator's settings for one gateway. It may be another one at each step; see Reconfigured.
+// Policy is the operator's settings for one gateway. Each step may have another one; see Reconfigured.
 type Policy struct {
 	StartAttempts int           // fast attempts in one start (B040)
 	RetryDelay    time.Duration // between them (B054)
@@ -44,10 +44,11 @@ type Policy struct {
 	StableAfter       time.Duration // running this long sets the attempts back to 0 (B026)
 	SlowRetry         time.Duration // after the cap; 0 means stop trying
 
-	RepairSettle time.Duration // after this a repair whose launcher died can do no more: its command was ended as an orphan
+	// after this a repair whose launcher died can do no more: its command was ended as an orphan
+	RepairSettle time.Duration
 
 	Grace        time.Duration // SIGTERM to SIGKILL
-	Silence      time.Duration // without any frame, then verify (B274)
+	Silence      time.Duration // without any frame for this long, then verify (B274)
 	RejoinWithin time.Duration // a lost connection to a live process is tried this long
 	RestartSlack time.Duration // added to an announced restart (B205)
 
@@ -76,8 +77,8 @@ func DefaultPolicy() Policy {
 	}
 }
 
-// backoff is the delay before automatic attempt n, counted from 0: base * 2^n, at most max. Dice are anything that differs from gateway
-// to gateway and time to time: where many fall at once, jitter keeps them from coming back at once.
+// backoff returns the delay before automatic attempt n, counted from 0: base * 2^n, at most max. The dice differ from
+// gateway to gateway and from time to time: when many gateways fail at once, jitter keeps them from restarting at once.
 func (p Policy) backoff(n int, dice uint64) time.Duration {
 	d := p.BackoffBase
 	for range n {

@@ -20,7 +20,10 @@ func (w *world) shake() {
 			Adopt: rapid.IntRange(0, 3).Draw(w.t, "adopt") == 0,
 		})
 	case 1:
-		w.feed(lc.StopRequested{Command: w.command("stop"), Now: rapid.Bool().Draw(w.t, "now"), Drain: rapid.Bool().Draw(w.t, "drain"), External: rapid.Bool().Draw(w.t, "external")})
+		w.feed(lc.StopRequested{
+			Command: w.command("stop"), Now: rapid.Bool().Draw(w.t, "now"), Drain: rapid.Bool().Draw(w.t, "drain"),
+			External: rapid.Bool().Draw(w.t, "external"),
+		})
 	case 2, 40:
 		w.feed(lc.RestartRequested{Command: w.command("restart"), Delay: w.delay()})
 	case 41, 42:
@@ -50,20 +53,28 @@ func (w *world) shake() {
 		w.feed(lc.SymptomSeen{Launch: w.anyLaunch(), Symptom: rapid.SampledFrom([]lc.Symptom{
 			lc.SymptomChannelsSuppressed, lc.SymptomZombie, lc.SymptomConfigInvalid,
 		}).Draw(w.t, "symptom")})
-	case 8: // an answer that nobody waits for
-		w.answer(lc.OpID(rapid.Uint64Range(900, 999).Draw(w.t, "op")), lc.Terminated{Result: lc.OK, Launch: w.anyLaunch()})
+	case 8: // an answer to no pending operation
+		w.answer(lc.OpID(rapid.Uint64Range(900, 999).Draw(w.t, "op")), lc.Terminated{
+			Result: lc.OK, Launch: w.anyLaunch(),
+		})
 	case 9:
 		w.feed(lc.WatchLost{Launch: w.anyLaunch(), Problem: lc.Problem{Code: "unwatched", Message: "shim gone"}})
 	case 10:
 		w.feed(lc.OutputSeen{Launch: w.anyLaunch()})
 	case 43: // the operator's settings change under whatever is going on
 		w.p.Repair = rapid.SampledFrom([]lc.RepairMode{lc.RepairAuto, lc.RepairAsk, lc.RepairOff}).Draw(w.t, "repair")
-		w.p.OnConflict = rapid.SampledFrom([]lc.ConflictMode{lc.ConflictAttach, lc.ConflictFail}).Draw(w.t, "on conflict")
-		w.p.OnShimLoss = rapid.SampledFrom([]lc.ShimLossMode{lc.ShimLossRestart, lc.ShimLossKeep}).Draw(w.t, "on shim loss")
+		w.p.OnConflict = rapid.SampledFrom([]lc.ConflictMode{lc.ConflictAttach, lc.ConflictFail}).Draw(
+			w.t, "on conflict",
+		)
+		w.p.OnShimLoss = rapid.SampledFrom([]lc.ShimLossMode{lc.ShimLossRestart, lc.ShimLossKeep}).Draw(
+			w.t, "on shim loss",
+		)
 		w.p.SlowRetry = rapid.SampledFrom([]time.Duration{0, time.Minute}).Draw(w.t, "slow retry")
 		w.p.Silence = rapid.SampledFrom([]time.Duration{time.Second, time.Hour}).Draw(w.t, "silence")
 		w.p.StartAttempts = rapid.IntRange(1, 4).Draw(w.t, "start attempts")
-		w.feed(lc.Reconfigured{Drift: rapid.SliceOfN(rapid.SampledFrom([]string{"port", "token"}), 0, 2).Draw(w.t, "drift")})
+		w.feed(lc.Reconfigured{
+			Drift: rapid.SliceOfN(rapid.SampledFrom([]string{"port", "token"}), 0, 2).Draw(w.t, "drift"),
+		})
 	default:
 		if len(w.queue) > 0 {
 			w.answerOne(rapid.IntRange(0, len(w.queue)-1).Draw(w.t, "which"))
@@ -103,8 +114,8 @@ func (w *world) settle() {
 	w.failf("the machine does not come to rest")
 }
 
-// TestInvariantsHoldUnderRandomFaults drives the machine by commands, answers, losses and faults in any order. The world
-// checks invariants 1, 2, 4, 5, 7 and 8 after every step; rapid prints the seed of a failure.
+// TestInvariantsHoldUnderRandomFaults drives the machine by commands, answers, losses and faults in any order. The
+// world checks invariants 1, 2, 4, 5, 7 and 8 after every step; rapid prints the seed of a failure.
 func TestInvariantsHoldUnderRandomFaults(t *testing.T) {
 	for range 8 { // rapid's hundred checks are too few for the deep states
 		rapid.Check(t, aRandomLife)
@@ -150,7 +161,8 @@ func TestAnyHistoryCanBeStartedAgain(t *testing.T) {
 	})
 }
 
-// TestNothingArmedBeforeStopRevivesTheGateway is invariant 6: after a stop, timers and answers of before change nothing.
+// TestNothingArmedBeforeStopRevivesTheGateway is invariant 6: after a stop, earlier timers and answers change
+// nothing.
 func TestNothingArmedBeforeStopRevivesTheGateway(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(rt)

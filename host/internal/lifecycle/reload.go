@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// A refresh is a wish that the gateway read its configuration again: a restart, or a reload within the process. It has a time when
-// it is due: at once, after a debounce that each further wish of its kind begins anew (bounded), or when the cooldown since the last
-// restart is over. Nothing is ever dropped (B235): a wish that is due is held until the gateway is up, and then run; a process that
-// is spawned meanwhile covers every wish that was due before (B233). A restart absorbs the reloads that are due (B258).
+// A refresh is a request that the gateway read its configuration again: a restart, or a reload within the process. It
+// has a time when it is due: at once, after a debounce that each further request of its kind starts again (bounded), or
+// when the cooldown since the last restart is over. No request is dropped (B235): one that is due is held until the
+// gateway is up, and then run. A process that is spawned meanwhile covers every request that was due before (B233). A
+// restart absorbs the reloads that are due (B258).
 
 // debounceBound is how many times its own length a debounce may be put off (B239).
 const debounceBound = 5
@@ -16,11 +17,12 @@ const debounceBound = 5
 // reload is a reload under way.
 type reload struct {
 	bootID    string // of the generation that was asked; a new one proves the reload
-	asked     bool   // the gateway took the wish
-	announced bool   // its session ended with the word that it restarts: the proof of a release without boot ids
+	asked     bool   // the gateway accepted the request
+	announced bool   // it announced a restart when its session ended: the proof for a release without boot ids
 }
 
-// reloadRequested is the operator's wish that the gateway read its configuration again (B250..B260). It never starts a gateway (B245).
+// reloadRequested handles the request that the gateway read its configuration again (B250..B260). It never starts a
+// gateway (B245).
 func (t *turn) reloadRequested(in ReloadRequested) {
 	w := Waiter{Command: in.Command, kind: waitReload, outcome: OutcomeApplied}
 	switch t.s.Phase {
@@ -30,7 +32,8 @@ func (t *turn) reloadRequested(in ReloadRequested) {
 			return
 		}
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeFailed, Problem: &Problem{
-			Code: "not_connected", Message: "cannot reload the gateway: there is no session with it", Hint: "look at its error with `gatehost status`, or restart it",
+			Code: "not_connected", Message: "cannot reload the gateway: there is no session with it",
+			Hint: "look at its error with `gatehost status`, or restart it",
 		}}})
 		return
 	case PhaseClearing, PhaseDraining:
@@ -38,7 +41,7 @@ func (t *turn) reloadRequested(in ReloadRequested) {
 			t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}}) // the next start reads it
 			return
 		}
-	case PhaseReloading: // its configuration is read after this wish only if the restart has not begun yet
+	case PhaseReloading: // its configuration is read after this request only if the restart has not begun yet
 		if t.s.reload != nil && !t.s.reload.asked {
 			w.outcome = OutcomeJoined
 			t.wait(w)
@@ -73,8 +76,8 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// refresh runs what is due, if the gateway is up, and else arms the timer for what is not. Called when something becomes due, and
-// whenever the gateway comes up.
+// refresh runs the requests that are due, if the gateway is up, and arms the timer for the others. It is called when a
+// request becomes due, and whenever the gateway comes up.
 func (t *turn) refresh() {
 	t.disarm(TimerRefresh)
 	var next time.Time
@@ -113,12 +116,12 @@ func (t *turn) refresh() {
 	}
 }
 
-// canRefresh: there is a gateway whose process has read what may have changed since.
+// canRefresh says whether a gateway runs, so that a restart or a reload can be done now.
 func (t *turn) canRefresh() bool {
 	return t.s.Phase == PhaseRunning || t.s.Phase == PhaseVerifying
 }
 
-// postpone makes the outcome of what is due say that it was put off.
+// postpone marks the requests that are due as deferred.
 func (t *turn) postpone() {
 	for i := range t.s.Waiters {
 		if w := &t.s.Waiters[i]; w.held && !w.due.After(t.now) {
@@ -127,7 +130,8 @@ func (t *turn) postpone() {
 	}
 }
 
-// cover makes held wishes that are due part of the process that is about to be spawned, or of the reload that is about to be asked for.
+// cover releases held requests that are due: the process that is about to be spawned, or the reload that is about to be
+// requested, fulfils them.
 func (t *turn) cover(kinds ...waiterKind) {
 	for i := range t.s.Waiters {
 		w := &t.s.Waiters[i]
@@ -141,13 +145,13 @@ func (t *turn) cover(kinds ...waiterKind) {
 
 // restartNow replaces the process.
 func (t *turn) restartNow(cause Problem) {
-	t.s.worked = t.s.Public() == Running || t.s.Flow == FlowRejoin
+	t.s.ending.worked = t.s.Public() == Running || t.s.Flow == FlowRejoin
 	t.s.Epoch++
 	t.s.Up = true
-	t.fresh()
+	t.resetAttempts()
 	t.s.Flow = FlowStart
 	t.s.RestartedAt = t.now
-	t.s.Cause = Problem{} // of what was before
+	t.s.Cause = Problem{} // an earlier cause is over
 	t.cover(waitRestart, waitReload)
 	t.bringDown(AfterRestart, cause, t.p.Grace)
 }
@@ -163,7 +167,7 @@ func (t *turn) reloadNow() {
 	t.emit(Reload{Op: t.open(Op{Kind: OpReload, Session: t.s.Session}), Session: t.s.Session, Launch: t.s.Launch})
 }
 
-// reloaded is the gateway's answer to the wish. That it took it proves nothing: the proof is a new generation.
+// reloaded handles the gateway's answer to the request. Its consent proves nothing: the proof is a new generation.
 func (t *turn) reloaded(in Reloaded) {
 	if t.s.reload == nil {
 		t.ignore("answer to a reload that is over")
@@ -179,7 +183,7 @@ func (t *turn) reloaded(in Reloaded) {
 	t.arm(TimerReload, t.p.ReloadSettle)
 }
 
-// reloadFailed falls back to what always works, for a gateway that is ours (B255).
+// reloadFailed falls back to a restart, for an owned gateway (B255).
 func (t *turn) reloadFailed(why string) {
 	t.s.reload = nil
 	t.disarm(TimerReload)
@@ -187,14 +191,16 @@ func (t *turn) reloadFailed(why string) {
 		t.restartNow(Problem{Code: "reload_failed", Message: why})
 		return
 	}
-	t.refuse(Problem{Code: "not_owned", Message: why, Hint: "the gateway was started by somebody else: restart it there"}, waitReload)
+	t.refuse(Problem{
+		Code: "not_owned", Message: why, Hint: "gatehost did not start this gateway: restart it where it was started",
+	}, waitReload)
 	if t.s.Phase == PhaseReloading {
 		t.enter(PhaseRunning)
 	}
 	t.refresh()
 }
 
-// reloadProven ends a reload whose gateway has come back, and reports whether it had to be replaced by a restart.
+// reloadProven ends a reload when the gateway is back, and reports whether a restart had to replace it.
 func (t *turn) reloadProven(hello Hello) bool {
 	r := t.s.reload
 	t.s.reload = nil
@@ -202,9 +208,11 @@ func (t *turn) reloadProven(hello Hello) bool {
 	case r == nil, r.bootID != "" && hello.BootID != r.bootID, r.bootID == "" && r.announced:
 		return false
 	case r.bootID != "":
-		t.reloadFailed(fmt.Sprintf("the gateway came back as the same generation %s: it has reloaded nothing", hello.BootID))
+		t.reloadFailed(fmt.Sprintf(
+			"the gateway came back as the same generation %s: it has reloaded nothing", hello.BootID))
 	default:
-		t.reloadFailed("the session was lost and came back, and the gateway never said that it restarts: nothing shows that it has reloaded")
+		t.reloadFailed("the session was lost and opened again, and the gateway did not announce a restart: " +
+			"nothing shows that it has reloaded")
 	}
 	return !t.s.Attached
 }

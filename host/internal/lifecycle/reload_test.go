@@ -8,7 +8,7 @@ import (
 	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
 )
 
-// old lets a running gateway grow old enough for every wish.
+// old lets a running gateway grow old enough for every request.
 func (d *drive) old() *drive {
 	d.now = d.now.Add(time.Hour)
 	return d
@@ -71,7 +71,9 @@ func TestRestartWithinTheCooldownIsPutOffNotDropped(t *testing.T) {
 	d.now = d.now.Add(time.Second)
 	d.feed(lc.RestartRequested{Command: 11})
 	d.feed(lc.RestartRequested{Command: 12})
-	if want := []time.Duration{1500 * time.Millisecond}; d.s.Phase != lc.PhaseRunning || !slices.Equal(d.timers(), want) {
+	if want := []time.Duration{1500 * time.Millisecond}; d.s.Phase != lc.PhaseRunning || !slices.Equal(
+		d.timers(), want,
+	) {
 		t.Fatalf("phase %s, timers %v, want %v", d.s.Phase, d.timers(), want)
 	}
 	d.later()
@@ -81,8 +83,8 @@ func TestRestartWithinTheCooldownIsPutOffNotDropped(t *testing.T) {
 	}
 }
 
-// TestRestartDuringAStartRunsOnlyWhenTheProcessIsOlderThanTheWish is B231 and B233.
-func TestRestartDuringAStartRunsOnlyWhenTheProcessIsOlderThanTheWish(t *testing.T) {
+// TestRestartDuringAStartRunsOnlyWhenTheProcessIsOlderThanTheRequest is B231 and B233.
+func TestRestartDuringAStartRunsOnlyWhenTheProcessIsOlderThanTheRequest(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
 	recover := last[lc.Recover](d)
@@ -103,8 +105,8 @@ func TestRestartDuringAStartRunsOnlyWhenTheProcessIsOlderThanTheWish(t *testing.
 	}
 }
 
-// TestDebounceWaitsForTheLastWishWithinABound is B239: each wish begins the wait anew, at most five times its length.
-func TestDebounceWaitsForTheLastWishWithinABound(t *testing.T) {
+// TestDebounceWaitsForTheLastRequestWithinABound is B239: each request starts the wait again, at most five times its length.
+func TestDebounceWaitsForTheLastRequestWithinABound(t *testing.T) {
 	d := running(t).old()
 	began := d.now
 	for id := lc.CommandID(10); d.s.Phase == lc.PhaseRunning; id++ {
@@ -114,7 +116,7 @@ func TestDebounceWaitsForTheLastWishWithinABound(t *testing.T) {
 			t.Fatalf("timers = %v", wait)
 		}
 		if wait[0] > time.Second {
-			d.now = d.now.Add(time.Second) // another wish before it is due
+			d.now = d.now.Add(time.Second) // another request before it is due
 			continue
 		}
 		d.later()
@@ -124,7 +126,7 @@ func TestDebounceWaitsForTheLastWishWithinABound(t *testing.T) {
 	}
 	d.up("B", "")
 	if n := len(replies(d)); n < 9 {
-		t.Errorf("%d wishes were answered by the one restart", n)
+		t.Errorf("%d requests were answered by the one restart", n)
 	}
 }
 
@@ -148,8 +150,8 @@ func TestRestartCoversOnlyWhatWasDueBeforeItsSpawn(t *testing.T) {
 	}
 }
 
-// TestDebouncedWishNeverStartsWhatIsDown is B245.
-func TestDebouncedWishNeverStartsWhatIsDown(t *testing.T) {
+// TestDebouncedRequestNeverStartsAGatewayThatIsDown is B245.
+func TestDebouncedRequestNeverStartsAGatewayThatIsDown(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.RestartRequested{Command: 1, Delay: time.Second})
 	first := replies(d)
@@ -162,7 +164,7 @@ func TestDebouncedWishNeverStartsWhatIsDown(t *testing.T) {
 	timer := last[lc.SetTimer](d)
 	d.feed(lc.StopRequested{Command: 11})
 	if got := replies(d)[10]; got != lc.OutcomeSuperseded {
-		t.Errorf("a stop leaves the wish: %v", got)
+		t.Errorf("a stop leaves the request: %v", got)
 	}
 	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Result: lc.OK, Launch: "A"})
 	d.answer(timer.Op, lc.TimerFired{})
@@ -192,26 +194,33 @@ func TestReloadIsProvenByANewGeneration(t *testing.T) {
 			d.answer(id, lc.Reloaded{Result: lc.OK})
 		}
 	}
-	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond})
+	d.feed(lc.SessionClosed{
+		Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond,
+	})
 	d.opened("2")
-	if got := replies(d); got[10] != lc.OutcomeApplied || got[11] != lc.OutcomeJoined || d.s.Phase != lc.PhaseRunning || d.s.Launch != "A" {
+	if got := replies(d); got[10] != lc.OutcomeApplied || got[11] != lc.OutcomeJoined || d.s.Phase != lc.PhaseRunning ||
+		d.s.Launch != "A" {
 		t.Errorf("replies %v in %s, launch %s", got, d.s.Phase, d.s.Launch)
 	}
 }
 
-// TestReloadOfAReleaseWithoutBootIDsIsProvenByItsAnnouncement: it said that it restarts, and came back. A session that merely broke and was
-// made anew proves nothing.
+// TestReloadOfAReleaseWithoutBootIDsIsProvenByItsAnnouncement: it said that it restarts, and came back. A session that
+// only broke and was opened again proves nothing.
 func TestReloadOfAReleaseWithoutBootIDsIsProvenByItsAnnouncement(t *testing.T) {
 	for _, row := range []struct {
 		name  string
 		end   lc.SessionClosed
 		phase lc.Phase
 	}{
-		{"announced", lc.SessionClosed{Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond}, lc.PhaseRunning},
+		{
+			"announced",
+			lc.SessionClosed{Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond},
+			lc.PhaseRunning,
+		},
 		{"the link broke", lc.SessionClosed{Code: 1006}, lc.PhaseClearing},
 		{"it said that it stops", lc.SessionClosed{Code: 1012, Announce: lc.AnnounceStop}, lc.PhaseClearing},
 	} {
-		for _, answered := range []bool{false, true} { // a restart may be quicker than the answer to the wish
+		for _, answered := range []bool{false, true} { // a restart may be quicker than the answer to the request
 			d := running(t)
 			d.s.Hello = &lc.Hello{Version: "2026.3.13"}
 			d.old().feed(lc.ReloadRequested{Command: 10})
@@ -222,7 +231,10 @@ func TestReloadOfAReleaseWithoutBootIDsIsProvenByItsAnnouncement(t *testing.T) {
 			d.feed(row.end)
 			d.opened("")
 			if d.s.Phase != row.phase || d.s.Launch != "A" {
-				t.Errorf("%s, answered %t: phase %s, launch %s; want %s", row.name, answered, d.s.Phase, d.s.Launch, row.phase)
+				t.Errorf(
+					"%s, answered %t: phase %s, launch %s; want %s", row.name, answered, d.s.Phase, d.s.Launch,
+					row.phase,
+				)
 			}
 			got := replies(d)[10]
 			if proven := row.phase == lc.PhaseRunning; proven != (got == lc.OutcomeApplied) {
@@ -359,19 +371,24 @@ func TestDrainLetsWorkEndFirstAndNowCutsIt(t *testing.T) {
 	}
 }
 
-// windowOver lets the breaker's window pass, or the next look at it come. The launcher is asked before anything is touched.
+// windowOver lets the breaker's window pass, or the next look at it come. The launcher is asked before anything is
+// touched.
 func (d *drive) windowOver(timer lc.OpID, launcher lc.Result) {
 	d.t.Helper()
 	before := d.s
 	d.answer(timer, lc.TimerFired{})
 	ask := last[lc.Inspect](d)
 	if d.s.Phase != before.Phase || d.s.Session != before.Session || ask.Launch != before.Launch {
-		d.t.Errorf("before the launcher has answered: phase %s, session %d, asked about %q", d.s.Phase, d.s.Session, ask.Launch)
+		d.t.Errorf(
+			"before the launcher has answered: phase %s, session %d, asked about %q", d.s.Phase, d.s.Session,
+			ask.Launch,
+		)
 	}
 	d.answer(ask.Op, lc.Inspected{Result: launcher, Found: true})
 }
 
-// TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow: the breaker's window must have passed (docs/openclaw.md §4).
+// TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow: the breaker's window must have passed (docs/openclaw.md
+// §4).
 func TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow(t *testing.T) {
 	d := running(t)
 	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomChannelsSuppressed, Text: "breaker tripped"})
@@ -391,8 +408,8 @@ func TestSuppressedChannelsAreFreedByOneRestartAfterTheWindow(t *testing.T) {
 	}
 }
 
-// TestSuppressedChannelsAreFreedAlsoWhenTheMomentIsBad: the window may pass while the connection is being made anew, and the process that
-// has its channels off is still the same afterwards.
+// TestSuppressedChannelsAreFreedAlsoWhenTheMomentIsBad: the window may pass while the session is opened again,
+// and the process that has its channels off is still the same afterwards.
 func TestSuppressedChannelsAreFreedAlsoWhenTheMomentIsBad(t *testing.T) {
 	for name, busy := range map[string]func(d *drive){
 		"rejoining": func(d *drive) { d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006}) },
@@ -431,8 +448,8 @@ func TestSuppressedChannelsAreFreedAlsoWhenTheMomentIsBad(t *testing.T) {
 	}
 }
 
-// TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown: the restart that frees them can't end the process, and the process is taken up
-// again later. Its line was read long ago and will not come again.
+// TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown: the restart that frees them can't end the process, and the
+// process is taken up again later. Its line was read long ago and will not come again.
 func TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown(t *testing.T) {
 	for _, viaError := range []bool{false, true} {
 		d := running(t)
@@ -454,7 +471,9 @@ func TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown(t *testing.T) {
 		}
 		if viaError {
 			d.feed(lc.StartRequested{Command: 2})
-			d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}}})
+			d.answer(last[lc.Recover](d).Op, lc.Recovered{
+				Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}},
+			})
 		}
 		d.opened("2")
 		if len(d.s.Conditions) != 1 || d.s.Conditions[0].Code != "channels-suppressed" {
@@ -474,8 +493,8 @@ func TestSuppressedChannelsAreFreedAlsoWhenTheLauncherWasDown(t *testing.T) {
 	}
 }
 
-// TestSuppressedChannelsWaitForALauncherThatIsDown: nobody asked for the restart that frees them, and one that can't end the process would
-// only take a gateway that works off its session. A soak found it.
+// TestSuppressedChannelsWaitForALauncherThatIsDown: no operator requested the restart that frees them, and one that can't
+// end the process would only take a gateway that works off its session. A soak found it.
 func TestSuppressedChannelsWaitForALauncherThatIsDown(t *testing.T) {
 	d := running(t)
 	d.feed(lc.SymptomSeen{Launch: "A", Symptom: lc.SymptomChannelsSuppressed, Text: "breaker tripped"})
@@ -485,8 +504,12 @@ func TestSuppressedChannelsWaitForALauncherThatIsDown(t *testing.T) {
 	for _, answer := range []lc.Result{lc.Failed, lc.Unknown, lc.Failed} {
 		before := d.s
 		d.windowOver(next, answer)
-		if d.s.Phase != lc.PhaseRunning || d.s.Session != before.Session || d.s.Launch != "A" || len(d.s.Conditions) != 1 {
-			t.Fatalf("launcher answers %v: phase %s, session %d, conditions %v", answer, d.s.Phase, d.s.Session, d.s.Conditions)
+		if d.s.Phase != lc.PhaseRunning || d.s.Session != before.Session || d.s.Launch != "A" ||
+			len(d.s.Conditions) != 1 {
+			t.Fatalf(
+				"launcher answers %v: phase %s, session %d, conditions %v", answer, d.s.Phase, d.s.Session,
+				d.s.Conditions,
+			)
 		}
 		var n int
 		if next, n = d.pending(lc.TimerBreaker); n != 1 || last[lc.SetTimer](d).After > time.Minute {
@@ -520,14 +543,17 @@ func TestSuppressedChannelsWaitForALauncherThatIsDown(t *testing.T) {
 func (d *drive) notEnded() {
 	d.t.Helper()
 	for d.s.Phase == lc.PhaseClearing {
-		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Result: lc.Failed, Launch: "A", Problem: lc.Problem{Code: "plugin_down", Message: "the launcher is down"}})
+		d.answer(last[lc.Terminate](d).Op, lc.Terminated{
+			Result: lc.Failed, Launch: "A", Problem: lc.Problem{Code: "plugin_down", Message: "the launcher is down"},
+		})
 		if id, n := d.pending(lc.TimerTerminate); n == 1 {
 			d.answer(id, lc.TimerFired{})
 		}
 	}
 }
 
-// TestRestartThatCannotEndTheProcessKeepsTheGateway: whoever asked is told, and a gateway that works is taken up again at once.
+// TestRestartThatCannotEndTheProcessKeepsTheGateway: the command is answered, and a gateway that works is connected to again
+// at once.
 func TestRestartThatCannotEndTheProcessKeepsTheGateway(t *testing.T) {
 	d := running(t).old()
 	d.feed(lc.RestartRequested{Command: 10})
@@ -541,7 +567,8 @@ func TestRestartThatCannotEndTheProcessKeepsTheGateway(t *testing.T) {
 		t.Fatalf("phase %s (%s), launch %q, error %v", d.s.Phase, d.s.Public(), d.s.Launch, d.s.Err)
 	}
 	for _, e := range d.out {
-		if r, ok := e.(lc.Reply); ok && (r.Outcome.Problem == nil || r.Outcome.Problem.Code != "plugin_down" || r.Outcome.Problem.Hint == "") {
+		if r, ok := e.(lc.Reply); ok &&
+			(r.Outcome.Problem == nil || r.Outcome.Problem.Code != "plugin_down" || r.Outcome.Problem.Hint == "") {
 			t.Errorf("reply to %d: %+v", r.Command, r.Outcome)
 		}
 	}
@@ -549,7 +576,8 @@ func TestRestartThatCannotEndTheProcessKeepsTheGateway(t *testing.T) {
 		t.Errorf("replies = %v", got)
 	}
 	d.opened("1")
-	if got := replies(d); d.s.Phase != lc.PhaseRunning || d.s.Launch != "A" || len(got) != 1 || got[13] != lc.OutcomeJoined {
+	if got := replies(d); d.s.Phase != lc.PhaseRunning || d.s.Launch != "A" || len(got) != 1 ||
+		got[13] != lc.OutcomeJoined {
 		t.Errorf("phase %s, launch %q, replies %v", d.s.Phase, d.s.Launch, got)
 	}
 	if _, n := d.pending(lc.TimerRefresh); n != 1 {
@@ -557,8 +585,8 @@ func TestRestartThatCannotEndTheProcessKeepsTheGateway(t *testing.T) {
 	}
 }
 
-// TestRestartThatCannotEndTheProcessIsAnErrorWhereNothingGoesOn: a gateway that has ended by itself meanwhile, that nobody watches any
-// more, that was in error before, or that shall be stopped by now.
+// TestRestartThatCannotEndTheProcessIsAnErrorWhereNothingGoesOn: a gateway that has ended by itself meanwhile, that
+// has no shim any more, that was in error before, or that is to be stopped by now.
 func TestRestartThatCannotEndTheProcessIsAnErrorWhereNothingGoesOn(t *testing.T) {
 	for name, meanwhile := range map[string]lc.Input{
 		"ended":     lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Code: 1}},
@@ -590,8 +618,10 @@ func TestRequiredHookThatFailsEndsTheAttempt(t *testing.T) {
 	d.feed(lc.StartRequested{Command: 1})
 	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
 	d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
-	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
-	d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.Failed, Problem: lc.Problem{Code: "hook_failed", Message: "hook x failed", Fatal: true}})
+	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNone})
+	d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{
+		Result: lc.Failed, Problem: lc.Problem{Code: "hook_failed", Message: "hook x failed", Fatal: true},
+	})
 	if d.s.Phase != lc.PhaseError || replies(d)[1] != lc.OutcomeFailed || d.s.Launch != "" {
 		t.Errorf("phase %s, replies %v", d.s.Phase, replies(d))
 	}

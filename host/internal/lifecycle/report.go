@@ -28,7 +28,7 @@ const (
 	Unknown
 )
 
-// Recovered answers Recover: launches of this gateway that left a trace.
+// Recovered answers Recover: the launches of this gateway that left a trace.
 type Recovered struct {
 	Result    Result
 	Instances []Instance // newest last
@@ -40,7 +40,7 @@ func (Recovered) report() {}
 // ServicesCleared answers ClearServices.
 type ServicesCleared struct {
 	Result  Result
-	Problem Problem // with Failed: a service with leave to unload could not be
+	Problem Problem // with Failed: a service that may be unloaded could not be
 }
 
 func (ServicesCleared) report() {}
@@ -61,7 +61,7 @@ type HooksDone struct {
 
 func (HooksDone) report() {}
 
-// Reloaded answers Reload: whether the gateway took the wish. Failed: it cannot, or refused.
+// Reloaded answers Reload: whether the gateway accepted the request. Failed: it cannot, or refused.
 type Reloaded struct {
 	Result  Result
 	Problem Problem
@@ -84,7 +84,7 @@ type ShutdownAsked struct {
 
 func (ShutdownAsked) report() {}
 
-// LaunchPrepared answers PrepareLaunch: the identity is durable now.
+// LaunchPrepared answers PrepareLaunch: the identity is durable.
 type LaunchPrepared struct {
 	Result  Result
 	Launch  LaunchID
@@ -93,8 +93,8 @@ type LaunchPrepared struct {
 
 func (LaunchPrepared) report() {}
 
-// ConfigAligned answers AlignConfig. Failed does not prevent the launch: the gateway itself says better what is wrong with
-// its file.
+// ConfigAligned answers AlignConfig. Failed does not prevent the launch: the gateway itself says better what is wrong
+// with its file.
 type ConfigAligned struct {
 	Result  Result
 	Problem Problem
@@ -139,7 +139,7 @@ func (SessionOpened) report() {}
 // SessionRefused answers OpenSession, too.
 type SessionRefused struct {
 	Session    SessionID
-	Retryable  bool          // the gateway says that it is still starting, or the socket was not to be had
+	Retryable  bool          // the gateway says that it is still starting, or the socket could not be opened
 	RetryAfter time.Duration // bounded by the session
 	Problem    Problem       // Fatal: credentials, pairing, protocol
 }
@@ -195,7 +195,7 @@ type Instance struct {
 	Watched bool // false: it lives without its shim
 	Process Process
 	Exit    Exit     // when not Live
-	Drift   []string // what the configuration says otherwise now than when it was launched
+	Drift   []string // the settings that have changed since it was launched
 }
 
 // Holder is who has the port.
@@ -203,8 +203,8 @@ type Holder int
 
 // Holders.
 const (
-	HolderNobody   Holder = iota + 1
-	HolderGateway         // a gateway that is not ours
+	HolderNone     Holder = iota + 1
+	HolderGateway         // a gateway that gatehost did not start
 	HolderStranger        // anything else
 )
 

@@ -11,7 +11,7 @@ import (
 
 // The tests in this file show rows of the table of behaviours that no story of their own tells (docs/behaviour.md).
 
-// attached drives a new gateway to running on a port that somebody else's gateway has.
+// attached drives a new gateway to running on a port that a gateway has which gatehost did not start.
 func attached(t *testing.T) *drive {
 	t.Helper()
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
@@ -42,8 +42,8 @@ func (d *drive) pending(kinds ...lc.OpKind) (id lc.OpID, n int) {
 	return id, n
 }
 
-// TestOwnProcessStaysOursAfterItsSocketWasLost is B195: the reference connected again, took its own child for somebody else's, and left
-// it running on stop.
+// TestOwnProcessStaysOursAfterItsSocketWasLost is B195: the reference connected again, took its own child for an
+// attached one, and left it running on stop.
 func TestOwnProcessStaysOursAfterItsSocketWasLost(t *testing.T) {
 	d := running(t)
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006})
@@ -78,7 +78,8 @@ func TestExitsThatWereAskedForOrAreLookedAtAlreadyScheduleNothing(t *testing.T) 
 	}
 }
 
-// TestTenFastAttemptsThenSlowOnes is B196, B200, B203 and T015: the cap acts, although each attempt may look like a success for a moment.
+// TestTenFastAttemptsThenSlowOnes is B196, B200, B203 and T015: the cap acts, although each attempt may look like a
+// success for a moment.
 func TestTenFastAttemptsThenSlowOnes(t *testing.T) {
 	d := running(t)
 	for n := 1; n <= 10; n++ {
@@ -141,7 +142,9 @@ func TestAttemptsThatFailAreReconnectingThroughout(t *testing.T) {
 
 // TestWhatIsLeftOfTheCooldownDelaysAnAttempt is B198: the reference's max(delay, what is left of 2500 ms).
 func TestWhatIsLeftOfTheCooldownDelaysAnAttempt(t *testing.T) {
-	for after, want := range map[time.Duration]time.Duration{500 * time.Millisecond: 2 * time.Second, 1600 * time.Millisecond: time.Second} {
+	for after, want := range map[time.Duration]time.Duration{
+		500 * time.Millisecond: 2 * time.Second, 1600 * time.Millisecond: time.Second,
+	} {
 		d := running(t).old()
 		d.feed(lc.RestartRequested{Command: 2})
 		d.up("B", "")
@@ -199,7 +202,9 @@ func TestExternalGatewayIsOnlyEverRejoined(t *testing.T) {
 // TestAnnouncedRestartThatNeverComesIsEndedAndStartedAnew is B205 and T043.
 func TestAnnouncedRestartThatNeverComesIsEndedAndStartedAnew(t *testing.T) {
 	d := running(t)
-	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond})
+	d.feed(lc.SessionClosed{
+		Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond,
+	})
 	rejoin, _ := d.pending(lc.TimerRejoin)
 	d.now = d.now.Add(1500*time.Millisecond + d.p.RestartSlack)
 	d.answer(rejoin, lc.TimerFired{})
@@ -227,7 +232,7 @@ func TestAnnouncedStopIsNoRestart(t *testing.T) {
 	}
 }
 
-// TestStopLeavesNothingPendingFromAnyPhase is B210, B217, B218 and B236: every timer, call and wish of before is over.
+// TestStopLeavesNothingPendingFromAnyPhase is B210, B217, B218 and B236: every earlier timer, call and request is over.
 func TestStopLeavesNothingPendingFromAnyPhase(t *testing.T) {
 	for name, drive := range map[string]func() *drive{
 		"running":     func() *drive { return running(t) },
@@ -260,9 +265,12 @@ func TestStopLeavesNothingPendingFromAnyPhase(t *testing.T) {
 		if d.s.Phase == lc.PhaseClearing { // an earlier host may have left something
 			d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
 		}
-		if d.s.Public() != lc.Stopped || d.s.Epoch <= epoch || len(d.s.Pending) != 0 || len(d.s.Waiters) != 0 || d.s.Session != 0 ||
+		if d.s.Public() != lc.Stopped || d.s.Epoch <= epoch || len(d.s.Pending) != 0 || len(d.s.Waiters) != 0 ||
+			d.s.Session != 0 ||
 			d.s.Err != nil || d.s.Reconnects != 0 || replies(d)[50] != lc.OutcomeApplied {
-			t.Errorf("%s: %s, pending %v, waiters %v, replies %v", name, d.s.Phase, d.s.Pending, d.s.Waiters, replies(d))
+			t.Errorf(
+				"%s: %s, pending %v, waiters %v, replies %v", name, d.s.Phase, d.s.Pending, d.s.Waiters, replies(d),
+			)
 		}
 	}
 }
@@ -280,7 +288,8 @@ func TestStopsJoinAndAreIdempotent(t *testing.T) {
 		t.Errorf("replies %v", got)
 	}
 	before := d.s.PhaseSince
-	if d.feed(lc.StopRequested{Command: 4}); replies(d)[4] != lc.OutcomeApplied || len(d.out) != 1 || d.s.PhaseSince != before {
+	if d.feed(lc.StopRequested{Command: 4}); replies(d)[4] != lc.OutcomeApplied || len(d.out) != 1 ||
+		d.s.PhaseSince != before {
 		t.Errorf("of what is stopped: %v", d.out)
 	}
 }
@@ -310,7 +319,9 @@ func TestRestartWhoseStartFailsIsToldAndTriedAgain(t *testing.T) {
 		}
 		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 		for attempt := 1; ; attempt++ {
-			d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.Failed, Problem: lc.Problem{Code: "x", Message: "no launcher"}})
+			d.answer(last[lc.Recover](d).Op, lc.Recovered{
+				Result: lc.Failed, Problem: lc.Problem{Code: "x", Message: "no launcher"},
+			})
 			if d.s.Phase != lc.PhaseRetryWait {
 				if attempt != 3 {
 					t.Errorf("%s after %d attempts", d.s.Phase, attempt)
@@ -320,7 +331,8 @@ func TestRestartWhoseStartFailsIsToldAndTriedAgain(t *testing.T) {
 			d.later()
 		}
 		r := last[lc.Reply](d)
-		if r.Outcome.Kind != lc.OutcomeFailed || r.Outcome.Problem.Message != "no launcher" || d.s.Err == nil || d.s.Err.Message != "no launcher" {
+		if r.Outcome.Kind != lc.OutcomeFailed || r.Outcome.Problem.Message != "no launcher" || d.s.Err == nil ||
+			d.s.Err.Message != "no launcher" {
 			t.Errorf("reply %+v, error %+v", r, d.s.Err)
 		}
 		if !d.s.Up || last[lc.SetTimer](d).After != d.p.SlowRetry {
@@ -364,7 +376,9 @@ func TestSilenceIsCountedFromTheLastSignOfLife(t *testing.T) {
 func TestOneFailedVerificationIsOneRestartOfWhatIsOurs(t *testing.T) {
 	d := silent(running(t))
 	d.answer(last[lc.VerifySession](d).Op, lc.Verified{Session: d.s.Session, Alive: true})
-	if d.s.Phase != lc.PhaseRunning || d.s.LastAlive != d.now || !slices.Equal(d.timers(), []time.Duration{180 * time.Second}) {
+	if d.s.Phase != lc.PhaseRunning || d.s.LastAlive != d.now || !slices.Equal(d.timers(), []time.Duration{
+		180 * time.Second,
+	}) {
 		t.Fatalf("it answered: %s, last alive %v, timers %v", d.s.Phase, d.s.LastAlive, d.timers())
 	}
 	verify := last[lc.VerifySession](silent(d))
@@ -389,7 +403,8 @@ func TestFailedVerificationOfAnExternalGatewayCutsTheSocketOnly(t *testing.T) {
 	d := silent(attached(t))
 	old := d.s.Session
 	d.answer(last[lc.VerifySession](d).Op, lc.Verified{Session: old})
-	if last[lc.CloseSession](d).Session != old || has[lc.Terminate](d) || has[lc.Recover](d) || d.s.Public() != lc.Reconnecting {
+	if last[lc.CloseSession](d).Session != old || has[lc.Terminate](d) || has[lc.Recover](d) ||
+		d.s.Public() != lc.Reconnecting {
 		t.Fatalf("%s, effects %v", d.s.Public(), d.out)
 	}
 	probing := d.out
@@ -417,8 +432,8 @@ func TestSignOfLifeDuringTheVerificationCounts(t *testing.T) {
 	}
 }
 
-// TestVerificationEndsWithWhatItWasAbout is B277, B278, T099 and T100: a stop, an exit, a close or a restart ends it, and its answer does
-// nothing any more.
+// TestVerificationEndsWithWhatItWasAbout is B277, B278, T099 and T100: a stop, an exit, a close or a restart ends it,
+// and its answer does nothing any more.
 func TestVerificationEndsWithWhatItWasAbout(t *testing.T) {
 	for name, in := range map[string]func(d *drive) lc.Input{
 		"stop":    func(*drive) lc.Input { return lc.StopRequested{Command: 40} },
@@ -461,7 +476,8 @@ func TestRecoveryWaitsOutTheCooldown(t *testing.T) {
 	}
 }
 
-// TestClockThatJumpsIsAskedAboutAndNothingIsEnded is B283 and B010: after a long sleep, and after a clock that was set back.
+// TestClockThatJumpsIsAskedAboutAndNothingIsEnded is B283 and B010: after a long sleep, and after a clock that was set
+// back.
 func TestClockThatJumpsIsAskedAboutAndNothingIsEnded(t *testing.T) {
 	d := running(t)
 	id, _ := d.pending(lc.TimerSilence)
@@ -472,7 +488,9 @@ func TestClockThatJumpsIsAskedAboutAndNothingIsEnded(t *testing.T) {
 	d = running(t)
 	id, _ = d.pending(lc.TimerSilence)
 	d.now = t0.Add(-time.Hour)
-	if d.answer(id, lc.TimerFired{}); has[lc.VerifySession](d) || !slices.Equal(d.timers(), []time.Duration{180 * time.Second}) {
+	if d.answer(id, lc.TimerFired{}); has[lc.VerifySession](d) || !slices.Equal(d.timers(), []time.Duration{
+		180 * time.Second,
+	}) {
 		t.Errorf("set back by an hour: %v", d.out)
 	}
 }
@@ -480,7 +498,8 @@ func TestClockThatJumpsIsAskedAboutAndNothingIsEnded(t *testing.T) {
 // TestExternalGatewayIsShutDownOnRequestOnly is B211 and B212.
 func TestExternalGatewayIsShutDownOnRequestOnly(t *testing.T) {
 	d := attached(t)
-	if d.feed(lc.StopRequested{Command: 2}); has[lc.Shutdown](d) || has[lc.Terminate](d) || !has[lc.CloseSession](d) || d.s.Phase != lc.PhaseStopped {
+	if d.feed(lc.StopRequested{Command: 2}); has[lc.Shutdown](d) || has[lc.Terminate](d) || !has[lc.CloseSession](d) ||
+		d.s.Phase != lc.PhaseStopped {
 		t.Fatalf("a plain stop: %s, effects %v", d.s.Phase, d.out)
 	}
 
@@ -502,24 +521,28 @@ func TestExternalGatewayIsShutDownOnRequestOnly(t *testing.T) {
 	d.feed(lc.StopRequested{Command: 2, External: true})
 	ask = last[lc.Shutdown](d)
 	d.feed(lc.StartRequested{Command: 3})
-	d.answer(ask.Op, lc.ShutdownAsked{Result: lc.Failed, Problem: lc.Problem{Code: "unsupported", Message: "unknown method"}})
-	if got := replies(d); got[2] != lc.OutcomeFailed || got[3] != lc.OutcomeDeferred || d.s.Phase != lc.PhaseRunning || !d.s.Up || d.s.Session == 0 {
+	d.answer(ask.Op, lc.ShutdownAsked{
+		Result: lc.Failed, Problem: lc.Problem{Code: "unsupported", Message: "unknown method"},
+	})
+	if got := replies(d); got[2] != lc.OutcomeFailed || got[3] != lc.OutcomeDeferred || d.s.Phase != lc.PhaseRunning ||
+		!d.s.Up || d.s.Session == 0 {
 		t.Errorf("it did not agree: replies %v in %s, up %t", got, d.s.Phase, d.s.Up)
 	}
 	if _, n := d.pending(lc.TimerSilence); n != 1 {
-		t.Errorf("nobody looks after it any more: %v", d.s.Pending)
+		t.Errorf("it is not supervised any more: %v", d.s.Pending)
 	}
 
 	d = attached(t)
 	d.feed(lc.StopRequested{Command: 2, External: true})
 	d.feed(lc.StopRequested{Command: 3})
 	if got := replies(d); got[2] != lc.OutcomeSuperseded || got[3] == "" || d.s.Phase != lc.PhaseStopped {
-		t.Errorf("let go meanwhile: replies %v in %s", got, d.s.Phase)
+		t.Errorf("detached meanwhile: replies %v in %s", got, d.s.Phase)
 	}
 
 	d = attached(t)
 	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1006})
-	if d.feed(lc.StopRequested{Command: 2, External: true}); replies(d)[2] != lc.OutcomeFailed || d.s.Public() != lc.Reconnecting {
+	if d.feed(lc.StopRequested{Command: 2, External: true}); replies(d)[2] != lc.OutcomeFailed ||
+		d.s.Public() != lc.Reconnecting {
 		t.Errorf("without a session: replies %v, %s", replies(d), d.s.Public())
 	}
 }
@@ -532,7 +555,9 @@ func TestRestartAbsorbsReloadsThatAreDue(t *testing.T) {
 	d.feed(lc.RestartRequested{Command: 3})
 	d.now = d.now.Add(time.Second) // the old process takes its time, and the reload falls due
 	d.up("B", "")
-	if got := replies(d); got[2] == "" || got[3] != lc.OutcomeApplied || d.s.Phase != lc.PhaseRunning || has[lc.Reload](d) {
+	if got := replies(d); got[2] == "" || got[3] != lc.OutcomeApplied || d.s.Phase != lc.PhaseRunning || has[lc.Reload](
+		d,
+	) {
 		t.Errorf("replies %v in %s", got, d.s.Phase)
 	}
 }
@@ -572,7 +597,9 @@ func TestExit78IsDiagnosedAndOnlyThenFatal(t *testing.T) {
 		return d
 	}
 	d := refused()
-	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Problem: lc.Problem{Code: "refused", Message: "m", Hint: "h", Fatal: true}})
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{
+		Found: true, Problem: lc.Problem{Code: "refused", Message: "m", Hint: "h", Fatal: true},
+	})
 	if d.s.Phase != lc.PhaseError || len(d.s.Pending) != 0 || replies(d)[2] != lc.OutcomeFailed || d.s.Err.Hint != "h" {
 		t.Errorf("fatal: %s, pending %v, replies %v", d.s.Phase, d.s.Pending, replies(d))
 	}
@@ -587,8 +614,11 @@ func TestExit78IsDiagnosedAndOnlyThenFatal(t *testing.T) {
 func TestExitIsRememberedWithAllThatIsKnown(t *testing.T) {
 	d := running(t)
 	d.s.Process.StartedAt = t0.Add(-time.Minute)
-	d.feed(lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Signal: "SIGSEGV", Core: true, At: t0.Add(5 * time.Second)}})
-	if x := d.s.LastExit; x == nil || x.Signal != "SIGSEGV" || !x.Core || x.Lasted != 65*time.Second || d.s.Cause.Message != "the gateway ended: signal=SIGSEGV, core dumped" {
+	d.feed(lc.ProcessExited{
+		Launch: "A", Exit: lc.Exit{Known: true, Signal: "SIGSEGV", Core: true, At: t0.Add(5 * time.Second)},
+	})
+	if x := d.s.LastExit; x == nil || x.Signal != "SIGSEGV" || !x.Core || x.Lasted != 65*time.Second ||
+		d.s.Cause.Message != "the gateway ended: signal=SIGSEGV, core dumped" {
 		t.Errorf("last exit %+v, cause %+v", x, d.s.Cause)
 	}
 	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
@@ -596,7 +626,7 @@ func TestExitIsRememberedWithAllThatIsKnown(t *testing.T) {
 		t.Errorf("owner %s, process %+v, last exit %+v", d.s.Owner(), d.s.Process, d.s.LastExit)
 	}
 	d = running(t)
-	d.feed(lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Code: 1, At: t0}}) // nobody knows when it began
+	d.feed(lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Code: 1, At: t0}}) // it is not known when it began
 	if d.s.LastExit.Lasted != 0 {
 		t.Errorf("last exit %+v", d.s.LastExit)
 	}
@@ -643,11 +673,11 @@ func (d *drive) flap(end lc.SessionClosed) time.Duration {
 	return d.now.Sub(began)
 }
 
-// TestSessionsThatDoNotLastAreMadeAnewEverMoreSeldom is B203 and B204: a gateway that takes each session and drops it is not asked for the
-// next one at once, for ever. What is ours is replaced in the end, as one that takes none.
+// TestSessionsThatDoNotLastAreMadeAnewEverMoreSeldom is B203 and B204: a gateway that takes each session and drops it
+// is not asked for the next one at once, for ever. What is ours is replaced in the end, as one that takes none.
 func TestSessionsThatDoNotLastAreMadeAnewEverMoreSeldom(t *testing.T) {
 	lost := lc.SessionClosed{Code: 1006}
-	d := running(t).old() // it was healthy: the first loss is nobody's fault
+	d := running(t).old() // it was healthy: the first loss costs no attempt
 	var waits []time.Duration
 	for range 7 {
 		waits = append(waits, d.flap(lost))
@@ -656,7 +686,9 @@ func TestSessionsThatDoNotLastAreMadeAnewEverMoreSeldom(t *testing.T) {
 		}
 		d.opened("1")
 	}
-	if want := []time.Duration{0, 0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 0}; !slices.Equal(waits, want) {
+	if want := []time.Duration{0, 0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 0}; !slices.Equal(
+		waits, want,
+	) {
 		t.Errorf("waits %v, want %v", waits, want)
 	}
 	if kill := last[lc.Terminate](d); kill.Launch != "A" || d.s.Public() != lc.Reconnecting {
@@ -720,7 +752,9 @@ func TestSessionsOfAnExternalGatewayThatDoNotLastReachTheCap(t *testing.T) {
 			d.opened("1")
 		}
 	}
-	if d.s.Phase != lc.PhaseError || d.s.Reconnects != d.p.ReconnectAttempts || !slices.Contains(d.timers(), d.p.SlowRetry) {
+	if d.s.Phase != lc.PhaseError || d.s.Reconnects != d.p.ReconnectAttempts || !slices.Contains(
+		d.timers(), d.p.SlowRetry,
+	) {
 		t.Errorf("after %d sessions: %s, attempts %d, timers %v", sessions, d.s.Phase, d.s.Reconnects, d.timers())
 	}
 }
@@ -730,7 +764,8 @@ func TestAnnouncedRestartsOneUponTheOtherArePaced(t *testing.T) {
 	d := running(t).old()
 	for n := range 20 {
 		wait := d.flap(lc.SessionClosed{Code: 1012, Announce: lc.AnnounceRestart})
-		if want := map[bool]time.Duration{true: 0, false: d.p.ProbeInterval}[n == 0]; wait != want || d.s.Reconnects != 0 || has[lc.Terminate](d) {
+		if want := map[bool]time.Duration{true: 0, false: d.p.ProbeInterval}[n == 0]; wait != want ||
+			d.s.Reconnects != 0 || has[lc.Terminate](d) {
 			t.Fatalf("restart %d: waited %v, want %v; attempts %d, effects %v", n, wait, want, d.s.Reconnects, d.out)
 		}
 		d.opened("1")
@@ -758,7 +793,8 @@ func TestSilenceAfterAHealthyTimeForgetsAttempts(t *testing.T) {
 	}
 }
 
-// TestClockThatWasSetBackPutsNoReloadOff: how old an adopted process is, only the wall clock knows, and that may be wrong (B010).
+// TestClockThatWasSetBackPutsNoReloadOff: how old an adopted process is, only the wall clock knows, and that may be
+// wrong (B010).
 func TestClockThatWasSetBackPutsNoReloadOff(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
@@ -774,8 +810,8 @@ func TestClockThatWasSetBackPutsNoReloadOff(t *testing.T) {
 	}
 }
 
-// TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded: its event loop may be busy, and it ran well before this host came. It has the time of
-// any start.
+// TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded: its event loop may be busy, and it ran well before this host
+// came. It has the time of any start.
 func TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded(t *testing.T) {
 	d := &drive{t: t, p: lc.DefaultPolicy(), s: lc.New(), now: t0}
 	d.feed(lc.StartRequested{Command: 1})
@@ -793,7 +829,10 @@ func TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded(t *testing.T) {
 			quiet = again
 		}
 		open := last[lc.OpenSession](d)
-		d.answer(open.Op, lc.SessionRefused{Session: open.Session, Problem: lc.Problem{Code: "closed_before_handshake", Message: "WebSocket closed before handshake"}})
+		d.answer(open.Op, lc.SessionRefused{
+			Session: open.Session,
+			Problem: lc.Problem{Code: "closed_before_handshake", Message: "WebSocket closed before handshake"},
+		})
 	}
 	for range 5 {
 		if refuse(); has[lc.Terminate](d) || d.s.Launch != "A" || d.s.Phase != lc.PhaseReady {
@@ -803,7 +842,9 @@ func TestAdoptedGatewayThatTakesNoSessionAtOnceIsNotEnded(t *testing.T) {
 	}
 	refuse()
 	d.answer(quiet, lc.TimerFired{})
-	if kill := last[lc.Terminate](d); kill.Launch != "A" || !strings.Contains(d.s.Cause.Message, "WebSocket closed before handshake") {
+	if kill := last[lc.Terminate](d); kill.Launch != "A" || !strings.Contains(
+		d.s.Cause.Message, "WebSocket closed before handshake",
+	) {
 		t.Errorf("without progress: %v, %+v", d.out, d.s.Cause)
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// processExited is the end of an owned process. It matches by LaunchID alone, also after a stop was asked (R1).
+// processExited handles the end of an owned process. It matches by LaunchID alone, also after a stop was requested
+// (R1).
 func (t *turn) processExited(in ProcessExited) {
 	if in.Launch != t.s.Launch {
 		t.ignore("exit of launch %s, which is not ours now", in.Launch)
@@ -15,8 +16,8 @@ func (t *turn) processExited(in ProcessExited) {
 	}
 	t.exited(in.Exit, t.s.Process)
 	switch t.s.Phase {
-	case PhaseClearing: // Terminated answers when the rest of the tree is gone, too
-		t.s.worked = false
+	case PhaseClearing: // Terminated comes when the rest of its tree has ended, too
+		t.s.ending.worked = false
 	case PhaseError:
 		t.bringDown(AfterGiveUp, *t.s.Err, t.p.Grace)
 	case PhaseDraining:
@@ -36,7 +37,7 @@ func (t *turn) processExited(in ProcessExited) {
 	}
 }
 
-// exited remembers how a process ended.
+// exited stores how a process ended.
 func (t *turn) exited(e Exit, p Process) {
 	if !p.StartedAt.IsZero() && e.At.After(p.StartedAt) {
 		e.Lasted = e.At.Sub(p.StartedAt)
@@ -47,7 +48,7 @@ func (t *turn) exited(e Exit, p Process) {
 func describe(e Exit) string {
 	switch {
 	case !e.Known:
-		return "nobody saw how"
+		return "its exit was not seen"
 	case e.Core:
 		return "signal=" + e.Signal + ", core dumped"
 	case e.Signal != "":
@@ -57,8 +58,8 @@ func describe(e Exit) string {
 	}
 }
 
-// watchLost: the process lives, but its shim is gone. It is ended gracefully and started anew under a new shim, unless the operator
-// wants it to go on.
+// watchLost handles a process that lives without its shim. It is ended gracefully and started again under a new shim,
+// unless the operator wants it to run on.
 func (t *turn) watchLost(in WatchLost) {
 	if in.Launch != t.s.Launch {
 		t.ignore("lost watch of launch %s, which is not ours now", in.Launch)
@@ -66,7 +67,7 @@ func (t *turn) watchLost(in WatchLost) {
 	}
 	switch t.s.Phase {
 	case PhaseClearing, PhaseError, PhaseDraining:
-		t.s.worked = false
+		t.s.ending.worked = false
 		t.ignore("lost watch while ending the launch")
 	case PhaseRunning, PhaseVerifying, PhaseReloading, PhaseReady, PhaseConnecting:
 		if t.p.OnShimLoss == ShimLossKeep {
@@ -80,7 +81,7 @@ func (t *turn) watchLost(in WatchLost) {
 }
 
 func (t *turn) loseUnwatched(p Problem) {
-	if t.s.Public() == Running || t.s.Flow == FlowRejoin { // it was up: what follows is a new flow, with its own deadline
+	if t.s.Public() == Running || t.s.Flow == FlowRejoin { // it was up: a new flow follows, with its own deadline
 		t.lost(p)
 		return
 	}
@@ -94,7 +95,7 @@ func (t *turn) unwatched(why string) {
 	})
 }
 
-// lost ends what is left of a gateway that was up, then backs off and revives it.
+// lost ends the remains of a gateway that was up, then backs off and revives it.
 func (t *turn) lost(cause Problem) {
 	t.stable()
 	t.s.Restarts++
@@ -105,12 +106,13 @@ func (t *turn) lost(cause Problem) {
 // stable forgets earlier attempts when the gateway has been healthy for long enough (B026, B203).
 func (t *turn) stable() {
 	if !t.s.RunningSince.IsZero() && t.now.Sub(t.s.RunningSince) >= t.p.StableAfter {
-		t.fresh()
+		t.resetAttempts()
 	}
 	t.s.RunningSince = time.Time{}
 }
 
-// sessionClosed: the connection is gone; what that means depends on what the gateway said and whose process it is.
+// sessionClosed handles the loss of the connection. What follows depends on what the gateway announced and on who owns
+// its process.
 func (t *turn) sessionClosed(in SessionClosed) {
 	if in.Session != t.s.Session || in.Session == 0 {
 		t.ignore("close of session %d, which is not the present one", in.Session)
@@ -126,10 +128,10 @@ func (t *turn) sessionClosed(in SessionClosed) {
 	lasted := t.now.Sub(t.s.RunningSince)
 	t.stable()
 	within := t.p.RejoinWithin
-	if in.Announce == AnnounceRestart { // expected: costs no attempt, has its own deadline (B205)
+	if in.Announce == AnnounceRestart { // expected: costs no attempt and has its own deadline (B205)
 		within = max(in.Expected, 0) + t.p.RestartSlack
 		if t.s.reload != nil {
-			r := *t.s.reload // the state before keeps its own
+			r := *t.s.reload // a copy: the state before this step keeps its own
 			r.announced = true
 			t.s.reload = &r
 		}
@@ -143,23 +145,23 @@ func (t *turn) sessionClosed(in SessionClosed) {
 	t.flapped(lasted, within)
 }
 
-// flapped makes a lost session anew: the first at once, and others ever later while they do not last either. A gateway that takes each
-// session and drops it is in the end one that takes none.
+// flapped opens a lost session again: the first at once, further ones later and later while they do not last either. A
+// gateway that accepts each session and drops it is treated in the end as one that accepts none.
 func (t *turn) flapped(lasted, within time.Duration) {
 	pause := time.Duration(0)
 	if lasted < t.p.StableAfter {
-		if t.s.flaps++; t.s.flaps > 1 {
-			pause = t.p.backoff(t.s.flaps-2, t.dice())
+		if t.s.pace.flaps++; t.s.pace.flaps > 1 {
+			pause = t.p.backoff(t.s.pace.flaps-2, t.dice())
 		}
 	}
-	if t.s.waited += pause; t.s.waited > within {
+	if t.s.pace.waited += pause; t.s.pace.waited > within {
 		t.rejoinFailed()
 		return
 	}
 	t.rejoinAfter(pause, within)
 }
 
-// rejoinAfter is rejoin a little later.
+// rejoinAfter is rejoin after a pause.
 func (t *turn) rejoinAfter(pause, within time.Duration) {
 	t.s.Flow = FlowRejoin
 	t.s.Readiness = 0
@@ -172,7 +174,7 @@ func (t *turn) rejoinAfter(pause, within time.Duration) {
 	t.arm(TimerProbe, pause)
 }
 
-// rejoin tries the connection alone: the process lives, or is not ours to touch (B204).
+// rejoin tries the connection alone: the process lives, or is not owned (B204).
 func (t *turn) rejoin(within time.Duration) { t.rejoinAfter(0, within) }
 
 func (t *turn) rejoinFailed() {
@@ -199,8 +201,8 @@ func (t *turn) sessionAlive(in SessionAlive) {
 	t.s.LastAlive = t.now
 }
 
-// silence is the deadline since the last sign of life; only then one call decides (B274). The timer is not moved by every
-// frame: when it fires early it is set for the rest.
+// silence handles the deadline since the last sign of life: only then one call decides (B274). Frames do not move the
+// timer: when it fires early, it is armed again for the remaining time.
 func (t *turn) silence() {
 	if t.s.Phase != PhaseRunning { // a reload has its own deadline
 		t.arm(TimerSilence, t.p.Silence)
@@ -220,7 +222,8 @@ func (t *turn) verified(in Verified) {
 		t.ignore("answer to a verification that is over")
 		return
 	}
-	v := Verification{At: t.now, Alive: in.Alive || t.s.LastAlive.After(t.s.PhaseSince)} // a sign of life during the call counts (B277)
+	// A sign of life during the call counts as well (B277).
+	v := Verification{At: t.now, Alive: in.Alive || t.s.LastAlive.After(t.s.PhaseSince)}
 	if !v.Alive {
 		v.Why = cmp.Or(in.Why, VerifyFailed)
 	}
@@ -248,7 +251,7 @@ func (t *turn) verified(in Verified) {
 	t.lost(cause)
 }
 
-// symptomSeen acts on what the output of the own process says. Most meanings wait for the exit and the doctors; these
+// symptomSeen acts on the output of the owned process. Most symptoms wait for the exit and the doctors. Those here
 // concern a process that lives on.
 func (t *turn) symptomSeen(in SymptomSeen) {
 	switch {
@@ -256,16 +259,16 @@ func (t *turn) symptomSeen(in SymptomSeen) {
 		t.ignore("symptom of launch %s, which is not ours now", in.Launch)
 	case in.Symptom == SymptomChannelsSuppressed:
 		t.suppressed(in.Text)
-	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin && t.s.Phase != PhaseClearing: // what is being ended is not judged
+	case in.Symptom == SymptomZombie && t.s.Flow == FlowRejoin && t.s.Phase != PhaseClearing: // not while it is ended
 		p := Problem{Code: "restart_failed", Message: "the gateway could not restart: " + in.Text}
-		if t.s.Reconnects >= t.p.ReconnectAttempts { // what a repair leads to is an attempt like any other
+		if t.s.Reconnects >= t.p.ReconnectAttempts { // the start after a repair is an attempt like any other
 			t.lost(p)
 			return
 		}
 		t.s.Reconnects++
 		t.s.Flow = FlowRevive
 		t.s.Attempt, t.s.Repaired = 1, false
-		t.arm(TimerStart, t.p.StartTimeout) // a repair of it begins a start, which is bounded like any other
+		t.arm(TimerStart, t.p.StartTimeout) // its repair begins a start, which is bounded like any other
 		t.bringDown(AfterFailed, p, t.p.Grace)
 	default:
 		t.ignore("symptom %s is for the diagnosis", in.Symptom)
@@ -282,21 +285,22 @@ func (t *turn) condition(c Condition) {
 	t.s.Conditions = append(t.s.Conditions, c)
 }
 
-// breakerWindow is how far back OpenClaw's crash-loop breaker looks for unclean ends, with a margin (docs/openclaw.md §4).
+// breakerWindow is how far back OpenClaw's crash-loop breaker looks for unclean ends, with a margin (docs/openclaw.md
+// §4).
 const breakerWindow = 310 * time.Second
 
-// breakerRetry is between two looks whether a gateway whose channels are to be freed may be restarted.
+// breakerRetry is the time between two checks whether a gateway whose channels are suppressed can be restarted.
 const breakerRetry = 10 * time.Second
 
-// suppression is what a launch has said of its channels: it outlives whatever the host goes through with that launch.
+// suppression is what a launch said about its channels. It is kept as long as that launch lives.
 type suppression struct {
 	launch LaunchID
 	text   string
 	until  time.Time // the breaker's window has passed
 }
 
-// suppressed: the gateway came up healthy with its channels off, since it ended uncleanly three times within its window. That clears
-// only by a start after the window, so one graceful restart is made then.
+// suppressed handles a gateway that is healthy with its channels off, since it ended uncleanly three times within its
+// window. Only a start after the window clears that, so the machine restarts it gracefully then.
 func (t *turn) suppressed(text string) {
 	if t.s.suppression.launch != t.s.Launch {
 		t.s.suppression = suppression{launch: t.s.Launch, text: text, until: t.now.Add(breakerWindow)}
@@ -304,7 +308,7 @@ func (t *turn) suppressed(text string) {
 	t.heldBack()
 }
 
-// heldBack shows what is known of the channels of the present launch, and sees to it that they are freed.
+// heldBack shows the condition of suppressed channels of the present launch, and arms the restart that clears it.
 func (t *turn) heldBack() {
 	of := t.s.suppression
 	if of.launch == "" || of.launch != t.s.Launch {
@@ -312,7 +316,8 @@ func (t *turn) heldBack() {
 	}
 	t.condition(Condition{
 		Code: "channels-suppressed", Message: of.text,
-		Hint: "the gateway's crash-loop breaker holds its channels back after three unclean ends in 5 minutes; it is restarted at " +
+		Hint: "the gateway's crash-loop breaker holds its channels back after three unclean ends in 5 minutes; " +
+			"it is restarted at " +
 			of.until.UTC().Format("15:04:05") + " UTC, when that window has passed, or by `gatehost restart` after it",
 	})
 	_, armed := t.s.pendingOf(TimerBreaker)
@@ -321,23 +326,27 @@ func (t *turn) heldBack() {
 	}
 }
 
-// breakerOver asks the launcher first: a restart that could not end the process would take a gateway that works off its session.
+// breakerOver asks the launcher first: a restart that cannot end the process would only close the session of a gateway
+// that works.
 func (t *turn) breakerOver() {
 	if t.s.Attached {
 		return
 	}
-	if !t.canRefresh() { // whatever ends this process has cancelled the timer: it is only being connected to, or asked to reload
+	if !t.canRefresh() { // it is being connected to, or reloads
 		t.arm(TimerBreaker, breakerRetry)
 		return
 	}
 	t.emit(Inspect{Op: t.open(Op{Kind: OpReach, Launch: t.s.Launch}), Launch: t.s.Launch})
 }
 
-// reached: the launcher has answered, or it is down. Whatever it says of the process, a restart is what mends it.
-func (t *turn) reached(in Inspected) {
+// launcherReached handles the launcher's answer to breakerOver. If it answers at all, the gateway is restarted.
+func (t *turn) launcherReached(in Inspected) {
 	if in.Result != OK || !t.canRefresh() {
 		t.arm(TimerBreaker, breakerRetry)
 		return
 	}
-	t.restartNow(Problem{Code: "channels_suppressed", Message: "the gateway's crash-loop breaker had switched its channels off; its window has passed"})
+	t.restartNow(Problem{
+		Code:    "channels_suppressed",
+		Message: "the gateway's crash-loop breaker had switched its channels off; its window has passed",
+	})
 }

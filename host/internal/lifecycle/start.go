@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// begin walks the road up from its first phase, as a new flow.
+// begin starts the chain of phases from the first one, as a new flow.
 func (t *turn) begin(f Flow) {
 	t.cancelAll()
-	t.s.Flow, t.s.Attempt, t.s.Repaired, t.s.repairUnknown, t.s.repairLost = f, 1, false, false, false
+	t.s.Flow, t.s.Attempt, t.s.Repaired, t.s.repair = f, 1, false, repairState{}
 	t.s.Err, t.s.adopting = nil, false
 	t.arm(TimerStart, t.p.StartTimeout)
 	t.attempt()
 }
 
-// attempt walks it within the present flow.
+// attempt starts the chain of phases within the present flow.
 func (t *turn) attempt() {
 	t.s.Cause, t.s.Failed, t.s.Readiness = Problem{}, "", 0
 	t.s.Conditions = nil
 	t.s.Attached = false
-	t.s.flaps, t.s.waited = 0, 0
+	t.s.pace.flaps, t.s.pace.waited = 0, 0
 	t.enter(PhaseRecovering)
 	t.emit(Recover{Op: t.open(Op{Kind: OpRecover})})
 }
 
-// recovered looks at the traces of earlier launches: a live and watched one is adopted, any other live one is ended first,
-// one after the other, since two gateways of ours must never live at once (invariant 1).
+// recovered handles the traces of earlier launches: a live and watched one is adopted, any other live one is ended
+// first, one after the other, since two owned gateways must never live at once (invariant 1).
 func (t *turn) recovered(in Recovered) {
 	stopping := t.s.Phase == PhaseClearing
 	if in.Result != OK && stopping {
@@ -50,22 +50,25 @@ func (t *turn) recovered(in Recovered) {
 		t.emit(Release{Launch: inst.Launch})
 	}
 	t.forget()
-	t.s.swept = len(live) <= 1
+	t.s.leftoversKnown = len(live) <= 1
 	if len(live) > 0 {
 		t.s.adopting = false
 	}
 	switch {
 	case len(live) == 0 && stopping:
 		t.cleared()
-	case t.s.adopting: // nothing to take up
+	case t.s.adopting: // nothing to adopt
 		t.s.Up, t.s.adopting = false, false
-		t.replyWhere(func(Waiter) bool { return true }, func(Waiter) Outcome { return Outcome{Kind: OutcomeApplied} })
+		t.replyWhere(
+			func(Waiter) bool { return true },
+			func(Waiter) Outcome { return Outcome{Kind: OutcomeApplied} })
 		t.disarm(TimerRefresh)
 		t.rest()
 	case len(live) == 0:
 		t.enter(PhaseServices)
 		t.emit(ClearServices{Op: t.open(Op{Kind: OpServices})})
-	case len(live) == 1 && (live[0].Watched || t.p.OnShimLoss == ShimLossKeep) && !stopping && !t.wantsNew():
+	case len(live) == 1 && (live[0].Watched || t.p.OnShimLoss == ShimLossKeep) &&
+		!stopping && !t.wantsNew():
 		t.adopt(live[0])
 	default:
 		// The newest watched one is kept for last; its turn to be adopted comes when it is alone.
@@ -87,14 +90,14 @@ func (t *turn) recovered(in Recovered) {
 	}
 }
 
-// wantsNew: a restart was asked for, and what an earlier host left is older than that wish.
+// wantsNew says whether a restart request is waiting that is newer than any process an earlier host left.
 func (t *turn) wantsNew() bool {
 	return slices.ContainsFunc(t.s.Waiters, func(w Waiter) bool {
 		return w.kind == waitRestart && !w.due.After(t.now)
 	})
 }
 
-// forget drops a launch that an earlier error left owned: what the launcher found is the truth now.
+// forget drops a launch that an earlier error left owned: the launcher's listing is newer.
 func (t *turn) forget() {
 	if t.s.Launch != "" {
 		t.emit(Unwatch{Launch: t.s.Launch})
@@ -113,22 +116,25 @@ func btoi(b bool) int {
 
 func (t *turn) adopt(inst Instance) {
 	t.s.Launch, t.s.Process, t.s.Adopted, t.s.Drift = inst.Launch, inst.Process, true, inst.Drift
-	t.s.SpawnedAt = t.now.Add(-max(t.now.Sub(inst.Process.StartedAt), 0)) // by our own clock: the wall clock may be set back (B010)
+	// By the monotonic clock: the wall clock may be set back (B010).
+	t.s.SpawnedAt = t.now.Add(-max(t.now.Sub(inst.Process.StartedAt), 0))
 	t.drifted()
 	if !inst.Watched {
 		t.unwatched("its shim is gone")
 	}
 	t.emit(Watch{Launch: inst.Launch, Adopted: true})
-	t.heldBack() // taken up again after an error: its line was read long ago
+	t.heldBack() // when adopted again after an error: its line was read long ago
 	t.waitReady()
 }
 
-// drifted shows what the operator's settings say otherwise than the process was launched with.
+// drifted shows the condition of settings that differ from those the process was launched with.
 func (t *turn) drifted() {
 	t.s.Conditions = slices.DeleteFunc(t.s.Conditions, func(c Condition) bool { return c.Code == codeDrift })
 	if len(t.s.Drift) > 0 {
 		t.condition(Condition{
-			Code: codeDrift, Message: "the gateway was launched with another configuration than the present one: " + strings.Join(t.s.Drift, ", "),
+			Code: codeDrift,
+			Message: "the gateway was launched with another configuration than the present one: " +
+				strings.Join(t.s.Drift, ", "),
 			Hint: "restart it when that suits; until then it runs as it was launched",
 		})
 	}
@@ -136,10 +142,10 @@ func (t *turn) drifted() {
 
 const codeDrift = "drift"
 
-// reconfigured: nothing is begun or ended for other settings, they count from the next decision on.
+// reconfigured handles changed settings: nothing is started or ended for them, they apply from the next decision on.
 func (t *turn) reconfigured(in Reconfigured) {
 	if t.s.Owner() == OwnerNone {
-		t.s.Drift = nil // the next launch is by the new ones
+		t.s.Drift = nil // the next launch has the new ones
 		return
 	}
 	t.s.Drift = slices.Clone(in.Drift)
@@ -157,7 +163,7 @@ func (t *turn) servicesCleared(in ServicesCleared) {
 
 func (t *turn) portProbed(in PortProbed) {
 	switch {
-	case in.Holder == HolderNobody:
+	case in.Holder == HolderNone:
 		t.enter(PhaseHooks)
 		t.emit(RunHooks{Op: t.open(Op{Kind: OpHooks})})
 	case in.Holder == HolderGateway && t.p.OnConflict == ConflictAttach:
@@ -168,7 +174,7 @@ func (t *turn) portProbed(in PortProbed) {
 	}
 }
 
-// hooksDone: what the hooks changed is known to be done, whether anybody still wants the launch or not.
+// hooksDone handles the end of the hooks, also when the launch was given up meanwhile.
 func (t *turn) hooksDone(op Op, in HooksDone) {
 	switch {
 	case op.Abandoned:
@@ -204,7 +210,8 @@ func (t *turn) configAligned(op Op) {
 	t.emit(Launch{Op: t.open(Op{Kind: OpLaunch, Launch: op.Launch}), Launch: op.Launch})
 }
 
-// notLaunched releases a launch identity of which there is no process, and goes on with the way down if one waits for it.
+// notLaunched releases a launch identity of which there is no process, and goes on with the way down if one waits for
+// it.
 func (t *turn) notLaunched(op Op) {
 	t.s.Launch = ""
 	t.emit(Release{Launch: op.Launch})
@@ -216,12 +223,12 @@ func (t *turn) notLaunched(op Op) {
 func (t *turn) launched(op Op, in Launched) {
 	switch in.Result {
 	case OK:
-		t.arrived(op, in.Instance)
+		t.processExists(op, in.Instance)
 	case Failed:
 		if t.notLaunched(op); !op.Abandoned {
 			t.bringDown(AfterFailed, in.Problem, t.p.Grace)
 		}
-	case Unknown: // the launcher died in the call: ask its successor (R21)
+	case Unknown: // the launcher died during the call: ask its successor (R21)
 		t.emit(Inspect{
 			Op: t.open(Op{Kind: OpInspect, Launch: op.Launch, Abandoned: op.Abandoned}), Launch: op.Launch,
 		})
@@ -231,9 +238,9 @@ func (t *turn) launched(op Op, in Launched) {
 func (t *turn) inspected(op Op, in Inspected) {
 	switch {
 	case op.Kind == OpReach:
-		t.reached(in)
+		t.launcherReached(in)
 	case in.Result == OK && in.Found:
-		t.arrived(op, in.Instance)
+		t.processExists(op, in.Instance)
 	case in.Result == OK:
 		if t.notLaunched(op); !op.Abandoned {
 			t.bringDown(AfterFailed, Problem{
@@ -241,25 +248,25 @@ func (t *turn) inspected(op Op, in Inspected) {
 			}, t.p.Grace)
 		}
 	case op.Abandoned:
-		t.terminate(t.p.Grace) // it may live: end it by its identity
+		t.terminate(t.p.Grace) // it may live: end it by its LaunchID
 	default:
 		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
 	}
 }
 
-// arrived is the moment when an owned process is known to exist, wanted or not.
-func (t *turn) arrived(op Op, inst Instance) {
+// processExists handles the moment when an owned process is known to exist, wanted or not.
+func (t *turn) processExists(op Op, inst Instance) {
 	t.s.Process = inst.Process
-	t.emit(Watch{Launch: op.Launch}) // also of one that goes at once: what it writes is not thrown away
-	if op.Abandoned {                // it came too late: nobody wants it any more (B034)
+	t.emit(Watch{Launch: op.Launch}) // also of one that is ended at once: its output is kept
+	if op.Abandoned {                // the start was given up meanwhile (B034)
 		t.terminate(t.p.Grace)
 		return
 	}
 	t.waitReady()
 }
 
-// waitReady probes the port until a connect has a chance, then connects. Both happen without opening a WebSocket more than
-// once in a clean start (B066).
+// waitReady probes the port until a connect has a chance, then connects. Both happen without opening a WebSocket more
+// than once in a clean start (B066).
 func (t *turn) waitReady() {
 	t.s.Readiness = 0
 	t.arm(TimerNoProgress, t.p.NoProgress)
@@ -286,7 +293,7 @@ func (t *turn) readyProbed(in ReadyProbed) {
 	t.arm(TimerProbe, t.p.ProbeInterval)
 }
 
-// progress is any sign that a start goes on (R48).
+// progress handles any sign that a start goes on (R48).
 func (t *turn) progress() {
 	if _, waiting := t.s.pendingOf(TimerNoProgress); waiting {
 		t.arm(TimerNoProgress, t.p.NoProgress)
@@ -316,12 +323,12 @@ func (t *turn) sessionRefused(in SessionRefused) {
 		}
 		t.enter(PhaseReady)
 		t.arm(TimerProbe, max(in.RetryAfter, t.p.ProbeInterval))
-	case (t.s.Flow == FlowRejoin || t.s.Adopted) && !in.Problem.Fatal: // what runs has the time of a start, or of a rejoin
+	case (t.s.Flow == FlowRejoin || t.s.Adopted) && !in.Problem.Fatal: // tried until the start or the rejoin ends
 		t.s.Cause = in.Problem
 		t.enter(PhaseReady)
 		t.arm(TimerProbe, max(time.Second, t.p.ProbeInterval))
 	case in.Problem.Fatal && (t.s.Adopted || t.s.Attached || t.s.Flow == FlowRejoin):
-		// What runs well without us is not killed for our credentials (R26).
+		// A gateway that runs well is not killed because our credentials are refused (R26).
 		p := in.Problem
 		if slices.Contains(t.s.Drift, "token") {
 			p.Message += "; the gateway's token was changed since this process was launched"
@@ -343,7 +350,7 @@ func (t *turn) outputSeen(in OutputSeen) {
 	t.progress()
 }
 
-// stuck says how far a start came.
+// stuck says how far a start came, and why its last connect failed.
 func (t *turn) stuck() string {
 	if refused := t.s.Cause.Message; refused != "" {
 		return t.howFar() + "; when it was connected to last: " + refused

@@ -11,7 +11,8 @@ import (
 	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
 )
 
-// The tests in this file show what the table of behaviours says of states and starts (sections 1 to 3, docs/behaviour.md).
+// The tests in this file show what the table of behaviours says of states and starts (sections 1 to 3,
+// docs/behaviour.md).
 
 func starting(t *testing.T) *drive {
 	t.Helper()
@@ -33,17 +34,19 @@ func (d *drive) undiagnosed() *drive {
 	return d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{})
 }
 
-// TestFiguresAreThoseOfTheTable is B040, B054, B060, B197, B204 to B205, B235, B253 and B274: what holds where nobody configures it.
+// TestFiguresAreThoseOfTheTable is B040, B054, B060, B197, B204 to B205, B235, B253 and B274: the defaults.
 func TestFiguresAreThoseOfTheTable(t *testing.T) {
 	p := lc.DefaultPolicy()
 	for what, is := range map[string]bool{
 		"3 attempts, 1 s apart":                  p.StartAttempts == 3 && p.RetryDelay == time.Second,
 		"ready within 8 min, with signs of life": p.StartTimeout == 8*time.Minute && p.NoProgress == 90*time.Second,
-		"back-off 1 s to 30 s, 10 attempts":      p.BackoffBase == time.Second && p.BackoffMax == 30*time.Second && p.ReconnectAttempts == 10,
-		"slow attempts after the cap":            p.SlowRetry == 5*time.Minute,
-		"cooldown 2.5 s, reload after 8 s":       p.RestartCooldown == 2500*time.Millisecond && p.ReloadMinAge == 8*time.Second,
-		"silence of 180 s":                       p.Silence == 180*time.Second,
-		"a grace of 30 s":                        p.Grace == 30*time.Second,
+		"back-off 1 s to 30 s, 10 attempts": p.BackoffBase == time.Second && p.BackoffMax == 30*time.Second &&
+			p.ReconnectAttempts == 10,
+		"slow attempts after the cap": p.SlowRetry == 5*time.Minute,
+		"cooldown 2.5 s, reload after 8 s": p.RestartCooldown == 2500*time.Millisecond &&
+			p.ReloadMinAge == 8*time.Second,
+		"silence of 180 s": p.Silence == 180*time.Second,
+		"a grace of 30 s":  p.Grace == 30*time.Second,
 	} {
 		if !is {
 			t.Errorf("not: %s (%+v)", what, p)
@@ -57,10 +60,13 @@ func TestStatesAreTheKnownOnes(t *testing.T) {
 		t.Errorf("the first state is %s", s.Public())
 	}
 	for phase, want := range map[lc.Phase]lc.Public{
-		lc.PhaseStopped: lc.Stopped, lc.PhaseRecovering: lc.Starting, lc.PhaseServices: lc.Starting, lc.PhaseProbing: lc.Starting,
-		lc.PhaseHooks: lc.Starting, lc.PhasePreparing: lc.Starting, lc.PhaseAligning: lc.Starting, lc.PhaseLaunching: lc.Starting, lc.PhaseReady: lc.Starting,
-		lc.PhaseConnecting: lc.Starting, lc.PhaseRunning: lc.Running, lc.PhaseVerifying: lc.Running, lc.PhaseReloading: lc.Running,
-		lc.PhaseError: lc.Error,
+		lc.PhaseStopped: lc.Stopped, lc.PhaseRecovering: lc.Starting, lc.PhaseServices: lc.Starting,
+		lc.PhaseProbing: lc.Starting,
+		lc.PhaseHooks:   lc.Starting, lc.PhasePreparing: lc.Starting, lc.PhaseAligning: lc.Starting,
+		lc.PhaseLaunching: lc.Starting, lc.PhaseReady: lc.Starting,
+		lc.PhaseConnecting: lc.Starting, lc.PhaseRunning: lc.Running, lc.PhaseVerifying: lc.Running,
+		lc.PhaseReloading: lc.Running,
+		lc.PhaseError:     lc.Error,
 	} {
 		if got := (lc.State{Phase: phase, Flow: lc.FlowStart}).Public(); got != want {
 			t.Errorf("%s is shown as %s, want %s", phase, got, want)
@@ -99,8 +105,8 @@ func TestEpochCountsWhatPeopleWant(t *testing.T) {
 	}
 }
 
-// TestStartGoesItsWayInOrder is B020, B027, B042 to B046, B112, T036 and T038: what is there is looked for before anything is launched, and a session
-// is opened to what is ready. The state is starting before anything is asked.
+// TestStartGoesItsWayInOrder is B020, B027, B042 to B046, B112, T036 and T038: what is there is looked for before
+// anything is launched, and a session is opened to what is ready. The state is starting before anything is asked.
 func TestStartGoesItsWayInOrder(t *testing.T) {
 	d := starting(t)
 	var way []string
@@ -113,11 +119,14 @@ func TestStartGoesItsWayInOrder(t *testing.T) {
 	}
 	step(lc.Answer{Op: last[lc.Recover](d).Op, Report: lc.Recovered{Result: lc.OK}})
 	step(lc.Answer{Op: last[lc.ClearServices](d).Op, Report: lc.ServicesCleared{Result: lc.OK}})
-	step(lc.Answer{Op: last[lc.ProbePort](d).Op, Report: lc.PortProbed{Holder: lc.HolderNobody}})
+	step(lc.Answer{Op: last[lc.ProbePort](d).Op, Report: lc.PortProbed{Holder: lc.HolderNone}})
 	step(lc.Answer{Op: last[lc.RunHooks](d).Op, Report: lc.HooksDone{Result: lc.OK}})
 	step(lc.Answer{Op: last[lc.PrepareLaunch](d).Op, Report: lc.LaunchPrepared{Result: lc.OK, Launch: "A"}})
 	step(lc.Answer{Op: last[lc.AlignConfig](d).Op, Report: lc.ConfigAligned{Result: lc.OK}})
-	step(lc.Answer{Op: last[lc.Launch](d).Op, Report: lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: "A", Live: true, Watched: true}}})
+	step(lc.Answer{
+		Op:     last[lc.Launch](d).Op,
+		Report: lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: "A", Live: true, Watched: true}},
+	})
 	step(lc.Answer{Op: last[lc.ProbeReady](d).Op, Report: lc.ReadyProbed{Readiness: lc.ReadinessReady}})
 	step(lc.Answer{Op: last[lc.OpenSession](d).Op, Report: lc.SessionOpened{Session: last[lc.OpenSession](d).Session}})
 	const want = "recovering services probing hooks preparing aligning launching ready connecting running"
@@ -129,13 +138,14 @@ func TestStartGoesItsWayInOrder(t *testing.T) {
 	}
 }
 
-// TestLaunchGoesOnWhenTheConfigurationCannotBeAligned is B321: the gateway itself says better what is wrong with its file.
+// TestLaunchGoesOnWhenTheConfigurationCannotBeAligned is B321: the gateway itself says better what is wrong with its
+// file.
 func TestLaunchGoesOnWhenTheConfigurationCannotBeAligned(t *testing.T) {
 	for _, result := range []lc.Result{lc.OK, lc.Failed} {
 		d := starting(t)
 		d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
 		d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
-		d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
+		d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNone})
 		d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
 		d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: "A"})
 		align := last[lc.AlignConfig](d)
@@ -175,16 +185,18 @@ func (d *drive) launched2(id lc.LaunchID) {
 	}
 	d.answer(op, lc.Recovered{Result: lc.OK})
 	d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
-	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
+	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNone})
 	d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
 	d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: id})
 	d.answer(last[lc.AlignConfig](d).Op, lc.ConfigAligned{Result: lc.OK})
-	d.answer(last[lc.Launch](d).Op, lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: id, Live: true, Watched: true}})
+	d.answer(last[lc.Launch](d).Op, lc.Launched{
+		Result: lc.OK, Instance: lc.Instance{Launch: id, Live: true, Watched: true},
+	})
 	d.opened("")
 }
 
-// TestTransientFailuresAreTriedThreeTimesASecondApart is B018, B040, B054, B055, B061, T028, T029, T040 and T042: then it is an error, which is tried
-// again slowly unless that is pointless.
+// TestTransientFailuresAreTriedThreeTimesASecondApart is B018, B040, B054, B055, B061, T028, T029, T040 and T042: then
+// it is an error, which is tried again slowly unless that is pointless.
 func TestTransientFailuresAreTriedThreeTimesASecondApart(t *testing.T) {
 	d := starting(t)
 	for attempt := 1; attempt <= 3; attempt++ {
@@ -208,18 +220,25 @@ func TestTransientFailuresAreTriedThreeTimesASecondApart(t *testing.T) {
 	if d.s.Phase != lc.PhaseError || r.Outcome.Kind != lc.OutcomeFailed || last[lc.SetTimer](d).After != 5*time.Minute {
 		t.Errorf("%s, %+v, timers %v", d.s.Phase, r, d.timers())
 	}
-	if p := r.Outcome.Problem; p.Code != "exited_before_ready" || !strings.Contains(p.Message, "Gateway process exited before becoming ready (code=1)") {
+	if p := r.Outcome.Problem; p.Code != "exited_before_ready" || !strings.Contains(
+		p.Message, "Gateway process exited before becoming ready (code=1)",
+	) {
 		t.Errorf("problem %+v", p)
 	}
 }
 
-// TestFatalCausesAreNotTriedAgain is T023, T024, T030 and T031, as far as the decision goes: what the doctors call fatal is an error at once.
+// TestFatalCausesAreNotTriedAgain is T023, T024, T030 and T031, as far as the decision goes: what the doctors call
+// fatal is an error at once.
 func TestFatalCausesAreNotTriedAgain(t *testing.T) {
 	d := starting(t)
 	d.launched("A")
 	d.exits()
-	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Problem: lc.Problem{Code: "runtime-fatal", Message: "no such Node", Hint: "install it", Fatal: true}})
-	if r := last[lc.Reply](d); d.s.Phase != lc.PhaseError || r.Outcome.Problem.Hint != "install it" || len(d.timers()) != 0 || len(d.s.Pending) != 0 {
+	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{
+		Found:   true,
+		Problem: lc.Problem{Code: "runtime-fatal", Message: "no such Node", Hint: "install it", Fatal: true},
+	})
+	if r := last[lc.Reply](d); d.s.Phase != lc.PhaseError || r.Outcome.Problem.Hint != "install it" ||
+		len(d.timers()) != 0 || len(d.s.Pending) != 0 {
 		t.Errorf("%s, %+v, pending %v", d.s.Phase, r, d.s.Pending)
 	}
 }
@@ -248,7 +267,9 @@ func TestRepairIsDoneOnceAtAnyAttempt(t *testing.T) {
 		t.Error("the doctors are not told that a repair was done")
 	}
 	d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{Found: true, Plan: "fix", Problem: broken})
-	if p := d.s.Err; d.s.Phase != lc.PhaseError || has[lc.Repair](d) || !p.Fatal || !strings.Contains(p.Message, "already done") {
+	if p := d.s.Err; d.s.Phase != lc.PhaseError || has[lc.Repair](d) || !p.Fatal || !strings.Contains(
+		p.Message, "already done",
+	) {
 		t.Errorf("a second time: %s, %+v, effects %v", d.s.Phase, p, d.out)
 	}
 }
@@ -267,13 +288,17 @@ func TestTransientFailureAfterARepairIsRetriedWithinTheAttempts(t *testing.T) {
 // TestRepairThatFailsEndsTheStartWithItsFirstCause is B051.
 func TestRepairThatFailsEndsTheStartWithItsFirstCause(t *testing.T) {
 	d := repairing(t)
-	d.answer(last[lc.Repair](d).Op, lc.Repaired{Result: lc.Failed, Problem: lc.Problem{Message: "it ended with code 1"}})
-	if d.s.Phase != lc.PhaseError || !strings.Contains(d.s.Err.Message, "the repair failed: it ended with code 1") || has[lc.Launch](d) || len(d.timers()) != 0 {
+	d.answer(last[lc.Repair](d).Op, lc.Repaired{
+		Result: lc.Failed, Problem: lc.Problem{Message: "it ended with code 1"},
+	})
+	if d.s.Phase != lc.PhaseError || !strings.Contains(d.s.Err.Message, "the repair failed: it ended with code 1") ||
+		has[lc.Launch](d) || len(d.timers()) != 0 {
 		t.Errorf("%s, %+v, effects %v", d.s.Phase, d.s.Err, d.out)
 	}
 }
 
-// TestStopSupersedesAStartInEachOfItsPhases is B031, B034 to B039, T002, T035 and T044: it is answered, nothing of it stays, and no error is shown.
+// TestStopSupersedesAStartInEachOfItsPhases is B031, B034 to B039, T002, T035 and T044: it is answered, nothing of it
+// stays, and no error is shown.
 func TestStopSupersedesAStartInEachOfItsPhases(t *testing.T) {
 	recovered := func(d *drive) { d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK}) }
 	services := func(d *drive) {
@@ -282,7 +307,7 @@ func TestStopSupersedesAStartInEachOfItsPhases(t *testing.T) {
 	}
 	hooks := func(d *drive) {
 		services(d)
-		d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
+		d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNone})
 	}
 	preparing := func(d *drive) {
 		hooks(d)
@@ -350,7 +375,9 @@ func TestStopSupersedesAStartInEachOfItsPhases(t *testing.T) {
 						t.Errorf("the identity is kept or launched: %v", d.out)
 					}
 				case lc.Launch:
-					d.answer(e.Op, lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: e.Launch, Live: true, Watched: true}})
+					d.answer(e.Op, lc.Launched{
+						Result: lc.OK, Instance: lc.Instance{Launch: e.Launch, Live: true, Watched: true},
+					})
 				}
 			}
 			for range 4 { // whatever the way down asks for
@@ -424,7 +451,10 @@ func TestStillStartingIsAskedAgainWithoutAnotherSpawn(t *testing.T) {
 	for range 3 {
 		d.answer(last[lc.ProbeReady](d).Op, lc.ReadyProbed{Readiness: lc.ReadinessReady})
 		open := last[lc.OpenSession](d)
-		d.answer(open.Op, lc.SessionRefused{Session: open.Session, Retryable: true, RetryAfter: 500 * time.Millisecond, Problem: lc.Problem{Message: "gateway starting; retry shortly"}})
+		d.answer(open.Op, lc.SessionRefused{
+			Session: open.Session, Retryable: true, RetryAfter: 500 * time.Millisecond,
+			Problem: lc.Problem{Message: "gateway starting; retry shortly"},
+		})
 		if has[lc.Terminate](d) || d.s.Launch != "A" || d.s.Attempt != 1 {
 			t.Fatalf("%s, effects %v", d.s.Phase, d.out)
 		}
@@ -463,11 +493,18 @@ func TestDropClearsWhatIsNoLongerTrue(t *testing.T) {
 func TestLaunchWithoutAnAnswerIsBounded(t *testing.T) {
 	for name, in := range map[string]func(op lc.OpID) lc.Input{
 		"it failed": func(op lc.OpID) lc.Input {
-			return lc.Answer{Op: op, Report: lc.Launched{Result: lc.Failed, Problem: lc.Problem{Message: "no such program"}}}
+			return lc.Answer{
+				Op: op, Report: lc.Launched{Result: lc.Failed, Problem: lc.Problem{Message: "no such program"}},
+			}
 		},
-		"nobody knows": func(op lc.OpID) lc.Input { return lc.Answer{Op: op, Report: lc.Launched{Result: lc.Unknown}} },
+		"it is not known": func(op lc.OpID) lc.Input { return lc.Answer{Op: op, Report: lc.Launched{Result: lc.Unknown}} },
 		"it ended first": func(op lc.OpID) lc.Input {
-			return lc.Answer{Op: op, Report: lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: "A", Exit: lc.Exit{Known: true, Code: 3}}}}
+			return lc.Answer{
+				Op: op,
+				Report: lc.Launched{
+					Result: lc.OK, Instance: lc.Instance{Launch: "A", Exit: lc.Exit{Known: true, Code: 3}},
+				},
+			}
 		},
 		"it runs, unseen": func(op lc.OpID) lc.Input {
 			return lc.Answer{Op: op, Report: lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: "A", Live: true}}}
@@ -477,7 +514,7 @@ func TestLaunchWithoutAnAnswerIsBounded(t *testing.T) {
 			d := starting(t)
 			d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
 			d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
-			d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
+			d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNone})
 			d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
 			d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: "A"})
 			d.answer(last[lc.AlignConfig](d).Op, lc.ConfigAligned{Result: lc.OK})
@@ -492,7 +529,8 @@ func TestLaunchWithoutAnAnswerIsBounded(t *testing.T) {
 	}
 }
 
-// TestStopClosesTheSessionBeforeTheProcessIsEnded is B130, B156 and B213: who waits for an answer is told at once, not when the process has gone.
+// TestStopClosesTheSessionBeforeTheProcessIsEnded is B130, B156 and B213: who waits for an answer is told at once, not
+// when the process has gone.
 func TestStopClosesTheSessionBeforeTheProcessIsEnded(t *testing.T) {
 	d := running(t)
 	session := d.s.Session
@@ -513,8 +551,8 @@ func TestStopClosesTheSessionBeforeTheProcessIsEnded(t *testing.T) {
 	}
 }
 
-// TestRepairNamesThePlanOfItsDiagnosis: a start that is repaired a second time, since the first repair was cut off, executes
-// what was proposed then.
+// TestRepairNamesThePlanOfItsDiagnosis: a start that is repaired a second time, since the first repair was cut off,
+// executes what was proposed then.
 func TestRepairNamesThePlanOfItsDiagnosis(t *testing.T) {
 	d := starting(t)
 	d.launched("A")

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// OpKind is what a pending operation or timer is for.
+// OpKind is the kind of a pending operation or timer.
 type OpKind string
 
 // Kinds of operations, then of timers.
@@ -18,7 +18,7 @@ const (
 	OpAlign     OpKind = "align"
 	OpLaunch    OpKind = "launch"
 	OpInspect   OpKind = "inspect"
-	OpReach     OpKind = "reach" // does the launcher answer, before a restart that nobody asked for
+	OpReach     OpKind = "reach" // does the launcher answer, before a restart that no operator requested
 	OpReady     OpKind = "ready"
 	OpSession   OpKind = "session"
 	OpVerify    OpKind = "verify"
@@ -50,12 +50,12 @@ type Op struct {
 	Kind    OpKind
 	Launch  LaunchID
 	Session SessionID
-	// Abandoned: nobody wants its result, but what it did has to be known before the machine goes on.
+	// Abandoned: its result is not wanted any more, but the machine must know what it did before it goes on.
 	Abandoned bool
 }
 
-// mustSettle says that the machine may not go on before the answer is there, since the effect may have created or may still
-// be changing something.
+// mustSettle says that the machine may not go on before the answer is there, since the effect may have created or may
+// still be changing something.
 func (o Op) mustSettle() bool {
 	switch o.Kind {
 	case OpHooks, OpAlign, OpLaunch, OpInspect, OpTerminate, OpRepair:
@@ -68,7 +68,7 @@ func (o Op) mustSettle() bool {
 // mayLaunch says that the operation is a step of a launch: its answer tells whether there is a process.
 func (o Op) mayLaunch() bool { return o.Kind == OpAlign || o.Kind == OpLaunch || o.Kind == OpInspect }
 
-// waiterKind is which command waits.
+// waiterKind says which command waits.
 type waiterKind int
 
 const (
@@ -83,8 +83,8 @@ type Waiter struct {
 	Command CommandID
 	kind    waiterKind
 	outcome OutcomeKind // given on success
-	extern  bool        // a stop that wants a gateway that is not ours ended, too
-	held    bool        // its turn comes when it is due and the gateway is up
+	extern  bool        // a stop that wants an attached gateway ended, too
+	held    bool        // it waits until it is due and the gateway is up
 
 	// Of a refresh.
 	delay time.Duration
@@ -92,20 +92,22 @@ type Waiter struct {
 	due   time.Time
 }
 
-// State is all that is known about one gateway. It is a value: Step never changes the one it was given.
+// State is everything that is known about one gateway. It is a value: Step never changes the one it was given.
 type State struct {
 	Phase      Phase
 	PhaseSince time.Time
 	Flow       Flow
 	After      After // in PhaseClearing
-	Up         bool  // what the operator wants
+	Up         bool  // the operator wants the gateway up
 	Epoch      uint64
 
-	Launch   LaunchID // the launch we own; set before it exists, cleared when nothing of it is alive
+	Launch   LaunchID // the owned launch; set before it exists, cleared when nothing of it is alive
 	Process  Process
 	Adopted  bool
-	adopting bool     // this flow only takes up what runs already
-	Drift    []string // settings that are others now than at its launch: shown, applied by the next restart, never cured by killing (R26)
+	adopting bool // this flow only adopts a gateway that runs already
+	// Drift names the settings that have changed since the launch. It is shown, and the next restart applies them; the
+	// machine never restarts a gateway for it (R26).
+	Drift    []string
 	Attached bool
 	Failed   LaunchID // the launch of the attempt that just failed, for the diagnosis
 
@@ -116,29 +118,29 @@ type State struct {
 	LastVerify  *Verification
 	LastHello   *Hello // survives the session: version in status while reconnecting
 
-	Cause         Problem // why the way leads down
-	Err           *Problem
-	LastExit      *Exit
-	Readiness     Readiness
-	Attempt       int    // in this flow, from 1
-	Plan          PlanID // of the repair that was decided on last
-	Repaired      bool
-	repairUnknown bool
-	repairLost    bool // a repair was cut off and had done nothing
-	killTries     int
-	worked        bool          // in a restart: the process that it ends was a gateway that works, and nothing else has befallen it
-	swept         bool          // what earlier hosts left is known: nothing of ours can be alive but Launch
-	Reconnects    int           // automatic attempts since the last stable period (invariant 5)
-	slow          bool          // an error ended the fast attempts: what comes by itself now is slow
-	flaps         int           // sessions with this gateway that did not last, in a row
-	waited        time.Duration // for new ones in place of them
-	Restarts      int           // processes lost, or ended by a restart, since the host began
-	RunningSince  time.Time
-	RestartedAt   time.Time // begin of the last restart that was asked for
-	SpawnedAt     time.Time // of the present process; when it was adopted, since then
-	reload        *reload
-	suppression   suppression
-	Conditions    []Condition
+	Cause      Problem // of the way down, or of the retry
+	Err        *Problem
+	LastExit   *Exit
+	Readiness  Readiness
+	Conditions []Condition
+
+	Attempt  int    // in this flow, from 1
+	Plan     PlanID // of the repair that was decided on last
+	Repaired bool   // in this flow
+	repair   repairState
+
+	Reconnects   int // automatic attempts since the last stable period (invariant 5)
+	pace         pace
+	Restarts     int // processes lost, or ended by a restart, since the host began
+	RunningSince time.Time
+	RestartedAt  time.Time // begin of the last restart that was requested
+	SpawnedAt    time.Time // begin of the present process, also of an adopted one
+
+	ending ending
+	// leftoversKnown: the launches of earlier hosts are known, and none of them can be alive but Launch.
+	leftoversKnown bool
+	reload         *reload
+	suppression    suppression
 
 	Pending map[OpID]Op
 	Waiters []Waiter
@@ -147,10 +149,30 @@ type State struct {
 	nextSession SessionID
 }
 
-// New is the state of a gateway that nobody has asked for yet.
+// repairState is what is known about a repair of this flow whose answer did not come.
+type repairState struct {
+	unknown bool // the next diagnosis tells what it did
+	lost    bool // it was cut off and had done nothing
+}
+
+// pace says how automatic attempts and sessions follow each other.
+type pace struct {
+	slow   bool          // an error ended the fast attempts: automatic attempts are slow
+	flaps  int           // sessions with this gateway that did not last, in a row
+	waited time.Duration // for the sessions after them
+}
+
+// ending is the way down of a process.
+type ending struct {
+	tries int // to end it
+	// worked: the process that a restart ends is a gateway that works, and nothing else has happened to it.
+	worked bool
+}
+
+// New returns the state of a gateway before the first request.
 func New() State { return State{Phase: PhaseStopped} }
 
-// Public is the state as operators see it.
+// Public returns the state as operators see it.
 func (s State) Public() Public {
 	switch s.Phase {
 	case PhaseStopped:
@@ -177,7 +199,7 @@ func (s State) Public() Public {
 	return Reconnecting
 }
 
-// Owner says whose process the gateway is.
+// Owner says who owns the process of the gateway.
 func (s State) Owner() Owner {
 	switch {
 	case s.Attached:

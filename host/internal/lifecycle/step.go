@@ -93,16 +93,13 @@ func (t *turn) answered(in Answer) {
 	}
 }
 
-// late is a late or second answer. What it brought is released or closed, since nothing waits for it.
+// late handles a late or second answer. A launch or session that it brought is released or closed.
 func (t *turn) late(in Answer) {
-	switch r := in.Report.(type) {
-	case LaunchPrepared:
-		if r.Result == OK && r.Launch != t.s.Launch { // a second answer may name the launch in use
-			t.emit(Release{Launch: r.Launch})
-		}
-	case SessionOpened:
+	if r, ok := in.Report.(LaunchPrepared); ok && r.Result == OK && r.Launch != t.s.Launch {
+		t.emit(Release{Launch: r.Launch}) // not of a second answer, which names the launch in use
+	}
+	if r, ok := in.Report.(SessionOpened); ok {
 		t.emit(CloseSession{Session: r.Session})
-	default:
 	}
 	t.ignore("answer %T to operation %d, which is not pending", in.Report, in.Op)
 }
@@ -113,9 +110,11 @@ func (t *turn) timerFired(kind OpKind) {
 		t.probeReady()
 	case TimerNoProgress:
 		t.bringDown(AfterFailed, Problem{
-			Code:    "not_ready",
-			Message: fmt.Sprintf("the gateway showed no sign of progress for %v before becoming ready: %s", t.p.NoProgress, t.stuck()),
-			Hint:    "look at its output with `gatehost logs`; raise ready.no_progress if it is only slow",
+			Code: "not_ready",
+			Message: fmt.Sprintf(
+				"the gateway showed no sign of progress for %v before becoming ready: %s", t.p.NoProgress, t.stuck(),
+			),
+			Hint: "look at its output with `gatehost logs`; raise ready.no_progress if it is only slow",
 		}, t.p.Grace)
 	case TimerStart:
 		t.bringDown(AfterGiveUp, Problem{
@@ -134,7 +133,7 @@ func (t *turn) timerFired(kind OpKind) {
 		}
 		t.begin(FlowRevive)
 	case TimerSlow:
-		if t.s.Attached { // only ever the connection: a gateway of our own beside somebody's is a person's decision (B204)
+		if t.s.Attached { // only the connection: starting one beside it is an operator's decision (B204)
 			t.s.Err = nil
 			t.rejoin(t.p.RejoinWithin)
 			return
@@ -196,7 +195,7 @@ func (t *turn) disarm(kinds ...OpKind) {
 	}
 }
 
-// pendingIDs is in order, so that Step is deterministic.
+// pendingIDs returns them in order, so that Step is deterministic.
 func (t *turn) pendingIDs() []OpID {
 	ids := make([]OpID, 0, len(t.s.Pending))
 	for id := range t.s.Pending {
@@ -206,7 +205,8 @@ func (t *turn) pendingIDs() []OpID {
 	return ids
 }
 
-// cancel ends an operation. One that may have created something stays pending, abandoned, until its answer says what.
+// cancel ends an operation. One that may have created or changed something stays pending, abandoned, until its answer
+// says what.
 func (t *turn) cancel(id OpID) {
 	op := t.s.Pending[id]
 	if op.Abandoned {
@@ -218,7 +218,7 @@ func (t *turn) cancel(id OpID) {
 	} else {
 		delete(t.s.Pending, id)
 	}
-	if op.Kind != OpTerminate { // a stop under way is never called back
+	if op.Kind != OpTerminate { // a stop under way is never cancelled
 		t.emit(Cancel{Op: id})
 	}
 }
@@ -226,13 +226,13 @@ func (t *turn) cancel(id OpID) {
 // cancelAll ends everything that the present flow has under way.
 func (t *turn) cancelAll() {
 	for _, id := range t.pendingIDs() {
-		if t.s.Pending[id].Kind != TimerRefresh { // wishes outlive flows
+		if t.s.Pending[id].Kind != TimerRefresh { // requests outlive flows
 			t.cancel(id)
 		}
 	}
 }
 
-// settled reports whether nothing is under way whose outcome must be known first.
+// settled says whether no operation is pending whose outcome must be known first.
 func (t *turn) settled() bool {
 	for _, op := range t.s.Pending {
 		if op.mustSettle() || op.Kind == TimerTerminate {

@@ -48,11 +48,13 @@ func (d *drive) launched(id lc.LaunchID) {
 	d.t.Helper()
 	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
 	d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
-	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNobody})
+	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNone})
 	d.answer(last[lc.RunHooks](d).Op, lc.HooksDone{Result: lc.OK})
 	d.answer(last[lc.PrepareLaunch](d).Op, lc.LaunchPrepared{Result: lc.OK, Launch: id})
 	d.answer(last[lc.AlignConfig](d).Op, lc.ConfigAligned{Result: lc.OK})
-	d.answer(last[lc.Launch](d).Op, lc.Launched{Result: lc.OK, Instance: lc.Instance{Launch: id, Live: true, Watched: true}})
+	d.answer(last[lc.Launch](d).Op, lc.Launched{
+		Result: lc.OK, Instance: lc.Instance{Launch: id, Live: true, Watched: true},
+	})
 }
 
 // running drives a new gateway to running.
@@ -116,7 +118,9 @@ func TestExitDuringStopDoesNotAnswerItBeforeTheTreeIsGone(t *testing.T) {
 
 func TestAnnouncedRestartCostsNoAttemptAndHasItsOwnDeadline(t *testing.T) { // B205
 	d := running(t).old()
-	d.feed(lc.SessionClosed{Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond})
+	d.feed(lc.SessionClosed{
+		Session: d.s.Session, Code: 1012, Announce: lc.AnnounceRestart, Expected: 1500 * time.Millisecond,
+	})
 	var deadline time.Duration
 	for _, e := range d.out {
 		if timer, ok := e.(lc.SetTimer); ok {
@@ -142,11 +146,17 @@ func TestRefusedCredentialsEndTheStartWithTheirHint(t *testing.T) {
 	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
 	d.launched("B")
 	d.answer(last[lc.ProbeReady](d).Op, lc.ReadyProbed{Readiness: lc.ReadinessReady})
-	d.answer(last[lc.OpenSession](d).Op, lc.SessionRefused{Problem: lc.Problem{Code: "AUTH_TOKEN_MISMATCH", Message: "m", Hint: "h", Fatal: true}})
+	d.answer(last[lc.OpenSession](d).Op, lc.SessionRefused{
+		Problem: lc.Problem{Code: "AUTH_TOKEN_MISMATCH", Message: "m", Hint: "h", Fatal: true},
+	})
 	d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "B", Result: lc.OK})
 	r := last[lc.Reply](d)
-	if r.Outcome.Kind != lc.OutcomeFailed || r.Outcome.Problem.Hint != "h" || d.s.Phase != lc.PhaseError || len(d.s.Pending) != 0 {
-		t.Errorf("reply = %+v, phase = %s, pending = %v: want one failed answer and nothing that tries again", r, d.s.Phase, d.s.Pending)
+	if r.Outcome.Kind != lc.OutcomeFailed || r.Outcome.Problem.Hint != "h" || d.s.Phase != lc.PhaseError ||
+		len(d.s.Pending) != 0 {
+		t.Errorf(
+			"reply = %+v, phase = %s, pending = %v: want one failed answer and nothing that tries again", r, d.s.Phase,
+			d.s.Pending,
+		)
 	}
 }
 
@@ -242,7 +252,9 @@ func TestGatewayThatIsNotAutostartedIsStillAdopted(t *testing.T) {
 		t.Errorf("nothing runs: %s, replies %v, up %t, pending %v", d.s.Phase, replies(d), d.s.Up, d.s.Pending)
 	}
 	d = look()
-	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}}})
+	d.answer(last[lc.Recover](d).Op, lc.Recovered{
+		Result: lc.OK, Instances: []lc.Instance{{Launch: "A", Live: true, Watched: true}},
+	})
 	d.opened("")
 	if d.s.Phase != lc.PhaseRunning || !d.s.Adopted || !d.s.Up {
 		t.Errorf("one runs: %s, adopted %t, up %t", d.s.Phase, d.s.Adopted, d.s.Up)

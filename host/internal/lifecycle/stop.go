@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// killAttempts is how often a stop that failed or whose outcome is unknown is asked for again.
+// killAttempts is how often a stop that failed or whose outcome is unknown is tried.
 const killAttempts = 3
 
-// bringDown ends everything that the present flow has under way, closes the session, ends what is owned, and then goes on
-// with after. cause is why, for AfterFailed, AfterLost and AfterGiveUp.
+// bringDown ends all operations of the present flow, closes the session, ends the owned process, and then goes on with
+// after. The cause is set for AfterFailed, AfterLost and AfterGiveUp.
 func (t *turn) bringDown(after After, cause Problem, grace time.Duration) {
 	t.s.After = after
 	if cause.Code != "" {
@@ -21,7 +21,7 @@ func (t *turn) bringDown(after After, cause Problem, grace time.Duration) {
 	t.enter(PhaseClearing)
 	t.dropSession()
 	t.s.Failed = t.s.Launch
-	t.s.killTries = 0
+	t.s.ending.tries = 0
 	if t.s.Launch != "" {
 		t.terminate(grace)
 		return
@@ -45,8 +45,7 @@ func (t *turn) dropSession() {
 	t.s.Session, t.s.Hello, t.s.ConnectedAt = 0, nil, time.Time{}
 }
 
-// terminate asks for the end of the owned launch, unless its start has not answered yet: what is not known to exist is
-// ended when its answer comes.
+// terminate ends the owned launch, unless its start has not answered yet: it is ended when that answer comes.
 func (t *turn) terminate(grace time.Duration) {
 	for _, op := range t.s.Pending {
 		if op.mayLaunch() {
@@ -64,6 +63,11 @@ func (t *turn) terminate(grace time.Duration) {
 }
 
 func (t *turn) terminated(op Op, in Terminated) {
+	if in.Result == OK && op.Launch == t.s.Launch && t.s.Phase != PhaseClearing && t.s.Phase != PhaseError {
+		// A stop that was given up has ended what was adopted since: its end is an exit like any other.
+		t.processExited(ProcessExited{Launch: op.Launch, Exit: in.Exit})
+		return
+	}
 	if in.Result == OK {
 		if op.Launch == t.s.Launch {
 			if in.Exit.Known {
@@ -84,37 +88,40 @@ func (t *turn) terminated(op Op, in Terminated) {
 	t.endAgain("cannot end the gateway's process: ", in.Problem)
 }
 
-// endAgain tries once more to end what is ours, a little later, a few times.
+// endAgain tries to end the owned process again after a second, at most killAttempts times.
 func (t *turn) endAgain(what string, p Problem) {
-	t.s.killTries++
-	if t.s.killTries < killAttempts {
+	t.s.ending.tries++
+	if t.s.ending.tries < killAttempts {
 		t.arm(TimerTerminate, time.Second)
 		return
 	}
 	p.Message = what + p.Message
-	if t.s.After == AfterRestart && t.s.worked {
-		t.keep(p)
+	if t.s.After == AfterRestart && t.s.ending.worked {
+		t.keepRunning(p)
 		return
 	}
 	t.toError(p)
 }
 
-// keep leaves a restart that cannot end the process: whoever asked is told, and the gateway, which worked, is taken up again at once.
-func (t *turn) keep(p Problem) {
-	p.Hint = cmp.Or(p.Hint, "the gateway goes on as it was; restart it when its launcher can end it (see `gatehost plugin list`)")
+// keepRunning gives up a restart that cannot end the process: its waiters are answered, and the gateway, which worked,
+// is connected to again at once.
+func (t *turn) keepRunning(p Problem) {
+	p.Hint = cmp.Or(
+		p.Hint, "the gateway runs on as before; restart it when its launcher answers (see `gatehost plugin list`)",
+	)
 	t.refuse(p, waitRestart, waitReload)
 	t.s.After, t.s.Cause = AfterNothing, p
 	t.heldBack()
 	t.rejoin(t.p.RejoinWithin)
 }
 
-// cleared goes on with what the way down was for, once nothing owned is alive and nothing is under way that could change it.
+// cleared goes on with State.After once no owned process is alive and no operation is pending that could change that.
 func (t *turn) cleared() {
 	if t.s.Phase != PhaseClearing || t.s.Launch != "" || !t.settled() {
 		return
 	}
 	after := t.s.After
-	if after == AfterRest && !t.s.swept { // what an earlier host left is ours, too: a stop ends it (invariant 2)
+	if after == AfterRest && !t.s.leftoversKnown { // a stop also ends what an earlier host left (invariant 2)
 		if _, asked := t.s.pendingOf(OpRecover); !asked {
 			t.emit(Recover{Op: t.open(Op{Kind: OpRecover})})
 		}
@@ -143,7 +150,7 @@ func (t *turn) rest() {
 	t.cancelAll()
 	t.enter(PhaseStopped)
 	t.s.Flow, t.s.Attached, t.s.Err = FlowNone, false, nil
-	t.fresh()
+	t.resetAttempts()
 	t.s.Conditions = nil
 	t.succeed(waitStop)
 	if t.s.Up && t.releaseHeld() {
@@ -151,7 +158,8 @@ func (t *turn) rest() {
 	}
 }
 
-// judge decides about a failed attempt. A process that came and went is shown to the doctors; anything else explains itself.
+// judge decides about a failed attempt. If there was a process, the doctors are asked; any other failure explains
+// itself.
 func (t *turn) judge() {
 	if t.s.Cause.Fatal || t.s.Failed == "" {
 		t.retryOrFail()
@@ -171,20 +179,20 @@ func (t *turn) diagnose() {
 }
 
 func (t *turn) diagnosed(in Diagnosed) {
-	afterUnknownRepair := t.s.repairUnknown
-	t.s.repairUnknown = false
+	afterUnknownRepair := t.s.repair.unknown
+	t.s.repair.unknown = false
 	repairable := in.Plan != ""
-	if afterUnknownRepair && in.Found && repairable && !in.OtherOwner && !t.s.repairLost {
-		t.s.repairLost, t.s.Repaired = true, false // it did not happen: once more, and no more than that
+	if afterUnknownRepair && in.Found && repairable && !in.OtherOwner && !t.s.repair.lost {
+		t.s.repair.lost, t.s.Repaired = true, false // it did not happen: repair once more, and not again
 	}
 	switch {
 	case !in.Found && afterUnknownRepair:
-		t.again()
+		t.attemptAgain()
 	case !in.Found:
 		t.retryOrFail()
 	case in.OtherOwner:
 		t.toError(in.Problem)
-	case repairable && t.s.Repaired: // once is enough (B053, invariant 7)
+	case repairable && t.s.Repaired: // one repair per start (B053, invariant 7)
 		p := in.Problem
 		p.Fatal = true
 		p.Message += " (a repair was already done and did not help)"
@@ -214,9 +222,9 @@ func (t *turn) repaired(op Op, in Repaired) {
 	}
 	switch in.Result {
 	case OK:
-		t.again()
-	case Unknown: // find out what it did before going on (R21), once it can do no more
-		t.s.repairUnknown = true
+		t.attemptAgain()
+	case Unknown: // find out what it did before going on (R21), when it can do no more
+		t.s.repair.unknown = true
 		t.arm(TimerRepair, t.p.RepairSettle)
 	case Failed:
 		p := t.s.Cause
@@ -229,8 +237,8 @@ func (t *turn) repaired(op Op, in Repaired) {
 	}
 }
 
-// again is the one more start that a repair earns, whatever attempt it was (B050, B052).
-func (t *turn) again() {
+// attemptAgain is the additional attempt after a repair, whatever attempt it was (B050, B052).
+func (t *turn) attemptAgain() {
 	t.s.Attempt++
 	t.attempt()
 }
@@ -250,25 +258,25 @@ func (t *turn) retryOrFail() {
 	}
 }
 
-// toError is the end of a road: it is answered, shown, and left alone or tried slowly.
+// toError ends a flow that failed: its waiters are answered, the error is shown, and it is tried slowly or not at all.
 func (t *turn) toError(p Problem) {
 	t.cancelAll()
-	t.disarm(TimerRefresh) // whoever waits for it is answered now
+	t.disarm(TimerRefresh) // its waiters are answered below
 	t.dropSession()
 	t.s.reload = nil
-	if t.s.adopting { // it was only to be looked for: no slow try starts it
+	if t.s.adopting { // only an adoption was requested: no slow attempt starts the gateway
 		t.s.Up = false
 	}
 	t.enter(PhaseError)
 	t.s.Flow, t.s.After, t.s.Err = FlowNone, AfterNothing, &p
-	t.s.slow = true // what comes by itself now is slow (invariant 5)
+	t.s.pace.slow = true // automatic attempts are slow from now on (invariant 5)
 	t.fail(p)
 	if !p.Fatal && t.s.Up && t.p.SlowRetry > 0 {
 		t.arm(TimerSlow, t.p.SlowRetry)
 	}
 }
 
-// dice differ from step to step and gateway to gateway.
+// dice returns a number that differs from step to step and from gateway to gateway.
 func (t *turn) dice() uint64 { return t.s.Epoch<<32 + uint64(t.s.nextOp) }
 
 // backOff schedules the next automatic attempt (B196..B200).
@@ -277,7 +285,7 @@ func (t *turn) backOff() {
 		t.rest()
 		return
 	}
-	if t.s.slow {
+	if t.s.pace.slow {
 		t.toError(t.s.Cause)
 		return
 	}

@@ -30,48 +30,48 @@ const (
 	Error        Public = "error"
 )
 
-// Phase is where inside a public state the gateway is.
+// Phase is the step within a public state.
 type Phase string
 
-// The phases, in the order of a start, then the roads down.
+// The phases, in the order of a start, then those of the way down. docs/lifecycle.md shows the comments.
 const (
-	PhaseStopped    Phase = "stopped"
-	PhaseRecovering Phase = "recovering"
-	PhaseServices   Phase = "services"
-	PhaseProbing    Phase = "probing"
-	PhaseHooks      Phase = "hooks" // the operator's programs before a launch
-	PhasePreparing  Phase = "preparing"
-	PhaseAligning   Phase = "aligning" // making the gateway's own configuration agree with the launch
-	PhaseLaunching  Phase = "launching"
-	PhaseReady      Phase = "ready" // waiting until the gateway would accept a connect
-	PhaseConnecting Phase = "connecting"
-	PhaseRunning    Phase = "running"
-	PhaseVerifying  Phase = "verifying" // running, but silent: one call decides
-	PhaseReloading  Phase = "reloading" // running, and asked to restart within its process
-	PhaseDraining   Phase = "draining"  // on its way down: work in flight may end first
-	PhaseClearing   Phase = "clearing"  // ending what is owned; After says what for
-	PhaseDiagnosing Phase = "diagnosing"
-	PhaseRepairing  Phase = "repairing"
-	PhaseRetryWait  Phase = "retry-wait"
-	PhaseBackoff    Phase = "backoff"
-	PhaseError      Phase = "error"
+	PhaseStopped    Phase = "stopped"    // down; no process is owned
+	PhaseRecovering Phase = "recovering" // asking the launcher for launches of earlier hosts
+	PhaseServices   Phase = "services"   // clearing platform services that also manage the gateway
+	PhaseProbing    Phase = "probing"    // asking who has the port
+	PhaseHooks      Phase = "hooks"      // running the operator's programs before a launch
+	PhasePreparing  Phase = "preparing"  // making the identity of the launch durable
+	PhaseAligning   Phase = "aligning"   // making the gateway's own configuration agree with the launch
+	PhaseLaunching  Phase = "launching"  // starting the process
+	PhaseReady      Phase = "ready"      // waiting until the gateway would accept a connect
+	PhaseConnecting Phase = "connecting" // opening a session
+	PhaseRunning    Phase = "running"    // a session is open
+	PhaseVerifying  Phase = "verifying"  // running, but silent: one call decides
+	PhaseReloading  Phase = "reloading"  // running, and asked to restart within its process
+	PhaseDraining   Phase = "draining"   // on the way down: work in flight may end first
+	PhaseClearing   Phase = "clearing"   // ending the owned process; State.After says why
+	PhaseDiagnosing Phase = "diagnosing" // asking the doctors about a failed start
+	PhaseRepairing  Phase = "repairing"  // executing the plan of a doctor
+	PhaseRetryWait  Phase = "retry-wait" // waiting before the next attempt of a start
+	PhaseBackoff    Phase = "backoff"    // waiting before an automatic attempt
+	PhaseError      Phase = "error"      // failed; tried slowly, or not at all
 )
 
-// Flow is why the chain of phases is being walked.
+// Flow is the reason for which the chain of phases runs.
 type Flow string
 
 // The flows.
 const (
 	FlowNone   Flow = ""
-	FlowStart  Flow = "start"  // an operator asked for it
-	FlowRevive Flow = "revive" // the gateway was lost; a new process is tried
+	FlowStart  Flow = "start"  // an operator requested it
+	FlowRevive Flow = "revive" // the gateway was lost; a new process is started
 	FlowRejoin Flow = "rejoin" // only the connection was lost; the process lives
 )
 
-// After is what bringDown is for.
+// After is what follows bringDown.
 type After string
 
-// What follows once nothing owned is alive.
+// What follows when no owned process is alive.
 const (
 	AfterNothing After = ""
 	AfterRest    After = "rest"    // the operator's stop
@@ -79,17 +79,17 @@ const (
 	AfterFailed  After = "failed"  // a start attempt failed: judge State.Cause
 	AfterLost    After = "lost"    // a running gateway was lost: back off and revive
 	AfterGiveUp  After = "give-up" // go to error with State.Cause
-	AfterBegin   After = "begin"   // leftovers are gone: go on with the start
+	AfterBegin   After = "begin"   // what an earlier host left has ended: go on with the start
 )
 
-// Owner is whose process the gateway is.
+// Owner says who owns the process of the gateway.
 type Owner string
 
 // Owners.
 const (
 	OwnerNone     Owner = "none"
 	OwnerOwned    Owner = "owned"
-	OwnerAttached Owner = "attached" // somebody else's; never signalled
+	OwnerAttached Owner = "attached" // gatehost did not start it; never signalled
 )
 
 // Problem is an error with a stable code and a hint.
@@ -112,14 +112,14 @@ type Exit struct {
 	Lasted  time.Duration // since the process began; 0: not known
 }
 
-// Process is what is known about the owned process.
+// Process is the owned process.
 type Process struct {
 	PID       int
 	StartedAt time.Time
 	Port      int // that it was launched with; 0: the configured one
 }
 
-// Hello is what the gateway said when a session opened.
+// Hello is the part of the gateway's hello that the machine keeps.
 type Hello struct {
 	Protocol int
 	Version  string
@@ -127,7 +127,7 @@ type Hello struct {
 	ConnID   string
 }
 
-// VerifyFailure is why a verification failed, as a category: the text of the error may hold secrets (B276).
+// VerifyFailure is the reason of a failed verification, as a category: the text of the error may hold secrets (B276).
 type VerifyFailure string
 
 // Categories; the words are the table's.
@@ -143,7 +143,7 @@ type Verification struct {
 	Why   VerifyFailure
 }
 
-// Condition is something that is not well while the gateway runs.
+// Condition is a defect of a gateway that runs.
 type Condition struct {
 	Code    string
 	Message string
@@ -151,10 +151,10 @@ type Condition struct {
 	Since   time.Time
 }
 
-// Symptom is what a line of output showed, as far as policy acts on it; the words are plugin.Symptom's.
+// Symptom is the meaning of a line of output, as far as the machine acts on it. The words are those of plugin.Symptom.
 type Symptom string
 
-// Symptoms that decide something here.
+// The symptoms that the machine knows.
 const (
 	SymptomConfigInvalid      Symptom = "config-invalid"
 	SymptomRuntimeFatal       Symptom = "runtime-fatal"

@@ -12,8 +12,8 @@ import (
 	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
 )
 
-// world is a small model of everything around the machine: processes, sessions, the port, doctors. It answers effects in any
-// order, late, twice, or not as hoped, and checks the invariants of docs/architecture.md after every step.
+// world is a small model of everything around the machine: processes, sessions, the port, doctors. It answers effects
+// in any order, late, twice, or not as hoped, and checks the invariants of docs/architecture.md after every step.
 type world struct {
 	t      *rapid.T
 	p      lc.Policy
@@ -48,7 +48,8 @@ func newWorld(t *rapid.T) *world {
 	p.OnShimLoss = rapid.SampledFrom([]lc.ShimLossMode{lc.ShimLossRestart, lc.ShimLossKeep}).Draw(t, "on shim loss")
 	return &world{
 		t: t, p: p, s: lc.New(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		timers: map[lc.OpID]time.Time{}, procs: map[lc.LaunchID]bool{}, known: map[lc.LaunchID]bool{}, ours: map[lc.LaunchID]bool{},
+		timers: map[lc.OpID]time.Time{}, procs: map[lc.LaunchID]bool{}, known: map[lc.LaunchID]bool{},
+		ours:     map[lc.LaunchID]bool{},
 		aligned:  map[lc.LaunchID]bool{},
 		sessions: map[lc.SessionID]bool{}, asked: map[lc.CommandID]string{}, replies: map[lc.CommandID]int{},
 	}
@@ -71,7 +72,9 @@ func (w *world) feed(in lc.Input) {
 	before := w.s
 	frozen := fmt.Sprintf("%+v", before)
 	s, out := lc.Step(w.p, w.s, in, w.now)
-	w.history = append(w.history, fmt.Sprintf("%s %T%+v -> %s/%s %v", w.now.Format("15:04:05.0"), in, in, s.Phase, s.Flow, names(out)))
+	w.history = append(
+		w.history, fmt.Sprintf("%s %T%+v -> %s/%s %v", w.now.Format("15:04:05.0"), in, in, s.Phase, s.Flow, names(out)),
+	)
 	if got := fmt.Sprintf("%+v", before); got != frozen {
 		w.failf("Step changed the state that it was given:\n%s\n%s", frozen, got)
 	}
@@ -220,8 +223,9 @@ func (w *world) problem() lc.Problem {
 
 func (w *world) live(id lc.LaunchID) lc.Instance {
 	return lc.Instance{
-		Launch: id, Live: w.procs[id], Watched: w.calm || rapid.IntRange(0, 7).Draw(w.t, "shim lives") > 0, Process: lc.Process{PID: 42, StartedAt: w.now},
-		Exit: lc.Exit{Known: true},
+		Launch: id, Live: w.procs[id], Watched: w.calm || rapid.IntRange(0, 7).Draw(w.t, "shim lives") > 0,
+		Process: lc.Process{PID: 42, StartedAt: w.now},
+		Exit:    lc.Exit{Known: true},
 	}
 }
 
@@ -243,11 +247,11 @@ func (w *world) answerOne(i int) {
 	case lc.ClearServices:
 		w.answer(e.Op, lc.ServicesCleared{Result: min(w.result(), lc.Failed), Problem: w.problem()})
 	case lc.ProbePort:
-		h := lc.HolderNobody
+		h := lc.HolderNone
 		if !w.calm {
 			h = []lc.Holder{1: lc.HolderGateway, 2: lc.HolderStranger, 11: 0}[rapid.IntRange(0, 11).Draw(w.t, "holder")]
 			if h == 0 {
-				h = lc.HolderNobody
+				h = lc.HolderNone
 			}
 		}
 		w.answer(e.Op, lc.PortProbed{Holder: h, Problem: w.problem()})
@@ -271,7 +275,9 @@ func (w *world) answerOne(i int) {
 		w.answerLaunch(e)
 	case lc.Inspect:
 		r := min(w.result(), lc.Failed)
-		w.answer(e.Op, lc.Inspected{Result: r, Found: w.known[e.Launch], Instance: w.live(e.Launch), Problem: w.problem()})
+		w.answer(e.Op, lc.Inspected{
+			Result: r, Found: w.known[e.Launch], Instance: w.live(e.Launch), Problem: w.problem(),
+		})
 	case lc.ProbeReady:
 		r := lc.ReadinessReady
 		if !w.calm {
@@ -287,7 +293,9 @@ func (w *world) answerOne(i int) {
 			w.answer(e.Op, lc.SessionOpened{Session: e.Session, Hello: lc.Hello{BootID: fmt.Sprint(w.generation)}})
 			return
 		}
-		w.answer(e.Op, lc.SessionRefused{Session: e.Session, Retryable: rapid.Bool().Draw(w.t, "retryable"), Problem: w.problem()})
+		w.answer(e.Op, lc.SessionRefused{
+			Session: e.Session, Retryable: rapid.Bool().Draw(w.t, "retryable"), Problem: w.problem(),
+		})
 	case lc.VerifySession:
 		w.answer(e.Op, lc.Verified{Session: e.Session, Alive: w.result() == lc.OK})
 	case lc.Terminate:

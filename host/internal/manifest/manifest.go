@@ -15,40 +15,41 @@ import (
 	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
-// Name is the file's.
+// Name is the name of the file.
 const Name = "plugin.toml"
 
-// Version is the newest `manifest` that this host understands.
+// Version is the newest `manifest` that this host supports.
 const Version = 1
 
 // maxManifest bounds plugin.toml in bytes: a directory with many files is one entry of [files].
 const maxManifest = 256 << 10
 
-// Manifest is a plugin.toml that was read and found in order. What its files are is another question: see Open.
+// Manifest is a plugin.toml that was read and is valid. Open checks the files that it lists.
 type Manifest struct {
-	Dir    string // where it stands, absolute, without symbolic links; "" for one that was only parsed
-	SHA256 string // of its text, lower-case hex: who pins it pins all that it lists
+	Dir    string // its directory, absolute, without symbolic links; "" when only a text was parsed
+	SHA256 string // of its text, lower-case hex: pinning it pins everything that it lists
 
 	Plugin  string   // `name`
 	Version string   // of the plugin
 	Kinds   []string // launcher, unloader, doctor, classifier; at least one
-	// Run is what is started: the program in the directory ("./x"), or an interpreter by its absolute path and what it is given. Each word that
-	// begins with "./" is a file of the directory.
+	// Run is what is started: the program in the directory ("./x"), or an interpreter by its absolute path and its
+	// arguments. Each word that begins with "./" is a file of the directory.
 	Run       []string
-	Transport string   // auto_mtls, socket; "" when it does not say
-	Grants    []string // that it asks for
-	Read      []string // files and directories outside of its own that it asks to read; absolute
-	Write     []string // the same, to change
+	Transport string   // auto_mtls, socket; "" when the manifest does not say
+	Grants    []string // that the plugin asks for
+	Read      []string // files and directories outside its own directory that it asks to read; absolute
+	Write     []string // the same, also for writing
 	Network   bool     // it asks for TCP
-	// Files are the sums of files, in lower-case hex, and of directories, as "tree:" and hex, by their slash-separated name. Empty: not sealed.
+	// Files are the sums of files, in lower-case hex, and of directories, as "tree:" and hex, by their
+	// slash-separated name. Empty: not sealed.
 	Files map[string]string
 
-	file  string // as it is called in faults
+	file  string // its name in faults
 	where tomltext.Positions
 }
 
-// Read reads and checks the manifest of a directory. Errors: there is none (fs.ErrNotExist), it can't be read, or tomltext.Faults with
-// all that is wrong.
+// Read reads and checks the manifest of a directory. Errors: there is none (fs.ErrNotExist), it cannot be read, or
+// tomltext.Faults with everything that is wrong.
 func Read(dir string) (*Manifest, error) {
 	abs, err := filepath.Abs(dir)
 	if err == nil {
@@ -69,14 +70,14 @@ func Read(dir string) (*Manifest, error) {
 	return m, nil
 }
 
-// text is the manifest of a directory as it is: a regular file, and not larger than it may be.
+// text returns the text of a manifest: a regular file, not larger than allowed.
 func text(dir string) ([]byte, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the plugin's directory: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	info, err := root.Lstat(Name) // before it is opened: opening a named pipe would wait for a writer
+	info, err := root.Lstat(Name) // check first: opening a named pipe would wait for a writer
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("cannot read the manifest: %w", err)
@@ -95,14 +96,18 @@ func text(dir string) ([]byte, error) {
 	return data, nil
 }
 
-// Parse reads a manifest from its text; name is what the operator calls the file. The error is a tomltext.Faults with everything that
-// is wrong, in the order of the file.
+// Parse reads a manifest from its text; name is the operator's name for the file. The error is a tomltext.Faults
+// with everything that is wrong, in the order of the file.
 func Parse(name string, data []byte) (*Manifest, error) { return parse(name, data, false) }
 
-// parse is Parse. To be sealed it may hold any sums, and lack what run names: that is what sealing mends.
+// parse is Parse. A manifest that is about to be sealed may hold any sums, and may lack what run names: sealing
+// corrects both.
 func parse(name string, data []byte, toSeal bool) (*Manifest, error) {
 	if len(data) > maxManifest {
-		return nil, tomltext.Faults{{File: name, Message: fmt.Sprintf("larger than %d KiB", maxManifest>>10), Hint: "list directories in [files], not each of their files"}}
+		return nil, tomltext.Faults{{
+			File: name, Message: fmt.Sprintf("larger than %d KiB", maxManifest>>10),
+			Hint: "list directories in [files], not each of their files",
+		}}
 	}
 	raw, err := tomltext.Decode(name, data)
 	if err != nil {
@@ -111,8 +116,9 @@ func parse(name string, data []byte, toSeal bool) (*Manifest, error) {
 	sum := sha256.Sum256(data)
 	m := &Manifest{SHA256: hex.EncodeToString(sum[:]), file: name, where: tomltext.FindPositions(string(data))}
 	r := &reader{m: m, toSeal: toSeal}
-	if v, ok := raw["manifest"].(int64); ok && v > Version { // the rest may mean something else by then
-		r.fault([]string{"manifest"}, "update gatehost", "%d is newer than this host understands, which is %d", v, Version)
+	if v, ok := raw["manifest"].(int64); ok && v > Version { // the other keys may have another meaning by then
+		r.fault([]string{"manifest"}, "update gatehost", "%d is newer than this gatehost supports, which is %d", v,
+			Version)
 		return nil, r.faults
 	}
 	r.read(raw)
@@ -123,7 +129,8 @@ func parse(name string, data []byte, toSeal bool) (*Manifest, error) {
 	return m, nil
 }
 
-// Interpreter is the program outside of the directory that runs the plugin; "" when the plugin is a program itself.
+// Interpreter returns the program outside the directory that runs the plugin; "" when the plugin is a program
+// itself.
 func (m *Manifest) Interpreter() string {
 	if _, own := inside(m.Run[0]); own {
 		return ""
@@ -131,7 +138,7 @@ func (m *Manifest) Interpreter() string {
 	return m.Run[0]
 }
 
-// Program is the name in the directory of the program that is the plugin; "" with an interpreter.
+// Program returns the name in the directory of the program that is the plugin; "" with an interpreter.
 func (m *Manifest) Program() string {
 	if name, own := inside(m.Run[0]); own {
 		return name
@@ -139,7 +146,7 @@ func (m *Manifest) Program() string {
 	return ""
 }
 
-// Argv is the command line: the words of Run, those of the directory by their absolute path.
+// Argv returns the command line: the words of Run, those of the directory by their absolute path.
 func (m *Manifest) Argv() []string {
 	argv := make([]string, len(m.Run))
 	for i, word := range m.Run {
@@ -151,7 +158,7 @@ func (m *Manifest) Argv() []string {
 	return argv
 }
 
-// covered reports whether [files] has a name, or a directory that it is in.
+// covered reports whether [files] lists a name, or a directory that contains it.
 func (m *Manifest) covered(name string) bool {
 	if _, ok := m.Files[name]; ok {
 		return true
@@ -164,13 +171,13 @@ func (m *Manifest) covered(name string) bool {
 	return false
 }
 
-// inside is the name in the directory that a word of run means, and whether it means one.
+// inside returns the name in the directory that a word of run means, and whether it means one.
 func inside(word string) (string, bool) {
 	name, ok := strings.CutPrefix(word, "./")
 	return name, ok
 }
 
-// kindOf is what is there instead of a file, in words.
+// kindOf says in words what is there instead of a file.
 func kindOf(info fs.FileInfo) string {
 	switch mode := info.Mode(); {
 	case mode.IsDir():
@@ -189,4 +196,5 @@ func kindOf(info fs.FileInfo) string {
 }
 
 // ErrUnsealed says that the manifest lists no files.
-var ErrUnsealed = errors.New("[files] is empty: nobody can tell whether the plugin's files are those that were meant")
+var ErrUnsealed = errors.New(
+	"[files] is empty: the host cannot check that the plugin's files are those that its author meant")

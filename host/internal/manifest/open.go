@@ -29,9 +29,10 @@ const (
 	maxBytes = 4 << 30
 )
 
-// Open checks the directory and every file that the manifest lists: that nobody else may write to them, that they are there, and that they
-// are what was sealed. It gives the opened program, nil when an interpreter runs the plugin: what was checked is what can be run. The
-// error is ErrUnsealed, the cause of ctx, or a tomltext.Faults with everything that is wrong.
+// Open checks the directory and every file that the manifest lists: that no other user may write to them, that they
+// exist, and that they are what was sealed. It returns the opened program, nil when an interpreter runs the plugin:
+// what was checked is what can be run. The error is ErrUnsealed, the cause of ctx, or a tomltext.Faults with
+// everything that is wrong.
 func (m *Manifest) Open(ctx context.Context) (*os.File, error) {
 	if len(m.Files) == 0 {
 		return nil, ErrUnsealed
@@ -63,7 +64,7 @@ func (m *Manifest) Open(ctx context.Context) (*os.File, error) {
 		case err != nil:
 			r.fault([]string{"files", name}, "", "%v", err)
 		case got != want:
-			r.fault([]string{"files", name}, "install the plugin again, or seal it anew after looking at what has changed",
+			r.fault([]string{"files", name}, "install the plugin again, or check what has changed and seal it again",
 				"has another sum: %s, and the manifest says %s", got, want)
 		}
 	}
@@ -77,12 +78,12 @@ func (m *Manifest) Open(ctx context.Context) (*os.File, error) {
 	return s.opened, nil
 }
 
-// problem is why a file can't be taken, with advice.
+// problem says why a file cannot be used, with advice.
 type problem struct{ why, hint string }
 
 func (p *problem) Error() string { return p.why }
 
-// summer makes sums of what is in a directory, and never leaves it.
+// summer computes sums of what is in a directory, and never leaves it.
 type summer struct {
 	ctx     context.Context //nolint:containedctx // of the one call that it is made for
 	m       *Manifest
@@ -93,7 +94,7 @@ type summer struct {
 	bytes   int64
 }
 
-// sum is the sum of a file or of a directory, as [files] has it.
+// sum returns the sum of a file or of a directory, in the form of [files].
 func (s *summer) sum(name string) (string, error) {
 	if err := s.above(name); err != nil {
 		return "", err
@@ -115,7 +116,7 @@ func (s *summer) sum(name string) (string, error) {
 	}
 }
 
-// above looks at the directories that a name is in: who may write to one of them may put another file in its place.
+// above checks the directories that contain a name: a user who may write to one of them can replace the file.
 func (s *summer) above(name string) error {
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 		info, err := s.root.Lstat(filepath.FromSlash(dir))
@@ -161,7 +162,8 @@ func (s *summer) file(name string) (string, error) {
 		return "", err
 	}
 	if s.files, s.bytes = s.files+1, s.bytes+n; s.files > maxFiles || s.bytes > maxBytes {
-		return "", &problem{fmt.Sprintf("there are more than %d files or %d GiB to check at each start", maxFiles, maxBytes>>30), "list only what the plugin runs from"}
+		return "", &problem{fmt.Sprintf("there are more than %d files or %d GiB to check at each start", maxFiles,
+			maxBytes>>30), "list only what the plugin runs from"}
 	}
 	if name == s.program {
 		info, err := f.Stat()
@@ -179,9 +181,9 @@ func (s *summer) file(name string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// tree is the sum of a directory: the SHA-256 of one line for each file and each symbolic link below it, in the order of their
-// bytes, "file SHA256 NAME\n" and "link SHA256-OF-ITS-TARGET NAME\n", NAME from the directory on, with /. Empty directories, owners,
-// times and modes do not count.
+// tree returns the sum of a directory: the SHA-256 of one line for each file and each symbolic link below it, in
+// the order of their bytes, "file SHA256 NAME\n" and "link SHA256-OF-ITS-TARGET NAME\n", NAME relative to the
+// directory, with /. Empty directories, owners, times and modes do not count.
 func (s *summer) tree(dir string) (string, error) {
 	var names []string
 	kinds := map[string]fs.FileMode{}
@@ -194,7 +196,7 @@ func (s *summer) tree(dir string) (string, error) {
 			return err
 		}
 		if strings.ContainsAny(name, "\n\\") {
-			return &problem{fmt.Sprintf("%q in it has a name that can't be listed", name), "rename it"}
+			return &problem{fmt.Sprintf("%q in it has a name that cannot be listed", name), "rename it"}
 		}
 		if why, hint := Changeable(s.path(name), info); why != "" {
 			return &problem{fmt.Sprintf("%s in it: %s", name, why), hint}
@@ -209,7 +211,10 @@ func (s *summer) tree(dir string) (string, error) {
 			return &problem{fmt.Sprintf("%s in it is %s", name, kindOf(info)), "take it out"}
 		}
 		if len(names) > maxFiles {
-			return &problem{fmt.Sprintf("there are more than %d files to check at each start", maxFiles), "list only what the plugin runs from"}
+			return &problem{
+				fmt.Sprintf("there are more than %d files to check at each start", maxFiles),
+				"list only what the plugin runs from",
+			}
 		}
 		return nil
 	})
@@ -234,8 +239,8 @@ func (s *summer) tree(dir string) (string, error) {
 	return treePrefix + hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// link is the sum of a symbolic link's target. The target has to be something that is listed: else the sum would say nothing about
-// what is read through it.
+// link returns the sum of a symbolic link's target. The target must be listed itself: otherwise the sum would say
+// nothing about what is read through the link.
 func (s *summer) link(name string) (string, error) {
 	target, err := s.root.Readlink(filepath.FromSlash(name))
 	if err != nil {
@@ -244,12 +249,21 @@ func (s *summer) link(name string) (string, error) {
 	to := path.Join(path.Dir(name), filepath.ToSlash(target))
 	switch {
 	case absolute(target), !local(to):
-		return "", &problem{fmt.Sprintf("the link %s in it leaves the plugin's directory", name), "put a copy in its place"}
+		return "", &problem{
+			fmt.Sprintf("the link %s in it leaves the plugin's directory", name),
+			"replace it by a copy",
+		}
 	case !s.m.covered(to):
-		return "", &problem{fmt.Sprintf("the link %s in it leads to %s, which is not in [files]", name, to), "list that, too"}
+		return "", &problem{
+			fmt.Sprintf("the link %s in it leads to %s, which is not in [files]", name, to),
+			"list that, too",
+		}
 	}
-	if _, err := s.root.Stat(filepath.FromSlash(name)); err != nil { // it follows links, and none out of the directory
-		return "", &problem{fmt.Sprintf("the link %s in it leads nowhere, or out of the plugin's directory", name), "take it out"}
+	if _, err := s.root.Stat(filepath.FromSlash(name)); err != nil { // it follows links, but not out of the directory
+		return "", &problem{
+			fmt.Sprintf("the link %s in it leads nowhere, or out of the plugin's directory", name),
+			"take it out",
+		}
 	}
 	sum := sha256.Sum256([]byte(filepath.ToSlash(target)))
 	return hex.EncodeToString(sum[:]), nil

@@ -17,7 +17,8 @@ func project(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"plugin.toml":                     "# mine\nmanifest = 1\nname = \"x\"\nversion = \"0.1.0\"\nkinds = [\"doctor\"]\nrun = [\"/usr/bin/node\", \"./main.js\"]\n",
+		"plugin.toml": "# mine\nmanifest = 1\nname = \"x\"\nversion = \"0.1.0\"\n" +
+			"kinds = [\"doctor\"]\nrun = [\"/usr/bin/node\", \"./main.js\"]\n",
 		"main.js":                         "require('dep')\n",
 		"package.json":                    "{}\n",
 		"node_modules/dep/index.js":       "1\n",
@@ -76,10 +77,11 @@ func TestSealedDirectoryIsTakenAsItIs(t *testing.T) {
 	for name := range m.Files {
 		names = append(names, name)
 	}
-	if len(names) != 3 || m.Files["main.js"] == "" || m.Files["package.json"] == "" || !strings.HasPrefix(m.Files["node_modules"], "tree:") {
+	if len(names) != 3 || m.Files["main.js"] == "" || m.Files["package.json"] == "" ||
+		!strings.HasPrefix(m.Files["node_modules"], "tree:") {
 		t.Errorf("files = %v, want main.js, package.json and the tree node_modules", m.Files)
 	}
-	// What does not count: times, modes that nobody minds, empty directories, what is not listed.
+	// What does not count: times, harmless modes, empty directories, what is not listed.
 	put(t, filepath.Join(dir, ".git", "HEAD"), "other")
 	if err := os.Mkdir(filepath.Join(dir, "node_modules", "empty"), 0o755); err != nil {
 		t.Fatal(err)
@@ -99,10 +101,20 @@ func TestWhatIsNotWhatWasSealedIsRefused(t *testing.T) {
 		change func(dir string) error
 		want   string
 	}{
-		{"another file", func(dir string) error { return os.WriteFile(filepath.Join(dir, "main.js"), []byte("evil"), 0o644) }, `files."main.js": has another sum`},
-		{"no file", func(dir string) error { return os.Remove(filepath.Join(dir, "main.js")) }, `files."main.js": there is no such file`},
+		{
+			"another file",
+			func(dir string) error {
+				return os.WriteFile(filepath.Join(dir, "main.js"), []byte("evil"),
+					0o644)
+			}, `files."main.js": has another sum`,
+		},
+		{
+			"no file", func(dir string) error { return os.Remove(filepath.Join(dir, "main.js")) },
+			`files."main.js": there is no such file`,
+		},
 		{"a link in its place", func(dir string) error {
-			return errors.Join(os.Rename(filepath.Join(dir, "main.js"), filepath.Join(dir, "x")), os.Symlink("x", filepath.Join(dir, "main.js")))
+			return errors.Join(os.Rename(filepath.Join(dir, "main.js"), filepath.Join(dir, "x")),
+				os.Symlink("x", filepath.Join(dir, "main.js")))
 		}, `files."main.js": is a symbolic link`},
 		{"a directory in its place", func(dir string) error {
 			return errors.Join(os.Remove(filepath.Join(dir, "main.js")), os.Mkdir(filepath.Join(dir, "main.js"), 0o755))
@@ -110,23 +122,60 @@ func TestWhatIsNotWhatWasSealedIsRefused(t *testing.T) {
 		{"a file more in a tree", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "node_modules/dep/new.js"), nil, 0o644)
 		}, `files.node_modules: has another sum`},
-		{"a file less in a tree", func(dir string) error { return os.Remove(filepath.Join(dir, "node_modules/dep/index.js")) }, `has another sum`},
+		{
+			"a file less in a tree",
+			func(dir string) error {
+				return os.Remove(filepath.Join(dir, "node_modules/dep/index.js"))
+			}, `has another sum`,
+		},
 		{"a file by another name in a tree", func(dir string) error {
-			return os.Rename(filepath.Join(dir, "node_modules/dep/index.js"), filepath.Join(dir, "node_modules/dep/main.js"))
+			return os.Rename(filepath.Join(dir, "node_modules/dep/index.js"),
+				filepath.Join(dir, "node_modules/dep/main.js"))
 		}, `has another sum`},
-		{"a link that leads elsewhere", func(dir string) error { return relink(dir, "../dep/index.js") }, `has another sum`},
-		{"a link out of the directory", func(dir string) error { return relink(dir, "../../../x") }, `leaves the plugin's directory`},
-		{"an absolute link", func(dir string) error { return relink(dir, "/etc/passwd") }, `leaves the plugin's directory`},
-		{"a link to what is not listed", func(dir string) error { return relink(dir, "../../.git/HEAD") }, `leads to .git/HEAD, which is not in [files]`},
+		{
+			"a link that leads elsewhere", func(dir string) error { return relink(dir, "../dep/index.js") },
+			`has another sum`,
+		},
+		{
+			"a link out of the directory", func(dir string) error { return relink(dir, "../../../x") },
+			`leaves the plugin's directory`,
+		},
+		{
+			"an absolute link", func(dir string) error { return relink(dir, "/etc/passwd") },
+			`leaves the plugin's directory`,
+		},
+		{
+			"a link to what is not listed", func(dir string) error { return relink(dir, "../../.git/HEAD") },
+			`leads to .git/HEAD, which is not in [files]`,
+		},
 		{"a link to nothing", func(dir string) error { return relink(dir, "../gone") }, `leads nowhere`},
 		{"a link to itself", func(dir string) error { return relink(dir, "dep") }, `leads nowhere`},
-		{"a file that everybody may change", func(dir string) error { return os.Chmod(filepath.Join(dir, "main.js"), 0o666) }, `files."main.js": everybody may write to it (run: chmod o-w`},
-		{"one in a tree", func(dir string) error { return os.Chmod(filepath.Join(dir, "node_modules/dep"), 0o777) }, `node_modules/dep in it: everybody may write to it`},
-		{"the manifest", func(dir string) error { return os.Chmod(filepath.Join(dir, "plugin.toml"), 0o666) }, `plugin.toml: everybody may write to it`},
-		{"the directory", func(dir string) error { return os.Chmod(dir, 0o777) }, `its directory: everybody may write to it`},
-		{"a directory without a manifest", func(dir string) error { return os.Remove(filepath.Join(dir, "plugin.toml")) }, `no such file`},
+		{
+			"a file that everybody may change",
+			func(dir string) error {
+				return os.Chmod(filepath.Join(dir, "main.js"),
+					0o666)
+			}, `files."main.js": every user may write to it (run: chmod o-w`,
+		},
+		{
+			"one in a tree", func(dir string) error { return os.Chmod(filepath.Join(dir, "node_modules/dep"), 0o777) },
+			`node_modules/dep in it: every user may write to it`,
+		},
+		{
+			"the manifest", func(dir string) error { return os.Chmod(filepath.Join(dir, "plugin.toml"), 0o666) },
+			`plugin.toml: every user may write to it`,
+		},
+		{
+			"the directory", func(dir string) error { return os.Chmod(dir, 0o777) },
+			`its directory: every user may write to it`,
+		},
+		{
+			"a directory without a manifest",
+			func(dir string) error { return os.Remove(filepath.Join(dir, "plugin.toml")) }, `no such file`,
+		},
 		{"a link for a manifest", func(dir string) error {
-			return errors.Join(os.Rename(filepath.Join(dir, "plugin.toml"), filepath.Join(dir, "p")), os.Symlink("p", filepath.Join(dir, "plugin.toml")))
+			return errors.Join(os.Rename(filepath.Join(dir, "plugin.toml"), filepath.Join(dir, "p")),
+				os.Symlink("p", filepath.Join(dir, "plugin.toml")))
 		}, `plugin.toml is a symbolic link`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -149,13 +198,17 @@ func relink(dir, target string) error {
 // TestDirectoriesAroundAListedFileCountToo: who may write to one of them may exchange the file after it was checked.
 func TestDirectoriesAroundAListedFileCountToo(t *testing.T) {
 	for want, change := range map[string]func(dir string) error{
-		"the directory lib: everybody may write to it": func(dir string) error { return os.Chmod(filepath.Join(dir, "lib"), 0o777) },
+		"the directory lib: every user may write to it": func(dir string) error {
+			return os.Chmod(filepath.Join(dir, "lib"), 0o777)
+		},
 		"lib is a symbolic link, not a directory": func(dir string) error {
-			return errors.Join(os.Rename(filepath.Join(dir, "lib"), filepath.Join(dir, "real")), os.Symlink("real", filepath.Join(dir, "lib")))
+			return errors.Join(os.Rename(filepath.Join(dir, "lib"), filepath.Join(dir, "real")),
+				os.Symlink("real", filepath.Join(dir, "lib")))
 		},
 	} {
 		dir := t.TempDir()
-		put(t, filepath.Join(dir, "plugin.toml"), "manifest = 1\nname = \"x\"\nversion = \"0.1.0\"\nkinds = [\"doctor\"]\nrun = [\"./lib/bin/x\"]\n")
+		put(t, filepath.Join(dir, "plugin.toml"),
+			"manifest = 1\nname = \"x\"\nversion = \"0.1.0\"\nkinds = [\"doctor\"]\nrun = [\"./lib/bin/x\"]\n")
 		put(t, filepath.Join(dir, "lib", "bin", "x"), "program")
 		if err := os.Chmod(filepath.Join(dir, "lib", "bin", "x"), 0o755); err != nil {
 			t.Fatal(err)
@@ -177,7 +230,8 @@ func TestDirectoriesAroundAListedFileCountToo(t *testing.T) {
 
 func TestUnsealedManifestIsNotRun(t *testing.T) {
 	dir := t.TempDir()
-	put(t, filepath.Join(dir, "plugin.toml"), "manifest = 1\nname = \"x\"\nversion = \"0.1.0\"\nkinds = [\"doctor\"]\nrun = [\"./x\"]\n")
+	put(t, filepath.Join(dir, "plugin.toml"),
+		"manifest = 1\nname = \"x\"\nversion = \"0.1.0\"\nkinds = [\"doctor\"]\nrun = [\"./x\"]\n")
 	if err := open(t, dir); !errors.Is(err, manifest.ErrUnsealed) {
 		t.Errorf("error = %v", err)
 	}
@@ -185,9 +239,12 @@ func TestUnsealedManifestIsNotRun(t *testing.T) {
 
 func TestProgramOfADirectoryIsOpenedAndExecutable(t *testing.T) {
 	dir := t.TempDir()
-	put(t, filepath.Join(dir, "plugin.toml"), "manifest = 1\nname = \"x\"\nversion = \"0.1.0\"\nkinds = [\"doctor\"]\nrun = [\"./bin/x\"]\n[files]\nbin = \"\"\n")
+	put(t, filepath.Join(dir, "plugin.toml"),
+		"manifest = 1\nname = \"x\"\nversion = \"0.1.0\"\nkinds = [\"doctor\"]\nrun = [\"./bin/x\"]\n[files]\n"+
+			"bin = \"\"\n")
 	put(t, filepath.Join(dir, "bin", "x"), "program")
-	if _, err := manifest.Seal(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "is run and is not executable") {
+	if _, err := manifest.Seal(t.Context(), dir); err == nil ||
+		!strings.Contains(err.Error(), "is run and is not executable") {
 		t.Errorf("error = %v", err)
 	}
 	if err := os.Chmod(filepath.Join(dir, "bin", "x"), 0o755); err != nil {

@@ -4,5 +4,5 @@ package manifest
 
 import "io/fs"
 
-// Changeable cannot be told from the mode here.
+// Changeable returns "": the mode does not show it here.
 func Changeable(string, fs.FileInfo) (why, hint string) { return "", "" }

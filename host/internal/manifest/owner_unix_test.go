@@ -13,7 +13,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/manifest"
 )
 
-// of is a file that belongs to somebody.
+// of is a file that belongs to a user.
 type of struct {
 	fs.FileInfo
 
@@ -30,7 +30,7 @@ func TestWhoCanChangeAFileIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	for uid, want := range map[uint32]string{
-		0: "", uint32(os.Geteuid()): "", 4711: "it belongs to user 4711, who may change it", //nolint:gosec // a user
+		0: "", uint32(os.Geteuid()): "", 4711: "it belongs to user 4711, who can change it", //nolint:gosec // a user
 	} {
 		if why, hint := manifest.Changeable(path, of{info, uid}); why != want || (hint == "") != (want == "") {
 			t.Errorf("user %d: %q (%q), want %q", uid, why, hint, want)
@@ -42,7 +42,8 @@ func TestWhoCanChangeAFileIsSaid(t *testing.T) {
 	if info, err = os.Lstat(path); err != nil {
 		t.Fatal(err)
 	}
-	if why, hint := manifest.Changeable(path, info); why != "everybody may write to it" || !strings.Contains(hint, "chmod o-w "+path) {
+	if why, hint := manifest.Changeable(path, info); why != "every user may write to it" ||
+		!strings.Contains(hint, "chmod o-w "+path) {
 		t.Errorf("%q (%q)", why, hint)
 	}
 }

@@ -22,7 +22,7 @@ var (
 	grants     = []string{"gateway-config", "gateway-token"}
 )
 
-// Most elements of a list and bytes of a text.
+// Limits of the elements of a list and the bytes of a text.
 const (
 	maxList = 256
 	maxText = 4096
@@ -49,12 +49,13 @@ func (r *reader) read(raw map[string]any) {
 	if v, ok := raw["manifest"]; !ok {
 		r.fault([]string{"manifest"}, "write manifest = 1", "is missing: it says which format this is")
 	} else if v != int64(Version) {
-		r.fault([]string{"manifest"}, "write manifest = 1", "is no format that this host knows")
+		r.fault([]string{"manifest"}, "write manifest = 1", "is not a format that this host supports")
 	}
 	m := r.m
 	m.Plugin = r.text(raw, "name", true)
 	if m.Plugin != "" && !pluginName.MatchString(m.Plugin) {
-		r.fault([]string{"name"}, "use a-z, 0-9, _ and -, at most 64, beginning with a letter or digit", "%q is not a usable name", m.Plugin)
+		r.fault([]string{"name"}, "use a-z, 0-9, _ and -, at most 64, beginning with a letter or digit",
+			"%q is not a usable name", m.Plugin)
 	}
 	m.Version = r.text(raw, "version", true)
 	if m.Version != "" && !pluginVersion.MatchString(m.Version) {
@@ -78,7 +79,7 @@ func (r *reader) read(raw map[string]any) {
 	r.run(raw)
 }
 
-// known tells of keys that nobody understands: one of them may have been meant to forbid something.
+// known reports unknown keys: one of them may have been meant to forbid something.
 func (r *reader) known(key []string, table map[string]any, names ...string) {
 	for _, name := range slices.Sorted(maps.Keys(table)) {
 		if !slices.Contains(names, name) {
@@ -108,7 +109,7 @@ func (r *reader) text(table map[string]any, name string, required bool) string {
 	return s
 }
 
-// printable refuses what could not be shown to an operator, or passed to a program.
+// printable rejects what could not be shown to an operator, or passed to a program.
 func (r *reader) printable(key []string, s string) bool {
 	switch {
 	case len(s) > maxText:
@@ -139,7 +140,7 @@ func (r *reader) yes(table map[string]any, key []string) bool {
 	return b
 }
 
-// list is a list of strings without one that stands there twice, unless twice is allowed.
+// list reads a list of strings; it rejects duplicates, unless twice is allowed.
 func (r *reader) list(table map[string]any, key []string, twice bool) []string {
 	raw, given := table[key[len(key)-1]]
 	items, ok := raw.([]any)
@@ -183,13 +184,14 @@ func (r *reader) oneOf(key []string, word string, known []string) {
 	}
 }
 
-// places are absolute paths: what a relative one means is a question without an answer.
+// places reads absolute paths: it is not clear what a relative one would refer to.
 func (r *reader) places(table map[string]any, name string) []string {
 	key := []string{"sandbox", name}
 	out := r.list(table, key, false)
 	for i, p := range out {
 		if !absolute(p) || path.Clean(filepath.ToSlash(p)) != filepath.ToSlash(p) || p == "/" {
-			r.fault(append(slices.Clip(key), strconv.Itoa(i)), "write the whole path of a file or a directory", "%q is not an absolute path", p)
+			r.fault(append(slices.Clip(key), strconv.Itoa(i)), "write the whole path of a file or a directory",
+				"%q is not an absolute path", p)
 		}
 	}
 	return out
@@ -197,14 +199,15 @@ func (r *reader) places(table map[string]any, name string) []string {
 
 func absolute(p string) bool { return path.IsAbs(p) || filepath.IsAbs(p) }
 
-// run checks the words that are run: an interpreter is named by its absolute path, so that no search path decides what it is, and all
-// other files are of the directory.
+// run checks the words of the command: an interpreter is named by its absolute path, so that no search path decides
+// what it is, and all other files are in the directory.
 func (r *reader) run(raw map[string]any) {
 	m, key := r.m, []string{"run"}
 	words := r.list(raw, key, true)
 	if m.Run = words; len(words) == 0 {
 		if !r.faults.At(key) {
-			r.fault(key, `write ["./my-plugin"], or an interpreter and its file: ["/usr/bin/node", "./main.js"]`, "is missing or empty")
+			r.fault(key, `write ["./my-plugin"], or an interpreter and its file: ["/usr/bin/node", "./main.js"]`,
+				"is missing or empty")
 		}
 		return
 	}
@@ -214,30 +217,34 @@ func (r *reader) run(raw map[string]any) {
 		name, isOwn := inside(word)
 		switch {
 		case isOwn && !local(name):
-			r.fault(at, "write ./ and its name inside of the plugin's directory", "%q is no file inside of the plugin's directory", word)
+			r.fault(at, "write ./ and its name inside the plugin's directory",
+				"%q is not a file inside the plugin's directory", word)
 		case isOwn && !r.toSeal && len(m.Files) > 0 && !m.covered(name):
 			r.fault(at, "run `gatehost plugin seal` on the directory", "%q is not in [files]", word)
 		case isOwn:
 			own++
 		case i == 0 && !absolute(word):
-			r.fault(at, `write "./`+path.Base(filepath.ToSlash(word))+`" for a file of the directory, or the absolute path of an interpreter`,
+			name := `"./` + path.Base(filepath.ToSlash(word)) + `"`
+			r.fault(at, `write `+name+` for a file of the directory, or the absolute path of an interpreter`,
 				"%q is neither a file of the plugin's directory nor an absolute path", word)
 		case i == 0 && path.Base(filepath.ToSlash(word)) == "env":
-			r.fault(at, "name the interpreter itself", "%q: a search path would decide what is run", word)
+			r.fault(at, "name the interpreter itself", "%q: a search path would decide which program runs", word)
 		case i > 0 && absolute(word):
-			r.fault(at, "put the file into the plugin's directory", "%q is outside of the plugin's directory: nobody could check it", word)
+			r.fault(at, "put the file into the plugin's directory",
+				"%q is outside the plugin's directory: the host could not check it", word)
 		case i > 0 && slices.Contains(strings.Split(filepath.ToSlash(word), "/"), ".."):
 			r.fault(at, "put the file into the plugin's directory", "%q leaves the plugin's directory", word)
 		}
 	}
 	if own == 0 && !r.faults.At(key) {
-		r.fault(key, `name it with ./, such as "./main.js"`, "names no file of the plugin's directory")
+		r.fault(key, `name it with ./, such as "./main.js"`, "does not name a file of the plugin's directory")
 	}
 }
 
-// local reports whether a slash-separated name is one inside of a directory, written in the one way that it can be.
+// local reports whether a slash-separated name is inside a directory, written in its one normal form.
 func local(name string) bool {
-	return name != "" && name != "." && path.Clean(name) == name && filepath.IsLocal(filepath.FromSlash(name)) && !strings.ContainsAny(name, "\\\x00")
+	return name != "" && name != "." && path.Clean(name) == name && filepath.IsLocal(filepath.FromSlash(name)) &&
+		!strings.ContainsAny(name, "\\\x00")
 }
 
 func (r *reader) files(table map[string]any) {
@@ -249,9 +256,10 @@ func (r *reader) files(table map[string]any) {
 		raw, err := hex.DecodeString(digits)
 		switch {
 		case !local(name), strings.ContainsFunc(name, unicode.IsControl), len(name) > maxText:
-			r.fault(key, `write names inside of it, with /, without ./ and ..`, "is no name inside of the plugin's directory")
+			r.fault(key, `write names inside it, with /, without ./ and ..`,
+				"is not a name inside the plugin's directory")
 		case name == Name:
-			r.fault(key, "leave it out: the pin in config.toml is its sum", "a manifest cannot hold its own sum")
+			r.fault(key, "remove it: the pin in config.toml is its sum", "a manifest cannot hold its own sum")
 		case !ok:
 			r.wrong(key, "a string", table[name])
 		case !r.toSeal && (err != nil || len(raw) != 32 || strings.ToLower(digits) != digits):
@@ -263,7 +271,7 @@ func (r *reader) files(table map[string]any) {
 	for _, name := range slices.Sorted(maps.Keys(r.m.Files)) {
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 			if _, twice := r.m.Files[dir]; twice {
-				r.fault([]string{"files", name}, "leave one of them out", "is in %q, which is listed, too", dir)
+				r.fault([]string{"files", name}, "remove one of them", "is in %q, which is also listed", dir)
 			}
 		}
 	}

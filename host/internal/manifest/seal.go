@@ -22,7 +22,7 @@ type Sealed struct {
 	Path    string   `json:"path"`   // of the manifest
 	SHA256  string   `json:"sha256"` // of its new text: what a pin holds
 	Entries []Entry  `json:"files"`
-	Gone    []string `json:"gone"` // entries that were taken out, since there is no such file any more
+	Gone    []string `json:"gone"` // entries that were removed because the file no longer exists
 }
 
 // Entry is one line of [files].
@@ -32,10 +32,11 @@ type Entry struct {
 	Before string `json:"before,omitempty"` // "" for a new one
 }
 
-// Seal makes the sums of all files that the plugin of a directory runs from and writes them into its manifest; everything else there,
-// comments too, stays as it is. What is listed stays listed, as long as it is there; run's own files are added, and when an interpreter runs
-// the plugin everything in the directory but names that begin with a dot and __pycache__: it could load any of it. Nothing is
-// written when the manifest is faulty, a file is missing, somebody else may write to one, or [files] has a form that is not edited.
+// Seal computes the sums of all files that the plugin of a directory runs from and writes them into its manifest;
+// everything else there, including comments, stays as it is. Listed files stay listed as long as they exist; Seal
+// adds the files of run and, when an interpreter runs the plugin, everything in the directory except names that
+// begin with a dot and __pycache__: the plugin could load any of it. Seal writes nothing when the manifest is
+// faulty, a file is missing, another user may write to one, or [files] has a form that cannot be edited.
 func Seal(ctx context.Context, dir string) (Sealed, error) {
 	abs, err := filepath.Abs(dir)
 	if err == nil {
@@ -89,7 +90,7 @@ func Seal(ctx context.Context, dir string) (Sealed, error) {
 	return out, nil
 }
 
-// sums are those of all that is to be listed, and out is told of each.
+// sums computes the sums of everything to be listed, and reports each to out.
 func (m *Manifest) sums(ctx context.Context, root *os.Root, out *Sealed) (map[string]string, error) {
 	old := m.Files
 	names, err := m.toSeal(root, out)
@@ -97,7 +98,7 @@ func (m *Manifest) sums(ctx context.Context, root *os.Root, out *Sealed) (map[st
 		return nil, err
 	}
 	m.Files = map[string]string{}
-	for _, name := range names { // links ask what else is listed
+	for _, name := range names { // links need to know what else is listed
 		m.Files[name] = ""
 		if info, err := root.Lstat(filepath.FromSlash(name)); err == nil && info.IsDir() {
 			m.Files[name] = treePrefix
@@ -125,7 +126,7 @@ func (m *Manifest) sums(ctx context.Context, root *os.Root, out *Sealed) (map[st
 	return sums, r.faults.Err()
 }
 
-// toSeal are the names to be listed, in order, and none inside of another.
+// toSeal returns the names to be listed, in order, none of them inside another.
 func (m *Manifest) toSeal(root *os.Root, out *Sealed) ([]string, error) {
 	want := map[string]bool{}
 	for name := range m.Files {
@@ -161,7 +162,7 @@ func (m *Manifest) toSeal(root *os.Root, out *Sealed) ([]string, error) {
 	return names, nil
 }
 
-// under reports whether a name is in a directory that is wanted, too.
+// under reports whether a name is in a directory that is also wanted.
 func under(want map[string]bool, name string) bool {
 	for i := range len(name) {
 		if name[i] == '/' && want[name[:i]] {
@@ -173,7 +174,7 @@ func under(want map[string]bool, name string) bool {
 
 var sealedLine = regexp.MustCompile(`^(\s*(?:"(?:[^"\\]|\\.)*"|'[^']*'|[A-Za-z0-9_-]+)\s*=\s*)("[^"]*"|'[^']*')`)
 
-// withFiles is the text with these sums in [files], and nothing else changed.
+// withFiles returns the text with these sums in [files], and nothing else changed.
 func withFiles(name string, data []byte, m *Manifest, sums map[string]string) ([]byte, error) {
 	lines := strings.SplitAfter(string(data), "\n")
 	at, there := m.where[tomltext.Join([]string{"files"})]
@@ -218,7 +219,7 @@ func withFiles(name string, data []byte, m *Manifest, sums map[string]string) ([
 	return after, sameBut(name, data, after, sums)
 }
 
-// sameBut reads what was edited again: it must say the same but for the sums.
+// sameBut parses the edited text: it must differ in the sums only.
 func sameBut(name string, before, after []byte, sums map[string]string) error {
 	was, err := tomltext.Decode(name, before)
 	if err != nil {

@@ -47,7 +47,8 @@ func TestSealKeepsTheRestOfTheText(t *testing.T) {
 	if err != nil || string(after) != want {
 		t.Errorf("plugin.toml is\n%s\nwant\n%s", after, want)
 	}
-	if len(got.Entries) != 3 || len(got.Gone) != 1 || got.Gone[0] != "gone" || got.SHA256 != hexOf(want) || got.Entries[1].Before != "old" {
+	if len(got.Entries) != 3 || len(got.Gone) != 1 || got.Gone[0] != "gone" || got.SHA256 != hexOf(want) ||
+		got.Entries[1].Before != "old" {
 		t.Errorf("sealed = %+v", got)
 	}
 	if err := open(t, dir); err != nil {
@@ -61,7 +62,8 @@ func TestSealKeepsTheRestOfTheText(t *testing.T) {
 
 func TestSealAddsTheTableAndOnlyWhatAProgramIs(t *testing.T) {
 	dir := t.TempDir()
-	text := strings.Replace(head, `"/usr/bin/python3", "./main.py"`, `"./x"`, 1) + "[wants]" // without a newline at its end
+	// without a newline at its end
+	text := strings.Replace(head, `"/usr/bin/python3", "./main.py"`, `"./x"`, 1) + "[wants]"
 	put(t, filepath.Join(dir, "plugin.toml"), text)
 	put(t, filepath.Join(dir, "main.go"), "source")
 	put(t, filepath.Join(dir, "x"), "program")
@@ -80,11 +82,14 @@ func TestSealAddsTheTableAndOnlyWhatAProgramIs(t *testing.T) {
 func TestSealThatCannotBeIsToldAndWritesNothing(t *testing.T) {
 	for _, row := range []struct{ name, text, want string }{
 		{"a faulty manifest", "manifest = 1\n", "name: is missing"},
-		{"a missing program", strings.Replace(head, `"/usr/bin/python3", "./main.py"`, `"./x"`, 1), `files.x: there is no such file (build or write it first)`},
+		{
+			"a missing program", strings.Replace(head, `"/usr/bin/python3", "./main.py"`, `"./x"`, 1),
+			`files.x: there is no such file (build or write it first)`,
+		},
 		{"an inline table", head + `files = {"main.py" = "x"}`, "write [files] as a table of its own"},
 		{"dotted keys", head + `files."main.py" = "x"`, "write [files] as a table of its own"},
 		{"a sum of several lines", head + "[files]\n\"main.py\" = \"\"\"\nx\"\"\"\n", "plugin.toml"},
-		{"a name that leaves", head + "[files]\n\"../x\" = \"\"\n", "is no name inside of the plugin's directory"},
+		{"a name that leaves", head + "[files]\n\"../x\" = \"\"\n", "is not a name inside the plugin's directory"},
 		{"files is none", "files = 3\n" + head, "files: expected a table"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -112,7 +117,8 @@ func FuzzSeal(f *testing.F) {
 		put(t, filepath.Join(dir, "main.py"), "main")
 		put(t, filepath.Join(dir, "plugin.toml"), text)
 		if _, err := manifest.Seal(t.Context(), dir); err != nil {
-			if after, readErr := os.ReadFile(filepath.Join(dir, "plugin.toml")); readErr != nil || string(after) != text {
+			if after, readErr := os.ReadFile(filepath.Join(dir, "plugin.toml")); readErr != nil ||
+				string(after) != text {
 				t.Errorf("it has failed (%v) and written %q", err, after)
 			}
 			return

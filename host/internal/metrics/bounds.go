@@ -11,8 +11,8 @@ import (
 // other stands for every value beyond the bounds of a label.
 const other = "other"
 
-// limiter bounds the values of a label that comes from outside: words of a harmless shape, and only the first so many of them. Safe for
-// concurrent use.
+// limiter bounds the values of a label that comes from outside: words of a harmless form, and only the first so
+// many of them. Safe for concurrent use.
 type limiter struct {
 	max int
 
@@ -24,7 +24,7 @@ var harmless = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 func newLimiter(n int) *limiter { return &limiter{max: n, seen: map[string]struct{}{}} }
 
-// word is v, or other when v has another shape or is one too many; "" is none.
+// word returns v, or other when v has another form or is one too many; "" is none.
 func (l *limiter) word(v string) string {
 	switch {
 	case v == "":
@@ -43,20 +43,21 @@ func (l *limiter) word(v string) string {
 	return v
 }
 
-// methods are the calls that are counted by name: those of the host itself and the usual ones of operators. A method's name comes from
-// whoever calls.
+// methods are the calls that are counted by name: those of the host itself and the usual ones of operators. Any
+// client can choose the name of a method.
 var methods = []string{
-	"channels.status", "chat.history", "chat.send", "config.apply", "config.get", "config.patch", "config.set", "doctor.memory.status",
-	"gateway.restart.request", "gateway.suspend.prepare", "gateway.suspend.resume", "gateway.suspend.status", "health", "logs.tail",
-	"models.list", "sessions.list", "status", "system-presence", "system.info",
+	"channels.status", "chat.history", "chat.send", "config.apply", "config.get", "config.patch", "config.set",
+	"doctor.memory.status", "gateway.restart.request", "gateway.suspend.prepare", "gateway.suspend.resume",
+	"gateway.suspend.status", "health", "logs.tail", "models.list", "sessions.list", "status", "system-presence",
+	"system.info",
 }
 
 func methodWord(m string) string { return oneOf(methods, m) }
 
 // signals that end a process, as launchers name them.
 var signals = []string{
-	"SIGABRT", "SIGALRM", "SIGBUS", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGSEGV", "SIGSYS", "SIGTERM",
-	"SIGTRAP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGXFSZ",
+	"SIGABRT", "SIGALRM", "SIGBUS", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT", "SIGKILL", "SIGPIPE", "SIGQUIT",
+	"SIGSEGV", "SIGSYS", "SIGTERM", "SIGTRAP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGXFSZ",
 }
 
 func signalWord(s string) string {
@@ -73,7 +74,7 @@ func oneOf(list []string, v string) string {
 	return other
 }
 
-// exitWord is an exit code; those of Windows may be any number.
+// exitWord returns an exit code as a label; those of Windows may be any number.
 func exitWord(code *int) string {
 	switch {
 	case code == nil:
@@ -85,7 +86,7 @@ func exitWord(code *int) string {
 	}
 }
 
-// closeWord is a WebSocket close code. Those of applications are a gateway's choice.
+// closeWord returns a WebSocket close code as a label. An application chooses its own codes.
 func closeWord(code int) string {
 	switch {
 	case code >= 1000 && code <= 1015:

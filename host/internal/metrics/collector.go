@@ -18,11 +18,11 @@ type Snapshot struct {
 	Plugins  []Plugin
 
 	EventsPublished uint64
-	EventsUnstored  uint64 // the journal never got them, or its disk refused
+	EventsUnstored  uint64 // the journal never got them, or its disk refused them
 	JournalFaulty   bool
 }
 
-// Gateway is one gateway now. Counters are since the host began.
+// Gateway is the state of one gateway. Counters start with the host process.
 type Gateway struct {
 	Name        string
 	State       string
@@ -50,14 +50,14 @@ type Lines struct {
 	Count         uint64
 }
 
-// Plugin is one plugin now.
+// Plugin is the state of one plugin.
 type Plugin struct {
 	Name, State string
 	Restarts    int
-	RSS         uint64 // bytes; 0: not known
+	RSS         uint64 // bytes; 0: unknown
 }
 
-// The states, all of which are shown at each scrape, one of them as 1.
+// The states. Each scrape shows all of them, the present one as 1.
 var (
 	gatewayStates = []string{"stopped", "starting", "running", "reconnecting", "stopping", "error"}
 	pluginStates  = []string{"starting", "running", "backing-off", "failed", "stopped"}
@@ -92,28 +92,42 @@ func newCollector(read func() Snapshot, codes *limiter) *collector {
 		fds:        desc("host_open_fds", "Open file descriptors of the host, or handles on Windows."),
 		memory:     desc("host_resident_memory_bytes", "Resident memory of the host."),
 		events:     desc("events_published_total", "Events that happened, lines of output included."),
-		unstored:   desc("events_unstored_total", "Events that are not in the journal: its disk refused, or was too slow."),
-		faulty:     desc("journal_faulty", "1 while the journal's disk refuses events."),
+		unstored: desc("events_unstored_total",
+			"Events that are not in the journal: its disk refused, or was too slow."),
+		faulty: desc("journal_faulty", "1 while the journal's disk refuses events."),
 
-		state:     desc("gateway_state", "1 for the state that the gateway is in.", "gateway", "state"),
-		ready:     desc("gateway_ready", "1 when the gateway said, or showed by an answer, that it does its work.", "gateway"),
+		state: desc("gateway_state", "1 for the state that the gateway is in.", "gateway", "state"),
+		ready: desc("gateway_ready", "1 when the gateway has said, or shown by an answer, that it is ready.",
+			"gateway"),
 		connected: desc("gateway_connected", "1 while the session is open.", "gateway"),
-		condition: desc("gateway_condition", "1 for each condition that is not well now.", "gateway", "code"),
-		uptime:    desc("gateway_uptime_seconds", "How long it has been running: since its process began, or since the host attached.", "gateway"),
-		unclean:   desc("gateway_unclean_ends", "Ends within the last 300 s that OpenClaw takes for crashes; at 3 it holds its channels back.", "gateway"),
+		condition: desc("gateway_condition", "1 for each condition that the gateway has now.", "gateway", "code"),
+		uptime: desc("gateway_uptime_seconds",
+			"How long the gateway has been running: since its process began, or since the host attached.", "gateway"),
+		unclean: desc("gateway_unclean_ends",
+			"Ends within the last 300 s that OpenClaw counts as crashes; at 3 it holds its channels back.", "gateway"),
 
-		frames:  desc("gateway_frames_total", "WebSocket messages by direction: in, out.", "gateway", "direction"),
-		garbage: desc("gateway_garbage_frames_total", "Messages of the gateway that made no sense.", "gateway"),
-		late:    desc("gateway_late_answers_total", "Answers to calls that nobody waits for: they came too late, or twice.", "gateway"),
-		pongs:   desc("gateway_missed_pongs_total", "Pings without an answer in time.", "gateway"),
+		frames: desc("gateway_frames_total", "WebSocket messages by direction: in, out.", "gateway", "direction"),
+		garbage: desc("gateway_garbage_frames_total", "Messages of the gateway that could not be understood.",
+			"gateway"),
+		late: desc("gateway_late_answers_total", "Answers that no call waits for: they came too late, or twice.",
+			"gateway"),
+		pongs: desc("gateway_missed_pongs_total", "Pings without an answer in time.", "gateway"),
 
-		lines:     desc("gateway_output_lines_total", "Lines that the gateway wrote by stream and level; drop: a rule keeps them from being shown.", "gateway", "stream", "level"),
-		dropped:   desc("gateway_output_dropped_lines_total", "Lines that are not shown, by the rule that says so.", "gateway", "rule"),
-		repeated:  desc("gateway_output_repeated_lines_total", "Lines that repeat an earlier one of the same launch.", "gateway"),
-		truncated: desc("gateway_output_truncated_lines_total", "Lines that were cut at the limit of a line.", "gateway"),
-		gap:       desc("gateway_output_lost_lines_total", "Lines that were overwritten before they could be read.", "gateway"),
-		bytes:     desc("gateway_output_lost_bytes_total", "Bytes of output that were overwritten before they could be read.", "gateway"),
-		kept:      desc("gateway_output_journal_lines_total", "Lines by what became of them in the journal: stored, dropped.", "gateway", "outcome"),
+		lines: desc("gateway_output_lines_total",
+			"Lines that the gateway wrote by stream and level; drop: a rule keeps them from being shown.", "gateway",
+			"stream", "level"),
+		dropped: desc("gateway_output_dropped_lines_total", "Lines that are not shown, by the rule that says so.",
+			"gateway", "rule"),
+		repeated: desc("gateway_output_repeated_lines_total", "Lines that repeat an earlier one of the same launch.",
+			"gateway"),
+		truncated: desc("gateway_output_truncated_lines_total", "Lines that were cut at the limit of a line.",
+			"gateway"),
+		gap: desc("gateway_output_lost_lines_total", "Lines that were overwritten before they could be read.",
+			"gateway"),
+		bytes: desc("gateway_output_lost_bytes_total",
+			"Bytes of output that were overwritten before they could be read.", "gateway"),
+		kept: desc("gateway_output_journal_lines_total",
+			"Lines by what the journal did with them: stored, dropped.", "gateway", "outcome"),
 
 		pluginState:    desc("plugin_state", "1 for the state that the plugin is in.", "plugin", "state"),
 		pluginRestarts: desc("plugin_restarts_total", "Processes of the plugin after the first.", "plugin"),
@@ -124,9 +138,9 @@ func newCollector(read func() Snapshot, codes *limiter) *collector {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.info, c.goroutines, c.fds, c.memory, c.events, c.unstored, c.faulty, c.state, c.ready, c.connected, c.condition, c.uptime, c.unclean, c.frames,
-		c.garbage, c.late, c.pongs, c.lines, c.dropped, c.repeated, c.truncated, c.gap, c.bytes, c.kept, c.pluginState, c.pluginRestarts,
-		c.pluginMemory,
+		c.info, c.goroutines, c.fds, c.memory, c.events, c.unstored, c.faulty, c.state, c.ready, c.connected,
+		c.condition, c.uptime, c.unclean, c.frames, c.garbage, c.late, c.pongs, c.lines, c.dropped, c.repeated,
+		c.truncated, c.gap, c.bytes, c.kept, c.pluginState, c.pluginRestarts, c.pluginMemory,
 	} {
 		out <- d
 	}
@@ -208,7 +222,7 @@ func (c *collector) gateway(g Gateway, gauge gaugeFunc, count countFunc) {
 	count(c.kept, g.Unstored, g.Name, "dropped")
 }
 
-// sums is the words, each once: two metrics with the same labels would spoil the scrape.
+// sums merges equal words: two metrics with the same labels would break the scrape.
 func (c *collector) sums(l *limiter, values []string) map[string]bool {
 	out := map[string]bool{}
 	for _, v := range values {

@@ -44,10 +44,12 @@ func everything() metrics.Snapshot {
 	return metrics.Snapshot{
 		Version: "1.2.3", EventsPublished: 7, EventsUnstored: 2, JournalFaulty: true,
 		Gateways: []metrics.Gateway{{
-			Name: "main", State: "running", Ready: true, Connected: true, Conditions: []string{"drift", "plugin-down", "plugin-down"}, Uptime: 90 * time.Second,
+			Name: "main", State: "running", Ready: true, Connected: true,
+			Conditions: []string{"drift", "plugin-down", "plugin-down"}, Uptime: 90 * time.Second,
 			UncleanEnds: 2, FramesIn: 10, FramesOut: 4, Garbage: 3, LateAnswers: 1, MissedPongs: 5,
 			Lines:     []metrics.Lines{{Stream: "stderr", Level: "warn", Count: 11}},
-			DroppedBy: map[string]uint64{"token-mismatch": 6}, Repeated: 8, Truncated: 1, LostLines: 9, LostBytes: 900, Stored: 20, Unstored: 1,
+			DroppedBy: map[string]uint64{"token-mismatch": 6}, Repeated: 8, Truncated: 1, LostLines: 9,
+			LostBytes: 900, Stored: 20, Unstored: 1,
 		}},
 		Plugins: []metrics.Plugin{{Name: "doctor", State: "backing-off", Restarts: 3, RSS: 4096}},
 	}
@@ -57,29 +59,43 @@ func TestSnapshotIsShownAtEachScrape(t *testing.T) {
 	now := everything()
 	r := metrics.New(func() metrics.Snapshot { return now })
 	want(t, scrape(t, r),
-		`gatehost_build_info{version="1.2.3"} 1`, `gatehost_events_published_total 7`, `gatehost_events_unstored_total 2`, `gatehost_journal_faulty 1`,
-		`gatehost_gateway_state{gateway="main",state="running"} 1`, `gatehost_gateway_state{gateway="main",state="error"} 0`,
+		`gatehost_build_info{version="1.2.3"} 1`, `gatehost_events_published_total 7`,
+		`gatehost_events_unstored_total 2`, `gatehost_journal_faulty 1`,
+		`gatehost_gateway_state{gateway="main",state="running"} 1`,
+		`gatehost_gateway_state{gateway="main",state="error"} 0`,
 		`gatehost_gateway_ready{gateway="main"} 1`, `gatehost_gateway_connected{gateway="main"} 1`,
-		`gatehost_gateway_condition{code="drift",gateway="main"} 1`, `gatehost_gateway_condition{code="plugin-down",gateway="main"} 1`,
+		`gatehost_gateway_condition{code="drift",gateway="main"} 1`,
+		`gatehost_gateway_condition{code="plugin-down",gateway="main"} 1`,
 		`gatehost_gateway_uptime_seconds{gateway="main"} 90`, `gatehost_gateway_unclean_ends{gateway="main"} 2`,
-		`gatehost_gateway_frames_total{direction="in",gateway="main"} 10`, `gatehost_gateway_frames_total{direction="out",gateway="main"} 4`,
-		`gatehost_gateway_garbage_frames_total{gateway="main"} 3`, `gatehost_gateway_late_answers_total{gateway="main"} 1`,
-		`gatehost_gateway_missed_pongs_total{gateway="main"} 5`, `gatehost_gateway_output_lines_total{gateway="main",level="warn",stream="stderr"} 11`,
+		`gatehost_gateway_frames_total{direction="in",gateway="main"} 10`,
+		`gatehost_gateway_frames_total{direction="out",gateway="main"} 4`,
+		`gatehost_gateway_garbage_frames_total{gateway="main"} 3`,
+		`gatehost_gateway_late_answers_total{gateway="main"} 1`,
+		`gatehost_gateway_missed_pongs_total{gateway="main"} 5`,
+		`gatehost_gateway_output_lines_total{gateway="main",level="warn",stream="stderr"} 11`,
 		`gatehost_gateway_output_dropped_lines_total{gateway="main",rule="token-mismatch"} 6`,
-		`gatehost_gateway_output_repeated_lines_total{gateway="main"} 8`, `gatehost_gateway_output_truncated_lines_total{gateway="main"} 1`,
-		`gatehost_gateway_output_lost_lines_total{gateway="main"} 9`, `gatehost_gateway_output_lost_bytes_total{gateway="main"} 900`,
+		`gatehost_gateway_output_repeated_lines_total{gateway="main"} 8`,
+		`gatehost_gateway_output_truncated_lines_total{gateway="main"} 1`,
+		`gatehost_gateway_output_lost_lines_total{gateway="main"} 9`,
+		`gatehost_gateway_output_lost_bytes_total{gateway="main"} 900`,
 		`gatehost_gateway_output_journal_lines_total{gateway="main",outcome="stored"} 20`,
-		`gatehost_plugin_state{plugin="doctor",state="backing-off"} 1`, `gatehost_plugin_restarts_total{plugin="doctor"} 3`,
+		`gatehost_plugin_state{plugin="doctor",state="backing-off"} 1`,
+		`gatehost_plugin_restarts_total{plugin="doctor"} 3`,
 		`gatehost_plugin_resident_memory_bytes{plugin="doctor"} 4096`,
 	)
 	now.Gateways[0].State, now.Gateways[0].Ready = "error", false
-	want(t, scrape(t, r), `gatehost_gateway_state{gateway="main",state="error"} 1`, `gatehost_gateway_state{gateway="main",state="running"} 0`, `gatehost_gateway_ready{gateway="main"} 0`)
+	want(t, scrape(t, r), `gatehost_gateway_state{gateway="main",state="error"} 1`,
+		`gatehost_gateway_state{gateway="main",state="running"} 0`, `gatehost_gateway_ready{gateway="main"} 0`)
 }
 
 // tell tells each kind of fact once, or a little more.
 func tell(r *metrics.Recorder) {
 	code := 78
-	r.StartEnded("main", observe.Waterfall{Outcome: "running", Total: 6 * time.Second, Stages: []observe.Stage{{Name: "ready", Took: 4 * time.Second}}}, 5*time.Second)
+	r.StartEnded("main",
+		observe.Waterfall{
+			Outcome: "running", Total: 6 * time.Second,
+			Stages: []observe.Stage{{Name: "ready", Took: 4 * time.Second}},
+		}, 5*time.Second)
 	r.StartEnded("main", observe.Waterfall{Outcome: "error", Total: time.Second}, 0)
 	r.Restart("main", "exited", metrics.Executed)
 	r.Restart("main", "command", metrics.Suppressed)
@@ -102,21 +118,25 @@ func TestFactsAreCounted(t *testing.T) {
 	tell(r)
 	text := scrape(t, r)
 	want(t, text,
-		`gatehost_gateway_starts_total{gateway="main",outcome="running"} 1`, `gatehost_gateway_starts_total{gateway="main",outcome="error"} 1`,
+		`gatehost_gateway_starts_total{gateway="main",outcome="running"} 1`,
+		`gatehost_gateway_starts_total{gateway="main",outcome="error"} 1`,
 		`gatehost_gateway_start_duration_seconds_bucket{gateway="main",outcome="running",le="5"} 0`,
 		`gatehost_gateway_start_duration_seconds_bucket{gateway="main",outcome="running",le="7.5"} 1`,
-		`gatehost_gateway_start_stage_duration_seconds_sum{gateway="main",stage="ready"} 4`, `gatehost_gateway_spawn_to_ready_seconds_sum{gateway="main"} 5`,
+		`gatehost_gateway_start_stage_duration_seconds_sum{gateway="main",stage="ready"} 4`,
+		`gatehost_gateway_spawn_to_ready_seconds_sum{gateway="main"} 5`,
 		`gatehost_gateway_restarts_total{cause="exited",gateway="main",outcome="executed"} 1`,
 		`gatehost_gateway_restarts_total{cause="command",gateway="main",outcome="suppressed"} 1`,
 		`gatehost_gateway_commands_total{action="restart",gateway="main",outcome="deferred"} 1`,
 		`gatehost_gateway_reconnects_total{cause="silent",gateway="main",kind="process",outcome="success"} 1`,
 		`gatehost_gateway_reconnect_delay_seconds_sum{gateway="main"} 2`,
-		`gatehost_gateway_rpc_calls_total{gateway="main",method="health",result="timeout"} 1`, `gatehost_gateway_rpc_duration_seconds_count{gateway="main"} 2`,
+		`gatehost_gateway_rpc_calls_total{gateway="main",method="health",result="timeout"} 1`,
+		`gatehost_gateway_rpc_duration_seconds_count{gateway="main"} 2`,
 		`gatehost_gateway_sessions_lost_total{code="1012",gateway="main"} 1`,
 		`gatehost_gateway_exits_total{code="78",expected="false",gateway="main",signal="none"} 1`,
 		`gatehost_gateway_exits_total{code="none",expected="true",gateway="main",signal="SIGKILL"} 1`,
 		`gatehost_gateway_repairs_total{gateway="main",outcome="repaired"} 1`,
-		`gatehost_plugin_calls_total{method="Launcher.Output",plugin="utility",result="disconnected"} 1`, `gatehost_journal_faults_total 1`,
+		`gatehost_plugin_calls_total{method="Launcher.Output",plugin="utility",result="disconnected"} 1`,
+		`gatehost_journal_faults_total 1`,
 	)
 	if strings.Contains(text, `gatehost_plugin_call_duration_seconds_count{method="Launcher.Output"`) {
 		t.Error("a stream counts with its duration")
@@ -130,7 +150,12 @@ func TestLabelsAreBounded(t *testing.T) {
 		dropped[fmt.Sprintf("rule-%d", i)] = 1
 	}
 	r := metrics.New(func() metrics.Snapshot {
-		return metrics.Snapshot{Gateways: []metrics.Gateway{{Name: "main", DroppedBy: dropped, Conditions: []string{"some text", "more\ntext"}}}}
+		return metrics.Snapshot{
+			Gateways: []metrics.Gateway{{
+				Name: "main", DroppedBy: dropped,
+				Conditions: []string{"some text", "more\ntext"},
+			}},
+		}
 	})
 	for i := range 1000 {
 		code := i - 100
@@ -139,7 +164,8 @@ func TestLabelsAreBounded(t *testing.T) {
 		r.SessionLost("main", i*10)
 		r.Exit("main", &code, "", false)
 		r.Exit("main", nil, fmt.Sprintf("SIG%d", i), false)
-		r.StartEnded("main", observe.Waterfall{Outcome: "running", Stages: []observe.Stage{{Name: fmt.Sprintf("stage %d", i)}}}, 0)
+		r.StartEnded("main",
+			observe.Waterfall{Outcome: "running", Stages: []observe.Stage{{Name: fmt.Sprintf("stage %d", i)}}}, 0)
 	}
 	first := scrape(t, r)
 	for _, bad := range []string{"some text", "more", "words", "xxxx", "secret-method", "SIG9", "stage 1"} {
@@ -157,7 +183,8 @@ func TestLabelsAreBounded(t *testing.T) {
 		}
 	}
 	total := 0
-	for _, m := range regexp.MustCompile(`(?m)^gatehost_gateway_output_dropped_lines_total.* (\d+)$`).FindAllStringSubmatch(first, -1) {
+	for _, m := range regexp.MustCompile(
+		`(?m)^gatehost_gateway_output_dropped_lines_total.* (\d+)$`).FindAllStringSubmatch(first, -1) {
 		n := 0
 		_, _ = fmt.Sscan(m[1], &n)
 		total += n
@@ -172,7 +199,10 @@ func TestLabelsAreBounded(t *testing.T) {
 
 func TestNamesAndHelpFollowTheConventions(t *testing.T) {
 	r := metrics.New(func() metrics.Snapshot {
-		return metrics.Snapshot{Gateways: []metrics.Gateway{{Name: "main"}}, Plugins: []metrics.Plugin{{Name: "p", RSS: 1}}}
+		return metrics.Snapshot{
+			Gateways: []metrics.Gateway{{Name: "main"}},
+			Plugins:  []metrics.Plugin{{Name: "p", RSS: 1}},
+		}
 	})
 	r.Restart("main", "x", metrics.Executed)
 	types := regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`)
@@ -182,7 +212,8 @@ func TestNamesAndHelpFollowTheConventions(t *testing.T) {
 		switch {
 		case !strings.HasPrefix(name, "gatehost_"):
 			t.Errorf("%s has not our prefix", name)
-		case kind == "counter" && !strings.HasSuffix(name, "_total"), kind != "counter" && strings.HasSuffix(name, "_total"):
+		case kind == "counter" && !strings.HasSuffix(name, "_total"), kind != "counter" &&
+			strings.HasSuffix(name, "_total"):
 			t.Errorf("%s is a %s", name, kind)
 		case kind == "histogram" && !strings.HasSuffix(name, "_seconds"):
 			t.Errorf("%s has no unit", name)
@@ -198,7 +229,8 @@ func TestDocumentHasEveryMetricAndNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	written := map[string]string{}
-	for _, m := range regexp.MustCompile(`(?m)^\| (gatehost_[a-z_]+) \| (\w+) \|`).FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\| (gatehost_[a-z_]+) \| (\w+) \|`).FindAllStringSubmatch(string(text),
+		-1) {
 		written[m[1]] = m[2]
 	}
 	r := metrics.New(everything)

@@ -10,14 +10,6 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Codes of the conditions that are made here; those of the lifecycle are added to them.
-const (
-	CodeSilent        = "silent"         // nothing came for the whole of liveness.silence: one call decides
-	CodeUnresponsive  = "unresponsive"   // pings had no answer
-	CodeTokenMismatch = "token-mismatch" // the gateway refuses clients for their token
-	CodePluginDown    = "plugin-down"    // a plugin that this gateway uses does not run
-)
-
 // unansweredPings is how many pings in a row without an answer make a gateway unresponsive.
 const unansweredPings = 2
 
@@ -30,6 +22,9 @@ type condition struct {
 	measured bool
 	lasting  bool // it holds since it came, whatever Since says later
 }
+
+// saysTheSame reports whether two conditions read alike; since when is no change.
+func (c condition) saysTheSame(o condition) bool { return c.Message == o.Message && c.Hint == o.Hint }
 
 func (c condition) key() [2]string { return [2]string{c.Code, c.subject} }
 
@@ -51,7 +46,7 @@ func (r *Record) reconcile(now time.Time) []Fact {
 		if j >= 0 && c.lasting {
 			next[i].Since = r.conditions[j].Since
 		}
-		if j < 0 || !c.measured && r.conditions[j].Condition != c.Condition {
+		if j < 0 || !c.measured && !c.saysTheSame(r.conditions[j]) {
 			facts = append(facts, conditionChanged(c, true))
 		}
 	}
@@ -103,25 +98,15 @@ func (r *Record) uses(name string) bool {
 	return name == r.launcher || slices.Contains(r.settings.Plugins, name)
 }
 
-// Plugin is what the host knows of a plugin, as far as a gateway that uses it is concerned.
-type Plugin struct {
-	Name    string
-	State   string // in words
-	Running bool
-	Begins  bool // its first start is under way, and nothing went wrong yet
-	Since   time.Time
-	Problem string // why it does not run; "" when nothing is known
-}
-
 func (p Plugin) down() bool { return !p.Running && !p.Begins }
 
 func (p Plugin) condition() condition {
 	c := lifecycle.Condition{
-		Code: CodePluginDown, Since: p.Since, Message: fmt.Sprintf("plugin %s is %s", p.Name, p.State),
+		Code: CodePluginDown, Since: p.Since, Message: fmt.Sprintf("plugin %s does not run", p.Name),
 		Hint: "the gateway runs on; run `gatehost plugin info " + p.Name + "`",
 	}
 	if p.Problem != "" {
 		c.Message += ": " + p.Problem
 	}
-	return condition{Condition: c, subject: p.Name, measured: true, lasting: true}
+	return condition{Condition: c, subject: p.Name, lasting: true}
 }

@@ -28,7 +28,7 @@ func newMachine(t *testing.T, see func(Change)) *machine {
 	t.Helper()
 	p := lifecycle.DefaultPolicy()
 	p.ReconnectAttempts = 2
-	return &machine{t: t, policy: p, state: lifecycle.New(), now: time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC), see: see, Holder: lifecycle.HolderNobody}
+	return &machine{t: t, policy: p, state: lifecycle.New(), now: time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC), see: see, Holder: lifecycle.HolderNone}
 }
 
 // give hands an input in, and answers what that leads to until only timers are left.
@@ -430,8 +430,8 @@ func TestRefusedClientsAreShownForAWhile(t *testing.T) { // B295
 	if _, shown := conditionOf(r, CodeTokenMismatch); shown {
 		t.Error("a condition without a reason")
 	}
-	r, _ = r.See(ClientRefused{Launch: "a", At: at}, at)
-	r, _ = r.See(ClientRefused{Launch: "a", At: at.Add(time.Minute)}, at.Add(time.Minute))
+	r, _ = r.See(ClientRefused{Launch: "a", At: at, Number: 1}, at)
+	r, _ = r.See(ClientRefused{Launch: "a", At: at.Add(time.Minute), Number: 1}, at.Add(time.Minute))
 	r, facts := r.See(Passed{}, at.Add(2*time.Minute))
 	c, shown := conditionOf(r, CodeTokenMismatch)
 	if !shown || len(facts) > 0 || !c.Since.Equal(at) || !strings.Contains(c.Message, "2 times") || c.Hint == "" {
@@ -450,7 +450,7 @@ func TestRefusedClientsAreShownForAWhile(t *testing.T) { // B295
 	if back, _ := r.See(Passed{}, at.Add(-24*time.Hour)); len(back.Conditions()) > 0 {
 		t.Error("with a clock that was set back it is shown for a day")
 	}
-	r, _ = r.See(ClientRefused{Launch: "a", At: at.Add(2 * time.Hour)}, at.Add(2*time.Hour))
+	r, _ = r.See(ClientRefused{Launch: "a", At: at.Add(2 * time.Hour), Number: 1}, at.Add(2*time.Hour))
 	if c, _ := conditionOf(r, CodeTokenMismatch); !c.Since.Equal(at.Add(2*time.Hour)) || !strings.Contains(c.Message, "1 time") {
 		t.Errorf("after a quiet time: %+v", c)
 	}
@@ -549,7 +549,7 @@ func TestUnansweredPingsAreACondition(t *testing.T) {
 func TestPluginThatIsDownIsACondition(t *testing.T) {
 	at := time.Now()
 	down := func(name, problem string) Plugin {
-		return Plugin{Name: name, State: "backing-off", Since: at, Problem: problem}
+		return Plugin{Name: name, Since: at, Problem: problem}
 	}
 	r := New(Settings{Plugins: []string{"utility", "doctor"}}, lifecycle.State{})
 	for _, row := range []struct {
@@ -557,12 +557,13 @@ func TestPluginThatIsDownIsACondition(t *testing.T) {
 		sight Sight
 		want  []string
 	}{
-		{"it starts", Plugins{[]Plugin{{Name: "doctor", State: "starting", Begins: true}}}, nil},
-		{"it runs", Plugins{[]Plugin{{Name: "doctor", State: "running", Running: true}}}, nil},
+		{"it starts", Plugins{[]Plugin{{Name: "doctor", Begins: true}}}, nil},
+		{"it runs", Plugins{[]Plugin{{Name: "doctor", Running: true}}}, nil},
 		{"it is down", Plugins{[]Plugin{down("doctor", "exit status 1")}}, []string{"plugin-down came"}},
-		{"it is still down, for another reason", Plugins{[]Plugin{down("doctor", "exit status 2")}}, nil},
-		{"another one, too", Plugins{[]Plugin{down("doctor", "x"), down("utility", "x")}}, []string{"plugin-down came"}},
-		{"one that is not used", Plugins{[]Plugin{down("doctor", "x"), down("utility", "x"), down("spare", "x")}}, nil},
+		{"it is still down", Plugins{[]Plugin{down("doctor", "exit status 1")}}, nil},
+		{"it is down for another reason", Plugins{[]Plugin{down("doctor", "exit status 2")}}, []string{"plugin-down came"}},
+		{"another one, too", Plugins{[]Plugin{down("doctor", "exit status 2"), down("utility", "x")}}, []string{"plugin-down came"}},
+		{"one that is not used", Plugins{[]Plugin{down("doctor", "exit status 2"), down("utility", "x"), down("spare", "x")}}, nil},
 		{"it is not used any more", Configured{Settings{Plugins: []string{"utility"}}}, []string{"plugin-down went"}},
 		{"it is used again", Configured{Settings{Plugins: []string{"utility", "doctor"}}}, []string{"plugin-down came"}},
 		{"all run", Plugins{}, []string{"plugin-down went", "plugin-down went"}},
@@ -597,7 +598,12 @@ func TestSilenceIsACondition(t *testing.T) {
 	if !came(facts, true) {
 		t.Errorf("it came without a fact: %v", facts)
 	}
-	if _, facts = r.Step(Change{Before: verifying, After: running, At: at.Add(2 * time.Minute)}); !came(facts, false) {
+	heard := verifying // a late sign of life does not end the question, and is no news
+	heard.LastAlive = at.Add(90 * time.Second)
+	if r, facts = r.Step(Change{Before: verifying, After: heard, At: at.Add(90 * time.Second)}); len(facts) > 0 {
+		t.Errorf("it is told again: %v", facts)
+	}
+	if _, facts = r.Step(Change{Before: heard, After: running, At: at.Add(2 * time.Minute)}); !came(facts, false) {
 		t.Errorf("it went without a fact: %v", facts)
 	}
 }

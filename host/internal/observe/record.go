@@ -7,74 +7,14 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/view"
-	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// CrashLines is how many lines are kept of a process that ended.
-const CrashLines = 20
-
-// breakerSpan is how far back OpenClaw's crash-loop breaker looks (gateway-facts.md §4).
+// breakerSpan is how far back OpenClaw's crash-loop breaker looks (docs/openclaw.md §4).
 const breakerSpan = 300 * time.Second
 
 // cleanCodes are the exit codes of a gateway that ended in order, or that never began: a configuration error.
 var cleanCodes = []int{0, 78}
-
-// Change is one step of the lifecycle.
-type Change struct {
-	Before, After lifecycle.State
-	Input         lifecycle.Input
-	Effects       []lifecycle.Effect
-	At            time.Time
-	Launcher      string   // the plugin that holds the launch of After; "" when none is known to
-	Tail          []string // with a new LastExit: the last lines of the newest launch, at most CrashLines
-}
-
-// Settings are the operator's words that a record needs.
-type Settings struct {
-	ReconnectAttempts int
-	Silence           time.Duration
-	PongTimeout       time.Duration
-	Plugins           []string // that the gateway is configured to use
-}
-
-// Sight is something seen beside the steps. The set is closed.
-//
-//sumtype:decl
-type Sight interface{ sight() }
-
-// The sights.
-type (
-	// Configured says that other settings hold from now on.
-	Configured struct{ Settings Settings }
-	// Plugins is how all plugins of the host are now.
-	Plugins struct{ All []Plugin }
-	// Pings is how many pings in a row a session did not answer, up to now.
-	Pings struct {
-		Session     lifecycle.SessionID
-		Unanswered  int
-		LastFrameAt time.Time
-	}
-	// ClientRefused is a client that the gateway refused for its token, at the time of the line that says so.
-	ClientRefused struct {
-		Launch lifecycle.LaunchID
-		At     time.Time
-	}
-	// StageTold is a stage of its own start that the gateway told of.
-	StageTold struct {
-		Launch lifecycle.LaunchID
-		Stage  classifier.Stage
-	}
-	// Passed says that time has passed: what ends by time alone ends.
-	Passed struct{}
-)
-
-func (Configured) sight()    {}
-func (Plugins) sight()       {}
-func (Pings) sight()         {}
-func (ClientRefused) sight() {}
-func (StageTold) sight()     {}
-func (Passed) sight()        {}
 
 // Record is everything that is derived from the steps of one gateway. It is a value; New makes the first.
 type Record struct {
@@ -138,7 +78,7 @@ func (r Record) See(s Sight, now time.Time) (Record, []Fact) {
 	case Pings:
 		r.pings = s
 	case ClientRefused:
-		r.mismatches = r.mismatches.take(s.Launch, s.At)
+		r.mismatches = r.mismatches.take(s.Launch, s.At, s.Number)
 	case StageTold:
 		next, slow := r.trace.take(string(s.Launch), s.Stage)
 		r.trace = next

@@ -18,12 +18,12 @@ type mismatches struct {
 	number      int
 }
 
-func (m mismatches) take(launch lifecycle.LaunchID, at time.Time) mismatches {
+func (m mismatches) take(launch lifecycle.LaunchID, at time.Time, number int) mismatches {
 	if launch != m.launch || at.Sub(m.last).Abs() > mismatchFor {
 		m = mismatches{launch: launch, first: at}
 	}
 	m.last = at
-	m.number++
+	m.number += number
 	return m
 }
 

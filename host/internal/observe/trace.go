@@ -10,11 +10,8 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// What is slow (B301).
-const (
-	slowStage = 10 * time.Second
-	slowSpawn = 30 * time.Second
-)
+// slowStage is how long a stage of the gateway's own start may take until that is worth a warning (B301).
+const slowStage = 10 * time.Second
 
 const (
 	shownStages  = 10 // of a start, the slowest

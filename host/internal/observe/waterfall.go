@@ -9,7 +9,7 @@ import (
 // maxStages bounds a waterfall: a start that retries for long keeps its newest stages.
 const maxStages = 64
 
-// Waterfall is the timed stages of the last start.
+// Waterfall holds the timed stages of the last start.
 type Waterfall struct {
 	StartedAt time.Time
 	Outcome   string // "", while it lasts; then running, error, stopped

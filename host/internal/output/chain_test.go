@@ -78,12 +78,24 @@ func chained(t *testing.T, chain []output.Named, texts ...string) ([]output.Clas
 
 func TestFirstClassifierThatClaimsALineDecidesItAndAllOthersAreRecorded(t *testing.T) {
 	own := &rules{Word: "quota", Level: classifier.LevelDrop, Default: classifier.LevelInfo}
-	second := &rules{Word: "quota exceeded", Level: classifier.LevelError, Symptom: plugin.SymptomTransient, Default: classifier.LevelDebug}
-	third := &rules{Word: "exceeded", Level: classifier.LevelWarn, Symptom: plugin.SymptomRuntimeFatal, Default: classifier.LevelError}
-	got, symptoms := chained(t, []output.Named{{Name: "own", Classifier: own}, {Name: "second", Classifier: second}, {Name: "third", Classifier: third}},
+	second := &rules{
+		Word: "quota exceeded", Level: classifier.LevelError, Symptom: plugin.SymptomTransient,
+		Default: classifier.LevelDebug,
+	}
+	third := &rules{
+		Word: "exceeded", Level: classifier.LevelWarn, Symptom: plugin.SymptomRuntimeFatal,
+		Default: classifier.LevelError,
+	}
+	got, symptoms := chained(t,
+		[]output.Named{
+			{Name: "own", Classifier: own},
+			{Name: "second", Classifier: second},
+			{Name: "third", Classifier: third},
+		},
 		"quota exceeded", "limit exceeded", "hello")
 	first := got[0]
-	if first.By != "own" || first.RuleID != "quota" || first.Level != classifier.LevelDrop || first.Symptom != plugin.NoSymptom || !slices.Equal(first.Also, []output.Claim{
+	if first.By != "own" || first.RuleID != "quota" || first.Level != classifier.LevelDrop ||
+		first.Symptom != plugin.NoSymptom || !slices.Equal(first.Also, []output.Claim{
 		{Plugin: "second", Level: classifier.LevelError, RuleID: "quota exceeded", Symptom: plugin.SymptomTransient},
 		{Plugin: "third", Level: classifier.LevelWarn, RuleID: "exceeded", Symptom: plugin.SymptomRuntimeFatal},
 	}) {
@@ -93,7 +105,7 @@ func TestFirstClassifierThatClaimsALineDecidesItAndAllOthersAreRecorded(t *testi
 		t.Errorf("the line that the last one claims: %+v", g)
 	}
 	if g := got[2]; g.By != "" || g.Level != classifier.LevelInfo || len(g.Also) != 0 {
-		t.Errorf("the line that nobody claims is as loud as the first one says: %+v", g)
+		t.Errorf("the line that no classifier claims has the level of the first one: %+v", g)
 	}
 	// Who decides a line decides its symptom, too: that of a line that another one claimed moves nothing.
 	if !slices.Equal(symptoms, []plugin.Symptom{plugin.SymptomRuntimeFatal}) {
@@ -105,10 +117,12 @@ func TestOrderOfTheChainDecides(t *testing.T) {
 	a := &rules{Word: "x", Level: classifier.LevelInfo, Symptom: plugin.SymptomTransient}
 	b := &rules{Word: "x", Level: classifier.LevelError, Symptom: plugin.SymptomZombie}
 	for name, chain := range map[string][]output.Named{
-		"a": {{Name: "a", Classifier: a}, {Name: "b", Classifier: b}}, "b": {{Name: "b", Classifier: b}, {Name: "a", Classifier: a}},
+		"a": {{Name: "a", Classifier: a}, {Name: "b", Classifier: b}},
+		"b": {{Name: "b", Classifier: b}, {Name: "a", Classifier: a}},
 	} {
 		want := map[string]plugin.Symptom{"a": plugin.SymptomTransient, "b": plugin.SymptomZombie}[name]
-		if got, symptoms := chained(t, chain, "x"); got[0].By != name || !slices.Equal(symptoms, []plugin.Symptom{want}) {
+		if got, symptoms := chained(t, chain, "x"); got[0].By != name ||
+			!slices.Equal(symptoms, []plugin.Symptom{want}) {
 			t.Errorf("with %s first: %+v, %v", name, got[0], symptoms)
 		}
 	}
@@ -119,12 +133,19 @@ func TestClassifiersThatAreLateAreSkippedAndDelayOthersByOneDeadline(t *testing.
 	synctest.Test(t, func(t *testing.T) {
 		late := &rules{Word: "x", Late: time.Hour}
 		later := &rules{Word: "x", Late: time.Hour}
-		prompt := &rules{Word: "x", Level: classifier.LevelError, Symptom: plugin.SymptomTransient, Late: 100 * time.Millisecond}
+		prompt := &rules{
+			Word: "x", Level: classifier.LevelError, Symptom: plugin.SymptomTransient,
+			Late: 100 * time.Millisecond,
+		}
 		began := time.Now()
 		var at []time.Duration
 		p := output.New(output.Options{
-			Classifiers: []output.Named{{Name: "late", Classifier: late}, {Name: "prompt", Classifier: prompt}, {Name: "later", Classifier: later}},
-			Redactor:    redact.New(nil),
+			Classifiers: []output.Named{
+				{Name: "late", Classifier: late},
+				{Name: "prompt", Classifier: prompt},
+				{Name: "later", Classifier: later},
+			},
+			Redactor: redact.New(nil),
 			OnLine: func(c output.Classified) {
 				at = append(at, time.Since(began))
 				if c.By != "prompt" || c.Symptom != plugin.SymptomTransient {
@@ -139,7 +160,10 @@ func TestClassifiersThatAreLateAreSkippedAndDelayOthersByOneDeadline(t *testing.
 			p.Drained(t.Context())
 		}
 		p.Close()
-		if want := []time.Duration{2 * time.Second, 2100 * time.Millisecond, 2200 * time.Millisecond}; !slices.Equal(at, want) {
+		if want := []time.Duration{
+			2 * time.Second, 2100 * time.Millisecond,
+			2200 * time.Millisecond,
+		}; !slices.Equal(at, want) {
 			t.Errorf("lines came after %v, want %v", at, want)
 		}
 	})
@@ -147,11 +171,13 @@ func TestClassifiersThatAreLateAreSkippedAndDelayOthersByOneDeadline(t *testing.
 
 func TestClassifierThatIsDeadOrAbsentDoesNotSpeakForTheOthers(t *testing.T) {
 	for name, broken := range map[string]classifier.Classifier{
-		"absent": &fake{OpenErr: context.DeadlineExceeded}, "panics": &fake{Panics: true}, "nonsense": &fake{WrongSeq: true},
+		"absent": &fake{OpenErr: context.DeadlineExceeded}, "panics": &fake{Panics: true},
+		"nonsense": &fake{WrongSeq: true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			good := &rules{Word: "x", Level: classifier.LevelError, Default: classifier.LevelInfo}
-			got, _ := chained(t, []output.Named{{Name: "broken", Classifier: broken}, {Name: "good", Classifier: good}}, "x", "y")
+			got, _ := chained(t,
+				[]output.Named{{Name: "broken", Classifier: broken}, {Name: "good", Classifier: good}}, "x", "y")
 			if got[0].By != "good" || got[1].Level != classifier.LevelInfo {
 				t.Errorf("%s: %+v", name, got)
 			}
@@ -159,15 +185,17 @@ func TestClassifierThatIsDeadOrAbsentDoesNotSpeakForTheOthers(t *testing.T) {
 	}
 }
 
-// A chain changes between two batches: who stays keeps its stream, who goes is closed, and no line is lost or told twice.
+// A chain changes between two batches: who stays keeps its stream, who goes is closed, and no line is lost or told
+// twice.
 func TestChainChangesWhileLinesCome(t *testing.T) {
 	stays := &rules{Word: "s", Level: classifier.LevelInfo}
 	goes := &rules{Word: "x", Level: classifier.LevelInfo}
 	comes := &rules{Word: "x", Level: classifier.LevelError}
 	var got []string
 	p := output.New(output.Options{
-		Classifiers: []output.Named{{Name: "goes", Classifier: goes}, {Name: "stays", Classifier: stays}}, Redactor: redact.New(nil),
-		OnLine: func(c output.Classified) { got = append(got, c.Text+" "+c.By) },
+		Classifiers: []output.Named{{Name: "goes", Classifier: goes}, {Name: "stays", Classifier: stays}},
+		Redactor:    redact.New(nil),
+		OnLine:      func(c output.Classified) { got = append(got, c.Text+" "+c.By) },
 	})
 	feed := func(text string) {
 		t.Helper()
@@ -182,7 +210,8 @@ func TestChainChangesWhileLinesCome(t *testing.T) {
 	p.SetChain(nil)
 	feed("x 3")
 	p.Close()
-	if !slices.Equal(got, []string{"x 1 goes", "x 2 comes", "x 3 "}) || stays.opens != 1 || goes.closes != 1 || stays.closes != 1 || comes.closes != 1 {
+	if !slices.Equal(got, []string{"x 1 goes", "x 2 comes", "x 3 "}) || stays.opens != 1 || goes.closes != 1 ||
+		stays.closes != 1 || comes.closes != 1 {
 		t.Errorf("lines = %q; stays %+v, goes %+v, comes %+v", got, stays, goes, comes)
 	}
 }

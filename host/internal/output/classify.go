@@ -26,8 +26,8 @@ func (l *link) close() {
 	}
 }
 
-// judge asks the whole chain, all at the same time, and hands the lines on: a classifier that is late keeps nobody waiting longer than its
-// own deadline, and all who claim a line are known.
+// judge asks the whole chain at the same time and delivers the lines: a slow classifier delays them no longer than
+// its own deadline, and the claims of all classifiers are known.
 func (p *Pipeline) judge(ctx context.Context, batch []classifier.NumberedLine, numbers []uint64) {
 	p.renew()
 	answers := make([][]classifier.Verdict, len(p.chain))
@@ -47,13 +47,13 @@ func (p *Pipeline) judge(ctx context.Context, batch []classifier.NumberedLine, n
 
 // decision is what a chain says about a line.
 type decision struct {
-	by      string              // who decided; "" when nobody claimed the line
-	verdict *classifier.Verdict // nil: nobody answered
+	by      string              // who decided; "" when no classifier claimed the line
+	verdict *classifier.Verdict // nil: no classifier answered
 	also    []Claim
 }
 
-// decide: the first classifier of the chain that claims a line decides all of it, its symptom too, by a rule, a symptom or a stage. Of one
-// that nobody claims the first that answered says how loud it is.
+// decide takes the verdict of the first classifier of the chain that claims the line by a rule, a symptom or a
+// stage; it decides everything, including the symptom. Without a claim the first answer decides the level.
 func (p *Pipeline) decide(answers [][]classifier.Verdict, i int) decision {
 	var d decision
 	for k, got := range answers {
@@ -65,7 +65,8 @@ func (p *Pipeline) decide(answers [][]classifier.Verdict, i int) decision {
 		case claims(*v) && d.by == "":
 			d.by, d.verdict = name, v
 		case claims(*v):
-			d.also = append(d.also, Claim{Plugin: name, Level: v.Level, RuleID: p.o.Redactor.Text(v.RuleID), Symptom: v.Symptom})
+			d.also = append(d.also,
+				Claim{Plugin: name, Level: v.Level, RuleID: p.o.Redactor.Text(v.RuleID), Symptom: v.Symptom})
 		case d.verdict == nil:
 			d.verdict = v
 		}
@@ -73,7 +74,7 @@ func (p *Pipeline) decide(answers [][]classifier.Verdict, i int) decision {
 	return d
 }
 
-// renew takes the chain that was set last. Who stays in it keeps its stream.
+// renew takes the chain that was set last. A classifier that stays in the chain keeps its stream.
 func (p *Pipeline) renew() {
 	wanted := p.wanted.Swap(nil)
 	if wanted == nil {
@@ -100,9 +101,9 @@ func claims(v classifier.Verdict) bool {
 	return v.RuleID != "" || v.Symptom != plugin.NoSymptom || v.Stage != nil
 }
 
-// ask puts one batch to a classifier: within its deadline, on a new stream whenever the old one broke, with the lines that had no
-// verdict yet. A plugin that died is usually back within the deadline, and the lines of a failing start are worth that
-// wait. What comes back is the verdicts of the first lines, as many as there were.
+// ask sends one batch to a classifier within its deadline. When the stream breaks it opens a new one, with the
+// lines that had no verdict yet: a plugin that died is usually back within the deadline, and the lines of a failing
+// start are worth that wait. It returns the verdicts of the first lines, as many as there were.
 func (p *Pipeline) ask(ctx context.Context, l *link, lines []classifier.NumberedLine) []classifier.Verdict {
 	if time.Now().Before(l.silent) {
 		return nil
@@ -133,15 +134,17 @@ func (p *Pipeline) ask(ctx context.Context, l *link, lines []classifier.Numbered
 	return all
 }
 
-// try checks what it is told: a verdict for each line, in order, and no more.
-func (p *Pipeline) try(ctx context.Context, l *link, lines []classifier.NumberedLine) (good []classifier.Verdict, err error) {
+// try checks the answers: a verdict for each line, in order, and no more.
+func (p *Pipeline) try(ctx context.Context, l *link, lines []classifier.NumberedLine) (
+	good []classifier.Verdict, err error,
+) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("bug: classifier panicked: %v", r)
 		}
 	}()
 	if l.stream == nil {
-		// The stream outlives the batch: its context is the worker's, by way of Close.
+		// The stream outlives the batch: its context is that of the worker, which Close ends.
 		if l.stream, err = l.named.Classifier.Open(context.WithoutCancel(ctx), p.o.Gateway, p.o.LaunchID); err != nil {
 			l.stream = nil
 			return nil, err
@@ -159,7 +162,7 @@ func (p *Pipeline) try(ctx context.Context, l *link, lines []classifier.Numbered
 	return got, err
 }
 
-// deliver hands one line on.
+// deliver hands one line to OnLine.
 func (p *Pipeline) deliver(l plugin.Line, number uint64, d decision) {
 	c := Classified{Line: l, Number: number, Level: classifier.LevelWarn, Shown: l.Text, By: d.by, Also: d.also}
 	v := d.verdict
@@ -208,8 +211,8 @@ func (p *Pipeline) dropped(rule string) {
 	}
 }
 
-// repeat shows identical lines once, and every 50th time at debug with their number (B300). The table is bounded: when it is full,
-// new texts are shown each time.
+// repeat shows identical lines once, and every 50th time at debug with their number (B300). The table is bounded:
+// when it is full, new texts are shown each time.
 func (p *Pipeline) repeat(c *Classified) {
 	key := maphash.String(p.seed, c.Text)
 	n, known := p.repeats[key]

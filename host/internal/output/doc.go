@@ -1,4 +1,4 @@
-// Package output is the line pipeline of one child: redaction, the tail for crash reports, classification with a deadline,
-// and symptoms in order. Thousands of lines go through here; only meanings leave. The gateway is never blocked by it: its shim
-// always reads, and what this pipeline cannot keep up with waits in the shim's ring.
+// Package output processes the lines of one child: redaction, the tail for crash reports, classification with a
+// deadline, and symptoms in order. Thousands of lines come in; only meanings go out. It never blocks the gateway:
+// the gateway's shim always reads, and lines wait in the shim's ring while this pipeline is busy.
 package output

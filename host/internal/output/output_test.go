@@ -79,7 +79,9 @@ type seen struct {
 	symptoms []plugin.Symptom
 }
 
-func run(t *testing.T, f classifier.Classifier, secrets []string, items ...launcher.OutputItem) (*seen, *output.Pipeline) {
+func run(t *testing.T, f classifier.Classifier, secrets []string, items ...launcher.OutputItem) (*seen,
+	*output.Pipeline,
+) {
 	t.Helper()
 	s := &seen{}
 	o := output.Options{
@@ -160,7 +162,8 @@ func TestLinesWithoutAVerdictAreAskedAgainAfterABreak(t *testing.T) {
 
 func TestSecretsAreHiddenBeforeAnythingSeesThem(t *testing.T) { // B307
 	in := []string{
-		"value canary-secret-1 here", "gateway --token abc123def456 x", "--password=hunter2hunter2", `"token": "abcdefgh12345678"`,
+		"value canary-secret-1 here", "gateway --token abc123def456 x", "--password=hunter2hunter2",
+		`"token": "abcdefgh12345678"`,
 		"Authorization: Bearer abcdefgh12345", "proxy http://user:pa55word@host:1/", "nothing to hide: tokens are good",
 	}
 	s, p := run(t, nil, []string{"canary-secret-1"}, lines(in...))
@@ -208,13 +211,16 @@ func TestCountsAddUpAndOrderIsKept(t *testing.T) {
 			b := &launcher.LineBatch{}
 			for range size {
 				i++
-				b.Lines = append(b.Lines, plugin.Line{Text: fmt.Sprintf("line %d %s", i, rapid.SampledFrom([]string{"", "bad", "noise"}).Draw(rt, "kind")), Cursor: uint64(i)})
+				b.Lines = append(b.Lines,
+					plugin.Line{Text: fmt.Sprintf("line %d %s", i,
+						rapid.SampledFrom([]string{"", "bad", "noise"}).Draw(rt, "kind")), Cursor: uint64(i)})
 			}
 			items = append(items, b)
 		}
 		s, p := run(t, f, nil, items...)
 		st := p.Stats()
-		if st.Read != uint64(n) || st.Classified+st.Unclassified != st.Read || len(s.lines) != n || p.Cursor() != uint64(n) {
+		if st.Read != uint64(n) || st.Classified+st.Unclassified != st.Read || len(s.lines) != n ||
+			p.Cursor() != uint64(n) {
 			rt.Fatalf("n = %d, seen = %d, stats = %+v", n, len(s.lines), st)
 		}
 		for i, l := range s.lines {
@@ -226,11 +232,17 @@ func TestCountsAddUpAndOrderIsKept(t *testing.T) {
 }
 
 func BenchmarkPipeline(b *testing.B) {
-	p := output.New(output.Options{Classifiers: []output.Named{{Name: "f", Classifier: &fake{}}}, Redactor: redact.New([]string{"a-secret-value"})})
+	p := output.New(output.Options{
+		Classifiers: []output.Named{{Name: "f", Classifier: &fake{}}},
+		Redactor:    redact.New([]string{"a-secret-value"}),
+	})
 	defer p.Close()
 	batch := &launcher.LineBatch{}
 	for i := range 256 {
-		batch.Lines = append(batch.Lines, plugin.Line{Text: fmt.Sprintf("2026-11-23T10:00:00.000+00:00 [gateway] line number %d of an ordinary length", i)})
+		batch.Lines = append(batch.Lines,
+			plugin.Line{
+				Text: fmt.Sprintf("2026-11-23T10:00:00.000+00:00 [gateway] line number %d of an ordinary length", i),
+			})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -19,13 +19,13 @@ import (
 
 const (
 	tailLines   = 120             // for diagnosis and crash reports (B297)
-	maxBatch    = 256             // lines in one question to a classifier
+	maxBatch    = 256             // lines in one batch for a classifier
 	queueLines  = 2048            // between the stream and the worker; beyond that the stream waits
 	deadline    = 2 * time.Second // of a batch; then its lines pass as warn
 	firstPause  = 50 * time.Millisecond
-	classifyGap = 5 * time.Second // a classifier that failed is left alone this long
+	classifyGap = 5 * time.Second // how long a classifier that failed is not asked
 	maxRepeats  = 4096            // texts whose repeats are counted
-	maxRules    = 64              // rules whose dropped lines are counted apart
+	maxRules    = 64              // rules whose dropped lines are counted separately
 	repeatEvery = 50              // every so many repeats one line says so (B300)
 )
 
@@ -35,12 +35,12 @@ type Named struct {
 	Classifier classifier.Classifier
 }
 
-// Options say what a pipeline works for. All callbacks are called by its one worker goroutine, in order of the lines.
+// Options of a pipeline. Its one worker goroutine calls all callbacks, in the order of the lines.
 type Options struct {
 	Gateway     plugin.GatewayFacts
 	LaunchID    string
-	Cursor      uint64 // lines up to here were processed by an earlier host
-	Lines       uint64 // so many lines of the launch ended up to Cursor; 0 with a Cursor: not known
+	Cursor      uint64 // an earlier host has processed the lines up to here
+	Lines       uint64 // number of lines of the launch up to Cursor; 0 with a Cursor: unknown
 	Classifiers []Named
 	Redactor    *redact.Redactor
 	Log         hclog.Logger
@@ -50,10 +50,10 @@ type Options struct {
 	OnActivity  func()
 }
 
-// Classified is a line and what it means. Its text is redacted.
+// Classified is a line and its meaning. Its text is redacted.
 type Classified struct {
 	plugin.Line
-	Number  uint64 // which line of the launch it is, of both streams together; 0: not known, or it has no end
+	Number  uint64 // the number of the line in the launch, of both streams together; 0: unknown, or the line has no end
 	Level   classifier.Level
 	Shown   string // text to show; the line's own, or the classifier's words
 	RuleID  string
@@ -61,9 +61,9 @@ type Classified struct {
 	Tags    []string
 	Stage   *classifier.Stage
 	By      string  // the classifier that claimed the line first, and decided; "" when none did
-	Also    []Claim // of those that claimed it, too, in order of the chain
-	Repeats int     // of this very text before; every 50th is shown
-	Hidden  bool    // a repeat, or level drop: kept, not shown
+	Also    []Claim // of the other classifiers that claimed it, in the order of the chain
+	Repeats int     // how often this text came before; every 50th is shown
+	Hidden  bool    // a repeat, or level drop: stored, not shown
 }
 
 // Claim is what a classifier says about a line that another one decided.
@@ -77,8 +77,8 @@ type Claim struct {
 // Gap is output that was lost.
 type Gap struct {
 	launcher.Gap
-	Lines uint64 // how many; 0 when that cannot be told
-	Line  uint64 // lines of the launch that ended up to its end; 0: not known
+	Lines uint64 // how many lines; 0 when that is unknown
+	Line  uint64 // number of lines of the launch up to its end; 0: unknown
 }
 
 // Stats count lines; Read = Classified + Unclassified once the queue is empty.
@@ -92,7 +92,8 @@ type Stats struct {
 	Gaps, GapBytes, GapLines       uint64
 }
 
-// Levels counts lines by stream and level, both as their numbers. Lines of a stream or a level that does not exist count as the zero one.
+// Levels counts lines by stream and level, both as their numbers. Lines of an unknown stream or level count as the
+// zero one.
 type Levels [plugin.Stderr + 1][classifier.LevelError + 1]uint64
 
 func (l *Levels) count(s plugin.Stream, level classifier.Level) {
@@ -105,7 +106,7 @@ func (l *Levels) count(s plugin.Stream, level classifier.Level) {
 	l[s][level]++
 }
 
-// Plus is the sum of both.
+// Plus returns the sum of both.
 func (l Levels) Plus(other Levels) Levels {
 	for s := range l {
 		for level := range l[s] {
@@ -115,32 +116,33 @@ func (l Levels) Plus(other Levels) Levels {
 	return l
 }
 
-// Pipeline processes the output of one launch. Feed is called by one goroutine; everything else is safe for concurrent use.
+// Pipeline processes the output of one launch. Feed is called by one goroutine; everything else is safe for
+// concurrent use.
 type Pipeline struct {
 	o      Options
 	queue  chan entry
 	cancel context.CancelFunc
 	done   chan struct{}
 	chain  []*link                 // of the worker
-	wanted atomic.Pointer[[]Named] // the chain that takes its place with the next batch; nil: it stays
+	wanted atomic.Pointer[[]Named] // the chain that replaces it with the next batch; nil: it stays
 
-	mu       sync.Mutex    // guards all below
+	mu       sync.Mutex    // guards all fields below
 	tail     []plugin.Line // a ring once it is full
 	oldest   int           // in tail
 	symptoms []plugin.Symptom
 	stats    Stats
 	cursor   uint64
 	seq      uint64
-	line     uint64         // lines of the launch that ended up to cursor
+	line     uint64         // number of lines of the launch up to cursor
 	counted  bool           // line is known
-	repeats  map[uint64]int // by hash: a flood of long lines must not be kept for being counted
+	repeats  map[uint64]int // by hash: counting must not keep the text of long lines
 	seed     maphash.Seed
 }
 
 // entry is a line, a gap, or a mark in the queue that is closed when everything before it was processed.
 type entry struct {
 	line   plugin.Line
-	number uint64 // of the line in its launch; 0: not known
+	number uint64 // of the line in its launch; 0: unknown
 	gap    *Gap
 	mark   chan struct{}
 }
@@ -180,7 +182,7 @@ func (p *Pipeline) Close() {
 	<-p.done
 }
 
-// SetChain puts another chain in the place of the present one, from the next batch of lines on.
+// SetChain replaces the chain, from the next batch of lines on.
 func (p *Pipeline) SetChain(chain []Named) {
 	chain = slices.Clone(chain)
 	p.wanted.Store(&chain)
@@ -191,7 +193,8 @@ func (p *Pipeline) Feed(ctx context.Context, item launcher.OutputItem) error {
 	switch item := item.(type) {
 	case *launcher.LineBatch:
 		for _, l := range item.Lines {
-			// Only what the queue has counts as read: the rest of a batch that was cut off comes again, from Cursor.
+			// Only lines that are in the queue count as read: the rest of a batch that was cut off comes again,
+			// from Cursor.
 			l.Text = p.o.Redactor.Text(l.Text)
 			if err := p.put(ctx, entry{line: l, number: p.number(l)}); err != nil {
 				return err
@@ -217,7 +220,7 @@ func (p *Pipeline) Feed(ctx context.Context, item launcher.OutputItem) error {
 	return nil
 }
 
-// number is which line of the launch comes next; 0 when that is not known.
+// number returns the number of the next line of the launch; 0 when it is unknown.
 func (p *Pipeline) number(l plugin.Line) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -227,7 +230,7 @@ func (p *Pipeline) number(l plugin.Line) uint64 {
 	return p.line + 1
 }
 
-// lost is how many lines of a gap were not read before; 0 when that cannot be told.
+// lost returns how many lines of a gap were not read before; 0 when that is unknown.
 func (p *Pipeline) lost(g *launcher.Gap) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -237,7 +240,7 @@ func (p *Pipeline) lost(g *launcher.Gap) uint64 {
 	return g.ToLine - p.line
 }
 
-// accept counts a line and keeps it for the tail at once: a crash report must not wait for a classifier.
+// accept counts a line and adds it to the tail at once: a crash report must not wait for a classifier.
 func (p *Pipeline) accept(l plugin.Line) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -281,14 +284,14 @@ func (p *Pipeline) Drained(ctx context.Context) {
 	}
 }
 
-// Cursor is where the output goes on.
+// Cursor returns where to continue reading the output.
 func (p *Pipeline) Cursor() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cursor
 }
 
-// Tail is the last n lines, at most 120, oldest first, redacted.
+// Tail returns the last n lines, at most 120, oldest first, redacted.
 func (p *Pipeline) Tail(n int) []plugin.Line {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -296,14 +299,14 @@ func (p *Pipeline) Tail(n int) []plugin.Line {
 	return all[max(0, len(all)-max(n, 0)):]
 }
 
-// Symptoms is what the lines showed, each once, in order.
+// Symptoms returns what the lines showed, each symptom once, in order.
 func (p *Pipeline) Symptoms() []plugin.Symptom {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]plugin.Symptom(nil), p.symptoms...)
 }
 
-// Stats are the counts so far.
+// Stats returns the counts so far.
 func (p *Pipeline) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -312,7 +315,8 @@ func (p *Pipeline) Stats() Stats {
 	return out
 }
 
-// work takes what is there, up to a batch: the first line of an idle stream goes at once, a flood goes in large pieces.
+// work takes what is there, up to a batch: the first line of an idle stream is processed at once, a flood in large
+// batches.
 func (p *Pipeline) work(ctx context.Context) {
 	defer close(p.done)
 	defer func() {
@@ -342,7 +346,9 @@ func (p *Pipeline) work(ctx context.Context) {
 }
 
 // collect takes lines up to a gap, and the gap.
-func (p *Pipeline) collect(first entry) (batch []classifier.NumberedLine, numbers []uint64, gap *Gap, marks []chan struct{}) {
+func (p *Pipeline) collect(first entry) (batch []classifier.NumberedLine, numbers []uint64, gap *Gap,
+	marks []chan struct{},
+) {
 	take := func(e entry) {
 		switch {
 		case e.mark != nil:

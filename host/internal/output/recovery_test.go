@@ -107,7 +107,8 @@ func TestDroppedLinesAreCountedByRule(t *testing.T) { // B295
 			byLevel[level] += n
 		}
 	}
-	if byLevel[classifier.LevelDrop] != 4 || byLevel[classifier.LevelInfo]+byLevel[classifier.LevelDebug]+byLevel[classifier.LevelWarn] != 2 {
+	if byLevel[classifier.LevelDrop] != 4 ||
+		byLevel[classifier.LevelInfo]+byLevel[classifier.LevelDebug]+byLevel[classifier.LevelWarn] != 2 {
 		t.Errorf("twice the lines by level = %v, want 4 dropped and 2 others", byLevel)
 	}
 }
@@ -131,7 +132,8 @@ func TestBatchThatIsCutOffComesAgainFromItsCursor(t *testing.T) {
 	})
 }
 
-// TestLostLinesAreCountedFromWhatWasRead: a gap says how many lines ended before its end; an earlier host may have read some of them.
+// TestLostLinesAreCountedFromWhatWasRead: a gap says how many lines ended before its end; an earlier host may have
+// read some of them.
 func TestLostLinesAreCountedFromWhatWasRead(t *testing.T) {
 	var gaps []output.Gap
 	var numbers []uint64
@@ -142,8 +144,11 @@ func TestLostLinesAreCountedFromWhatWasRead(t *testing.T) {
 	for _, item := range []launcher.OutputItem{
 		&launcher.LineBatch{Lines: []plugin.Line{{Text: "eleven", Cursor: 110}}},
 		&launcher.Gap{From: 110, To: 500, Bytes: 390, ToLine: 50},
-		&launcher.LineBatch{Lines: []plugin.Line{{Text: "fifty-one", Cursor: 510}, {Text: "no end", Cursor: 520, Partial: true}}},
-		&launcher.Gap{From: 520, To: 600, Bytes: 80}, // nobody counted
+		&launcher.LineBatch{Lines: []plugin.Line{
+			{Text: "fifty-one", Cursor: 510},
+			{Text: "no end", Cursor: 520, Partial: true},
+		}},
+		&launcher.Gap{From: 520, To: 600, Bytes: 80}, // lines that were not counted
 	} {
 		if err := p.Feed(t.Context(), item); err != nil {
 			t.Fatal(err)
@@ -151,7 +156,8 @@ func TestLostLinesAreCountedFromWhatWasRead(t *testing.T) {
 	}
 	p.Drained(t.Context())
 	p.Close()
-	if st := p.Stats(); st.GapLines != 39 || st.Gaps != 2 || len(gaps) != 2 || gaps[0].Lines != 39 || gaps[0].Line != 50 || gaps[1].Lines != 0 {
+	if st := p.Stats(); st.GapLines != 39 || st.Gaps != 2 || len(gaps) != 2 || gaps[0].Lines != 39 ||
+		gaps[0].Line != 50 || gaps[1].Lines != 0 {
 		t.Errorf("stats %+v, gaps %+v", st, gaps)
 	}
 	if !slices.Equal(numbers, []uint64{11, 51, 0}) {
@@ -160,13 +166,15 @@ func TestLostLinesAreCountedFromWhatWasRead(t *testing.T) {
 }
 
 func TestGapMovesTheCursorAndIsCounted(t *testing.T) {
-	_, p := run(t, nil, nil, &launcher.Gap{From: 10, To: 500, Bytes: 490}, &launcher.Heartbeat{Cursor: 500}, &launcher.End{})
+	_, p := run(t, nil, nil, &launcher.Gap{From: 10, To: 500, Bytes: 490}, &launcher.Heartbeat{Cursor: 500},
+		&launcher.End{})
 	if st := p.Stats(); st.Gaps != 1 || st.GapBytes != 490 || p.Cursor() != 500 {
 		t.Errorf("stats = %+v, cursor %d", st, p.Cursor())
 	}
 }
 
-// TestSymptomOutlivesTheTail is B297: each line is tested as it comes, and 120 later ones do not wash away what one has shown.
+// TestSymptomOutlivesTheTail is B297: each line is tested as it comes, and 120 later ones do not wash away what one
+// has shown.
 func TestSymptomOutlivesTheTail(t *testing.T) {
 	all := []string{"bad"}
 	for i := range 500 {
@@ -175,15 +183,18 @@ func TestSymptomOutlivesTheTail(t *testing.T) {
 	all = append(all, "noise") // dropped from view, and in the tail all the same
 	s, p := run(t, &fake{}, nil, lines(all...))
 	tail := p.Tail(120)
-	if len(s.symptoms) != 1 || len(p.Symptoms()) != 1 || len(tail) != 120 || tail[0].Text == "bad" || tail[119].Text != "noise" {
-		t.Errorf("symptoms %v and %v, tail of %d from %q to %q", s.symptoms, p.Symptoms(), len(tail), tail[0].Text, tail[len(tail)-1].Text)
+	if len(s.symptoms) != 1 || len(p.Symptoms()) != 1 || len(tail) != 120 || tail[0].Text == "bad" ||
+		tail[119].Text != "noise" {
+		t.Errorf("symptoms %v and %v, tail of %d from %q to %q", s.symptoms, p.Symptoms(), len(tail), tail[0].Text,
+			tail[len(tail)-1].Text)
 	}
 }
 
 // TestRepeatSaysHowManyWereSuppressedAndItsTableIsBounded is B300.
 func TestRepeatSaysHowManyWereSuppressedAndItsTableIsBounded(t *testing.T) {
 	s, _ := run(t, &fake{}, nil, lines(slices.Repeat([]string{"again"}, 51)...))
-	if got := s.lines[50]; got.Hidden || got.Level != classifier.LevelDebug || got.Shown != "again (suppressed 49 repeats)" || got.Repeats != 50 {
+	if got := s.lines[50]; got.Hidden || got.Level != classifier.LevelDebug ||
+		got.Shown != "again (suppressed 49 repeats)" || got.Repeats != 50 {
 		t.Errorf("the 50th repeat: %+v", got)
 	}
 	var all []string

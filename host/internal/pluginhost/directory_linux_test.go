@@ -183,7 +183,7 @@ func TestDirectoryThatCannotBeTrustedIsRefusedInWords(t *testing.T) {
 		{"no interpreter", "the interpreter that its manifest names is not there", func(t *testing.T) string {
 			return directory(t, `["/nowhere/node", "./main.js"]`, "", map[string]string{"main.js": ""})
 		}},
-		{"an interpreter that everybody may change", "everybody may write to it", func(t *testing.T) string {
+		{"an interpreter that everybody may change", "every user may write to it", func(t *testing.T) string {
 			path := filepath.Join(t.TempDir(), "node")
 			put(t, path, "\x7fELF")
 			if err := os.Chmod(path, 0o777); err != nil {

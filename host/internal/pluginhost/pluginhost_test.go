@@ -319,7 +319,7 @@ func TestFailedStartsNameThePluginThePathAndWhatToDo(t *testing.T) {
 		{"a directory", pluginhost.Spec{Path: dir}, "it is a directory", pluginhost.Failed},
 		{"not executable", pluginhost.Spec{Path: write("plain", "text", 0o644)}, "it is not executable",
 			pluginhost.Failed},
-		{"writable by everybody", pluginhost.Spec{Path: write("open", "text", 0o777)}, "everybody may write",
+		{"writable by everybody", pluginhost.Spec{Path: write("open", "text", 0o777)}, "every user may write",
 			pluginhost.Failed},
 		{"not a program", pluginhost.Spec{Path: write("noprog", "\x7fELFnonsense", 0o755)},
 			"not a program of this platform", pluginhost.Failed},

@@ -1,5 +1,5 @@
-// Package prelaunch remembers which work before a launch was done and need not be done again (B330): as long as what it works on has not
-// changed since it last succeeded. Whatever cannot be known means that the work is done.
+// Package prelaunch remembers which work before a launch was done and need not be done again (B330): as long as its
+// inputs have not changed since it last succeeded. When in doubt, the work is done.
 package prelaunch
 
 import (
@@ -17,10 +17,10 @@ import (
 	"github.com/gatehost/gatehost/internal/atomicfile"
 )
 
-// schema is the version of the file; another one means that nothing is known (T158).
+// schema is the version of the file; with another version nothing is known (T158).
 const schema = 1
 
-// Bounds of what a key reads; beyond them there is none, and the work is done each time.
+// Bounds of what a key reads; beyond them there is no key, and the work is done each time.
 const (
 	maxFiles = 10_000
 	maxBytes = 256 << 20
@@ -29,13 +29,13 @@ const (
 
 // Task is one piece of work.
 type Task struct {
-	Name   string   // its own among the tasks of one cache
+	Name   string   // unique among the tasks of one cache
 	Words  []string // what is done: other words are other work
-	Inputs []string // files and directories that it works on
+	Inputs []string // files and directories that it reads
 	Run    func() error
 }
 
-// Cache is the memory of one gateway's tasks, in a file. For one goroutine: a gateway has one start at a time.
+// Cache remembers one gateway's tasks, in a file. For one goroutine: a gateway has one start at a time.
 type Cache struct{ path string }
 
 // New makes a cache in a file, which need not exist.
@@ -46,8 +46,9 @@ type content struct {
 	Keys   map[string]string `json:"keys"` // by a hash of the task's name, which may hold anything
 }
 
-// Do runs a task, unless it succeeded before and its inputs are as it left them. The error is the task's; remark is what kept the cache
-// from knowing or remembering, and changes nothing. The key is taken after the task, since it may change its own inputs (T155).
+// Do runs a task, unless it succeeded before and its inputs are as they were then. The error is the task's; remark
+// says why the cache could not know or remember, and changes nothing. The key is computed after the task, since the
+// task may change its own inputs (T155).
 func (c *Cache) Do(t Task) (ran bool, remark, err error) {
 	known, remark := c.read()
 	sum := sha256.Sum256([]byte(t.Name))
@@ -56,7 +57,7 @@ func (c *Cache) Do(t Task) (ran bool, remark, err error) {
 	if keyErr == nil && known.Keys[name] == before {
 		return false, remark, nil
 	}
-	if err := t.Run(); err != nil { // what had succeeded once has failed now: it is due again (T156)
+	if err := t.Run(); err != nil { // it had succeeded and now failed: it is due again (T156)
 		if _, had := known.Keys[name]; had {
 			delete(known.Keys, name)
 			remark = errors.Join(remark, c.write(known))
@@ -71,7 +72,8 @@ func (c *Cache) Do(t Task) (ran bool, remark, err error) {
 	return true, errors.Join(remark, c.write(known)), nil
 }
 
-// read answers what is known; nothing when the file is absent, of another schema, or cannot be understood (T158, T159).
+// read returns what is known; nothing when the file does not exist, has another schema, or cannot be understood
+// (T158, T159).
 func (c *Cache) read() (content, error) {
 	none := content{Schema: schema, Keys: map[string]string{}}
 	info, err := os.Stat(c.path)
@@ -80,7 +82,7 @@ func (c *Cache) read() (content, error) {
 	}
 	var data []byte
 	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxFile) {
-		err = errors.New("it is no file of at most 1 MiB")
+		err = errors.New("it is not a file of at most 1 MiB")
 	}
 	if err == nil {
 		data, err = os.ReadFile(c.path)
@@ -91,7 +93,7 @@ func (c *Cache) read() (content, error) {
 	}
 	switch {
 	case err != nil:
-		return none, fmt.Errorf("cannot read what is known of work before launches, so it is done: %w", err)
+		return none, fmt.Errorf("cannot read which hooks have run, so all of them run: %w", err)
 	case got.Schema != schema || got.Keys == nil:
 		return none, nil
 	default:
@@ -102,12 +104,12 @@ func (c *Cache) read() (content, error) {
 func (c *Cache) write(what content) error {
 	data, err := json.MarshalIndent(what, "", "  ")
 	if err != nil {
-		return fmt.Errorf("cannot remember what was done before a launch: %w", err)
+		return fmt.Errorf("cannot remember which hooks have run: %w", err)
 	}
 	return atomicfile.Write(c.path, data, 0o600)
 }
 
-// key is a hash over the words of a task and all that it works on.
+// key is a hash over the words of a task and all its inputs.
 func key(t Task) (string, error) {
 	h := sha256.New()
 	words, err := json.Marshal([][]string{t.Words, t.Inputs})
@@ -118,7 +120,7 @@ func key(t Task) (string, error) {
 	b := budget{files: maxFiles, bytes: maxBytes}
 	for _, input := range t.Inputs {
 		if err := b.add(h, input); err != nil {
-			return "", fmt.Errorf("cannot tell whether %s has changed, so the work on it is done each time: %w", input, err)
+			return "", fmt.Errorf("cannot tell whether %s has changed, so its hook runs each time: %w", input, err)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
@@ -126,8 +128,8 @@ func key(t Task) (string, error) {
 
 type budget struct{ files, bytes int64 }
 
-// add takes a file, or all below a directory; a named link is followed, one within a directory counts by where it points. What does not
-// exist is a state, too.
+// add reads a file, or everything below a directory. It follows a link that is named; a link within a directory
+// counts by its target. A path that does not exist is a state, too.
 func (b *budget) add(h hash.Hash, input string) error {
 	info, err := os.Stat(input)
 	switch {

@@ -100,7 +100,10 @@ func TestTaskThatFailedIsDueAgain(t *testing.T) { // T156
 
 func TestCacheThatIsNotUnderstoodMeansThatTheWorkIsDone(t *testing.T) { // T158, T159
 	b := newBench(t)
-	for text, said := range map[string]bool{`{"schema":2,"keys":{}}`: false, "{": true, "": true, "[]": true, `{"schema":1}`: false, strings.Repeat(" ", 2<<20): true} {
+	for text, said := range map[string]bool{
+		`{"schema":2,"keys":{}}`: false, "{": true, "": true, "[]": true,
+		`{"schema":1}`: false, strings.Repeat(" ", 2<<20): true,
+	} {
 		_, _ = b.do("to fill it", true)
 		b.write(b.cache, text)
 		remark, err := b.do("with another file", true)

@@ -1,4 +1,4 @@
-// Package probe asks questions to a port: is it free, who holds it, would a connect have a chance, is it a gateway. It uses HTTP
-// for readiness, so that a clean start opens exactly one WebSocket (B066); it opens one of its own only to find out what a
-// foreign listener is.
+// Package probe examines a port: is it free, which process holds it, would a connection work, is it a gateway. It
+// uses HTTP for readiness, so that a clean start opens exactly one WebSocket (B066); it opens one of its own only
+// to find out what a foreign listener is.
 package probe

@@ -14,9 +14,9 @@ import (
 	"github.com/gatehost/gatehost/internal/redact"
 )
 
-// Holder is who listens on a port.
+// Holder is a process that listens on a port.
 type Holder struct {
-	PID       int    // 0: somebody whom we may not see
+	PID       int    // 0: a process that this user may not see
 	Command   string // program and arguments, secrets hidden, bounded; "" when unknown
 	Addresses []string
 }
@@ -33,8 +33,9 @@ func (h Holder) String() string {
 	}
 }
 
-// Holders says who listens on port on the addresses that a gateway wants: both loopbacks, or any address. Nobody is an empty
-// list; not knowing is an error (B100). The kernel's table names pids; where it may not, a connect still tells that there is one.
+// Holders lists the processes that listen on port on the addresses that a gateway wants: both loopbacks, or any
+// address. A free port gives an empty list; when the holders cannot be found out, the error says why (B100). The
+// kernel's table names pids; where this user may not read it, a connection still shows that there is a holder.
 func Holders(ctx context.Context, port int) ([]Holder, error) {
 	connections, err := gopsnet.ConnectionsWithContext(ctx, "tcp")
 	if err != nil {
@@ -54,7 +55,7 @@ func Holders(ctx context.Context, port int) ([]Holder, error) {
 		byPID[pid].Addresses = append(byPID[pid].Addresses, net.JoinHostPort(c.Laddr.IP, strconv.Itoa(port)))
 	}
 	if len(order) == 0 {
-		return byConnect(ctx, port) // a table that hides others' sockets is not the truth
+		return byConnect(ctx, port) // a table that hides the sockets of others does not prove that the port is free
 	}
 	out := make([]Holder, 0, len(order))
 	for _, pid := range order {
@@ -63,7 +64,7 @@ func Holders(ctx context.Context, port int) ([]Holder, error) {
 	return out, nil
 }
 
-// concerns reports whether a listener on ip keeps a gateway from listening on loopback.
+// concerns reports whether a listener on ip prevents a gateway from listening on loopback.
 func concerns(ip string) bool {
 	switch ip {
 	case "127.0.0.1", "::1", "0.0.0.0", "::", "*", "::ffff:127.0.0.1":
@@ -92,7 +93,7 @@ func byConnect(ctx context.Context, port int) ([]Holder, error) {
 
 const maxCommand = 200
 
-// command is a process's arguments with secrets hidden.
+// command returns a process's arguments with secrets hidden.
 func command(ctx context.Context, pid int) string {
 	p, err := process.NewProcessWithContext(ctx, int32(pid)) //nolint:gosec // a pid
 	if err != nil {

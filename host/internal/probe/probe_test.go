@@ -52,7 +52,11 @@ func TestReadinessIsReadNotGuessed(t *testing.T) {
 		want    probe.Readiness
 	}{
 		{"ready", answer("application/json", `{"ready":true,"failing":[]}`, 200), probe.Ready},
-		{"not ready", answer("application/json; charset=utf-8", `{"ready":false,"failing":["startup-sidecars"]}`, 503), probe.Starting},
+		{
+			"not ready",
+			answer("application/json; charset=utf-8", `{"ready":false,"failing":["startup-sidecars"]}`, 503),
+			probe.Starting,
+		},
 		{"a user interface for every path", answer("text/html", `<html>`, 200), probe.Open},
 		{"no such path", answer("text/plain", `404`, 404), probe.Open},
 		{"json about something else", answer("application/json", `{"ok":true}`, 200), probe.Open},
@@ -77,7 +81,7 @@ func TestClosedPortIsClosed(t *testing.T) {
 		t.Errorf("readiness = %d, want closed", got)
 	}
 	if holders, err := probe.Holders(t.Context(), port); err != nil || len(holders) != 0 {
-		t.Errorf("holders = %v, %v, want nobody", holders, err)
+		t.Errorf("holders = %v, %v, want none", holders, err)
 	}
 }
 
@@ -132,7 +136,8 @@ func TestHolderIsNamedByPidAndCommandWithoutItsSecrets(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	cmd := exec.CommandContext(ctx, exe, "-test.run=TestHolderIsNamed", "--", "--token", "canary-1", "--password=canary-2")
+	cmd := exec.CommandContext(ctx, exe, "-test.run=TestHolderIsNamed", "--", "--token", "canary-1",
+		"--password=canary-2")
 	cmd.Env = append(os.Environ(), "PROBE_TEST_LISTEN=1")
 	in, _ := cmd.StdinPipe()
 	out, _ := cmd.StdoutPipe()
@@ -157,7 +162,8 @@ func TestHolderIsNamedByPidAndCommandWithoutItsSecrets(t *testing.T) {
 		t.Fatalf("holders = %v, %v", holders, err)
 	}
 	text := holders[0].String()
-	if holders[0].PID != cmd.Process.Pid || !strings.Contains(text, "--token [redacted]") || strings.Contains(text, "canary") {
+	if holders[0].PID != cmd.Process.Pid || !strings.Contains(text, "--token [redacted]") ||
+		strings.Contains(text, "canary") {
 		t.Errorf("holder = %s, want pid %d and no secret", text, cmd.Process.Pid)
 	}
 }

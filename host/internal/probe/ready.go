@@ -17,13 +17,14 @@ import (
 	"github.com/gatehost/gatehost/internal/frame"
 )
 
-// Host is the one address that we launch on, probe and connect to: `localhost` may be another family (B110).
+// Host is the one address that gatehost launches on, probes and connects to: `localhost` may be another address
+// family (B110).
 const Host = "127.0.0.1"
 
 // readyTimeout bounds one probe (B060).
 const readyTimeout = 1500 * time.Millisecond
 
-// challengeTimeout bounds the question whether a listener is a gateway (B109).
+// challengeTimeout bounds the check whether a listener is a gateway (B109).
 const challengeTimeout = 5 * time.Second
 
 // Readiness is what a port shows.
@@ -32,16 +33,16 @@ type Readiness int
 // Readiness, worst first.
 const (
 	Closed   Readiness = iota + 1
-	Starting           // /readyz says that it is not ready
-	Open               // something listens and has no /readyz: only a connect tells
-	Ready              // /readyz says that it is
+	Starting           // /readyz says that the gateway is not ready
+	Open               // something listens and has no /readyz: only a connection tells
+	Ready              // /readyz says that the gateway is ready
 )
 
-// Address is host:port.
+// Address returns host:port.
 func Address(port int) string { return net.JoinHostPort(Host, strconv.Itoa(port)) }
 
-// ReadyNow asks once. It parses the answer: releases before 2026.9 answer any path with 200 and their user interface, so a status
-// alone proves nothing (docs/openclaw.md §3).
+// ReadyNow asks once. It parses the answer: releases before 2026.9 answer any path with 200 and their user
+// interface, so a status alone proves nothing (docs/openclaw.md §3).
 func ReadyNow(ctx context.Context, port int) Readiness {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -65,7 +66,8 @@ func ReadyNow(ctx context.Context, port int) Readiness {
 	var body struct {
 		Ready *bool `json:"ready"`
 	}
-	if kind != "application/json" || json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&body) != nil || body.Ready == nil {
+	if kind != "application/json" || json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&body) != nil ||
+		body.Ready == nil {
 		return Open
 	}
 	if *body.Ready {
@@ -74,11 +76,11 @@ func ReadyNow(ctx context.Context, port int) Readiness {
 	return Starting
 }
 
-// listening tells a port that answers nothing from one that is closed. A gateway whose event loop is blocked takes connections
-// and answers later: that is starting, and the caller's deadline decides. Only a listener that is no HTTP server is asked by
-// a connect.
+// listening distinguishes a port that does not answer from one that is closed. A gateway whose event loop is
+// blocked accepts connections and answers later: that counts as starting, and the caller's deadline decides. It
+// connects only to a listener that is no HTTP server.
 func listening(ctx context.Context, port int) Readiness {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout) // the first question used its time up
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout) // the first request used up its time
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", Address(port))
 	if err != nil {
@@ -88,7 +90,7 @@ func listening(ctx context.Context, port int) Readiness {
 	return Open
 }
 
-// IsGateway reports whether whoever listens sends a connect.challenge. The socket is cut afterwards (T060 to T067).
+// IsGateway reports whether the listener sends a connect.challenge. It cuts the socket afterwards (T060 to T067).
 func IsGateway(ctx context.Context, port int) bool {
 	ctx, cancel := context.WithTimeout(ctx, challengeTimeout)
 	defer cancel()

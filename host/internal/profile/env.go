@@ -16,7 +16,8 @@ import (
 // maxEnvFile bounds an env_file in bytes.
 const maxEnvFile = 1 << 20
 
-// readEnvFile reads NAME=value lines; blank lines and # comments are skipped, one pair of quotes around a value is removed.
+// readEnvFile reads NAME=value lines; blank lines and # comments are skipped, one pair of quotes around a value is
+// removed.
 func readEnvFile(path string) (map[string]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -36,7 +37,7 @@ func readEnvFile(path string) (map[string]string, error) {
 			continue
 		}
 		k, v, ok := strings.Cut(strings.TrimPrefix(line, "export "), "=")
-		if k = strings.TrimSpace(k); !ok || k == "" { // the line itself may hold a secret: name its number only
+		if k = strings.TrimSpace(k); !ok || k == "" { // the line itself may hold a secret: report its number only
 			return nil, fmt.Errorf("cannot read launch.env_file %s: line %d is not NAME=value", path, i+1)
 		}
 		env[k] = unquote(strings.TrimSpace(v))
@@ -51,7 +52,8 @@ func unquote(v string) string {
 	return v
 }
 
-// pathKey is the name of the search path in env and the other casings of it (B078). Outside Windows a lone Path is not it.
+// pathKey returns the name of the search path in env, and the other spellings of it (B078). Outside Windows a lone
+// Path is not the search path.
 func pathKey(env map[string]string, goos string) (key string, others []string) {
 	if goos != "windows" {
 		return "PATH", nil
@@ -107,8 +109,8 @@ func NormalizeProxy(v string) string {
 	return "http://" + v
 }
 
-// ProxyEnv is the proxy variables in both cases; what has no value is left out, so that the user's own stays (B080). HTTP and HTTPS fall
-// back to the base, then to ALL; ALL falls back to the base.
+// ProxyEnv returns the proxy variables in both cases; it omits those without a value, so that the user's own stay
+// (B080). HTTP and HTTPS fall back to the base, then to ALL; ALL falls back to the base.
 func ProxyEnv(l config.Launch) map[string]string {
 	env := map[string]string{}
 	set := func(name string, values ...string) {
@@ -127,7 +129,7 @@ func ProxyEnv(l config.Launch) map[string]string {
 	return env
 }
 
-// bypass is the rules in one word; a rule may hold several, with commas, semicolons or lines between them.
+// bypass returns the rules as one word; a rule may hold several, with commas, semicolons or line ends between them.
 func bypass(rules []string) string {
 	var out []string
 	for _, r := range rules {
@@ -140,14 +142,14 @@ func bypass(rules []string) string {
 	return strings.Join(out, ",")
 }
 
-// userinfo finds the credentials in a URL: v[from:to]. ok is false when there are none. It reads what url.Parse would refuse as well, since
-// what is not understood must not be shown.
+// userinfo finds the credentials in a URL: v[from:to]. ok is false when there are none. It also reads what
+// url.Parse would refuse, since a malformed address must not be shown either.
 func userinfo(v string) (from, to int, ok bool) {
 	loc := scheme.FindStringIndex(v)
 	if loc == nil {
 		return 0, 0, false
 	}
-	at := strings.LastIndex(v[loc[1]:], "@") // a password may hold anything that ends an authority
+	at := strings.LastIndex(v[loc[1]:], "@") // a password may contain anything that ends an authority
 	if at < 0 {
 		return 0, 0, false
 	}
@@ -157,7 +159,7 @@ func userinfo(v string) (from, to int, ok bool) {
 // RedactURL hides the credentials in the address of a proxy (B082).
 func RedactURL(v string) string { return redact.URL(NormalizeProxy(v)) }
 
-// password is the secret part of a URL, as it stands there and as it is meant; none when there is none.
+// password returns the password in a URL, as written and unescaped; nil when there is none.
 func password(v string) []string {
 	v = NormalizeProxy(v)
 	from, to, ok := userinfo(v)

@@ -1,6 +1,6 @@
-// Package profile turns an operator's words about a launch into what is run: program, arguments and a whole environment.
-// It knows the two profiles: "openclaw", with the environment rules of docs/behaviour.md §4, and "plain", for any other program
-// that speaks the protocol. It reads nothing but what it is given, except an env_file.
+// Package profile turns a configured launch into a process: program, arguments and a whole environment. It has two
+// profiles: "openclaw", with the environment rules of docs/behaviour.md §4, and "plain", for any other program that
+// speaks the protocol. It reads nothing but its arguments and an env_file.
 package profile
 
 import (
@@ -30,18 +30,18 @@ type Launch struct {
 	Token     string
 	Home      string   // of the user that runs it; for default places
 	Inherited []string // environment of the host, as os.Environ
-	Foreign   []string // variables of it that hold secrets of others: they are not inherited (B077)
+	Foreign   []string // its variables that hold secrets of other gateways: they are not inherited (B077)
 }
 
-// Result is what is run and what is known about it.
+// Result is the process and what is known about it.
 type Result struct {
 	Process    plugin.ProcessSpec
-	StateDir   string // where the gateway keeps its state; "" when the profile has none
+	StateDir   string // where the gateway stores its state; "" when the profile does not say
 	ConfigPath string
 	Secrets    []string // values that must appear nowhere
 }
 
-// defaultArgs are the reference's (B072), with the token left out: it goes by environment.
+// defaultArgs returns the arguments of the reference (B072), without the token: it goes into the environment.
 func defaultArgs(profile string) []string {
 	if profile == Plain {
 		return nil
@@ -49,17 +49,20 @@ func defaultArgs(profile string) []string {
 	return []string{"gateway", "--port", "{port}", "--bind", "loopback", "--allow-unconfigured"}
 }
 
-// removed are inherited variables that a gateway must not see: a preload of ours (B076), marks of another supervisor (B091),
-// and credentials that belong to somebody else.
+// removed are inherited variables that a gateway must not see: a preload of the host (B076), marks of another
+// supervisor (B091), and credentials of other programs.
 var removed = []string{
 	"NODE_OPTIONS", "OPENCLAW_SYSTEMD_UNIT", "INVOCATION_ID", "SYSTEMD_EXEC_PID", "JOURNAL_STREAM", "NOTIFY_SOCKET",
 	"OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_PASSWORD", "OPENCLAW_GATEWAY_PORT", "OPENCLAW_SUPERVISOR_MODE",
 }
 
-// kept survive clear_env: without them hardly any program runs.
-var kept = []string{"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT", "USERPROFILE", "TEMP", "TMP"}
+// kept are variables that survive clear_env: without them hardly any program runs.
+var kept = []string{
+	"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT", "USERPROFILE",
+	"TEMP", "TMP",
+}
 
-// Build makes the process. Later wins: inherited, env_file, env, proxy, fixed (B083).
+// Build returns the process. Later sources override earlier ones: inherited, env_file, env, proxy, fixed (B083).
 func Build(l Launch) (Result, error) {
 	if len(l.Command) == 0 || l.Command[0] == "" {
 		return Result{}, fmt.Errorf("cannot build the launch: launch.command is empty")
@@ -88,7 +91,8 @@ func Build(l Launch) (Result, error) {
 	}
 	r.Process = plugin.ProcessSpec{Argv: argv(l), Env: list(env, l), Cwd: l.Cwd, User: l.User}
 	r.Secrets = append(secrets, l.Token)
-	r.Secrets = slices.DeleteFunc(r.Secrets, func(s string) bool { return len(s) < 8 }) // shorter ones would redact words
+	// shorter ones would redact words
+	r.Secrets = slices.DeleteFunc(r.Secrets, func(s string) bool { return len(s) < 8 })
 	return r, nil
 }
 
@@ -96,7 +100,8 @@ func inherit(l Launch) map[string]string {
 	env := map[string]string{}
 	for _, kv := range l.Inherited {
 		k, v, ok := strings.Cut(kv, "=")
-		if !ok || k == "" || slices.Contains(removed, k) || slices.Contains(l.Foreign, k) || strings.HasPrefix(k, "GATEHOST_") {
+		if !ok || k == "" || slices.Contains(removed, k) || slices.Contains(l.Foreign, k) ||
+			strings.HasPrefix(k, "GATEHOST_") {
 			continue
 		}
 		if l.ClearEnv && !slices.Contains(kept, strings.ToUpper(k)) {
@@ -107,7 +112,7 @@ func inherit(l Launch) map[string]string {
 	return env
 }
 
-// fixed sets what the host decides (B074, B092, docs/openclaw.md §2).
+// fixed sets the variables that the host decides (B074, B092, docs/openclaw.md §2).
 func fixed(l *Launch, env map[string]string, r *Result) {
 	if l.Token != "" {
 		env["OPENCLAW_GATEWAY_TOKEN"] = l.Token
@@ -116,11 +121,11 @@ func fixed(l *Launch, env map[string]string, r *Result) {
 	if l.Profile == Plain {
 		return
 	}
-	env["OPENCLAW_NO_RESPAWN"] = "1"      // a restart stays in our process
+	env["OPENCLAW_NO_RESPAWN"] = "1"      // a restart stays in the process that gatehost started
 	env["OPENCLAW_DISABLE_BONJOUR"] = "1" // no mDNS
 	env["OPENCLAW_EXEC_SHELL_SNAPSHOT"] = "0"
 	env["OPENCLAW_GATEWAY_STARTUP_TRACE"] = "1"
-	env["OPENCLAW_SERVICE_REPAIR_POLICY"] = "external" // its doctor leaves platform services to us
+	env["OPENCLAW_SERVICE_REPAIR_POLICY"] = "external" // its doctor must not touch platform services
 	env["OPENCLAW_NO_AUTO_UPDATE"] = "1"
 	if l.SkipChannels {
 		env["OPENCLAW_SKIP_CHANNELS"] = "1"
@@ -153,12 +158,13 @@ func argv(l Launch) []string {
 	return out
 }
 
-// list is in order of names, so that the same words give the same launch.
+// list returns the variables in the order of their names, so that equal environments give equal launches.
 func list(env map[string]string, l Launch) []plugin.EnvVar {
 	out := make([]plugin.EnvVar, 0, len(env))
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		v := env[k]
-		out = append(out, plugin.EnvVar{Name: k, Value: v, Secret: v != "" && v == l.Token || redact.Name(k) || isProxy(k) && password(v) != nil})
+		secret := v != "" && v == l.Token || redact.Name(k) || isProxy(k) && password(v) != nil
+		out = append(out, plugin.EnvVar{Name: k, Value: v, Secret: secret})
 	}
 	return out
 }

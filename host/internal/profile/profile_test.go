@@ -32,7 +32,7 @@ func build(t *testing.T, l profile.Launch) (profile.Result, map[string]string) {
 	return r, env
 }
 
-func TestTokenGoesByEnvironmentOnly(t *testing.T) {
+func TestTokenIsGivenInTheEnvironmentOnly(t *testing.T) {
 	r, env := build(t, profile.Launch{Port: 18789, Token: "canary-token-value"})
 	if env["OPENCLAW_GATEWAY_TOKEN"] != "canary-token-value" {
 		t.Error("the token is not in the environment")
@@ -48,12 +48,16 @@ func TestTokenGoesByEnvironmentOnly(t *testing.T) {
 
 func TestMarksOfOtherSupervisorsAndPreloadsAreRemoved(t *testing.T) { // B076, B091, T112..T115
 	inherited := []string{
-		"NODE_OPTIONS=--require x", "INVOCATION_ID=1", "JOURNAL_STREAM=1", "SYSTEMD_EXEC_PID=1", "OPENCLAW_SYSTEMD_UNIT=u",
-		"OPENCLAW_GATEWAY_TOKEN=somebody-elses", "GATEHOST_SOCKET=/x", "KEEP=me", "OPENCLAW_DISABLE_BONJOUR=0",
+		"NODE_OPTIONS=--require x", "INVOCATION_ID=1", "JOURNAL_STREAM=1", "SYSTEMD_EXEC_PID=1",
+		"OPENCLAW_SYSTEMD_UNIT=u",
+		"OPENCLAW_GATEWAY_TOKEN=another-programs", "GATEHOST_SOCKET=/x", "KEEP=me", "OPENCLAW_DISABLE_BONJOUR=0",
 	}
 	before := slices.Clone(inherited)
 	_, env := build(t, profile.Launch{Inherited: inherited})
-	for _, gone := range []string{"NODE_OPTIONS", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "OPENCLAW_SYSTEMD_UNIT", "OPENCLAW_GATEWAY_TOKEN", "GATEHOST_SOCKET"} {
+	for _, gone := range []string{
+		"NODE_OPTIONS", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID",
+		"OPENCLAW_SYSTEMD_UNIT", "OPENCLAW_GATEWAY_TOKEN", "GATEHOST_SOCKET",
+	} {
 		if v, ok := env[gone]; ok {
 			t.Errorf("%s = %q, want it gone", gone, v)
 		}
@@ -68,17 +72,26 @@ func TestMarksOfOtherSupervisorsAndPreloadsAreRemoved(t *testing.T) { // B076, B
 
 func TestPortIsFilledIntoTheArguments(t *testing.T) {
 	r, _ := build(t, profile.Launch{Port: 4711})
-	if got := strings.Join(r.Process.Argv, " "); got != "openclaw gateway --port 4711 --bind loopback --allow-unconfigured" {
+	if got := strings.Join(r.Process.Argv,
+		" "); got != "openclaw gateway --port 4711 --bind loopback --allow-unconfigured" {
 		t.Errorf("argv = %s", got)
 	}
-	r, env := build(t, profile.Launch{Launch: config.Launch{Profile: profile.Plain, Command: []string{"/opt/gw"}, Args: []string{"-p={port}"}}, Port: 4711})
+	r, env := build(t,
+		profile.Launch{Launch: config.Launch{
+			Profile: profile.Plain, Command: []string{"/opt/gw"},
+			Args: []string{"-p={port}"},
+		}, Port: 4711})
 	if got := strings.Join(r.Process.Argv, " "); got != "/opt/gw -p=4711" || env["OPENCLAW_NO_RESPAWN"] != "" {
 		t.Errorf("argv = %s, env = %v", got, env)
 	}
 }
 
 func TestClearEnvKeepsOnlyWhatProgramsNeed(t *testing.T) {
-	_, env := build(t, profile.Launch{Launch: config.Launch{ClearEnv: true, Env: map[string]string{"MINE": "1"}}, Inherited: []string{"PATH=/bin", "SECRET_KEY=x", "HOME=/h"}})
+	_, env := build(t,
+		profile.Launch{
+			Launch:    config.Launch{ClearEnv: true, Env: map[string]string{"MINE": "1"}},
+			Inherited: []string{"PATH=/bin", "SECRET_KEY=x", "HOME=/h"},
+		})
 	if env["SECRET_KEY"] != "" || env["PATH"] != "/bin" || env["MINE"] != "1" || env["HOME"] != "/h" {
 		t.Errorf("env = %v", env)
 	}
@@ -103,7 +116,10 @@ func TestEnvFileValuesAreSecretsAndItsFaultsNameTheLineOnly(t *testing.T) {
 }
 
 func TestProxyIsNormalisedAndItsCredentialsAreRedacted(t *testing.T) { // B080..B082, T186, T188
-	for in, want := range map[string]string{"127.0.0.1:7890": "http://127.0.0.1:7890", "socks5://h:1": "socks5://h:1", " ": ""} {
+	for in, want := range map[string]string{
+		"127.0.0.1:7890": "http://127.0.0.1:7890", "socks5://h:1": "socks5://h:1",
+		" ": "",
+	} {
 		if got := profile.NormalizeProxy(in); got != want {
 			t.Errorf("NormalizeProxy(%q) = %q, want %q", in, got, want)
 		}
@@ -120,7 +136,8 @@ func TestProxyIsNormalisedAndItsCredentialsAreRedacted(t *testing.T) { // B080..
 
 func TestStateAndConfigPlacesAreKnown(t *testing.T) {
 	r, env := build(t, profile.Launch{Home: "/home/u"})
-	if r.StateDir != filepath.Join("/home/u", ".openclaw") || r.ConfigPath != filepath.Join("/home/u", ".openclaw", "openclaw.json") || env["OPENCLAW_STATE_DIR"] != "" {
+	if r.StateDir != filepath.Join("/home/u", ".openclaw") ||
+		r.ConfigPath != filepath.Join("/home/u", ".openclaw", "openclaw.json") || env["OPENCLAW_STATE_DIR"] != "" {
 		t.Errorf("state = %s config = %s", r.StateDir, r.ConfigPath)
 	}
 	r, env = build(t, profile.Launch{Launch: config.Launch{StateDir: "/s"}, Home: "/home/u"})
@@ -135,12 +152,32 @@ func TestProxiesFallBackAndAreSetInBothCases(t *testing.T) { // B081, T187, T188
 		in   config.Launch
 		want map[string]string
 	}{
-		{"the base for all", config.Launch{Proxy: "h:1"}, map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"}},
-		{"one of its own for each", config.Launch{Proxy: "h:1", HTTPProxy: "a:1", HTTPSProxy: "https://b:2", AllProxy: "SOCKS5://c:3"}, map[string]string{"HTTP_PROXY": "http://a:1", "HTTPS_PROXY": "https://b:2", "ALL_PROXY": "SOCKS5://c:3"}},
-		{"blanks count as nothing", config.Launch{Proxy: "h:1", HTTPProxy: "  ", HTTPSProxy: "\t"}, map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"}},
-		{"to ALL without a base", config.Launch{AllProxy: "socks5://c:3"}, map[string]string{"HTTP_PROXY": "socks5://c:3", "HTTPS_PROXY": "socks5://c:3", "ALL_PROXY": "socks5://c:3"}},
+		{
+			"the base for all",
+			config.Launch{Proxy: "h:1"},
+			map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"},
+		},
+		{
+			"one of its own for each",
+			config.Launch{Proxy: "h:1", HTTPProxy: "a:1", HTTPSProxy: "https://b:2", AllProxy: "SOCKS5://c:3"},
+			map[string]string{"HTTP_PROXY": "http://a:1", "HTTPS_PROXY": "https://b:2", "ALL_PROXY": "SOCKS5://c:3"},
+		},
+		{
+			"blanks count as nothing",
+			config.Launch{Proxy: "h:1", HTTPProxy: "  ", HTTPSProxy: "\t"},
+			map[string]string{"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1", "ALL_PROXY": "http://h:1"},
+		},
+		{
+			"to ALL without a base",
+			config.Launch{AllProxy: "socks5://c:3"},
+			map[string]string{"HTTP_PROXY": "socks5://c:3", "HTTPS_PROXY": "socks5://c:3", "ALL_PROXY": "socks5://c:3"},
+		},
 		{"one alone", config.Launch{HTTPSProxy: "b:2"}, map[string]string{"HTTPS_PROXY": "http://b:2"}},
-		{"bypass rules", config.Launch{NoProxy: []string{"a, b;c\n d ", "", "e"}}, map[string]string{"NO_PROXY": "a,b,c,d,e"}},
+		{
+			"bypass rules",
+			config.Launch{NoProxy: []string{"a, b;c\n d ", "", "e"}},
+			map[string]string{"NO_PROXY": "a,b,c,d,e"},
+		},
 		{"none", config.Launch{}, map[string]string{}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -191,14 +228,22 @@ func TestCredentialsOfAProxyAreHidden(t *testing.T) { // B082
 
 func TestLaterWinsInTheEnvironment(t *testing.T) { // B083
 	path := filepath.Join(t.TempDir(), "env")
-	if err := os.WriteFile(path, []byte("A=file\nB=file\nHTTP_PROXY=http://file\nOPENCLAW_NO_RESPAWN=0\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("A=file\nB=file\nHTTP_PROXY=http://file\nOPENCLAW_NO_RESPAWN=0\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, env := build(t, profile.Launch{
-		Launch: config.Launch{EnvFile: path, Env: map[string]string{"B": "env", "HTTP_PROXY": "http://env", "OPENCLAW_GATEWAY_PORT": "1", "OPENCLAW_GATEWAY_TOKEN": "of somebody"}, Proxy: "h:1"}, Inherited: []string{"A=inherited", "B=inherited", "C=inherited"}, Port: 5, Token: "the-right-token",
+		Launch: config.Launch{
+			EnvFile: path,
+			Env: map[string]string{
+				"B": "env", "HTTP_PROXY": "http://env", "OPENCLAW_GATEWAY_PORT": "1",
+				"OPENCLAW_GATEWAY_TOKEN": "of another",
+			}, Proxy: "h:1",
+		}, Inherited: []string{"A=inherited", "B=inherited", "C=inherited"}, Port: 5, Token: "the-right-token",
 	})
 	for k, want := range map[string]string{
-		"A": "file", "B": "env", "C": "inherited", "HTTP_PROXY": "http://h:1", "OPENCLAW_NO_RESPAWN": "1", "OPENCLAW_GATEWAY_PORT": "5",
+		"A": "file", "B": "env", "C": "inherited", "HTTP_PROXY": "http://h:1", "OPENCLAW_NO_RESPAWN": "1",
+		"OPENCLAW_GATEWAY_PORT":  "5",
 		"OPENCLAW_GATEWAY_TOKEN": "the-right-token",
 	} {
 		if env[k] != want {
@@ -208,10 +253,14 @@ func TestLaterWinsInTheEnvironment(t *testing.T) { // B083
 }
 
 func TestProfileOfOpenClawIsFixed(t *testing.T) { // B074, B075, B092, T112
-	inherited := []string{"OPENCLAW_GATEWAY_STARTUP_TRACE=0", "OPENCLAW_EXEC_SHELL_SNAPSHOT=1", "OPENCLAW_NO_RESPAWN=0", "OPENCLAW_DISABLE_BONJOUR=0"}
+	inherited := []string{
+		"OPENCLAW_GATEWAY_STARTUP_TRACE=0", "OPENCLAW_EXEC_SHELL_SNAPSHOT=1",
+		"OPENCLAW_NO_RESPAWN=0", "OPENCLAW_DISABLE_BONJOUR=0",
+	}
 	_, env := build(t, profile.Launch{Inherited: inherited})
 	for k, want := range map[string]string{
-		"OPENCLAW_NO_RESPAWN": "1", "OPENCLAW_DISABLE_BONJOUR": "1", "OPENCLAW_GATEWAY_STARTUP_TRACE": "1", "OPENCLAW_EXEC_SHELL_SNAPSHOT": "0",
+		"OPENCLAW_NO_RESPAWN": "1", "OPENCLAW_DISABLE_BONJOUR": "1", "OPENCLAW_GATEWAY_STARTUP_TRACE": "1",
+		"OPENCLAW_EXEC_SHELL_SNAPSHOT": "0",
 	} {
 		if env[k] != want {
 			t.Errorf("%s = %q, want %q", k, env[k], want)
@@ -222,16 +271,21 @@ func TestProfileOfOpenClawIsFixed(t *testing.T) { // B074, B075, B092, T112
 			t.Errorf("%s = %q, want it unset rather than empty", k, v)
 		}
 	}
-	if _, env = build(t, profile.Launch{Launch: config.Launch{SkipChannels: true}}); env["OPENCLAW_SKIP_CHANNELS"] != "1" {
+	if _, env = build(t,
+		profile.Launch{Launch: config.Launch{SkipChannels: true}}); env["OPENCLAW_SKIP_CHANNELS"] != "1" {
 		t.Errorf("OPENCLAW_SKIP_CHANNELS = %q, want 1", env["OPENCLAW_SKIP_CHANNELS"])
 	}
 	if _, has := env["CLAWDBOT_SKIP_CHANNELS"]; has {
-		t.Error("the name of before is set, too")
+		t.Error("the former name is set, too")
 	}
 }
 
 func TestTokensOfOtherGatewaysAreNotInherited(t *testing.T) { // B077
-	_, env := build(t, profile.Launch{Inherited: []string{"TOKEN_OF_MINE=a", "TOKEN_OF_ANOTHER=b"}, Foreign: []string{"TOKEN_OF_ANOTHER"}})
+	_, env := build(t,
+		profile.Launch{
+			Inherited: []string{"TOKEN_OF_MINE=a", "TOKEN_OF_ANOTHER=b"},
+			Foreign:   []string{"TOKEN_OF_ANOTHER"},
+		})
 	if _, has := env["TOKEN_OF_ANOTHER"]; has || env["TOKEN_OF_MINE"] != "a" {
 		t.Errorf("env = %v", env)
 	}

@@ -11,10 +11,10 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Autostart starts the gateways that are to be started, host.start_parallel at a time. Of the others it adopts what runs: an operator started it
-// before the host was replaced.
+// Autostart starts the gateways with autostart = true, host.start_parallel at a time, and does not wait for the last
+// ones. Of every other gateway it adopts the process that runs: an operator started it before the host was replaced.
 func (r *Registry) Autostart(ctx context.Context) {
-	slots := make(chan struct{}, max(r.Config().Host.StartParallel, 1)) // so many at once
+	slots := make(chan struct{}, max(r.Config().Host.StartParallel, 1)) // its size is the number that starts at once
 	for _, g := range r.Now().Ordered() {
 		select {
 		case slots <- struct{}{}:
@@ -28,8 +28,8 @@ func (r *Registry) Autostart(ctx context.Context) {
 	}
 }
 
-// StopAll stops the gateways at the same time; on_host_exit = "keep" leaves a gateway to its shim. When kill is closed the others are killed
-// without their grace.
+// StopAll stops all gateways at the same time and waits for them. A gateway with on_host_exit = "keep" stays with its
+// shim. When kill is closed, StopAll kills the others without their grace.
 func (r *Registry) StopAll(ctx context.Context, kill <-chan struct{}) {
 	var stops sync.WaitGroup
 	for _, g := range r.Now().Ordered() {

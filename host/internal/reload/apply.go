@@ -45,8 +45,8 @@ func newApplication(p *plan) *application {
 func (r *Reloader) apply(ctx context.Context, p *plan) ([]control.ReloadChange, error) {
 	a := newApplication(p)
 	r.takePlugins(ctx, a)
+	departures := r.removeGateways(ctx, a) // before the others come: they must know the tokens of those that stay
 	arrivals := r.addGateways(a)
-	departures := r.removeGateways(ctx, a)
 	if ctx.Err() != nil {
 		return nil, control.HostRestarting()
 	}
@@ -55,6 +55,11 @@ func (r *Reloader) apply(ctx context.Context, p *plan) ([]control.ReloadChange, 
 	}
 	r.o.Registry.Replace(a.next)
 	r.o.Log.SetLevel(hclog.LevelFromString(a.next.Config.Log.Level))
+	var stayed []control.ReloadChange
+	for _, s := range a.stays { // before plugins go that only the former settings need
+		stayed = append(stayed, s.changes()...)
+		s.g.Configure(ctx, gateway.SettingsOf(a.next.Config, s.g.Name()))
+	}
 	for _, name := range p.gone {
 		if a.next.Gateways[name] == nil {
 			p.from.Gateways[name].End()
@@ -66,11 +71,7 @@ func (r *Reloader) apply(ctx context.Context, p *plan) ([]control.ReloadChange, 
 	for _, s := range a.steps {
 		out = append(out, s.ReloadChange)
 	}
-	out = append(append(out, departures...), arrivals...)
-	for _, s := range a.stays {
-		out = append(out, s.changes()...)
-		s.g.Configure(ctx, gateway.SettingsOf(a.next.Config, s.g.Name()))
-	}
+	out = append(append(append(out, departures...), arrivals...), stayed...)
 	for _, name := range p.came {
 		if g := a.next.Gateways[name]; g != nil {
 			r.o.Begin(g)

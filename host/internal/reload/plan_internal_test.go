@@ -1,6 +1,7 @@
 package reload
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/gatehost/gatehost/host/internal/conditions"
 	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/gateway"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/host/internal/pluginspec"
@@ -60,8 +63,10 @@ func assembled(t *testing.T, text string) *Reloader {
 		}
 		set.Sandboxes[name] = told
 	}
+	env := gateway.Env{Log: log, Store: s, Plugins: plugins, Hub: events.NewHub(events.Options{})}
+	t.Cleanup(env.Hub.Close)
 	for _, name := range cfg.GatewayNames() {
-		g, err := gateway.New(gateway.Env{Log: log, Store: s, Plugins: plugins}, gateway.SettingsOf(cfg, name))
+		g, err := gateway.New(env, gateway.SettingsOf(cfg, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +76,8 @@ func assembled(t *testing.T, text string) *Reloader {
 	t.Cleanup(func() { _ = s.Close() })
 	r := registry.New(cfg)
 	r.Replace(set)
-	return New(Options{Registry: r, Plugins: plugins, Log: log})
+	newGateway := func(s gateway.Settings) (*gateway.Gateway, error) { return gateway.New(env, s) }
+	return New(Options{Registry: r, Plugins: plugins, Log: log, New: newGateway})
 }
 
 func parse(t *testing.T, dir, text string) *config.Config {
@@ -192,5 +198,36 @@ func TestRefusedFileIsToldWithAllItsFaults(t *testing.T) {
 	p, ok := errors.AsType[*control.Problem](err)
 	if !ok || p.Code != control.CodeBadConfig || !slices.Equal(p.Faults, []string{"c:3: a", "c:4: b"}) || p.Hint == "" {
 		t.Errorf("%+v", p)
+	}
+}
+
+// A gateway that cannot be stopped stays. Those that come with the same reload must know its token's variable, or their
+// processes inherit it (B077).
+func TestGatewayThatComesKnowsTheTokenOfOneThatCouldNotGo(t *testing.T) {
+	r := assembled(t, strings.Replace(planned, "[gateways.other]\n", "[gateways.other]\ntoken = {env = \"OTHERS_TOKEN\"}\n", 1))
+	dir := filepath.Dir(r.o.Registry.Config().Path)
+	r.o.Turn, r.o.Conditions = NewTurn(), conditions.New(func(control.ConditionData) {})
+	var foreign []string
+	real := r.o.New
+	r.o.New = func(s gateway.Settings) (*gateway.Gateway, error) {
+		foreign = s.ForeignTokens
+		g, err := real(s)
+		if err == nil {
+			t.Cleanup(g.Close)
+		}
+		return g, err
+	}
+	text := strings.Replace(planned, "[gateways.other]\nport = 4711\n", "[gateways.third]\nport = 4712\n", 1)
+	p, err := r.plan(parse(t, dir, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel() // no engine runs, so that nothing can be stopped
+	if _, err := r.apply(stopped, p); err == nil {
+		t.Fatal("a reload that was cut is said to be applied")
+	}
+	if !slices.Equal(foreign, []string{"OTHERS_TOKEN"}) {
+		t.Errorf("the new gateway knows the variables %v", foreign)
 	}
 }

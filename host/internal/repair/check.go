@@ -15,14 +15,14 @@ const (
 	maxContent  = 4 << 20
 )
 
-// checked is a plan that may be executed: all that it touches is known and allowed.
+// checked is a plan that may be executed: everything that it touches is known and allowed.
 type checked struct {
 	plan  doctor.Plan
 	files []string          // resolved, each once
-	paths map[string]string // a path of the plan to what it resolves to
+	paths map[string]string // maps a path of the plan to its resolved path
 }
 
-// check looks at all of a plan before anything of it is done.
+// check checks the whole plan before any of it is executed.
 func (s scope) check(plan doctor.Plan) (checked, error) {
 	c := checked{plan: plan, paths: map[string]string{}}
 	switch {
@@ -117,7 +117,7 @@ func checkTime(d time.Duration) error {
 	return nil
 }
 
-// bounded cuts a text for a message.
+// bounded shortens a text for a message.
 func bounded(s string, n int) string {
 	if len(s) <= n {
 		return s

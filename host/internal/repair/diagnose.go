@@ -16,23 +16,24 @@ const (
 	maxRounds   = 3 // of evidence, in one diagnosis (doctor.proto)
 	maxFindings = 64
 	maxWants    = 16
-	askTimeout  = 30 * time.Second // of one question to a doctor; looking at evidence is not in it
+	askTimeout  = 30 * time.Second // of one request to a doctor; gathering evidence is not included
 )
 
 // Named is a doctor of the chain.
 type Named struct {
 	Name   string
 	Doctor doctor.Doctor
-	// Content: it has the grant "gateway-config" and may see what is in files.
+	// Content: the doctor has the grant "gateway-config" and may see the content of files.
 	Content bool
 }
 
-// Evidence gathers what a doctor wishes to know: one answer for each wish. What cannot be had is an answer too.
+// Evidence gathers what a doctor requests: one answer for each request. Evidence that cannot be gathered is an
+// answer too.
 type Evidence interface {
 	Gather(ctx context.Context, wants []doctor.EvidenceRequest, content bool) []doctor.Evidence
 }
 
-// Found is a finding and who found it.
+// Found is a finding and the doctor that reported it.
 type Found struct {
 	Doctor  string
 	Finding doctor.Finding
@@ -44,23 +45,26 @@ type Skipped struct {
 	Err    error
 }
 
-// Proposal is the plan that will be executed, if anybody agrees.
+// Proposal is the plan that will be executed, when it is confirmed.
 type Proposal struct {
 	Doctor  string
 	Finding doctor.Finding
 	Plan    doctor.Plan
 }
 
-// Diagnosis is what the whole chain says.
+// Diagnosis is the result of the whole chain.
 type Diagnosis struct {
 	Findings []Found // of all doctors, in order
 	Skipped  []Skipped
-	Proposal *Proposal // the first plan; nil: nobody knows a repair
+	Proposal *Proposal // the first plan; nil: no doctor knows a repair
 }
 
-// RunDiagnosis asks the doctors in order. The first plan that check accepts wins; all findings are kept. A doctor that fails, panics or
-// answers nonsense is skipped and noted; it never fails itself. check may be nil.
-func RunDiagnosis(ctx context.Context, chain []Named, req doctor.DiagnoseRequest, evidence Evidence, check func(doctor.Plan) error) Diagnosis {
+// RunDiagnosis asks the doctors in order. The first plan that check accepts wins; all findings are reported. A
+// doctor that fails, panics or violates the contract is skipped and listed; RunDiagnosis never fails itself. check
+// may be nil.
+func RunDiagnosis(ctx context.Context, chain []Named, req doctor.DiagnoseRequest, evidence Evidence,
+	check func(doctor.Plan) error,
+) Diagnosis {
 	var d Diagnosis
 	for _, n := range chain {
 		if ctx.Err() != nil {
@@ -81,7 +85,8 @@ func RunDiagnosis(ctx context.Context, chain []Named, req doctor.DiagnoseRequest
 			}
 			switch plan, err := n.plan(ctx, req, f, check); {
 			case err != nil:
-				d.Skipped = append(d.Skipped, Skipped{n.Name, fmt.Errorf("cannot plan the repair of %s: %w", f.Code, err)})
+				d.Skipped = append(d.Skipped,
+					Skipped{n.Name, fmt.Errorf("cannot plan the repair of %s: %w", f.Code, err)})
 			case plan != nil:
 				d.Proposal = &Proposal{n.Name, f, *plan}
 			}
@@ -90,24 +95,26 @@ func RunDiagnosis(ctx context.Context, chain []Named, req doctor.DiagnoseRequest
 	return d
 }
 
-// ask puts the question, and again with what the doctor wished for.
+// ask asks the doctor, and again with the evidence that it requested.
 func (n Named) ask(ctx context.Context, req doctor.DiagnoseRequest, evidence Evidence) ([]doctor.Finding, error) {
 	var got doctor.Diagnosis
-	err := n.rounds(ctx, evidence, func(ctx context.Context, known []doctor.Evidence) (wants []doctor.EvidenceRequest, err error) {
-		req.Evidence = known // one doctor's evidence is not another's
-		got, err = n.Doctor.Diagnose(ctx, req)
-		return got.Wants, err
-	})
+	err := n.rounds(ctx, evidence,
+		func(ctx context.Context, known []doctor.Evidence) (wants []doctor.EvidenceRequest, err error) {
+			req.Evidence = known // each doctor has its own evidence
+			got, err = n.Doctor.Diagnose(ctx, req)
+			return got.Wants, err
+		})
 	if err != nil {
 		return nil, err
 	}
 	return got.Findings, checkFindings(got.Findings)
 }
 
-// question is one question to a doctor, with what is known by then; it returns what the doctor wishes to know besides.
+// question is one request to a doctor, with what is known so far; it returns the evidence that the doctor needs in
+// addition.
 type question func(ctx context.Context, known []doctor.Evidence) ([]doctor.EvidenceRequest, error)
 
-// rounds asks until the doctor wishes to know no more.
+// rounds asks until the doctor needs no more evidence.
 func (n Named) rounds(ctx context.Context, evidence Evidence, ask question) error {
 	var known []doctor.Evidence
 	for round := 0; ; round++ {
@@ -116,7 +123,7 @@ func (n Named) rounds(ctx context.Context, evidence Evidence, ask question) erro
 			return err
 		}
 		if round == maxRounds {
-			return nonsense("it still asks for evidence after %d rounds", maxRounds)
+			return violation("it still asks for evidence after %d rounds", maxRounds)
 		}
 		if err := checkWants(wants); err != nil {
 			return err
@@ -141,13 +148,15 @@ func (q question) put(ctx context.Context, known []doctor.Evidence) (wants []doc
 	return q(ctx, known)
 }
 
-func (n Named) plan(ctx context.Context, req doctor.DiagnoseRequest, f doctor.Finding, check func(doctor.Plan) error) (p *doctor.Plan, err error) {
+func (n Named) plan(ctx context.Context, req doctor.DiagnoseRequest, f doctor.Finding,
+	check func(doctor.Plan) error,
+) (p *doctor.Plan, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	defer recovered(&err)
 	p, err = n.Doctor.Plan(ctx, req.Gateway, f)
 	switch {
-	case errors.Is(err, fault.ErrUnsupported): // not its finding after all
+	case errors.Is(err, fault.ErrUnsupported): // the finding does not hold any more
 		return nil, nil //nolint:nilnil // no plan is an answer
 	case err != nil || p == nil || len(p.Steps) == 0:
 		return nil, err
@@ -169,14 +178,14 @@ var codePattern = regexp.MustCompile(`^[a-z0-9]+(?:-[a-z0-9]+)*$`)
 
 func checkFindings(findings []doctor.Finding) error {
 	if len(findings) > maxFindings {
-		return nonsense("it has %d findings, the limit is %d", len(findings), maxFindings)
+		return violation("it has %d findings, the limit is %d", len(findings), maxFindings)
 	}
 	for _, f := range findings {
 		if len(f.Code) > 64 || !codePattern.MatchString(f.Code) {
-			return nonsense("%q is not the code of a finding", bounded(f.Code, 64))
+			return violation("%q is not the code of a finding", bounded(f.Code, 64))
 		}
 		if f.Text == "" {
-			return nonsense("its finding %s has no text", f.Code)
+			return violation("its finding %s has no text", f.Code)
 		}
 	}
 	return nil
@@ -184,21 +193,21 @@ func checkFindings(findings []doctor.Finding) error {
 
 func checkWants(wants []doctor.EvidenceRequest) error {
 	if len(wants) > maxWants {
-		return nonsense("it asks for %d pieces of evidence at once, the limit is %d", len(wants), maxWants)
+		return violation("it asks for %d pieces of evidence at once, the limit is %d", len(wants), maxWants)
 	}
 	seen := map[string]bool{}
 	for _, w := range wants {
 		switch {
 		case w.ID == "" || seen[w.ID]:
-			return nonsense("it asks for evidence without an identity of its own")
+			return violation("it asks for evidence without an identity of its own")
 		case (len(w.Argv) == 0) == (w.File == ""):
-			return nonsense("evidence %q is neither a command nor a file, or both", bounded(w.ID, 64))
+			return violation("evidence %q is neither a command nor a file, or both", bounded(w.ID, 64))
 		}
 		seen[w.ID] = true
 	}
 	return nil
 }
 
-func nonsense(format string, args ...any) error {
-	return fault.New(fault.Internal, "the doctor answered nonsense: "+fmt.Sprintf(format, args...))
+func violation(format string, args ...any) error {
+	return fault.New(fault.Internal, "the doctor violated the contract: "+fmt.Sprintf(format, args...))
 }

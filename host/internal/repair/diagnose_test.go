@@ -48,7 +48,8 @@ func (f *fakeDoctor) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (
 func (f *fakeDoctor) Plan(_ context.Context, gw plugin.GatewayFacts, _ doctor.Finding) (*doctor.Plan, error) {
 	p := &doctor.Plan{Title: "plan"}
 	for range f.Steps {
-		p.Steps = append(p.Steps, doctor.Step{Exec: &doctor.ExecStep{Argv: append(slices.Clone(gw.Command), "x"), Timeout: time.Second}})
+		p.Steps = append(p.Steps,
+			doctor.Step{Exec: &doctor.ExecStep{Argv: append(slices.Clone(gw.Command), "x"), Timeout: time.Second}})
 	}
 	return p, f.PlanErr
 }
@@ -82,7 +83,8 @@ func TestFirstPlanWinsAndAllFindingsAreKept(t *testing.T) {
 		{Name: "first", Doctor: &fakeDoctor{Findings: append(finding("c", false), finding("d", true)...), Steps: 1}},
 		{Name: "second", Doctor: &fakeDoctor{Findings: finding("e", true), Steps: 1}},
 	}
-	d := repair.RunDiagnosis(t.Context(), chain, doctor.DiagnoseRequest{Gateway: plugin.GatewayFacts{Command: []string{"x"}}}, &answers{}, nil)
+	d := repair.RunDiagnosis(t.Context(), chain,
+		doctor.DiagnoseRequest{Gateway: plugin.GatewayFacts{Command: []string{"x"}}}, &answers{}, nil)
 	var codes []string
 	for _, f := range d.Findings {
 		codes = append(codes, f.Doctor+":"+f.Finding.Code)
@@ -114,7 +116,10 @@ func TestDoctorThatFailsOrTalksNonsenseIsSkippedAndNoted(t *testing.T) {
 		"has no end of findings":   {Findings: slices.Repeat(finding("x", false), 65)},
 		"cannot plan":              {Findings: finding("x", true), PlanErr: errors.New("no")},
 	} {
-		chain := []repair.Named{{Name: name, Doctor: f}, {Name: "good", Doctor: &fakeDoctor{Findings: finding("ok", true), Steps: 1}}}
+		chain := []repair.Named{
+			{Name: name, Doctor: f},
+			{Name: "good", Doctor: &fakeDoctor{Findings: finding("ok", true), Steps: 1}},
+		}
 		d := repair.RunDiagnosis(t.Context(), chain, doctor.DiagnoseRequest{}, &answers{}, nil)
 		if len(d.Skipped) != 1 || d.Skipped[0].Doctor != name || d.Skipped[0].Err == nil {
 			t.Errorf("%s: skipped = %v", name, d.Skipped)
@@ -127,7 +132,10 @@ func TestDoctorThatFailsOrTalksNonsenseIsSkippedAndNoted(t *testing.T) {
 
 func TestDoctorThatHangsDoesNotHoldUpTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		chain := []repair.Named{{Name: "slow", Doctor: &fakeDoctor{Hangs: true}}, {Name: "good", Doctor: &fakeDoctor{Findings: finding("ok", false)}}}
+		chain := []repair.Named{
+			{Name: "slow", Doctor: &fakeDoctor{Hangs: true}},
+			{Name: "good", Doctor: &fakeDoctor{Findings: finding("ok", false)}},
+		}
 		began := time.Now()
 		d := repair.RunDiagnosis(t.Context(), chain, doctor.DiagnoseRequest{}, nil, nil)
 		if len(d.Skipped) != 1 || len(d.Findings) != 1 || time.Since(began) > time.Minute {
@@ -140,7 +148,8 @@ func TestEvidenceOfAllRoundsIsGivenTogetherAndToItsOwnDoctorOnly(t *testing.T) {
 	a := &fakeDoctor{Wants: [][]doctor.EvidenceRequest{ask("1"), ask("2"), ask("1")}, Findings: finding("x", false)}
 	b := &fakeDoctor{Findings: finding("y", false)}
 	g := &answers{}
-	d := repair.RunDiagnosis(t.Context(), []repair.Named{{Name: "a", Doctor: a, Content: true}, {Name: "b", Doctor: b}}, doctor.DiagnoseRequest{}, g, nil)
+	d := repair.RunDiagnosis(t.Context(),
+		[]repair.Named{{Name: "a", Doctor: a, Content: true}, {Name: "b", Doctor: b}}, doctor.DiagnoseRequest{}, g, nil)
 	if len(d.Findings) != 2 || len(a.seen) != 4 || len(a.seen[3].Evidence) != 2 || len(b.seen[0].Evidence) != 0 {
 		t.Errorf("%+v, rounds %d", d, len(a.seen))
 	}
@@ -151,7 +160,10 @@ func TestEvidenceOfAllRoundsIsGivenTogetherAndToItsOwnDoctorOnly(t *testing.T) {
 
 func TestPlanThatReachesTooFarIsNoProposal(t *testing.T) {
 	w := newWorld(t)
-	chain := []repair.Named{{Name: "evil", Doctor: &fakeDoctor{Findings: finding("x", true), Steps: doctor.MaxSteps + 1}}}
+	chain := []repair.Named{{
+		Name:   "evil",
+		Doctor: &fakeDoctor{Findings: finding("x", true), Steps: doctor.MaxSteps + 1},
+	}}
 	d := repair.RunDiagnosis(t.Context(), chain, doctor.DiagnoseRequest{Gateway: w.facts}, nil, w.e.Check)
 	if d.Proposal != nil || len(d.Skipped) != 1 || len(d.Findings) != 1 {
 		t.Errorf("%+v", d)
@@ -169,7 +181,9 @@ func TestEvidenceIsBoundedAndStaysInside(t *testing.T) {
 	g := repair.Gatherer{
 		Gateway: w.facts,
 		Redact:  func(s string) string { return strings.ReplaceAll(s, "known-secret", "[redacted]") },
-		Exec: func(_ context.Context, argv []string, timeout time.Duration, onLine func(plugin.Line)) (launcher.ExecResult, error) {
+		Exec: func(_ context.Context, argv []string, timeout time.Duration,
+			onLine func(plugin.Line),
+		) (launcher.ExecResult, error) {
 			gotTimeout = timeout
 			if slices.Contains(argv, "flood") {
 				for range 100 {
@@ -177,7 +191,10 @@ func TestEvidenceIsBoundedAndStaysInside(t *testing.T) {
 				}
 			}
 			onLine(plugin.Line{Text: `{"token":"known-secret"}`, Stream: plugin.Stdout})
-			return launcher.ExecResult{Exit: plugin.Exit{Known: true, Code: 1}, TimedOut: slices.Contains(argv, "slow")}, nil
+			return launcher.ExecResult{
+				Exit:     plugin.Exit{Known: true, Code: 1},
+				TimedOut: slices.Contains(argv, "slow"),
+			}, nil
 		},
 	}
 	cmd := func(args ...string) []string { return append(slices.Clone(w.facts.Command), args...) }
@@ -196,7 +213,10 @@ func TestEvidenceIsBoundedAndStaysInside(t *testing.T) {
 	for _, e := range got {
 		by[e.ID] = e
 	}
-	for id, available := range map[string]bool{"ok": true, "flood": true, "file": true, "none": true, "slow": false, "rm": false, "out": false, "link": false, "dir": false} {
+	for id, available := range map[string]bool{
+		"ok": true, "flood": true, "file": true, "none": true, "slow": false,
+		"rm": false, "out": false, "link": false, "dir": false,
+	} {
 		if e := by[id]; e.Available != available || (e.Problem == "") != available {
 			t.Errorf("%s: available %v, problem %q", id, e.Available, e.Problem)
 		}
@@ -213,7 +233,8 @@ func TestEvidenceIsBoundedAndStaysInside(t *testing.T) {
 	if by["none"].Exists {
 		t.Error("a file that is not there exists")
 	}
-	if e := g.Gather(t.Context(), []doctor.EvidenceRequest{{ID: "file", File: w.config}}, true)[0]; string(e.Content) != broken {
+	if e := g.Gather(t.Context(), []doctor.EvidenceRequest{{ID: "file", File: w.config}},
+		true)[0]; string(e.Content) != broken {
 		t.Errorf("with the grant: %q", e.Content)
 	}
 }

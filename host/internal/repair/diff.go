@@ -13,7 +13,7 @@ const (
 	diffContext  = 3
 	maxDiff      = 64 << 10 // bytes of all differences of a repair
 	maxDiffLine  = 400      // bytes of one line in it
-	maxDiffCells = 4 << 20  // lines before times lines after; beyond that all is said to be replaced
+	maxDiffCells = 4 << 20  // lines before times lines after; beyond that everything counts as replaced
 )
 
 // change is a file before and after.
@@ -22,7 +22,7 @@ type change struct {
 	before, after snapshot
 }
 
-// diff is the unified difference of files, secrets hidden, bounded. Empty when nothing differs.
+// diff returns the unified difference of files, secrets hidden, bounded. Empty when nothing differs.
 func (e *Executor) diff(changes []change) string {
 	var b strings.Builder
 	for _, c := range changes {
@@ -72,13 +72,14 @@ func lines(s string) (raw, shown []string) {
 	if s == "" {
 		return nil, nil
 	}
-	raw, shown = strings.Split(strings.TrimSuffix(s, "\n"), "\n"), strings.Split(strings.TrimSuffix(redact.Document(s), "\n"), "\n")
+	raw = strings.Split(strings.TrimSuffix(s, "\n"), "\n")
+	shown = strings.Split(strings.TrimSuffix(redact.Document(s), "\n"), "\n")
 	for i := range shown {
 		if len(shown[i]) > maxDiffLine {
 			shown[i] = strings.ToValidUTF8(shown[i][:maxDiffLine], "") + "…"
 		}
 	}
-	if len(shown) != len(raw) { // cannot be; then nothing is shown rather than too much
+	if len(shown) != len(raw) { // cannot happen; it shows nothing rather than too much
 		shown = make([]string, len(raw))
 		for i := range shown {
 			shown[i] = redact.Mark
@@ -94,7 +95,7 @@ type edit struct {
 	text string
 }
 
-// unified is the difference of two texts in hunks.
+// unified returns the difference of two texts in hunks.
 func unified(before, after string) string {
 	edits := compare(before, after)
 	var out strings.Builder

@@ -17,17 +17,17 @@ const (
 	maxEvidenceOutput   = 1 << 20 // of each stream
 )
 
-// Gatherer gathers evidence about one gateway: the output of its own command, and facts of its own files. It writes nothing; what a
-// command does is the doctor's promise, and the command is the gateway's own program.
+// Gatherer gathers evidence about one gateway: the output of its own command, and facts of its own files. It writes
+// nothing itself; the doctor is responsible for what a command does, and the command is the gateway's own program.
 type Gatherer struct {
 	Gateway plugin.GatewayFacts
 	Exec    Exec                // nil: no commands
-	Redact  func(string) string // hides known secrets in what commands print; nil: none is known
+	Redact  func(string) string // hides known secrets in what commands print; nil: none are known
 }
 
 var _ Evidence = Gatherer{}
 
-// Gather answers every wish, one after the other.
+// Gather answers every request, one after the other.
 func (g Gatherer) Gather(ctx context.Context, wants []doctor.EvidenceRequest, content bool) []doctor.Evidence {
 	out := make([]doctor.Evidence, 0, len(wants))
 	for _, w := range wants {
@@ -84,7 +84,7 @@ func (g Gatherer) command(ctx context.Context, w doctor.EvidenceRequest, e *doct
 	return nil
 }
 
-// text is lines, bounded.
+// text joins lines, bounded.
 type text struct{ b strings.Builder }
 
 func (t *text) add(line string) {

@@ -22,26 +22,28 @@ import (
 // defaultKeep is how many records of a gateway are kept.
 const defaultKeep = 20
 
-// Exec runs a command in the gateway's context (launcher.Launcher.Exec). onLine is called by one goroutine. Cancelling ctx ends the
-// command's whole tree before it returns.
-type Exec func(ctx context.Context, argv []string, timeout time.Duration, onLine func(plugin.Line)) (launcher.ExecResult, error)
+// Exec runs a command in the gateway's context (launcher.Launcher.Exec). onLine is called by one goroutine.
+// Cancelling ctx ends the command's whole process tree before Exec returns.
+type Exec func(
+	ctx context.Context, argv []string, timeout time.Duration, onLine func(plugin.Line),
+) (launcher.ExecResult, error)
 
-// Delegate has the doctor do one of its own steps (doctor.Doctor.Repair).
+// Delegate lets the doctor execute one of its own steps (doctor.Doctor.Repair).
 type Delegate func(ctx context.Context, stepID string, progress func(doctor.Progress)) (doctor.RepairResult, error)
 
 // Options of an Executor.
 type Options struct {
-	Dir     string // <state>/repairs; made when it is first needed
+	Dir     string // <state>/repairs; created when first needed
 	Gateway plugin.GatewayFacts
 	Exec    Exec
-	Redact  func(string) string // hides known secrets; nil: none is known
+	Redact  func(string) string // hides known secrets; nil: none are known
 	Keep    int                 // records; 0: 20
 	Now     func() time.Time    // nil: time.Now
 }
 
 // Executor executes the plans for one gateway, one at a time. Safe for concurrent use.
 type Executor struct {
-	o       Options // but for Gateway and Redact, which target has
+	o       Options // except Gateway and Redact, which target has
 	target  atomic.Pointer[target]
 	records recordStore
 	busy    sync.Mutex // held while files may change
@@ -57,8 +59,8 @@ func (e *Executor) scope() scope { return e.target.Load().scope }
 
 func (e *Executor) redact(text string) string { return e.target.Load().redact(text) }
 
-// Retarget lets what begins from now on be about the same gateway as it is configured now: its command, its places, its secrets. redact may be
-// nil, as in Options.
+// Retarget applies the gateway's present configuration to what begins from now on: its command, its places, its
+// secrets. redact may be nil, as in Options.
 func (e *Executor) Retarget(gw plugin.GatewayFacts, redact func(string) string) {
 	if redact == nil {
 		redact = func(s string) string { return s }
@@ -69,13 +71,14 @@ func (e *Executor) Retarget(gw plugin.GatewayFacts, redact func(string) string) 
 // Request is a plan with what belongs to its execution.
 type Request struct {
 	Plan     doctor.Plan
-	Doctor   string   // whose plan it is, for the record
-	Finding  string   // the code of what it is to repair, for the record
-	Delegate Delegate // does the doctor's own steps; may be nil
-	// Verify looks whether the steps have repaired what they were to. Its error makes the repair a failed one: files are put back. nil:
-	// the start of the gateway will show it.
+	Doctor   string   // the doctor of the plan, for the record
+	Finding  string   // the code of the finding that it repairs, for the record
+	Delegate Delegate // executes the doctor's own steps; may be nil
+	// Verify checks whether the steps have repaired the finding. Its error makes the repair a failed one: files are
+	// rolled back. nil: the start of the gateway will show it.
 	Verify func(context.Context) error
-	// KeepAside keeps each file that the plan names beside itself, as NAME.broken-ID, before anything is written.
+	// KeepAside keeps a copy of each file that the plan names next to it, as NAME.broken-ID, before anything is
+	// written.
 	KeepAside bool
 	Progress  func(Progress) // may be nil
 }
@@ -89,25 +92,28 @@ type Progress struct {
 	Percent *int
 }
 
-// Result is what a repair did. It is filled as far as it came also when there is an error.
+// Result says what a repair did. It is filled as far as the repair came, also with an error.
 type Result struct {
 	ID         string // for Undo; "" when nothing was begun
-	Doctor     string // whose plan it was, as in the Request
+	Doctor     string // the doctor of the plan, as in the Request
 	Title      string // of that plan
 	Changed    []string
-	Aside      []string // where what was broken is kept
+	Aside      []string // copies of the broken files
 	Diff       string   // secrets masked, bounded
 	RolledBack bool
 }
 
 var gatewayName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 
+// ValidGateway reports whether a gateway's name can be the name of a directory.
+func ValidGateway(name string) bool { return gatewayName.MatchString(name) }
+
 // New makes an executor; it touches nothing yet.
 func New(o Options) (*Executor, error) {
 	switch {
 	case !filepath.IsAbs(o.Dir):
 		return nil, fmt.Errorf("cannot repair: directory %q is not absolute", o.Dir)
-	case !gatewayName.MatchString(o.Gateway.Name):
+	case !ValidGateway(o.Gateway.Name):
 		return nil, fmt.Errorf("cannot repair: bad gateway name %q", o.Gateway.Name)
 	}
 	if o.Keep <= 0 {
@@ -121,13 +127,14 @@ func New(o Options) (*Executor, error) {
 	return e, nil
 }
 
-// Check says whether a plan may be executed. Errors: fault.InvalidArgument, fault.NotFound.
+// Check reports why a plan may not be executed. Errors: fault.InvalidArgument, fault.NotFound.
 func (e *Executor) Check(plan doctor.Plan) error {
 	_, err := e.scope().check(plan)
 	return err
 }
 
-// Preview is the difference that the plan's own writes would make; what commands will do cannot be known. Changes nothing.
+// Preview returns the difference that the plan's own writes would make; what commands will do is unknown. It
+// changes nothing.
 func (e *Executor) Preview(plan doctor.Plan) (string, error) {
 	c, err := e.scope().check(plan)
 	if err != nil {
@@ -143,16 +150,18 @@ func (e *Executor) Preview(plan doctor.Plan) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		changes = append(changes, change{path: path, before: before, after: snapshot{exists: true, data: step.WriteFile.Content}})
+		changes = append(changes,
+			change{path: path, before: before, after: snapshot{exists: true, data: step.WriteFile.Content}})
 	}
 	return e.diff(changes), nil
 }
 
-// Execute does a plan: all is checked, then all is backed up, then the steps are done and verified. When one fails or ctx ends, every
-// file is put back as it was, so a file is readable at each moment. When the launcher plugin dies in the middle (fault.PluginGone) nobody
-// knows whether the command still runs: nothing is put back, and the caller diagnoses again.
-// Errors: fault.Conflict (another repair runs), fault.InvalidArgument, fault.FailedPrecondition (a file is not what the plan
-// expects, or a command failed), fault.DeadlineExceeded, and those of Exec and of delegate.
+// Execute executes a plan: it checks everything, backs up everything, then executes and verifies the steps. When
+// one fails or ctx ends, it rolls every file back, so a file is readable at each moment. When the launcher plugin
+// dies in the middle (fault.PluginGone) it is unknown whether the command still runs: nothing is rolled back, and
+// the caller diagnoses again. Errors: fault.Conflict (another repair runs), fault.InvalidArgument,
+// fault.FailedPrecondition (a file is not what the plan expects, or a command failed), fault.DeadlineExceeded, and
+// those of Exec and of delegate.
 func (e *Executor) Execute(ctx context.Context, o Request) (Result, error) {
 	if !e.busy.TryLock() {
 		return Result{}, fault.New(fault.Conflict, "cannot repair: another repair of this gateway is running")
@@ -169,7 +178,8 @@ func (e *Executor) Execute(ctx context.Context, o Request) (Result, error) {
 		return Result{}, err
 	}
 	rec, before, err := e.records.begin(Record{
-		Gateway: e.o.Gateway.Name, Title: bounded(o.Plan.Title, 200), Doctor: o.Doctor, Finding: o.Finding, Time: e.o.Now(),
+		Gateway: e.o.Gateway.Name, Title: bounded(o.Plan.Title, 200), Doctor: o.Doctor, Finding: o.Finding,
+		Time: e.o.Now(),
 	}, c.files)
 	if err != nil {
 		return Result{}, err
@@ -187,7 +197,8 @@ func (e *Executor) Execute(ctx context.Context, o Request) (Result, error) {
 	return e.conclude(ctx, rec, before, err)
 }
 
-// keepAside copies the files as they are beside themselves, for their owner to find. They are in the record before they are on disk.
+// keepAside copies the present files next to themselves, for their owner to find. They are in the record before
+// they are on disk.
 func (e *Executor) keepAside(rec Record, before map[string]snapshot) (Record, error) {
 	for _, f := range rec.Files {
 		if f.Existed {
@@ -201,7 +212,8 @@ func (e *Executor) keepAside(rec Record, before map[string]snapshot) (Record, er
 		if !f.Existed {
 			continue
 		}
-		if err := atomicfile.WriteAs(f.Path+asideMark+rec.ID, before[f.Path].data, 0o600, before[f.Path].owner); err != nil {
+		if err := atomicfile.WriteAs(f.Path+asideMark+rec.ID, before[f.Path].data, 0o600,
+			before[f.Path].owner); err != nil {
 			return rec, err
 		}
 		pruneAside(f.Path)
@@ -209,8 +221,10 @@ func (e *Executor) keepAside(rec Record, before map[string]snapshot) (Record, er
 	return rec, nil
 }
 
-// conclude puts files back after a failure, notes the outcome and makes the difference.
-func (e *Executor) conclude(ctx context.Context, rec Record, before map[string]snapshot, failure error) (Result, error) {
+// conclude rolls files back after a failure, records the outcome and computes the difference.
+func (e *Executor) conclude(ctx context.Context, rec Record, before map[string]snapshot,
+	failure error,
+) (Result, error) {
 	res := Result{ID: rec.ID, Doctor: rec.Doctor, Title: rec.Title, Aside: rec.Aside}
 	outcome := OutcomeDone
 	switch {
@@ -239,14 +253,14 @@ func (e *Executor) conclude(ctx context.Context, rec Record, before map[string]s
 		changes = append(changes, change{path: f.Path, before: before[f.Path], after: after})
 	}
 	res.Diff = e.diff(changes)
-	if outcome == OutcomeFailed || outcome == OutcomeCancelled { // what was kept beside is in its place again
+	if outcome == OutcomeFailed || outcome == OutcomeCancelled { // the copy is in its place again
 		for _, path := range rec.Aside {
 			_ = os.Remove(path)
 		}
 		rec.Aside, res.Aside = nil, nil
 	}
 	if _, err := e.records.finish(rec, outcome); err != nil {
-		failure = errors.Join(failure, fmt.Errorf("cannot note the outcome of the repair: %w", err))
+		failure = errors.Join(failure, fmt.Errorf("cannot record the outcome of the repair: %w", err))
 	}
 	return res, failure
 }
@@ -255,8 +269,8 @@ func same(a, b snapshot) bool {
 	return a.exists == b.exists && a.mode == b.mode && a.owner == b.owner && string(a.data) == string(b.data)
 }
 
-// expected compares files with what the plan's writes expect, before anything is done. A file that an earlier step may change
-// is compared again when its turn comes.
+// expected compares files with what the plan's writes expect, before anything is done. A file that an earlier step
+// may change is compared again before its own step.
 func expected(c checked) error {
 	seen := map[string]bool{}
 	for _, step := range c.plan.Steps {
@@ -284,8 +298,9 @@ func expect(path, sum string) error {
 		return err
 	}
 	if now.sum() != sum {
-		return fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot write %s: it is not what the doctor looked at", path)).
-			WithHint("somebody changed the file; diagnose again")
+		return fault.New(fault.FailedPrecondition,
+			fmt.Sprintf("cannot write %s: it is not the file that the doctor examined", path)).
+			WithHint("another program changed the file; diagnose again")
 	}
 	return nil
 }
@@ -341,7 +356,8 @@ func (r run) exec(ctx context.Context, step *doctor.ExecStep, p Progress) error 
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case got.TimedOut:
-		return fault.New(fault.DeadlineExceeded, fmt.Sprintf("the command did not end within %v and was ended", step.Timeout))
+		return fault.New(fault.DeadlineExceeded,
+			fmt.Sprintf("the command did not end within %v and was ended", step.Timeout))
 	case !got.Exit.Known || got.Exit.Signal != "" || !slices.Contains(codes, got.Exit.Code):
 		return fault.New(fault.FailedPrecondition, "the command failed: "+got.Exit.String())
 	}
@@ -365,7 +381,7 @@ func (r run) write(step *doctor.WriteFileStep) error {
 
 func (r run) delegated(ctx context.Context, step *doctor.DelegateStep, p Progress) error {
 	if r.delegate == nil {
-		return fault.New(fault.Unsupported, "cannot have the doctor do it: it has no such step")
+		return fault.New(fault.Unsupported, "the doctor cannot execute this step")
 	}
 	ctx, cancel := context.WithTimeout(ctx, step.Timeout)
 	defer cancel()

@@ -44,7 +44,8 @@ func read(path string) (snapshot, error) {
 		return snapshot{}, fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	if !info.Mode().IsRegular() { // opening a pipe would hang
-		return snapshot{}, fault.New(fault.FailedPrecondition, fmt.Sprintf("cannot read %s: it is not a regular file", path))
+		return snapshot{}, fault.New(fault.FailedPrecondition,
+			fmt.Sprintf("cannot read %s: it is not a regular file", path))
 	}
 	f, err := os.Open(path) //nolint:gosec // resolved and inside the scope, or a backup of ours
 	if err != nil {
@@ -56,7 +57,8 @@ func read(path string) (snapshot, error) {
 		return snapshot{}, fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	if len(data) > maxFile {
-		return snapshot{}, fault.New(fault.Exhausted, fmt.Sprintf("cannot back up %s: it is larger than %d bytes", path, maxFile))
+		return snapshot{}, fault.New(fault.Exhausted,
+			fmt.Sprintf("cannot back up %s: it is larger than %d bytes", path, maxFile))
 	}
 	return snapshot{exists: true, mode: info.Mode().Perm(), owner: atomicfile.OwnerOf(info), data: data}, nil
 }
@@ -74,10 +76,10 @@ func (s snapshot) restore(path string) error {
 
 const (
 	asideMark = ".broken-" // between the name of a file and the id of the repair that it was broken for
-	keepAside = 5          // broken files beside one file
+	keepAside = 5          // copies of broken files next to one file
 )
 
-// pruneAside removes the oldest of what was kept beside a file, by us.
+// pruneAside removes the oldest copies next to a file.
 func pruneAside(path string) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
@@ -86,7 +88,7 @@ func pruneAside(path string) {
 	var found []string
 	for _, e := range entries { // in order of their names, and so of time
 		id, ok := strings.CutPrefix(e.Name(), filepath.Base(path)+asideMark)
-		if ok && idPattern.MatchString(id) && e.Type().IsRegular() {
+		if ok && ValidID(id) && e.Type().IsRegular() {
 			found = append(found, e.Name())
 		}
 	}

@@ -27,7 +27,8 @@ func newDiffer(tb testing.TB) differ {
 		tb.Fatal(err)
 	}
 	e, err := repair.New(repair.Options{
-		Dir: filepath.Join(dir, "repairs"), Gateway: plugin.GatewayFacts{Name: "main", StateDir: dir, Command: []string{"x"}},
+		Dir:     filepath.Join(dir, "repairs"),
+		Gateway: plugin.GatewayFacts{Name: "main", StateDir: dir, Command: []string{"x"}},
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -67,7 +68,8 @@ func TestDifferencesShowNoSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		leak := strings.ReplaceAll(got, "canary-not", "")
-		if strings.Contains(leak, "canary") || strings.Contains(leak, "ary\"") || strings.Contains(leak, "771177") || !strings.Contains(got, "[redacted]") {
+		if strings.Contains(leak, "canary") || strings.Contains(leak, "ary\"") || strings.Contains(leak, "771177") ||
+			!strings.Contains(got, "[redacted]") {
 			t.Errorf("%s\nis shown as\n%s", text, got)
 		}
 	}
@@ -76,11 +78,14 @@ func TestDifferencesShowNoSecret(t *testing.T) {
 func TestWhatIsNoSecretIsShown(t *testing.T) {
 	d := newDiffer(t)
 	for _, text := range []string{
-		`{"gateway":{"port":18789,"bind":"loopback","auth":{"mode":"token"}}}`, `{"maxTokens":4096,"url":"http://127.0.0.1:1/x"}`,
-		`{"a":"token","b":["password"]}`, "// a comment about the token: it is long\n{}", `{"authorization":null,"secretsEnabled":true}`,
+		`{"gateway":{"port":18789,"bind":"loopback","auth":{"mode":"token"}}}`,
+		`{"maxTokens":4096,"url":"http://127.0.0.1:1/x"}`,
+		`{"a":"token","b":["password"]}`, "// a comment about the token: it is long\n{}",
+		`{"authorization":null,"secretsEnabled":true}`,
 	} {
 		got, err := d.diff("old\n", text)
-		if err != nil || !strings.Contains(got, text[:strings.IndexAny(text+"\n", "\n")]) && !strings.HasPrefix(text, "//") {
+		if err != nil || !strings.Contains(got, text[:strings.IndexAny(text+"\n", "\n")]) &&
+			!strings.HasPrefix(text, "//") {
 			t.Errorf("%s\nis shown as\n%s, %v", text, got, err)
 		}
 	}
@@ -122,7 +127,8 @@ func document(rt *rapid.T, depth int, secret bool) (any, []string) {
 	switch kind {
 	case 0, 1:
 		if !secret {
-			return rapid.SampledFrom([]any{"plain", 7, true, nil, "it's: {odd} [text], \"token\""}).Draw(rt, "value"), nil
+			return rapid.SampledFrom([]any{"plain", 7, true, nil, "it's: {odd} [text], \"token\""}).Draw(rt, "value"),
+				nil
 		}
 		serial++
 		s := fmt.Sprintf("canary%dx", serial)
@@ -138,11 +144,15 @@ func document(rt *rapid.T, depth int, secret bool) (any, []string) {
 	default:
 		object, all := map[string]any{}, []string(nil)
 		for range rapid.IntRange(0, 4).Draw(rt, "keys") {
-			key := rapid.SampledFrom([]string{"a", "port", "token", "botToken", "apiKey", "x:y", "client_secret", "list"}).Draw(rt, "key")
+			key := rapid.SampledFrom([]string{
+				"a", "port", "token", "botToken", "apiKey", "x:y", "client_secret",
+				"list",
+			}).Draw(rt, "key")
 			if _, taken := object[key]; taken {
 				continue
 			}
-			v, s := document(rt, depth-1, secret || strings.Contains(strings.ToLower(key), "token") || key == "apiKey" || key == "client_secret")
+			v, s := document(rt, depth-1, secret || strings.Contains(strings.ToLower(key), "token") ||
+				key == "apiKey" || key == "client_secret")
 			object[key], all = v, append(all, s...)
 		}
 		return object, all

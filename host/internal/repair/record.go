@@ -37,20 +37,20 @@ const (
 	OutcomeCut       Outcome = "cut-off"   // the host died in the middle: each file is the old one or the new one
 )
 
-// Record is a backup and what it was made for, as kept in manifest.json.
+// Record is a backup and what it was made for, as stored in manifest.json.
 type Record struct {
 	Version  int        `json:"version"`
 	ID       string     `json:"id"`
 	Gateway  string     `json:"gateway"`
 	Title    string     `json:"title"`
-	Doctor   string     `json:"doctor,omitempty"`  // whose plan it was
-	Finding  string     `json:"finding,omitempty"` // the code of what it was to repair
-	UndoOf   string     `json:"undoOf,omitempty"`  // it is itself an undo, of that record
+	Doctor   string     `json:"doctor,omitempty"`  // the doctor of the plan
+	Finding  string     `json:"finding,omitempty"` // the code of the finding that it repaired
+	UndoOf   string     `json:"undoOf,omitempty"`  // the record itself is an undo, of that record
 	Time     time.Time  `json:"time"`
 	Outcome  Outcome    `json:"outcome"`
 	UndoneBy string     `json:"undoneBy,omitempty"`
 	Files    []FileCopy `json:"files"`
-	Aside    []string   `json:"aside,omitempty"` // what was broken, kept beside its file
+	Aside    []string   `json:"aside,omitempty"` // copies of what was broken, next to its file
 }
 
 // FileCopy is one file of a record.
@@ -59,21 +59,25 @@ type FileCopy struct {
 	Existed bool   `json:"existed"`
 	Mode    uint32 `json:"mode,omitempty"`
 	SHA256  string `json:"sha256,omitempty"`
-	Copy    string `json:"copy,omitempty"` // name beside the manifest
-	// AfterSHA256 is what the repair left; "" with AfterKnown: no file.
+	Copy    string `json:"copy,omitempty"` // name next to the manifest
+	// AfterSHA256 is the sum of what the repair left; "" with AfterKnown: no file.
 	AfterSHA256 string `json:"afterSha256,omitempty"`
 	AfterKnown  bool   `json:"afterKnown"`
 }
 
 var idPattern = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}\.[0-9]{3}Z-[0-9a-f]{8}$`)
 
-// recordStore keeps the records of one gateway.
+// recordStore stores the records of one gateway.
 type recordStore struct {
 	dir  string // <state>/repairs/<gateway>
 	keep int
 }
 
-func newID(now time.Time) (string, error) {
+// ValidID reports whether a text has the form of such an id, so that it can be the name of a directory.
+func ValidID(id string) bool { return idPattern.MatchString(id) }
+
+// NewID makes an id of a repair or of a kept configuration: its time and some random digits.
+func NewID(now time.Time) (string, error) {
 	var b [4]byte
 	if _, err := rand.Read(b[:]); err != nil {
 		return "", err
@@ -81,7 +85,8 @@ func newID(now time.Time) (string, error) {
 	return now.UTC().Format(idLayout) + "-" + hex.EncodeToString(b[:]), nil
 }
 
-// next is a time for an id that is behind all others: records are in the order in which they were made, also when the clock was set back.
+// next returns a time for an id after all others: records are in the order in which they were made, also when the
+// clock was set back.
 func (s recordStore) next(now time.Time) time.Time {
 	ids, err := s.ids()
 	if err != nil || len(ids) == 0 {
@@ -94,9 +99,9 @@ func (s recordStore) next(now time.Time) time.Time {
 	return newest.Add(time.Millisecond)
 }
 
-// begin copies files, all of them on disk when it returns, and forgets the oldest records.
+// begin copies files, all of them on disk when it returns, and removes the oldest records.
 func (s recordStore) begin(rec Record, files []string) (Record, map[string]snapshot, error) {
-	id, err := newID(s.next(rec.Time))
+	id, err := NewID(s.next(rec.Time))
 	if err != nil {
 		return rec, nil, err
 	}
@@ -142,7 +147,7 @@ func (s recordStore) save(rec Record) error {
 	return atomicfile.Write(filepath.Join(s.dir, rec.ID, manifestName), append(data, '\n'), 0o600)
 }
 
-// finish notes how it ended and what the files are now.
+// finish records the outcome and what the files are now.
 func (s recordStore) finish(rec Record, outcome Outcome) (Record, error) {
 	rec.Outcome = outcome
 	for i := range rec.Files {
@@ -153,7 +158,7 @@ func (s recordStore) finish(rec Record, outcome Outcome) (Record, error) {
 	return rec, s.save(rec)
 }
 
-// ids of all records, oldest first.
+// ids lists the ids of all records, oldest first.
 func (s recordStore) ids() ([]string, error) {
 	entries, err := os.ReadDir(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -164,7 +169,7 @@ func (s recordStore) ids() ([]string, error) {
 	}
 	var out []string
 	for _, e := range entries {
-		if e.IsDir() && idPattern.MatchString(e.Name()) {
+		if e.IsDir() && ValidID(e.Name()) {
 			out = append(out, e.Name())
 		}
 	}
@@ -174,10 +179,10 @@ func (s recordStore) ids() ([]string, error) {
 
 func (s recordStore) load(id string) (Record, error) {
 	var rec Record
-	if !idPattern.MatchString(id) {
+	if !ValidID(id) {
 		return rec, fault.New(fault.InvalidArgument, fmt.Sprintf("%q is not the id of a repair", bounded(id, 80)))
 	}
-	err := readManifest(filepath.Join(s.dir, id, manifestName), &rec)
+	err := ReadManifest(filepath.Join(s.dir, id, manifestName), &rec)
 	if errors.Is(err, fs.ErrNotExist) {
 		return rec, fault.New(fault.NotFound, fmt.Sprintf("there is no repair %s", id))
 	}
@@ -190,14 +195,14 @@ func (s recordStore) load(id string) (Record, error) {
 	return rec, nil
 }
 
-// readManifest reads a small file of ours; what is no regular file, or too large, is none.
-func readManifest(path string, into any) error {
+// ReadManifest reads a small JSON file of the record store. Errors: it is no small regular file, or cannot be parsed.
+func ReadManifest(path string, into any) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxManifest {
-		return errors.New("it is no small regular file")
+		return errors.New("it is not a small regular file")
 	}
 	data, err := os.ReadFile(path) //nolint:gosec // below our own directory, by an id that has its form
 	if err != nil {
@@ -206,7 +211,7 @@ func readManifest(path string, into any) error {
 	return json.Unmarshal(data, into)
 }
 
-// copyOf reads a backed up file and proves that it is what was backed up.
+// copyOf reads a backup and proves that it is what was backed up.
 func (s recordStore) copyOf(rec Record, f FileCopy) (snapshot, error) {
 	if !f.Existed {
 		return snapshot{}, nil
@@ -222,7 +227,7 @@ func (s recordStore) copyOf(rec Record, f FileCopy) (snapshot, error) {
 	return snap, err
 }
 
-// prune forgets the oldest records. A failure costs disk space only.
+// prune removes the oldest records. A failure costs disk space only.
 func (s recordStore) prune() {
 	ids, err := s.ids()
 	if err != nil {

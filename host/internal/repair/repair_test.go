@@ -19,7 +19,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-const broken = "{\n  \"gateway\": {\n    \"mode\": \"local\",\n    \"bogusKey\": true,\n    \"auth\": {\"token\": \"canary-token-1\"}\n  }\n}\n"
+const broken = "{\n  \"gateway\": {\n    \"mode\": \"local\",\n    \"bogusKey\": true,\n" +
+	"    \"auth\": {\"token\": \"canary-token-1\"}\n  }\n}\n"
 
 // vendor stands in for the command that a plan runs: a fake with knobs.
 type vendor struct {
@@ -49,7 +50,10 @@ func newWorld(t *testing.T, change ...func(*repair.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, dir: dir, config: filepath.Join(dir, "state", "openclaw.json"), vendor: &vendor{}, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	w := &world{
+		t: t, dir: dir, config: filepath.Join(dir, "state", "openclaw.json"), vendor: &vendor{},
+		now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
+	}
 	for _, d := range []string{"state", "outside"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
 			t.Fatal(err)
@@ -57,7 +61,8 @@ func newWorld(t *testing.T, change ...func(*repair.Options)) *world {
 	}
 	w.write(w.config, broken, 0o640)
 	w.facts = plugin.GatewayFacts{
-		Name: "main", Profile: "openclaw", Command: []string{"node", "openclaw.mjs"}, StateDir: filepath.Join(dir, "state"), ConfigPath: w.config,
+		Name: "main", Profile: "openclaw", Command: []string{"node", "openclaw.mjs"},
+		StateDir: filepath.Join(dir, "state"), ConfigPath: w.config,
 	}
 	o := repair.Options{
 		Dir: filepath.Join(dir, "repairs"), Gateway: w.facts, Exec: w.exec,
@@ -77,7 +82,9 @@ func newWorld(t *testing.T, change ...func(*repair.Options)) *world {
 	return w
 }
 
-func (w *world) exec(ctx context.Context, argv []string, _ time.Duration, onLine func(plugin.Line)) (launcher.ExecResult, error) {
+func (w *world) exec(ctx context.Context, argv []string, _ time.Duration,
+	onLine func(plugin.Line),
+) (launcher.ExecResult, error) {
 	v := w.vendor
 	v.calls = append(v.calls, argv)
 	for _, l := range v.Lines {
@@ -121,13 +128,17 @@ func (w *world) is(path, content string, mode fs.FileMode) {
 func (w *world) fix() doctor.Plan {
 	return doctor.Plan{
 		Title: "repair", Touches: []string{w.config},
-		Steps: []doctor.Step{{Title: "doctor --fix", Exec: &doctor.ExecStep{Argv: []string{"node", "openclaw.mjs", "doctor", "--fix"}, Timeout: time.Minute}}},
+		Steps: []doctor.Step{{
+			Title: "doctor --fix",
+			Exec:  &doctor.ExecStep{Argv: []string{"node", "openclaw.mjs", "doctor", "--fix"}, Timeout: time.Minute},
+		}},
 	}
 }
 
 func writes(path, content, expected string) doctor.Plan {
 	return doctor.Plan{Title: "write", Steps: []doctor.Step{{
-		Title: "write", WriteFile: &doctor.WriteFileStep{Path: path, Content: []byte(content), ExpectedSHA256: expected},
+		Title:     "write",
+		WriteFile: &doctor.WriteFileStep{Path: path, Content: []byte(content), ExpectedSHA256: expected},
 	}}}
 }
 
@@ -141,17 +152,20 @@ func TestRepairIsBackedUpShownAndUndone(t *testing.T) {
 	fixed := strings.Replace(broken, "    \"bogusKey\": true,\n", "", 1)
 	w.vendor.Write, w.vendor.Mode, w.vendor.Lines = fixed, 0o600, []string{"token known-secret", "done"}
 	var said []repair.Progress
-	res, err := w.e.Execute(t.Context(), repair.Request{Plan: w.fix(), Progress: func(p repair.Progress) { said = append(said, p) }})
+	res, err := w.e.Execute(t.Context(),
+		repair.Request{Plan: w.fix(), Progress: func(p repair.Progress) { said = append(said, p) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(res.Changed) != 1 || res.Changed[0] != w.config || res.RolledBack {
 		t.Errorf("result = %+v", res)
 	}
-	if !strings.Contains(res.Diff, "-    \"bogusKey\": true,") || strings.Contains(res.Diff, "canary") || !strings.Contains(res.Diff, "[redacted]") {
+	if !strings.Contains(res.Diff, "-    \"bogusKey\": true,") || strings.Contains(res.Diff, "canary") ||
+		!strings.Contains(res.Diff, "[redacted]") {
 		t.Errorf("diff:\n%s", res.Diff)
 	}
-	if len(said) != 3 || said[1].Text != "token [redacted]" || said[2].Text != "done" || said[0].Step != 1 || said[0].Steps != 1 {
+	if len(said) != 3 || said[1].Text != "token [redacted]" || said[2].Text != "done" || said[0].Step != 1 ||
+		said[0].Steps != 1 {
 		t.Errorf("progress = %+v", said)
 	}
 	onlyOwner(t, filepath.Join(w.dir, "repairs"))
@@ -176,7 +190,7 @@ func TestRepairIsBackedUpShownAndUndone(t *testing.T) {
 	w.is(w.config, fixed, 0o600)
 }
 
-// onlyOwner checks that nobody else can read what is below dir.
+// onlyOwner checks that no other user can read what is below dir.
 func onlyOwner(t *testing.T, dir string) {
 	t.Helper()
 	files := 0
@@ -247,7 +261,7 @@ func TestWhatADeadLauncherDidIsNotPutBack(t *testing.T) { // its command may sti
 	if !errors.Is(err, fault.ErrPluginGone) || res.RolledBack {
 		t.Errorf("result %+v, error %v", res, err)
 	}
-	if _, err := w.e.UndoLast(t.Context(), false); !errors.Is(err, fault.ErrConflict) { // nobody knows what it left
+	if _, err := w.e.UndoLast(t.Context(), false); !errors.Is(err, fault.ErrConflict) { // what it left is unknown
 		t.Errorf("undo without force: %v", err)
 	}
 	if _, err := w.e.UndoLast(t.Context(), true); err != nil {
@@ -273,18 +287,30 @@ func TestPlansThatReachTooFarAreRefusedAsAWhole(t *testing.T) {
 		many.Steps = append(many.Steps, many.Steps[0])
 	}
 	for name, plan := range map[string]doctor.Plan{
-		"no steps":                      {Title: "x"},
-		"too many steps":                many,
-		"another program":               exec(doctor.ExecStep{Argv: []string{"rm", "-rf", "/"}, Timeout: time.Second}),
-		"another script":                exec(doctor.ExecStep{Argv: []string{"node", "evil.mjs", "x"}, Timeout: time.Second}),
-		"nothing but the command":       exec(doctor.ExecStep{Argv: good[:2], Timeout: time.Second}),
-		"a NUL":                         exec(doctor.ExecStep{Argv: append(good[:2:2], "a\x00b"), Timeout: time.Second}),
-		"no limit":                      exec(doctor.ExecStep{Argv: good}),
-		"an endless limit":              exec(doctor.ExecStep{Argv: good, Timeout: time.Hour}),
-		"no action":                     {Steps: []doctor.Step{{Title: "x"}}},
-		"two actions":                   {Steps: []doctor.Step{{Exec: &doctor.ExecStep{Argv: good, Timeout: time.Second}, Delegate: &doctor.DelegateStep{ID: "d", Timeout: time.Second}}}},
-		"a file outside":                writes(outside, "x", sum("precious")),
-		"a way around":                  writes(filepath.Join(w.facts.StateDir, "..", "outside", "x"), "x", sum("precious")),
+		"no steps":        {Title: "x"},
+		"too many steps":  many,
+		"another program": exec(doctor.ExecStep{Argv: []string{"rm", "-rf", "/"}, Timeout: time.Second}),
+		"another script": exec(doctor.ExecStep{
+			Argv:    []string{"node", "evil.mjs", "x"},
+			Timeout: time.Second,
+		}),
+		"nothing but the command": exec(doctor.ExecStep{Argv: good[:2], Timeout: time.Second}),
+		"a NUL": exec(doctor.ExecStep{
+			Argv:    append(good[:2:2], "a\x00b"),
+			Timeout: time.Second,
+		}),
+		"no limit":         exec(doctor.ExecStep{Argv: good}),
+		"an endless limit": exec(doctor.ExecStep{Argv: good, Timeout: time.Hour}),
+		"no action":        {Steps: []doctor.Step{{Title: "x"}}},
+		"two actions": {
+			Steps: []doctor.Step{{
+				Exec:     &doctor.ExecStep{Argv: good, Timeout: time.Second},
+				Delegate: &doctor.DelegateStep{ID: "d", Timeout: time.Second},
+			}},
+		},
+		"a file outside": writes(outside, "x", sum("precious")),
+		"a way around": writes(filepath.Join(w.facts.StateDir, "..", "outside", "x"), "x",
+			sum("precious")),
 		"a link out":                    writes(filepath.Join(w.facts.StateDir, "link"), "x", sum("precious")),
 		"a directory that leads out":    writes(filepath.Join(w.facts.StateDir, "dir", "x"), "x", sum("precious")),
 		"the state directory itself":    writes(w.facts.StateDir, "x", ""),
@@ -293,8 +319,12 @@ func TestPlansThatReachTooFarAreRefusedAsAWhole(t *testing.T) {
 		"a checksum that is none":       writes(w.config, "x", "abc"),
 		"too much content":              writes(w.config, strings.Repeat("x", 5<<20), sum(broken)),
 		"touching outside":              {Steps: w.fix().Steps, Touches: []string{outside}},
-		"delegating outside":            {Steps: []doctor.Step{{Delegate: &doctor.DelegateStep{ID: "d", Timeout: time.Second, Paths: []string{outside}}}}},
-		"a good step before a bad one":  {Steps: []doctor.Step{w.fix().Steps[0], {Title: "bad"}}},
+		"delegating outside": {
+			Steps: []doctor.Step{
+				{Delegate: &doctor.DelegateStep{ID: "d", Timeout: time.Second, Paths: []string{outside}}},
+			},
+		},
+		"a good step before a bad one": {Steps: []doctor.Step{w.fix().Steps[0], {Title: "bad"}}},
 	} {
 		if err := w.e.Check(plan); fault.CodeOf(err) != fault.InvalidArgument && fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("%s: Check = %v", name, err)
@@ -318,7 +348,8 @@ func TestConfigurationOutsideTheStateDirectoryMayBeWritten(t *testing.T) {
 		}
 		o.Gateway.ConfigPath = link
 	})
-	if _, err := w.e.Execute(t.Context(), repair.Request{Plan: writes(w.facts.ConfigPath, "{ }", sum("{}"))}); err != nil {
+	if _, err := w.e.Execute(t.Context(),
+		repair.Request{Plan: writes(w.facts.ConfigPath, "{ }", sum("{}"))}); err != nil {
 		t.Fatal(err)
 	}
 	if target, err := os.Readlink(w.facts.ConfigPath); err != nil {
@@ -369,7 +400,8 @@ func TestFileThatIsNotWhatTheDoctorSawIsNotWritten(t *testing.T) {
 		},
 	} {
 		w := newWorld(t)
-		if _, err := w.e.Execute(t.Context(), repair.Request{Plan: plan(w)}); !errors.Is(err, fault.ErrFailedPrecondition) {
+		if _, err := w.e.Execute(t.Context(), repair.Request{Plan: plan(w)}); !errors.Is(err,
+			fault.ErrFailedPrecondition) {
 			t.Errorf("%s: error = %v", name, err)
 		}
 		w.is(w.config, broken, 0o640)
@@ -467,16 +499,25 @@ func TestOneRepairAtATime(t *testing.T) {
 
 func TestDelegatedStepIsDoneByTheDoctorAndBackedUpByUs(t *testing.T) {
 	w := newWorld(t)
-	plan := doctor.Plan{Steps: []doctor.Step{{Title: "d", Delegate: &doctor.DelegateStep{ID: "step-1", Timeout: time.Minute, Paths: []string{w.config}}}}}
+	plan := doctor.Plan{
+		Steps: []doctor.Step{{
+			Title:    "d",
+			Delegate: &doctor.DelegateStep{ID: "step-1", Timeout: time.Minute, Paths: []string{w.config}},
+		}},
+	}
 	if _, err := w.e.Execute(t.Context(), repair.Request{Plan: plan}); !errors.Is(err, fault.ErrUnsupported) {
 		t.Errorf("without a delegate: %v", err)
 	}
 	var said []string
-	res, err := w.e.Execute(t.Context(), repair.Request{Plan: plan, Delegate: func(_ context.Context, id string, progress func(doctor.Progress)) (doctor.RepairResult, error) {
-		progress(doctor.Progress{Text: "half way"})
-		w.write(w.config, "by "+id, 0o640)
-		return doctor.RepairResult{Changed: true, Summary: "did it"}, nil
-	}, Progress: func(p repair.Progress) { said = append(said, p.Text) }})
+	res, err := w.e.Execute(t.Context(),
+		repair.Request{
+			Plan: plan,
+			Delegate: func(_ context.Context, id string, progress func(doctor.Progress)) (doctor.RepairResult, error) {
+				progress(doctor.Progress{Text: "half way"})
+				w.write(w.config, "by "+id, 0o640)
+				return doctor.RepairResult{Changed: true, Summary: "did it"}, nil
+			}, Progress: func(p repair.Progress) { said = append(said, p.Text) },
+		})
 	if err != nil || len(res.Changed) != 1 || strings.Join(said, ",") != ",half way,did it" {
 		t.Fatalf("result %+v, said %q, error %v", res, said, err)
 	}
@@ -487,20 +528,26 @@ func TestDelegatedStepIsDoneByTheDoctorAndBackedUpByUs(t *testing.T) {
 }
 
 func TestBadExecutorsAreNotMade(t *testing.T) {
-	for _, o := range []repair.Options{{Dir: "relative", Gateway: plugin.GatewayFacts{Name: "a"}}, {Dir: "/x", Gateway: plugin.GatewayFacts{Name: "../a"}}, {Dir: "/x"}} {
+	for _, o := range []repair.Options{
+		{Dir: "relative", Gateway: plugin.GatewayFacts{Name: "a"}},
+		{Dir: "/x", Gateway: plugin.GatewayFacts{Name: "../a"}},
+		{Dir: "/x"},
+	} {
 		if _, err := repair.New(o); err == nil {
 			t.Errorf("%+v was accepted", o)
 		}
 	}
 }
 
-// TestClockThatWasSetBackCostsNoRecord: records are in order of time, and the newest is that of the last repair whatever the clock says.
+// TestClockThatWasSetBackCostsNoRecord: records are in order of time, and the newest is that of the last repair
+// whatever the clock says.
 func TestClockThatWasSetBackCostsNoRecord(t *testing.T) {
 	w := newWorld(t, func(o *repair.Options) { o.Keep = 3 })
 	content := broken
 	change := func(next string) string {
 		t.Helper()
-		res, err := w.e.Execute(t.Context(), repair.Request{Plan: writes(w.config, next, sum(content)), KeepAside: true})
+		res, err := w.e.Execute(t.Context(),
+			repair.Request{Plan: writes(w.config, next, sum(content)), KeepAside: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -514,7 +561,8 @@ func TestClockThatWasSetBackCostsNoRecord(t *testing.T) {
 	began := w.now
 	ids := []string{change("7"), change("8")}
 	recs, err := w.e.Records()
-	if err != nil || len(recs) != 3 || recs[0].ID != ids[1] || recs[1].ID != ids[0] || recs[0].Time.Sub(began) > time.Minute {
+	if err != nil || len(recs) != 3 || recs[0].ID != ids[1] || recs[1].ID != ids[0] ||
+		recs[0].Time.Sub(began) > time.Minute {
 		t.Fatalf("records %+v, %v", recs, err)
 	}
 	w.is(w.config+".broken-"+ids[1], "7", 0o600)

@@ -18,7 +18,7 @@ const (
 	maxArgBytes = 32 << 10
 )
 
-// scope is what a doctor may reach of a gateway.
+// scope is what a doctor may touch of a gateway.
 type scope struct {
 	command  []string
 	stateDir string
@@ -29,7 +29,7 @@ func scopeOf(gw plugin.GatewayFacts) scope {
 	return scope{command: gw.Command, stateDir: gw.StateDir, config: gw.ConfigPath}
 }
 
-// argv accepts the gateway's command with more behind it. Nothing else is ever run for a doctor.
+// argv accepts the gateway's command with more arguments. Nothing else is ever run for a doctor.
 func (s scope) argv(argv []string) error {
 	n := len(s.command)
 	switch {
@@ -49,26 +49,27 @@ func (s scope) argv(argv []string) error {
 	return nil
 }
 
-// path resolves a doctor's path to the file it stands for, links followed. The file need not exist, its directory must.
+// path resolves a doctor's path to its file, links followed. The file need not exist, its directory must.
 func (s scope) path(p string) (string, error) {
 	if !filepath.IsAbs(p) || strings.ContainsRune(p, 0) {
 		return "", refuse("the path %q is not absolute", bounded(p, 200))
 	}
-	got, err := resolve(p)
+	got, err := Resolve(p)
 	if err != nil {
 		return "", err
 	}
 	if s.config != "" {
-		if config, err := resolve(s.config); err == nil && config == got {
+		if config, err := Resolve(s.config); err == nil && config == got {
 			return got, nil
 		}
 	}
 	if s.stateDir == "" {
-		return "", refuse("the path %q is not the gateway's configuration, and its state directory is not known", bounded(p, 200))
+		return "", refuse("the path %q is not the gateway's configuration, and its state directory is not known",
+			bounded(p, 200))
 	}
 	root, err := filepath.EvalSymlinks(s.stateDir)
 	if err != nil {
-		return "", fault.Wrap(fault.NotFound, "cannot look at the gateway's state directory", err)
+		return "", fault.Wrap(fault.NotFound, "cannot check the gateway's state directory", err)
 	}
 	rel, err := filepath.Rel(root, got)
 	if err != nil || rel == "." || !filepath.IsLocal(rel) {
@@ -77,8 +78,8 @@ func (s scope) path(p string) (string, error) {
 	return got, nil
 }
 
-// resolve follows links, also of a file that is not there yet.
-func resolve(p string) (string, error) {
+// Resolve follows links, also of a file that does not exist yet.
+func Resolve(p string) (string, error) {
 	p = filepath.Clean(p)
 	got, err := filepath.EvalSymlinks(p)
 	if err == nil {
@@ -101,5 +102,5 @@ const refused = "refused what the doctor proposed: "
 
 func refuse(format string, args ...any) *fault.Error {
 	return fault.New(fault.InvalidArgument, refused+fmt.Sprintf(format, args...)).
-		WithHint("nothing was changed; tell the author of the doctor")
+		WithHint("nothing was changed; report it to the author of the doctor")
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Records are the repairs and undos that are kept, newest first. Those that cannot be read are left out.
+// Records lists the stored repairs and undos, newest first. It skips those that cannot be read.
 func (e *Executor) Records() ([]Record, error) {
 	ids, err := e.records.ids()
 	if err != nil {
@@ -27,8 +27,9 @@ func (e *Executor) Records() ([]Record, error) {
 	return out, nil
 }
 
-// Recover notes repairs that were cut off by the end of their host, and removes what they had not finished writing. Every file is the old
-// one or the new one then. Call it before the first repair, while no other host has the directory.
+// Recover records repairs that were cut off by the end of their host, and removes what they had not finished
+// writing. Every file is the old one or the new one then. Call it before the first repair, while no other host uses
+// the directory.
 func (e *Executor) Recover() error {
 	records, err := e.Records()
 	if err != nil {
@@ -42,7 +43,8 @@ func (e *Executor) Recover() error {
 			atomicfile.Sweep(filepath.Dir(f.Path))
 		}
 		atomicfile.Sweep(filepath.Join(e.records.dir, rec.ID))
-		rec.Outcome = OutcomeCut // what the files are now says nothing: the command may outlive the host by some seconds
+		// what the files are now says nothing: the command may outlive the host by some seconds
+		rec.Outcome = OutcomeCut
 		if err := e.records.save(rec); err != nil {
 			return err
 		}
@@ -50,8 +52,8 @@ func (e *Executor) Recover() error {
 	return nil
 }
 
-// Last is the newest repair that changed something, is not undone, and whose files are not as before by other means. Errors:
-// fault.NotFound.
+// Last returns the newest repair that changed something, is not undone, and whose files were not restored by other
+// means. Errors: fault.NotFound.
 func (e *Executor) Last() (Record, error) {
 	records, err := e.Records()
 	if err != nil {
@@ -74,7 +76,7 @@ func (e *Executor) UndoLast(ctx context.Context, force bool) (Result, error) {
 	return e.Undo(ctx, rec.ID, force)
 }
 
-// PreviewUndo is the difference that an undo would make; changes nothing. Errors: as Undo.
+// PreviewUndo returns the difference that an undo would make; it changes nothing. Errors: as Undo.
 func (e *Executor) PreviewUndo(id string, force bool) (string, error) {
 	rec, err := e.undoable(id, force)
 	if err != nil {
@@ -95,7 +97,7 @@ func (e *Executor) PreviewUndo(id string, force bool) (string, error) {
 	return e.diff(changes), nil
 }
 
-// changed reports whether files may differ from the copies. What was cut off may have changed nothing.
+// changed reports whether files may differ from the copies. A repair that was cut off may have changed nothing.
 func (r Record) changed() bool {
 	return slices.ContainsFunc(r.Files, func(f FileCopy) bool {
 		if !f.AfterKnown {
@@ -106,7 +108,7 @@ func (r Record) changed() bool {
 	})
 }
 
-// Undoable reports whether Undo would bring back something that is not there now.
+// Undoable reports whether Undo would restore something that is not there now.
 func (r Record) Undoable() bool {
 	return slices.ContainsFunc(r.Files, func(f FileCopy) bool {
 		now, err := read(f.Path)
@@ -122,10 +124,10 @@ func (e *Executor) undoable(id string, force bool) (Record, error) {
 	return rec, err
 }
 
-// Undo puts the files of a repair back, bytes and mode, and removes those that it made. What is there now is backed up first, as
-// a record of its own: an undo can be undone by its id. A file that was changed since is an error, unless forced; then
-// nothing is touched. Errors: fault.NotFound, fault.InvalidArgument, fault.Conflict (a repair runs, or a file was changed since),
-// fault.FailedPrecondition (already undone).
+// Undo restores the files of a repair, bytes and mode, and removes those that it made. It first backs up the
+// present files, as a record of its own: an undo can be undone by its id. A file that was changed since is an
+// error, unless forced; then nothing is touched. Errors: fault.NotFound, fault.InvalidArgument, fault.Conflict (a
+// repair runs, or a file was changed since), fault.FailedPrecondition (already undone).
 func (e *Executor) Undo(ctx context.Context, id string, force bool) (Result, error) {
 	if !e.busy.TryLock() {
 		return Result{}, fault.New(fault.Conflict, "cannot undo: a repair of this gateway is running")
@@ -139,10 +141,11 @@ func (e *Executor) Undo(ctx context.Context, id string, force bool) (Result, err
 	if err != nil {
 		return Result{}, err
 	}
-	if ctx.Err() != nil { // last chance: from here on it runs to its end, which takes milliseconds
+	if ctx.Err() != nil { // last chance: from here on it cannot be cancelled; it takes milliseconds
 		return Result{}, context.Cause(ctx)
 	}
-	own, before, err := e.records.begin(Record{Gateway: rec.Gateway, Title: "undo of " + id, UndoOf: id, Time: e.o.Now()}, files)
+	undo := Record{Gateway: rec.Gateway, Title: "undo of " + id, UndoOf: id, Time: e.o.Now()}
+	own, before, err := e.records.begin(undo, files)
 	if err != nil {
 		return Result{}, err
 	}
@@ -165,19 +168,20 @@ func (e *Executor) Undo(ctx context.Context, id string, force bool) (Result, err
 	rec.UndoneBy = own.ID
 	// The record itself may just have been pruned.
 	if err := e.records.save(rec); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return res, fmt.Errorf("undone, but cannot note it: %w", err)
+		return res, fmt.Errorf("undone, but cannot record it: %w", err)
 	}
 	return res, nil
 }
 
-// wayBack is what each file has to become.
+// wayBack computes what each file has to become.
 func (e *Executor) wayBack(rec Record, force bool) (map[string]snapshot, []string, error) {
 	want := map[string]snapshot{}
 	var files []string
 	for _, f := range rec.Files {
-		// The record lies in a directory of ours, but what it names must still be what a doctor may touch.
+		// The record is in a directory of the host, but what it names must still be what a doctor may touch.
 		if got, err := e.scope().path(f.Path); err != nil || got != f.Path {
-			return nil, nil, fault.Wrap(fault.InvalidArgument, fmt.Sprintf("cannot undo: %s is no longer a file of this gateway", f.Path), err)
+			return nil, nil, fault.Wrap(fault.InvalidArgument,
+				fmt.Sprintf("cannot undo: %s is no longer a file of this gateway", f.Path), err)
 		}
 		snap, err := e.records.copyOf(rec, f)
 		if err != nil {
@@ -188,8 +192,10 @@ func (e *Executor) wayBack(rec Record, force bool) (map[string]snapshot, []strin
 			return nil, nil, err
 		}
 		if !force && (!f.AfterKnown || now.sum() != f.AfterSHA256) {
-			return nil, nil, fault.New(fault.Conflict, fmt.Sprintf("cannot undo: %s was changed since the repair", f.Path)).
-				WithHint("to take it back all the same, name it: `gatehost doctor " + rec.Gateway + " --undo " + rec.ID + "`; what is there now is kept before")
+			return nil, nil, fault.New(fault.Conflict,
+				fmt.Sprintf("cannot undo: %s was changed since the repair", f.Path)).
+				WithHint("to undo it nevertheless, name it: `gatehost doctor " + rec.Gateway + " --undo " + rec.ID +
+					"`; the present file is backed up first")
 		}
 		want[f.Path] = snap
 		files = append(files, f.Path)

@@ -34,7 +34,8 @@ func (v *verifier) Verify(ctx context.Context, req doctor.VerifyRequest) (doctor
 		<-ctx.Done()
 		return doctor.Verification{}, ctx.Err()
 	case n <= len(v.Asks):
-		return doctor.Verification{Outcome: doctor.OutcomeHelped, Wants: v.Asks[n-1]}, nil // what comes with a wish does not count
+		// what comes with a request does not count
+		return doctor.Verification{Outcome: doctor.OutcomeHelped, Wants: v.Asks[n-1]}, nil
 	}
 	return v.Verification, v.VerifyErr
 }
@@ -68,19 +69,49 @@ func TestPlanIsVerifiedByItsDoctorsWordOrByDiagnosingAgain(t *testing.T) {
 		{"unknown, and it is gone", word(unknown, false), config, helped, "", 1, false},
 		{"not helped, another finding", word(not, false), "disk-full", not, "its word", 0, false},
 		{"unknown, another finding", word(unknown, true), "disk-full", unknown, "", 0, false},
-		{"an error", with(word(helped, true), func(v *verifier) { v.VerifyErr = errors.New("no") }), config, not, config, 1, true},
-		{"an error, another finding", with(word(not, true), func(v *verifier) { v.VerifyErr = errors.New("no") }), "disk-full", unknown, "", 0, true},
-		{"a panic", with(word(helped, true), func(v *verifier) { v.VerifyPanics = true }), config, not, config, 1, true},
-		{"not its finding after all", with(word(helped, true), func(v *verifier) { v.VerifyErr = fault.New(fault.Unsupported, "no") }), config, not, config, 1, false},
-		{"no end of wishes", with(word(helped, true), func(v *verifier) { v.Asks = slices.Repeat([][]doctor.EvidenceRequest{ask("1")}, 4) }), config, not, config, 1, true},
-		{"a wish for nothing", with(word(helped, true), func(v *verifier) { v.Asks = [][]doctor.EvidenceRequest{{{ID: "a"}}} }), config, not, config, 1, true},
-		{"unknown, and no diagnosis either", with(word(unknown, true), func(v *verifier) { v.Err = errors.New("no") }), config, unknown, "", 1, true},
+		{
+			"an error", with(word(helped, true), func(v *verifier) { v.VerifyErr = errors.New("no") }), config, not,
+			config, 1, true,
+		},
+		{
+			"an error, another finding", with(word(not, true), func(v *verifier) { v.VerifyErr = errors.New("no") }),
+			"disk-full", unknown, "", 0, true,
+		},
+		{
+			"a panic", with(word(helped, true), func(v *verifier) { v.VerifyPanics = true }), config, not, config, 1,
+			true,
+		},
+		{
+			"not its finding after all",
+			with(word(helped, true), func(v *verifier) { v.VerifyErr = fault.New(fault.Unsupported, "no") }), config,
+			not, config, 1, false,
+		},
+		{
+			"no end of requests",
+			with(word(helped, true),
+				func(v *verifier) { v.Asks = slices.Repeat([][]doctor.EvidenceRequest{ask("1")}, 4) }), config, not,
+			config, 1, true,
+		},
+		{
+			"a request for nothing",
+			with(word(helped, true), func(v *verifier) { v.Asks = [][]doctor.EvidenceRequest{{{ID: "a"}}} }), config,
+			not, config, 1, true,
+		},
+		{
+			"unknown, and no diagnosis either",
+			with(word(unknown, true), func(v *verifier) { v.Err = errors.New("no") }), config, unknown, "", 1, true,
+		},
 		{"no Verify, still there", &fakeDoctor{Findings: finding(config, true)}, config, not, config, 1, false},
 		{"no Verify, gone", &fakeDoctor{Findings: finding("odd-weather", true)}, config, helped, "", 1, false},
-		{"no Verify, another finding", &fakeDoctor{Findings: finding("disk-full", true)}, "disk-full", unknown, "", 0, false},
+		{
+			"no Verify, another finding", &fakeDoctor{Findings: finding("disk-full", true)}, "disk-full", unknown, "",
+			0,
+			false,
+		},
 	} {
 		f := finding(row.code, true)[0]
-		got, err := repair.RunVerification(t.Context(), repair.Named{Name: "d", Doctor: row.doctor}, plugin.GatewayFacts{Name: "main"}, f, &answers{})
+		got, err := repair.RunVerification(t.Context(), repair.Named{Name: "d", Doctor: row.doctor},
+			plugin.GatewayFacts{Name: "main"}, f, &answers{})
 		seen := 0
 		switch d := row.doctor.(type) {
 		case *verifier:
@@ -88,22 +119,29 @@ func TestPlanIsVerifiedByItsDoctorsWordOrByDiagnosingAgain(t *testing.T) {
 		case *fakeDoctor:
 			seen = len(d.seen)
 		}
-		if got.Outcome != row.want || row.want == not && got.Text != row.text || seen != row.diagnosed || (err != nil) != row.fails {
-			t.Errorf("%s: %+v, %v after %d diagnoses; want %v %q after %d", row.name, got, err, seen, row.want, row.text, row.diagnosed)
+		if got.Outcome != row.want || row.want == not && got.Text != row.text || seen != row.diagnosed ||
+			(err != nil) != row.fails {
+			t.Errorf("%s: %+v, %v after %d diagnoses; want %v %q after %d", row.name, got, err, seen, row.want,
+				row.text, row.diagnosed)
 		}
 	}
 }
 
-func TestVerifierIsGivenWhatItWishesForAndItsFindingAsItWas(t *testing.T) {
-	v := &verifier{Asks: [][]doctor.EvidenceRequest{ask("1"), ask("2"), ask("1")}, Verification: doctor.Verification{Outcome: doctor.OutcomeNotHelped}}
+func TestVerifierIsGivenWhatItRequestsAndItsFindingAsItWas(t *testing.T) {
+	v := &verifier{
+		Asks:         [][]doctor.EvidenceRequest{ask("1"), ask("2"), ask("1")},
+		Verification: doctor.Verification{Outcome: doctor.OutcomeNotHelped},
+	}
 	f := doctor.Finding{Code: "x", Text: "x", Data: []byte("its own")}
 	g := &answers{}
-	got, err := repair.RunVerification(t.Context(), repair.Named{Name: "d", Doctor: v, Content: true}, plugin.GatewayFacts{Name: "main"}, f, g)
+	got, err := repair.RunVerification(t.Context(), repair.Named{Name: "d", Doctor: v, Content: true},
+		plugin.GatewayFacts{Name: "main"}, f, g)
 	if err != nil || got.Outcome != doctor.OutcomeNotHelped || len(v.verified) != 4 {
 		t.Fatalf("%+v, %v after %d rounds", got, err, len(v.verified))
 	}
 	last := v.verified[3]
-	if string(last.Finding.Data) != "its own" || last.Gateway.Name != "main" || len(last.Evidence) != 2 || !slices.Equal(g.content, []bool{true, true, true}) {
+	if string(last.Finding.Data) != "its own" || last.Gateway.Name != "main" || len(last.Evidence) != 2 ||
+		!slices.Equal(g.content, []bool{true, true, true}) {
 		t.Errorf("request = %+v, content %v", last, g.content)
 	}
 }
@@ -111,7 +149,8 @@ func TestVerifierIsGivenWhatItWishesForAndItsFindingAsItWas(t *testing.T) {
 func TestVerifierThatHangsIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &verifier{VerifyHangs: true, fakeDoctor: fakeDoctor{Findings: finding(doctor.CodeConfigInvalid, true)}}
-		got, err := repair.RunVerification(t.Context(), repair.Named{Name: "d", Doctor: v}, plugin.GatewayFacts{Name: "main"}, finding(doctor.CodeConfigInvalid, true)[0], nil)
+		got, err := repair.RunVerification(t.Context(), repair.Named{Name: "d", Doctor: v},
+			plugin.GatewayFacts{Name: "main"}, finding(doctor.CodeConfigInvalid, true)[0], nil)
 		if got.Outcome != doctor.OutcomeNotHelped || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%+v, %v", got, err)
 		}

@@ -6,15 +6,16 @@ import (
 	"strings"
 )
 
-// Access is a file that a plugin which is shut in was about to open, or a TCP address that it was about to connect to, and that its sandbox
-// does not let it have.
+// Access is a file that a sandboxed plugin was about to open, or a TCP address that it was about to connect to, and
+// that its sandbox denies.
 type Access struct {
 	Path    string // absolute, symbolic links followed; "" for an address
-	Write   bool   // it was to be changed
+	Write   bool   // for writing
 	Address string // with its port
 }
 
-// watchFD is the descriptor of a plugin's process, before it begins, by which the host is told where to hear of what the plugin opens.
+// watchFD is the descriptor in the plugin's process, before it begins, through which it tells the host where to
+// listen for its calls.
 const watchFD = 4
 
 // Inside reports whether a path is one of some places, or below one of them; all are absolute.

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// opened is where the host puts the file that it has checked.
+// opened is the descriptor at which the host puts the file that it has checked.
 const opened = "/proc/self/fd/3"
 
 // Supported asks the kernel.
@@ -26,8 +26,8 @@ func Supported() Support {
 	return Support{Level: int(abi)} //nolint:gosec // a small number
 }
 
-// Exec shuts this process in and becomes the plugin; it returns only when it can't. args are what follows Verb. Nothing is started
-// half shut in: each step that fails ends it.
+// Exec enters the sandbox and becomes the plugin; it returns only when it cannot. args are what follows Verb. Each
+// step that fails ends it: no plugin starts in half a sandbox.
 func Exec(args []string) error {
 	spec, argv, err := parse(args)
 	if err != nil {
@@ -40,7 +40,7 @@ func Exec(args []string) error {
 		return err
 	}
 	if spec.Watched {
-		runtime.LockOSThread() // it is the one that becomes the plugin
+		runtime.LockOSThread() // this thread becomes the plugin
 		if err := announce(); err != nil {
 			return err
 		}
@@ -63,8 +63,9 @@ func limit(s Spec) error {
 		if err := unix.Getrlimit(l.what, &now); err != nil {
 			return fmt.Errorf("cannot limit the plugin's %s: %w", l.name, err)
 		}
-		value := min(l.value, now.Max) // a limit of the host's own stays
-		// By syscall, and not by os or unix: Go gives a child back the limit of open files that it began with.
+		value := min(l.value, now.Max) // a limit of the host itself stays
+		// By syscall, and not by os or unix: Go restores for a child the limit of open files that the process began
+		// with.
 		if err := syscall.Setrlimit(l.what, &syscall.Rlimit{Cur: value, Max: value}); err != nil {
 			return fmt.Errorf("cannot limit the plugin's %s: %w", l.name, err)
 		}
@@ -72,10 +73,10 @@ func limit(s Spec) error {
 	return nil
 }
 
-// restrict takes away what landlock can take away at this kernel's level.
+// restrict applies what landlock can deny at this kernel's level.
 func restrict(s Spec) error {
 	if !Supported().OK() {
-		return errors.New("cannot shut the plugin in: this kernel has no landlock")
+		return errors.New("cannot sandbox the plugin: this kernel has no landlock")
 	}
 	read, write := System()
 	var rules []landlock.Rule
@@ -95,36 +96,36 @@ func restrict(s Spec) error {
 			rules = append(rules, rule...)
 		}
 	}
-	// The plugin itself, by its descriptor: its path may be somebody else's by now.
+	// The plugin itself, by its descriptor: its path may lead to another file by now.
 	rules = append(rules, landlock.ROFiles(opened))
 	if s.Network {
 		if err := landlock.V7.BestEffort().RestrictPaths(rules...); err != nil {
-			return fmt.Errorf("cannot shut the plugin in: %w", err)
+			return fmt.Errorf("cannot sandbox the plugin: %w", err)
 		}
 		if err := landlock.V7.BestEffort().RestrictScoped(); err != nil {
-			return fmt.Errorf("cannot shut the plugin in: %w", err)
+			return fmt.Errorf("cannot sandbox the plugin: %w", err)
 		}
 		return nil
 	}
 	if err := landlock.V7.BestEffort().Restrict(rules...); err != nil {
-		return fmt.Errorf("cannot shut the plugin in: %w", err)
+		return fmt.Errorf("cannot sandbox the plugin: %w", err)
 	}
 	return nil
 }
 
-// listDirs lets names be seen, and nothing else.
+// listDirs allows to see names, and nothing else.
 func listDirs(paths ...string) landlock.FSRule {
 	return landlock.PathAccess(landlock.AccessFSSet(unix.LANDLOCK_ACCESS_FS_READ_DIR), paths...)
 }
 
-// ruleOf is the rule for one path, as what it is now; none for a path that leads nowhere.
+// ruleOf returns the rule for one path, as what it is now; none for a path that does not exist.
 func ruleOf(path string, dirs, files func(...string) landlock.FSRule) ([]landlock.Rule, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
-		return nil, nil // what isn't there, or isn't ours, needs no leave
+		return nil, nil // a path that does not exist, or is not readable, needs no rule
 	case err != nil:
-		return nil, fmt.Errorf("cannot shut the plugin in: %w", err)
+		return nil, fmt.Errorf("cannot sandbox the plugin: %w", err)
 	case info.IsDir():
 		return []landlock.Rule{dirs(filepath.Clean(path))}, nil
 	default:

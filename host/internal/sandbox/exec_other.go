@@ -4,10 +4,10 @@ package sandbox
 
 import "errors"
 
-// Supported: only Linux has landlock.
+// Supported returns none: only Linux has landlock.
 func Supported() Support { return Support{} }
 
-// Exec can shut nothing in here.
+// Exec always fails here.
 func Exec([]string) error {
-	return errors.New("cannot shut the plugin in: this platform has no landlock")
+	return errors.New("cannot sandbox the plugin: this platform has no landlock")
 }

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The kernel's seccomp(2) and seccomp_unotify(2), as far as x/sys does not have them.
+// The parts of the kernel's seccomp(2) and seccomp_unotify(2) that x/sys does not have.
 const (
 	seccompSetModeFilter = 1
 	retAllow             = 0x7fff0000
@@ -37,7 +37,8 @@ type response struct {
 	flags uint32
 }
 
-// filter lets every system call pass, and the host hear of those that open a file by its path, or connect, before they are made.
+// filter allows every system call, and notifies the host of those that open a file by its path, or connect, before
+// they run.
 func filter() []unix.SockFilter {
 	const load, jumpEqual, ret = 0x20, 0x15, 0x06
 	calls := append([]uint32{unix.SYS_OPENAT, unix.SYS_OPENAT2, unix.SYS_CONNECT}, oldOpens...)
@@ -48,20 +49,27 @@ func filter() []unix.SockFilter {
 		{Code: load, K: 0}, // the number
 	}
 	for i, nr := range calls {
-		prog = append(prog, unix.SockFilter{Code: jumpEqual, K: nr, Jt: uint8(len(calls) - i)}) //nolint:gosec // a handful
+		//nolint:gosec // a handful
+		prog = append(prog, unix.SockFilter{Code: jumpEqual, K: nr, Jt: uint8(len(calls) - i)})
 	}
 	return append(prog, unix.SockFilter{Code: ret, K: retAllow}, unix.SockFilter{Code: ret, K: retNotify})
 }
 
-// announce lets the host hear of what the plugin opens. Its thread is locked and becomes the plugin. A kernel that can't is no error: the
-// host only hears nothing then. Errors: the plugin must not begin, since nobody would answer its calls.
+// announce lets the host watch what the plugin opens. Its thread is locked and becomes the plugin. A kernel that
+// does not support it is no error: the host then sees nothing. Errors: the plugin must not begin, since its calls
+// would wait for ever.
 func announce() error {
 	defer func() { _ = unix.Close(watchFD) }()
 	prog := filter()
 	listener := -1
-	for _, flags := range []uintptr{unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER} {
-		fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}                                            //nolint:gosec // a handful
-		fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, seccompSetModeFilter, flags, uintptr(unsafe.Pointer(&fprog))) //nolint:gosec // so the call wants it
+	for _, flags := range []uintptr{
+		unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+		unix.SECCOMP_FILTER_FLAG_NEW_LISTENER,
+	} {
+		//nolint:gosec // a handful
+		fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
+		//nolint:gosec // so the call wants it
+		fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, seccompSetModeFilter, flags, uintptr(unsafe.Pointer(&fprog)))
 		runtime.KeepAlive(prog)
 		if errno == 0 {
 			listener = int(fd)
@@ -78,7 +86,7 @@ func announce() error {
 	return nil
 }
 
-// ioctl asks something of a listener; what points to one of the structures above.
+// ioctl calls a listener; arg points to one of the structures above.
 func ioctl(fd, request uintptr, what unsafe.Pointer) error {
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, request, uintptr(what)); errno != 0 {
 		return errno

@@ -2,5 +2,5 @@
 
 package sandbox
 
-// announce: nobody can ask for it here, see NewWatch.
+// announce does nothing: NewWatch gives no Watch here.
 func announce() error { return nil }

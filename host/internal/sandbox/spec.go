@@ -14,9 +14,11 @@ const Verb = "sandbox-exec"
 
 // Spec is what one plugin may do.
 type Spec struct {
-	Read      []string `json:"read,omitempty"`      // files and directories, absolute; to read and to execute; what is missing is left out
-	Write     []string `json:"write,omitempty"`     // the same, to change as well
-	List      []string `json:"list,omitempty"`      // directories, absolute, to see the names in them and below; their files stay closed
+	// files and directories, absolute; to read and to execute; missing ones are skipped
+	Read  []string `json:"read,omitempty"`
+	Write []string `json:"write,omitempty"` // the same, also for writing
+	// directories, absolute, to see the names in them and below; their files stay closed
+	List      []string `json:"list,omitempty"`
 	Network   bool     `json:"network,omitempty"`   // TCP
 	Watched   bool     `json:"watched,omitempty"`   // descriptor 4 leads to a Watch
 	OpenFiles uint64   `json:"openFiles,omitempty"` // most open files; 0: 1024
@@ -29,51 +31,55 @@ const (
 	DefaultFileSize  = 1 << 30
 )
 
-// maxWord is how many bytes Linux takes as one word of a command line, its end included (execve(2), MAX_ARG_STRLEN).
+// maxWord is how many bytes Linux accepts as one word of a command line, its end included (execve(2),
+// MAX_ARG_STRLEN).
 const maxWord = 128 << 10
 
-// System is what every program needs to begin and to tell the time: libraries, interpreters, certificates, and devices that hold nothing.
-// None of it is of a user, and none of it is a secret.
+// System is what every program needs to begin and to tell the time: libraries, interpreters, certificates, and
+// devices that hold nothing. None of it belongs to a user, and none of it is secret.
 func System() (read, write []string) {
 	read = []string{
-		"/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/etc/timezone",
-		"/etc/ssl", "/etc/ca-certificates", "/etc/pki/tls", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf",
-		"/etc/alternatives", "/etc/os-release", "/etc/locale.alias", "/etc/host.conf", "/etc/gai.conf", "/etc/services", "/etc/protocols", "/dev/random", "/dev/urandom", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
-		"/proc/version", "/proc/filesystems", "/proc/sys/kernel", "/proc/sys/vm", "/proc/sys/net/core/somaxconn", "/sys/devices/system/cpu", "/sys/fs/cgroup",
-		"/sys/kernel/mm/transparent_hugepage",
+		"/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/ld.so.preload",
+		"/etc/localtime", "/etc/timezone", "/etc/ssl", "/etc/ca-certificates", "/etc/pki/tls", "/etc/passwd",
+		"/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf", "/etc/alternatives", "/etc/os-release",
+		"/etc/locale.alias", "/etc/host.conf", "/etc/gai.conf", "/etc/services", "/etc/protocols", "/dev/random",
+		"/dev/urandom", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version",
+		"/proc/filesystems", "/proc/sys/kernel", "/proc/sys/vm", "/proc/sys/net/core/somaxconn",
+		"/sys/devices/system/cpu", "/sys/fs/cgroup", "/sys/kernel/mm/transparent_hugepage",
 	}
 	return read, []string{"/dev/null", "/dev/zero", "/dev/full"}
 }
 
-// Args is the command line of the host's binary that becomes the plugin. The file to be run is descriptor 3 of the new process; path is
-// what it sees as its own name.
+// Args returns the command line of the host's binary that becomes the plugin. The file to run is descriptor 3 of
+// the new process; path is what it sees as its own name.
 func (s Spec) Args(path string, args []string) ([]string, error) {
 	for _, p := range slices.Concat(s.Read, s.Write, s.List) {
 		if !filepath.IsAbs(p) {
-			return nil, fmt.Errorf("cannot shut the plugin in: %q is not an absolute path", p)
+			return nil, fmt.Errorf("cannot sandbox the plugin: %q is not an absolute path", p)
 		}
 	}
 	text, err := json.Marshal(s)
 	if err != nil {
-		return nil, fmt.Errorf("cannot shut the plugin in: %w", err)
+		return nil, fmt.Errorf("cannot sandbox the plugin: %w", err)
 	}
 	if len(text) >= maxWord {
-		return nil, fmt.Errorf("cannot shut the plugin in: the names of the %d files and directories that it may open take %d bytes, at most %d fit; "+
-			"list directories in [files], not each of their files", len(s.Read)+len(s.Write)+len(s.List), len(text), maxWord-1)
+		return nil, fmt.Errorf("cannot sandbox the plugin: the names of the %d files and directories that it may "+
+			"open take %d bytes, at most %d fit; list directories in [files], not each of their files",
+			len(s.Read)+len(s.Write)+len(s.List), len(text), maxWord-1)
 	}
 	return append([]string{Verb, string(text), "--", path}, args...), nil
 }
 
-// parse is the other side of Args: what follows the verb.
+// parse is the inverse of Args: it reads what follows the verb.
 func parse(args []string) (Spec, []string, error) {
 	var s Spec
 	if len(args) < 3 || args[1] != "--" {
 		return s, nil, errors.New("this verb is for the host itself: it becomes a plugin")
 	}
 	dec := json.NewDecoder(strings.NewReader(args[0]))
-	dec.DisallowUnknownFields() // a rule that is not understood is a hole
+	dec.DisallowUnknownFields() // a rule that cannot be read would be a hole
 	if err := dec.Decode(&s); err != nil {
-		return s, nil, fmt.Errorf("cannot shut the plugin in: %w", err)
+		return s, nil, fmt.Errorf("cannot sandbox the plugin: %w", err)
 	}
 	if s.OpenFiles == 0 {
 		s.OpenFiles = DefaultOpenFiles
@@ -84,7 +90,7 @@ func parse(args []string) (Spec, []string, error) {
 	return s, args[2:], nil
 }
 
-// Support is what this machine can do.
+// Support says what this machine can do.
 type Support struct {
 	Level int // landlock's ABI version; 0: there is no sandbox here
 }
@@ -100,14 +106,18 @@ func (s Support) String() string {
 	return fmt.Sprintf("landlock ABI %d", s.Level)
 }
 
-// Gaps are, in words, what a plugin can still do here although it is shut in (the kernel's userspace-api/landlock).
+// Gaps lists, in words, what a plugin can still do here although it is sandboxed (the kernel's
+// userspace-api/landlock).
 func (s Support) Gaps() []string {
 	if !s.OK() {
-		return []string{"nothing is stopped: it can do all that the host's user can"}
+		return []string{"nothing is denied: it can do everything that the host's user can"}
 	}
-	gaps := []string{"it can use processor and memory without a limit, but for memory_max", "it can see which processes run"}
+	gaps := []string{
+		"it can use processor and memory without a limit, except memory_max",
+		"it can see which processes run",
+	}
 	if s.Level < 3 {
-		gaps = append(gaps, "it can cut files short that it may not write")
+		gaps = append(gaps, "it can truncate files that it may not write")
 	}
 	if s.Level < 4 {
 		gaps = append(gaps, "it can use TCP")
@@ -124,5 +134,5 @@ func (s Support) Gaps() []string {
 	return gaps
 }
 
-// Self is the host's own binary, also after another has taken its place on the disk.
+// Self returns the host's own binary, also after the file was replaced.
 const Self = "/proc/self/exe"

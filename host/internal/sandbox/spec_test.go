@@ -26,7 +26,14 @@ func TestSpecComesThroughTheCommandLine(t *testing.T) {
 }
 
 func TestWhatIsNotUnderstoodShutsNothingIn(t *testing.T) {
-	for _, args := range [][]string{nil, {"{}"}, {"{}", "p", "--"}, {"{", "--", "p"}, {`{"later":true}`, "--", "p"}, {`{"read":"x"}`, "--", "p"}} {
+	for _, args := range [][]string{
+		nil,
+		{"{}"},
+		{"{}", "p", "--"},
+		{"{", "--", "p"},
+		{`{"later":true}`, "--", "p"},
+		{`{"read":"x"}`, "--", "p"},
+	} {
 		if _, _, err := parse(args); err == nil {
 			t.Errorf("%q is taken", args)
 		}

@@ -19,27 +19,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch hears of the files that one plugin opens, and of where it connects to. It decides nothing: the kernel does, by landlock, after the call has gone on. So nothing
-// depends on what is read of a plugin's memory here, which the plugin can change meanwhile.
+// Watch sees which files a plugin opens, and where it connects to. It decides nothing: the kernel does, by
+// landlock, after the call continues. So nothing depends on what is read of the plugin's memory here, which the
+// plugin can change meanwhile.
 type Watch struct {
-	spec        Spec
-	level       int      // of landlock
-	read, write []string // the places whose files it may open, made once: each call of the plugin waits for us
+	spec  Spec
+	level int // of landlock
+	// the places whose files it may open, computed once: each call of the plugin waits for the host
+	read, write []string
 	conn        *net.UnixConn
 	child       *os.File
 }
 
-// tcpLevel is landlock's level from which on it refuses TCP.
+// tcpLevel is the first level of landlock that denies TCP.
 const tcpLevel = 4
 
-// NewWatch prepares for a plugin of these rights, which has the files own by descriptors. Give Child to its process as descriptor 4, close
-// it then, and call Run.
+// NewWatch prepares to watch a plugin with these rights, which has the files own by descriptors. Give Child to its
+// process as descriptor 4, close it then, and call Run.
 func NewWatch(spec Spec, own ...string) (*Watch, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch a plugin: %w", err)
 	}
-	ours, child := os.NewFile(uintptr(pair[0]), "watch"), os.NewFile(uintptr(pair[1]), "watched") //nolint:gosec // descriptors
+	//nolint:gosec // descriptors
+	ours, child := os.NewFile(uintptr(pair[0]), "watch"), os.NewFile(uintptr(pair[1]), "watched")
 	defer func() { _ = ours.Close() }()
 	conn, err := net.FileConn(ours)
 	if err != nil {
@@ -52,21 +55,23 @@ func NewWatch(spec Spec, own ...string) (*Watch, error) {
 	read, write := System()
 	write = append(write, spec.Write...)
 	return &Watch{
-		spec: spec, level: Supported().Level, read: slices.Concat(read, spec.Read, own, write), write: write, conn: unixConn, child: child,
+		spec: spec, level: Supported().Level, read: slices.Concat(read, spec.Read, own, write), write: write,
+		conn: unixConn, child: child,
 	}, nil
 }
 
-// Child is the plugin's end.
+// Child returns the plugin's end.
 func (w *Watch) Child() *os.File { return w.child }
 
-// Close ends a Run that has not begun to hear yet.
+// Close ends a Run that does not watch yet.
 func (w *Watch) Close() {
 	_ = w.child.Close()
 	_ = w.conn.Close()
 }
 
-// Run tells of each file that was to be opened, and each TCP address, that is outside of the sandbox, until the plugin and all that it started have ended. A call
-// of the plugin waits until tell returns. It returns at once where the kernel cannot do this.
+// Run calls tell for each file that was to be opened, and each TCP address, that is outside the sandbox, until the
+// plugin and everything that it started have ended. A call of the plugin waits until tell returns. Run returns at
+// once where the kernel does not support this.
 func (w *Watch) Run(tell func(Access)) {
 	listener, err := w.listener()
 	if err != nil {
@@ -87,14 +92,14 @@ func (w *Watch) Run(tell func(Access)) {
 				return true
 			case ready[0].Revents&unix.POLLIN != 0:
 				w.one(fd, tell)
-			default: // wait for the next, unless nobody is left who could call
+			default: // wait for the next call, unless no process is left that could make one
 				return ready[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
 			}
 		}
 	})
 }
 
-// listener is what the plugin's process sends before it begins.
+// listener receives what the plugin's process sends before it begins.
 func (w *Watch) listener() (uintptr, error) {
 	defer func() { _ = w.conn.Close() }()
 	control := make([]byte, unix.CmsgSpace(4))
@@ -114,11 +119,11 @@ func (w *Watch) listener() (uintptr, error) {
 	return uintptr(fds[0]), unix.SetNonblock(fds[0], true) //nolint:gosec // a descriptor
 }
 
-// one takes one call, looks at it, and lets it go on whatever it is.
+// one takes one call, examines it, and always lets it continue.
 func (w *Watch) one(fd uintptr, tell func(Access)) {
 	var n notification
 	if ioctl(fd, notifRecv, unsafe.Pointer(&n)) != nil { //nolint:gosec // so the call wants it
-		return // whoever called has been killed
+		return // the caller has been killed
 	}
 	defer func() {
 		r := response{id: n.id, flags: notifContinue}
@@ -139,14 +144,16 @@ func (w *Watch) one(fd uintptr, tell func(Access)) {
 	}
 }
 
-// valid reports whether whoever made a call still waits in it: else what was read was perhaps of somebody else.
+// valid reports whether the caller still waits in its call: otherwise the memory that was read may belong to
+// another process.
 func valid(fd uintptr, id uint64) bool {
 	return ioctl(fd, notifIDValid, unsafe.Pointer(&id)) == nil //nolint:gosec // so the call wants it
 }
 
-// dialled is the TCP address that a call is about to connect to; "" when the sandbox lets it, or it is none.
+// dialled returns the TCP address that a call is about to connect to; "" when the sandbox allows it, or it is none.
 func (w *Watch) dialled(n notification) string {
-	if w.spec.Network || w.level < tcpLevel || !isTCP(n.pid, int(int32(n.args[0]))) { //nolint:gosec // the kernel takes it as an int, too
+	//nolint:gosec // the kernel takes it as an int, too
+	if w.spec.Network || w.level < tcpLevel || !isTCP(n.pid, int(int32(n.args[0]))) {
 		return ""
 	}
 	to, err := memory(n.pid, n.args[1], int(min(n.args[2], unix.SizeofSockaddrInet6))) //nolint:gosec // small
@@ -164,7 +171,7 @@ func (w *Watch) dialled(n notification) string {
 	}
 }
 
-// isTCP looks at a descriptor of another process: a UDP socket connects as well, and that is not refused.
+// isTCP examines a descriptor of another process: a UDP socket connects as well, and that is not denied.
 func isTCP(thread uint32, fd int) bool {
 	pid, err := leader(thread)
 	if err != nil {
@@ -184,7 +191,7 @@ func isTCP(thread uint32, fd int) bool {
 	return err == nil && protocol == unix.IPPROTO_TCP
 }
 
-// leader is the process that a thread is of.
+// leader returns the process of a thread.
 func leader(thread uint32) (int, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", thread))
 	if err != nil {
@@ -198,7 +205,7 @@ func leader(thread uint32) (int, error) {
 	return 0, errors.New("a process without a leader")
 }
 
-// openedBy is the file that a call is about to open, by its absolute path.
+// openedBy returns the file that a call is about to open, by its absolute path.
 func openedBy(n notification) (path string, write bool, err error) {
 	at, flags := n.args[1], n.args[2]
 	dir := "cwd"
@@ -209,7 +216,7 @@ func openedBy(n notification) (path string, write bool, err error) {
 	case fd != unix.AT_FDCWD:
 		dir = "fd/" + strconv.Itoa(int(fd))
 	}
-	if n.nr == unix.SYS_OPENAT2 { // the flags are the first field of what it points to
+	if n.nr == unix.SYS_OPENAT2 { // the flags are the first field of the structure
 		how, err := memory(n.pid, flags, 8)
 		if err != nil {
 			return "", false, err
@@ -232,7 +239,8 @@ func openedBy(n notification) (path string, write bool, err error) {
 	return filepath.Clean(path), creates || flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0, nil
 }
 
-// outside is whether the kernel will refuse a file, and its path with links followed. What is not there is not refused but missing.
+// outside reports whether the kernel will deny a file, and returns its path with links followed. A file that does
+// not exist is not denied but missing.
 func (w *Watch) outside(path string, write bool, pid uint32) (string, bool) {
 	switch process, below, _ := strings.Cut(strings.TrimPrefix(path, "/proc/"), "/"); {
 	case !strings.HasPrefix(path, "/proc/"):
@@ -244,7 +252,7 @@ func (w *Watch) outside(path string, write bool, pid uint32) (string, bool) {
 			return "", false
 		}
 	case process == "self", process == "thread-self", exists(fmt.Sprintf("/proc/%s/task/%d", process, pid)):
-		return "", false // its own; links there lead for it elsewhere than for us
+		return "", false // its own; links there lead elsewhere for it than for the host
 	case below == "" && process == "":
 		return "", false
 	}
@@ -272,7 +280,7 @@ func exists(path string) bool {
 
 const pageSize = 4096 // of the smallest pages: reads that end at one never begin an unmapped one
 
-// text is a string in a process' memory.
+// text reads a string in a process' memory.
 func text(pid uint32, at uint64) (string, error) {
 	var out []byte
 	for len(out) < unix.PathMax {
@@ -291,7 +299,8 @@ func text(pid uint32, at uint64) (string, error) {
 
 func memory(pid uint32, at uint64, length int) ([]byte, error) {
 	out := make([]byte, length)
-	n, err := unix.ProcessVMReadv(int(pid), []unix.Iovec{{Base: &out[0], Len: uint64(len(out))}}, []unix.RemoteIovec{{Base: uintptr(at), Len: length}}, 0)
+	n, err := unix.ProcessVMReadv(int(pid), []unix.Iovec{{Base: &out[0], Len: uint64(len(out))}},
+		[]unix.RemoteIovec{{Base: uintptr(at), Len: length}}, 0)
 	if err != nil || n != length {
 		return nil, errors.Join(err, errors.New("cannot read the plugin's memory"))
 	}

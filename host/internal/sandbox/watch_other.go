@@ -4,17 +4,17 @@ package sandbox
 
 import "os"
 
-// Watch hears nothing here.
+// Watch sees nothing here.
 type Watch struct{}
 
-// NewWatch gives none.
+// NewWatch returns none.
 func NewWatch(Spec, ...string) (*Watch, error) { return nil, nil } //nolint:nilnil // none is an answer
 
-// Child is nothing.
+// Child returns nothing.
 func (*Watch) Child() *os.File { return nil }
 
 // Close does nothing.
 func (*Watch) Close() {}
 
-// Run hears nothing.
+// Run does nothing.
 func (*Watch) Run(func(Access)) {}

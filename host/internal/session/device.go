@@ -26,7 +26,7 @@ type Device struct {
 	key ed25519.PrivateKey
 }
 
-// deviceFile is the shape on disk; files of the reference load (B144).
+// deviceFile is the form on disk; it also reads files of the reference (B144).
 type deviceFile struct {
 	Version       int    `json:"version"`
 	DeviceID      string `json:"deviceId"`
@@ -35,8 +35,8 @@ type deviceFile struct {
 	CreatedAtMs   int64  `json:"createdAtMs"`
 }
 
-// LoadDevice reads the identity at path, or makes one. A file that is no identity is set aside beside itself, never
-// overwritten, and an error says so: a new identity would have to be paired again (B147). The next call makes one.
+// LoadDevice reads the identity at path, or makes one. It renames a file that is no identity, never overwrites it,
+// and returns an error that says so: a new identity would have to be paired again (B147). The next call makes one.
 func LoadDevice(path string) (*Device, error) {
 	data, err := readDevice(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -47,14 +47,16 @@ func LoadDevice(path string) (*Device, error) {
 	}
 	d, file, err := parseDevice(data)
 	if errors.Is(err, errNewer) {
-		return nil, fmt.Errorf("cannot use device identity %s: %w: it is left alone; use that gatehost, or move the file away", path, err)
+		return nil, fmt.Errorf("cannot use device identity %s: %w; gatehost does not change it: use that gatehost, "+
+			"or move the file away", path, err)
 	}
 	if err != nil {
 		aside := path + ".broken-" + strconv.FormatInt(time.Now().UnixMilli(), 10)
 		if moveErr := os.Rename(path, aside); moveErr != nil {
 			return nil, errors.Join(fmt.Errorf("cannot use device identity %s: %w", path, err), moveErr)
 		}
-		return nil, fmt.Errorf("cannot use device identity %s: %w; it was set aside as %s: put a good copy back, or let a new one be made and pair it", path, err, aside)
+		return nil, fmt.Errorf("cannot use device identity %s: %w; it was set aside as %s: restore a good copy, or "+
+			"start again to make a new identity and pair it", path, err, aside)
 	}
 	if file.DeviceID != d.ID || readableByOthers(path) { // B146, B144
 		file.DeviceID = d.ID
@@ -63,14 +65,14 @@ func LoadDevice(path string) (*Device, error) {
 	return d, nil
 }
 
-// readDevice reads a regular file. A FIFO in its place would hang us, a huge file fill us.
+// readDevice reads a regular file. Opening a FIFO would hang, and a huge file would fill the memory.
 func readDevice(path string) ([]byte, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no regular file; move it away", path)
+		return nil, fmt.Errorf("%s is not a regular file; move it away", path)
 	case info.Size() > maxDevice:
 		return make([]byte, maxDevice+1), nil // parseDevice says what is wrong with it
 	}
@@ -113,7 +115,8 @@ func parseDevice(data []byte) (*Device, deviceFile, error) {
 		return nil, file, errors.New("its private key is not Ed25519")
 	}
 	d := deviceOf(key)
-	if block, _ := pem.Decode([]byte(file.PublicKeyPEM)); block == nil || string(block.Bytes) != string(d.spki()) { // B148
+	// B148
+	if block, _ := pem.Decode([]byte(file.PublicKeyPEM)); block == nil || string(block.Bytes) != string(d.spki()) {
 		return nil, file, errors.New("its public key does not belong to its private key")
 	}
 	return d, file, nil
@@ -129,9 +132,10 @@ func (d *Device) spki() []byte {
 	return der
 }
 
-// PublicKey is the raw key in base64url without padding, as the gateway wants it.
+// PublicKey returns the raw key in base64url without padding, the form that the gateway expects.
 func (d *Device) PublicKey() string {
-	return base64.RawURLEncoding.EncodeToString(d.key.Public().(ed25519.PublicKey)) //nolint:forcetypeassert // documented
+	//nolint:forcetypeassert // documented
+	return base64.RawURLEncoding.EncodeToString(d.key.Public().(ed25519.PublicKey))
 }
 
 func (d *Device) sign(payload string) string {

@@ -28,7 +28,8 @@ func TestIdentityIsMadeOnceAndKept(t *testing.T) {
 			t.Errorf("%s: %v, %v, want %v", name, info.Mode(), err, want)
 		}
 	}
-	if data, _ := os.ReadFile(path); !strings.HasSuffix(string(data), "}\n") || !strings.Contains(string(data), `"version": 1`) {
+	if data, _ := os.ReadFile(path); !strings.HasSuffix(string(data), "}\n") ||
+		!strings.Contains(string(data), `"version": 1`) {
 		t.Errorf("file = %s", data)
 	}
 }
@@ -73,7 +74,7 @@ func TestBrokenIdentityIsSetAsideAndSaid(t *testing.T) { // B147, B148
 		{"no JSON", "{", "["},
 		{"another version", `"version": 1`, `"version": 0`},
 		{"no private key", "BEGIN PRIVATE KEY", "BEGIN NOTHING"},
-		{"a public key of somebody else", "MCowBQYDK2VwAyEA", "MCowBQYDK2VwAyEB"},
+		{"a public key of another device", "MCowBQYDK2VwAyEA", "MCowBQYDK2VwAyEB"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "device.json")
@@ -84,7 +85,8 @@ func TestBrokenIdentityIsSetAsideAndSaid(t *testing.T) { // B147, B148
 			broken, _ := os.ReadFile(path)
 			_, err := session.LoadDevice(path)
 			aside, _ := filepath.Glob(path + ".broken-*")
-			if err == nil || len(aside) != 1 || !strings.Contains(err.Error(), aside[0]) || strings.Contains(err.Error(), "PRIVATE KEY-") {
+			if err == nil || len(aside) != 1 || !strings.Contains(err.Error(), aside[0]) ||
+				strings.Contains(err.Error(), "PRIVATE KEY-") {
 				t.Fatalf("error = %v, aside = %v", err, aside)
 			}
 			if kept, _ := os.ReadFile(aside[0]); string(kept) != string(broken) {

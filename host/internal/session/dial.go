@@ -22,13 +22,14 @@ import (
 	"github.com/gatehost/gatehost/internal/frame"
 )
 
-// The protocols that we speak: offered together, they work on every release measured (docs/openclaw.md §12).
+// The protocols that this host speaks: offered together, they work on every release measured (docs/openclaw.md
+// §12).
 const (
 	MinProtocol = 3
 	MaxProtocol = 4
 )
 
-// Who we are towards the gateway; both are closed enums there (docs/openclaw.md §6).
+// The identity of this host towards the gateway; both are closed enums there (docs/openclaw.md §6).
 const (
 	clientID   = "gateway-client"
 	clientMode = "backend"
@@ -38,7 +39,7 @@ const (
 const (
 	// helloLimit bounds a frame before the handshake is over; a hello of 2026.9.6 has 20 kB.
 	helloLimit = 1 << 20
-	// frameLimit bounds a frame after it: the gateway's own maxPayload of 25 MiB, and room for its envelope.
+	// frameLimit bounds a frame after it: the gateway's own maxPayload of 25 MiB, and space for its envelope.
 	frameLimit = 26<<20 + 1<<16
 	// maxHandshakeFrames bounds what may come before an answer to connect.
 	maxHandshakeFrames = 256
@@ -61,13 +62,13 @@ type Options struct {
 
 	// OnEvent is called by the reader for each event after the handshake; it must not block for long.
 	OnEvent func(Event)
-	// OnAlive is called by the reader for whatever comes.
+	// OnAlive is called by the reader for everything that arrives.
 	OnAlive func()
-	// OnPings is called, by the reader or the writer, whenever the number of pings in a row without an answer in time has changed, with the
-	// time of the last frame.
-	OnPings func(unanswered int, lastFrameAt time.Time)
-	// Trace is told of every frame, as it is sent or was received, by whoever sends or reads; it must hide the secrets in it, must not keep
-	// it, and must not block. nil: none is told.
+	// OnPings is called, by the reader or the writer, whenever the number of pings in a row without an answer in time
+	// has changed; Stats has the figures.
+	OnPings func()
+	// Trace is called with every frame that is sent or received, by the goroutine that sends or reads; it must hide
+	// the secrets in the frame, must not keep it, and must not block. nil: none.
 	Trace func(sent bool, data []byte)
 	// NetDial replaces the TCP dialler, for tests.
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -98,7 +99,7 @@ func (o *Options) defaults() {
 		o.OnAlive = func() {}
 	}
 	if o.OnPings == nil {
-		o.OnPings = func(int, time.Time) {}
+		o.OnPings = func() {}
 	}
 	if o.Trace == nil {
 		o.Trace = func(bool, []byte) {}
@@ -108,7 +109,7 @@ func (o *Options) defaults() {
 	}
 }
 
-// Hello is what a gateway said of itself; absent fields are zero.
+// Hello is what a gateway said about itself; absent fields are zero.
 type Hello struct {
 	Protocol     int
 	Version      string
@@ -123,8 +124,8 @@ type Hello struct {
 	Snapshot     json.RawMessage
 }
 
-// Dial opens a session: TCP, upgrade, challenge, connect, hello-ok, on one socket. Whatever goes wrong is a *ConnectError, the
-// socket is cut, and nothing is left running.
+// Dial opens a session: TCP, upgrade, challenge, connect, hello-ok, on one socket. Every error is a *ConnectError;
+// then the socket is cut, and no goroutine is left.
 func Dial(ctx context.Context, o Options) (*Session, error) {
 	o.defaults()
 	challenge, cancel := context.WithTimeout(ctx, o.ChallengeTimeout)
@@ -135,7 +136,7 @@ func Dial(ctx context.Context, o Options) (*Session, error) {
 	}
 	hello, err := handshake(ctx, challenge, conn, o)
 	if err != nil {
-		_ = conn.NetConn().Close() // cut, not closed: nobody waits for the peer's goodbye (T059, T065)
+		_ = conn.NetConn().Close() // cut, not closed: no side waits for a close frame (T059, T065)
 		return nil, err
 	}
 	return newSession(conn, hello, o), nil
@@ -148,27 +149,30 @@ func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error)
 	if err == nil {
 		return conn, nil
 	}
-	out := &ConnectError{Stage: "dial", Code: "dial_failed", Message: "cannot connect to the gateway: " + err.Error(), Cause: err}
+	out := &ConnectError{
+		Stage: "dial", Code: "dial_failed", Message: "cannot connect to the gateway: " + err.Error(), Cause: err,
+	}
 	switch {
 	case resp != nil:
 		out.Stage, out.Code = "upgrade", "upgrade_refused"
 		out.Message = "the gateway refused the WebSocket: HTTP " + strconv.Itoa(resp.StatusCode) + said(resp)
-		out.Hint = "is it a gateway that listens there?"
+		out.Hint = "check that the program on this port is a gateway"
 		out.Retryable = resp.StatusCode == http.StatusServiceUnavailable // it drains (docs/openclaw.md §4)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		out.Code, out.Retryable = "refused", true
 	case ctx.Err() != nil:
-		out.Code, out.Message, out.Cause = "cancelled", "the connect was given up", context.Cause(ctx)
+		out.Code, out.Message, out.Cause = "cancelled", "the connection was cancelled", context.Cause(ctx)
 	case challenge.Err() != nil || isTimeout(err):
 		out.Code, out.Message = "challenge_timeout", "Timed out waiting for connect.challenge from Gateway"
-		out.Hint, out.Retryable = hintSilent, true // its event loop may be busy; how long it may be, the lifecycle knows
+		// its event loop may be busy; the lifecycle decides how long that may take
+		out.Hint, out.Retryable = hintSilent, true
 	default:
-		out.Hint = "is it a gateway that listens there?"
+		out.Hint = "check that the program on this port is a gateway"
 	}
 	return nil, out
 }
 
-// said is the first line of a plain answer; pages tell nothing.
+// said returns the first line of a plain answer; HTML pages say nothing.
 func said(resp *http.Response) string {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if kind != "text/plain" && kind != "application/json" {
@@ -187,13 +191,14 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-const hintSilent = "the gateway takes connections but says nothing: look at its output with `gatehost logs NAME`, then restart it"
+const hintSilent = "the gateway accepts connections but does not answer: read its output with `gatehost logs NAME`, " +
+	"then restart it"
 
 func clean(b []byte) string {
 	return strings.TrimSpace(strings.ToValidUTF8(string(b), "\uFFFD"))
 }
 
-// handshake waits for the challenge, answers it, and waits for the verdict.
+// handshake waits for the challenge, answers it, and waits for the result.
 func handshake(ctx, challenge context.Context, conn *websocket.Conn, o Options) (Hello, error) {
 	conn.SetReadLimit(helloLimit)
 	stop := context.AfterFunc(ctx, func() { _ = conn.NetConn().Close() })
@@ -202,7 +207,8 @@ func handshake(ctx, challenge context.Context, conn *websocket.Conn, o Options) 
 	_ = conn.SetReadDeadline(deadline)
 	nonce, ts, err := awaitChallenge(conn, o)
 	if err != nil {
-		return Hello{}, explain(ctx, err, "challenge", "challenge_timeout", "Timed out waiting for connect.challenge from Gateway")
+		return Hello{}, explain(ctx, err, "challenge", "challenge_timeout",
+			"Timed out waiting for connect.challenge from Gateway")
 	}
 	id := uuid.NewString()
 	if err := sendConnect(conn, id, nonce, ts, o); err != nil {
@@ -224,16 +230,21 @@ func explain(ctx context.Context, err error, stage, timeoutCode, timeoutText str
 		ce.Stage = stage
 		return ce
 	}
-	out := &ConnectError{Stage: stage, Code: "closed_before_handshake", Message: "WebSocket closed before handshake: " + err.Error(), Cause: err, Hint: hintSilent}
+	out := &ConnectError{
+		Stage: stage, Code: "closed_before_handshake",
+		Message: "WebSocket closed before handshake: " + err.Error(), Cause: err, Hint: hintSilent,
+	}
 	switch closed, isClose := errors.AsType[*websocket.CloseError](err); {
 	case ctx.Err() != nil:
-		out.Code, out.Message, out.Cause = "cancelled", "the connect was given up", context.Cause(ctx)
+		out.Code, out.Message, out.Cause = "cancelled", "the connection was cancelled", context.Cause(ctx)
 	case isClose:
-		out.Message = fmt.Sprintf("WebSocket closed before handshake: %s (code %d)", orUnknown(closed.Text), closed.Code)
+		out.Message = fmt.Sprintf("WebSocket closed before handshake: %s (code %d)", orUnknown(closed.Text),
+			closed.Code)
 		out.CloseCode = closed.Code
 		out.Retryable = closed.Code == websocket.CloseTryAgainLater || closed.Code == websocket.CloseServiceRestart
 	case errors.Is(err, websocket.ErrReadLimit):
-		out.Code, out.Message = "frame_too_large", fmt.Sprintf("the gateway sent a frame of more than %d bytes before the handshake", helloLimit)
+		out.Code, out.Message = "frame_too_large", fmt.Sprintf(
+			"the gateway sent a frame of more than %d bytes before the handshake", helloLimit)
 	case isTimeout(err):
 		out.Code, out.Message, out.Retryable = timeoutCode, timeoutText, true
 	}
@@ -247,8 +258,8 @@ func orUnknown(s string) string {
 	return clean([]byte(s))
 }
 
-// next reads one frame during the handshake. Text and binary are the same to us; what is no frame is an error, since a peer that
-// speaks something else will not begin to speak this.
+// next reads one frame during the handshake. Text and binary frames are equal; anything else is an error, since a
+// peer that speaks another protocol will not begin to speak this one.
 func next(conn *websocket.Conn, o Options) (frame.Frame, error) {
 	_, data, err := conn.ReadMessage()
 	if err != nil {
@@ -258,8 +269,9 @@ func next(conn *websocket.Conn, o Options) (frame.Frame, error) {
 	f, err := frame.Parse(data)
 	if err != nil {
 		return frame.Frame{}, &ConnectError{
-			Code: "garbage", Message: "the program on the port does not speak the gateway's protocol: " + err.Error(), Cause: err,
-			Hint: "is it a gateway that listens there? look at its output with `gatehost logs NAME`",
+			Code: "garbage", Message: "the program on the port does not speak the gateway's protocol: " + err.Error(),
+			Cause: err,
+			Hint:  "check that the program on this port is a gateway; read its output with `gatehost logs NAME`",
 		}
 	}
 	return f, nil
@@ -280,7 +292,8 @@ func awaitChallenge(conn *websocket.Conn, o Options) (nonce string, ts int64, er
 		}
 		if err := json.Unmarshal(f.Payload, &p); err != nil || p.Nonce == "" || len(p.Nonce) > 4096 {
 			return "", 0, &ConnectError{
-				Code: "challenge_without_nonce", Message: "Gateway connect.challenge missing nonce", Hint: "upgrade the gateway, or gatehost",
+				Code: "challenge_without_nonce", Message: "Gateway connect.challenge missing nonce",
+				Hint: "upgrade the gateway, or gatehost",
 			}
 		}
 		if p.TS < 1 || p.TS > 1<<52 {
@@ -288,7 +301,10 @@ func awaitChallenge(conn *websocket.Conn, o Options) (nonce string, ts int64, er
 		}
 		return p.Nonce, int64(p.TS), nil
 	}
-	return "", 0, &ConnectError{Code: "no_challenge", Message: "the gateway sent many frames but no connect.challenge", Hint: hintSilent}
+	return "", 0, &ConnectError{
+		Code:    "no_challenge",
+		Message: "the gateway sent many frames but no connect.challenge", Hint: hintSilent,
+	}
 }
 
 func sendConnect(conn *websocket.Conn, id, nonce string, ts int64, o Options) error {
@@ -303,11 +319,12 @@ func sendConnect(conn *websocket.Conn, id, nonce string, ts int64, o Options) er
 	}
 	if o.Device != nil {
 		payload := frame.DeviceAuth{
-			DeviceID: o.Device.ID, ClientID: clientID, ClientMode: clientMode, Role: role, Scopes: o.Scopes, SignedAtMs: ts,
-			Token: o.Token, Nonce: nonce, Platform: runtime.GOOS,
+			DeviceID: o.Device.ID, ClientID: clientID, ClientMode: clientMode, Role: role, Scopes: o.Scopes,
+			SignedAtMs: ts, Token: o.Token, Nonce: nonce, Platform: runtime.GOOS,
 		}.V3()
 		params["device"] = map[string]any{
-			"id": o.Device.ID, "publicKey": o.Device.PublicKey(), "signature": o.Device.sign(payload), "signedAt": ts, "nonce": nonce,
+			"id": o.Device.ID, "publicKey": o.Device.PublicKey(), "signature": o.Device.sign(payload), "signedAt": ts,
+			"nonce": nonce,
 		}
 	}
 	raw, err := json.Marshal(params)
@@ -337,7 +354,10 @@ func awaitHello(conn *websocket.Conn, id string, o Options) (Hello, error) {
 		}
 		return parseHello(f.Payload)
 	}
-	return Hello{}, &ConnectError{Code: "no_answer", Message: "the gateway sent many frames but no answer to connect", Hint: hintSilent}
+	return Hello{}, &ConnectError{
+		Code: "no_answer", Message: "the gateway sent many frames but no answer to connect",
+		Hint: hintSilent,
+	}
 }
 
 func parseHello(raw json.RawMessage) (Hello, error) {
@@ -356,12 +376,14 @@ func parseHello(raw json.RawMessage) (Hello, error) {
 	}
 	if err := json.Unmarshal(raw, &w); err != nil || w.Protocol < MinProtocol || w.Protocol > MaxProtocol {
 		return Hello{}, &ConnectError{
-			Code: "bad_hello", Message: "the gateway's hello makes no sense to this host", Hint: "upgrade gatehost", Final: true, Cause: err,
+			Code: "bad_hello", Message: "the gateway's hello cannot be understood", Hint: "upgrade gatehost",
+			Final: true, Cause: err,
 		}
 	}
 	h := Hello{
-		Protocol: w.Protocol, Version: bound(w.Server.Version), BuildID: bound(w.Server.BuildID), BootID: bound(w.Server.BootID),
-		ConnID: bound(w.Server.ConnID), Methods: w.Features.Methods, Events: w.Features.Events, Scopes: w.Auth.Scopes, Snapshot: w.Snapshot,
+		Protocol: w.Protocol, Version: bound(w.Server.Version), BuildID: bound(w.Server.BuildID),
+		BootID: bound(w.Server.BootID), ConnID: bound(w.Server.ConnID), Methods: w.Features.Methods,
+		Events: w.Features.Events, Scopes: w.Auth.Scopes, Snapshot: w.Snapshot,
 	}
 	if ms := w.Policy.TickIntervalMs; ms >= 100 && ms <= 3600_000 {
 		h.TickInterval = time.Duration(ms) * time.Millisecond

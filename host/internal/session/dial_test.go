@@ -23,11 +23,14 @@ func TestHelloIsKept(t *testing.T) { // B133
 	o := options(g)
 	o.Device = device(t)
 	h := dial(t, o).Hello()
-	if h.Protocol != 4 || h.Version != gatewaytest.Version || h.BootID != g.BootID() || h.ConnID == "" || h.BuildID == "" {
+	if h.Protocol != 4 || h.Version != gatewaytest.Version || h.BootID != g.BootID() || h.ConnID == "" ||
+		h.BuildID == "" {
 		t.Errorf("hello = %+v", h)
 	}
-	if len(h.Methods) < 400 || len(h.Events) < 60 || h.TickInterval != 30*time.Second || h.MaxPayload != 26214400 || len(h.Snapshot) == 0 {
-		t.Errorf("methods %d, events %d, tick %v, payload %d", len(h.Methods), len(h.Events), h.TickInterval, h.MaxPayload)
+	if len(h.Methods) < 400 || len(h.Events) < 60 || h.TickInterval != 30*time.Second || h.MaxPayload != 26214400 ||
+		len(h.Snapshot) == 0 {
+		t.Errorf("methods %d, events %d, tick %v, payload %d", len(h.Methods), len(h.Events), h.TickInterval,
+			h.MaxPayload)
 	}
 	if strings.Join(h.Scopes, " ") != "operator.read operator.write operator.admin" {
 		t.Errorf("scopes = %v", h.Scopes)
@@ -47,23 +50,53 @@ func TestEachRefusalIsOneClearError(t *testing.T) {
 		change    func(*session.Options)
 		want      want
 	}{
-		{"wrong token", "", func(o *session.Options) { o.Token = "wrong" }, want{code: "AUTH_TOKEN_MISMATCH", final: true, text: "token"}},
-		{"each token refused", "refuse-token", nil, want{code: "AUTH_TOKEN_MISMATCH", final: true, text: "gateways.NAME.token"}},
-		{"no token", "", func(o *session.Options) { o.Token, o.Device = "", nil }, want{code: "DEVICE_IDENTITY_REQUIRED", final: true, text: "token"}},
-		{"a device without a token", "", func(o *session.Options) { o.Token = "" }, want{code: "AUTH_TOKEN_MISSING", final: true, text: "token"}},
-		{"pairing", "pairing-required", nil, want{code: "PAIRING_REQUIRED", final: true, text: "openclaw devices approve "}},
-		{"a newer protocol", "protocol=9", nil, want{code: "PROTOCOL_MISMATCH", final: true, text: "protocol 9, this host speaks 3 to 4"}},
-		{"an older protocol", "protocol=2", nil, want{code: "PROTOCOL_MISMATCH", final: true, text: "upgrade the gateway"}},
-		{"still starting", "sidecars-forever", nil, want{code: "startup-sidecars", retryable: true, after: 500 * time.Millisecond}},
+		{
+			"wrong token", "", func(o *session.Options) { o.Token = "wrong" },
+			want{code: "AUTH_TOKEN_MISMATCH", final: true, text: "token"},
+		},
+		{
+			"each token refused", "refuse-token", nil,
+			want{code: "AUTH_TOKEN_MISMATCH", final: true, text: "gateways.NAME.token"},
+		},
+		{
+			"no token", "", func(o *session.Options) { o.Token, o.Device = "", nil },
+			want{code: "DEVICE_IDENTITY_REQUIRED", final: true, text: "token"},
+		},
+		{
+			"a device without a token", "", func(o *session.Options) { o.Token = "" },
+			want{code: "AUTH_TOKEN_MISSING", final: true, text: "token"},
+		},
+		{
+			"pairing", "pairing-required", nil,
+			want{code: "PAIRING_REQUIRED", final: true, text: "openclaw devices approve "},
+		},
+		{
+			"a newer protocol", "protocol=9", nil,
+			want{code: "PROTOCOL_MISMATCH", final: true, text: "protocol 9, this host speaks 3 to 4"},
+		},
+		{
+			"an older protocol", "protocol=2", nil,
+			want{code: "PROTOCOL_MISMATCH", final: true, text: "upgrade the gateway"},
+		},
+		{
+			"still starting", "sidecars-forever", nil,
+			want{code: "startup-sidecars", retryable: true, after: 500 * time.Millisecond},
+		},
 		{"draining", "draining", nil, want{code: "upgrade_refused", retryable: true, text: "503"}},
 		{"no websocket", "no-websocket", nil, want{code: "upgrade_refused", text: "HTTP 200"}},
 		{"garbage", "garbage-challenge", nil, want{code: "garbage", text: "does not speak"}},
 		{"binary garbage", "binary-garbage", nil, want{code: "garbage"}},
 		{"an oversized challenge", "oversized-challenge", nil, want{code: "frame_too_large", text: "1048576"}},
 		{"an oversized hello", "huge-hello=2000000", nil, want{code: "frame_too_large"}},
-		{"a challenge without a nonce", "challenge-without-nonce", nil, want{code: "challenge_without_nonce", text: "missing nonce"}},
+		{
+			"a challenge without a nonce", "challenge-without-nonce", nil,
+			want{code: "challenge_without_nonce", text: "missing nonce"},
+		},
 		{"closed at once", "close-at-once=1001", nil, want{code: "closed_before_handshake", text: "code 1001"}},
-		{"try again later", "close-at-once=1013", nil, want{code: "closed_before_handshake", retryable: true, text: "code 1013"}},
+		{
+			"try again later", "close-at-once=1013", nil,
+			want{code: "closed_before_handshake", retryable: true, text: "code 1013"},
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -74,7 +107,8 @@ func TestEachRefusalIsOneClearError(t *testing.T) {
 				row.change(&o)
 			}
 			got, w := refused(t, o), row.want
-			if got.Code != w.code || got.Final != w.final || got.Retryable != w.retryable || got.RetryAfter != w.after ||
+			if got.Code != w.code || got.Final != w.final || got.Retryable != w.retryable ||
+				got.RetryAfter != w.after ||
 				!strings.Contains(got.Message+" "+got.Hint, w.text) || !got.Retryable && got.Hint == "" {
 				t.Errorf("got %+v, want %+v", got, w)
 			}
@@ -100,7 +134,8 @@ func TestNothingListensIsRetryable(t *testing.T) {
 	}
 	addr := l.Addr().String()
 	_ = l.Close()
-	if got := refused(t, session.Options{URL: "ws://" + addr + "/ws"}); got.Code != "refused" || !got.Retryable || got.Stage != "dial" {
+	if got := refused(t, session.Options{URL: "ws://" + addr + "/ws"}); got.Code != "refused" || !got.Retryable ||
+		got.Stage != "dial" {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -127,10 +162,13 @@ func TestBinaryFramesAreReadAsText(t *testing.T) {
 
 func TestNoOriginAndNoSecretInTheRequest(t *testing.T) {
 	header := make(chan http.Header, 1)
-	server := http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header <- r.Header
-		http.Error(w, "no", http.StatusTeapot)
-	})}
+	server := http.Server{
+		ReadHeaderTimeout: patience,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			header <- r.Header
+			http.Error(w, "no", http.StatusTeapot)
+		}),
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +206,9 @@ func virtual(t *testing.T, g *gatewaytest.Server, run func(t *testing.T, o sessi
 func TestChallengeThatNeverComesTimesOut(t *testing.T) { // B121
 	virtual(t, &gatewaytest.Server{Misbehave: "never-challenge"}, func(t *testing.T, o session.Options) {
 		began := time.Now()
-		if got := refused(t, o); got.Code != "challenge_timeout" || got.Hint == "" || got.Stage != "challenge" || !got.Retryable { // its event loop may be busy
+		// its event loop may be busy
+		if got := refused(t, o); got.Code != "challenge_timeout" || got.Hint == "" || got.Stage != "challenge" ||
+			!got.Retryable {
 			t.Errorf("got %+v", got)
 		}
 		if took := time.Since(began); took != 10*time.Second {
@@ -207,7 +247,8 @@ func TestSlowAnswerToConnectIsAwaited(t *testing.T) { // T057
 func TestAnswerToConnectThatNeverComesTimesOut(t *testing.T) { // T058
 	virtual(t, &gatewaytest.Server{Misbehave: "never-answer-connect"}, func(t *testing.T, o session.Options) {
 		began := time.Now()
-		if got := refused(t, o); got.Code != "connect_timeout" || !got.Retryable || !strings.Contains(got.Message, "Connect handshake timeout") || got.Stage != "connect" {
+		if got := refused(t, o); got.Code != "connect_timeout" || !got.Retryable ||
+			!strings.Contains(got.Message, "Connect handshake timeout") || got.Stage != "connect" {
 			t.Errorf("got %+v", got)
 		}
 		if took := time.Since(began); took != 20*time.Second {
@@ -245,8 +286,8 @@ func TestGivingUpEndsADialAtOnce(t *testing.T) {
 	}
 }
 
-// TestWhatComesBeforeHelloIsForTheHandshakeAlone is B124 and B139: the first challenge is answered, another one and events that come before
-// hello-ok reach nobody.
+// TestWhatComesBeforeHelloIsForTheHandshakeAlone is B124 and B139: the first challenge is answered, another one and
+// events that come before hello-ok reach no callback.
 func TestWhatComesBeforeHelloIsForTheHandshakeAlone(t *testing.T) {
 	var answered atomic.Value
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -266,7 +307,8 @@ func TestWhatComesBeforeHelloIsForTheHandshakeAlone(t *testing.T) {
 		answered.Store(string(request))
 		_, rest, _ := strings.Cut(string(request), `"id":"`)
 		id, _, _ := strings.Cut(rest, `"`)
-		say(`{"type":"res","id":"` + id + `","ok":true,"payload":{"type":"hello-ok","protocol":4,"server":{"version":"1","connId":"c"}}}`)
+		say(`{"type":"res","id":"` + id +
+			`","ok":true,"payload":{"type":"hello-ok","protocol":4,"server":{"version":"1","connId":"c"}}}`)
 		say(`{"type":"event","event":"chat","seq":2,"payload":{"early":false}}`)
 		_, _, _ = conn.ReadMessage()
 	}))
@@ -279,13 +321,14 @@ func TestWhatComesBeforeHelloIsForTheHandshakeAlone(t *testing.T) {
 	if e := <-events; string(e.Payload) != `{"early":false}` {
 		t.Errorf("the first event is %+v", e)
 	}
-	if text, _ := answered.Load().(string); !strings.Contains(text, `"nonce":"first"`) || strings.Contains(text, "second") {
+	if text, _ := answered.Load().(string); !strings.Contains(text, `"nonce":"first"`) ||
+		strings.Contains(text, "second") {
 		t.Errorf("the answer is %s", text)
 	}
 }
 
-// TestBigFramesAreTakenWhereTheyMayCome: 65 KiB before the handshake, which is more than a gateway takes then, and 26 MiB after it, which is
-// more than it may send.
+// TestBigFramesAreTakenWhereTheyMayCome: 65 KiB before the handshake, which is more than a gateway takes then, and 26
+// MiB after it, which is more than it may send.
 func TestBigFramesAreTakenWhereTheyMayCome(t *testing.T) {
 	big := func(n int) string {
 		return `{"type":"event","event":"big","payload":"` + strings.Repeat("x", n) + `"}`
@@ -308,7 +351,8 @@ func TestBigFramesAreTakenWhereTheyMayCome(t *testing.T) {
 			id, _, _ := strings.Cut(rest, `"`)
 			if strings.Contains(string(request), `"method":"connect"`) {
 				say(big(65 << 10))
-				say(`{"type":"res","id":"` + id + `","ok":true,"payload":{"type":"hello-ok","protocol":4,"server":{"version":"1","connId":"c"}}}`)
+				say(`{"type":"res","id":"` + id +
+					`","ok":true,"payload":{"type":"hello-ok","protocol":4,"server":{"version":"1","connId":"c"}}}`)
 				say(big(26 << 20))
 				continue
 			}

@@ -13,16 +13,20 @@ import (
 	"github.com/gatehost/gatehost/host/internal/session"
 )
 
-// FuzzSession is a gateway that says anything at any moment: before the challenge, instead of the answer to connect, and after it. Each
-// line of the input is a frame; the first byte of the input says when to be sensible. Whatever comes, a dial ends, a call ends, and a close
-// leaves nothing (TestMain looks for goroutines).
+// FuzzSession is a gateway that says anything at any moment: before the challenge, instead of the answer to connect,
+// and after it. Each line of the input is a frame; the first byte of the input says when to be sensible. Whatever
+// comes, a dial ends, a call ends, and a close leaves nothing (TestMain looks for goroutines).
 func FuzzSession(f *testing.F) {
-	const hello = `{"type":"res","id":"connect-1","ok":true,"payload":{"type":"hello-ok","protocol":4,"server":{"version":"1","connId":"c"},"features":{"methods":[]}}}`
+	const hello = `{"type":"res","id":"connect-1","ok":true,"payload":{"type":"hello-ok","protocol":4,` +
+		`"server":{"version":"1","connId":"c"},"features":{"methods":[]}}}`
 	for _, seed := range []string{
-		"\x00", "\x01{}\n[]", "\x02null\n\"\"\n{\"type\":\"event\"}", "\x03" + hello + "\n{\"type\":\"res\",\"id\":\"1\",\"ok\":true}",
-		"\x07{\"type\":\"event\",\"event\":\"shutdown\",\"payload\":{\"restartExpectedMs\":-1}}\n{\"jsonrpc\":\"2.0\",\"id\":0}",
+		"\x00", "\x01{}\n[]", "\x02null\n\"\"\n{\"type\":\"event\"}", "\x03" + hello +
+			"\n{\"type\":\"res\",\"id\":\"1\",\"ok\":true}",
+		"\x07{\"type\":\"event\",\"event\":\"shutdown\",\"payload\":{\"restartExpectedMs\":-1}}\n" +
+			"{\"jsonrpc\":\"2.0\",\"id\":0}",
 		"\x07{\"type\":\"res\",\"id\":1e999}\n{\"type\":\"event\",\"event\":\"tick\",\"seq\":1e400}\n\xff\xfe",
-		"\x03{\"type\":\"res\",\"ok\":false,\"error\":{\"code\":\"UNAVAILABLE\",\"retryable\":true,\"retryAfterMs\":-9223372036854775808}}",
+		"\x03{\"type\":\"res\",\"ok\":false,\"error\":{\"code\":\"UNAVAILABLE\",\"retryable\":true,\"retryAfterMs" +
+			"\":-9223372036854775808}}",
 		"\x03{\"type\":\"res\",\"ok\":false,\"error\":{\"retryAfterMs\":86400000000000,\"details\":{\"code\":[]}}}",
 	} {
 		f.Add([]byte(seed))
@@ -49,8 +53,9 @@ func FuzzSession(f *testing.F) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		s, err := session.Dial(ctx, session.Options{
-			URL: "ws://" + l.Addr().String() + "/ws", Token: "a token", Version: "1", ChallengeTimeout: 200 * time.Millisecond,
-			ConnectTimeout: 200 * time.Millisecond, OnEvent: func(session.Event) {},
+			URL: "ws://" + l.Addr().String() + "/ws", Token: "a token", Version: "1",
+			ChallengeTimeout: 200 * time.Millisecond,
+			ConnectTimeout:   200 * time.Millisecond, OnEvent: func(session.Event) {},
 		})
 		if ctx.Err() != nil {
 			t.Fatal("the dial did not end")
@@ -106,7 +111,8 @@ func (g *talker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if _, rest, ok := bytes.Cut(request, []byte(`"id":"`)); ok {
 			id, _, _ = bytes.Cut(rest, []byte(`"`))
 		}
-		say([]byte(`{"type":"res","id":"` + string(id) + `","ok":true,"payload":{"type":"hello-ok","protocol":4,"server":{"version":"1","connId":"c"}}}`))
+		say([]byte(`{"type":"res","id":"` + string(id) +
+			`","ok":true,"payload":{"type":"hello-ok","protocol":4,"server":{"version":"1","connId":"c"}}}`))
 		say(g.frames...)
 		say(g.frames...) // and again: two answers for one id
 	}

@@ -23,14 +23,17 @@ import (
 // TestSessionWithOpenClaw plays a session's whole life with the real gateway, started once.
 func TestSessionWithOpenClaw(t *testing.T) {
 	cmd, port := openClaw(t)
-	o := session.Options{URL: "ws://127.0.0.1:" + strconv.Itoa(port) + "/ws", Token: "real-test-token", Device: device(t), Version: "1.2.3"}
+	o := session.Options{URL: "ws://127.0.0.1:" + strconv.Itoa(port) +
+		"/ws", Token: "real-test-token", Device: device(t), Version: "1.2.3"}
 	s := untilOpen(t, o)
 	want, h := release.Of(testreal.Release(t), nil), s.Hello()
 	q := release.Of(h.Version, h.Methods)
-	if !q.Known || h.Version != want.Release || h.Protocol != q.Protocol || (h.BootID != "") != q.BootID || h.TickInterval != 30*time.Second {
+	if !q.Known || h.Version != want.Release || h.Protocol != q.Protocol || (h.BootID != "") != q.BootID ||
+		h.TickInterval != 30*time.Second {
 		t.Errorf("hello = %+v, want that of %+v", h, want)
 	}
-	if q.RestartRequest != want.RestartRequest || q.Suspend != want.Suspend || q.SystemInfo != want.SystemInfo || !slices.Equal(q.Reload, want.Reload) {
+	if q.RestartRequest != want.RestartRequest || q.Suspend != want.Suspend || q.SystemInfo != want.SystemInfo ||
+		!slices.Equal(q.Reload, want.Reload) {
 		t.Errorf("it advertises %+v, the table says %+v", q, want)
 	}
 	methods := []string{"health", "status", "system-presence", "config.get"}
@@ -97,10 +100,14 @@ func openClaw(t *testing.T) (cmd *exec.Cmd, port int) {
 	port = l.Addr().(*net.TCPAddr).Port
 	_ = l.Close()
 	home := t.TempDir()
-	cmd = exec.Command(command[0], append(command[1:], "gateway", "--port", strconv.Itoa(port), "--bind", "loopback", "--allow-unconfigured")...) //nolint:noctx // ended by its own signals
+	//nolint:noctx // ended by its own signals
+	cmd = exec.Command(command[0],
+		append(command[1:], "gateway", "--port", strconv.Itoa(port), "--bind", "loopback", "--allow-unconfigured")...)
 	cmd.Env = []string{
-		"HOME=" + home, "PATH=" + strings.Join(append(path, os.Getenv("PATH")), ":"), "OPENCLAW_GATEWAY_TOKEN=real-test-token", "OPENCLAW_NO_RESPAWN=1",
-		"OPENCLAW_DISABLE_BONJOUR=1", "OPENCLAW_EXEC_SHELL_SNAPSHOT=0", "OPENCLAW_NO_AUTO_UPDATE=1", "OPENCLAW_SKIP_CHANNELS=1",
+		"HOME=" + home, "PATH=" + strings.Join(append(path, os.Getenv("PATH")), ":"),
+		"OPENCLAW_GATEWAY_TOKEN=real-test-token", "OPENCLAW_NO_RESPAWN=1",
+		"OPENCLAW_DISABLE_BONJOUR=1", "OPENCLAW_EXEC_SHELL_SNAPSHOT=0", "OPENCLAW_NO_AUTO_UPDATE=1",
+		"OPENCLAW_SKIP_CHANNELS=1",
 	}
 	log, err := os.Create(filepath.Join(home, "log"))
 	if err != nil {

@@ -28,11 +28,11 @@ type Session struct {
 	opts  Options
 
 	out    chan message  // bounded: see maxQueue
-	repace chan struct{} // holds one: the pace of pings has changed
+	repace chan struct{} // holds one: the interval of pings has changed
 	closed chan struct{} // closed when no more may be sent
 	done   chan struct{} // closed when reader and writer have ended
 
-	mu      sync.Mutex // guards all below
+	mu      sync.Mutex // guards all fields below
 	pending map[string]chan frame.Frame
 	over    bool
 	end     End
@@ -41,7 +41,7 @@ type Session struct {
 	pace    pace
 }
 
-// pace is how often the gateway is pinged, and within what it should answer.
+// pace is how often the gateway is pinged, and how fast it should answer.
 type pace struct{ ping, pong time.Duration }
 
 type message struct {
@@ -56,21 +56,21 @@ type End struct {
 	Err      error  // what the reader saw
 	Shutdown bool   // a shutdown event came before
 	Said     string // the shutdown event's reason
-	// Restart: the shutdown event announced one, or a bare 1012 came without any event (docs/openclaw.md §8). Expected is
-	// its restartExpectedMs, 0 when unknown.
+	// Restart: the shutdown event announced one, or a bare 1012 came without any event (docs/openclaw.md §8).
+	// Expected is its restartExpectedMs, 0 when unknown.
 	Restart  bool
 	Expected time.Duration
 }
 
-// Stats count what deserves a look; times are zero when it never happened.
+// Stats count unusual events; times are zero when there was none.
 type Stats struct {
 	LastFrameAt    time.Time
 	LastTickAt     time.Time
 	LastPongAt     time.Time
 	RTT            time.Duration
 	MissedTicks    int // tick intervals without any frame
-	MissedPongs    int // pings without a pong in PongTimeout: a sign, never a verdict (T071)
-	Unanswered     int // of them, in a row up to now
+	MissedPongs    int // pings without a pong in PongTimeout: a sign, never a decision (T071)
+	Unanswered     int // of them, in a row
 	BadFrames      int
 	UnexpectedIDs  int // late or second answers (B159)
 	EventsReceived int64
@@ -81,7 +81,8 @@ type Stats struct {
 
 func newSession(conn *websocket.Conn, hello Hello, o Options) *Session {
 	s := &Session{
-		conn: conn, hello: hello, opts: o, out: make(chan message, maxQueue), closed: make(chan struct{}), done: make(chan struct{}),
+		conn: conn, hello: hello, opts: o, out: make(chan message, maxQueue), closed: make(chan struct{}),
+		done:    make(chan struct{}),
 		pending: map[string]chan frame.Frame{}, repace: make(chan struct{}, 1), pace: pace{o.Ping, o.PongTimeout},
 	}
 	s.stats.LastFrameAt = time.Now()
@@ -101,10 +102,10 @@ func newSession(conn *websocket.Conn, hello Hello, o Options) *Session {
 	return s
 }
 
-// Hello is what the gateway said of itself.
+// Hello returns what the gateway said about itself.
 func (s *Session) Hello() Hello { return s.hello }
 
-// SetPing changes how often the gateway is pinged, from now on; as in Options, zero is the default.
+// SetPing changes how often the gateway is pinged, from now on; as in Options, zero means the default.
 func (s *Session) SetPing(ping, pongTimeout time.Duration) {
 	o := Options{Ping: ping, PongTimeout: pongTimeout}
 	o.defaults()
@@ -113,7 +114,7 @@ func (s *Session) SetPing(ping, pongTimeout time.Duration) {
 	changed := s.pace != next
 	s.pace = next
 	s.mu.Unlock()
-	if !changed { // the rhythm goes on
+	if !changed { // the interval continues
 		return
 	}
 	select {
@@ -128,25 +129,26 @@ func (s *Session) paceNow() pace {
 	return s.pace
 }
 
-// Done is closed when the session is over and none of its goroutines runs any more.
+// Done is closed when the session is over and all its goroutines have ended.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
-// End is how it ended; meaningful after Done.
+// End returns how the session ended; meaningful after Done.
 func (s *Session) End() End {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.end
 }
 
-// Stats are counts so far.
+// Stats returns the counts so far.
 func (s *Session) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stats
 }
 
-// Call makes one call and returns its payload; nil is null. Errors: *frame.Error (the gateway's own), ErrNotConnected, ErrBusy,
-// the cause of ctx, or a timeout that names the method. The caller's ctx is the timeout; without a deadline it is CallTimeout.
+// Call makes one call and returns its payload; nil is null. Errors: *frame.Error (the gateway's own),
+// ErrNotConnected, ErrBusy, the cause of ctx, or a timeout that names the method. ctx is the timeout; without a
+// deadline it is CallTimeout.
 func (s *Session) Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -162,7 +164,8 @@ func (s *Session) Call(ctx context.Context, method string, params json.RawMessag
 		return nil, err
 	}
 	if limit := s.hello.MaxPayload; limit > 0 && int64(len(data)) > limit {
-		return nil, fmt.Errorf("cannot call %s: the request has %d bytes, the gateway takes %d", method, len(data), limit)
+		return nil, fmt.Errorf("cannot call %s: the request has %d bytes, the gateway takes %d", method, len(data),
+			limit)
 	}
 	answer, err := s.register(id)
 	if err != nil {
@@ -203,7 +206,7 @@ func (s *Session) register(id string) (<-chan frame.Frame, error) {
 	return c, nil
 }
 
-// why a call that was under way has no answer.
+// why says why a call that was under way has no answer.
 func (s *Session) why() error {
 	if s.End().Restart {
 		return ErrServiceRestart
@@ -217,22 +220,25 @@ func (s *Session) forget(id string) {
 	delete(s.pending, id)
 }
 
-// queue hands a message to the writer, or says that it is too far behind.
+// queue hands a message to the writer; it returns false when the writer is too far behind.
 func (s *Session) queue(m message) bool {
 	select {
 	case s.out <- m:
 		return true
 	case <-s.closed:
-		return true // the reader is telling everybody that it is over
+		return true // the reader is ending all calls
 	default:
 		return false
 	}
 }
 
-// Close ends the session politely: a close frame, a short wait for the peer's, then the socket is cut. It returns when nothing
-// of the session is left; ctx may cut it short.
+// Close ends the session politely: a close frame, a short wait for the peer's, then the socket is cut. It returns
+// when nothing of the session is left; ctx may shorten the wait.
 func (s *Session) Close(ctx context.Context) {
-	s.queue(message{websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, "Gateway stopped by user")})
+	s.queue(message{
+		websocket.CloseMessage,
+		websocket.FormatCloseMessage(websocket.CloseNormalClosure, "Gateway stopped by user"),
+	})
 	timer := time.NewTimer(goodbye)
 	defer timer.Stop()
 	select {
@@ -245,7 +251,7 @@ func (s *Session) Close(ctx context.Context) {
 	<-s.done
 }
 
-// read is the one reader. It ends with the socket and then tells everybody.
+// read is the one reader. It ends with the socket and then ends all calls.
 func (s *Session) read() {
 	err := s.receive()
 	s.finish(err)
@@ -314,7 +320,7 @@ func (s *Session) announce(payload json.RawMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.end.Shutdown, s.end.Said = true, bound(p.Reason)
-	s.end.Restart, s.end.Expected = false, 0 // the last word counts
+	s.end.Restart, s.end.Expected = false, 0 // the last frame counts
 	if p.RestartExpectedMs != nil {
 		s.end.Restart = true
 		ms := min(max(*p.RestartExpectedMs, 0), float64((10 * time.Minute).Milliseconds()))
@@ -347,7 +353,7 @@ func (s *Session) pong() {
 		}
 	})
 	if again {
-		s.opts.OnPings(0, time.Now())
+		s.opts.OnPings()
 	}
 }
 
@@ -386,7 +392,7 @@ func (s *Session) write() {
 			}
 			_ = s.conn.SetWriteDeadline(time.Now().Add(writeLimit))
 			if err := s.conn.WriteMessage(m.kind, m.data); err != nil {
-				_ = s.conn.NetConn().Close() // the reader sees it
+				_ = s.conn.NetConn().Close() // the reader notices it
 				return
 			}
 			if m.kind == websocket.TextMessage {
@@ -417,10 +423,9 @@ func (s *Session) missed() {
 		s.stats.Unanswered++
 		s.stats.LastMissAt = time.Now()
 	}
-	unanswered, last := s.stats.Unanswered, s.stats.LastFrameAt
 	s.mu.Unlock()
 	if waits {
-		s.opts.OnPings(unanswered, last)
+		s.opts.OnPings()
 	}
 }
 

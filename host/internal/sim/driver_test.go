@@ -12,12 +12,13 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/engine"
 	lc "github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/observe"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// Bounds on what may take how long once there are no more faults, in virtual time: several of the engine's own deadlines, the longest of
-// which is a repair's, one after the other.
+// Bounds on what may take how long once there are no more faults, in virtual time: several of the engine's own
+// deadlines, the longest of which is a repair's, one after the other.
 const (
 	settleBound = 2 * time.Hour
 	endBound    = 10 * time.Minute
@@ -78,10 +79,14 @@ func (w *world) startHost() {
 	w.hosts++
 	ctx, cancel := context.WithCancel(context.Background())
 	ports := hostPorts{w, w.hosts}
-	h := &host{gen: w.hosts, cancel: cancel, state: lc.New(), asked: map[lc.CommandID]*command{}, conditions: map[string]bool{}}
+	h := &host{
+		gen: w.hosts, cancel: cancel, state: lc.New(), asked: map[lc.CommandID]*command{}, conditions: map[string]bool{},
+	}
 	h.engine = engine.New(ours, w.policy, engine.Ports{
-		Launcher: ports, Services: services{ports}, Probe: prober{ports}, Launches: ports, Sessions: dialer{ports}, Output: ports,
-		Hooks: hooks{ports}, Control: control{ports}, Doctors: doctors{ports}, Observer: observer{w, h},
+		Launcher: ports, Services: services{ports}, Probe: prober{ports}, Launches: ports, Sessions: dialer{ports},
+		Output: ports,
+		Hooks:  hooks{ports}, Control: control{ports}, Doctors: doctors{ports}, Observer: observer{w, h},
+		Plugins: w.pluginsNow, Observe: observe.Settings{Plugins: []string{"utility", "doctor"}},
 	}, hclog.NewNullLogger())
 	w.host = h
 	w.note("HOST %d begins", h.gen)
@@ -94,7 +99,7 @@ func (w *world) startHost() {
 	}()
 }
 
-// killHost ends the host's engine as the death of its process would: nobody is told, what was under way is given up.
+// killHost ends the host's engine as the death of its process would: nothing is announced, and all operations are cancelled.
 func (w *world) killHost() {
 	h := w.host
 	w.note("HOST %d is killed", h.gen)
@@ -139,7 +144,9 @@ func (w *world) command(kind string) *command {
 		case cmdEdited:
 			out, err = h.engine.Reload(context.Background(), reloadDebounce)
 		default:
-			out, err = h.engine.Stop(context.Background(), engine.StopOptions{Now: kind == cmdStopNow, Drain: kind == cmdDrain, External: kind == cmdExternal})
+			out, err = h.engine.Stop(context.Background(), engine.StopOptions{
+				Now: kind == cmdStopNow, Drain: kind == cmdDrain, External: kind == cmdExternal,
+			})
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -202,10 +209,14 @@ func (w *world) act() {
 	if live := w.live(); len(live) > 0 {
 		p = live[w.rng.IntN(len(live))]
 	}
-	switch n := w.rng.IntN(52); {
+	switch n := w.rng.IntN(54); {
 	case n == 50:
 		w.fickle = w.percent(60)
 		w.note("world: gateways drop their sessions: %v", w.fickle)
+	case n == 52 && w.host != nil:
+		w.plugins()
+	case n == 53 && w.host != nil:
+		w.pings()
 	case n == 51:
 		w.skew += pick[time.Duration](w, -1, 1) * w.between(time.Minute, 48*time.Hour).Truncate(time.Second)
 		w.note("world: the wall clock has been set by %v in all", w.skew)
@@ -219,7 +230,12 @@ func (w *world) act() {
 		w.operate(pick(w, cmdRestart, cmdRestart, cmdReload, cmdChanged, cmdEdited))
 	case n < 12: // several, one upon the other
 		for range 2 + w.rng.IntN(3) {
-			w.operate(pick(w, cmdStart, cmdStart, cmdStop, cmdStopNow, cmdDrain, cmdExternal, cmdRestart, cmdReload, cmdChanged, cmdEdited))
+			w.operate(
+				pick(
+					w, cmdStart, cmdStart, cmdStop, cmdStopNow, cmdDrain, cmdExternal, cmdRestart, cmdReload,
+					cmdChanged, cmdEdited,
+				),
+			)
 			w.pass(w.between(time.Millisecond, 50*time.Millisecond), nil)
 		}
 	case n < 15:
@@ -291,6 +307,39 @@ func (w *world) act() {
 	}
 }
 
+// plugins makes plugins of the gateway fail, or run again, and has the host look.
+func (w *world) plugins() {
+	w.mu.Lock()
+	w.pluginsDown = pick(w, nil, []string{"utility"}, []string{"doctor"}, []string{"utility", "doctor", "spare"})
+	w.mu.Unlock()
+	w.note("world: plugins that are down: %v", w.pluginsDown)
+	w.host.engine.Look()
+}
+
+// pluginsNow is a port of the engine.
+func (w *world) pluginsNow() []observe.Plugin {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []observe.Plugin
+	for _, name := range w.pluginsDown {
+		out = append(out, observe.Plugin{Name: name, Problem: "exit status 1"})
+	}
+	return out
+}
+
+// pings has sessions leave some pings unanswered, or answer again.
+func (w *world) pings() {
+	for _, s := range w.sessions {
+		if s.over {
+			continue
+		}
+		w.mu.Lock()
+		s.unanswered = w.rng.IntN(4)
+		w.mu.Unlock()
+		s.reads <- s.events.Pings
+	}
+}
+
 func (w *world) operate(kind string) {
 	if w.host != nil && !w.failed() {
 		w.command(kind)
@@ -337,7 +386,10 @@ func (w *world) settle() {
 		w.startHost()
 		w.command(cmdStart)
 	}
-	for _, step := range []func(){w.comesToRest, w.forgets, w.comesToRest, w.canBeStarted, w.forgets, w.staysUp, w.canBeRestarted, w.canBeReloaded, w.isAdopted, w.canBeStopped, w.staysDown, w.leavesNothing} {
+	for _, step := range []func(){
+		w.comesToRest, w.forgets, w.comesToRest, w.canBeStarted, w.forgets, w.staysUp, w.canBeRestarted,
+		w.canBeReloaded, w.isAdopted, w.canBeStopped, w.staysDown, w.leavesNothing,
+	} {
 		if step(); w.failed() {
 			return
 		}
@@ -354,7 +406,8 @@ func (w *world) state() lc.State {
 func (w *world) up() bool {
 	s := w.state()
 	p := w.procs[string(s.Launch)]
-	return s.Phase == lc.PhaseRunning && p != nil && p.live && p.bound && !p.hung && w.connected() != nil && w.connected().of == p
+	return s.Phase == lc.PhaseRunning && p != nil && p.live && p.bound && !p.hung && w.connected() != nil &&
+		w.connected().of == p
 }
 
 // connected is the session that the engine has and that lives.
@@ -369,14 +422,16 @@ func (w *world) connected() *session {
 	return nil
 }
 
-// comesToRest: whatever happened, without faults the wanted gateway comes up by itself, unless the policy says that nothing more is tried.
+// comesToRest: whatever happened, without faults the wanted gateway comes up by itself, unless the policy says that
+// nothing more is tried.
 func (w *world) comesToRest() {
 	ok := w.pass(settleBound, func() bool {
 		s := w.state()
 		switch {
 		case s.Up && w.up():
 		case s.Phase == lc.PhaseStopped && !s.Up:
-		case s.Phase == lc.PhaseError && s.Attached: // somebody else's that went for good: only a person starts one of ours
+		// an attached one that ended for good: only an operator starts an owned one
+		case s.Phase == lc.PhaseError && s.Attached:
 		case s.Phase == lc.PhaseError && (s.Err.Fatal || !s.Up || w.policy.SlowRetry == 0):
 		default:
 			return false
@@ -385,7 +440,8 @@ func (w *world) comesToRest() {
 	})
 	if !ok {
 		s := w.state()
-		w.fail("liveness", "without faults for %v: phase %s, error %+v, flow %q, wanted %v, pending %v, all commands answered %v",
+		w.fail("liveness",
+			"without faults for %v: phase %s, error %+v, flow %q, wanted %v, pending %v, all commands answered %v",
 			settleBound, s.Phase, s.Err, s.Flow, s.Up, s.Pending, w.answered())
 	}
 }
@@ -404,7 +460,8 @@ func (w *world) obey(kind string, done func() bool) *command {
 	c := w.command(kind)
 	if !w.pass(settleBound, func() bool { return w.answered() && done() }) {
 		s := w.state()
-		w.fail("liveness", "%s without faults, after %v: phase %s, flow %q, wanted %v, pending %v, answered %v %s", kind, settleBound,
+		w.fail("liveness", "%s without faults, after %v: phase %s, flow %q, wanted %v, pending %v, answered %v %s",
+			kind, settleBound,
 			s.Phase, s.Flow, s.Up, s.Pending, w.answered(), c.outcome.Kind)
 		return c
 	}
@@ -417,7 +474,8 @@ func (w *world) obey(kind string, done func() bool) *command {
 func (w *world) canBeStarted() {
 	if !w.up() && len(w.live()) > 0 { // what is left may hang: an attempt of this start may be needed to find that out
 		w.command(cmdStart)
-		// It may come to running on a process that is silent from then on; a policy without slow attempts ends in error then.
+		// It may come to running on a process that is silent from then on; a policy without slow attempts ends in error
+		// then.
 		w.pass(settleBound, func() bool { return w.answered() && (w.up() || w.state().Phase == lc.PhaseError) })
 	}
 	if !w.up() && !w.failed() {
@@ -429,7 +487,10 @@ func (w *world) staysUp() {
 	before, session := w.state(), w.connected()
 	w.pass(quietFor, nil)
 	if s := w.state(); !w.failed() && (!w.up() || s.Launch != before.Launch || w.connected() != session) {
-		w.fail("needless", "a healthy gateway was not left alone: %s %s -> %s %s", before.Launch, before.Phase, s.Launch, s.Phase)
+		w.fail(
+			"needless", "a healthy gateway was not left alone: %s %s -> %s %s", before.Launch, before.Phase, s.Launch,
+			s.Phase,
+		)
 	}
 }
 
@@ -451,7 +512,7 @@ func (w *world) isAdopted() {
 		return
 	}
 	w.pass(w.between(time.Millisecond, 10*time.Second), nil)
-	w.say(w.procs[string(before)], "said to nobody")
+	w.say(w.procs[string(before)], "said without a host")
 	w.startHost()
 	switch w.rng.IntN(4) {
 	case 0:
@@ -479,7 +540,8 @@ func (w *world) staysDown() {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s := w.host.state; s.Phase != lc.PhaseStopped || w.host.steps > steps+20 { // the last answers of what was cancelled may come
+	// the last answers of what was cancelled may come
+	if s := w.host.state; s.Phase != lc.PhaseStopped || w.host.steps > steps+20 {
 		w.failLocked("6", "%v after a stop: phase %s, %d steps", quietFor, s.Phase, w.host.steps-steps)
 	}
 }

@@ -39,7 +39,8 @@ type proc struct {
 func (w *world) start(id, gateway string) *proc {
 	w.pids++
 	p := &proc{
-		id: id, gateway: gateway, pid: 1000 + w.pids, started: time.Now(), live: true, watched: true, calm: w.calm, skew: w.skew, stubborn: !w.calm && w.percent(8),
+		id: id, gateway: gateway, pid: 1000 + w.pids, started: time.Now(), live: true, watched: true, calm: w.calm,
+		skew: w.skew, stubborn: !w.calm && w.percent(8),
 	}
 	w.procs[id], w.order = p, append(w.order, id)
 	w.note("world: %s lives", id)
@@ -133,7 +134,7 @@ func (w *world) end(p *proc, exit plugin.Exit) {
 	p.live, p.bound, p.half, p.exit = false, false, false, exit
 	w.note("world: %s ends: %v", p.id, exit)
 	for _, s := range w.sessions {
-		if s.of == p && (w.calm || !w.percent(10)) { // else half open: nobody says so
+		if s.of == p && (w.calm || !w.percent(10)) { // else half open: no close arrives
 			w.closed(s, w.between(time.Millisecond, 500*time.Millisecond), engine.SessionEnd{Code: 1006})
 		}
 	}
@@ -244,7 +245,7 @@ func (w *world) holder() held {
 	case w.foreign == portStranger:
 		return held{lc.HolderStranger, problem}
 	default:
-		return held{holder: lc.HolderNobody}
+		return held{holder: lc.HolderNone}
 	}
 }
 
@@ -270,7 +271,7 @@ func (w *world) readiness() lc.Readiness {
 	return lc.ReadinessClosed
 }
 
-// take gives the port to somebody, or frees it.
+// take gives the port to another program, or frees it.
 func (w *world) take(by port) {
 	if by != portFree && w.serving() != nil {
 		return
@@ -337,7 +338,9 @@ type session struct {
 
 	// Guarded by world.mu.
 	handed bool // the engine has it
-	closed bool // the engine closed it
+
+	unanswered int  // pings in a row
+	closed     bool // the engine closed it
 }
 
 type opened struct {
@@ -363,7 +366,9 @@ func (w *world) openSession(c *call) answer {
 	if !w.calm {
 		switch w.rng.IntN(40) {
 		case 0:
-			return answer{err: &engine.Refused{Problem: lc.Problem{Code: "unauthorized", Message: "drawn", Fatal: true}}}
+			return answer{
+				err: &engine.Refused{Problem: lc.Problem{Code: "unauthorized", Message: "drawn", Fatal: true}},
+			}
 		case 1:
 			return answer{err: plain}
 		case 2, 3:
@@ -383,7 +388,8 @@ func (w *world) openSession(c *call) answer {
 	w.tick(s)
 	if w.fickle {
 		w.closed(s, w.between(time.Millisecond, 50*time.Millisecond), pick(w,
-			engine.SessionEnd{Code: 1006}, engine.SessionEnd{Code: 1008}, engine.SessionEnd{Code: 1006}, engine.SessionEnd{Code: 1012, Announce: lc.AnnounceRestart}))
+			engine.SessionEnd{Code: 1006}, engine.SessionEnd{Code: 1008}, engine.SessionEnd{Code: 1006},
+			engine.SessionEnd{Code: 1012, Announce: lc.AnnounceRestart}))
 	}
 	hello := lc.Hello{Protocol: 4, ConnID: strconv.Itoa(s.n)}
 	if p != nil && w.bootIDs {
@@ -392,7 +398,7 @@ func (w *world) openSession(c *call) answer {
 	return answer{value: opened{s, hello}}
 }
 
-// silent reports whether whoever would answer c says nothing.
+// silent reports whether the program that would answer c says nothing.
 func (w *world) silent(c *call) bool {
 	switch c.kind {
 	case callOpen:
@@ -468,7 +474,14 @@ func (s *session) Call(ctx context.Context, _ string, _ json.RawMessage) (json.R
 	return json.RawMessage(`{}`), s.h.call(ctx, callVerify, strconv.Itoa(s.n), int64(s.n)).err
 }
 
-func (s *session) Stats() engine.SessionStats { return engine.SessionStats{} }
+// Stats has the pings that were not answered; all other figures are zero.
+func (s *session) Stats() engine.SessionStats {
+	s.h.w.mu.Lock()
+	defer s.h.w.mu.Unlock()
+	var st engine.SessionStats
+	st.Unanswered = s.unanswered
+	return st
+}
 
 func (s *session) Close() {
 	w := s.h.w

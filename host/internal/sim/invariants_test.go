@@ -22,10 +22,12 @@ type books struct {
 	plan      lc.PlanID   // that the last diagnosis of this start proposed
 }
 
-// sessionsAMinute is more than a gateway that drops each session without a word leads to, and what operators do beside it.
+// sessionsAMinute is more than a gateway that drops each session without a word leads to, and what operators do beside
+// it.
 const sessionsAMinute = 30
 
-// observer checks the invariants after every step of one host. It runs in the owner's goroutine, while the driver waits.
+// observer checks the invariants after every step of one host. It runs in the owner's goroutine, while the driver
+// waits.
 type observer struct {
 	w *world
 	h *host
@@ -61,15 +63,16 @@ func (o observer) Observed(facts []observe.Fact) {
 	defer w.mu.Unlock()
 	for _, f := range facts {
 		if c, ok := f.(observe.ConditionChanged); ok {
-			if !c.Active && !h.conditions[c.Code] {
-				w.failLocked("conditions", "%s goes and had not come", c.Code)
+			key := conditionKey(c.Code, c.Message)
+			if !c.Active && !h.conditions[key] {
+				w.failLocked("conditions", "%s goes and had not come", key)
 			}
-			h.conditions[c.Code] = c.Active
+			h.conditions[key] = c.Active
 		}
 	}
 	shown := map[string]bool{}
 	for _, c := range h.engine.Snapshot().Record.Conditions() {
-		shown[c.Code] = true
+		shown[conditionKey(c.Code, c.Message)] = true
 	}
 	for code, active := range h.conditions {
 		if active != shown[code] {
@@ -80,6 +83,14 @@ func (o observer) Observed(facts []observe.Fact) {
 	for code := range shown {
 		w.failLocked("conditions", "%s is shown and came without an event", code)
 	}
+}
+
+// conditionKey tells conditions apart: of one code there may be several, one for each plugin.
+func conditionKey(code, message string) string {
+	if code == observe.CodePluginDown {
+		return message
+	}
+	return code
 }
 
 // commands learns the ids of commands.
@@ -159,7 +170,9 @@ func (o observer) replies(c observe.Change) {
 			}
 		case cmdStart, cmdAuto, cmdRestart:
 			if before := c.Before.Public(); !comesUp(c) && before != lc.Running {
-				o.w.failLocked("4", "command %d (%s) is answered %s in %s", cmd.n, cmd.kind, r.Outcome.Kind, c.After.Phase)
+				o.w.failLocked(
+					"4", "command %d (%s) is answered %s in %s", cmd.n, cmd.kind, r.Outcome.Kind, c.After.Phase,
+				)
 			}
 			if cmd.kind == cmdRestart {
 				o.newer(c, cmd, r.Outcome.Kind)
@@ -181,13 +194,14 @@ func comesUp(c observe.Change) bool {
 	case lc.SessionOpened:
 		return true
 	case lc.ShutdownAsked:
-		return in.Result != lc.OK && c.After.Public() == lc.Running && c.After.Session != 0 && c.After.Session == c.Before.Session
+		return in.Result != lc.OK && c.After.Public() == lc.Running && c.After.Session != 0 &&
+			c.After.Session == c.Before.Session
 	default:
 		return false
 	}
 }
 
-// newer: a restart is answered when there is a process that is younger than the wish.
+// newer: a restart is answered when there is a process that is younger than the request.
 func (o observer) newer(c observe.Change, cmd *command, kind lc.OutcomeKind) {
 	launch := c.After.Launch
 	if p := o.w.procs[string(launch)]; !c.After.Attached && p != nil && p.started.Before(cmd.at) {
@@ -195,32 +209,35 @@ func (o observer) newer(c observe.Change, cmd *command, kind lc.OutcomeKind) {
 	}
 }
 
-// stopped is invariant 2: nothing of ours is alive, and nothing is under way that could bring something to life or write its files.
+// stopped is invariant 2: nothing of ours is alive, and nothing is under way that could bring something to life or
+// write its files.
 func (o observer) stopped(cmd *command) {
 	for _, p := range o.w.live() {
 		o.w.failLocked("2", "command %d (%s) is answered while %s lives", cmd.n, cmd.kind, p.id)
 	}
 	for _, c := range o.w.running {
-		if !c.closed && (c.kind == callLaunch && !c.did || c.kind == callRepair || c.kind == callHooks || c.kind == callAlign) {
+		if !c.closed &&
+			(c.kind == callLaunch && !c.did || c.kind == callRepair || c.kind == callHooks || c.kind == callAlign) {
 			o.w.failLocked("2", "command %d (%s) is answered while %s %s is under way", cmd.n, cmd.kind, c.kind, c.id)
 		}
 	}
 }
 
-// intents is invariant 6, one half: what nobody wants is not begun.
+// intents is invariant 6, one half: what is not wanted is not started.
 func (o observer) intents(c observe.Change) {
 	if c.After.Up {
 		return
 	}
 	for _, eff := range c.Effects {
 		switch eff.(type) {
-		case lc.PrepareLaunch, lc.AlignConfig, lc.Launch, lc.OpenSession, lc.Diagnose, lc.Repair, lc.ClearServices, lc.RunHooks, lc.Reload:
+		case lc.PrepareLaunch, lc.AlignConfig, lc.Launch, lc.OpenSession, lc.Diagnose, lc.Repair, lc.ClearServices,
+			lc.RunHooks, lc.Reload:
 			o.w.failLocked("6", "%T after a stop", eff)
 		}
 	}
 }
 
-// late is the other half: an answer or timer that nobody waits for changes nothing; what it created is cleaned up.
+// late is the other half: an answer to no pending operation changes nothing; what it created is cleaned up.
 func (o observer) late(c observe.Change) {
 	answer, ok := c.Input.(lc.Answer)
 	if !ok {
@@ -230,13 +247,13 @@ func (o observer) late(c observe.Change) {
 		return
 	}
 	if c.After.Phase != c.Before.Phase || c.After.Launch != c.Before.Launch || c.After.Session != c.Before.Session {
-		o.w.failLocked("6", "%T acts, and nobody waits for it", answer.Report)
+		o.w.failLocked("6", "%T acts, and its operation is not pending", answer.Report)
 	}
 	for _, eff := range c.Effects {
 		switch eff.(type) {
 		case lc.Ignored, lc.Release, lc.CloseSession:
 		default:
-			o.w.failLocked("6", "%T has the effect %T, and nobody waits for it", answer.Report, eff)
+			o.w.failLocked("6", "%T has the effect %T, and its operation is not pending", answer.Report, eff)
 		}
 	}
 }
@@ -267,7 +284,7 @@ func (o observer) attempts(c observe.Change) {
 			b.upSince = c.At
 		}
 	}
-	if c.After.Epoch != c.Before.Epoch { // an operator's wish, maybe an earlier one
+	if c.After.Epoch != c.Before.Epoch { // an operator's request, maybe an earlier one
 		b.fast, b.launches = 0, 0
 	}
 	if c.Before.Public() == lc.Running && c.After.Public() != lc.Running {
@@ -323,7 +340,9 @@ func (o observer) repairs(c observe.Change) {
 			}
 		case lc.Repair:
 			if eff.Plan == "" || eff.Plan != o.h.books.plan {
-				o.w.failLocked("7", "plan %q is decided on, the diagnosis of this start proposed %q", eff.Plan, o.h.books.plan)
+				o.w.failLocked(
+					"7", "plan %q is decided on, the diagnosis of this start proposed %q", eff.Plan, o.h.books.plan,
+				)
 			}
 			most := 1
 			if o.h.books.unknown { // it may have done nothing

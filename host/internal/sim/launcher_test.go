@@ -255,7 +255,8 @@ func (w *world) effectOf(c *call) func() answer {
 
 func (w *world) instance(p *proc) launcher.Instance {
 	i := launcher.Instance{
-		LaunchID: p.id, Gateway: p.gateway, Phase: launcher.PhaseRunning, PID: p.pid, StartedAt: p.started.Add(p.skew - w.skew), OutputEnd: p.end, StartTime: fmt.Sprint(p.pid),
+		LaunchID: p.id, Gateway: p.gateway, Phase: launcher.PhaseRunning, PID: p.pid,
+		StartedAt: p.started.Add(p.skew - w.skew), OutputEnd: p.end, StartTime: fmt.Sprint(p.pid),
 	}
 	switch {
 	case !p.live:
@@ -461,7 +462,7 @@ func (h hostPorts) Output(ctx context.Context, req launcher.OutputRequest, sink 
 	}
 }
 
-// leave tells the driver that nobody reads the answers of c any more; its channel takes what still comes.
+// leave tells the driver that the answers of c are not read any more; its channel takes what still comes.
 func (w *world) leave(c *call) {
 	if !c.told {
 		c.told = true
@@ -559,7 +560,8 @@ func (o *output) Feed(_ context.Context, it launcher.OutputItem) error {
 
 // symptoms is what the text of a line means.
 var symptoms = map[string]plugin.Symptom{
-	"config-invalid": plugin.SymptomConfigInvalid, "port-conflict": plugin.SymptomPortConflict, "zombie": plugin.SymptomZombie,
+	"config-invalid": plugin.SymptomConfigInvalid, "port-conflict": plugin.SymptomPortConflict,
+	"zombie":              plugin.SymptomZombie,
 	"channels-suppressed": plugin.SymptomChannelsSuppressed,
 }
 

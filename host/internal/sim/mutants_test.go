@@ -25,9 +25,9 @@ const burdenSchedules = 1000
 // change replaces a text that stands exactly once in a file.
 type change struct{ old, planted string }
 
-// plant is a bug of testdata/mutants or a burden of testdata/burdens: a change of one file of production code. Its file has
-// the fields `bug:` (what it does), `found:` (how it was found, if it was a real one) and `file:`, and after them one or more
-// pairs of sections `-- old --` and `-- new --`.
+// plant is a bug of testdata/mutants or a burden of testdata/burdens: a change of one file of production code. Its file
+// has the fields `bug:` (what it does), `found:` (how it was found, if it was a real one) and `file:`, and after them
+// one or more pairs of sections `-- old --` and `-- new --`.
 type plant struct {
 	name, bug, found, file string
 	changes                []change
@@ -119,7 +119,9 @@ func (p plant) planted(t *testing.T) string {
 func (p plant) build(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	source, overlay, binary := filepath.Join(dir, "planted.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "sim.test")
+	source, overlay, binary := filepath.Join(dir, "planted.go"), filepath.Join(dir, "overlay.json"), filepath.Join(
+		dir, "sim.test",
+	)
 	if err := os.WriteFile(source, []byte(p.planted(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -162,8 +164,8 @@ func simulate(t *testing.T, binary string, schedules int) (seed, violation strin
 func planting() bool { return os.Getenv("SIM_MUTANTS") != "" }
 
 // TestPlantedBugsAreFound holds each bug of testdata/mutants against the source: its text must stand there. With
-// SIM_MUTANTS set (make mutants, make test-sim) it also plants one after the other: a check that finds none of them would be
-// worth nothing.
+// SIM_MUTANTS set (make mutants, make test-sim) it also plants one after the other: a check that finds none of them
+// would be worth nothing.
 func TestPlantedBugsAreFound(t *testing.T) {
 	var mu sync.Mutex
 	var table []string
@@ -190,11 +192,15 @@ func TestPlantedBugsAreFound(t *testing.T) {
 	})
 	if planting() {
 		slices.Sort(table)
-		t.Logf("%d bugs were found:\n| bug | invariant that found it | seed |\n|---|---|---|\n%s", len(table), strings.Join(table, "\n"))
+		t.Logf(
+			"%d bugs were found:\n| bug | invariant that found it | seed |\n|---|---|---|\n%s", len(table),
+			strings.Join(table, "\n"),
+		)
 	}
 }
 
-// TestAnswersThatComeTwiceChangeNothing: with SIM_MUTANTS set, schedules hold as well when every answer is sent a second time.
+// TestAnswersThatComeTwiceChangeNothing: with SIM_MUTANTS set, schedules hold as well when every answer is sent a
+// second time.
 func TestAnswersThatComeTwiceChangeNothing(t *testing.T) {
 	for _, p := range plants(t, "burdens") {
 		t.Run(p.name, func(t *testing.T) {

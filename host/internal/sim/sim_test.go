@@ -30,7 +30,10 @@ func (s step) String() string {
 		effects = append(effects, name(e))
 	}
 	a := s.After
-	state := fmt.Sprintf("%s/%s up=%v launch=%q session=%d attempt=%d reconnects=%d", a.Phase, a.Flow, a.Up, a.Launch, a.Session, a.Attempt, a.Reconnects)
+	state := fmt.Sprintf(
+		"%s/%s up=%v launch=%q session=%d attempt=%d reconnects=%d", a.Phase, a.Flow, a.Up, a.Launch, a.Session,
+		a.Attempt, a.Reconnects,
+	)
 	if a.Phase == lc.PhaseClearing {
 		state += " after=" + string(a.After)
 	}
@@ -60,7 +63,9 @@ func name(v any) string {
 	if d, ok := v.(lc.Diagnose); ok {
 		return fmt.Sprintf("Diagnose{Op:%d Launch:%s Problem:%s}", d.Op, d.Incident.Launch, d.Incident.Problem.Code)
 	}
-	return strings.TrimPrefix(strings.ReplaceAll(fmt.Sprintf("%T%+v", v, v), "0001-01-01 00:00:00 +0000 UTC", "-"), "lifecycle.")
+	return strings.TrimPrefix(
+		strings.ReplaceAll(fmt.Sprintf("%T%+v", v, v), "0001-01-01 00:00:00 +0000 UTC", "-"), "lifecycle.",
+	)
 }
 
 // result is what came of one schedule.
@@ -92,7 +97,8 @@ func (r result) report(t *testing.T) {
 	if r.wrong != nil && os.Getenv("SIM_BRIEF") != "" {
 		t.Errorf("seed %d: invariant %s: %s", r.seed, r.wrong.invariant, r.wrong.text)
 	} else if r.wrong != nil {
-		t.Errorf("seed %d: invariant %s: %s\nreplay it with: SIM_SEED=%d go test -run TestSchedules ./host/internal/sim\n%s",
+		t.Errorf("seed %d: invariant %s: %s\n"+
+			"replay it with: SIM_SEED=%d go test -run TestSchedules ./host/internal/sim\n%s",
 			r.seed, r.wrong.invariant, r.wrong.text, r.seed, r.history())
 	}
 }
@@ -118,8 +124,9 @@ func schedules() uint64 {
 	return 10_000
 }
 
-// TestSchedules runs the real engine under random faults and commands, and checks the invariants of docs/architecture.md. Seeds are 1, 2, 3 and so
-// on, the same on every machine: what `make test` has seen once is not different the next time. make sim goes further.
+// TestSchedules runs the real engine under random faults and commands, and checks the invariants of docs/architecture.md. Seeds
+// are 1, 2, 3 and so on, the same on every machine: what `make test` has seen once is not different the next time. make
+// sim goes further.
 func TestSchedules(t *testing.T) {
 	if seed := fromEnv(t, "SIM_SEED", 0); seed != 0 {
 		r := run(t, seed)
@@ -166,8 +173,11 @@ func TestASeedReplaysExactly(t *testing.T) {
 			for i < min(len(la), len(lb)) && la[i] == lb[i] {
 				i++
 			}
-			t.Fatalf("seed %d went two ways; the last common lines and the first that differ:\n%s\n--- first\n%s\n--- second\n%s", seed+1_000_000,
-				strings.Join(la[max(0, i-10):i], "\n"), strings.Join(la[i:min(i+3, len(la))], "\n"), strings.Join(lb[i:min(i+3, len(lb))], "\n"))
+			t.Fatalf("seed %d went two ways; the last common lines and the first that differ:\n"+
+				"%s\n--- first\n%s\n--- second\n%s", seed+1_000_000,
+				strings.Join(la[max(0, i-10):i], "\n"), strings.Join(la[i:min(i+3, len(la))], "\n"), strings.Join(
+					lb[i:min(i+3, len(lb))], "\n",
+				))
 		}
 	}
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/gatehost/gatehost/shared/launcher"
 )
 
-// world is everything around the engines of one schedule. The driver goroutine owns it; mu is for what goroutines of an engine touch.
+// world is everything around the engines of one schedule. The driver goroutine owns it; mu is for what goroutines of an
+// engine touch.
 type world struct {
 	seed   uint64
 	rng    *rand.Rand
@@ -42,7 +43,10 @@ type world struct {
 	fickle   bool           // gateways take each session and drop it
 	skew     time.Duration  // what the wall clock has been set by; the engine's own clock has not
 	down     time.Time      // until when no launcher plugin can be asked
-	stalled  time.Duration  // in all
+
+	pluginsDown []string // guarded by mu
+
+	stalled  time.Duration // in all
 	sessions []*session
 	running  []*call // calls that have not been answered
 	host     *host
@@ -72,7 +76,7 @@ const (
 // violation is a broken invariant.
 type violation struct{ invariant, text string }
 
-// entry is a line of the history, formatted only when somebody wants to read it.
+// entry is a line of the history, formatted only when it is printed.
 type entry struct {
 	at   time.Time
 	text string
@@ -87,7 +91,7 @@ func newWorld(seed uint64) *world {
 	}
 	w.faults = pick(w, 0, 2, 5, 10, 25)
 	p := lc.DefaultPolicy()
-	// Whole milliseconds that are nobody else's: two timers of one step must not fire at one instant.
+	// Whole milliseconds that no other timer has: two timers of one step must not fire at one instant.
 	odd := func(d time.Duration) time.Duration { return d + time.Duration(1+w.rng.IntN(997))*time.Millisecond }
 	p.ProbeInterval = odd(time.Second) // few steps where nothing happens
 	p.StartAttempts = 1 + w.rng.IntN(3)
@@ -274,7 +278,10 @@ func (w *world) look() {
 func compareCalls(a, b *call) int {
 	ends, _ := a.ctx.Deadline()
 	other, _ := b.ctx.Deadline()
-	return cmp.Or(ends.Compare(other), cmp.Compare(a.gen, b.gen), strings.Compare(a.kind, b.kind), strings.Compare(a.id, b.id), cmp.Compare(a.arg, b.arg))
+	return cmp.Or(
+		ends.Compare(other), cmp.Compare(a.gen, b.gen), strings.Compare(a.kind, b.kind), strings.Compare(a.id, b.id),
+		cmp.Compare(a.arg, b.arg),
+	)
 }
 
 func (w *world) poke() {
@@ -323,8 +330,8 @@ func (w *world) register(c *call) {
 	w.poke()
 }
 
-// next waits for an answer. When ctx is done the driver is told, and decides what comes then: also a port that honours its ctx needs a
-// moment, and may have an answer by then.
+// next waits for an answer. When ctx is done the driver is told, and decides what comes then: also a port that honours
+// its ctx needs a moment, and may have an answer by then.
 func (w *world) next(c *call) answer {
 	if !c.told {
 		select {
@@ -348,7 +355,7 @@ func (w *world) answer(c *call, a answer) {
 	}
 	c.closed = true
 	if o, ok := c.result.value.(opened); ok && a.err != nil {
-		o.s.hangUp() // nobody gets it
+		o.s.hangUp() // it is not handed out
 	}
 	w.running = slices.DeleteFunc(w.running, func(other *call) bool { return other == c })
 	w.note("answer %s %s: %v", c.kind, c.id, a)

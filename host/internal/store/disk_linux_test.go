@@ -59,7 +59,8 @@ func TestFullDiskStillTakesALaunch(t *testing.T) {
 	if err != nil {
 		t.Fatalf("on a full disk: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(s.RunDir(), id, "what the launcher writes"), make([]byte, 32<<10), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.RunDir(), id, "what the launcher writes"), make([]byte, 32<<10),
+		0o600); err != nil {
 		t.Errorf("no room for the launcher: %v", err)
 	}
 	fill(t, dir)
@@ -110,7 +111,8 @@ func TestLockDiesWithItsHolder(t *testing.T) {
 	if n, err := out.Read(buf); err != nil || !bytes.Contains(buf[:n], []byte("held")) {
 		t.Fatalf("holder says %q, %v", buf[:n], err)
 	}
-	if _, err := store.Open(dir); !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), "pid "+strconv.Itoa(holder.Process.Pid)) {
+	if _, err := store.Open(dir); !errors.Is(err, store.ErrLocked) ||
+		!strings.Contains(err.Error(), "pid "+strconv.Itoa(holder.Process.Pid)) {
 		t.Errorf("while it is held: %v", err)
 	}
 	if err := holder.Process.Kill(); err != nil {
@@ -160,7 +162,8 @@ func TestWhatCannotBeUsedIsSetAsideOrLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, remark, err := s.FingerprintKey()
-		if err != nil || len(got) != 32 || remark == nil || !strings.Contains(remark.Error(), "fingerprint.key.broken-") {
+		if err != nil || len(got) != 32 || remark == nil ||
+			!strings.Contains(remark.Error(), "fingerprint.key.broken-") {
 			t.Errorf("%s key: %d bytes, remark %v, error %v", name, len(got), remark, err)
 		}
 		if aside, _ := filepath.Glob(key + ".broken-*"); len(aside) != 1 {

@@ -10,18 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile takes an advisory lock that dies with its holder. The file itself stays: removing it would let two hosts lock two
-// different files of one name; one that somebody else removed or replaced meanwhile is not the lock.
+// lockFile takes an advisory lock that ends with the process that holds it. The file itself stays: removing it
+// would let two hosts lock two different files of one name. A file that was removed or replaced meanwhile is not
+// the lock.
 func lockFile(path string) (*os.File, error) {
 	for range 10 {
-		// Not blocking: a FIFO in its place would hang us.
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0o600) //nolint:gosec // our own state directory
+		// Not blocking: opening a FIFO would hang.
+		//nolint:gosec // our own state directory
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0o600)
 		if err != nil {
 			return nil, err
 		}
 		open, err := f.Stat()
 		if err == nil && !open.Mode().IsRegular() {
-			err = fmt.Errorf("%s is no regular file; remove it", path)
+			err = fmt.Errorf("%s is not a regular file; remove it", path)
 		}
 		if err == nil {
 			err = flock(f)
@@ -31,12 +33,12 @@ func lockFile(path string) (*os.File, error) {
 		}
 		if named, err := os.Lstat(path); err == nil && os.SameFile(open, named) {
 			_ = f.Truncate(0)
-			_, _ = fmt.Fprintf(f, "%d\n", os.Getpid()) // for people; the lock is the truth
+			_, _ = fmt.Fprintf(f, "%d\n", os.Getpid()) // for people; the kernel's lock decides
 			return f, nil
 		}
 		_ = f.Close()
 	}
-	return nil, fmt.Errorf("%s is being replaced again and again by somebody", path)
+	return nil, fmt.Errorf("%s is replaced again and again by another program", path)
 }
 
 func flock(f *os.File) error {

@@ -1,29 +1,29 @@
-// Package store keeps what must survive the host: the lock of the state directory, launch identities, tokens. Everything is
-// written atomically, with 0600 in 0700 directories.
+// Package store keeps what must survive the host: the lock of the state directory, launch identities, tokens.
+// Everything is written atomically, with 0600 in 0700 directories.
 //
 // Layout under the state directory:
 //
-//	host.lock               held while a host lives; the kernel lets go of it with its holder
+//	host.lock               held while a host lives; the kernel releases it with its holder
 //	run/<launch_id>/        launch bundles; launch.json is written here before Launch is called
 //	gateways/<name>/token   a token that the host made (token = {generate = true})
 //	plugins/<name>/         private data of plugins
 //	repairs/<name>/         backups of repairs
-//	last-good/<name>/       configurations with which a gateway came to run (package repair)
+//	last-good/<name>/       configurations with which a gateway ran (package repair)
 //	edits/<name>/           copies of gateways' configurations, for undo (package gatewayconfig)
-//	journal/                what has happened (package journal)
+//	journal/                events (package journal)
 //	device.json             the host's identity towards gateways (package session)
-//	fingerprint.key         what fingerprints of a launch are made with
-//	reserve                 room that is given up when the disk is full
+//	fingerprint.key         the key of the fingerprints of launches
+//	reserve                 space that is released when the disk is full
 //
-// What is read back is checked. A file that cannot be used is set aside under another name and said, never removed and never
-// overwritten, where a new one does no harm; where it would, it is left where it is and is an error:
+// What is read back is checked. A file that cannot be used is set aside under another name and said, never removed
+// and never overwritten, where a new one does no harm; where it would, it is left where it is and is an error:
 //
-//	device.json      set aside, a new identity is made (it may have to be paired again); of a newer version: left alone
-//	fingerprint.key  set aside, a new key is made (drift is not seen for gateways of before)
+//	device.json      set aside, a new identity is made, to be paired again; of a newer version: left alone
+//	fingerprint.key  set aside, a new key is made (no drift is found for gateways that run)
 //	token            left alone: a running gateway may use it
-//	journal segment  set aside, the journal goes on behind it
+//	journal segment  set aside, the journal continues in a new segment
 //	manifest of a repair, bundle of a launch: left alone; the repair cannot be undone, the launch is reported
-//	kept configuration: left alone and not used
+//	last good configuration: left alone and not used
 package store
 
 import (
@@ -55,7 +55,7 @@ type Store struct {
 // ErrLocked is returned by Open when another host holds the directory.
 var ErrLocked = errors.New("another host is using this state directory")
 
-// Open creates dir if needed, closes it to others, and locks it until Close.
+// Open creates dir if needed, closes it to other users, and locks it until Close.
 func Open(dir string) (*Store, error) {
 	if err := privateDir(dir); err != nil {
 		return nil, err
@@ -73,30 +73,30 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
-// Close lets go of the lock.
+// Close releases the lock.
 func (s *Store) Close() error { return s.lock.Close() }
 
-// RunDir is where launch bundles live.
+// RunDir returns the directory of launch bundles.
 func (s *Store) RunDir() string { return filepath.Join(s.dir, "run") }
 
-// PluginDir is the parent of the plugins' private data directories.
+// PluginDir returns the parent of the plugins' private data directories.
 func (s *Store) PluginDir() string { return filepath.Join(s.dir, "plugins") }
 
-// RepairDir is where the backups of repairs are kept.
+// RepairDir returns the directory of the backups of repairs.
 func (s *Store) RepairDir() string { return filepath.Join(s.dir, "repairs") }
 
-// GoodDir is where the configurations are kept with which gateways came to run.
+// GoodDir returns the directory of the configurations with which gateways ran.
 func (s *Store) GoodDir() string { return filepath.Join(s.dir, "last-good") }
 
-// EditDir is where the copies of a gateway's configuration are kept.
+// EditDir returns the directory of the copies of a gateway's configuration.
 func (s *Store) EditDir(gateway string) string { return filepath.Join(s.dir, "edits", gateway) }
 
-// DeviceFile is the device identity of a gateway's sessions.
+// DeviceFile returns the file of the device identity of sessions.
 func (s *Store) DeviceFile() string { return filepath.Join(s.dir, "device.json") }
 
 var launchID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// launchRecord is what is durable before a launch.
+// launchRecord is what must be on disk before a launch.
 type launchRecord struct {
 	Version   int       `json:"version"`
 	LaunchID  string    `json:"launchId"`
@@ -104,8 +104,8 @@ type launchRecord struct {
 	CreatedAt time.Time `json:"createdAt"`
 }
 
-// PrepareLaunch makes a new launch identity durable: when it returns, the directory and its record are on disk. On a full disk it gives
-// up the reserve, so that a gateway that ended can still be launched again.
+// PrepareLaunch makes a new launch identity durable: when it returns, the directory and its record are on disk. On
+// a full disk it releases the reserve, so that a gateway that ended can still be launched again.
 func (s *Store) PrepareLaunch(gateway string) (string, error) {
 	id, err := s.prepareLaunch(gateway)
 	if isFull(err) && s.release() {
@@ -130,7 +130,7 @@ func (s *Store) prepareLaunch(gateway string) (string, error) {
 	return id, atomicfile.SyncDir(s.RunDir())
 }
 
-// DiscardLaunch removes what is left of a launch identity. Anything that is not one is refused.
+// DiscardLaunch removes what is left of a launch identity. It refuses anything else.
 func (s *Store) DiscardLaunch(id string) error {
 	if !launchID.MatchString(id) || strings.Trim(id, ".") == "" {
 		return fmt.Errorf("cannot discard launch %q: not a launch id", id)
@@ -138,12 +138,12 @@ func (s *Store) DiscardLaunch(id string) error {
 	return os.RemoveAll(filepath.Join(s.RunDir(), id))
 }
 
-// SweepLaunches removes identities that were prepared before a moment and came to no launch: their host was killed in between. Call it
-// only when nothing of that host can be about to launch any more. It answers how many there were.
+// SweepLaunches removes identities that were prepared before a moment and never launched: their host was killed in
+// between. Call it only when no launch of that host can still happen. It returns how many it removed.
 func (s *Store) SweepLaunches(before time.Time) (int, error) {
 	entries, err := os.ReadDir(s.RunDir())
 	if err != nil {
-		return 0, fmt.Errorf("cannot look for launches that never came: %w", err)
+		return 0, fmt.Errorf("cannot look for launch records that were never started: %w", err)
 	}
 	n := 0
 	for _, e := range entries {
@@ -163,8 +163,8 @@ func (s *Store) SweepLaunches(before time.Time) (int, error) {
 	return n, nil
 }
 
-// Token is the token that the host made for a gateway: made once, kept with 0600 (B320). A file that holds no token is an
-// error, never replaced: a running gateway may still use it.
+// Token returns the token that the host made for a gateway: made once, stored with 0600 (B320). A file that holds
+// no token is an error and is never replaced: a running gateway may still use it.
 func (s *Store) Token(gateway string) (string, error) {
 	dir := filepath.Join(s.dir, "gateways", gateway)
 	if err := privateDir(dir); err != nil {
@@ -183,23 +183,24 @@ func (s *Store) Token(gateway string) (string, error) {
 	}
 	token := string(bytes.TrimSpace(data))
 	if len(token) < 8 || len(token) > 4096 || strings.ContainsAny(token, "\x00\n\r") {
-		return "", fmt.Errorf("cannot use token file %s: it does not hold one line of 8 to 4096 characters; restore or remove it", path)
+		return "", fmt.Errorf(
+			"cannot use token file %s: it does not hold one line of 8 to 4096 characters; restore or remove it", path)
 	}
 	return token, nil
 }
 
-// privateDir makes a directory that only its owner can use.
+// privateDir creates a directory that only its owner can use.
 func privateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot make directory: %w", err)
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
-		return fmt.Errorf("cannot look at directory: %w", err)
+		return fmt.Errorf("cannot check directory: %w", err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // 0700 is right for a directory
-			return fmt.Errorf("cannot close directory to others: %w", err)
+			return fmt.Errorf("cannot close directory to other users: %w", err)
 		}
 	}
 	return nil
@@ -208,13 +209,14 @@ func privateDir(dir string) error {
 // writeFile replaces a file that only its owner may read.
 func writeFile(path string, data []byte) error { return atomicfile.Write(path, data, 0o600) }
 
-// HooksFile is where it is kept which work before launches of a gateway need not be done again; its directory is made.
+// HooksFile returns the file that remembers which hooks need not run again; it creates the directory.
 func (s *Store) HooksFile(gateway string) (string, error) {
 	dir := filepath.Join(s.dir, "gateways", gateway)
 	return filepath.Join(dir, "hooks.json"), privateDir(dir)
 }
 
-// KeepUndo stores how to bring back a platform service that was unloaded for a gateway; the newest record of a service counts.
+// KeepUndo stores how to restore a platform service that was unloaded for a gateway; the newest record of a service
+// counts.
 func (s *Store) KeepUndo(gateway, service string, undo []byte) error {
 	dir := filepath.Join(s.dir, "gateways", gateway, "unloaded")
 	if err := privateDir(dir); err != nil {
@@ -229,12 +231,13 @@ func (s *Store) KeepUndo(gateway, service string, undo []byte) error {
 	if err != nil {
 		return fmt.Errorf("cannot encode undo record: %w", err)
 	}
-	sum := sha256.Sum256([]byte(service)) // a service's name may hold slashes
+	sum := sha256.Sum256([]byte(service)) // a service's name may contain slashes
 	return writeFile(filepath.Join(dir, hex.EncodeToString(sum[:8])+".json"), data)
 }
 
-// FingerprintKey is a random key of this state directory: fingerprints made with it tell whether a value has changed, and nothing
-// else. One that cannot be used is set aside and replaced; remark says so then. What was fingerprinted with it cannot be compared any more.
+// FingerprintKey returns a random key of this state directory: fingerprints made with it tell whether a value has
+// changed, and nothing else. It sets a file that cannot be used aside and makes a new key; then remark says so, and
+// older fingerprints can no longer be compared.
 func (s *Store) FingerprintKey() (key []byte, remark, err error) {
 	path := filepath.Join(s.dir, "fingerprint.key")
 	data, err := readRegular(path)
@@ -256,7 +259,7 @@ func (s *Store) FingerprintKey() (key []byte, remark, err error) {
 
 var errNotMoved = errors.New("it could not be set aside")
 
-// setAside moves what cannot be used out of the way and says so.
+// setAside renames a file that cannot be used and returns an error that says so.
 func setAside(path string, why error) error {
 	aside := path + ".broken-" + time.Now().UTC().Format("20060102T150405.000000000")
 	if err := os.Rename(path, aside); err != nil {
@@ -268,33 +271,33 @@ func setAside(path string, why error) error {
 // maxSmall bounds every file of this package.
 const maxSmall = 64 << 10
 
-// readRegular reads a small file. What is no regular file is refused without waiting for it: a FIFO in its place would hang us.
+// readRegular reads a small file. It refuses anything but a regular file: opening a FIFO would hang.
 func readRegular(path string) ([]byte, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no regular file", path)
+		return nil, fmt.Errorf("%s is not a regular file", path)
 	case info.Size() > maxSmall:
 		return nil, fmt.Errorf("%s has %d bytes, which is too large", path, info.Size())
 	}
 	return os.ReadFile(path)
 }
 
-// reserveSize is room for some launches: each takes a directory and a few small files.
+// reserveSize is enough for some launches: each takes a directory and a few small files.
 const reserveSize = 256 << 10
 
-// Reserve makes sure of the reserve. It is for a time when the disk has room; an error means that it has none.
+// Reserve makes sure that the reserve exists. Call it when the disk has space; an error means that there is none.
 func (s *Store) Reserve() error {
 	path := filepath.Join(s.dir, "reserve")
 	if info, err := os.Stat(path); err == nil && info.Size() == reserveSize {
 		return nil
 	}
 	room := make([]byte, reserveSize)
-	_, _ = rand.Read(room) // never fails; a file system may store zeros in no room at all
+	_, _ = rand.Read(room) // never fails; zeros could be stored without taking space
 	return writeFile(path, room)
 }
 
-// release gives the reserve up; false when there was none.
+// release removes the reserve; false when there was none.
 func (s *Store) release() bool { return os.Remove(filepath.Join(s.dir, "reserve")) == nil }

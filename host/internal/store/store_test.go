@@ -92,7 +92,8 @@ func TestLaunchIdentityIsOnDiskBeforeItIsUsed(t *testing.T) {
 	}
 }
 
-// TestIdentityThatCameToNoLaunchIsSwept: its host was killed between preparing and launching. What was launched, or is younger, stays.
+// TestIdentityThatCameToNoLaunchIsSwept: its host was killed between preparing and launching. What was launched, or
+// is younger, stays.
 func TestIdentityThatCameToNoLaunchIsSwept(t *testing.T) {
 	s := open(t, t.TempDir())
 	prepare := func() string {
@@ -120,11 +121,15 @@ func TestIdentityThatCameToNoLaunchIsSwept(t *testing.T) {
 	}
 }
 
-// TestWhatStandsInTheLockFileMeansNothing is T147 to T151 and T153: only the kernel's lock counts, so nothing is stale, foreign or malformed.
+// TestWhatStandsInTheLockFileMeansNothing is T147 to T151 and T153: only the kernel's lock counts, so nothing is
+// stale, foreign or malformed.
 func TestWhatStandsInTheLockFileMeansNothing(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "host.lock")
-	for _, text := range []string{"", "garbage", "1\n", "999999999\n", `{"schema":"of another program","pid":1}`, strings.Repeat("x", 1<<20)} {
+	for _, text := range []string{
+		"", "garbage", "1\n", "999999999\n", `{"schema":"of another program","pid":1}`,
+		strings.Repeat("x", 1<<20),
+	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

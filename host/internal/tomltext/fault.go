@@ -17,7 +17,7 @@ type Fault struct {
 	Hint      string // imperative; "" when there is nothing to advise
 }
 
-// String is "file:line:col: key: message (hint)", without the parts that are not known.
+// String returns "file:line:col: key: message (hint)", without the parts that are not known.
 func (f Fault) String() string {
 	var b strings.Builder
 	b.WriteString(f.File)
@@ -43,7 +43,7 @@ func (f Fault) String() string {
 // Faults is everything that is wrong with a file, in its order. errors.Is finds fault.ErrInvalidArgument in it.
 type Faults []Fault
 
-// Error has one line for each fault.
+// Error returns one line for each fault.
 func (fs Faults) Error() string {
 	lines := make([]string, len(fs))
 	for i, f := range fs {
@@ -52,10 +52,10 @@ func (fs Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap gives the meaning; hints are part of the text already.
+// Unwrap returns the meaning; the hints are part of the text already.
 func (fs Faults) Unwrap() error { return fault.New(fault.InvalidArgument, "invalid file") }
 
-// Err is nil without faults.
+// Err returns nil when there are no faults.
 func (fs Faults) Err() error {
 	if len(fs) == 0 {
 		return nil
@@ -63,13 +63,13 @@ func (fs Faults) Err() error {
 	return fs
 }
 
-// At reports whether there is one at a key or inside of it.
+// At reports whether there is a fault at a key or inside it.
 func (fs Faults) At(key []string) bool {
 	name := Dotted(key)
 	return slices.ContainsFunc(fs, func(f Fault) bool { return f.Key == name || strings.HasPrefix(f.Key, name+".") })
 }
 
-// Sort puts them in the order of the file.
+// Sort sorts the faults by their place in the file.
 func (fs Faults) Sort() {
 	slices.SortStableFunc(fs, func(a, b Fault) int {
 		if a.Line != b.Line {
@@ -79,7 +79,7 @@ func (fs Faults) Sort() {
 	})
 }
 
-// nearest is the known word that a misspelt one most likely meant; "" when none is near.
+// nearest returns the known word that a misspelt one most likely meant; "" when none is similar.
 func nearest(word string, known []string) string {
 	best, bestDistance := "", len(word)/3+2
 	for _, k := range known {
@@ -90,7 +90,7 @@ func nearest(word string, known []string) string {
 	return best
 }
 
-// distance is how many letters have to be put in, taken out, changed or swapped with their neighbour; at most limit.
+// distance counts the letters to insert, remove, replace or swap with their neighbour; at most limit.
 func distance(a, b string, limit int) int {
 	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
 		return limit
@@ -120,7 +120,7 @@ func distance(a, b string, limit int) int {
 	return min(row[len(b)], limit)
 }
 
-// DidYouMean is a hint for a misspelt word; "" when no known word is near.
+// DidYouMean returns a hint for a misspelt word; "" when no known word is similar.
 func DidYouMean(word string, known []string) string {
 	if n := nearest(word, known); n != "" {
 		return fmt.Sprintf("did you mean %q?", n)

@@ -7,16 +7,17 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// Place is where a key stands; both from 1.
+// Place is the place of a key; both numbers start at 1.
 type Place struct{ Line, Col int }
 
-// Positions maps a key, as joined by Join, to its place. The toml package knows them and does not tell.
+// Positions maps a key, as joined by Join, to its place. The toml package knows the places but does not export
+// them.
 type Positions map[string]Place
 
-// Join is a key as Positions have it.
+// Join returns a key in the form that Positions uses.
 func Join(key []string) string { return strings.Join(key, "\x00") }
 
-// Of is the place of a key, or of the nearest table around it.
+// Of returns the place of a key, or of the nearest table around it.
 func (p Positions) Of(key []string) Place {
 	for n := len(key); n > 0; n-- {
 		if at, ok := p[Join(key[:n])]; ok {
@@ -26,14 +27,14 @@ func (p Positions) Of(key []string) Place {
 	return Place{}
 }
 
-// Fault is one that stands at a key.
+// Fault returns a fault with the place of a key.
 func (p Positions) Fault(file string, key []string, message, hint string) Fault {
 	at := p.Of(key)
 	return Fault{File: file, Line: at.Line, Col: at.Col, Key: Dotted(key), Message: message, Hint: hint}
 }
 
-// FindPositions reads a text that the toml package has accepted. It is lenient: on anything else it ends early, and
-// every turn of its loops takes a byte.
+// FindPositions finds the keys of a text that the toml package has accepted. It is lenient: on any other text it
+// ends early, and every iteration of its loops consumes a byte.
 func FindPositions(text string) Positions {
 	s := &scanner{text: text, found: Positions{}, arrays: map[string]int{}}
 	var table []string
@@ -51,7 +52,7 @@ func FindPositions(text string) Positions {
 	return s.found
 }
 
-// MaxDepth bounds the nesting that is looked into.
+// MaxDepth bounds the nesting that FindPositions follows.
 const MaxDepth = 64
 
 type scanner struct {
@@ -107,7 +108,7 @@ func (s *scanner) take(c byte) bool {
 	return false
 }
 
-// header reads [a.b] or [[a.b]] and answers the path that the pairs after it belong to.
+// header reads [a.b] or [[a.b]] and returns the path that the following pairs belong to.
 func (s *scanner) header() []string {
 	s.take('[')
 	array := s.take('[')
@@ -123,7 +124,7 @@ func (s *scanner) header() []string {
 	for n, part := range key {
 		path = append(path, part)
 		if !array || n < len(key)-1 {
-			s.record(path, at) // [a.b] makes a, too
+			s.record(path, at) // [a.b] also creates a
 		}
 		if count, ok := s.arrays[Join(path)]; ok && n < len(key)-1 {
 			path = append(path, strconv.Itoa(count-1))
@@ -146,7 +147,7 @@ func (s *scanner) pair(table []string) {
 	at := s.i
 	key := s.key()
 	path := append(append([]string{}, table...), key...)
-	for n := len(table) + 1; n <= len(path); n++ { // a.b = 1 makes a, too
+	for n := len(table) + 1; n <= len(path); n++ { // a.b = 1 also creates a
 		s.record(path[:n], at)
 	}
 	s.space()

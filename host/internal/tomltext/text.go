@@ -1,5 +1,5 @@
-// Package tomltext reads TOML that people write: it knows where each key stands and collects what is wrong, all of it, with line and
-// advice. What the keys mean is its callers' business.
+// Package tomltext reads TOML that people write: it finds the place of each key and collects everything that is
+// wrong, with line and advice. It does not know what the keys mean.
 package tomltext
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// Decode reads a text as TOML; name is what the operator calls the file. The error is a Faults with its line.
+// Decode reads a text as TOML; name is the operator's name for the file. The error is a Faults with its line.
 func Decode(name string, data []byte) (map[string]any, error) {
 	if !utf8.Valid(data) {
 		valid := 0
@@ -38,7 +38,7 @@ func Decode(name string, data []byte) (map[string]any, error) {
 	return raw, nil
 }
 
-// Dotted is a key as one would write it.
+// Dotted returns a key as a person would write it.
 func Dotted(key []string) string {
 	parts := make([]string, len(key))
 	for i, k := range key {
@@ -50,7 +50,7 @@ func Dotted(key []string) string {
 	return strings.Join(parts, ".")
 }
 
-// TypeName is the type of a decoded value, in words.
+// TypeName returns the type of a decoded value, in words.
 func TypeName(raw any) string {
 	switch raw.(type) {
 	case string:

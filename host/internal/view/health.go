@@ -9,14 +9,14 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// Seen is what the sessions of a gateway have shown of its life.
+// Seen has what the sessions of a gateway showed about whether it lives.
 type Seen struct {
 	Unanswered  int // pings in a row that the present session did not answer
 	LastFrameAt time.Time
 	LastMissAt  time.Time // of a ping whose answer was overdue
 }
 
-// Health is the health of a gateway in the API's words.
+// Health returns the health of a gateway in the API's words.
 func Health(s lifecycle.State, v health.View, seen Seen) *control.GatewayHealth {
 	state, reasons := v.Overall(health.Signs{
 		MissedPongs: seen.Unanswered, Up: s.Public() == lifecycle.Running || s.Public() == lifecycle.Reconnecting,
@@ -25,14 +25,15 @@ func Health(s lifecycle.State, v health.View, seen Seen) *control.GatewayHealth 
 	out := &control.GatewayHealth{
 		State: string(state), Reasons: reasons, ReadySince: control.At(v.ReadySince),
 		Core: control.Core{
-			Process: "none", Transport: "disconnected", Router: string(v.Router), ProbedAt: control.At(v.ProbedAt), ProbeError: string(v.ProbeError),
+			Process: "none", Transport: "disconnected", Router: string(v.Router), ProbedAt: control.At(v.ProbedAt),
+			ProbeError: string(v.ProbeError),
 		},
 		Capabilities: map[string]control.Capability{},
 		Diagnostics: control.Diagnostics{
-			LastAliveAt: control.At(seen.LastFrameAt), LastCallOkAt: control.At(v.LastCallOK), LastCallFailedAt: control.At(v.LastCallFailed),
-			LastCallFailedMethod: v.LastFailedMethod, ConsecutiveCallFailures: v.ConsecutiveFailures,
-			LastMissedPongAt: control.At(seen.LastMissAt), MissedPongs: seen.Unanswered,
-			LastCloseAt: control.At(v.LastClose), LastCloseCode: v.LastCloseCode,
+			LastAliveAt: control.At(seen.LastFrameAt), LastCallOkAt: control.At(v.LastCallOK),
+			LastCallFailedAt: control.At(v.LastCallFailed), LastCallFailedMethod: v.LastFailedMethod,
+			ConsecutiveCallFailures: v.ConsecutiveFailures, LastMissedPongAt: control.At(seen.LastMissAt),
+			MissedPongs: seen.Unanswered, LastCloseAt: control.At(v.LastClose), LastCloseCode: v.LastCloseCode,
 		},
 	}
 	switch {

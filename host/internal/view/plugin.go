@@ -14,7 +14,7 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Plugin is the state of a plugin in the API's words.
+// Plugin returns the state of a plugin in the API's words.
 func Plugin(p pluginhost.State, path string) control.Plugin {
 	out := control.Plugin{
 		Name: p.Name, Version: p.Version, PID: p.PID, State: p.State, Restarts: p.Restarts, Path: path,
@@ -32,7 +32,7 @@ func Plugin(p pluginhost.State, path string) control.Plugin {
 	return out
 }
 
-// PluginEvent is the data of an event about a plugin.
+// PluginEvent returns the data of an event about a plugin.
 func PluginEvent(s pluginhost.State) control.PluginData {
 	d := control.PluginData{State: s.State, PID: s.PID, Version: s.Version, Restarts: s.Restarts}
 	if s.Err != nil {
@@ -54,12 +54,15 @@ func negotiated(s pluginhost.Service) control.Negotiated {
 	return out
 }
 
-// Trust adds to a plugin's status what an operator has to know to trust it: what it is, what it asks for, what it was given, what it tried.
+// Trust adds to a plugin's status what an operator needs in order to trust it: what it is, what it asks for, what it
+// was given, and what it tried.
 func Trust(out *control.Plugin, s pluginhost.State, p *config.Plugin) {
-	shut := out.Sandbox != nil && out.Sandbox.State == control.SandboxOn
-	out.Manifest, out.Pin, out.Asks = manifestOf(s.Manifest), pinOf(s, p), asksOf(s, p, shut)
+	sandboxed := out.Sandbox != nil && out.Sandbox.State == control.SandboxOn
+	out.Manifest, out.Pin, out.Asks = manifestOf(s.Manifest), pinOf(s, p), asksOf(s, p, sandboxed)
 	for _, r := range s.Refused {
-		out.Refused = append(out.Refused, control.PluginRefusal{What: r.What, Key: r.Key, Times: r.Times, Last: control.At(r.Last)})
+		out.Refused = append(out.Refused, control.PluginRefusal{
+			What: r.What, Key: r.Key, Times: r.Times, Last: control.At(r.Last),
+		})
 	}
 }
 
@@ -68,11 +71,12 @@ func manifestOf(m *manifest.Manifest) *control.PluginManifest {
 		return nil
 	}
 	return &control.PluginManifest{
-		Path: m.Dir, Name: m.Plugin, Version: m.Version, Kinds: m.Kinds, Run: m.Run, Transport: m.Transport, SHA256: m.SHA256, Files: len(m.Files),
+		Path: m.Dir, Name: m.Plugin, Version: m.Version, Kinds: m.Kinds, Run: m.Run, Transport: m.Transport, SHA256: m.SHA256,
+		Files: len(m.Files),
 	}
 }
 
-// pinOf is whether what was last started, or was to be, is what was pinned.
+// pinOf says whether the file that was started last, or was to be started, is the one that was pinned.
 func pinOf(s pluginhost.State, p *config.Plugin) *control.PluginPin {
 	if p.SHA256 == "" {
 		return &control.PluginPin{State: control.PinNone}
@@ -84,9 +88,9 @@ func pinOf(s pluginhost.State, p *config.Plugin) *control.PluginPin {
 	return out
 }
 
-// asksOf has each thing that the plugin asks for, by its manifest or when it said who it is, and each that it was given without. A plugin that is
-// not shut in has all files and the network anyway.
-func asksOf(s pluginhost.State, p *config.Plugin, shut bool) []control.PluginAsk {
+// asksOf lists each thing that the plugin asks for, by its manifest or when it described itself, and each thing that it
+// was given and does not ask for. A plugin without a sandbox has all files and the network anyway.
+func asksOf(s pluginhost.State, p *config.Plugin, sandboxed bool) []control.PluginAsk {
 	m := s.Manifest
 	if m == nil {
 		m = &manifest.Manifest{}
@@ -95,22 +99,24 @@ func asksOf(s pluginhost.State, p *config.Plugin, shut bool) []control.PluginAsk
 	out := asks(control.AskGrant, table+"grant", slices.Concat(m.Grants, s.Wants), p.Grant, slices.Contains)
 	box := table + "sandbox."
 	given := p.Sandbox
-	if !shut {
+	if !sandboxed {
 		given = config.Sandbox{Network: m.Network}
 	}
 	out = append(out, asks(control.AskRead, box+"read", m.Read, given.Read, func(_ []string, path string) bool {
-		return !shut || sandbox.Inside(path, given.Read) || sandbox.Inside(path, given.Write)
+		return !sandboxed || sandbox.Inside(path, given.Read) || sandbox.Inside(path, given.Write)
 	})...)
 	out = append(out, asks(control.AskWrite, box+"write", m.Write, given.Write, func(_ []string, path string) bool {
-		return !shut || sandbox.Inside(path, given.Write)
+		return !sandboxed || sandbox.Inside(path, given.Write)
 	})...)
 	if m.Network || given.Network {
-		out = append(out, control.PluginAsk{What: control.AskNetwork, Asked: m.Network, Given: given.Network, Key: box + "network"})
+		out = append(out, control.PluginAsk{
+			What: control.AskNetwork, Asked: m.Network, Given: given.Network, Key: box + "network",
+		})
 	}
 	return out
 }
 
-// asks puts together what was asked for and what was given; has reports whether one thing is among the given.
+// asks joins what was asked for and what was given. has reports whether one thing is among the given.
 func asks(what, key string, asked, given []string, has func(given []string, one string) bool) []control.PluginAsk {
 	var out []control.PluginAsk
 	for _, one := range asked {

@@ -21,16 +21,22 @@ func askText(asks []control.PluginAsk) string {
 	return strings.Join(lines, "\n")
 }
 
-// TestTrustReportHasEachThingThatWasAskedOrGiven compares what the manifest asks for, what Describe does, and what the operator gave.
+// The report compares what the manifest asks for, what Describe asks for, and what the operator gave.
 func TestTrustReportHasEachThingThatWasAskedOrGiven(t *testing.T) {
 	s := pluginhost.State{
 		Manifest: &manifest.Manifest{
-			Plugin: "x", Grants: []string{"gateway-config"}, Read: []string{"/opt/a/b", "/opt/notes/x", "/srv/no"}, Write: []string{"/opt/notes", "/opt/a"}, Network: true,
+			Plugin: "x", Grants: []string{"gateway-config"}, Read: []string{"/opt/a/b", "/opt/notes/x", "/srv/no"},
+			Write: []string{"/opt/notes", "/opt/a"}, Network: true,
 		},
-		Wants:   []string{"gateway-config", "gateway-token"},
-		Refused: []pluginhost.Refusal{{What: "/root/.ssh", Key: "plugins.mine.sandbox.read", Times: 2, Last: time.Unix(1, 0)}},
+		Wants: []string{"gateway-config", "gateway-token"},
+		Refused: []pluginhost.Refusal{
+			{What: "/root/.ssh", Key: "plugins.mine.sandbox.read", Times: 2, Last: time.Unix(1, 0)},
+		},
 	}
-	p := &config.Plugin{Name: "mine", Grant: []string{"gateway-token"}, Sandbox: config.Sandbox{Read: []string{"/opt/a", "/etc/odd"}, Write: []string{"/opt/notes"}}}
+	p := &config.Plugin{
+		Name: "mine", Grant: []string{"gateway-token"},
+		Sandbox: config.Sandbox{Read: []string{"/opt/a", "/etc/odd"}, Write: []string{"/opt/notes"}},
+	}
 	out := control.Plugin{Sandbox: &control.Sandbox{State: control.SandboxOn}}
 	Trust(&out, s, p)
 	want := `grant gateway-config asked=true given=false plugins.mine.grant
@@ -46,14 +52,16 @@ network  asked=true given=false plugins.mine.sandbox.network`
 	if got := askText(out.Asks); got != want {
 		t.Errorf("asks:\n%s\nwant\n%s", got, want)
 	}
-	if len(out.Refused) != 1 || out.Refused[0].What != "/root/.ssh" || out.Refused[0].Times != 2 || out.Manifest.Name != "x" {
+	if len(out.Refused) != 1 || out.Refused[0].What != "/root/.ssh" || out.Refused[0].Times != 2 ||
+		out.Manifest.Name != "x" {
 		t.Errorf("refused = %+v, manifest = %+v", out.Refused, out.Manifest)
 	}
-	// One that is not shut in has files and network, whatever the table says; secrets it has not.
+	// A plugin without a sandbox has files and network, whatever the table says; it has no secrets.
 	out = control.Plugin{Sandbox: &control.Sandbox{State: control.SandboxNone}}
 	Trust(&out, s, p)
-	if got := askText(out.Asks); strings.Count(got, "given=false") != 1 || !strings.Contains(got, "gateway-config asked=true given=false") || strings.Contains(got, "asked=false") {
-		t.Errorf("not shut in:\n%s", got)
+	if got := askText(out.Asks); strings.Count(got, "given=false") != 1 ||
+		!strings.Contains(got, "gateway-config asked=true given=false") || strings.Contains(got, "asked=false") {
+		t.Errorf("without a sandbox:\n%s", got)
 	}
 }
 
@@ -67,8 +75,14 @@ func TestTrustReportSaysHowThePinIs(t *testing.T) {
 	}{
 		{"none", "", nil, control.PluginPin{State: control.PinNone}},
 		{"it holds", sum, nil, control.PluginPin{State: control.PinHolds, SHA256: sum}},
-		{"it holds, and something else is wrong", sum, fault.New(fault.Unavailable, "x"), control.PluginPin{State: control.PinHolds, SHA256: sum}},
-		{"it does not", sum, fmt.Errorf("wrapped: %w", mismatch), control.PluginPin{State: control.PinMismatch, SHA256: sum, Found: "1234"}},
+		{
+			"it holds, and something else is wrong", sum, fault.New(fault.Unavailable, "x"),
+			control.PluginPin{State: control.PinHolds, SHA256: sum},
+		},
+		{
+			"it does not", sum, fmt.Errorf("wrapped: %w", mismatch),
+			control.PluginPin{State: control.PinMismatch, SHA256: sum, Found: "1234"},
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			if got := pinOf(pluginhost.State{Err: row.err}, &config.Plugin{SHA256: row.pin}); *got != row.want {

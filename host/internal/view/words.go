@@ -8,12 +8,12 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Condition is a condition in the API's words.
+// Condition returns a condition in the API's words.
 func Condition(c lifecycle.Condition) control.Condition {
 	return control.Condition{Code: c.Code, Since: control.At(c.Since), Message: c.Message, Hint: c.Hint}
 }
 
-// Exit is the end of a process in the API's words, with the last lines of its output.
+// Exit returns the end of a process in the API's words, with the last lines of its output.
 func Exit(x *lifecycle.Exit, tail []string) control.Exit {
 	out := control.Exit{Signal: x.Signal, At: control.At(x.At), Core: x.Core, Tail: tail}
 	if x.Lasted > 0 {
@@ -25,7 +25,7 @@ func Exit(x *lifecycle.Exit, tail []string) control.Exit {
 	return out
 }
 
-// Problem is a problem of the lifecycle in the API's words; nil stays nil.
+// Problem returns a problem of the lifecycle in the API's words; nil stays nil.
 func Problem(p *lifecycle.Problem) *control.Failure {
 	if p == nil {
 		return nil
@@ -40,12 +40,12 @@ func Problem(p *lifecycle.Problem) *control.Failure {
 	return out
 }
 
-// Failure is an error in the API's words.
+// Failure returns an error in the API's words.
 func Failure(err error) *control.Failure {
 	return &control.Failure{Code: string(fault.CodeOf(err)), Message: err.Error(), Hint: fault.HintOf(err)}
 }
 
-// OutcomeError is why a command did not succeed, as text; "" when it did.
+// OutcomeError returns the reason why a command failed; "" when it did not fail.
 func OutcomeError(o lifecycle.Outcome, err error) string {
 	if err != nil {
 		return err.Error()
@@ -56,7 +56,8 @@ func OutcomeError(o lifecycle.Outcome, err error) string {
 	return o.Problem.Message
 }
 
-// Liveness is when the gateway was last heard; nil before the first session. silence is how long it may say nothing.
+// Liveness returns when the gateway last showed that it lives; nil before the first session. silence is how long it may
+// send nothing.
 func Liveness(s lifecycle.State, silence time.Duration) *control.Liveness {
 	if s.LastAlive.IsZero() {
 		return nil
@@ -74,14 +75,14 @@ func Liveness(s lifecycle.State, silence time.Duration) *control.Liveness {
 	return out
 }
 
-// UptimeFrom is when the gateway began to be there; the zero time while it does not run. An owned one counts from the begin of its
-// process, so that the count goes on when another host adopts it.
+// UptimeFrom returns the time from which the uptime of a gateway counts; the zero time while it does not run. The
+// uptime of an owned gateway counts from the start of its process, so that it goes on when another host adopts it.
 func UptimeFrom(s lifecycle.State) time.Time {
 	switch {
 	case s.Public() != lifecycle.Running:
 		return time.Time{}
 	case s.Owner() == lifecycle.OwnerOwned && !s.SpawnedAt.IsZero():
-		return s.SpawnedAt // by a clock that does not jump
+		return s.SpawnedAt // of a clock that does not jump
 	case s.Owner() == lifecycle.OwnerOwned && !s.Process.StartedAt.IsZero():
 		return s.Process.StartedAt
 	default:
@@ -89,8 +90,8 @@ func UptimeFrom(s lifecycle.State) time.Time {
 	}
 }
 
-// Attempts is how many reconnect attempts count at a moment: none after a stable period, although the lifecycle only forgets them at the
-// next loss (B026).
+// Attempts returns how many reconnect attempts count at a moment. After a stable period it is 0, although the lifecycle
+// forgets the attempts only at the next loss (B026).
 func Attempts(s lifecycle.State, stable time.Duration, now time.Time) int {
 	if s.Public() == lifecycle.Running && !s.RunningSince.IsZero() && now.Sub(s.RunningSince) >= stable {
 		return 0

@@ -8,7 +8,8 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 )
 
-// TestAttemptsAreForgottenWhenTheyAreRead is B026: after a healthy minute none is shown, although nothing has happened since.
+// TestAttemptsAreForgottenWhenTheyAreRead is B026: after a healthy minute no attempt is shown, although nothing has
+// happened since.
 func TestAttemptsAreForgottenWhenTheyAreRead(t *testing.T) {
 	now := time.Now()
 	for healthy, want := range map[time.Duration]int{59 * time.Second: 3, time.Minute: 0} {
@@ -23,10 +24,14 @@ func TestAttemptsAreForgottenWhenTheyAreRead(t *testing.T) {
 	}
 }
 
-// TestUptimeIsCountedWhenItIsRead is B008 and B009: since the process began, or since the host attached, in milliseconds.
+// TestUptimeIsCountedWhenItIsRead is B008 and B009: from the start of the process, or from the moment when the host
+// attached, in milliseconds.
 func TestUptimeIsCountedWhenItIsRead(t *testing.T) {
 	began := time.Now().Add(-time.Hour)
-	owned := lifecycle.State{Phase: lifecycle.PhaseRunning, Launch: "A", Process: lifecycle.Process{PID: 7, StartedAt: began}, ConnectedAt: time.Now()}
+	owned := lifecycle.State{
+		Phase: lifecycle.PhaseRunning, Launch: "A", Process: lifecycle.Process{PID: 7, StartedAt: began},
+		ConnectedAt: time.Now(),
+	}
 	if got := UptimeFrom(owned); !got.Equal(began) {
 		t.Errorf("since %v, want the process's begin", got)
 	}
@@ -44,15 +49,18 @@ func TestUptimeIsCountedWhenItIsRead(t *testing.T) {
 	}
 }
 
-// TestLivenessIsInTheStatus is B275: the last sign of life, the deadline, and how the last question ended.
+// TestLivenessIsInTheStatus is B275: the last sign of life, the deadline, and how the last check ended.
 func TestLivenessIsInTheStatus(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	if got := Liveness(lifecycle.State{}, time.Minute); got != nil {
 		t.Errorf("before a session: %+v", got)
 	}
-	s := lifecycle.State{Session: 1, LastAlive: at, LastVerify: &lifecycle.Verification{At: at.Add(-time.Hour), Why: lifecycle.VerifyTimeout}}
+	s := lifecycle.State{
+		Session: 1, LastAlive: at, LastVerify: &lifecycle.Verification{At: at.Add(-time.Hour), Why: lifecycle.VerifyTimeout},
+	}
 	got := Liveness(s, 3*time.Minute)
-	if !got.LastAliveAt.Equal(at) || !got.DeadlineAt.Equal(at.Add(3*time.Minute)) || !got.VerifiedAt.Equal(at.Add(-time.Hour)) || got.Result != "deadline-probe-timeout" {
+	if !got.LastAliveAt.Equal(at) || !got.DeadlineAt.Equal(at.Add(3*time.Minute)) ||
+		!got.VerifiedAt.Equal(at.Add(-time.Hour)) || got.Result != "deadline-probe-timeout" {
 		t.Errorf("%+v", got)
 	}
 	s.Session, s.LastVerify.Alive = 0, true

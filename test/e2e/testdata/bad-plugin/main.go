@@ -55,9 +55,13 @@ type bad struct{}
 func (bad) Diagnose(ctx context.Context, _ doctor.DiagnoseRequest) (doctor.Diagnosis, error) {
 	die(ctx)
 	if how() == "no-plan" { // a sound doctor that knows no way
-		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "odd-weather", Text: "planted weather", Severity: plugin.SeverityWarning, Repairable: true}}}, nil
+		return doctor.Diagnosis{Findings: []doctor.Finding{
+			{Code: "odd-weather", Text: "planted weather", Severity: plugin.SeverityWarning, Repairable: true},
+		}}, nil
 	}
-	return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "\x1b[2J no code", Text: "planted nonsense", Severity: 77, Fatal: true}}}, nil
+	return doctor.Diagnosis{
+		Findings: []doctor.Finding{{Code: "\x1b[2J no code", Text: "planted nonsense", Severity: 77, Fatal: true}},
+	}, nil
 }
 
 func (bad) Plan(ctx context.Context, _ plugin.GatewayFacts, _ doctor.Finding) (*doctor.Plan, error) {

@@ -29,8 +29,9 @@ func untrusted() {
 		time.Sleep(time.Hour)
 	case "absent", "huge":
 		goplugin.Serve(&goplugin.ServeConfig{
-			HandshakeConfig: pluginkit.Handshake(), GRPCServer: func(o []grpc.ServerOption) *grpc.Server { return grpc.NewServer(o...) },
-			Plugins: goplugin.PluginSet{pluginkit.PluginName: &raw{}},
+			HandshakeConfig: pluginkit.Handshake(),
+			GRPCServer:      func(o []grpc.ServerOption) *grpc.Server { return grpc.NewServer(o...) },
+			Plugins:         goplugin.PluginSet{pluginkit.PluginName: &raw{}},
 		})
 		os.Exit(0)
 	case "outside", "greedy", "nosy", "silent-nosy":
@@ -41,7 +42,8 @@ func untrusted() {
 	}
 }
 
-// raw is a server without pluginkit: it announces a doctor, which it does not serve, or whose answers are beyond all bounds.
+// raw is a server without pluginkit: it announces a doctor, which it does not serve, or whose answers are beyond all
+// bounds.
 type raw struct {
 	goplugin.NetRPCUnsupportedPlugin
 	pb.UnimplementedPluginServiceServer
@@ -61,7 +63,9 @@ func (r *raw) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn
 }
 
 func (r *raw) Describe(context.Context, *pb.DescribeRequest) (*pb.DescribeResponse, error) {
-	return &pb.DescribeResponse{Name: "bad-plugin", Version: "0.1.0", Services: []*pb.ServiceInfo{{Kind: pb.Kind_KIND_DOCTOR, MinVersion: 1, MaxVersion: 1}}}, nil
+	return &pb.DescribeResponse{Name: "bad-plugin", Version: "0.1.0", Services: []*pb.ServiceInfo{
+		{Kind: pb.Kind_KIND_DOCTOR, MinVersion: 1, MaxVersion: 1},
+	}}, nil
 }
 
 func (r *raw) Configure(context.Context, *pb.ConfigureRequest) (*pb.ConfigureResponse, error) {
@@ -77,7 +81,10 @@ type crafty struct{ bad }
 
 func (crafty) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor.Diagnosis, error) {
 	says := func(format string, args ...any) (doctor.Diagnosis, error) {
-		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: how(), Text: "planted: " + fmt.Sprintf(format, args...), Severity: plugin.SeverityInfo, Repairable: how() == "outside"}}}, nil
+		return doctor.Diagnosis{Findings: []doctor.Finding{{
+			Code: how(), Text: "planted: " + fmt.Sprintf(format, args...), Severity: plugin.SeverityInfo,
+			Repairable: how() == "outside",
+		}}}, nil
 	}
 	secret := filepath.Join(os.Getenv("HOME"), ".ssh", "id_"+how())
 	switch data, err := os.ReadFile(secret); {
@@ -96,7 +103,9 @@ func (crafty) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor.Di
 
 // Plan writes where the gateway has nothing.
 func (crafty) Plan(context.Context, plugin.GatewayFacts, doctor.Finding) (*doctor.Plan, error) {
-	return &doctor.Plan{Title: "mend it", Steps: []doctor.Step{{
-		Title: "write my key", WriteFile: &doctor.WriteFileStep{Path: filepath.Join(os.Getenv("HOME"), ".ssh", "authorized_keys"), Content: []byte("planted")},
+	return &doctor.Plan{Title: "repair it", Steps: []doctor.Step{{
+		Title: "write my key", WriteFile: &doctor.WriteFileStep{
+			Path: filepath.Join(os.Getenv("HOME"), ".ssh", "authorized_keys"), Content: []byte("planted"),
+		},
 	}}}, nil
 }

@@ -112,8 +112,9 @@ func outcome() string {
 }
 
 func wantFile(gw *pb.GatewayFacts) []*pb.EvidenceRequest {
-	return []*pb.EvidenceRequest{{Id: "file",
-		Want: &pb.EvidenceRequest_File{File: &pb.FileWant{Path: gw.GetConfigPath()}}}}
+	return []*pb.EvidenceRequest{
+		{Id: "file", Want: &pb.EvidenceRequest_File{File: &pb.FileWant{Path: gw.GetConfigPath()}}},
+	}
 }
 
 // Diagnose finds that a configuration is refused when the gateway said so; without its word, when the test wants it
@@ -135,8 +136,7 @@ func (verifyingDoctor) Plan(_ context.Context, r *pb.PlanRequest) (*pb.PlanRespo
 	return &pb.PlanResponse{Plan: &pb.RepairPlan{Title: "write one that works", Steps: []*pb.Step{{
 		Title: "write it",
 		Action: &pb.Step_WriteFile{WriteFile: &pb.WriteFileStep{
-			Path: r.GetGateway().GetConfigPath(), Content: []byte(repaired),
-			ExpectedSha256: string(r.GetFinding().GetData()),
+			Path: r.GetGateway().GetConfigPath(), Content: []byte(repaired), ExpectedSha256: string(r.GetFinding().GetData()),
 		}},
 	}}}}, nil
 }
@@ -152,8 +152,8 @@ func (verifyingDoctor) Verify(_ context.Context, r *pb.VerifyRequest) (*pb.Verif
 	said := map[string]pb.Outcome{
 		"helped": pb.Outcome_OUTCOME_HELPED, "not helped": pb.Outcome_OUTCOME_NOT_HELPED,
 	}
-	return &pb.VerifyResponse{Outcome: said[outcome()], Text: "the doctor says " + outcome(),
-		Hint: "write a better one"}, nil
+	return &pb.VerifyResponse{Outcome: said[outcome()], Text: "the doctor says " + outcome(), Hint: "write a better one"},
+		nil
 }
 
 // reader finds all lines quiet.
@@ -169,8 +169,8 @@ func (reader) Classify(stream grpc.BidiStreamingServer[pb.ClassifyRequest, pb.Cl
 		}
 		out := &pb.ClassifyResponse{}
 		for _, l := range r.GetLines() {
-			out.Verdicts = append(out.Verdicts, &pb.Verdict{Seq: l.GetSeq(), Level: pb.Level_LEVEL_INFO,
-				RuleId: "of-another-time"})
+			out.Verdicts = append(out.Verdicts,
+				&pb.Verdict{Seq: l.GetSeq(), Level: pb.Level_LEVEL_INFO, RuleId: "of-another-time"})
 		}
 		if err := stream.Send(out); err != nil {
 			return err

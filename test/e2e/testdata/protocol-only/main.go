@@ -1,5 +1,6 @@
-// Command protocol-only is a stranger's gateway: the smallest program that speaks the protocol, with nothing of OpenClaw
-// about it. It knows no HTTP probes and no devices, listens on 127.0.0.1 only, and answers any call with its own params.
+// Command protocol-only is a stranger's gateway: the smallest program that speaks the protocol, with nothing of
+// OpenClaw about it. It knows no HTTP probes and no devices, listens on 127.0.0.1 only, and answers any call with its
+// own params.
 package main
 
 import (
@@ -29,7 +30,9 @@ func main() {
 	log.Print("a stranger's gateway is starting")
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ws", serve)
-	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("OPENCLAW_GATEWAY_PORT"), Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{
+		Addr: "127.0.0.1:" + os.Getenv("OPENCLAW_GATEWAY_PORT"), Handler: mux, ReadHeaderTimeout: 10 * time.Second,
+	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	go func() {
@@ -46,7 +49,9 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.Close()
 	yes, no := true, false
-	_ = conn.WriteJSON(frame{Type: "event", Event: "connect.challenge", Payload: map[string]any{"nonce": "n", "ts": time.Now().UnixMilli()}})
+	_ = conn.WriteJSON(frame{
+		Type: "event", Event: "connect.challenge", Payload: map[string]any{"nonce": "n", "ts": time.Now().UnixMilli()},
+	})
 	for {
 		var in frame
 		if conn.ReadJSON(&in) != nil {
@@ -61,7 +66,9 @@ func serve(w http.ResponseWriter, r *http.Request) {
 		case in.Method != "connect":
 			_ = conn.WriteJSON(frame{Type: "res", ID: in.ID, OK: &yes, Payload: in.Params})
 		case json.Unmarshal(in.Params, &connect) != nil || connect.Auth.Token != os.Getenv("OPENCLAW_GATEWAY_TOKEN"):
-			_ = conn.WriteJSON(frame{Type: "res", ID: in.ID, OK: &no, Error: map[string]any{"code": "UNAUTHORIZED", "message": "wrong token"}})
+			_ = conn.WriteJSON(frame{
+				Type: "res", ID: in.ID, OK: &no, Error: map[string]any{"code": "UNAUTHORIZED", "message": "wrong token"},
+			})
 			return
 		default:
 			_ = conn.WriteJSON(frame{Type: "res", ID: in.ID, OK: &yes, Payload: map[string]any{

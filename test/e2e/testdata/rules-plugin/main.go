@@ -1,5 +1,5 @@
-// Command rules-plugin is a doctor and classifier that goes by its table: lines with a word are claimed by a rule of that name, and a start
-// that fails after such a line has a finding.
+// Command rules-plugin is a doctor and classifier that follows its table: lines with a word are claimed by a rule of
+// that name, and a start that fails after such a line has a finding.
 package main
 
 import (
@@ -18,7 +18,9 @@ func main() {
 	r := &rules{}
 	pluginkit.Serve(pluginkit.Plugin{
 		Name: "rules-plugin", Version: "0.1.0", Doctor: r, Classifier: r, Configure: r.configure,
-		ConfigFields: []plugin.ConfigField{{Path: "word", Type: "string", Required: true, Doc: "the word that lines are claimed for"}},
+		ConfigFields: []plugin.ConfigField{
+			{Path: "word", Type: "string", Required: true, Doc: "the word that lines are claimed for"},
+		},
 	})
 }
 
@@ -34,7 +36,8 @@ type rules struct {
 func (r *rules) configure(_ context.Context, req plugin.ConfigureRequest) ([]plugin.Diagnostic, error) {
 	t, diagnostics := pluginkit.DecodeConfig(req.Config, table{})
 	if t.Word == "" {
-		diagnostics = append(diagnostics, plugin.Diagnostic{Severity: plugin.SeverityError, Path: "word", Message: "is empty", Hint: "name a word"})
+		diagnostics = append(diagnostics,
+			plugin.Diagnostic{Severity: plugin.SeverityError, Path: "word", Message: "is empty", Hint: "name a word"})
 	}
 	if len(diagnostics) == 0 {
 		r.mu.Lock()
@@ -57,7 +60,8 @@ func (r *rules) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor.
 	for _, l := range req.Incident.Lines {
 		if strings.Contains(l.Text, r.word()) {
 			return doctor.Diagnosis{Findings: []doctor.Finding{{
-				Code: "planted-word", Severity: plugin.SeverityError, Fatal: true, Text: "it said the word " + r.word(), Hint: "say another one",
+				Code: "planted-word", Severity: plugin.SeverityError, Fatal: true, Text: "it said the word " + r.word(),
+				Hint: "say another one",
 			}}}, nil
 		}
 	}

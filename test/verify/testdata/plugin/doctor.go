@@ -17,9 +17,9 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// testDoctor finds an unknown key in the configuration, a stolen port and a kill. It repairs the first by a step of its
+// healer finds an unknown key in the configuration, a stolen port and a kill. It repairs the first by a step of its
 // own.
-type testDoctor struct {
+type healer struct {
 	mode  string
 	mu    sync.Mutex // guards both below
 	asked map[string]int
@@ -32,7 +32,7 @@ const (
 	codeKill = "killed"
 )
 
-func (m *testDoctor) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (doctor.Diagnosis, error) {
+func (m *healer) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (doctor.Diagnosis, error) {
 	running := busy.Add(1)
 	defer busy.Add(-1)
 	if req.Incident == nil {
@@ -72,14 +72,14 @@ func contains(lines []plugin.Line, word string) bool {
 }
 
 // miss does what the mode does in Diagnose; true means that the answer is its.
-func (m *testDoctor) miss(ctx context.Context, req doctor.DiagnoseRequest, running int64) (doctor.Diagnosis, bool) {
+func (m *healer) miss(ctx context.Context, req doctor.DiagnoseRequest, running int64) (doctor.Diagnosis, bool) {
 	port := slices.Contains(req.Incident.Symptoms, plugin.SymptomPortConflict)
 	switch m.mode {
 	case "hangs":
 		if port {
 			<-ctx.Done()
 		}
-	case "wants-a-foreign-file":
+	case "wants-a-file-of-another-user":
 		if port && len(req.Evidence) == 0 {
 			return doctor.Diagnosis{Wants: []doctor.EvidenceRequest{{ID: "passwd", File: "/etc/passwd"}}}, true
 		}
@@ -89,8 +89,7 @@ func (m *testDoctor) miss(ctx context.Context, req doctor.DiagnoseRequest, runni
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.asked[req.Gateway.Name]++
-		// once, whatever the process
-		if _, err := os.Stat("moody"); err != nil && port && m.asked[req.Gateway.Name] == 2 {
+		if _, err := os.Stat("moody"); err != nil && port && m.asked[req.Gateway.Name] == 2 { // once, whatever the process
 			check(os.WriteFile("moody", nil, 0o600))
 			return doctor.Diagnosis{}, true
 		}
@@ -125,8 +124,9 @@ func big(i *doctor.Incident) bool {
 	return size > 1<<20
 }
 
-// plod works under a lock of the gateway and does not look at its context; a cancelled call makes it work for a minute.
-func (m *testDoctor) plod(ctx context.Context, gateway string) {
+// plod works under a lock of the gateway and does not look at its context; a caller that gives up makes it work for a
+// minute.
+func (m *healer) plod(ctx context.Context, gateway string) {
 	m.mu.Lock()
 	lock := m.locks[gateway]
 	if lock == nil {
@@ -142,7 +142,7 @@ func (m *testDoctor) plod(ctx context.Context, gateway string) {
 	<-lock
 }
 
-func (m *testDoctor) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding) (*doctor.Plan, error) {
+func (m *healer) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Finding) (*doctor.Plan, error) {
 	p := &doctor.Plan{Title: "take the key out"}
 	exec := func(argv ...string) doctor.Step {
 		return doctor.Step{Title: "run", Exec: &doctor.ExecStep{Argv: argv, Timeout: time.Minute}}
@@ -161,22 +161,23 @@ func (m *testDoctor) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Fi
 		p.Steps[0].Exec.Timeout = time.Hour
 	case m.mode == "plan-of-another-command":
 		p.Steps = append(p.Steps, exec("/bin/rm", "-rf", gw.StateDir))
-	case m.mode == "plan-for-a-foreign-file":
+	case m.mode == "plan-for-a-file-of-another-user":
 		p.Touches = []string{filepath.Join(gw.StateDir, "..", "neighbour", "notes.txt")}
 		p.Steps = append(p.Steps, exec(append(slices.Clone(gw.Command), "doctor", "--fix")...))
 	case m.mode == "plan-without-a-checksum":
-		p.Steps = append(p.Steps, doctor.Step{Title: "write", WriteFile: &doctor.WriteFileStep{Path: gw.ConfigPath,
-			Content: []byte("{}\n")}})
+		p.Steps = append(p.Steps,
+			doctor.Step{Title: "write", WriteFile: &doctor.WriteFileStep{Path: gw.ConfigPath, Content: []byte("{}\n")}})
 	default:
-		p.Steps = append(p.Steps, doctor.Step{Title: "repair", Delegate: &doctor.DelegateStep{ID: "repair",
-			Timeout: time.Minute, Paths: []string{gw.ConfigPath}}})
+		p.Steps = append(p.Steps, doctor.Step{
+			Title: "repair", Delegate: &doctor.DelegateStep{ID: "repair", Timeout: time.Minute, Paths: []string{gw.ConfigPath}},
+		})
 	}
 	return p, nil
 }
 
 const repaired = "{\n  \"gateway\": {\n    \"mode\": \"local\"\n  }\n}\n"
 
-func (m *testDoctor) Repair(
+func (m *healer) Repair(
 	ctx context.Context, req doctor.RepairRequest, progress func(doctor.Progress),
 ) (doctor.RepairResult, error) {
 	if req.StepID != "repair" || req.Finding.Code != codeKey {
@@ -233,7 +234,7 @@ func replace(path, text string) error {
 }
 
 // verifier is a doctor that announces Verify.
-type verifier struct{ *testDoctor }
+type verifier struct{ *healer }
 
 func (v verifier) Verify(_ context.Context, req doctor.VerifyRequest) (doctor.Verification, error) {
 	text, err := os.ReadFile(req.Gateway.ConfigPath)

@@ -79,8 +79,8 @@ func (s *starter) Recover(ctx context.Context, id string) (launcher.Instance, er
 func (s *starter) Signal(ctx context.Context, id, signal string) error {
 	err := s.Launcher.Signal(ctx, id, signal)
 	code := fault.CodeOf(err)
-	if s.mode == "signals-no-process" && code == fault.NotFound || s.mode == "sends-any-signal" &&
-		code == fault.InvalidArgument {
+	if s.mode == "signals-no-process" && code == fault.NotFound ||
+		s.mode == "sends-any-signal" && code == fault.InvalidArgument {
 		return nil
 	}
 	return err

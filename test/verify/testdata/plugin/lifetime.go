@@ -21,7 +21,7 @@ func begin(mode string) {
 	case "outlives-the-host":
 		never, keep, err := os.Pipe()
 		check(err)
-		os.Stdin = never // so the end of the death pipe is not seen
+		os.Stdin = never // and so it does not hear of the death pipe
 		go func() {
 			time.Sleep(time.Hour)
 			_ = keep.Close()
@@ -46,7 +46,7 @@ func begin(mode string) {
 	case "leaves-a-process":
 		child(nil, os.Environ())
 	case "leaves-its-pipes-to-a-child":
-		child(os.Stderr, []string{"PATH=/usr/bin:/bin"}) // and its owner is unknown
+		child(os.Stderr, []string{"PATH=/usr/bin:/bin"}) // and its environment does not tell whose it is
 	}
 }
 

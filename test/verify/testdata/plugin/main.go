@@ -39,7 +39,7 @@ func main() {
 	case "classifier":
 		p.Classifier = &judge{mode: mode, seen: map[string]bool{}}
 	default:
-		m := &testDoctor{mode: mode, asked: map[string]int{}, locks: map[string]chan struct{}{}}
+		m := &healer{mode: mode, asked: map[string]int{}, locks: map[string]chan struct{}{}}
 		p.Doctor = m
 		if mode == "sound" || mode == "verifies-blindly" {
 			p.Doctor = verifier{m}
@@ -107,8 +107,7 @@ func serveRaw(p pluginkit.Plugin, mode string) {
 		os.Exit(0)
 	}()
 	goplugin.Serve(&goplugin.ServeConfig{
-		HandshakeConfig: pluginkit.Handshake(),
-		Plugins:         goplugin.PluginSet{pluginkit.PluginName: &raw{p: p, mode: mode}},
+		HandshakeConfig: pluginkit.Handshake(), Plugins: goplugin.PluginSet{pluginkit.PluginName: &raw{p: p, mode: mode}},
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(opts, pluginkit.ServerOptions(context.Background())...)...)
 		},
@@ -150,8 +149,9 @@ type describer struct {
 }
 
 func (d *describer) Describe(context.Context, *pb.DescribeRequest) (*pb.DescribeResponse, error) {
-	r := &pb.DescribeResponse{Name: "verify-plugin", Version: "1.0.0",
-		Services: []*pb.ServiceInfo{{Kind: pb.Kind_KIND_DOCTOR, MinVersion: 1, MaxVersion: 1}}}
+	r := &pb.DescribeResponse{Name: "verify-plugin", Version: "1.0.0", Services: []*pb.ServiceInfo{
+		{Kind: pb.Kind_KIND_DOCTOR, MinVersion: 1, MaxVersion: 1},
+	}}
 	if d.mode == "announces-what-it-does-not-serve" {
 		r.Services = append(r.Services, &pb.ServiceInfo{Kind: pb.Kind_KIND_CLASSIFIER, MinVersion: 1, MaxVersion: 1})
 	} else if d.mode == "announces-verify-without-it" {
@@ -166,8 +166,8 @@ func (d *describer) Configure(ctx context.Context, r *pb.ConfigureRequest) (*pb.
 	got, err := d.configure(ctx, plugin.ConfigureRequest{Config: r.GetConfigJson()})
 	out := &pb.ConfigureResponse{}
 	for _, x := range got {
-		out.Diagnostics = append(out.Diagnostics, &pb.Diagnostic{Severity: pb.Severity(x.Severity), Path: x.Path,
-			Message: x.Message})
+		out.Diagnostics = append(out.Diagnostics,
+			&pb.Diagnostic{Severity: pb.Severity(x.Severity), Path: x.Path, Message: x.Message})
 	}
 	return out, fault.ToStatus(err)
 }

@@ -1,0 +1,42 @@
+package gateway
+
+import (
+	"os"
+
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/profile"
+)
+
+// build builds a launch from a configuration, its environment file and its token.
+func (c *core) build(cfg *config.Gateway) built {
+	b := built{cfg: cfg}
+	if b.token, b.err = c.tokenOf(cfg); b.err == nil {
+		b.result, b.err = c.buildWith(cfg, b.token)
+	}
+	return b
+}
+
+// tokenOf is the token of a configuration, read afresh for each use (B125).
+func (c *core) tokenOf(cfg *config.Gateway) (string, error) {
+	if cfg.Token.Generate {
+		return c.env.Store.Token(c.name)
+	}
+	return cfg.Token.Read(os.Getenv)
+}
+
+// buildOf is a configuration of the gateway, as it would be launched now.
+func (c *core) buildOf(cfg *config.Gateway) (profile.Result, error) {
+	token, err := c.tokenOf(cfg)
+	if err != nil {
+		return profile.Result{}, err
+	}
+	return c.buildWith(cfg, token)
+}
+
+func (c *core) buildWith(cfg *config.Gateway, token string) (profile.Result, error) {
+	home, _ := os.UserHomeDir() // without one the profile has no default places
+	return profile.Build(profile.Launch{
+		Launch: cfg.Launch, Port: cfg.Port, Token: token, Home: home, Inherited: os.Environ(),
+		Foreign: c.Settings().ForeignTokens,
+	})
+}

@@ -1,0 +1,146 @@
+package lastgood_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehost/gatehost/host/internal/lastgood"
+	"github.com/gatehost/gatehost/host/internal/repair"
+	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/plugin"
+)
+
+func writes(path, content, expected string) doctor.Plan {
+	return doctor.Plan{Title: "write", Steps: []doctor.Step{{
+		Title: "write", WriteFile: &doctor.WriteFileStep{Path: path, Content: []byte(content), ExpectedSHA256: expected},
+	}}}
+}
+
+func sum(s string) string {
+	b := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(b[:])
+}
+
+// TestMain lets the test binary be the host that is killed.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("REPAIR_TEST_DIR"); dir != "" {
+		repairForEver(dir)
+	}
+	os.Exit(m.Run())
+}
+
+const victims = 1 << 20 // bytes: writing it takes long enough to be killed in
+
+func victim(c string) string { return strings.Repeat(c, victims) }
+
+// repairForEver writes one of two contents and takes it back, until it is killed.
+func repairForEver(dir string) {
+	config := filepath.Join(dir, "openclaw.json")
+	e, err := repair.New(repair.Options{Dir: filepath.Join(dir, "repairs"), Keep: 3, Gateway: plugin.GatewayFacts{
+		Name: "main", Command: []string{"x"}, StateDir: dir, ConfigPath: config,
+	}})
+	if err != nil {
+		panic(err)
+	}
+	store, err := lastgood.NewStore(filepath.Join(dir, "good"), "main", nil)
+	if err != nil {
+		panic(err)
+	}
+	if err := e.Recover(); err != nil {
+		panic(err)
+	}
+	for i := 0; ; i++ {
+		l, err := repair.StateOf(config)
+		if err != nil {
+			panic(err)
+		}
+		if _, _, err := store.Keep(l); err != nil {
+			panic(err)
+		}
+		next := victim("b")
+		if l.SHA256 == sum(next) {
+			next = victim("a")
+		}
+		if _, err := e.Execute(context.Background(), repair.Request{Plan: writes(config, next, l.SHA256), KeepAside: true}); err != nil {
+			panic(err)
+		}
+		if i%2 == 1 {
+			if _, err := e.UndoLast(context.Background(), true); err != nil {
+				panic(err)
+			}
+		}
+	}
+}
+
+func TestHostKilledAtAnyMomentLeavesTheOldFileOrTheNewOne(t *testing.T) {
+	w := newWorld(t)
+	dir := w.dir
+	w.write(w.config, victim("a"), 0o600)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := 0
+	for round := range 25 {
+		cmd := exec.Command(self)
+		cmd.Env = append(os.Environ(), "REPAIR_TEST_DIR="+dir)
+		var said strings.Builder
+		cmd.Stderr = &said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(60*time.Millisecond + time.Duration(round*7)*time.Millisecond) // the moment of the kill is what is tried out
+		_ = cmd.Process.Kill()
+		if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {
+			t.Fatalf("it ended by itself: %v\n%s", err, said.String())
+		}
+		data, err := os.ReadFile(w.config)
+		if err != nil || string(data) != victim("a") && string(data) != victim("b") {
+			t.Fatalf("round %d: %d bytes, %v", round, len(data), err)
+		}
+		for _, aside := range w.asidesOf(dir) {
+			if info, err := os.Stat(aside); err != nil || info.Size() != victims {
+				t.Errorf("kept beside: %v, %v", info, err)
+			}
+		}
+		e, err := repair.New(repair.Options{Dir: filepath.Join(dir, "repairs"), Gateway: plugin.GatewayFacts{
+			Name: "main", Command: []string{"x"}, StateDir: dir, ConfigPath: w.config,
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Recover(); err != nil {
+			t.Fatal(err)
+		}
+		recs, err := e.Records()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range recs {
+			if r.Outcome == repair.OutcomeRunning {
+				t.Errorf("still said to be running: %+v", r)
+			}
+			if r.Outcome == repair.OutcomeCut {
+				cut++
+			}
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".gatehost-*")); len(left) > 0 {
+		t.Errorf("unfinished files are left: %v", left)
+	}
+	if cut == 0 {
+		t.Error("no kill hit a repair; this test has tried nothing")
+	}
+}
+
+func (w *world) asidesOf(dir string) []string {
+	found, _ := filepath.Glob(filepath.Join(dir, "openclaw.json.broken-*"))
+	return found
+}
