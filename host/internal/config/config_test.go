@@ -126,7 +126,7 @@ func TestEachFaultIsNamedWithItsPlaceAndAdvice(t *testing.T) {
 		{"bad name", "[gateways.\"a/b\"]\nport = 1", `"a/b" is not a usable name`},
 		{"key of an API by TCP", "[control]\ntcp = \"127.0.0.1:0\"", `config.toml:2:1: control.tcp: unknown key`},
 		{
-			"user of a plugin", "[plugins.x]\npath = \"x\"\nuser = \"nobody\"",
+			"user of a plugin", "[plugins.x]\npath = \"x\"\nuser = \"daemon\"",
 			`config.toml:3:1: plugins.x.user: unknown key`,
 		},
 		{

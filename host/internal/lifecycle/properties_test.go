@@ -93,7 +93,7 @@ func (w *world) anyLaunch() lc.LaunchID {
 	if ids := slices.Sorted(maps.Keys(w.known)); len(ids) > 0 {
 		return rapid.SampledFrom(ids).Draw(w.t, "launch")
 	}
-	return "nobody"
+	return "none"
 }
 
 // settle lets everything that is under way end well, until the machine is in a state where only time could do more.

@@ -416,7 +416,7 @@ func (w *world) silent(c *call) bool {
 func (w *world) tick(s *session) {
 	often := w.between(10*time.Second, 60*time.Second)
 	if w.calm {
-		often = 2 * time.Minute // hours go by: often enough not to be taken for silence
+		often = 2 * time.Minute // hours pass: often enough not to be taken for silence
 	}
 	w.after(often, func() {
 		if s.over {

@@ -56,7 +56,7 @@ func (o observer) Stepped(c observe.Change) {
 	o.adoption(c)
 }
 
-// Observed is part of engine.Observer. Whoever follows the facts must know the same conditions as whoever reads the
+// Observed is part of engine.Observer. A reader of the facts must know the same conditions as a reader of the
 // snapshot.
 func (o observer) Observed(facts []observe.Fact) {
 	w, h := o.w, o.h
