@@ -108,9 +108,9 @@ func TestPluginGoesByAnotherTableInTheSameProcess(t *testing.T) {
 	kill(t, h)
 	poll(t, "the next process", func() bool { pid, _ := table(t, h); return pid != first })
 	if _, after := table(t, h); after != "2 [gateway-config]" {
-		t.Errorf("the next process goes by %q", after)
+		t.Errorf("the next process uses %q", after)
 	}
-	if _, err := h.Change(t.Context(), pluginhost.Spec{Name: "nobody"}); !errors.Is(err, fault.ErrNotFound) {
+	if _, err := h.Change(t.Context(), pluginhost.Spec{Name: "unknown"}); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -178,7 +178,7 @@ func TestChangeThatFailsLeavesTheFormerTableInForce(t *testing.T) {
 					fault.HintOf(err), row.want, row.code)
 			}
 			if now, inForce := table(t, h); (now == former) != row.same || inForce != "1 []" {
-				t.Errorf("%s goes by %q; it was %s", now, inForce, former)
+				t.Errorf("%s uses %q; it was %s", now, inForce, former)
 			}
 			if spec, err := h.Spec("p"); err != nil ||
 				pluginhost.Compare(spec, leveled(1, "holds")) == pluginhost.Replaced {
@@ -203,7 +203,7 @@ func TestPluginThatCannotBeToldIsReplacedByTheNewTable(t *testing.T) {
 			how, err := h.Change(t.Context(), leveled(level))
 			now, inForce := table(t, h)
 			if how != pluginhost.Replaced || err != nil || now == former || inForce != fmt.Sprintf("%d []", level) {
-				t.Errorf("%s, %v: %s goes by %q", how, err, now, inForce)
+				t.Errorf("%s, %v: %s uses %q", how, err, now, inForce)
 			}
 		})
 	}
@@ -218,7 +218,7 @@ func TestPluginIsReplacedByAnotherFileWithoutAGap(t *testing.T) {
 	how, err := h.Change(t.Context(), next)
 	now, inForce := table(t, h)
 	if how != pluginhost.Replaced || err != nil || now == fmt.Sprint(former) || inForce != "2 []" {
-		t.Fatalf("%s, %v: %s goes by %q", how, err, now, inForce)
+		t.Fatalf("%s, %v: %s uses %q", how, err, now, inForce)
 	}
 	if s := h.Plugins()[0]; s.State != pluginhost.Running || !s.Since.Equal(was.Since) ||
 		count(inData(dir, "recovered-lives")) != 1 {
@@ -262,7 +262,7 @@ func TestPluginThatIsDownIsStartedByTheNewTable(t *testing.T) {
 		t.Errorf("%s, %v", how, err)
 	}
 	if _, inForce := table(t, h); inForce != "14 []" {
-		t.Errorf("it goes by %q", inForce)
+		t.Errorf("it uses %q", inForce)
 	}
 }
 

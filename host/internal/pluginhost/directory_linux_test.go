@@ -80,7 +80,7 @@ func TestDirectoryWithAManifestIsAPlugin(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		shut *sandbox.Spec
-	}{{"as it is", nil}, {"shut in", &sandbox.Spec{}}} {
+	}{{"as it is", nil}, {"sandboxed", &sandbox.Spec{}}} {
 		t.Run(row.name, func(t *testing.T) {
 			h, _ := newHost(t, quick(), pluginhost.Spec{
 				Name: "p", Path: dir, SHA256: checksum(t, filepath.Join(dir, "plugin.toml")), Sandbox: row.shut,
@@ -225,7 +225,7 @@ func TestPinOfADirectoryIsThatOfItsManifest(t *testing.T) {
 	if err != nil || path != dir || sum != checksum(t, filepath.Join(dir, "plugin.toml")) {
 		t.Fatalf("%s, %s, %v", path, sum, err)
 	}
-	edit(t, filepath.Join(dir, "plugin.toml"), "manifest = 1", "manifest = 1 # by somebody else")
+	edit(t, filepath.Join(dir, "plugin.toml"), "manifest = 1", "manifest = 1 # by another user")
 	h, _ := newHost(t, quick(), pluginhost.Spec{Name: "p", Path: dir, SHA256: sum})
 	if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(), "the manifest's sha256 is ") ||
 		!strings.Contains(s.Err.Error(), "config.toml wants "+sum) {
@@ -302,7 +302,7 @@ sys.exit(7)`,
 				StartTimeout: patience,
 			})
 			if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(), own) {
-				t.Errorf("not shut in it says: %v", s.Err)
+				t.Errorf("not sandboxed, it says: %v", s.Err)
 			}
 		})
 	}

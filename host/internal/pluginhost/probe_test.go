@@ -58,7 +58,7 @@ func closed(t *testing.T, c <-chan struct{}, what string) {
 }
 
 func TestProbedPluginIsStartedAsAHostDoes(t *testing.T) {
-	for name, shut := range map[string]*sandbox.Spec{"as it is": nil, "shut in": {}} {
+	for name, shut := range map[string]*sandbox.Spec{"as it is": nil, "sandboxed": {}} {
 		t.Run(name, func(t *testing.T) {
 			if shut != nil && !sandbox.Supported().OK() {
 				return // there is no sandbox here

@@ -16,7 +16,7 @@ func TestPluginWithoutMutualTLS(t *testing.T) {
 		shut *sandbox.Spec
 	}{
 		{name: "as it is"},
-		{name: "shut in", shut: &sandbox.Spec{}},
+		{name: "sandboxed", shut: &sandbox.Spec{}},
 		{name: "a child of a script", args: []string{"script-of-another"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

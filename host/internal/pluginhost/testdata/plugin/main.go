@@ -205,7 +205,7 @@ func (patient) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (doctor
 		fmt.Fprintln(os.Stderr, "planted words on stderr")
 		fmt.Println("planted words on stdout")
 	case "fault":
-		return doctor.Diagnosis{}, fault.New(fault.Conflict, "cannot look: somebody else does").WithHint("wait")
+		return doctor.Diagnosis{}, fault.New(fault.Conflict, "cannot look: another doctor does").WithHint("wait")
 	case "huge":
 		return doctor.Diagnosis{Findings: []doctor.Finding{{Code: "huge", Data: make([]byte, 20<<20)}}}, nil
 	case "table":
