@@ -110,7 +110,7 @@ func TestPluginGoesByAnotherTableInTheSameProcess(t *testing.T) {
 	if _, after := table(t, h); after != "2 [gateway-config]" {
 		t.Errorf("the next process uses %q", after)
 	}
-	if _, err := h.Change(t.Context(), pluginhost.Spec{Name: "absent"}); !errors.Is(err, fault.ErrNotFound) {
+	if _, err := h.Change(t.Context(), pluginhost.Spec{Name: "unknown"}); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("error = %v", err)
 	}
 }

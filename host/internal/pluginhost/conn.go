@@ -81,8 +81,7 @@ func (c conn) Invoke(ctx context.Context, path string, req, reply any, opts ...g
 			return err
 		}
 		a := k.begin(ctx, g, req)
-		//nolint:contextcheck // a.ctx is ctx with the deadline of the call
-		err = a.explain(g.conn.Invoke(a.ctx, path, req, reply, opts...))
+		err = a.explain(g.conn.Invoke(a.ctx, path, req, reply, opts...)) //nolint:contextcheck // it derives from ctx
 		a.release()
 		if err == nil && fault.Hear(opts, a.report) { // the client may find that the answer violates the contract
 			return nil

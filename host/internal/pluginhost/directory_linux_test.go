@@ -302,7 +302,7 @@ sys.exit(7)`,
 				StartTimeout: patience,
 			})
 			if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(), own) {
-				t.Errorf("without a sandbox it says: %v", s.Err)
+				t.Errorf("not sandboxed, it says: %v", s.Err)
 			}
 		})
 	}

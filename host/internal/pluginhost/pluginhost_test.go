@@ -445,7 +445,7 @@ func TestKindThatIsNotServedIsSaid(t *testing.T) {
 	if !errors.Is(err, fault.ErrUnsupported) || !strings.Contains(err.Error(), "does not serve as launcher") {
 		t.Errorf("error = %v", err)
 	}
-	if _, err := h.Launcher("absent").List(t.Context(), ""); !errors.Is(err, fault.ErrPluginDown) {
+	if _, err := h.Launcher("unknown").List(t.Context(), ""); !errors.Is(err, fault.ErrPluginDown) {
 		t.Errorf("error = %v", err)
 	}
 }

@@ -87,7 +87,7 @@ func TestRestartLetsAnotherProcessTakeThePlaceWithoutAGap(t *testing.T) {
 		}
 	}
 	poll(t, "the end of the former process", func() bool { return !alive(first) })
-	if err := h.Restart(t.Context(), "absent"); !errors.Is(err, fault.ErrNotFound) {
+	if err := h.Restart(t.Context(), "unknown"); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("error = %v", err)
 	}
 }
