@@ -106,11 +106,12 @@ func sequence(s string) int {
 				return n + i + 2
 			}
 		}
-	default: // two bytes, or intermediates and a final byte
+	default: // intermediates and a final byte; without intermediates the byte is kept, because it may be text
 		for i := range len(rest) {
-			if c := rest[i]; 0x30 <= c && c <= 0x7e {
+			switch c := rest[i]; {
+			case 0x30 <= c && c <= 0x7e && i > 0:
 				return n + i + 1
-			} else if c < ' ' || c > 0x7e {
+			case c < ' ' || c > '/':
 				return 0
 			}
 		}
@@ -135,16 +136,13 @@ func introducer(s string) (kind byte, n int) {
 	return 0, 0
 }
 
-// Writer makes everything that is written to it harmless for a terminal, and hides the secrets that known knows. It
-// expects one record in each Write, as hclog does. It returns the errors of w.
-type Writer struct {
-	W     io.Writer
-	Known *Known
-}
+// Writer makes everything that is written to it harmless for a terminal. It expects one record in each Write, as hclog
+// does. It returns the errors of W.
+type Writer struct{ W io.Writer }
 
 // Write implements io.Writer.
 func (w Writer) Write(p []byte) (int, error) {
-	if _, err := io.WriteString(w.W, w.Known.Redactor().Values(Printable(string(p)))); err != nil {
+	if _, err := io.WriteString(w.W, Printable(string(p))); err != nil {
 		return 0, err
 	}
 	return len(p), nil
