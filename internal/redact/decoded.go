@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +21,12 @@ func encoded(s string) bool {
 		strings.Contains(s, "&") || strings.Contains(s, "\uFFFD")
 }
 
+// cutEscape is an escape whose end was cut off with the rest of the text; maxEscape is more than its length.
+var cutEscape = regexp.MustCompile(`^(?:%[0-9A-Fa-f]?|\\(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?|` +
+	`&(?:#[xX]?)?[0-9A-Za-z]*)$`)
+
+const maxEscape = 10
+
 func decode(s string) decoded {
 	var text strings.Builder
 	text.Grow(len(s))
@@ -29,6 +36,8 @@ func decode(s string) decoded {
 		switch {
 		case s[i] == '\n':
 			put = ""
+		case len(s)-i < maxEscape && cutEscape.MatchString(s[i:]):
+			put, n = "", len(s)-i
 		case strings.HasPrefix(s[i:], "\uFFFD"):
 			put, n = "", len("\uFFFD")
 		case s[i] == '%':
@@ -58,7 +67,7 @@ func hexadecimal(s string, skip, digits int) (put string, n int) {
 		return s[:1], 1
 	}
 	if digits == 2 {
-		return string([]byte{byte(v)}), skip + digits
+		return string([]byte{byte(v)}), skip + digits //nolint:gosec // two digits
 	}
 	return string(rune(v)), skip + digits //nolint:gosec // four digits
 }
@@ -106,9 +115,8 @@ func reference(s string) (put string, n int) {
 	return string(rune(v)), end + 1
 }
 
-// find returns where the forms occur, as spans of the original.
-func (d decoded) find(x *index) []span {
-	found := x.find(d.text)
+// original returns spans of the decoded text as spans of the original.
+func (d decoded) original(found []span) []span {
 	for i, at := range found {
 		found[i] = span{d.from[at.from].from, d.from[at.to-1].to}
 	}

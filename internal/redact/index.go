@@ -4,8 +4,10 @@ import "strings"
 
 // index finds many texts in one pass. Its time depends on the length of the searched text, not on the number of texts.
 type index struct {
-	bits [64]uint64 // a Bloom filter of the keys, so that most places cost no lookup
-	by   map[uint32][]form
+	bits    [64]uint64 // a Bloom filter of the keys, so that most places cost no lookup
+	by      map[uint32][]form
+	forms   []form
+	windows map[string]bool // all parts of minValue bytes of the forms, for edges
 }
 
 // form is a text to find.
@@ -25,8 +27,11 @@ const (
 const keyLength = 3 // bytes of a text by which it is found
 
 func newIndex(forms []form) *index {
-	x := &index{by: map[uint32][]form{}}
+	x := &index{by: map[uint32][]form{}, forms: forms, windows: map[string]bool{}}
 	for _, f := range forms {
+		for i := 0; i+minValue <= len(f.text); i++ {
+			x.windows[f.text[i:i+minValue]] = true
+		}
 		if len(f.text) < keyLength {
 			continue
 		}
@@ -85,6 +90,38 @@ func (x *index) find(s string) []span {
 			out = append(out, at)
 			i = at.to - 1
 			break
+		}
+	}
+	return out
+}
+
+// edges finds the part of a form with which s ends or begins: the rest stands in the line after or before, or was cut
+// off. A part has to be a third of the form, so of two parts one is hidden at least.
+func (x *index) edges(s string) []span {
+	if len(s) < minValue {
+		return nil
+	}
+	var out []span
+	if x.windows[s[len(s)-minValue:]] {
+		for _, f := range x.forms {
+			n := max(minValue, len(f.text)/3)
+			if n > len(s) || n > len(f.text) {
+				continue
+			}
+			if i := strings.Index(f.text, s[len(s)-n:]); i >= 0 && strings.HasSuffix(s, f.text[:i+n]) {
+				out = append(out, span{len(s) - i - n, len(s)})
+			}
+		}
+	}
+	if x.windows[s[:minValue]] {
+		for _, f := range x.forms {
+			n := max(minValue, len(f.text)/3)
+			if n > len(s) || n > len(f.text) {
+				continue
+			}
+			if i := strings.LastIndex(f.text, s[:n]); i >= 0 && strings.HasPrefix(s, f.text[i:]) {
+				out = append(out, span{0, len(f.text) - i})
+			}
 		}
 	}
 	return out

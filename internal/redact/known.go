@@ -10,7 +10,8 @@ import (
 const maxKnown = 512
 
 // Known collects the secrets that a process has seen, so that every part of it hides all of them. A secret stays known
-// after it was replaced, because a log or a plugin may still quote it. A nil Known knows nothing. Safe for concurrent use.
+// after it was replaced, because a log or a plugin may still quote it. A nil Known knows nothing. Safe for
+// concurrent use.
 type Known struct {
 	mu     sync.Mutex
 	values []string // oldest first

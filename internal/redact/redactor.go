@@ -126,30 +126,13 @@ func (r *Redactor) Values(s string) string {
 	if r == nil || len(r.values) == 0 {
 		return s
 	}
-	spans := r.forms.find(s)
+	spans := append(r.forms.find(s), r.forms.edges(s)...)
 	if encoded(s) {
-		spans = append(spans, decode(s).find(r.forms)...)
+		d := decode(s)
+		spans = append(spans, d.original(r.forms.find(d.text))...)
+		spans = append(spans, d.original(r.forms.edges(d.text))...)
 	}
-	return hide(s, append(spans, r.edges(s)...))
-}
-
-// edges finds the part of a value with which s ends or begins: the rest stands in the line after or before. A part has
-// to be a third of the value, so that of two parts one is hidden at least.
-func (r *Redactor) edges(s string) []span {
-	var out []span
-	for _, v := range r.values {
-		n := max(minValue, len(v)/3)
-		if n > len(s) || n > len(v) {
-			continue
-		}
-		if i := strings.Index(v, s[len(s)-n:]); i >= 0 && strings.HasSuffix(s, v[:i+n]) {
-			out = append(out, span{len(s) - i - n, len(s)})
-		}
-		if i := strings.LastIndex(v, s[:n]); i >= 0 && strings.HasPrefix(s, v[i:]) {
-			out = append(out, span{0, len(v) - i})
-		}
-	}
-	return out
+	return hide(s, spans)
 }
 
 func nameText(s string) string {
