@@ -23,6 +23,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/reload"
 	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/host/internal/store"
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/internal/version"
 	"github.com/gatehost/gatehost/shared/control"
 )
@@ -36,6 +37,7 @@ type Host struct {
 	hub        *events.Hub
 	metrics    *metrics.Recorder
 	conditions *conditions.Set
+	secrets    *redact.Known
 	started    time.Time
 
 	// Run sets these before anything uses them, and does not change them later.
@@ -54,7 +56,7 @@ type Host struct {
 func New(cfg *Config, log hclog.Logger) *Host {
 	h := &Host{
 		log: log, version: version.Version(), registry: registry.New(cfg), turn: reload.NewTurn(),
-		hub: events.NewHub(events.Options{}), started: time.Now(), kill: make(chan struct{}),
+		hub: events.NewHub(events.Options{}), secrets: &redact.Known{}, started: time.Now(), kill: make(chan struct{}),
 	}
 	h.conditions = conditions.New(func(c control.ConditionData) {
 		h.hub.Publish(events.Event{Type: events.HostCondition, Data: c})
@@ -120,11 +122,11 @@ func (h *Host) assemble(runtimeDir string) error {
 	cfg := h.registry.Config()
 	h.plugins = pluginhost.New(pluginhost.Options{
 		Log: h.log, Version: h.version, PluginDir: cfg.PluginDir, DataDir: h.store.PluginDir(), RunDir: h.store.RunDir(),
-		RuntimeDir: runtimeDir, OnState: h.pluginChanged, OnCall: h.pluginCalled,
+		RuntimeDir: runtimeDir, Secrets: h.secrets, OnState: h.pluginChanged, OnCall: h.pluginCalled,
 	})
 	env := gateway.Env{
 		Version: h.version, Log: h.log, Store: h.store, Journal: h.journal, Hub: h.hub, Metrics: h.metrics,
-		Plugins: h.plugins, Device: sync.OnceValue(h.device),
+		Plugins: h.plugins, Secrets: h.secrets, Device: sync.OnceValue(h.device),
 		LaunchOver: func(launcher string) { h.reload.LaunchOver(launcher) },
 	}
 	newGateway := func(s gateway.Settings) (*gateway.Gateway, error) { return gateway.New(env, s) }

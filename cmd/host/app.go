@@ -8,15 +8,14 @@ import (
 	"iter"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/control"
 )
 
@@ -168,15 +167,8 @@ func (a *app) gatewayNames(cmd *cobra.Command, args []string, _ string) ([]strin
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// clean makes foreign text harmless on a terminal: control characters could move the cursor or rename the window.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\t' && unicode.IsControl(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
-}
+// clean makes a text one line that is harmless on a terminal.
+func clean(s string) string { return redact.PrintableLine(s) }
 
 // elapsed formats a duration for people: 0.2s, 7.1s, 3m12s.
 func elapsed(d time.Duration) string {

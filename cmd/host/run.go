@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/internal/version"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/fault"
@@ -41,7 +42,7 @@ func (a *app) run() error {
 		return configError(err)
 	}
 	log := hclog.New(&hclog.LoggerOptions{
-		Name: "gatehost", Level: hclog.LevelFromString(s.level), Output: a.stderr, JSONFormat: s.json,
+		Name: "gatehost", Level: hclog.LevelFromString(s.level), Output: redact.Writer{W: a.stderr}, JSONFormat: s.json,
 		Color: hclog.ColorOff,
 	})
 	host := s.newHost(log)

@@ -69,15 +69,16 @@ func rules() []rule {
 		{
 			from: "cmd/host",
 			may: []string{
-				"host", "shared/control", "shared/fault", "shared/plugin", "internal/scaffold",
-				"internal/version",
+				"host", "shared/control", "shared/fault", "shared/plugin", "internal/redact",
+				"internal/scaffold", "internal/version",
 			}, mods: []string{cobra, hclog}, reason: "verbs and their output; the core stays behind the facade",
 		},
 		{from: "cmd/gatehost-shim", may: []string{"shared/shim/..."}, reason: oldShims},
 		{from: "cmd/gateway-emulator", may: []string{"shared/gatewaytest"}, reason: "a flag parser around the library"},
 
 		{
-			from: "host", may: kinds("host/internal/...", "shared/conformance", "shared/control", "internal/version"),
+			from: "host", may: kinds("host/internal/...", "shared/conformance", "shared/control", "internal/redact",
+				"internal/version"),
 			mods:   []string{hclog, oklog},
 			reason: "the facade and the one composition root; it knows kinds, not implementations",
 		},
@@ -197,7 +198,7 @@ func rules() []rule {
 		{
 			from: "host/internal/pluginhost",
 			may: kinds(pb, "shared/pluginkit", "host/internal/sandbox", "host/internal/manifest",
-				"host/internal/tomltext"), mods: []string{goPlugin, gopsutil, grpc, hclog, xSys},
+				"host/internal/tomltext", "internal/redact"), mods: []string{goPlugin, gopsutil, grpc, hclog, protobuf, xSys},
 			reason: "specifications are passed to it; it does not know config.toml",
 		},
 		{

@@ -11,9 +11,10 @@ var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:` + words + `|` + he
 	`("[^"]*"?|'[^']*'?|[^\s,}\]]+)`)
 
 // Document hides every value under a secret's name in JSON or JSON5 text, whether it parses or not, and keeps the
-// number of lines. What looks like neither is searched for assignments.
+// number of lines. What looks like neither is searched for assignments. Values with the shape of a secret are hidden
+// everywhere.
 func Document(text string) string {
-	m := masker{in: text}
+	m := masker{in: shapeText(pem(text))}
 	m.run()
 	return assignment.ReplaceAllStringFunc(m.out.String(), func(s string) string {
 		at := assignment.FindStringSubmatchIndex(s)

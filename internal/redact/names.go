@@ -19,7 +19,11 @@ const words = `token|passwo?r?d|secret|passphrase|credential|cookie|signature|no
 // own find their values.
 const headers = `authorization|bearer`
 
-var secretName = regexp.MustCompile(`(?i)(?:` + words + `|` + headers + `)`)
+// tables are names of objects that hold headers of HTTP. Any of their values may be a credential: a provider chooses
+// the name of its header.
+const tables = `^(?:extra|custom|default|http|request)?_?-?headers$`
+
+var secretName = regexp.MustCompile(`(?i)(?:` + words + `|` + headers + `|` + tables + `)`)
 
 // countName is the name of a number of tokens of a language model.
 var countName = regexp.MustCompile(`(?i)(?:tokens|token_?-?(?:count|limit|budget|usage))$`)

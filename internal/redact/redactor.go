@@ -1,6 +1,8 @@
 package redact
 
 import (
+	b64 "encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"net/url"
 	"regexp"
@@ -8,29 +10,60 @@ import (
 	"strings"
 )
 
-// Redactor hides secrets: known values wherever they occur, and what looks like a credential by its name (B073,
-// B307). A nil Redactor and the zero value know no values. Safe for concurrent use.
-type Redactor struct{ values []string }
+// minValue is the length from which a value counts as a secret, in bytes. A shorter one would hide words.
+const minValue = 8
 
-// New makes a redactor for known values, also as JSON and URLs write them. Values under 8 characters are not used,
-// since they would hide words.
+// Redactor makes foreign text printable and hides its secrets: known values wherever they occur, in whatever encoding,
+// what looks like a credential by its name (B073, B307), and what has the shape of one. A nil Redactor knows no values.
+// Safe for concurrent use.
+type Redactor struct {
+	values []string
+	forms  *index
+}
+
+// New makes a redactor for known values. Values under 8 bytes are not used, since they would hide words.
 func New(values []string) *Redactor {
-	var keep []string
-	add := func(v string) {
-		if len(v) >= 8 && !slices.Contains(keep, v) {
-			keep = append(keep, v)
-		}
-	}
+	r := &Redactor{}
 	for _, v := range values {
-		add(v)
-		add(url.QueryEscape(v))
-		add(url.PathEscape(v))
-		if quoted, err := json.Marshal(v); err == nil {
-			add(strings.Trim(string(quoted), `"`))
+		if len(v) >= minValue && !slices.Contains(r.values, v) {
+			r.values = append(r.values, v)
 		}
 	}
-	slices.SortFunc(keep, func(a, b string) int { return len(b) - len(a) }) // a secret inside another goes last
-	return &Redactor{values: keep}
+	// a value inside another one goes last
+	slices.SortStableFunc(r.values, func(a, b string) int { return len(b) - len(a) })
+	var forms []form
+	for _, v := range r.values {
+		forms = append(forms, formsOf(v)...)
+	}
+	slices.SortStableFunc(forms, func(a, b form) int { return len(b.text) - len(a.text) })
+	r.forms = newIndex(forms)
+	return r
+}
+
+// formsOf returns the forms in which a value may stand in a text. Percent, \u and HTML escapes are missing, because a
+// text is searched without them, too.
+func formsOf(v string) []form {
+	out := []form{
+		{v, exact},
+		{url.QueryEscape(v), exact},
+		{hex.EncodeToString([]byte(v)), exact},
+		{strings.ToUpper(hex.EncodeToString([]byte(v))), exact},
+	}
+	if p := printable(v, true); len(p) >= minValue {
+		out = append(out, form{p, exact})
+	}
+	// Base64 of a longer text contains one of three forms of the value: its bytes may begin at each third place.
+	for before := range 3 {
+		all := append(make([]byte, before), v...)
+		for _, encoding := range []*b64.Encoding{b64.RawStdEncoding, b64.RawURLEncoding} {
+			text := encoding.EncodeToString(all)
+			if len(all)%3 != 0 {
+				text = text[:len(text)-1] // shares bits with what follows
+			}
+			out = append(out, form{text[(before*4+2)/3:], base64}) // without what shares bits with what is before
+		}
+	}
+	return out
 }
 
 // patterns keep the name (first group) and hide the value. An `=` always assigns; a colon also occurs in prose, so
@@ -45,25 +78,64 @@ var patterns = []*regexp.Regexp{
 	regexp.MustCompile(`(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s:@"']+(?::[^/\s@"']*)?(@)`),
 }
 
-// marks are quick tests for the patterns: most lines contain none of them.
-var marks = []string{
-	"oken", "OKEN", "assw", "ASSW", "ecret", "ECRET", "assphr", "ASSPHR", "redential", "REDENTIAL", "ookie", "OOKIE",
-	"ignature", "IGNATURE",
-	"once", "ONCE", "key", "Key", "KEY", "earer", "EARER", "uthoriz", "UTHORIZ", "://",
+// marks find the lines for which patterns and shapes have to look: most lines contain none of them.
+var marks = newIndex(append(nameMarks(), shapeMarks()...))
+
+func nameMarks() []form {
+	var out []form
+	for _, m := range []string{
+		"oken", "OKEN", "assw", "ASSW", "ecret", "ECRET", "assphr", "ASSPHR", "redential", "REDENTIAL", "ookie", "OOKIE",
+		"ignature", "IGNATURE",
+		"once", "ONCE", "key", "Key", "KEY", "earer", "EARER", "uthoriz", "UTHORIZ", "://",
+	} {
+		out = append(out, form{m, naming})
+	}
+	return out
 }
 
-// Text hides the secrets in s.
-func (r *Redactor) Text(s string) string {
-	if r != nil {
-		for _, v := range r.values {
-			if strings.Contains(s, v) {
-				s = strings.ReplaceAll(s, v, Mark)
-			}
+func shapeMarks() []form {
+	var out []form
+	for _, s := range shapes {
+		for _, m := range s.marks {
+			out = append(out, form{m, shaped})
 		}
 	}
-	if !slices.ContainsFunc(marks, func(m string) bool { return strings.Contains(s, m) }) {
+	return out
+}
+
+// Text makes s printable and hides its secrets. It keeps line feeds.
+func (r *Redactor) Text(s string) string { return r.redact(Printable(s)) }
+
+// Line makes s one printable line and hides its secrets.
+func (r *Redactor) Line(s string) string { return r.redact(PrintableLine(s)) }
+
+func (r *Redactor) redact(s string) string {
+	s = r.Values(s)
+	found := marks.groups(s)
+	if found&shaped != 0 {
+		s = shapeText(s)
+	}
+	if found&naming != 0 {
+		s = nameText(pem(s))
+	}
+	return s
+}
+
+// Values hides the known values in s, and nothing else.
+func (r *Redactor) Values(s string) string {
+	if r == nil || len(r.values) == 0 {
 		return s
 	}
+	spans := append(r.forms.find(s), r.forms.edges(s)...)
+	if encoded(s) {
+		d := decode(s)
+		spans = append(spans, d.original(r.forms.find(d.text))...)
+		spans = append(spans, d.original(r.forms.edges(d.text))...)
+	}
+	return hide(s, spans)
+}
+
+func nameText(s string) string {
 	for _, p := range patterns {
 		if !p.MatchString(s) {
 			continue
@@ -106,7 +178,7 @@ func (r *Redactor) object(object map[string]any) map[string]any {
 		case Name(k) && tells(k, x):
 			x = Mark
 		}
-		out[r.Text(k)] = r.Value(x)
+		out[r.Line(k)] = r.Value(x)
 	}
 	return out
 }

@@ -3,6 +3,8 @@ package gatewaytest
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -243,6 +245,11 @@ func (c *conn) answer(id json.RawMessage, payload any, err error) {
 		if !ok {
 			refusal = &Error{Code: "UNAVAILABLE", Message: err.Error()}
 		}
+		if c.s.script.has("tell-token") {
+			told := *refusal
+			told.Message += ": " + strings.Join(c.told(), " ")
+			refusal = &told
+		}
 		out.Error = refusal
 		c.s.say("ws", "⇄ res ✗ errorCode="+refusal.Code+" errorMessage="+refusal.Message+" conn="+c.id)
 	} else if raw, marshalErr := json.Marshal(payload); marshalErr == nil {
@@ -395,8 +402,21 @@ func (c *conn) misbehave() {
 		defer c.mu.Unlock()
 		c.silent = true
 	})
+	if s.has("tell-token") {
+		c.event("agent "+c.s.AuthToken(), map[string]any{"said": c.told(), "token": c.s.AuthToken()})
+	}
 	for i := range s.number("flood-events") {
 		c.event("emulator.flood", map[string]any{"n": i})
+	}
+}
+
+// told is the token in the forms in which programs write it, with what a terminal obeys between them.
+func (c *conn) told() []string {
+	token := c.s.AuthToken()
+	return []string{
+		token, base64.StdEncoding.EncodeToString([]byte("user:" + token)), hex.EncodeToString([]byte(token)),
+		strings.ReplaceAll(token, "-", "%2D"), token[:len(token)/2] + "\x1b[0m" + token[len(token)/2:],
+		"\x1b]0;title\a\u009b31m\u202e\nforged line",
 	}
 }
 

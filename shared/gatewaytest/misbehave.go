@@ -70,6 +70,9 @@ func Misbehaviours() []Misbehaviour {
 		{"sidecars", "MS", "refuse connects with startup-sidecars for so long after the port opened", false},
 		{"sidecars-forever", "", "refuse connects with startup-sidecars for ever", false},
 		{"refuse-token", "", "refuse each token", false},
+		{
+			"tell-token", "", "say the token in each error and in an event, in many forms, with escape sequences", false,
+		},
 		{"pairing-required", "", "want a pairing", false},
 		{"protocol", "N", "speak that protocol only; 3 is played as 2026.3.13, see EMULATOR_RELEASE", false},
 		{"no-restart-request", "", "neither advertise nor know gateway.restart.request", false},

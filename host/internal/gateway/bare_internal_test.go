@@ -5,11 +5,12 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/health"
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 // bare returns the core of a gateway that has settings and nothing else.
 func bare(cfg *config.Gateway) *core {
-	c := &core{name: cfg.Name, log: hclog.NewNullLogger()}
+	c := &core{name: cfg.Name, log: hclog.NewNullLogger(), env: Env{Secrets: &redact.Known{}}}
 	c.settings.Store(&Settings{Gateway: cfg})
 	return c
 }

@@ -33,10 +33,14 @@ func (c *core) buildOf(cfg *config.Gateway) (profile.Result, error) {
 	return c.buildWith(cfg, token)
 }
 
+// buildWith builds a configuration with a token. The host learns its secrets, so no part of it shows them.
 func (c *core) buildWith(cfg *config.Gateway, token string) (profile.Result, error) {
+	c.env.Secrets.Learn([]string{token})
 	home, _ := os.UserHomeDir() // without one the profile has no default places
-	return profile.Build(profile.Launch{
+	r, err := profile.Build(profile.Launch{
 		Launch: cfg.Launch, Port: cfg.Port, Token: token, Home: home, Inherited: os.Environ(),
 		Foreign: c.Settings().ForeignTokens,
 	})
+	c.env.Secrets.Learn(secretsOf(r))
+	return r, err
 }

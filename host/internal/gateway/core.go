@@ -14,6 +14,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/host/internal/store"
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/control"
 )
 
@@ -26,6 +27,7 @@ type Env struct {
 	Hub     *events.Hub
 	Metrics *metrics.Recorder
 	Plugins *pluginhost.Host
+	Secrets *redact.Known // every secret that the host has read; gateways teach it theirs
 	// Device returns this host's identity towards gateways; nil when it has none.
 	Device func() *session.Device
 	// LaunchOver is called when nothing of a launch is left, with the plugin that held it; "" when that is not known. It

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -19,11 +20,11 @@ func (c *core) exec(
 	}
 	spec := r.Process
 	spec.Argv = argv
-	redactor := redactorOf(r)
+	var lines [3]redact.Lines // by stream
 	res, err := c.launcher().Exec(ctx, launcher.ExecRequest{
 		Gateway: c.factsOf(cfg, r), Process: spec, Timeout: timeout,
 	}, func(l plugin.Line) error {
-		l.Text = redactor.Text(l.Text)
+		l.Text = lines[min(max(l.Stream, 0), 2)].Line(c.env.Secrets.Redactor(), l.Text)
 		onLine(l)
 		return nil
 	})

@@ -74,24 +74,18 @@ func (c *core) factsOf(cfg *config.Gateway, r profile.Result) plugin.GatewayFact
 	return f
 }
 
-// redactor knows the gateway's secrets: those of the running process, and those of the next launch. When they cannot be
-// read it knows none: then there is no process that could print them.
+// redactor knows the gateway's secrets, those of the running process and those of the next launch, and all other
+// secrets that the host has read: one gateway may print what belongs to another.
 func (c *core) redactor() *redact.Redactor {
-	var secrets []string
 	running, next := c.asLaunched(), c.conf()
-	if r, err := c.buildOf(running); err == nil {
-		secrets = secretsOf(r)
-	}
+	_, _ = c.buildOf(running) // it teaches; a build that fails knows no secrets, and then no process has them
 	if next != running {
-		if r, err := c.buildOf(next); err == nil {
-			secrets = append(secrets, secretsOf(r)...)
-		}
+		_, _ = c.buildOf(next)
 	}
-	return redact.New(secrets)
+	return c.env.Secrets.Redactor()
 }
 
-func redactorOf(r profile.Result) *redact.Redactor { return redact.New(secretsOf(r)) }
-
+// secretsOf returns the secrets of a launch.
 func secretsOf(r profile.Result) []string {
 	secrets := slices.Clone(r.Secrets)
 	for _, v := range r.Process.Env {

@@ -7,12 +7,13 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/profile"
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 // announce logs a launch before it is made (B089), and keeps the text for the log of a start that fails (B032). The
 // text has no secret.
 func (c *core) announce(cfg *config.Gateway, r profile.Result) {
-	facts := launchFacts(cfg, r)
+	facts := launchFacts(cfg, r, c.env.Secrets.Redactor())
 	c.log.Info("launching the gateway", facts...)
 	var words []string
 	for i := 0; i+1 < len(facts); i += 2 {
@@ -23,8 +24,8 @@ func (c *core) announce(cfg *config.Gateway, r profile.Result) {
 }
 
 // launchFacts returns the pairs of a log line.
-func launchFacts(cfg *config.Gateway, r profile.Result) []any {
-	l, redact := cfg.Launch, redactorOf(r)
+func launchFacts(cfg *config.Gateway, r profile.Result, redactor *redact.Redactor) []any {
+	l := cfg.Launch
 	secrets := 0
 	for _, v := range r.Process.Env {
 		if v.Secret {
@@ -37,7 +38,7 @@ func launchFacts(cfg *config.Gateway, r profile.Result) []any {
 	}
 	facts := []any{"profile", l.Profile, "port", cfg.Port}
 	if argv := r.Process.Argv; len(argv) > 0 {
-		facts = append(facts, "program", redact.Text(argv[0]), "args", redact.Text(strings.Join(argv[1:], " ")))
+		facts = append(facts, "program", redactor.Text(argv[0]), "args", redactor.Text(strings.Join(argv[1:], " ")))
 	}
 	return append(facts, "cwd", r.Process.Cwd, "path_prepend", len(l.PathPrepend) > 0, "secrets", secrets,
 		"channels", channels, "proxy", proxyWord(r))

@@ -30,6 +30,7 @@ func TestLaunchIsLoggedWithoutItsSecrets(t *testing.T) { // B073, B082, B089
 	}
 	var out bytes.Buffer
 	g := bare(&config.Gateway{Name: "main"})
+	g.env.Secrets.Learn(secretsOf(r))
 	g.log = hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info})
 	if g.newestLaunch() != "n/a" {
 		t.Errorf("before any launch: %s", g.newestLaunch())

@@ -88,7 +88,7 @@ func TestEventsPassOnByTheirKindAndTicksAreLifeOnly(t *testing.T) {
 	defer g.env.Hub.Close()
 	for _, name := range []string{"tick", "chat", "channel.status", "agent"} {
 		payload := json.RawMessage(`{"text":"hi","token":"canary-value"}`)
-		observer{core: g}.received(session.Event{Name: name, Payload: payload}, nil)
+		observer{core: g}.received(cleanEvent(session.Event{Name: name, Payload: payload}, nil))
 	}
 	var got []string
 	sub := g.env.Hub.Subscribe(0)
@@ -119,7 +119,7 @@ func TestSecretsOfAnEventAreHiddenWhereverItIsShown(t *testing.T) {
 	g.env.Hub = events.NewHub(events.Options{})
 	defer g.env.Hub.Close()
 	known := redact.New([]string{"the-gateways-own"})
-	observer{core: g}.received(session.Event{Name: "agent", Payload: json.RawMessage(payload)}, known)
+	observer{core: g}.received(cleanEvent(session.Event{Name: "agent", Payload: json.RawMessage(payload)}, known))
 	g.traceFrames(known)(false, []byte(`{"type":"event","event":"agent","payload":`+payload+`}`))
 
 	e, ok := g.env.Hub.Subscribe(0).TryNext()

@@ -12,8 +12,6 @@ import (
 	"github.com/gatehost/gatehost/host/internal/observe"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/host/internal/session"
-	"github.com/gatehost/gatehost/internal/frame"
-	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/control"
 )
 
@@ -131,8 +129,8 @@ func (c *core) plugins() []observe.Plugin {
 	return out
 }
 
-// received publishes an event that the gateway sent by itself (B172 to B179), with its secrets redacted.
-func (o observer) received(e session.Event, redactor *redact.Redactor) {
+// received publishes an event that the gateway sent by itself (B172 to B179), which is clean.
+func (o observer) received(e session.Event) {
 	kind := e.Kind()
 	if kind == session.KindTick {
 		return
@@ -140,9 +138,5 @@ func (o observer) received(e session.Event, redactor *redact.Redactor) {
 	if e.Name == "config.changed" { // the running gateway applied a new configuration
 		o.lastGood.Look()
 	}
-	payload := e.Payload
-	if len(payload) > 0 {
-		payload = frame.Redact(payload, redactor)
-	}
-	o.core.publish(events.Type(kind), control.GatewayEventData{Event: e.Name, Payload: payload})
+	o.core.publish(events.Type(kind), control.GatewayEventData{Event: e.Name, Payload: e.Payload})
 }

@@ -26,7 +26,7 @@ type sessions struct {
 	calls  calls
 	totals *sessionTotals
 	// received takes the events that the gateway sent by itself.
-	received func(session.Event, *redact.Redactor)
+	received func(session.Event)
 }
 
 func (s sessions) Open(
@@ -43,14 +43,15 @@ func (s sessions) Open(
 		Version: s.core.env.Version, Trace: s.core.traceFrames(redactor), Ping: liveness.Ping,
 		PongTimeout: liveness.PongTimeout, Log: s.core.log, OnAlive: events.Alive, OnPings: events.Pings,
 		OnEvent: func(e session.Event) {
+			e = cleanEvent(e, redactor)
 			s.calls.health.Event(e.Name)
-			s.received(e, redactor)
+			s.received(e)
 		},
 	})
 	if err != nil {
-		return nil, lifecycle.Hello{}, refused(err)
+		return nil, lifecycle.Hello{}, refused(cleanError(err, redactor))
 	}
-	open := &openSession{calls: s.calls, s: opened}
+	open := &openSession{calls: s.calls, s: opened, redactor: redactor, hello: cleanHello(opened.Hello(), redactor)}
 	s.totals.opened(open)
 	liveness = s.core.conf().Liveness // a reload that ran meanwhile has not seen this session
 	opened.SetPing(liveness.Ping, liveness.PongTimeout)
@@ -60,7 +61,7 @@ func (s sessions) Open(
 		end := opened.End()
 		events.Closed(engine.SessionEnd{Code: end.Code, Announce: announced(end), Expected: end.Expected})
 	}()
-	h := opened.Hello()
+	h := open.hello
 	return open, lifecycle.Hello{Protocol: h.Protocol, Version: h.Version, BootID: h.BootID, ConnID: h.ConnID}, nil
 }
 
@@ -88,14 +89,17 @@ func announced(end session.End) lifecycle.Announce {
 
 // openSession is a session as the engine sees it.
 type openSession struct {
-	calls calls
-	s     *session.Session
-	once  sync.Once
+	calls    calls
+	s        *session.Session
+	redactor *redact.Redactor
+	hello    session.Hello // clean
+	once     sync.Once
 }
 
 func (o *openSession) Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
 	began, number := time.Now(), o.calls.health.Session()
 	got, err := o.s.Call(ctx, method, params)
+	err = cleanError(err, o.redactor)
 	o.calls.called(number, method, time.Since(began), err)
 	switch {
 	case errors.Is(err, session.ErrServiceRestart):
@@ -112,7 +116,7 @@ func (o *openSession) Call(ctx context.Context, method string, params json.RawMe
 func (o *openSession) SetPing(ping, pongTimeout time.Duration) { o.s.SetPing(ping, pongTimeout) }
 
 func (o *openSession) Stats() engine.SessionStats {
-	return engine.SessionStats{Hello: o.s.Hello(), Stats: o.s.Stats()}
+	return engine.SessionStats{Hello: o.hello, Stats: o.s.Stats()}
 }
 
 func (o *openSession) Close() {

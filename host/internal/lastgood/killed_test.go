@@ -1,9 +1,11 @@
 package lastgood_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,6 +70,7 @@ func repairForEver(dir string) {
 		if l.SHA256 == sum(next) {
 			next = victim("a")
 		}
+		fmt.Println("a repair begins") // the test kills some time after it
 		if _, err := e.Execute(
 			context.Background(), repair.Request{Plan: writes(config, next, l.SHA256), KeepAside: true},
 		); err != nil {
@@ -90,15 +93,22 @@ func TestHostKilledAtAnyMomentLeavesTheOldFileOrTheNewOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut := 0
-	for round := range 25 {
+	// Each kill comes a little later after the begin of a repair. At least 25, and until enough of them have hit one:
+	// how long a repair takes depends on the machine.
+	for round := 0; round < 25 || cut < 5 && round < 500; round++ {
 		cmd := exec.Command(self)
 		cmd.Env = append(os.Environ(), "REPAIR_TEST_DIR="+dir)
 		var stderr strings.Builder
 		cmd.Stderr = &stderr
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(60*time.Millisecond + time.Duration(round*7)*time.Millisecond) // the test varies the moment of the kill
+		bufio.NewScanner(stdout).Scan() // without a line it has ended, which Wait says
+		time.Sleep(time.Duration(round%25) * time.Millisecond)
 		_ = cmd.Process.Kill()
 		if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {
 			t.Fatalf("it ended by itself: %v\n%s", err, stderr.String())

@@ -66,7 +66,7 @@ func (p *Pipeline) decide(answers [][]classifier.Verdict, i int) decision {
 			d.by, d.verdict = name, v
 		case claims(*v):
 			d.also = append(d.also,
-				Claim{Plugin: name, Level: v.Level, RuleID: p.o.Redactor.Text(v.RuleID), Symptom: v.Symptom})
+				Claim{Plugin: name, Level: v.Level, RuleID: p.o.Redactor.Line(v.RuleID), Symptom: v.Symptom})
 		case d.verdict == nil:
 			d.verdict = v
 		}
@@ -167,9 +167,17 @@ func (p *Pipeline) deliver(l plugin.Line, number uint64, d decision) {
 	c := Classified{Line: l, Number: number, Level: classifier.LevelWarn, Shown: l.Text, By: d.by, Also: d.also}
 	v := d.verdict
 	if v != nil {
-		c.Level, c.RuleID, c.Symptom, c.Tags, c.Stage = v.Level, v.RuleID, v.Symptom, v.Tags, v.Stage
+		c.Level, c.Symptom, c.RuleID = v.Level, v.Symptom, p.o.Redactor.Line(v.RuleID)
+		for _, tag := range v.Tags {
+			c.Tags = append(c.Tags, p.o.Redactor.Line(tag))
+		}
+		if v.Stage != nil {
+			stage := *v.Stage
+			stage.Name = p.o.Redactor.Line(stage.Name)
+			c.Stage = &stage
+		}
 		if v.Text != "" {
-			c.Shown = p.o.Redactor.Text(v.Text)
+			c.Shown = p.o.Redactor.Line(v.Text)
 		}
 	}
 	fresh := p.book(&c, v != nil)
@@ -191,7 +199,7 @@ func (p *Pipeline) book(c *Classified, classified bool) bool {
 	p.stats.Levels.count(c.Stream, c.Level)
 	if c.Level == classifier.LevelDrop {
 		p.stats.Dropped++
-		p.dropped(p.o.Redactor.Text(c.RuleID))
+		p.dropped(c.RuleID)
 		c.Hidden = true
 	}
 	p.repeat(c)

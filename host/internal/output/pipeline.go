@@ -123,8 +123,9 @@ type Pipeline struct {
 	queue  chan entry
 	cancel context.CancelFunc
 	done   chan struct{}
-	chain  []*link                 // of the worker
-	wanted atomic.Pointer[[]Named] // the chain that replaces it with the next batch; nil: it stays
+	chain  []*link                         // of the worker
+	lines  [plugin.Stderr + 1]redact.Lines // of Feed, by stream
+	wanted atomic.Pointer[[]Named]         // the chain that replaces it with the next batch; nil: it stays
 
 	mu       sync.Mutex    // guards all fields below
 	tail     []plugin.Line // a ring once it is full
@@ -195,7 +196,7 @@ func (p *Pipeline) Feed(ctx context.Context, item launcher.OutputItem) error {
 		for _, l := range item.Lines {
 			// Only lines that are in the queue count as read: the rest of a batch that was cut off comes again,
 			// from Cursor.
-			l.Text = p.o.Redactor.Text(l.Text)
+			l.Text = p.lines[min(max(l.Stream, 0), plugin.Stderr)].Line(p.o.Redactor, l.Text)
 			if err := p.put(ctx, entry{line: l, number: p.number(l)}); err != nil {
 				return err
 			}

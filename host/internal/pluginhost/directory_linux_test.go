@@ -87,7 +87,7 @@ func TestDirectoryWithAManifestIsAPlugin(t *testing.T) {
 			})
 			awaitState(t, h, pluginhost.Running)
 			if name, err := attempt(t, h, "read /proc/self/cmdline"); err != nil ||
-				strings.TrimRight(name, "\x00") != filepath.Join(dir, "bin", "test-plugin") {
+				strings.TrimRight(name, "\uFFFD") != filepath.Join(dir, "bin", "test-plugin") {
 				t.Errorf("it sees itself as %q, %v", name, err)
 			}
 			_, err := attempt(t, h, "read "+filepath.Join(dir, "notes"))

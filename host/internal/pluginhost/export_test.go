@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 // MethodRow is a row of the table of deadlines as this package has it.
@@ -26,4 +28,6 @@ func MethodTable() []MethodRow {
 func MethodName(fullMethod string) string { return nameOf(fullMethod) }
 
 // NewLogs takes lines as those of a plugin.
-func NewLogs(out hclog.Logger) func(line string) { return newLogs(out, func(string) {}).take }
+func NewLogs(out hclog.Logger, known *redact.Known) func(line string) {
+	return newLogs(out, known, func(string) {}).take
+}

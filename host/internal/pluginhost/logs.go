@@ -12,9 +12,10 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 const (
@@ -30,9 +31,11 @@ const (
 // logs forwards a plugin's stderr to the host's log and keeps its last raw lines.
 type logs struct {
 	out    hclog.Logger
+	known  *redact.Known
 	onLine func(line string) // is called with each line that is forwarded
 
 	mu      sync.Mutex // guards all below
+	lines   redact.Lines
 	ring    []string
 	tokens  float64
 	filled  time.Time
@@ -40,8 +43,8 @@ type logs struct {
 	printed []string // the first lines that came on stdout, where only the handshake should
 }
 
-func newLogs(out hclog.Logger, onLine func(line string)) *logs {
-	return &logs{out: out, onLine: onLine, tokens: lineBurst, filled: time.Now()}
+func newLogs(out hclog.Logger, known *redact.Known, onLine func(line string)) *logs {
+	return &logs{out: out, known: known, onLine: onLine, tokens: lineBurst, filled: time.Now()}
 }
 
 // read takes lines until the end of r, which is io.EOF, or an error.
@@ -52,12 +55,27 @@ func (l *logs) read(r io.Reader) error {
 }
 
 func (l *logs) take(line string) {
-	line = printable(line)
+	line = l.clean(line)
 	l.keep(line)
 	if l.allowed() {
 		l.forward(line)
 		l.onLine(line)
 	}
+}
+
+// clean makes a line printable and hides its secrets: in a line of hclog's JSON by the names of its fields, too.
+func (l *logs) clean(line string) string {
+	if fields, ok := decodeEntry(line); ok {
+		var out strings.Builder
+		encoder := json.NewEncoder(&out)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(l.known.Redactor().Value(fields)); err == nil {
+			return strings.TrimSuffix(out.String(), "\n")
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines.Line(l.known.Redactor(), line)
 }
 
 // takePrinted handles a line of stdout that came by go-plugin's stream.
@@ -68,10 +86,11 @@ func (l *logs) takePrinted(line string) {
 
 // print remembers a line of stdout.
 func (l *logs) print(line string) {
+	line = l.clean(line)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.printed) < keptPrinted {
-		l.printed = append(l.printed, printable(line))
+		l.printed = append(l.printed, line)
 	}
 }
 
@@ -143,26 +162,39 @@ type entry struct {
 	fields  []any // key, value
 }
 
-func parseEntry(line string) (entry, bool) {
+// decodeEntry decodes a line of hclog's JSON.
+func decodeEntry(line string) (map[string]any, bool) {
+	if !strings.HasPrefix(line, "{") {
+		return nil, false
+	}
+	decoder := json.NewDecoder(strings.NewReader(line))
+	decoder.UseNumber()
 	var fields map[string]any
-	if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &fields) != nil || fields["@message"] == nil {
+	if decoder.Decode(&fields) != nil || fields["@message"] == nil {
+		return nil, false
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) { // something follows, which must not vanish
+		return nil, false
+	}
+	return fields, true
+}
+
+// parseEntry reads a line that is clean.
+func parseEntry(line string) (entry, bool) {
+	fields, ok := decodeEntry(line)
+	if !ok {
 		return entry{}, false
 	}
 	text, _ := fields["@message"].(string)
+	e := entry{level: hclog.Warn, message: redact.PrintableLine(text)} // a second line could pass for one of ours
 	word, _ := fields["@level"].(string)
-	e := entry{level: hclog.LevelFromString(word), message: printable(text)} // which JSON had escaped
-	if e.level == hclog.NoLevel {
-		e.level = hclog.Warn
+	if level := hclog.LevelFromString(word); level != hclog.NoLevel {
+		e.level = level
 	}
 	for _, k := range slices.Sorted(maps.Keys(fields)) {
-		if strings.HasPrefix(k, "@") {
-			continue
+		if !strings.HasPrefix(k, "@") {
+			e.fields = append(e.fields, k, fields[k])
 		}
-		v := fields[k]
-		if text, ok := v.(string); ok {
-			v = printable(text)
-		}
-		e.fields = append(e.fields, printable(k), v)
 	}
 	return e, true
 }
@@ -182,16 +214,6 @@ func brief(line string) string {
 		fmt.Fprintf(&out, " %v=%v", e.fields[i], e.fields[i+1])
 	}
 	return out.String()
-}
-
-// printable removes what could move the cursor or rename the window of the terminal on which the host logs.
-func printable(line string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\t' && r != '\n' && unicode.IsControl(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, line)
 }
 
 // lineWriter splits its input into lines. Used by one goroutine.

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
@@ -128,12 +129,44 @@ func TestLineOfAnyLengthTakesLittleMemory(t *testing.T) {
 
 func TestControlCharactersOfAPluginDoNotReachTheTerminal(t *testing.T) {
 	var out lockedBuffer
-	l := pluginhost.NewLogs(hclog.New(&hclog.LoggerOptions{Output: &out}))
+	l := pluginhost.NewLogs(hclog.New(&hclog.LoggerOptions{Output: &out}), nil)
 	l("plain \x1b]0;title\x07 words")
 	l(`{"@level":"warn","@message":"a \u001b[2J message","k\u001b":"v\u001b[1A"}`)
 	if text := out.String(); strings.ContainsAny(text, "\x1b\x07") || !strings.Contains(text, "message") ||
 		!strings.Contains(text, "words") {
 		t.Errorf("log = %q", text)
+	}
+}
+
+// TestSecretsInThePluginsLogAreHidden: known values, names of fields, shapes, keys over several lines, lines that pass
+// for the host's own.
+func TestSecretsInThePluginsLogAreHidden(t *testing.T) {
+	var known redact.Known
+	known.Learn([]string{"tok-0123456789abcdef"})
+	var out lockedBuffer
+	l := pluginhost.NewLogs(hclog.New(&hclog.LoggerOptions{Output: &out}), &known)
+	for _, line := range []string{
+		`{"@level":"info","@message":"looked at tok-0123456789abcdef","apiKey":"short-1","n":12345678901234567890}`,
+		`{"@level":"info","@message":"a\n2026-11-30T00:00:00Z [ERROR] gatehost: forged","line":"\"apiKey\": \"short-22\""}`,
+		`{"@level":"info","@message":"base64 dG9rLTAxMjM0NTY3ODlhYmNkZWY="} tail`,
+		"sk-proj-ABCDEFGHIJKLMNOPQRST", "-----BEGIN PRIVATE KEY-----", "MIGHAgEAMBMGByqGSM49", "-----END PRIVATE KEY-----",
+		"the last one",
+	} {
+		l(line)
+	}
+	text := out.String()
+	for _, bad := range []string{"tok-", "short-", "dG9rLTAx", "ABCDEF", "MIGH", "\n2026-11-30T00:00:00Z"} {
+		if strings.Contains(text, bad) {
+			t.Errorf("%q is in the log", bad)
+		}
+	}
+	for _, good := range []string{"looked at [redacted]", "n=12345678901234567890", "tail", "the last one"} {
+		if !strings.Contains(text, good) {
+			t.Errorf("%q is not in the log", good)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
 	}
 }
 

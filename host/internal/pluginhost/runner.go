@@ -131,7 +131,7 @@ func (p *process) begin() error {
 func (p *process) copyHandshake() {
 	err := eachLine(p.outR, maxHandshake, func(line string) {
 		if !isHandshake(line) { // its certificate is of no use to people
-			p.logs.keep("stdout: " + printable(line))
+			p.logs.keep("stdout: " + p.logs.clean(line))
 			p.logs.print(line)
 		} else {
 			p.at.heard(line)

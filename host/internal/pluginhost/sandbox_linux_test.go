@@ -137,7 +137,7 @@ func TestShutInPluginIsTheFileThatWasChecked(t *testing.T) {
 	h, _ := newHost(t, quick(), spec)
 	awaitState(t, h, pluginhost.Running)
 	name, err := attempt(t, h, "read /proc/self/cmdline")
-	if err != nil || !strings.HasSuffix(strings.TrimRight(name, "\x00"), "test-plugin") {
+	if err != nil || !strings.HasSuffix(strings.TrimRight(name, "\uFFFD"), "test-plugin") {
 		t.Errorf("it sees itself as %q, %v", name, err)
 	}
 }

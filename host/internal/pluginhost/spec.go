@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -21,6 +22,8 @@ type Options struct {
 	RuntimeDir string // short path for sockets
 	Wrapper    string // the host's binary, which understands sandbox.Verb; "": this one
 	OnState    func(State)
+	// Secrets are hidden in all that plugins say. nil: none are known.
+	Secrets *redact.Known
 	// OnCall is called after each call to a plugin; it must not block. nil: not called.
 	OnCall func(Call)
 	Timing Timing

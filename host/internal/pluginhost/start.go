@@ -104,7 +104,7 @@ func (s *supervisor) prepare(ctx context.Context, spec *Spec) (*generation, erro
 		}
 		return nil, err
 	}
-	return newGeneration(spec, exe, newLogs(s.log, func(line string) { s.onLogLine(spec, line) })), nil
+	return newGeneration(spec, exe, newLogs(s.log, s.opts.Secrets, func(line string) { s.onLogLine(spec, line) })), nil
 }
 
 // shake starts the process and does the handshake; Describe comes later.
@@ -128,7 +128,8 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		return err
 	}
 	made := make(chan *process, 1) // 1: RunnerFunc is called once
-	options := append(explainErrors(gen.spec.Name), grpc.WithDefaultCallOptions(
+	options := append(cleanAnswers(s.opts.Secrets), explainErrors(gen.spec.Name)...)
+	options = append(options, grpc.WithDefaultCallOptions(
 		grpc.MaxCallRecvMsgSize(pluginkit.MaxMessage), grpc.MaxCallSendMsgSize(pluginkit.MaxMessage),
 	))
 	var begun atomic.Pointer[process]

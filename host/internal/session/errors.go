@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gatehost/gatehost/internal/frame"
@@ -72,7 +73,7 @@ func refusal(e *frame.Error) *ConnectError {
 		out.Hint = "the gateway requires a token and got none: set gateways.NAME.token"
 	case "PAIRING_REQUIRED":
 		out.Final = true
-		out.Hint = "approve this host on the gateway's machine: openclaw devices approve " + d.RequestID
+		out.Hint = "approve this host on the gateway's machine: openclaw devices approve " + word(d.RequestID)
 	case "PROTOCOL_MISMATCH":
 		out.Final = true
 		out.Message = fmt.Sprintf("the gateway speaks protocol %d, this host speaks %d to %d", d.ExpectedProtocol,
@@ -97,4 +98,17 @@ func refusal(e *frame.Error) *ConnectError {
 		}
 	}
 	return out
+}
+
+// word returns an identity that a hint tells people to type. The gateway chooses it: what a shell would read as more
+// than one plain word becomes a placeholder.
+func word(id string) string {
+	plain := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.'
+	}
+	if id == "" || len(id) > 128 || strings.HasPrefix(id, "-") ||
+		strings.ContainsFunc(id, func(r rune) bool { return !plain(r) }) {
+		return "REQUEST_ID"
+	}
+	return id
 }

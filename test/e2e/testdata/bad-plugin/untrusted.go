@@ -5,15 +5,20 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
+	"github.com/gatehost/gatehost/shared/classifier"
 	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/fault"
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
 	"github.com/gatehost/gatehost/shared/plugin"
 	"github.com/gatehost/gatehost/shared/pluginkit"
@@ -21,6 +26,20 @@ import (
 
 // untrusted does what a host must not take from a plugin; it returns when the argument means another way to misbehave.
 func untrusted() {
+	if code, ok := strings.CutPrefix(how(), "telltale:"); ok {
+		said, err := hex.DecodeString(code)
+		if err != nil {
+			panic(err)
+		}
+		for i := range said {
+			said[i] ^= 0x55 // so that the argument itself gives nothing away
+		}
+		pluginkit.Serve(pluginkit.Plugin{
+			Name: "bad-plugin", Version: "0.1.0", Doctor: telltale{said: string(said)},
+			Classifier: telltale{said: string(said)},
+		})
+		os.Exit(0)
+	}
 	switch how() {
 	case "talks-first":
 		fmt.Println("hello, I am about to start")
@@ -108,4 +127,54 @@ func (crafty) Plan(context.Context, plugin.GatewayFacts, doctor.Finding) (*docto
 			Path: filepath.Join(os.Getenv("HOME"), ".ssh", "authorized_keys"), Content: []byte("planted"),
 		},
 	}}}, nil
+}
+
+// telltale is a doctor that says what its argument "tells:TEXT,..." names, wherever a plugin can say something.
+type telltale struct {
+	bad
+	said string
+}
+
+func (t telltale) Diagnose(context.Context, doctor.DiagnoseRequest) (doctor.Diagnosis, error) {
+	t.log()
+	return doctor.Diagnosis{Findings: []doctor.Finding{{
+		Code: "telltale", Text: t.said, Hint: t.said, Severity: plugin.SeverityError, Repairable: true,
+		Evidence: []string{"planted", t.said}, ConfigPath: t.said,
+	}}}, nil
+}
+
+func (t telltale) Plan(context.Context, plugin.GatewayFacts, doctor.Finding) (*doctor.Plan, error) {
+	return &doctor.Plan{Title: t.said, Steps: []doctor.Step{{
+		Title: t.said, Delegate: &doctor.DelegateStep{ID: "tell", Timeout: time.Second},
+	}}}, nil
+}
+
+func (t telltale) Repair(_ context.Context, _ doctor.RepairRequest, progress func(doctor.Progress)) (
+	doctor.RepairResult, error,
+) {
+	progress(doctor.Progress{Text: t.said})
+	return doctor.RepairResult{}, fault.New(fault.FailedPrecondition, t.said).WithHint(t.said)
+}
+
+// log writes by hclog's JSON, as plain lines, and on stdout.
+func (t telltale) log() {
+	line, _ := json.Marshal(map[string]string{"@level": "warn", "@message": t.said, "apiKey": "planted-key", "line": t.said})
+	fmt.Fprintf(os.Stderr, "%s\n%s\n", line, t.said)
+	fmt.Println(t.said)
+}
+
+func (t telltale) Open(context.Context, plugin.GatewayFacts, string) (classifier.Stream, error) {
+	return t, nil
+}
+
+// Classify puts its words in the place of the gateway's.
+func (t telltale) Classify(_ context.Context, lines []classifier.NumberedLine) ([]classifier.Verdict, error) {
+	out := make([]classifier.Verdict, len(lines))
+	for i, l := range lines {
+		out[i] = classifier.Verdict{
+			Seq: l.Seq, Level: classifier.LevelError, RuleID: t.said, Text: t.said, Tags: []string{t.said},
+			Stage: &classifier.Stage{Name: t.said, DurationMs: 1},
+		}
+	}
+	return out, nil
 }
