@@ -17,11 +17,14 @@ const (
 	codePeerUnknown = "peer_unknown"
 )
 
-// peerRule says who must be at the other end of a connection to the gateway now: a process of the launch, or, for an
-// attached gateway and a launcher that tells no pid, a program of a trusted user.
-func (c *core) peerRule() peer.Rule {
-	r := peer.Rule{Trust: peer.Trust(c.conf().TrustPeer)}
-	if s := c.State(); s.Launch != "" {
+// peerRule says who must be at the other end of a connection to the gateway now.
+func (c *core) peerRule() peer.Rule { return ruleOf(c.conf().TrustPeer, c.State()) }
+
+// ruleOf returns the rule for a gateway in a state: a process of the launch, or, for an attached gateway and a launcher
+// that tells no pid, a program of a trusted user.
+func ruleOf(trust string, s lifecycle.State) peer.Rule {
+	r := peer.Rule{Trust: peer.Trust(trust)}
+	if s.Launch != "" {
 		r.Launch = s.Process.PID
 	}
 	return r
@@ -31,17 +34,19 @@ func (c *core) peerRule() peer.Rule {
 func (c *core) provePeer(port int) func(context.Context, net.Conn) error {
 	rule := c.peerRule()
 	return func(ctx context.Context, conn net.Conn) error {
-		err := rule.Prove(ctx, conn)
-		if err == nil {
-			return nil
-		}
-		problem, refused := peerProblem(err, c.name, port)
-		if refused {
-			return &session.ConnectError{
-				Code: problem.Code, Message: problem.Message, Hint: problem.Hint, Final: problem.Fatal, Cause: err,
-			}
-		}
-		return err // the session knows what a deadline or a closed connection means
+		return refusedPeer(rule.Prove(ctx, conn), c.name, port)
+	}
+}
+
+// refusedPeer turns the error of a proof into the one of a session. It leaves an error that refuses no program as it is:
+// the session knows what a deadline or a closed connection means.
+func refusedPeer(err error, gateway string, port int) error {
+	problem, refused := peerProblem(err, gateway, port)
+	if !refused {
+		return err
+	}
+	return &session.ConnectError{
+		Code: problem.Code, Message: problem.Message, Hint: problem.Hint, Final: problem.Fatal, Cause: err,
 	}
 }
 

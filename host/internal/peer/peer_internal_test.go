@@ -213,8 +213,17 @@ func TestOwnersAreNamedAndPrintable(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
+	eve := Stranger{Owner: Owner{UID: 7, PID: 5}}
+	if got := eve.Error(); got != "the program on the port is pid 5 of uid 7" {
+		t.Errorf("without a launch: %q", got)
+	}
+	eve.Launch = 3
+	if got := eve.Name(); got != "pid 5 of uid 7, which does not belong to the launch with pid 3" {
+		t.Errorf("beside a launch: %q", got)
+	}
 	got := text("a\x1b]0;x\a\nb\u202e"+strings.Repeat("ä", 300), maxCommand)
-	if strings.ContainsAny(got, "\x1b\a\n\u202e") || len(got) > maxCommand+3 || !strings.HasPrefix(got, "a\uFFFD]0;x\uFFFD\uFFFDb") {
+	if strings.ContainsAny(got, "\x1b\a\n\u202e") || len(got) > maxCommand+3 ||
+		!strings.HasPrefix(got, "a\uFFFD]0;x\uFFFD\uFFFDb") {
 		t.Errorf("got %q", got)
 	}
 }
