@@ -38,8 +38,8 @@ func (c *core) provePeer(port int) func(context.Context, net.Conn) error {
 	}
 }
 
-// refusedPeer turns the error of a proof into the one of a session. It leaves an error that refuses no program as it is:
-// the session knows what a deadline or a closed connection means.
+// refusedPeer turns the error of a proof into the one of a session. It leaves an error that refuses no program as it
+// is: the session knows what a deadline or a closed connection means.
 func refusedPeer(err error, gateway string, port int) error {
 	problem, refused := peerProblem(err, gateway, port)
 	if !refused {
