@@ -112,7 +112,8 @@ func rules() []rule {
 				"host/internal/events", "host/internal/gatewayconfig", "host/internal/health",
 				"host/internal/journal", "host/internal/lastgood", "host/internal/lifecycle", "host/internal/metrics",
 				"host/internal/observe", "host/internal/output", "host/internal/pluginhost",
-				"host/internal/prelaunch", "host/internal/probe", "host/internal/profile", "host/internal/repair",
+				"host/internal/peer", "host/internal/prelaunch", "host/internal/probe", "host/internal/profile",
+				"host/internal/repair",
 				"host/internal/session", "host/internal/store", "host/internal/view", "internal/frame",
 				"internal/json5", "internal/redact", "internal/release", "shared/control"), mods: []string{hclog},
 			reason: "one gateway: it knows no other gateway, no registry and no host",
@@ -183,8 +184,13 @@ func rules() []rule {
 			mods: []string{gorilla, hclog, uuid}, reason: noMeaning,
 		},
 		{
-			from: "host/internal/probe", may: []string{"internal/frame", "internal/redact"},
+			from: "host/internal/probe", may: []string{"host/internal/peer", "internal/frame"},
 			mods: []string{gorilla, gopsutil}, reason: "it asks a port and decides nothing",
+		},
+		{
+			from: "host/internal/peer", may: []string{"internal/redact", "shared/shim", "shared/shim/process"},
+			mods:   []string{gopsutil},
+			reason: "it knows connections, processes and the mark of a launch; it does not know what a gateway is",
 		},
 		{
 			from: "host/internal/output",

@@ -30,6 +30,7 @@ const canary = "canary-0f8e4c1d9b7a6532-token"
 var bin string // the built binaries; set once by TestMain
 
 func TestMain(m *testing.M) {
+	playStranger()
 	testhost.Main(m, &bin, "gatehost", "gatehost-shim", "gateway-emulator", "plugins/launcher-utility",
 		"plugins/launcher-launchd", "plugins/doctor",
 		"plugins/doctor-environment", "protocol-only", "bad-plugin", "doctor-versions", "rules-plugin")

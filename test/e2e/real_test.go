@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/gatehost/gatehost/internal/testreal"
@@ -21,3 +22,16 @@ func TestNewHostAdoptsOpenClaw(t *testing.T) { aNewHostAdopts(t, openclaw(t)) }
 func TestOpenClawRunsAgainFromAnyBreakage(t *testing.T) { itRunsAgainFromAnyBreakage(t, openclaw(t)) }
 func TestTelemetryOfOpenClaw(t *testing.T)              { theTelemetry(t, openclaw(t), 50) }
 func TestConfigurationOfOpenClawIsEdited(t *testing.T)  { aConfigurationIsEdited(t, openclaw(t)) }
+
+func TestStrangerThatWasThereFirstGetsNoSecretOfOpenClaw(t *testing.T) {
+	aStrangerWasThereFirst(t, openclaw(t))
+}
+
+func TestStrangerThatTakesThePortDuringAStartOfOpenClawGetsNoSecret(t *testing.T) {
+	needRoot(t)
+	aStrangerTakesThePort(t, openclaw(t), strangersUID)
+}
+
+func TestStrangerOfOurOwnUserDuringAStartOfOpenClawGetsNoSecret(t *testing.T) {
+	aStrangerTakesThePort(t, openclaw(t), os.Geteuid())
+}

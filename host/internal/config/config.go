@@ -111,6 +111,7 @@ type Gateway struct {
 	Doctors     []string      `toml:"doctors"`
 	Classifiers []string      `toml:"classifiers"`
 	OnConflict  string        `toml:"on_conflict" oneof:"attach|fail"`
+	TrustPeer   string        `toml:"trust_peer" oneof:"own|root|any"`
 	OnHostExit  string        `toml:"on_host_exit" oneof:"stop|keep"`
 	OnShimLoss  string        `toml:"on_shim_loss" oneof:"restart|keep"`
 	OrphanGrace time.Duration `toml:"orphan_grace" min:"1s" max:"8760h" applies:"launch"`

@@ -13,29 +13,29 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// peer is a session with a gateway that always gives the same answer.
-type peer struct {
+// answering is a session with a gateway that always gives the same answer.
+type answering struct {
 	boot   string
 	answer error
 	calls  []string
 }
 
-func (p *peer) Call(_ context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
+func (p *answering) Call(_ context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
 	p.calls = append(p.calls, method+string(params))
 	return nil, p.answer
 }
 
-func (p *peer) Stats() engine.SessionStats {
+func (p *answering) Stats() engine.SessionStats {
 	return engine.SessionStats{Hello: session.Hello{BootID: p.boot, ConnID: "c"}}
 }
 
-func (p *peer) Close() {}
+func (p *answering) Close() {}
 
 // TestGatewayWithoutAShutdownCallIsAskedOnce is B212: the answer of a gateway is remembered until another gateway is
 // there.
 func TestGatewayWithoutAShutdownCallIsAskedOnce(t *testing.T) {
 	m := inProcess{log: hclog.NewNullLogger(), shutdown: &shutdownAnswer{}}
-	old := &peer{boot: "1", answer: errors.New("INVALID_REQUEST: Unknown method:  shutdown")}
+	old := &answering{boot: "1", answer: errors.New("INVALID_REQUEST: Unknown method:  shutdown")}
 	for range 2 {
 		if err := m.Shutdown(t.Context(), old); !errors.Is(err, fault.ErrUnsupported) || fault.HintOf(err) == "" {
 			t.Errorf("error = %v", err)
@@ -44,7 +44,7 @@ func TestGatewayWithoutAShutdownCallIsAskedOnce(t *testing.T) {
 	if len(old.calls) != 1 || old.calls[0] != "shutdown" {
 		t.Errorf("calls = %q, want one, without params", old.calls)
 	}
-	other := &peer{boot: "2"}
+	other := &answering{boot: "2"}
 	for range 2 {
 		if err := m.Shutdown(t.Context(), other); err != nil {
 			t.Errorf("error = %v", err)
@@ -53,7 +53,7 @@ func TestGatewayWithoutAShutdownCallIsAskedOnce(t *testing.T) {
 	if len(other.calls) != 1 {
 		t.Errorf("another gateway was asked %d times", len(other.calls))
 	}
-	busy := &peer{boot: "3", answer: errors.New("FORBIDDEN: missing scope")}
+	busy := &answering{boot: "3", answer: errors.New("FORBIDDEN: missing scope")}
 	for range 2 {
 		if err := m.Shutdown(t.Context(), busy); !errors.Is(err, busy.answer) || errors.Is(err, fault.ErrUnsupported) {
 			t.Errorf("error = %v", err)

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/peer"
 	"github.com/gatehost/gatehost/host/internal/probe"
 )
 
@@ -23,7 +25,14 @@ func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, 
 		return lifecycle.HolderNone, lifecycle.Problem{}, nil
 	}
 	who := holders[0].String()
-	if probe.IsGateway(ctx, cfg.Port) {
+	prove := func(ctx context.Context, conn net.Conn) error {
+		return peer.Rule{Trust: peer.Trust(cfg.TrustPeer)}.Prove(ctx, conn)
+	}
+	is, err := probe.IsGateway(ctx, cfg.Port, prove)
+	if problem, refused := peerProblem(err, p.core.name, cfg.Port); refused {
+		return lifecycle.HolderStranger, problem, nil
+	}
+	if is {
 		return lifecycle.HolderGateway, lifecycle.Problem{
 			Code:    "port_conflict",
 			Message: fmt.Sprintf("port %d is held by a gateway that this host did not start: %s", cfg.Port, who),
@@ -40,7 +49,7 @@ func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, 
 }
 
 func (p port) Ready(ctx context.Context, port int) lifecycle.Readiness {
-	switch probe.ReadyNow(ctx, cmp.Or(port, p.core.asLaunched().Port)) {
+	switch probe.ReadyNow(ctx, cmp.Or(port, p.core.asLaunched().Port), p.core.peerRule().Prove) {
 	case probe.Ready:
 		return lifecycle.ReadinessReady
 	case probe.Open:

@@ -34,7 +34,7 @@ func TestReadinessOfAGateway(t *testing.T) {
 			if row.want == probe.Ready {
 				<-g.Ready()
 			}
-			if got := probe.ReadyNow(t.Context(), g.PortNumber()); got != row.want {
+			if got := probe.ReadyNow(t.Context(), g.PortNumber(), believe); got != row.want {
 				t.Errorf("readiness = %d, want %d", got, row.want)
 			}
 			if g.Accepted() != 0 {
@@ -62,7 +62,7 @@ func TestGatewayIsKnownByItsChallengeAlone(t *testing.T) { // T060 to T067
 			t.Parallel()
 			g := gateway(t, row.misbehave)
 			began := time.Now()
-			if got := probe.IsGateway(t.Context(), g.PortNumber()); got != row.want {
+			if got := isGateway(t, g.PortNumber()); got != row.want {
 				t.Errorf("gateway = %v, want %v", got, row.want)
 			}
 			if took := time.Since(began); took > 20*time.Second { // the bound is 5 s

@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 	"time"
 
 	gopsnet "github.com/shirou/gopsutil/v4/net"
-	"github.com/shirou/gopsutil/v4/process"
 
-	"github.com/gatehost/gatehost/internal/redact"
+	"github.com/gatehost/gatehost/host/internal/peer"
 )
 
 // Holder is a process that listens on a port.
@@ -49,7 +47,7 @@ func Holders(ctx context.Context, port int) ([]Holder, error) {
 		}
 		pid := int(c.Pid)
 		if byPID[pid] == nil {
-			byPID[pid] = &Holder{PID: pid, Command: command(ctx, pid)}
+			byPID[pid] = &Holder{PID: pid, Command: peer.Command(ctx, pid)}
 			order = append(order, pid)
 		}
 		byPID[pid].Addresses = append(byPID[pid].Addresses, net.JoinHostPort(c.Laddr.IP, strconv.Itoa(port)))
@@ -89,43 +87,4 @@ func byConnect(ctx context.Context, port int) ([]Holder, error) {
 		}
 	}
 	return out, nil
-}
-
-const maxCommand = 200
-
-// command returns a process's arguments with secrets hidden.
-func command(ctx context.Context, pid int) string {
-	p, err := process.NewProcessWithContext(ctx, int32(pid)) //nolint:gosec // a pid
-	if err != nil {
-		return ""
-	}
-	args, err := p.CmdlineSliceWithContext(ctx)
-	if err != nil || len(args) == 0 {
-		name, _ := p.NameWithContext(ctx)
-		return name
-	}
-	text := strings.Join(hide(args), " ")
-	if len(text) > maxCommand {
-		text = text[:maxCommand] + "..."
-	}
-	return strings.ToValidUTF8(text, "\uFFFD")
-}
-
-// hide replaces the values of flags that are named like secrets (B073).
-func hide(args []string) []string {
-	out := make([]string, 0, len(args))
-	secret := false
-	for _, a := range args {
-		name, _, hasValue := strings.Cut(a, "=")
-		switch {
-		case secret:
-			out, secret = append(out, redact.Mark), false
-		case strings.HasPrefix(a, "-") && redact.Name(name) && hasValue:
-			out = append(out, name+"="+redact.Mark)
-		default:
-			secret = strings.HasPrefix(a, "-") && redact.Name(name)
-			out = append(out, a)
-		}
-	}
-	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net"
@@ -41,13 +42,40 @@ const (
 // Address returns host:port.
 func Address(port int) string { return net.JoinHostPort(Host, strconv.Itoa(port)) }
 
+// Prove returns an error unless the program at the other end of a connection is the right one. It is called before
+// anything is sent on the connection, and nothing that a peer says is believed without it.
+type Prove func(ctx context.Context, conn net.Conn) error
+
+// ErrUnproved wraps the errors of a Prove.
+var ErrUnproved = errors.New("the program on the port is not proved to be the gateway")
+
+// dial returns a dialler whose connections are proved.
+func (p Prove) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	if err := p(ctx, conn); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("%w: %w", ErrUnproved, err)
+	}
+	return conn, nil
+}
+
 // ReadyNow asks once. It parses the answer: releases before 2026.9 answer any path with 200 and their user
-// interface, so a status alone proves nothing (docs/openclaw.md §3).
-func ReadyNow(ctx context.Context, port int) Readiness {
+// interface, so a status alone proves nothing (docs/openclaw.md §3). A port whose program is not proved is Open,
+// whatever it would say: the session that follows proves it again and says what is wrong.
+func ReadyNow(ctx context.Context, port int, prove Prove) Readiness {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, Proxy: nil},
+		Transport: &http.Transport{
+			DisableKeepAlives: true, Proxy: nil,
+			// the transport's own context is not bounded by the request's
+			DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
+				return prove.dial(ctx, network, addr)
+			},
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+Address(port)+"/readyz", nil)
@@ -58,6 +86,8 @@ func ReadyNow(ctx context.Context, port int) Readiness {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Closed
+	case errors.Is(err, ErrUnproved):
+		return Open
 	case err != nil:
 		return listening(ctx, port)
 	}
@@ -90,17 +120,21 @@ func listening(ctx context.Context, port int) Readiness {
 	return Open
 }
 
-// IsGateway reports whether the listener sends a connect.challenge. It cuts the socket afterwards (T060 to T067).
-func IsGateway(ctx context.Context, port int) bool {
+// IsGateway reports whether the listener sends a connect.challenge. It cuts the socket afterwards (T060 to T067). Its
+// error is that of prove.
+func IsGateway(ctx context.Context, port int, prove Prove) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, challengeTimeout)
 	defer cancel()
-	dialer := websocket.Dialer{}
+	dialer := websocket.Dialer{NetDialContext: prove.dial}
 	conn, resp, err := dialer.DialContext(ctx, "ws://"+Address(port)+"/ws", nil)
 	if err != nil {
 		if resp != nil {
 			_ = resp.Body.Close()
 		}
-		return false
+		if errors.Is(err, ErrUnproved) {
+			return false, err
+		}
+		return false, nil
 	}
 	defer func() { _ = conn.NetConn().Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.NetConn().Close() })
@@ -109,11 +143,11 @@ func IsGateway(ctx context.Context, port int) bool {
 	for range 16 {
 		_, data, err := conn.ReadMessage()
 		if err != nil {
-			return false
+			return false, nil //nolint:nilerr // what does not speak is no gateway
 		}
 		if f, err := frame.Parse(data); err == nil && f.Kind == frame.Event && f.Name == "connect.challenge" {
-			return true
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }

@@ -70,6 +70,9 @@ type Options struct {
 	// Trace is called with every frame that is sent or received, by the goroutine that sends or reads; it must hide
 	// the secrets in the frame, must not keep it, and must not block. nil: none.
 	Trace func(sent bool, data []byte)
+	// Peer proves whose program is at the other end of a connection. It is called once for each connection, before a
+	// byte is sent on it. Its error ends the dial; a *ConnectError is returned as it is. nil: nothing is proved.
+	Peer func(ctx context.Context, conn net.Conn) error
 	// NetDial replaces the TCP dialler, for tests.
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -107,6 +110,25 @@ func (o *Options) defaults() {
 	if o.Version == "" {
 		o.Version = "0.0.0"
 	}
+	if o.NetDial == nil {
+		o.NetDial = (&net.Dialer{}).DialContext
+	}
+	if o.Peer == nil {
+		o.Peer = func(context.Context, net.Conn) error { return nil }
+	}
+}
+
+// connect opens a TCP connection and proves its peer.
+func (o Options) connect(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := o.NetDial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Peer(ctx, conn); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // Hello is what a gateway said about itself; absent fields are zero.
@@ -124,8 +146,8 @@ type Hello struct {
 	Snapshot     json.RawMessage
 }
 
-// Dial opens a session: TCP, upgrade, challenge, connect, hello-ok, on one socket. Every error is a *ConnectError;
-// then the socket is cut, and no goroutine is left.
+// Dial opens a session: TCP, proof of the peer, upgrade, challenge, connect, hello-ok, on one socket. Every error is a
+// *ConnectError; then the socket is cut, and no goroutine is left.
 func Dial(ctx context.Context, o Options) (*Session, error) {
 	o.defaults()
 	challenge, cancel := context.WithTimeout(ctx, o.ChallengeTimeout)
@@ -143,11 +165,15 @@ func Dial(ctx context.Context, o Options) (*Session, error) {
 }
 
 func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error) {
-	dialer := websocket.Dialer{NetDialContext: o.NetDial, ReadBufferSize: 32 << 10}
+	dialer := websocket.Dialer{NetDialContext: o.connect, ReadBufferSize: 32 << 10}
 	header := http.Header{"User-Agent": {"gatehost/" + o.Version}} // no Origin: a foreign one is refused
 	conn, resp, err := dialer.DialContext(challenge, o.URL, header)
 	if err == nil {
 		return conn, nil
+	}
+	if ce, ok := errors.AsType[*ConnectError](err); ok {
+		ce.Stage = "peer"
+		return nil, ce
 	}
 	out := &ConnectError{
 		Stage: "dial", Code: "dial_failed", Message: "cannot connect to the gateway: " + err.Error(), Cause: err,

@@ -29,7 +29,7 @@ var ErrBusy = errors.New("too many calls are waiting for the gateway")
 
 // ConnectError says why a session could not be opened.
 type ConnectError struct {
-	Stage      string // dial, upgrade, challenge, connect
+	Stage      string // dial, peer, upgrade, challenge, connect
 	Code       string // the gateway's details.code or reason, or one of ours in lower case
 	Message    string
 	Hint       string
