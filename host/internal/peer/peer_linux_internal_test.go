@@ -476,16 +476,40 @@ func TestDescriptorsThatMayNotBeReadAreNoProof(t *testing.T) {
 	}
 	k := fakeProc(t, nil, map[int][]uint64{5: {6}})
 	path := filepath.Join(k.proc, "5", "fd")
-	if err := os.Chmod(path, 0); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() { _ = os.Chmod(path, 0o700) }) //nolint:gosec // so that it can be removed
-	got, err := k.holds(t.Context(), 5, end{uid: os.Geteuid(), inode: 6})
-	if got || !errors.Is(err, ErrUnknown) {
-		t.Errorf("got %v, %v, want that it is unknown", got, err)
+	for _, mode := range []os.FileMode{0, 0o400} {  // 0400: the numbers may be read, and not what they are
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		got, err := k.holds(t.Context(), 5, end{uid: os.Geteuid(), inode: 6})
+		if got || !errors.Is(err, ErrUnknown) {
+			t.Errorf("mode %o: got %v, %v, want that it is unknown", mode, got, err)
+		}
 	}
 	if got, err := k.holds(t.Context(), 5, end{uid: os.Geteuid() + 1, inode: 6}); got || err != nil {
 		t.Errorf("a socket of another user: %v, %v, want a stranger", got, err)
+	}
+}
+
+func TestOwnerIsFoundAmongManyProcesses(t *testing.T) {
+	sockets := map[int][]uint64{}
+	for pid := 100; pid < 100+3*namesAtOnce; pid++ {
+		sockets[pid] = nil
+		if pid%100 == 0 {
+			sockets[pid] = []uint64{uint64(pid)} //nolint:gosec // small
+		}
+	}
+	k := fakeProc(t, nil, sockets)
+	for pid, own := range sockets {
+		if own == nil {
+			continue
+		}
+		if o := k.owner(t.Context(), end{uid: 7, inode: own[0]}); o.PID != pid || o.UID != 7 {
+			t.Errorf("owner of socket %d = %+v", own[0], o)
+		}
+	}
+	if o := k.owner(t.Context(), end{uid: 7, inode: 1}); o.PID != 0 {
+		t.Errorf("owner of a socket that no process has = %+v", o)
 	}
 }
 
