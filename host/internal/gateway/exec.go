@@ -2,8 +2,14 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"slices"
 	"time"
 
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/profile"
+	"github.com/gatehost/gatehost/host/internal/repair"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -19,6 +25,13 @@ func (c *core) exec(
 	}
 	spec := r.Process
 	spec.Argv = argv
+	return c.execAs(ctx, cfg, r, spec, timeout, onLine)
+}
+
+func (c *core) execAs(
+	ctx context.Context, cfg *config.Gateway, r profile.Result, spec plugin.ProcessSpec, timeout time.Duration,
+	onLine func(plugin.Line),
+) (launcher.ExecResult, error) {
 	redactor := redactorOf(r)
 	res, err := c.launcher().Exec(ctx, launcher.ExecRequest{
 		Gateway: c.factsOf(cfg, r), Process: spec, Timeout: timeout,
@@ -27,8 +40,46 @@ func (c *core) exec(
 		onLine(l)
 		return nil
 	})
-	c.warnOfCut(argv, res)
+	c.warnOfCut(spec.Argv, res)
 	return res, err
+}
+
+// execJob runs a command for a doctor, in the gateway's context as far as the job may have it: without the gateway's
+// secrets, unless it is a known step, and evidence in a sandbox where there is one. The lines are redacted.
+func (c *core) execJob(ctx context.Context, job repair.Job, onLine func(plugin.Line)) (repair.Ran, error) {
+	if job.Secrets {
+		res, err := c.exec(ctx, job.Argv, job.Timeout, onLine)
+		return repair.Ran{ExecResult: res}, err
+	}
+	cfg := c.asLaunched()
+	r, err := c.buildOf(cfg)
+	if err != nil {
+		return repair.Ran{}, err
+	}
+	temp, err := os.MkdirTemp("", "gatehost-command-")
+	if err != nil {
+		return repair.Ran{}, fmt.Errorf("cannot run a command for a doctor: %w", err)
+	}
+	defer func() {
+		if err := os.RemoveAll(temp); err != nil {
+			c.log.Warn("cannot remove the temporary directory of a command", "path", temp, "error", err)
+		}
+	}()
+	spec := r.WithoutSecrets(temp)
+	spec.Argv = slices.Clone(job.Argv)
+	var ran repair.Ran
+	if job.Kind == repair.KindEvidence {
+		if ran.Unsandboxed, err = boxOf(c.conf().Repair, cfg.Launch.Command, r, spec, temp).wrap(&spec); err != nil {
+			return ran, err
+		}
+		ran.Sandboxed = ran.Unsandboxed == ""
+	}
+	ran.ExecResult, err = c.execAs(ctx, cfg, r, spec, job.Timeout, onLine)
+	if ran.Sandboxed && err == nil && (ran.Exit.Code == 126 || ran.Exit.Code == 127) {
+		c.log.Warn("the gateway's command did not start in the sandbox for evidence", "argv", job.Argv, "exit", ran.Exit.Code,
+			"hint", "add what it has to read to gateways."+c.name+".repair.evidence_read")
+	}
+	return ran, err
 }
 
 // warnOfCut logs that a command printed more than the host keeps.
