@@ -16,6 +16,9 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
+// maxEvidenceFile bounds a file that evidence writes: OpenClaw reads a copy of its database.
+const maxEvidenceFile = 1 << 40
+
 // evidenceBox is the sandbox of a command that a doctor asks for as evidence: it reads the gateway's state, its
 // configuration, its program and the system, writes to a temporary directory, and has no network.
 type evidenceBox struct {
@@ -40,7 +43,7 @@ func boxOf(
 	read = slices.DeleteFunc(read, func(p string) bool { return p == "" || !filepath.IsAbs(p) })
 	return evidenceBox{
 		off: set.EvidenceSandbox == config.SandboxOff, here: sandbox.Supported(), self: os.Executable,
-		spec: sandbox.Spec{Command: true, Read: read, Write: []string{temp}},
+		spec: sandbox.Spec{Command: true, Read: read, Write: []string{temp}, FileSize: maxEvidenceFile},
 	}
 }
 

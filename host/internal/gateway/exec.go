@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"time"
 
@@ -74,13 +75,22 @@ func (c *core) execJob(ctx context.Context, job repair.Job, onLine func(plugin.L
 		}
 		ran.Sandboxed = ran.Unsandboxed == ""
 	}
-	ran.ExecResult, err = c.execAs(ctx, cfg, r, spec, job.Timeout, onLine)
-	if ran.Sandboxed && err == nil && (ran.Exit.Code == 126 || ran.Exit.Code == 127) {
-		c.log.Warn("the gateway's command did not start in the sandbox for evidence", "argv", job.Argv, "exit", ran.Exit.Code,
+	ran.ExecResult, err = c.execAs(ctx, cfg, r, spec, job.Timeout, func(l plugin.Line) {
+		if ran.Sandboxed && ran.Denied == "" && denial.MatchString(l.Text) {
+			ran.Denied = l.Text
+		}
+		onLine(l)
+	})
+	if ran.Denied != "" || ran.Sandboxed && err == nil && (ran.Exit.Code == 126 || ran.Exit.Code == 127) {
+		c.log.Warn("the sandbox for evidence denied the gateway's command something", "argv", job.Argv,
+			"exit", ran.Exit.String(), "line", ran.Denied,
 			"hint", "add what it has to read to gateways."+c.name+".repair.evidence_read")
 	}
 	return ran, err
 }
+
+// denial finds what programs print when the kernel denies them a file, a connection or a call.
+var denial = regexp.MustCompile(`\b(?:EACCES|EPERM)\b`)
 
 // warnOfCut logs that a command printed more than the host keeps.
 func (c *core) warnOfCut(argv []string, res launcher.ExecResult) {

@@ -15,9 +15,10 @@ const hidden = "hidden-by-gatehost"
 // WithoutSecrets returns the process for a command of the gateway that must not know the gateway's secrets: the token,
 // each variable whose name says that it holds a secret, and the values of the env_file, except those that say where
 // something is or how the program runs. It tells OpenClaw its places, since a command in a sandbox cannot look for them
-// in the user's home. temp is the directory for temporary files.
+// in the user's home. temp is the directory for temporary files and caches.
 func (r Result) WithoutSecrets(temp string) plugin.ProcessSpec {
-	set := map[string]string{"TMPDIR": temp, "TEMP": temp, "TMP": temp}
+	// OpenClaw copies its database to its cache in order to read it
+	set := map[string]string{"TMPDIR": temp, "TEMP": temp, "TMP": temp, "XDG_CACHE_HOME": temp}
 	if r.openclaw && r.StateDir != "" {
 		set["OPENCLAW_STATE_DIR"], set["OPENCLAW_CONFIG_PATH"] = r.StateDir, r.ConfigPath
 	}

@@ -37,6 +37,9 @@ type Ran struct {
 
 	Sandboxed   bool
 	Unsandboxed string // why evidence was not sandboxed; "" otherwise
+	// Denied is a line by which the command says that its sandbox denied it something. Its answer may be about the sandbox
+	// and not about the gateway.
+	Denied string
 }
 
 // Exec runs a job in the gateway's context. onLine is called by one goroutine. Cancelling ctx ends the command's whole

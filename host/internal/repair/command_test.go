@@ -1,6 +1,7 @@
 package repair_test
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/repair"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // hostile are command lines that are close to an allowed one, or that do what no doctor may have done. own is the
@@ -258,5 +260,22 @@ func TestAutomaticPlanNamesTheConfigurationFileOnly(t *testing.T) {
 	w.e.Retarget(w.facts, nil)
 	if err := w.e.CheckAutomatic(none, writes(other, "x", sum("code"))); err == nil {
 		t.Error("without a configuration file every file is taken for it")
+	}
+}
+
+func TestAnswerThatTheSandboxSpoiledIsNoEvidence(t *testing.T) {
+	w := newWorld(t)
+	const said = "Error: EACCES: permission denied, mkdtemp '/home/me/.cache/x'"
+	g := repair.Gatherer{
+		Gateway: w.facts,
+		Exec: func(_ context.Context, _ repair.Job, onLine func(plugin.Line)) (repair.Ran, error) {
+			onLine(plugin.Line{Text: `{"valid":false,"issues":[{"message":"read failed: ` + said + `"}]}`})
+			return repair.Ran{Sandboxed: true, Denied: said}, nil
+		},
+	}
+	argv := append(slices.Clone(w.facts.Command), "config", "validate", "--json")
+	e := g.Gather(t.Context(), repair.Named{Name: "d"}, []doctor.EvidenceRequest{{ID: "e", Argv: argv}})[0]
+	if e.Available || e.Stdout != "" || e.Exit != nil || !strings.Contains(e.Problem, "EACCES") {
+		t.Errorf("evidence %+v", e)
 	}
 }

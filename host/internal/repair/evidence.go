@@ -83,6 +83,10 @@ func (g Gatherer) command(ctx context.Context, who Named, w doctor.EvidenceReque
 		return err
 	case got.TimedOut:
 		return fault.New(fault.DeadlineExceeded, fmt.Sprintf("the command did not end within %v", timeout))
+	case got.Denied != "": // a validator would call a configuration broken that it could not read
+		e.Stdout, e.Stderr = "", ""
+		return fault.New(fault.PermissionDenied,
+			"the sandbox denied the command something, so its answer is not used: "+bounded(got.Denied, 500))
 	}
 	e.Exit = &got.Exit
 	return nil

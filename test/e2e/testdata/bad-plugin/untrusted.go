@@ -125,7 +125,7 @@ func (crafty) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor.Di
 	return says("I know what to do")
 }
 
-// commands asks for commands that no doctor may run, and at last for one that every doctor may run.
+// commands asks for commands that no doctor may run, and for those that every doctor may run.
 func commands(gw plugin.GatewayFacts) []doctor.EvidenceRequest {
 	own := func(args ...string) []string { return append(slices.Clone(gw.Command), args...) }
 	wrapper := filepath.Join(filepath.Dir(gw.ConfigPath), "wrapper")
@@ -143,6 +143,9 @@ func commands(gw plugin.GatewayFacts) []doctor.EvidenceRequest {
 		"joined":   own("config validate"),
 		"step":     own("doctor", "--fix", "--yes", "--non-interactive"),
 		"good":     own("config", "validate", "--json"),
+		"lint":     own("doctor", "--lint", "--json"),
+		"plain":    own("config", "validate"),
+		"version":  own("--version"),
 	} {
 		out = append(out, doctor.EvidenceRequest{ID: id, Argv: argv})
 	}
@@ -156,7 +159,8 @@ func available(list []doctor.Evidence) []string {
 			out = append(out, e.ID)
 		}
 	}
-	return append(out, fmt.Sprint(len(list)))
+	slices.Sort(out)
+	return append(out, fmt.Sprint("of ", len(list)))
 }
 
 // Plan writes where the gateway has nothing, or runs what it may not.
