@@ -50,7 +50,7 @@ func (a *app) pluginVerifyVerb() *cobra.Command {
 	f.DurationVar(&o.Deadline, "deadline", 0, "fail a call that takes longer, although the contract allows more")
 	f.StringArrayVar(&o.Args, "arg", nil, "an `argument` of the plugin; may be repeated")
 	f.StringArrayVar(&o.Grants, "grant", nil,
-		"a `grant` as in plugins.NAME.grant: gateway-config, gateway-token; may be repeated")
+		"a `grant` as in plugins.NAME.grant: gateway-config, gateway-files, gateway-token, command:WORDS; may be repeated")
 	f.StringVar(&o.Transport, "transport", "", "auto_mtls or socket, as plugins.NAME.transport")
 	f.StringVar(&o.Sandbox, "sandbox", "", "auto or off, as plugins.NAME.sandbox.mode")
 	f.StringArrayVar(&o.Read, "read", nil,
@@ -76,8 +76,8 @@ func (a *app) verify(ctx context.Context, path string, o host.VerifyOptions, asJ
 		}
 	}
 	for _, g := range o.Grants {
-		if g != plugin.GrantGatewayConfig && g != plugin.GrantGatewayToken {
-			return usage("--grant must be gateway-config or gateway-token")
+		if err := plugin.CheckGrant(g); err != nil {
+			return usage("--grant %q %v", g, err)
 		}
 	}
 	for _, p := range o.Read {

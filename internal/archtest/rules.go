@@ -113,9 +113,9 @@ func rules() []rule {
 				"host/internal/journal", "host/internal/lastgood", "host/internal/lifecycle", "host/internal/metrics",
 				"host/internal/observe", "host/internal/output", "host/internal/pluginhost",
 				"host/internal/peer", "host/internal/prelaunch", "host/internal/probe", "host/internal/profile",
-				"host/internal/repair",
-				"host/internal/session", "host/internal/store", "host/internal/view", "internal/frame",
-				"internal/json5", "internal/redact", "internal/release", "shared/control"), mods: []string{hclog},
+				"host/internal/repair", "host/internal/sandbox", "host/internal/session", "host/internal/store",
+				"host/internal/view", "internal/frame", "internal/json5", "internal/redact", "internal/release",
+				"shared/control"), mods: []string{hclog},
 			reason: "one gateway: it knows no other gateway, no registry and no host",
 		},
 		{
@@ -236,7 +236,7 @@ func rules() []rule {
 			mods: []string{hclog, xSys}, reason: "it uses interfaces that it declares itself, not the engine",
 		},
 		{
-			from: "host/internal/config", may: []string{"internal/redact", "shared/fault", "host/internal/tomltext"},
+			from: "host/internal/config", may: []string{"internal/redact", "shared/fault", "shared/plugin", "host/internal/tomltext"},
 			mods: []string{toml}, reason: "package gateway turns words into policies",
 		},
 		{
@@ -245,7 +245,7 @@ func rules() []rule {
 		},
 		{
 			from:   "host/internal/manifest",
-			may:    []string{"internal/atomicfile", "shared/fault", "host/internal/tomltext"},
+			may:    []string{"internal/atomicfile", "shared/fault", "shared/plugin", "host/internal/tomltext"},
 			reason: "what a plugin says about itself; it grants nothing",
 		},
 		{

@@ -132,9 +132,9 @@ func judgeDescription(r *pb.DescribeResponse) error {
 		}
 	}
 	for _, g := range r.GetWantedGrants() {
-		if g != plugin.GrantGatewayToken && g != plugin.GrantGatewayConfig {
-			return breach(plugin.GrantGatewayToken+" or "+plugin.GrantGatewayConfig,
-				"it wants the grant %q, which there is not", g)
+		if err := plugin.CheckGrant(g); err != nil {
+			return breach(strings.Join(plugin.Grants(), ", ")+" or "+plugin.GrantCommand+"WORDS",
+				"it wants the grant %q, which %v", g, err)
 		}
 	}
 	return nil

@@ -228,7 +228,7 @@ func (unbounded) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Findin
 	return &doctor.Plan{
 		Title: "wait",
 		Steps: []doctor.Step{{Title: "wait", Exec: &doctor.ExecStep{
-			Argv:    append(gw.Command, "wait"),
+			Argv:    append(gw.Command, "doctor", "--fix", "--yes", "--non-interactive"),
 			Timeout: 3600e9,
 		}}},
 	}, nil

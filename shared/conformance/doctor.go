@@ -120,7 +120,7 @@ func doctorAnswers(ctx context.Context, rn *runner) error {
 		if v.lateErr != nil {
 			continue // another check reports it
 		}
-		if err := v.judge(); err != nil {
+		if err := v.judge(rn.info.WantedGrants); err != nil {
 			return err
 		}
 		findings += len(v.answer.GetFindings())
@@ -136,7 +136,7 @@ func doctorAnswers(ctx context.Context, rn *runner) error {
 	return nil
 }
 
-func (v *doctorRun) judge() error {
+func (v *doctorRun) judge(grants []string) error {
 	if v.err != nil {
 		if fault.CodeOf(v.err) == fault.Unsupported {
 			return nil
@@ -158,7 +158,7 @@ func (v *doctorRun) judge() error {
 	}
 	ids := map[string]bool{}
 	for _, w := range v.wants {
-		if err := v.judgeWant(w, ids); err != nil {
+		if err := v.judgeWant(w, ids, grants); err != nil {
 			return breach("see the comments of EvidenceRequest", "a request for evidence about %s %v", v.incident.Name,
 				err)
 		}
@@ -181,7 +181,7 @@ func judgeFinding(f *pb.Finding) error {
 	}
 }
 
-func (v *doctorRun) judgeWant(w *pb.EvidenceRequest, ids map[string]bool) error {
+func (v *doctorRun) judgeWant(w *pb.EvidenceRequest, ids map[string]bool, grants []string) error {
 	if w.GetId() == "" || ids[w.GetId()] {
 		return fmt.Errorf("has the id %q, which is empty or was used before", w.GetId())
 	}
@@ -190,9 +190,8 @@ func (v *doctorRun) judgeWant(w *pb.EvidenceRequest, ids map[string]bool) error 
 	case *pb.EvidenceRequest_Exec:
 		timeout := want.Exec.GetTimeout()
 		switch {
-		case !v.gateway.ownCommand(want.Exec.GetArgv()):
-			return fmt.Errorf("(%s) runs %q, which does not begin with the gateway's command %q", w.GetId(),
-				want.Exec.GetArgv(), v.gateway.facts.GetCommand())
+		case v.gateway.judgeEvidence(want.Exec.GetArgv(), grants) != nil:
+			return fmt.Errorf("(%s) %w", w.GetId(), v.gateway.judgeEvidence(want.Exec.GetArgv(), grants))
 		case timeout != nil && (timeout.AsDuration() <= 0 || timeout.AsDuration() > mostEvidence):
 			return fmt.Errorf("(%s) has a limit of %v, it is at most %v", w.GetId(), timeout.AsDuration(), mostEvidence)
 		}

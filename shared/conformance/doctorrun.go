@@ -130,7 +130,7 @@ func (rn *runner) diagnose(ctx context.Context, p Process, v *doctorRun) {
 		}
 		var got []*pb.Evidence
 		for _, w := range wants {
-			got = append(got, v.incident.evidence(v.gateway, w, content))
+			got = append(got, v.incident.evidence(v.gateway, w, content, p.Asked().Grants))
 		}
 		v.wants, v.rounds = append(v.wants, wants...), append(v.rounds, got)
 		next, ok := proto.Clone(v.asked).(*pb.DiagnoseRequest)

@@ -169,12 +169,12 @@ func (i Incident) message() *pb.Incident {
 }
 
 // evidence answers one request as the host would: commands by what the incident says, files by what exists.
-func (i Incident) evidence(s *scratchGateway, want *pb.EvidenceRequest, content bool) *pb.Evidence {
+func (i Incident) evidence(s *scratchGateway, want *pb.EvidenceRequest, content bool, grants []string) *pb.Evidence {
 	out := &pb.Evidence{Id: want.GetId()}
 	switch w := want.GetWant().(type) {
 	case *pb.EvidenceRequest_Exec:
-		if !s.ownCommand(w.Exec.GetArgv()) {
-			out.Problem = "the command does not begin with the gateway's own"
+		if err := s.judgeEvidence(w.Exec.GetArgv(), grants); err != nil {
+			out.Problem = "it " + err.Error()
 			return out
 		}
 		args := w.Exec.GetArgv()[len(s.facts.GetCommand()):]

@@ -182,7 +182,7 @@ func planScope(ctx context.Context, rn *runner) error {
 		return err
 	}
 	for _, p := range plans {
-		if err := p.judgeScope(); err != nil {
+		if err := p.judgeScope(rn.info.WantedGrants); err != nil {
 			return breach("the host refuses the whole plan", "the plan for %s (%s) %v", p.finding.GetCode(),
 				p.run.incident.Name, err)
 		}
@@ -190,16 +190,17 @@ func planScope(ctx context.Context, rn *runner) error {
 	return nil
 }
 
-func (p proposal) judgeScope() error {
+func (p proposal) judgeScope(grants []string) error {
 	paths := p.plan.GetTouches()
 	for _, s := range p.plan.GetSteps() {
 		paths = append(paths, s.GetDelegate().GetPaths()...)
 		if w := s.GetWriteFile(); w != nil {
 			paths = append(paths, w.GetPath())
 		}
-		if e := s.GetExec(); e != nil && !p.run.gateway.ownCommand(e.GetArgv()) {
-			return fmt.Errorf("runs %q, which does not begin with the gateway's command %q", e.GetArgv(),
-				p.run.gateway.facts.GetCommand())
+		if e := s.GetExec(); e != nil {
+			if err := p.run.gateway.judgeStep(e.GetArgv(), grants); err != nil {
+				return err
+			}
 		}
 	}
 	for _, path := range paths {

@@ -12,7 +12,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gatehost/gatehost/shared/doctor"
 	pb "github.com/gatehost/gatehost/shared/pb/pluginv1alpha1"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // scratchGateway is the scratch gateway of one incident: its state directory with the incident's files, and beside them
@@ -121,10 +123,30 @@ func (s *scratchGateway) inScope(path string) bool {
 	return s.facts.GetStateDir() != "" && err == nil && rel != "." && filepath.IsLocal(rel)
 }
 
-// ownCommand reports whether argv begins with the gateway's command and goes on.
-func (s *scratchGateway) ownCommand(argv []string) bool {
+// Where an author reads which commands a doctor may run.
+const commandHint = "the words behind the gateway's command are on the host's list (doctor.EvidenceCommands, " +
+	"doctor.StepCommands), or a grant that the plugin asks for names them (" + plugin.GrantCommand + "WORDS)"
+
+// judgeEvidence reports why the host would refuse to run argv as evidence; grants are what the plugin asks for.
+func (s *scratchGateway) judgeEvidence(argv, grants []string) error {
+	return s.judgeCommand(argv, append(doctor.EvidenceCommands(s.facts.GetProfile()), plugin.CommandsOf(grants)...))
+}
+
+// judgeStep is the same for a step of a plan.
+func (s *scratchGateway) judgeStep(argv, grants []string) error {
+	return s.judgeCommand(argv, append(doctor.StepCommands(s.facts.GetProfile()), plugin.CommandsOf(grants)...))
+}
+
+func (s *scratchGateway) judgeCommand(argv []string, allowed [][]string) error {
 	own := s.facts.GetCommand()
-	return len(argv) > len(own) && slices.Equal(argv[:len(own)], own)
+	if len(argv) <= len(own) || !slices.Equal(argv[:len(own)], own) {
+		return fmt.Errorf("runs %q, which does not begin with the gateway's command %q", argv, own)
+	}
+	words := argv[len(own):]
+	if !slices.ContainsFunc(allowed, func(one []string) bool { return slices.Equal(one, words) }) {
+		return fmt.Errorf("runs %q, which the host does not run for a doctor: %s", argv, commandHint)
+	}
+	return nil
 }
 
 // tree is what lies below a directory, by path inside it: the kind of each, and the checksum of files.

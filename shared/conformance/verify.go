@@ -110,7 +110,13 @@ func (rn *runner) verify(ctx context.Context, p Process, pl proposal) (*pb.Verif
 				"Verify about %s wants evidence a fourth time", pl.finding.GetCode())
 		}
 		for _, w := range r.GetWants() {
-			req.Evidence = append(req.Evidence, pl.run.incident.evidence(pl.run.gateway, w, false))
+			if e := w.GetExec(); e != nil {
+				if err := pl.run.gateway.judgeEvidence(e.GetArgv(), rn.info.WantedGrants); err != nil {
+					return nil, breach("see the comments of EvidenceRequest", "a request of Verify for evidence (%s) %v",
+						w.GetId(), err)
+				}
+			}
+			req.Evidence = append(req.Evidence, pl.run.incident.evidence(pl.run.gateway, w, false, p.Asked().Grants))
 		}
 	}
 }

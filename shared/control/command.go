@@ -142,7 +142,7 @@ type DoctorRequest struct {
 // Types of DoctorMessage.
 const (
 	DoctorFindingMessage  = "finding"
-	DoctorSkippedMessage  = "skipped" // a doctor that could not be asked, or whose answer could not be used
+	DoctorSkippedMessage  = "skipped" // a doctor that could not be asked, or an answer or request that was refused
 	DoctorPlanMessage     = "plan"
 	DoctorProgressMessage = "progress"
 	DoctorRecordMessage   = "record" // a repair, of DoctorHistory
@@ -174,7 +174,28 @@ type DoctorFinding struct {
 	Evidence   []string `json:"evidence,omitempty"`
 }
 
-// DoctorSkipped is a doctor without an answer, with the reason.
+// What a command is run for (DoctorCommand.Kind).
+const (
+	DoctorCommandEvidence = "evidence" // a doctor wants to know something
+	DoctorCommandStep     = "step"     // of a plan
+)
+
+// DoctorCommand is a command that was run for a doctor, or that the host refused to run for it.
+type DoctorCommand struct {
+	Plugin     string   `json:"plugin"`
+	Kind       string   `json:"kind"`               // evidence, step
+	Argv       []string `json:"argv"`               // secrets hidden; long ones are cut
+	Refused    bool     `json:"refused"`            // nothing was run; error says why
+	Code       *int     `json:"code,omitempty"`     // the exit code, of a command that ended by itself
+	Signal     string   `json:"signal,omitempty"`   // that ended it
+	TimedOut   bool     `json:"timedOut,omitempty"` // it was ended at its time limit
+	DurationMs int64    `json:"durationMs"`
+	Sandboxed  bool     `json:"sandboxed"`
+	Why        string   `json:"why,omitempty"` // why evidence was not sandboxed
+	Error      *Failure `json:"error,omitempty"`
+}
+
+// DoctorSkipped is a doctor without an answer, or a part of its answer that the host refused, with the reason.
 type DoctorSkipped struct {
 	Plugin string   `json:"plugin"`
 	Error  *Failure `json:"error"`

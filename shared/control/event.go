@@ -29,6 +29,7 @@ const (
 	EventGatewayDoctorFinding  = "gateway.doctor.finding" // DoctorFinding
 	EventGatewayDoctorPlan     = "gateway.doctor.plan"    // DoctorPlan
 	EventGatewayDoctorProgress = "gateway.doctor.progress"
+	EventGatewayDoctorCommand  = "gateway.doctor.command"  // DoctorCommand
 	EventGatewayDoctorFinished = "gateway.doctor.finished" // DoctorResult
 	EventGatewayReconnect      = "gateway.reconnect"       // ReconnectData
 	EventGatewayReady          = "gateway.ready"           // ReadyData

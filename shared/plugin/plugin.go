@@ -19,14 +19,6 @@ const (
 // Kinds lists all kinds in the order in which the host asks for them.
 func Kinds() []Kind { return []Kind{KindLauncher, KindUnloader, KindDoctor, KindClassifier} }
 
-// Grants that an operator may give to a plugin in config.toml (`grant = [...]`).
-const (
-	// GrantGatewayToken lets a plugin see the gateway's token.
-	GrantGatewayToken = "gateway-token"
-	// GrantGatewayConfig lets a doctor see the content of the gateway's files, which may hold secrets.
-	GrantGatewayConfig = "gateway-config"
-)
-
 // CapabilityVerify is announced by a doctor that serves Verify.
 const CapabilityVerify = "verify"
 

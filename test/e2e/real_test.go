@@ -19,6 +19,10 @@ func TestWholeStoryOnOpenClaw(t *testing.T) { theWholeStory(t, openclaw(t)) }
 
 func TestNewHostAdoptsOpenClaw(t *testing.T) { aNewHostAdopts(t, openclaw(t)) }
 
+func TestDoctorRunsKnownCommandsOfOpenClawOnly(t *testing.T) {
+	aDoctorRunsKnownCommandsOnly(t, openclaw(t))
+}
+
 func TestOpenClawRunsAgainFromAnyBreakage(t *testing.T) { itRunsAgainFromAnyBreakage(t, openclaw(t)) }
 func TestTelemetryOfOpenClaw(t *testing.T)              { theTelemetry(t, openclaw(t), 50) }
 func TestConfigurationOfOpenClawIsEdited(t *testing.T)  { aConfigurationIsEdited(t, openclaw(t)) }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gatehost/gatehost/host/internal/tomltext"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // check finds what single keys cannot show: bad references, duplicates, contradictions.
@@ -40,15 +42,38 @@ func (d *decoder) checkPlugin(p *Plugin) {
 	if raw, err := hex.DecodeString(p.SHA256); p.SHA256 != "" && (err != nil || len(raw) != 32) {
 		d.fault(under(key, "sha256"), "run `sha256sum` on the plugin", "is not 64 hexadecimal digits")
 	}
-	for list, paths := range map[string][]string{"read": p.Sandbox.Read, "write": p.Sandbox.Write} {
-		for i, path := range paths {
-			if path == "" || strings.HasPrefix(path, "~") {
-				d.fault(append(slices.Clip(key), "sandbox", list, strconv.Itoa(i)), "write the whole path",
-					"%q is not a path", path)
-			}
+	d.checkGrants(p)
+	d.checkPaths(append(slices.Clip(key), "sandbox", "read"), p.Sandbox.Read)
+	d.checkPaths(append(slices.Clip(key), "sandbox", "write"), p.Sandbox.Write)
+	d.checkSecrets(under(key, "args"), p.Args, "pass it in a file or an environment variable instead")
+}
+
+// checkPaths reports paths that a shell would have to expand.
+func (d *decoder) checkPaths(key, paths []string) {
+	for i, path := range paths {
+		if path == "" || strings.HasPrefix(path, "~") {
+			d.fault(under(key, strconv.Itoa(i)), "write the whole path", "%q is not a path", path)
 		}
 	}
-	d.checkSecrets(under(key, "args"), p.Args, "pass it in a file or an environment variable instead")
+}
+
+// checkGrants reports what is no grant, and words of a command that would show a secret to everyone.
+func (d *decoder) checkGrants(p *Plugin) {
+	for i, g := range p.Grant {
+		key := []string{"plugins", p.Name, "grant", strconv.Itoa(i)}
+		err := plugin.CheckGrant(g)
+		switch {
+		case errors.Is(err, plugin.ErrUnknownGrant):
+			d.fault(key, tomltext.DidYouMean(g, plugin.Grants()), "%q is none of %s, %sWORDS", g,
+				strings.Join(plugin.Grants(), ", "), plugin.GrantCommand)
+		case err != nil:
+			d.fault(key, `write "command:", then the words behind the gateway's command, one space between them`, "%v", err)
+		case slices.Contains(p.Grant[:i], g):
+			d.fault(key, "", "%q is listed twice", g)
+		}
+		words, _ := plugin.CommandOfGrant(g)
+		d.checkSecrets(key, words, "name no secret in a grant")
+	}
 }
 
 func (d *decoder) checkReferences(c *Config, g *Gateway) {
@@ -106,6 +131,7 @@ func (d *decoder) checkLaunch(g *Gateway) {
 	if len(g.Launch.Command) > 0 && strings.TrimSpace(g.Launch.Command[0]) == "" {
 		d.fault(under(key, "command"), "", "names no program")
 	}
+	d.checkPaths([]string{"gateways", g.Name, "repair", "evidence_read"}, g.Repair.EvidenceRead)
 	if g.Launch.OutputMaxSize%2 != 0 { // the log has two halves
 		d.fault(under(key, "output_max_size"), "", "must be an even number of bytes")
 	}

@@ -71,7 +71,7 @@ type Plugin struct {
 	Args    []string          `toml:"args"`
 	Env     map[string]string `toml:"env"`
 	SHA256  string            `toml:"sha256"`
-	Grant   []string          `toml:"grant" oneof:"gateway-token|gateway-config"`
+	Grant   []string          `toml:"grant"` // as plugin.CheckGrant reads them
 	Sandbox Sandbox           `toml:"sandbox"`
 	// "": what its manifest says, else auto_mtls
 	Transport    string          `toml:"transport" oneof:"auto_mtls|socket"`
@@ -204,6 +204,11 @@ type Restart struct {
 type Repair struct {
 	Mode    string `toml:"mode" oneof:"auto|ask|off"`
 	Restore string `toml:"restore" oneof:"none|last-good"`
+	// EvidenceSandbox: auto runs the commands that doctors ask for as evidence in a sandbox, where the platform has one;
+	// off runs them without.
+	EvidenceSandbox string `toml:"evidence_sandbox" oneof:"auto|off"`
+	// files and directories that those commands may read besides the gateway's own; relative to the directory of the file
+	EvidenceRead []string `toml:"evidence_read"`
 }
 
 // GatewayNames lists the gateways by name.

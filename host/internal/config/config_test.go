@@ -75,6 +75,31 @@ func TestEachFaultIsNamedWithItsPlaceAndAdvice(t *testing.T) {
 			`"atuo" is none of auto, ask, off (did you mean "auto"?)`,
 		},
 		{
+			"no grant", "[plugins.mine]\npath = \"mine\"\ngrant = [\"gateway-confg\"]",
+			`"gateway-confg" is none of gateway-config, gateway-files, gateway-token, command:WORDS ` +
+				`(did you mean "gateway-config"?)`,
+		},
+		{
+			"a grant of a pattern", "[plugins.mine]\npath = \"mine\"\ngrant = [\"gateway-files\", \"command:plugins *\"]",
+			`plugins.mine.grant.1: names the word "*"`,
+		},
+		{
+			"a grant of two blanks", "[plugins.mine]\npath = \"mine\"\ngrant = [\"command:plugins  list\"]",
+			`names the word ""`,
+		},
+		{
+			"a grant twice", "[plugins.mine]\npath = \"mine\"\ngrant = [\"command:a b\", \"command:a b\"]",
+			`"command:a b" is listed twice`,
+		},
+		{
+			"a secret in a grant", "[plugins.mine]\npath = \"mine\"\ngrant = [\"command:login --token=abc\"]",
+			`--token would show a secret`,
+		},
+		{
+			"a path of the shell", "[gateways.main.repair]\nevidence_read = [\"~/oc\"]",
+			`gateways.main.repair.evidence_read.0: "~/oc" is not a path (write the whole path)`,
+		},
+		{
 			"string for a list", "[gateways.main.launch]\ncommand = \"openclaw\"",
 			`expected an array of strings, got a string (write ["openclaw"])`,
 		},

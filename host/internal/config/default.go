@@ -78,6 +78,6 @@ func newGateway(name string) *Gateway {
 			Cooldown: 2500 * time.Millisecond, Debounce: 2 * time.Second, ReloadDebounce: 1200 * time.Millisecond,
 			ReloadSettle: 5 * time.Second, ReloadMinAge: 8 * time.Second,
 		},
-		Repair: Repair{Mode: "auto", Restore: "none"},
+		Repair: Repair{Mode: "auto", Restore: "none", EvidenceSandbox: SandboxAuto},
 	}
 }

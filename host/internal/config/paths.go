@@ -108,6 +108,9 @@ func (c *Config) resolve(file, base string) Faults {
 		} {
 			abs(path)
 		}
+		for i := range g.Repair.EvidenceRead {
+			abs(&g.Repair.EvidenceRead[i])
+		}
 		for i := range g.Launch.PathPrepend {
 			abs(&g.Launch.PathPrepend[i])
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -17,7 +16,6 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
-	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -27,8 +25,9 @@ type Target interface {
 	Facts() plugin.GatewayFacts
 	// Redact returns a function that replaces the secrets that the gateway has now.
 	Redact() func(string) string
-	// Exec runs a command in the gateway's own context: its launcher, its user, its environment. The lines are redacted.
-	Exec(ctx context.Context, argv []string, timeout time.Duration, onLine func(plugin.Line)) (launcher.ExecResult, error)
+	// Exec runs a job in the gateway's own context: its launcher, its user, its environment as far as the job may have it.
+	// The lines are redacted.
+	Exec(ctx context.Context, job repair.Job, onLine func(plugin.Line)) (repair.Ran, error)
 	// Chain returns the doctors in the order of the configuration.
 	Chain() []repair.Named
 	// RestoresByItself reports whether the configuration lets the host restore the last good configuration without a
@@ -80,7 +79,7 @@ func (d *Doctors) Diagnose(
 		Exit: engine.PluginExit(in.Exit), Lines: lines, Symptoms: symptoms,
 		ErrorCode: in.Problem.Code, ErrorMessage: in.Problem.Message, Attempt: in.Attempt, Repaired: in.Repaired,
 	}
-	r, err := d.examine(ctx, incident)
+	r, err := d.examine(ctx, incident, true)
 	if err != nil {
 		d.o.Log.Error("cannot diagnose", "error", err)
 		return lifecycle.Diagnosed{}
@@ -111,17 +110,22 @@ func (d *Doctors) Repair(ctx context.Context, plan lifecycle.PlanID) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.perform(ctx, r, func(control.DoctorMessage) {})
+	_, err = d.perform(ctx, r, true, func(control.DoctorMessage) {})
 	return err
 }
 
-// examine asks all doctors, adds what the host itself knows, and publishes the findings.
-func (d *Doctors) examine(ctx context.Context, incident *doctor.Incident) (assessment, error) {
+// examine asks all doctors, adds what the host itself knows, and publishes the findings. automatic says that no operator
+// has asked: a plan has to be one that may be carried out without a request.
+func (d *Doctors) examine(ctx context.Context, incident *doctor.Incident, automatic bool) (assessment, error) {
 	executor, err := d.executor()
 	if err != nil {
 		return assessment{}, err
 	}
-	r := assessment{Diagnosis: d.ask(ctx, d.o.Target.Chain(), incident, executor.Check)}
+	check := executor.Check
+	if automatic {
+		check = executor.CheckAutomatic
+	}
+	r := d.ask(ctx, d.o.Target.Chain(), incident, check)
 	for _, s := range r.Skipped {
 		d.o.Log.Warn("doctor was skipped", "plugin", s.Doctor, "error", s.Err)
 	}
@@ -145,7 +149,9 @@ func (d *Doctors) executor() (*repair.Executor, error) {
 		d.cached.Retarget(facts, redact)
 		return d.cached, nil
 	}
-	e, err := repair.New(repair.Options{Dir: d.o.RepairDir, Gateway: facts, Exec: d.o.Target.Exec, Redact: redact})
+	e, err := repair.New(repair.Options{
+		Dir: d.o.RepairDir, Gateway: facts, Exec: d.o.Target.Exec, Redact: redact, Report: d.commandRan,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -158,17 +164,23 @@ func (d *Doctors) executor() (*repair.Executor, error) {
 
 // ask runs a chain of doctors.
 func (d *Doctors) ask(
-	ctx context.Context, chain []repair.Named, incident *doctor.Incident, check func(doctor.Plan) error,
-) repair.Diagnosis {
-	facts := d.o.Target.Facts()
-	return repair.RunDiagnosis(
-		ctx, chain, doctor.DiagnoseRequest{Gateway: facts, Incident: incident}, d.gatherer(facts), check,
+	ctx context.Context, chain []repair.Named, incident *doctor.Incident, check func(repair.Named, doctor.Plan) error,
+) assessment {
+	facts, refused := d.o.Target.Facts(), &refusals{}
+	evidence := d.gatherer(facts)
+	evidence.Report = func(c repair.Command) {
+		refused.add(c)
+		d.commandRan(c)
+	}
+	diagnosis := repair.RunDiagnosis(
+		ctx, chain, doctor.DiagnoseRequest{Gateway: facts, Incident: incident}, evidence, check,
 	)
+	return assessment{Diagnosis: diagnosis, refused: refused.all()}
 }
 
 // gatherer collects the evidence that a doctor asks for.
 func (d *Doctors) gatherer(facts plugin.GatewayFacts) repair.Gatherer {
-	return repair.Gatherer{Gateway: facts, Exec: d.o.Target.Exec, Redact: d.o.Target.Redact()}
+	return repair.Gatherer{Gateway: facts, Exec: d.o.Target.Exec, Redact: d.o.Target.Redact(), Report: d.commandRan}
 }
 
 // publishPlan publishes the plan by which a failed start would be repaired.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/events"
@@ -27,14 +28,14 @@ func (d *Doctors) Request(ctx context.Context, req control.DoctorRequest, tell f
 	default:
 		return fault.New(fault.InvalidArgument, fmt.Sprintf("there is no action %q", req.Action))
 	}
-	r, err := d.examine(ctx, d.lastIncident())
+	r, err := d.examine(ctx, d.lastIncident(), false)
 	if err != nil {
 		return err
 	}
 	for _, f := range r.Findings {
 		tell(control.DoctorMessage{Type: control.DoctorFindingMessage, Finding: findingOf(f)})
 	}
-	for _, s := range r.Skipped {
+	for _, s := range slices.Concat(r.Skipped, r.refused) {
 		tell(control.DoctorMessage{
 			Type: control.DoctorSkippedMessage, Skipped: &control.DoctorSkipped{Plugin: s.Doctor, Error: view.Failure(s.Err)},
 		})
@@ -134,7 +135,7 @@ func (d *Doctors) carryOut(
 	if err != nil {
 		return err
 	}
-	diff, err := executor.Preview(plan)
+	diff, err := executor.Preview(d.named(who), plan)
 	if err != nil {
 		return err
 	}
@@ -156,7 +157,7 @@ func (d *Doctors) carryOut(
 			return err
 		}
 	}
-	done, err := d.perform(ctx, r, tell)
+	done, err := d.perform(ctx, r, false, tell)
 	d.startAgain(ctx, up)
 	tell(result(resultOf(who, plan.Title, done, err)))
 	return nil

@@ -23,9 +23,10 @@ import (
 // changed; when that fails, or there is none, the configuration with which the gateway ran last.
 type assessment struct {
 	repair.Diagnosis
-	config  bool         // something is wrong with the configuration
-	about   int          // the finding that says so, when config
-	restore *restoration // nil: no kept configuration differs from the present one
+	config  bool             // something is wrong with the configuration
+	about   int              // the finding that says so, when config
+	restore *restoration     // nil: no kept configuration differs from the present one
+	refused []repair.Skipped // evidence that doctors asked for and may not have; they answered without it
 }
 
 // restoration is the plan to bring back a kept configuration.
@@ -116,7 +117,7 @@ func (d *Doctors) restoration(id string) (*restoration, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, executor.Check(r.plan)
+	return r, executor.Check(d.named(control.HostDoctor), r.plan)
 }
 
 // restores reports whether the host may bring back a configuration without a request that names it: the operator's
@@ -138,10 +139,13 @@ func (d *Doctors) offer(r assessment) string {
 }
 
 // perform carries out what an assessment proposes. When a doctor's plan fails, or does not help, it is rolled back, and
-// the kept configuration is brought back if the host may do that: both are one repair.
-func (d *Doctors) perform(ctx context.Context, r assessment, tell func(control.DoctorMessage)) (repair.Result, error) {
+// the kept configuration is brought back if the host may do that: both are one repair. automatic says that no operator
+// has asked for it.
+func (d *Doctors) perform(
+	ctx context.Context, r assessment, automatic bool, tell func(control.DoctorMessage),
+) (repair.Result, error) {
 	if r.Proposal != nil {
-		result, err := d.runPlan(ctx, r.Proposal, tell)
+		result, err := d.runPlan(ctx, r.Proposal, automatic, tell)
 		over := err == nil || ctx.Err() != nil || errors.Is(err, fault.ErrPluginGone) || errors.Is(err, fault.ErrConflict)
 		if over || !r.config {
 			return result, err
@@ -183,7 +187,7 @@ func (d *Doctors) announce(who string, plan doctor.Plan, tell func(control.Docto
 	if err != nil {
 		return err
 	}
-	diff, err := executor.Preview(plan)
+	diff, err := executor.Preview(d.named(who), plan)
 	if err != nil {
 		return err
 	}
@@ -194,18 +198,28 @@ func (d *Doctors) announce(who string, plan doctor.Plan, tell func(control.Docto
 
 // runPlan carries out a doctor's plan.
 func (d *Doctors) runPlan(
-	ctx context.Context, p *repair.Proposal, tell func(control.DoctorMessage),
+	ctx context.Context, p *repair.Proposal, automatic bool, tell func(control.DoctorMessage),
 ) (repair.Result, error) {
 	d.o.Log.Info("repairing", "plugin", p.Doctor, "finding", p.Finding.Code, "plan", p.Plan.Title)
 	delegate := d.o.Doctor(p.Doctor)
 	facts := d.o.Target.Facts()
 	return d.execute(ctx, repair.Request{
-		Plan: p.Plan, Doctor: p.Doctor, Finding: p.Finding.Code,
+		Plan: p.Plan, Doctor: d.named(p.Doctor), Finding: p.Finding.Code, Automatic: automatic,
 		Delegate: func(ctx context.Context, step string, tell func(doctor.Progress)) (doctor.RepairResult, error) {
 			return delegate.Repair(ctx, doctor.RepairRequest{Gateway: facts, Finding: p.Finding, StepID: step}, tell)
 		},
 		Verify: func(ctx context.Context) error { return d.verify(ctx, p) },
 	}, tell)
+}
+
+// named returns a doctor with the grants that it has now. The host's own plans need none, and a doctor that is no longer
+// in the chain has none.
+func (d *Doctors) named(name string) repair.Named {
+	chain := d.o.Target.Chain()
+	if i := slices.IndexFunc(chain, func(n repair.Named) bool { return n.Name == name }); i >= 0 {
+		return chain[i]
+	}
+	return repair.Named{Name: name}
 }
 
 // verify asks the doctor whether its plan helped. Exit code 0 of the vendor's doctor does not mean that the gateway
@@ -239,7 +253,7 @@ func (d *Doctors) restoreKept(
 	d.o.Log.Info("bringing back the last configuration that ran", "finding", finding, "id", r.kept.ID,
 		"last", r.kept.Last.Format(time.RFC3339))
 	return d.execute(
-		ctx, repair.Request{Plan: r.plan, Doctor: control.HostDoctor, Finding: finding, KeepAside: true}, tell,
+		ctx, repair.Request{Plan: r.plan, Doctor: d.named(control.HostDoctor), Finding: finding, KeepAside: true}, tell,
 	)
 }
 
@@ -261,7 +275,7 @@ func (d *Doctors) execute(
 		tell(message)
 	}
 	result, err := executor.Execute(ctx, o)
-	done := resultOf(o.Doctor, o.Plan.Title, result, err)
+	done := resultOf(o.Doctor.Name, o.Plan.Title, result, err)
 	d.o.Target.Publish(events.GatewayDoctorFinished, done)
 	d.o.Log.Info("repair ended", "outcome", done.Outcome, "changed", strings.Join(result.Changed, " "),
 		"backup", result.ID, "aside", strings.Join(result.Aside, " "))

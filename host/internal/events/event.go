@@ -24,6 +24,7 @@ const (
 	GatewayDoctorFinding  Type = "gateway.doctor.finding"
 	GatewayDoctorPlan     Type = "gateway.doctor.plan"
 	GatewayDoctorProgress Type = "gateway.doctor.progress"
+	GatewayDoctorCommand  Type = "gateway.doctor.command"
 	GatewayDoctorFinished Type = "gateway.doctor.finished"
 	GatewayReconnect      Type = "gateway.reconnect"
 	GatewayReady          Type = "gateway.ready"

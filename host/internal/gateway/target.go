@@ -3,7 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/gatehost/gatehost/host/internal/doctors"
 	"github.com/gatehost/gatehost/host/internal/engine"
@@ -12,7 +12,6 @@ import (
 	"github.com/gatehost/gatehost/host/internal/probe"
 	"github.com/gatehost/gatehost/host/internal/repair"
 	"github.com/gatehost/gatehost/shared/control"
-	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -26,16 +25,22 @@ func (t doctorTarget) Facts() plugin.GatewayFacts { return t.core.facts() }
 func (t doctorTarget) Redact() func(string) string { return t.core.redactor().Text }
 
 func (t doctorTarget) Exec(
-	ctx context.Context, argv []string, timeout time.Duration, onLine func(plugin.Line),
-) (launcher.ExecResult, error) {
-	return t.core.exec(ctx, argv, timeout, onLine)
+	ctx context.Context, job repair.Job, onLine func(plugin.Line),
+) (repair.Ran, error) {
+	return t.core.execJob(ctx, job, onLine)
 }
 
 func (t doctorTarget) Chain() []repair.Named {
 	var chain []repair.Named
 	s := t.core.Settings()
 	for _, name := range s.Doctors {
-		chain = append(chain, repair.Named{Name: name, Doctor: t.core.env.Plugins.Doctor(name), Content: s.content[name]})
+		grants := s.grants[name]
+		chain = append(chain, repair.Named{
+			Name: name, Doctor: t.core.env.Plugins.Doctor(name),
+			Content:  slices.Contains(grants, plugin.GrantGatewayConfig),
+			Files:    slices.Contains(grants, plugin.GrantGatewayFiles),
+			Commands: plugin.CommandsOf(grants),
+		})
 	}
 	return chain
 }

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -13,13 +14,13 @@ import (
 	"unicode"
 
 	"github.com/gatehost/gatehost/host/internal/tomltext"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // The words that keys may have.
 var (
 	kinds      = []string{"launcher", "unloader", "doctor", "classifier"}
 	transports = []string{"auto_mtls", "socket"}
-	grants     = []string{"gateway-config", "gateway-token"}
 )
 
 // Limits of the elements of a list and the bytes of a text.
@@ -70,7 +71,7 @@ func (r *reader) read(raw map[string]any) {
 	}
 	wants := r.table(raw, "wants")
 	r.known([]string{"wants"}, wants, "grants")
-	m.Grants = r.words(wants, []string{"wants", "grants"}, grants)
+	m.Grants = r.grants(wants)
 	box := r.table(raw, "sandbox")
 	r.known([]string{"sandbox"}, box, "read", "write", "network")
 	m.Read, m.Write = r.places(box, "read"), r.places(box, "write")
@@ -174,6 +175,24 @@ func (r *reader) words(table map[string]any, key, known []string) []string {
 	out := r.list(table, key, false)
 	for i, w := range out {
 		r.oneOf(append(slices.Clip(key), strconv.Itoa(i)), w, known)
+	}
+	return out
+}
+
+// grants reads what the plugin asks for: the same words that an operator writes.
+func (r *reader) grants(wants map[string]any) []string {
+	key := []string{"wants", "grants"}
+	out := r.list(wants, key, false)
+	for i, g := range out {
+		at := append(slices.Clip(key), strconv.Itoa(i))
+		err := plugin.CheckGrant(g)
+		switch {
+		case errors.Is(err, plugin.ErrUnknownGrant):
+			r.fault(at, tomltext.DidYouMean(g, plugin.Grants()), "%q is none of %s, %sWORDS", g,
+				strings.Join(plugin.Grants(), ", "), plugin.GrantCommand)
+		case err != nil:
+			r.fault(at, "", "%v", err)
+		}
 	}
 	return out
 }

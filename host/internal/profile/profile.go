@@ -39,6 +39,9 @@ type Result struct {
 	StateDir   string // where the gateway stores its state; "" when the profile does not say
 	ConfigPath string
 	Secrets    []string // values that must appear nowhere
+
+	openclaw bool
+	fromFile map[string]bool // the variables whose values come from the env_file
 }
 
 // defaultArgs returns the arguments of the reference (B072), without the token: it goes into the environment.
@@ -68,12 +71,13 @@ func Build(l Launch) (Result, error) {
 		return Result{}, fmt.Errorf("cannot build the launch: launch.command is empty")
 	}
 	env := inherit(l)
-	secrets := []string{}
+	secrets, file := []string{}, map[string]string{}
 	if l.EnvFile != "" {
 		fromFile, err := readEnvFile(l.EnvFile)
 		if err != nil {
 			return Result{}, err
 		}
+		file = fromFile
 		maps.Copy(env, fromFile)
 		for _, v := range fromFile {
 			secrets = append(secrets, v)
@@ -82,9 +86,12 @@ func Build(l Launch) (Result, error) {
 	maps.Copy(env, l.Env)
 	maps.Copy(env, ProxyEnv(l.Launch))
 	prependPath(env, l.PathPrepend)
-	r := Result{StateDir: l.StateDir, ConfigPath: l.ConfigPath}
+	r := Result{StateDir: l.StateDir, ConfigPath: l.ConfigPath, openclaw: l.Profile != Plain}
 	fixed(&l, env, &r)
+	r.fromFile = map[string]bool{}
 	for k, v := range env {
+		given, ok := file[k]
+		r.fromFile[k] = ok && given == v
 		if isProxy(k) {
 			secrets = append(secrets, password(v)...)
 		}

@@ -2,10 +2,12 @@ package repair
 
 import (
 	"encoding/hex"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/fault"
 )
 
 // Bounds of a plan; the first is the contract's.
@@ -17,14 +19,15 @@ const (
 
 // checked is a plan that may be executed: everything that it touches is known and allowed.
 type checked struct {
+	who   Named
 	plan  doctor.Plan
 	files []string          // resolved, each once
 	paths map[string]string // maps a path of the plan to its resolved path
 }
 
 // check checks the whole plan before any of it is executed.
-func (s scope) check(plan doctor.Plan) (checked, error) {
-	c := checked{plan: plan, paths: map[string]string{}}
+func (s scope) check(who Named, plan doctor.Plan) (checked, error) {
+	c := checked{who: who, plan: plan, paths: map[string]string{}}
 	switch {
 	case len(plan.Steps) == 0:
 		return c, refuse("the plan has no steps")
@@ -38,10 +41,22 @@ func (s scope) check(plan doctor.Plan) (checked, error) {
 	}
 	for i, step := range plan.Steps {
 		if err := c.step(s, step); err != nil {
-			return c, refuse("step %d (%s): %s", i+1, bounded(step.Title, 80), strings.TrimPrefix(err.Error(), refused))
+			return c, inStep(i, step, err)
 		}
 	}
 	return c, nil
+}
+
+// inStep says in which step a fault is.
+func inStep(i int, step doctor.Step, err error) error {
+	out := refuse("step %d (%s): %s", i+1, bounded(step.Title, 80), strings.TrimPrefix(err.Error(), refused))
+	if hint := fault.HintOf(err); hint != "" {
+		out = out.WithHint(hint)
+	}
+	if r, ok := errors.AsType[commandRefused](err); ok {
+		return commandRefused{argv: r.argv, err: out}
+	}
+	return out
 }
 
 func (c *checked) add(s scope, paths ...string) error {
@@ -69,8 +84,8 @@ func (c *checked) step(s scope, step doctor.Step) error {
 	actions := 0
 	if e := step.Exec; e != nil {
 		actions++
-		if err := s.argv(e.Argv); err != nil {
-			return err
+		if _, err := s.step(c.who, e.Argv); err != nil {
+			return commandRefused{argv: e.Argv, err: fault.Wrap(fault.CodeOf(err), "", err)}
 		}
 		if err := checkTime(e.Timeout); err != nil {
 			return err

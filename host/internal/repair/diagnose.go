@@ -25,12 +25,17 @@ type Named struct {
 	Doctor doctor.Doctor
 	// Content: the doctor has the grant "gateway-config" and may see the content of files.
 	Content bool
+	// Files: the doctor has the grant "gateway-files", so its plans may write other files than the configuration without
+	// a request.
+	Files bool
+	// Commands are the words behind the gateway's command that the doctor's grants name.
+	Commands [][]string
 }
 
 // Evidence gathers what a doctor requests: one answer for each request. Evidence that cannot be gathered is an
 // answer too.
 type Evidence interface {
-	Gather(ctx context.Context, wants []doctor.EvidenceRequest, content bool) []doctor.Evidence
+	Gather(ctx context.Context, who Named, wants []doctor.EvidenceRequest) []doctor.Evidence
 }
 
 // Found is a finding and the doctor that reported it.
@@ -63,7 +68,7 @@ type Diagnosis struct {
 // doctor that fails, panics or violates the contract is skipped and listed; RunDiagnosis never fails itself. check
 // may be nil.
 func RunDiagnosis(ctx context.Context, chain []Named, req doctor.DiagnoseRequest, evidence Evidence,
-	check func(doctor.Plan) error,
+	check func(Named, doctor.Plan) error,
 ) Diagnosis {
 	var d Diagnosis
 	for _, n := range chain {
@@ -131,7 +136,7 @@ func (n Named) rounds(ctx context.Context, evidence Evidence, ask question) erro
 		if evidence == nil {
 			return fault.New(fault.Unsupported, "cannot gather the evidence that the doctor wants")
 		}
-		for _, e := range evidence.Gather(ctx, wants, n.Content) {
+		for _, e := range evidence.Gather(ctx, n, wants) {
 			if i := slices.IndexFunc(known, func(o doctor.Evidence) bool { return o.ID == e.ID }); i >= 0 {
 				known[i] = e
 			} else {
@@ -149,7 +154,7 @@ func (q question) put(ctx context.Context, known []doctor.Evidence) (wants []doc
 }
 
 func (n Named) plan(ctx context.Context, req doctor.DiagnoseRequest, f doctor.Finding,
-	check func(doctor.Plan) error,
+	check func(Named, doctor.Plan) error,
 ) (p *doctor.Plan, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -161,7 +166,7 @@ func (n Named) plan(ctx context.Context, req doctor.DiagnoseRequest, f doctor.Fi
 	case err != nil || p == nil || len(p.Steps) == 0:
 		return nil, err
 	case check != nil:
-		if err := check(*p); err != nil {
+		if err := check(n, *p); err != nil {
 			return nil, err
 		}
 	}

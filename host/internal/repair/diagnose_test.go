@@ -67,8 +67,8 @@ func ask(id string) []doctor.EvidenceRequest { return []doctor.EvidenceRequest{{
 // answers is evidence that is always there.
 type answers struct{ content []bool }
 
-func (a *answers) Gather(_ context.Context, wants []doctor.EvidenceRequest, content bool) []doctor.Evidence {
-	a.content = append(a.content, content)
+func (a *answers) Gather(_ context.Context, who repair.Named, wants []doctor.EvidenceRequest) []doctor.Evidence {
+	a.content = append(a.content, who.Content)
 	var out []doctor.Evidence
 	for _, w := range wants {
 		out = append(out, doctor.Evidence{ID: w.ID, Available: true})
@@ -181,25 +181,27 @@ func TestEvidenceIsBoundedAndStaysInside(t *testing.T) {
 	g := repair.Gatherer{
 		Gateway: w.facts,
 		Redact:  func(s string) string { return strings.ReplaceAll(s, "known-secret", "[redacted]") },
-		Exec: func(_ context.Context, argv []string, timeout time.Duration,
-			onLine func(plugin.Line),
-		) (launcher.ExecResult, error) {
-			gotTimeout = timeout
-			if slices.Contains(argv, "flood") {
+		Exec: func(_ context.Context, job repair.Job, onLine func(plugin.Line)) (repair.Ran, error) {
+			gotTimeout = job.Timeout
+			if job.Secrets || job.Kind != repair.KindEvidence {
+				t.Errorf("evidence runs as %+v", job)
+			}
+			if slices.Contains(job.Argv, "flood") {
 				for range 100 {
 					onLine(plugin.Line{Text: strings.Repeat("x", 64<<10), Stream: plugin.Stderr})
 				}
 			}
 			onLine(plugin.Line{Text: `{"token":"known-secret"}`, Stream: plugin.Stdout})
-			return launcher.ExecResult{
+			return repair.Ran{ExecResult: launcher.ExecResult{
 				Exit:     plugin.Exit{Known: true, Code: 1},
-				TimedOut: slices.Contains(argv, "slow"),
-			}, nil
+				TimedOut: slices.Contains(job.Argv, "slow"),
+			}}, nil
 		},
 	}
 	cmd := func(args ...string) []string { return append(slices.Clone(w.facts.Command), args...) }
-	got := g.Gather(t.Context(), []doctor.EvidenceRequest{
-		{ID: "ok", Argv: cmd("config"), Timeout: time.Hour},
+	who := repair.Named{Name: "d", Commands: [][]string{{"flood"}, {"slow"}}}
+	got := g.Gather(t.Context(), who, []doctor.EvidenceRequest{
+		{ID: "ok", Argv: cmd("config", "validate"), Timeout: time.Hour},
 		{ID: "flood", Argv: cmd("flood")},
 		{ID: "slow", Argv: cmd("slow")},
 		{ID: "rm", Argv: []string{"rm", "x"}},
@@ -208,7 +210,7 @@ func TestEvidenceIsBoundedAndStaysInside(t *testing.T) {
 		{ID: "out", File: outside},
 		{ID: "link", File: filepath.Join(w.facts.StateDir, "link")},
 		{ID: "dir", File: w.facts.StateDir},
-	}, false)
+	})
 	by := map[string]doctor.Evidence{}
 	for _, e := range got {
 		by[e.ID] = e
@@ -233,8 +235,8 @@ func TestEvidenceIsBoundedAndStaysInside(t *testing.T) {
 	if by["none"].Exists {
 		t.Error("a file that is not there exists")
 	}
-	if e := g.Gather(t.Context(), []doctor.EvidenceRequest{{ID: "file", File: w.config}},
-		true)[0]; string(e.Content) != broken {
+	who.Content = true
+	if e := g.Gather(t.Context(), who, []doctor.EvidenceRequest{{ID: "file", File: w.config}})[0]; string(e.Content) != broken {
 		t.Errorf("with the grant: %q", e.Content)
 	}
 }

@@ -17,26 +17,28 @@ const (
 	maxEvidenceOutput   = 1 << 20 // of each stream
 )
 
-// Gatherer gathers evidence about one gateway: the output of its own command, and facts of its own files. It writes
-// nothing itself; the doctor is responsible for what a command does, and the command is the gateway's own program.
+// Gatherer gathers evidence about one gateway: the output of its own command, and facts of its own files. It runs only
+// the commands that are known to change nothing, and those that a grant of the doctor names.
 type Gatherer struct {
 	Gateway plugin.GatewayFacts
 	Exec    Exec                // nil: no commands
 	Redact  func(string) string // hides known secrets in what commands print; nil: none are known
+	Report  func(Command)       // is told of each command, also when it is refused; may be nil
+	Now     func() time.Time    // nil: time.Now
 }
 
 var _ Evidence = Gatherer{}
 
 // Gather answers every request, one after the other.
-func (g Gatherer) Gather(ctx context.Context, wants []doctor.EvidenceRequest, content bool) []doctor.Evidence {
+func (g Gatherer) Gather(ctx context.Context, who Named, wants []doctor.EvidenceRequest) []doctor.Evidence {
 	out := make([]doctor.Evidence, 0, len(wants))
 	for _, w := range wants {
 		e := doctor.Evidence{ID: w.ID}
 		var err error
 		if len(w.Argv) > 0 {
-			err = g.command(ctx, w, &e)
+			err = g.command(ctx, who, w, &e)
 		} else {
-			err = g.file(w, content, &e)
+			err = g.file(w, who.Content, &e)
 		}
 		if e.Available = err == nil; err != nil {
 			e.Problem = g.redact(err.Error())
@@ -53,12 +55,14 @@ func (g Gatherer) redact(s string) string {
 	return g.Redact(s)
 }
 
-func (g Gatherer) command(ctx context.Context, w doctor.EvidenceRequest, e *doctor.Evidence) error {
-	if err := scopeOf(g.Gateway).argv(w.Argv); err != nil {
-		return err
+func (g Gatherer) command(ctx context.Context, who Named, w doctor.EvidenceRequest, e *doctor.Evidence) error {
+	r := runner{doctor: who.Name, exec: g.Exec, report: g.Report, now: g.Now}
+	if r.now == nil {
+		r.now = time.Now
 	}
-	if g.Exec == nil {
-		return fault.New(fault.Unsupported, "cannot run a command: there is no launcher")
+	if err := scopeOf(g.Gateway).evidence(who, w.Argv); err != nil {
+		r.refused(KindEvidence, w.Argv, err)
+		return err
 	}
 	timeout := w.Timeout
 	if timeout <= 0 {
@@ -66,7 +70,7 @@ func (g Gatherer) command(ctx context.Context, w doctor.EvidenceRequest, e *doct
 	}
 	timeout = min(timeout, maxEvidenceTime)
 	var stdout, stderr text
-	got, err := g.Exec(ctx, w.Argv, timeout, func(l plugin.Line) {
+	got, err := r.run(ctx, Job{Argv: w.Argv, Timeout: timeout, Kind: KindEvidence}, func(l plugin.Line) {
 		if l.Stream == plugin.Stderr {
 			stderr.add(l.Text)
 		} else {
@@ -79,6 +83,10 @@ func (g Gatherer) command(ctx context.Context, w doctor.EvidenceRequest, e *doct
 		return err
 	case got.TimedOut:
 		return fault.New(fault.DeadlineExceeded, fmt.Sprintf("the command did not end within %v", timeout))
+	case got.Denied != "": // a validator would call a configuration broken that it could not read
+		e.Stdout, e.Stderr = "", ""
+		return fault.New(fault.PermissionDenied,
+			"the sandbox denied the command something, so its answer is not used: "+bounded(got.Denied, 500))
 	}
 	e.Exit = &got.Exit
 	return nil

@@ -15,18 +15,11 @@ import (
 	"github.com/gatehost/gatehost/internal/atomicfile"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
-	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // defaultKeep is how many records of a gateway are kept.
 const defaultKeep = 20
-
-// Exec runs a command in the gateway's context (launcher.Launcher.Exec). onLine is called by one goroutine.
-// Cancelling ctx ends the command's whole process tree before Exec returns.
-type Exec func(
-	ctx context.Context, argv []string, timeout time.Duration, onLine func(plugin.Line),
-) (launcher.ExecResult, error)
 
 // Delegate lets the doctor execute one of its own steps (doctor.Doctor.Repair).
 type Delegate func(ctx context.Context, stepID string, progress func(doctor.Progress)) (doctor.RepairResult, error)
@@ -37,6 +30,7 @@ type Options struct {
 	Gateway plugin.GatewayFacts
 	Exec    Exec
 	Redact  func(string) string // hides known secrets; nil: none are known
+	Report  func(Command)       // is told of each command of a plan, also when it is refused; may be nil
 	Keep    int                 // records; 0: 20
 	Now     func() time.Time    // nil: time.Now
 }
@@ -71,12 +65,15 @@ func (e *Executor) Retarget(gw plugin.GatewayFacts, redact func(string) string) 
 // Request is a plan with what belongs to its execution.
 type Request struct {
 	Plan     doctor.Plan
-	Doctor   string   // the doctor of the plan, for the record
+	Doctor   Named    // the doctor of the plan; its name is for the record
 	Finding  string   // the code of the finding that it repairs, for the record
 	Delegate Delegate // executes the doctor's own steps; may be nil
 	// Verify checks whether the steps have repaired the finding. Its error makes the repair a failed one: files are
 	// rolled back. nil: the start of the gateway will show it.
 	Verify func(context.Context) error
+	// Automatic: no operator has asked for this plan. It may name no other file than the configuration then, unless the
+	// doctor has the grant.
+	Automatic bool
 	// KeepAside keeps a copy of each file that the plan names next to it, as NAME.broken-ID, before anything is
 	// written.
 	KeepAside bool
@@ -127,16 +124,40 @@ func New(o Options) (*Executor, error) {
 	return e, nil
 }
 
-// Check reports why a plan may not be executed. Errors: fault.InvalidArgument, fault.NotFound.
-func (e *Executor) Check(plan doctor.Plan) error {
-	_, err := e.scope().check(plan)
+// Check reports why a plan of a doctor may not be executed. Errors: fault.InvalidArgument, fault.NotFound.
+func (e *Executor) Check(who Named, plan doctor.Plan) error {
+	_, err := e.check(who, plan)
 	return err
+}
+
+// CheckAutomatic reports, in addition, why a plan may not be executed without a request of the operator. Error:
+// fault.FailedPrecondition.
+func (e *Executor) CheckAutomatic(who Named, plan doctor.Plan) error {
+	c, err := e.check(who, plan)
+	if err != nil {
+		return err
+	}
+	return e.scope().automatic(who, c)
+}
+
+// check checks a plan and reports the command for which it is refused.
+func (e *Executor) check(who Named, plan doctor.Plan) (checked, error) {
+	c, err := e.scope().check(who, plan)
+	if r, ok := errors.AsType[commandRefused](err); ok {
+		e.runner(who).refused(KindStep, r.argv, r.err)
+		err = r.err
+	}
+	return c, err
+}
+
+func (e *Executor) runner(who Named) runner {
+	return runner{doctor: who.Name, exec: e.o.Exec, report: e.o.Report, now: e.o.Now}
 }
 
 // Preview returns the difference that the plan's own writes would make; what commands will do is unknown. It
 // changes nothing.
-func (e *Executor) Preview(plan doctor.Plan) (string, error) {
-	c, err := e.scope().check(plan)
+func (e *Executor) Preview(who Named, plan doctor.Plan) (string, error) {
+	c, err := e.check(who, plan)
 	if err != nil {
 		return "", err
 	}
@@ -170,7 +191,10 @@ func (e *Executor) Execute(ctx context.Context, o Request) (Result, error) {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	c, err := e.scope().check(o.Plan)
+	c, err := e.check(o.Doctor, o.Plan)
+	if err == nil && o.Automatic {
+		err = e.scope().automatic(o.Doctor, c)
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -178,7 +202,7 @@ func (e *Executor) Execute(ctx context.Context, o Request) (Result, error) {
 		return Result{}, err
 	}
 	rec, before, err := e.records.begin(Record{
-		Gateway: e.o.Gateway.Name, Title: bounded(o.Plan.Title, 200), Doctor: o.Doctor, Finding: o.Finding,
+		Gateway: e.o.Gateway.Name, Title: bounded(o.Plan.Title, 200), Doctor: o.Doctor.Name, Finding: o.Finding,
 		Time: e.o.Now(),
 	}, c.files)
 	if err != nil {
@@ -339,10 +363,13 @@ func (r run) step(ctx context.Context, step doctor.Step, p Progress) error {
 }
 
 func (r run) exec(ctx context.Context, step *doctor.ExecStep, p Progress) error {
-	if r.e.o.Exec == nil {
-		return fault.New(fault.Unsupported, "cannot run a command: there is no launcher")
+	secrets, err := r.e.scope().step(r.plan.who, step.Argv)
+	if err != nil { // the gateway's command has changed meanwhile
+		r.e.runner(r.plan.who).refused(KindStep, step.Argv, err)
+		return err
 	}
-	got, err := r.e.o.Exec(ctx, step.Argv, step.Timeout, func(l plugin.Line) {
+	job := Job{Argv: step.Argv, Timeout: step.Timeout, Kind: KindStep, Secrets: secrets}
+	got, err := r.e.runner(r.plan.who).run(ctx, job, func(l plugin.Line) {
 		p.Text = r.e.redact(bounded(l.Text, 8<<10))
 		r.progress(p)
 	})

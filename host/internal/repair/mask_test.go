@@ -40,7 +40,7 @@ func (d differ) diff(before, after string) (string, error) {
 	if err := os.WriteFile(d.path, []byte(before), 0o600); err != nil {
 		return "", err
 	}
-	return d.e.Preview(writes(d.path, after, sum(before)))
+	return d.e.Preview(repair.Named{Name: "d"}, writes(d.path, after, sum(before)))
 }
 
 func TestDifferencesShowNoSecret(t *testing.T) {

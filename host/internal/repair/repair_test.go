@@ -32,6 +32,7 @@ type vendor struct {
 	Lines    []string
 	Blocks   bool // until ctx ends, after writing
 	calls    [][]string
+	jobs     []repair.Job
 }
 
 type world struct {
@@ -82,11 +83,10 @@ func newWorld(t *testing.T, change ...func(*repair.Options)) *world {
 	return w
 }
 
-func (w *world) exec(ctx context.Context, argv []string, _ time.Duration,
-	onLine func(plugin.Line),
-) (launcher.ExecResult, error) {
+func (w *world) exec(ctx context.Context, job repair.Job, onLine func(plugin.Line)) (repair.Ran, error) {
 	v := w.vendor
-	v.calls = append(v.calls, argv)
+	v.calls = append(v.calls, job.Argv)
+	v.jobs = append(v.jobs, job)
 	for _, l := range v.Lines {
 		onLine(plugin.Line{Text: l, Stream: plugin.Stdout})
 	}
@@ -95,9 +95,11 @@ func (w *world) exec(ctx context.Context, argv []string, _ time.Duration,
 	}
 	if v.Blocks {
 		<-ctx.Done()
-		return launcher.ExecResult{}, context.Cause(ctx)
+		return repair.Ran{}, context.Cause(ctx)
 	}
-	return launcher.ExecResult{Exit: plugin.Exit{Code: v.Code, Known: true}, TimedOut: v.TimedOut}, v.Err
+	return repair.Ran{ExecResult: launcher.ExecResult{
+		Exit: plugin.Exit{Code: v.Code, Known: true}, TimedOut: v.TimedOut,
+	}}, v.Err
 }
 
 func (w *world) write(path, content string, mode fs.FileMode) {
@@ -130,7 +132,10 @@ func (w *world) fix() doctor.Plan {
 		Title: "repair", Touches: []string{w.config},
 		Steps: []doctor.Step{{
 			Title: "doctor --fix",
-			Exec:  &doctor.ExecStep{Argv: []string{"node", "openclaw.mjs", "doctor", "--fix"}, Timeout: time.Minute},
+			Exec: &doctor.ExecStep{
+				Argv:    []string{"node", "openclaw.mjs", "doctor", "--fix", "--yes", "--non-interactive"},
+				Timeout: time.Minute,
+			},
 		}},
 	}
 }
@@ -281,7 +286,7 @@ func TestPlansThatReachTooFarAreRefusedAsAWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	exec := func(e doctor.ExecStep) doctor.Plan { return doctor.Plan{Steps: []doctor.Step{{Exec: &e}}} }
-	good := []string{"node", "openclaw.mjs", "x"}
+	good := w.fix().Steps[0].Exec.Argv
 	many := w.fix()
 	for range doctor.MaxSteps {
 		many.Steps = append(many.Steps, many.Steps[0])
@@ -326,7 +331,7 @@ func TestPlansThatReachTooFarAreRefusedAsAWhole(t *testing.T) {
 		},
 		"a good step before a bad one": {Steps: []doctor.Step{w.fix().Steps[0], {Title: "bad"}}},
 	} {
-		if err := w.e.Check(plan); fault.CodeOf(err) != fault.InvalidArgument && fault.CodeOf(err) != fault.NotFound {
+		if err := w.e.Check(repair.Named{Name: "d", Files: true}, plan); fault.CodeOf(err) != fault.InvalidArgument && fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("%s: Check = %v", name, err)
 		}
 		if res, err := w.e.Execute(t.Context(), repair.Request{Plan: plan}); err == nil || res.ID != "" {
@@ -367,7 +372,7 @@ func TestWritesKeepTheModeAndNewFilesArePrivate(t *testing.T) {
 	fresh := filepath.Join(w.facts.StateDir, "new.json")
 	plan := writes(w.config, "{}", sum(broken))
 	plan.Steps = append(plan.Steps, writes(fresh, "new", "").Steps...)
-	before, err := w.e.Preview(plan)
+	before, err := w.e.Preview(repair.Named{Name: "d"}, plan)
 	if err != nil || !strings.Contains(before, "+{}") || !strings.Contains(before, "--- /dev/null") {
 		t.Errorf("preview = %v\n%s", err, before)
 	}

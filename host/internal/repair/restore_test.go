@@ -29,7 +29,7 @@ func TestBrokenFileIsKeptBesideAndBounded(t *testing.T) {
 	for i := range 7 {
 		next := strings.Repeat("x", i+1)
 		res, err := w.e.Execute(t.Context(),
-			repair.Request{Plan: writes(w.config, next, sum(content)), KeepAside: true, Doctor: "gatehost"})
+			repair.Request{Plan: writes(w.config, next, sum(content)), KeepAside: true, Doctor: repair.Named{Name: "gatehost"}})
 		if err != nil || len(res.Aside) != 1 || res.Aside[0] != w.config+".broken-"+res.ID {
 			t.Fatalf("result %+v, %v", res, err)
 		}

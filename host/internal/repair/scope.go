@@ -6,47 +6,23 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-const (
-	maxArgs     = 256
-	maxArgBytes = 32 << 10
-)
-
 // scope is what a doctor may touch of a gateway.
 type scope struct {
+	gateway  string
+	profile  string
 	command  []string
 	stateDir string
 	config   string
 }
 
 func scopeOf(gw plugin.GatewayFacts) scope {
-	return scope{command: gw.Command, stateDir: gw.StateDir, config: gw.ConfigPath}
-}
-
-// argv accepts the gateway's command with more arguments. Nothing else is ever run for a doctor.
-func (s scope) argv(argv []string) error {
-	n := len(s.command)
-	switch {
-	case n == 0:
-		return refuse("the gateway has no launch command")
-	case len(argv) <= n || !slices.Equal(argv[:n], s.command):
-		return refuse("the command %q does not begin with the gateway's own %q",
-			bounded(strings.Join(argv, " "), 200), bounded(strings.Join(s.command, " "), 200))
-	case len(argv) > maxArgs:
-		return refuse("the command has %d arguments, the limit is %d", len(argv), maxArgs)
-	}
-	for _, a := range argv {
-		if len(a) > maxArgBytes || strings.ContainsRune(a, 0) {
-			return refuse("an argument is longer than %d bytes or holds a NUL", maxArgBytes)
-		}
-	}
-	return nil
+	return scope{gateway: gw.Name, profile: gw.Profile, command: gw.Command, stateDir: gw.StateDir, config: gw.ConfigPath}
 }
 
 // path resolves a doctor's path to its file, links followed. The file need not exist, its directory must.
@@ -58,10 +34,8 @@ func (s scope) path(p string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if s.config != "" {
-		if config, err := Resolve(s.config); err == nil && config == got {
-			return got, nil
-		}
+	if s.isConfig(got) {
+		return got, nil
 	}
 	if s.stateDir == "" {
 		return "", refuse("the path %q is not the gateway's configuration, and its state directory is not known",
@@ -76,6 +50,33 @@ func (s scope) path(p string) (string, error) {
 		return "", refuse("the path %q is outside the gateway's state directory", bounded(p, 200))
 	}
 	return got, nil
+}
+
+// isConfig reports whether a resolved path is the gateway's configuration file.
+func (s scope) isConfig(resolved string) bool {
+	if s.config == "" {
+		return false
+	}
+	config, err := Resolve(s.config)
+	return err == nil && config == resolved
+}
+
+// automatic reports why a plan may not be carried out without a request of the operator: it names another file than the
+// gateway's configuration, and its doctor has no grant for that.
+func (s scope) automatic(who Named, c checked) error {
+	if who.Files {
+		return nil
+	}
+	for _, file := range c.files {
+		if !s.isConfig(file) {
+			return fault.New(fault.FailedPrecondition, fmt.Sprintf("the plan is not carried out without a request: it names %q, "+
+				"which is not the gateway's configuration", bounded(file, 200))).
+				WithHint(fmt.Sprintf("run `gatehost doctor %s --repair --dry-run` to see the plan, and `gatehost doctor %s --repair` "+
+					"to carry it out; to allow such plans always, add %q to plugins.%s.grant", s.gateway, s.gateway,
+					plugin.GrantGatewayFiles, who.Name))
+		}
+	}
+	return nil
 }
 
 // Resolve follows links, also of a file that does not exist yet.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"syscall"
@@ -33,6 +34,12 @@ func Exec(args []string) error {
 	if err != nil {
 		return err
 	}
+	program := opened
+	if spec.Command {
+		if program, err = exec.LookPath(argv[0]); err != nil {
+			return fmt.Errorf("cannot run the command: %w", err)
+		}
+	}
 	if err := limit(spec); err != nil {
 		return err
 	}
@@ -45,7 +52,10 @@ func Exec(args []string) error {
 			return err
 		}
 	}
-	err = syscall.Exec(opened, argv, os.Environ()) //nolint:gosec // the host opened and checked it
+	err = syscall.Exec(program, argv, os.Environ()) //nolint:gosec // the host opened and checked it, or named it
+	if spec.Command {
+		return fmt.Errorf("cannot run the command %s: %w", argv[0], err)
+	}
 	return fmt.Errorf("cannot run the plugin %s: %w", argv[0], err)
 }
 
@@ -97,7 +107,9 @@ func restrict(s Spec) error {
 		}
 	}
 	// The plugin itself, by its descriptor: its path may lead to another file by now.
-	rules = append(rules, landlock.ROFiles(opened))
+	if !s.Command {
+		rules = append(rules, landlock.ROFiles(opened))
+	}
 	if s.Network {
 		if err := landlock.V7.BestEffort().RestrictPaths(rules...); err != nil {
 			return fmt.Errorf("cannot sandbox the plugin: %w", err)

@@ -18,11 +18,14 @@ type Spec struct {
 	Read  []string `json:"read,omitempty"`
 	Write []string `json:"write,omitempty"` // the same, also for writing
 	// directories, absolute, to see the names in them and below; their files stay closed
-	List      []string `json:"list,omitempty"`
-	Network   bool     `json:"network,omitempty"`   // TCP
-	Watched   bool     `json:"watched,omitempty"`   // descriptor 4 leads to a Watch
-	OpenFiles uint64   `json:"openFiles,omitempty"` // most open files; 0: 1024
-	FileSize  uint64   `json:"fileSize,omitempty"`  // most bytes of a file that it writes; 0: 1 GiB
+	List    []string `json:"list,omitempty"`
+	Network bool     `json:"network,omitempty"` // TCP
+	// Command: the program is the first word of the command line, as a shell would find it, and not descriptor 3. For
+	// commands that a launcher runs, which passes no descriptors on.
+	Command   bool   `json:"command,omitempty"`
+	Watched   bool   `json:"watched,omitempty"`   // descriptor 4 leads to a Watch
+	OpenFiles uint64 `json:"openFiles,omitempty"` // most open files; 0: 1024
+	FileSize  uint64 `json:"fileSize,omitempty"`  // most bytes of a file that it writes; 0: 1 GiB
 }
 
 // Defaults of the limits.

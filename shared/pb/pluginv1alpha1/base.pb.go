@@ -482,8 +482,8 @@ type DescribeResponse struct {
 	Services []*ServiceInfo `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
 	// Keys of its own table.
 	ConfigFields []*ConfigField `protobuf:"bytes,4,rep,name=config_fields,json=configFields,proto3" json:"config_fields,omitempty"`
-	// Grants it would like: "gateway-token", "gateway-config". Only what the operator grants is given; it must live
-	// without.
+	// Grants it would like: "gateway-token", "gateway-config", "gateway-files", "command:WORDS". Only what the operator
+	// grants is given; it must live without.
 	WantedGrants []string `protobuf:"bytes,5,rep,name=wanted_grants,json=wantedGrants,proto3" json:"wanted_grants,omitempty"`
 	// Address of its documentation, for people; may be empty.
 	Homepage      string `protobuf:"bytes,6,opt,name=homepage,proto3" json:"homepage,omitempty"`

@@ -305,7 +305,7 @@ func (*EvidenceRequest_File) isEvidenceRequest_Want() {}
 // ExecWant is a read-only command in the gateway's context.
 type ExecWant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Program and arguments; begins with GatewayFacts.command, anything else is refused.
+	// GatewayFacts.command and the words of a known command, or of one that a grant names; all else is refused.
 	Argv []string `protobuf:"bytes,1,rep,name=argv,proto3" json:"argv,omitempty"`
 	// Limit; at most 60 s.
 	Timeout       *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
@@ -754,7 +754,7 @@ func (x *DiagnoseResponse) GetWants() []*EvidenceRequest {
 // ExecStep runs a command in the gateway's context.
 type ExecStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Program and arguments; begins with GatewayFacts.command, anything else is refused.
+	// GatewayFacts.command and the words of a known command, or of one that a grant names; all else is refused.
 	Argv []string `protobuf:"bytes,1,rep,name=argv,proto3" json:"argv,omitempty"`
 	// Limit; at most 10 minutes.
 	Timeout *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`

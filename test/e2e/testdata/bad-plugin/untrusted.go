@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,7 +54,7 @@ func untrusted() {
 			Plugins:         goplugin.PluginSet{pluginkit.PluginName: &raw{}},
 		})
 		os.Exit(0)
-	case "outside", "greedy", "nosy", "silent-nosy":
+	case "outside", "greedy", "nosy", "silent-nosy", "commander", "nul", "reporter", "writer":
 		pluginkit.Serve(pluginkit.Plugin{
 			Name: "bad-plugin", Version: "0.1.0", WantedGrants: []string{plugin.GrantGatewayConfig}, Doctor: crafty{bad{}},
 		})
@@ -105,6 +106,28 @@ func (crafty) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor.Di
 			Repairable: how() == "outside",
 		}}}, nil
 	}
+	switch {
+	case how() == "commander" && len(req.Evidence) == 0:
+		return doctor.Diagnosis{Wants: commands(req.Gateway)}, nil
+	case how() == "commander":
+		d, err := says("%s", strings.Join(available(req.Evidence), " "))
+		d.Findings[0].Repairable = true
+		return d, err
+	case how() == "nul":
+		argv := append(slices.Clone(req.Gateway.Command), "config", "validate\x00--fix")
+		return doctor.Diagnosis{Wants: []doctor.EvidenceRequest{{ID: "nul", Argv: argv}}}, nil
+	case how() == "reporter" && len(req.Evidence) == 0:
+		return doctor.Diagnosis{Wants: []doctor.EvidenceRequest{
+			{ID: "validate", Argv: append(slices.Clone(req.Gateway.Command), "config", "validate")},
+		}}, nil
+	case how() == "reporter":
+		e := req.Evidence[0]
+		return says("%s%s%s", e.Problem, e.Stdout, e.Stderr)
+	case how() == "writer" && req.Incident != nil:
+		return doctor.Diagnosis{Findings: []doctor.Finding{{
+			Code: "writer", Text: "planted: something is broken", Severity: plugin.SeverityError, Repairable: true,
+		}}}, nil
+	}
 	secret := filepath.Join(os.Getenv("HOME"), ".ssh", "id_"+how())
 	switch data, err := os.ReadFile(secret); {
 	case how() == "nosy" && err != nil:
@@ -120,8 +143,58 @@ func (crafty) Diagnose(_ context.Context, req doctor.DiagnoseRequest) (doctor.Di
 	return says("I know what to do")
 }
 
-// Plan writes where the gateway has nothing.
-func (crafty) Plan(context.Context, plugin.GatewayFacts, doctor.Finding) (*doctor.Plan, error) {
+// commands asks for commands that no doctor may run, and for those that every doctor may run.
+func commands(gw plugin.GatewayFacts) []doctor.EvidenceRequest {
+	own := func(args ...string) []string { return append(slices.Clone(gw.Command), args...) }
+	wrapper := filepath.Join(filepath.Dir(gw.ConfigPath), "wrapper")
+	var out []doctor.EvidenceRequest
+	for id, argv := range map[string][]string{
+		"install":  own("plugins", "install", "--force", "--link", gw.StateDir),
+		"wrapper":  append([]string{wrapper}, own("config", "validate")...),
+		"other":    {wrapper, "config", "validate"},
+		"more":     own("config", "validate", "--json", "--fix"),
+		"order":    own("validate", "config", "--json"),
+		"prefix":   own("--json", "config", "validate"),
+		"suffix":   own("config", "validate", "--json="+wrapper),
+		"relative": append([]string{"./" + filepath.Base(gw.Command[0])}, "config", "validate"),
+		"dots":     append([]string{filepath.Dir(gw.Command[0]) + "/./" + filepath.Base(gw.Command[0])}, "config", "validate"),
+		"joined":   own("config validate"),
+		"step":     own("doctor", "--fix", "--yes", "--non-interactive"),
+		"good":     own("config", "validate", "--json"),
+		"lint":     own("doctor", "--lint", "--json"),
+		"plain":    own("config", "validate"),
+		"version":  own("--version"),
+	} {
+		out = append(out, doctor.EvidenceRequest{ID: id, Argv: argv})
+	}
+	return out
+}
+
+func available(list []doctor.Evidence) []string {
+	var out []string
+	for _, e := range list {
+		if e.Available {
+			out = append(out, e.ID)
+		}
+	}
+	slices.Sort(out)
+	return append(out, fmt.Sprint("of ", len(list)))
+}
+
+// Plan writes where the gateway has nothing, or runs what it may not.
+func (crafty) Plan(_ context.Context, gw plugin.GatewayFacts, _ doctor.Finding) (*doctor.Plan, error) {
+	switch how() {
+	case "commander":
+		return &doctor.Plan{Title: "install my plugin", Steps: []doctor.Step{
+			doctor.Command(gw, "install", time.Minute, "plugins", "install", "--link", gw.StateDir),
+		}}, nil
+	case "writer":
+		return &doctor.Plan{Title: "tidy up", Steps: []doctor.Step{{
+			Title: "write", WriteFile: &doctor.WriteFileStep{
+				Path: filepath.Join(gw.StateDir, "index.js"), Content: []byte("planted"),
+			},
+		}}}, nil
+	}
 	return &doctor.Plan{Title: "repair it", Steps: []doctor.Step{{
 		Title: "write my key", WriteFile: &doctor.WriteFileStep{
 			Path: filepath.Join(os.Getenv("HOME"), ".ssh", "authorized_keys"), Content: []byte("planted"),

@@ -83,6 +83,11 @@ func (m *healer) miss(ctx context.Context, req doctor.DiagnoseRequest, running i
 		if port && len(req.Evidence) == 0 {
 			return doctor.Diagnosis{Wants: []doctor.EvidenceRequest{{ID: "passwd", File: "/etc/passwd"}}}, true
 		}
+	case "wants-a-command-of-its-own":
+		if port && len(req.Evidence) == 0 {
+			argv := append(slices.Clone(req.Gateway.Command), "plugins", "list", "--json")
+			return doctor.Diagnosis{Wants: []doctor.EvidenceRequest{{ID: "plugins", Argv: argv}}}, true
+		}
 	case "writes-in-diagnose":
 		_ = os.WriteFile(filepath.Join(req.Gateway.StateDir, "doctor.log"), []byte(time.Now().String()), 0o600)
 	case "is-moody":
@@ -149,21 +154,23 @@ func (m *healer) Plan(_ context.Context, gw plugin.GatewayFacts, f doctor.Findin
 	}
 	switch {
 	case m.mode == "plans-for-everybody" && f.Code != codeKey && f.Code != codePort && f.Code != codeKill:
-		p.Steps = append(p.Steps, exec(append(slices.Clone(gw.Command), "doctor", "--fix")...))
+		p.Steps = append(p.Steps, exec(append(slices.Clone(gw.Command), "doctor", "--fix", "--yes", "--non-interactive")...))
 	case f.Code != codeKey || !f.Repairable, m.mode == "says-repairable-without-a-plan":
 		return nil, nil
 	case m.mode == "plan-without-an-end":
 		for range 33 {
-			p.Steps = append(p.Steps, exec(append(slices.Clone(gw.Command), "doctor", "--fix")...))
+			p.Steps = append(p.Steps, exec(append(slices.Clone(gw.Command), "doctor", "--fix", "--yes", "--non-interactive")...))
 		}
 	case m.mode == "plan-with-hours":
-		p.Steps = append(p.Steps, exec(append(slices.Clone(gw.Command), "doctor", "--fix")...))
+		p.Steps = append(p.Steps, exec(append(slices.Clone(gw.Command), "doctor", "--fix", "--yes", "--non-interactive")...))
 		p.Steps[0].Exec.Timeout = time.Hour
 	case m.mode == "plan-of-another-command":
 		p.Steps = append(p.Steps, exec("/bin/rm", "-rf", gw.StateDir))
+	case m.mode == "plan-of-other-words":
+		p.Steps = append(p.Steps, exec(append(slices.Clone(gw.Command), "doctor", "--fix")...))
 	case m.mode == "plan-for-a-file-of-another-user":
 		p.Touches = []string{filepath.Join(gw.StateDir, "..", "neighbour", "notes.txt")}
-		p.Steps = append(p.Steps, exec(append(slices.Clone(gw.Command), "doctor", "--fix")...))
+		p.Steps = append(p.Steps, exec(append(slices.Clone(gw.Command), "doctor", "--fix", "--yes", "--non-interactive")...))
 	case m.mode == "plan-without-a-checksum":
 		p.Steps = append(p.Steps,
 			doctor.Step{Title: "write", WriteFile: &doctor.WriteFileStep{Path: gw.ConfigPath, Content: []byte("{}\n")}})
