@@ -56,6 +56,7 @@ type Control struct {
 type Journal struct {
 	MaxSize  Size `toml:"max_size" min:"64KiB" max:"1TiB"`
 	MaxFiles int  `toml:"max_files" min:"1" max:"1000"`
+	MaxRate  Size `toml:"max_rate" min:"64KiB" max:"1TiB"` // of each gateway, in a second
 }
 
 // Metrics is [metrics].

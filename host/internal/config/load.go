@@ -9,10 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-)
 
-// maxFile bounds config.toml in bytes.
-const maxFile = 1 << 20
+	"github.com/gatehost/gatehost/host/internal/tomltext"
+)
 
 // Load reads a configuration. An empty path means DefaultPath if that file exists, and Default otherwise. The error
 // is a Faults with everything that is wrong.
@@ -66,7 +65,7 @@ func read(path string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot read configuration: %w", cause(err))
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	data, err := io.ReadAll(io.LimitReader(f, tomltext.MaxBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read configuration: %w", cause(err))
 	}
