@@ -197,7 +197,7 @@ func rules() []rule {
 		{
 			from: "host/internal/pluginhost",
 			may: kinds(pb, "shared/pluginkit", "host/internal/sandbox", "host/internal/manifest",
-				"host/internal/tomltext"), mods: []string{goPlugin, gopsutil, grpc, hclog, xSys},
+				"host/internal/tomltext", "host/internal/trustfile"), mods: []string{goPlugin, gopsutil, grpc, hclog, xSys},
 			reason: "specifications are passed to it; it does not know config.toml",
 		},
 		{
@@ -208,7 +208,10 @@ func rules() []rule {
 			}, reason: "it reaches the gateway by an interface that host gives it",
 		},
 		{
-			from: "host/internal/profile", may: []string{"host/internal/config", "internal/redact", "shared/plugin"},
+			from: "host/internal/profile",
+			may: []string{
+				"host/internal/config", "host/internal/trustfile", "internal/redact", "shared/fault", "shared/plugin",
+			},
 			reason: "configuration in, a process out; it starts nothing",
 		},
 		{
@@ -229,7 +232,10 @@ func rules() []rule {
 			mods: []string{hclog, xSys}, reason: "it uses interfaces that it declares itself, not the engine",
 		},
 		{
-			from: "host/internal/config", may: []string{"internal/redact", "shared/fault", "host/internal/tomltext"},
+			from: "host/internal/config",
+			may: []string{
+				"internal/redact", "shared/fault", "host/internal/tomltext", "host/internal/trustfile",
+			},
 			mods: []string{toml}, reason: "package gateway turns words into policies",
 		},
 		{
@@ -238,9 +244,10 @@ func rules() []rule {
 		},
 		{
 			from:   "host/internal/manifest",
-			may:    []string{"internal/atomicfile", "shared/fault", "host/internal/tomltext"},
+			may:    []string{"internal/atomicfile", "shared/fault", "host/internal/tomltext", "host/internal/trustfile"},
 			reason: "what a plugin says about itself; it grants nothing",
 		},
+		{from: "host/internal/trustfile", reason: "it judges modes and owners, and knows no file's meaning"},
 		{
 			from: "host/internal/health", may: []string{"internal/frame"},
 			reason: "a view beside the session: it decides nothing",

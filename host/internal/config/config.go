@@ -32,7 +32,8 @@ type Config struct {
 	// Path is the file that the configuration was read from; "" without one.
 	Path string
 
-	where tomltext.Positions
+	where    tomltext.Positions
+	warnings Faults
 }
 
 // Host is [host].

@@ -22,7 +22,7 @@ import (
 // of all files. The pin is compared before the manifest is parsed. What resolveDir returns beside an error has no file,
 // but has the manifest, as far as that was accepted.
 func resolveDir(ctx context.Context, s Spec, path string) (*executable, error) {
-	if err := checkDir(s, path); err != nil {
+	if err := checkDirs(s, path); err != nil {
 		return nil, err
 	}
 	text, err := manifest.Load(path)
