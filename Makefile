@@ -182,11 +182,11 @@ proto-check: tools ## lint the contract, hold it compatible, and hold what was g
 	  { echo "shared/pb or docs/plugin-reference.md was not generated from the contract: run make proto, commit what it made"; exit 1; }
 
 # What strangers send: frames, a whole session, the configuration, lines of output, manifests. A crash fails it and leaves its input in testdata/fuzz.
-FUZZED := internal/frame:FuzzParse host/internal/session:FuzzSession host/internal/config:FuzzParse plugins/doctor:FuzzLine host/internal/manifest:FuzzManifest
+FUZZED := internal/frame:FuzzParse host/internal/session:FuzzSession host/internal/config:FuzzParse plugins/doctor:FuzzLine host/internal/manifest:FuzzManifest host/internal/tomltext:FuzzBounds
 TEST_FUZZTIME ?= 30s
 
 .PHONY: test-fuzz
-test-fuzz: tools ## fuzz frames, sessions, configuration, output and manifests for TEST_FUZZTIME (default 30s) each
+test-fuzz: tools ## fuzz frames, sessions, configuration, output, manifests and TOML for TEST_FUZZTIME (default 30s) each
 	@mkdir -p $(RESULTS); rm -f $(RESULTS)/fuzz*.json; status=0; \
 	for target in $(FUZZED); do \
 	  $(GOTESTSUM) --jsonfile $(RESULTS)/fuzz-$${target##*:}-$$RANDOM.json -- -run '^$$' -fuzz "^$${target##*:}\$$" -fuzztime $(TEST_FUZZTIME) \

@@ -61,6 +61,9 @@ func New(cfg *Config, log hclog.Logger) *Host {
 	h.conditions = conditions.New(func(c control.ConditionData) {
 		h.hub.Publish(events.Event{Type: events.HostCondition, Data: c})
 	})
+	for _, w := range cfg.Warnings() {
+		log.Warn("configuration", "warning", w.String())
+	}
 	h.metrics = metrics.New(func() metrics.Snapshot { return h.api.Scrape() })
 	return h
 }

@@ -13,7 +13,8 @@ import (
 func (h *Host) openJournal() {
 	cfg := h.registry.Config()
 	j, remarks := journal.Open(journalDir(cfg), journal.Options{
-		MaxSize: int64(cfg.Journal.MaxSize), MaxFiles: cfg.Journal.MaxFiles, Host: h.version, OnFault: h.journalFault,
+		MaxSize: int64(cfg.Journal.MaxSize), MaxFiles: cfg.Journal.MaxFiles, MaxRate: int64(cfg.Journal.MaxRate),
+		Host: h.version, OnFault: h.journalFault,
 	})
 	for _, r := range remarks {
 		h.log.Warn("journal", "remark", r)

@@ -42,6 +42,7 @@ type settings struct {
 	toml     func() (string, error)
 	tree     func() map[string]any
 	newHost  func(log hclog.Logger) supervisor
+	warnings []string // about files that the configuration names
 	history  history
 }
 

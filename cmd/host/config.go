@@ -24,7 +24,7 @@ type checked struct {
 	OK       bool     `json:"ok"`
 	Path     string   `json:"path,omitempty"`
 	Faults   []string `json:"faults"`
-	Warnings []string `json:"warnings"` // there are none at present
+	Warnings []string `json:"warnings"`
 }
 
 func (a *app) configCheckVerb() *cobra.Command {
@@ -52,6 +52,7 @@ func (a *app) check(path string, asJSON bool) error {
 		out.Faults = strings.Split(err.Error(), "\n")
 	} else {
 		out.Path = s.path
+		out.Warnings = append(out.Warnings, s.warnings...)
 	}
 	if asJSON {
 		if printErr := a.printJSON(out); printErr != nil {
@@ -63,6 +64,9 @@ func (a *app) check(path string, asJSON bool) error {
 		return &coded{code: exitConfig, err: err, silent: asJSON}
 	case asJSON:
 		return nil
+	}
+	for _, w := range s.warnings {
+		a.say("warning: %s", w)
 	}
 	name := s.path
 	if name == "" {

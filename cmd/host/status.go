@@ -205,7 +205,8 @@ func detail(g control.Gateway) string {
 			what string
 		}{
 			{o.Unclassified, "not classified"},
-			{o.Dropped, "not written down"},
+			{o.Dropped, "not in the journal"},
+			{o.DroppedEvents, "events not in the journal"},
 			{o.LostLines, "lost before they could be read"},
 		} {
 			if part.n > 0 {

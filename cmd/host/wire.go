@@ -19,6 +19,9 @@ func (a *app) wire() {
 			plugins: len(cfg.Plugins), toml: cfg.TOML, tree: cfg.Tree, history: host.OpenHistory(cfg),
 			newHost: func(log hclog.Logger) supervisor { return host.New(cfg, log) },
 		}
+		for _, w := range cfg.Warnings() {
+			s.warnings = append(s.warnings, w.String())
+		}
 		return s, nil
 	}
 }

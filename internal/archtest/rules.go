@@ -204,7 +204,8 @@ func rules() []rule {
 		{
 			from: "host/internal/pluginhost",
 			may: kinds(pb, "shared/pluginkit", "host/internal/sandbox", "host/internal/manifest",
-				"host/internal/tomltext", "internal/redact"), mods: []string{goPlugin, gopsutil, grpc, hclog, protobuf, xSys},
+				"host/internal/tomltext", "host/internal/trustfile", "internal/redact"),
+			mods:   []string{goPlugin, gopsutil, grpc, hclog, protobuf, xSys},
 			reason: "specifications are passed to it; it does not know config.toml",
 		},
 		{
@@ -215,7 +216,10 @@ func rules() []rule {
 			}, reason: "it reaches the gateway by an interface that host gives it",
 		},
 		{
-			from: "host/internal/profile", may: []string{"host/internal/config", "internal/redact", "shared/plugin"},
+			from: "host/internal/profile",
+			may: []string{
+				"host/internal/config", "host/internal/trustfile", "internal/redact", "shared/fault", "shared/plugin",
+			},
 			reason: "configuration in, a process out; it starts nothing",
 		},
 		{
@@ -236,7 +240,10 @@ func rules() []rule {
 			mods: []string{hclog, xSys}, reason: "it uses interfaces that it declares itself, not the engine",
 		},
 		{
-			from: "host/internal/config", may: []string{"internal/redact", "shared/fault", "shared/plugin", "host/internal/tomltext"},
+			from: "host/internal/config",
+			may: []string{
+				"internal/redact", "shared/fault", "shared/plugin", "host/internal/tomltext", "host/internal/trustfile",
+			},
 			mods: []string{toml}, reason: "package gateway turns words into policies",
 		},
 		{
@@ -244,10 +251,14 @@ func rules() []rule {
 			reason: "it knows where keys stand, not what they mean",
 		},
 		{
-			from:   "host/internal/manifest",
-			may:    []string{"internal/atomicfile", "shared/fault", "shared/plugin", "host/internal/tomltext"},
+			from: "host/internal/manifest",
+			may: []string{
+				"internal/atomicfile", "shared/fault", "shared/plugin", "host/internal/tomltext",
+				"host/internal/trustfile",
+			},
 			reason: "what a plugin says about itself; it grants nothing",
 		},
+		{from: "host/internal/trustfile", reason: "it judges modes and owners, and knows no file's meaning"},
 		{
 			from: "host/internal/health", may: []string{"internal/frame"},
 			reason: "a view beside the session: it decides nothing",

@@ -110,10 +110,13 @@ type SessionData struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
-// GatewayEventData is what a gateway sent.
+// GatewayEventData is what a gateway sent, with its secrets redacted.
 type GatewayEventData struct {
 	Event   string          `json:"event"`
 	Payload json.RawMessage `json:"payload,omitempty"`
+	// Cut says that this is not all: a payload over 64 KiB is a string here, the beginning of its text.
+	Cut   bool `json:"cut,omitempty"`
+	Bytes int  `json:"bytes,omitempty"` // of the whole payload, when it was cut
 }
 
 // Outcomes of an automatic attempt.

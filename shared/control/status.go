@@ -72,7 +72,10 @@ type Output struct {
 	Classified   uint64 `json:"classified"`
 	Unclassified uint64 `json:"unclassified"` // no classifier answered: they are shown as warn
 	Stored       uint64 `json:"stored"`       // in the journal
-	Dropped      uint64 `json:"dropped"`      // not in the journal: the disk failed, or was too slow
+	// Dropped is not in the journal: the disk failed or was too slow, or the gateway wrote more than journal.max_rate
+	Dropped uint64 `json:"dropped"`
+	// DroppedEvents of the gateway, besides lines, are not in the journal: it sent more than journal.max_rate
+	DroppedEvents uint64 `json:"droppedEvents,omitempty"`
 	// Lost was written faster than it could be read, and overwritten in the shim's bounded log.
 	LostLines uint64 `json:"lostLines"`
 	LostBytes uint64 `json:"lostBytes"`

@@ -16,8 +16,9 @@ import (
 // journal reads what the hosts wrote down, bit by bit.
 type journal struct {
 	dir      string
-	read     map[string]int64 // by file: up to the end of the last whole line
-	cursor   uint64
+	read     map[string]int64  // by file: up to the end of the last whole line
+	cursor   uint64            // the newest
+	series   map[string]uint64 // the newest of each series
 	problems []string
 	counted  map[string]*counted // by launch
 }
@@ -31,7 +32,7 @@ type counted struct {
 }
 
 func newJournal(dir string) *journal {
-	return &journal{dir: dir, read: map[string]int64{}, counted: map[string]*counted{}}
+	return &journal{dir: dir, read: map[string]int64{}, series: map[string]uint64{}, counted: map[string]*counted{}}
 }
 
 func (j *journal) of(launch string) *counted {
@@ -112,13 +113,16 @@ func (j *journal) line(path string, line []byte) {
 		err = json.Unmarshal(line, &bare)
 		e.Cursor = bare.Cursor
 	}
+	_, series, _ := strings.Cut(filepath.Base(path), ".") // behind the number
+	last := j.series[series]
 	switch {
 	case err != nil:
 		j.problems = append(j.problems, fmt.Sprintf("%s: %v: %.200s", filepath.Base(path), err, line))
 		return
-	case e.Cursor <= j.cursor:
-		j.problems = append(j.problems, fmt.Sprintf("%s: cursor %d after %d", filepath.Base(path), e.Cursor, j.cursor))
+	case e.Cursor <= last:
+		j.problems = append(j.problems, fmt.Sprintf("%s: cursor %d after %d", filepath.Base(path), e.Cursor, last))
 	}
+	j.series[series] = max(last, e.Cursor)
 	j.cursor = max(j.cursor, e.Cursor)
 	var n int
 	var launch string

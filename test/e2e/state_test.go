@@ -18,7 +18,7 @@ func TestDamagedStateIsSetAsideAndKillsNothing(t *testing.T) {
 	}
 	<-s.exited
 	state := filepath.Join(s.dir, "state")
-	segments, _ := filepath.Glob(filepath.Join(state, "journal", "*.jsonl"))
+	segments, _ := filepath.Glob(filepath.Join(state, "journal", "????????????????????.jsonl")) // of the facts
 	launches, _ := filepath.Glob(filepath.Join(state, "run", "*", "launch.json"))
 	if len(segments) != 1 || len(launches) != 1 {
 		t.Fatalf("journal %v, launches %v", segments, launches)

@@ -96,7 +96,8 @@ func (s *Service) linesAfter(after, last uint64, name string, q control.LogsQuer
 // an error it returns those that it could read.
 func TailLines(r journal.Reader, name string, q control.LogsQuery, before uint64) ([]control.LogLine, error) {
 	typed := []byte(`"type":"` + string(events.GatewayOutput) + `"`)
-	found, err := r.Tail(q.Tail, func(line []byte) bool { return bytes.Contains(line, typed) }, func(e events.Event) bool {
+	isLine := func(line []byte) bool { return bytes.Contains(line, typed) }
+	found, err := r.Tail(name, q.Tail, isLine, func(e events.Event) bool {
 		_, ok := logLine(e, name, q)
 		return ok && e.Cursor < before
 	})

@@ -32,7 +32,8 @@ type Config struct {
 	// Path is the file that the configuration was read from; "" without one.
 	Path string
 
-	where tomltext.Positions
+	where    tomltext.Positions
+	warnings Faults
 }
 
 // Host is [host].
@@ -56,6 +57,7 @@ type Control struct {
 type Journal struct {
 	MaxSize  Size `toml:"max_size" min:"64KiB" max:"1TiB"`
 	MaxFiles int  `toml:"max_files" min:"1" max:"1000"`
+	MaxRate  Size `toml:"max_rate" min:"64KiB" max:"1TiB"` // of each gateway, in a second
 }
 
 // Metrics is [metrics].

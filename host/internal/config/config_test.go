@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -412,6 +413,77 @@ func TestSizes(t *testing.T) {
 		if got, err := config.ParseSize(in); err == nil {
 			t.Errorf("%q = %d, want an error", in, got)
 		}
+	}
+}
+
+// TestFilesThatDecideAreRefusedWhenOthersCanChangeThem: they name programs to run, and hold secrets.
+func TestFilesThatDecideAreRefusedWhenOthersCanChangeThem(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes are not known there")
+	}
+	dir := t.TempDir()
+	path, token, env := filepath.Join(dir, "config.toml"), filepath.Join(dir, "token"), filepath.Join(dir, "env")
+	text := "[gateways.main]\nport = 1\ntoken = {file = \"token\"}\nlaunch.env_file = \"env\"\n"
+	for file, text := range map[string]string{path: text, token: "secret", env: "A=b"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, row := range map[string]struct {
+		file string
+		mode os.FileMode
+		want []string // none: it is accepted
+	}{
+		"only the owner's":               {path, 0o600, nil},
+		"a configuration read by others": {path, 0o644, nil},
+		"a configuration for every user": {
+			path, 0o666,
+			[]string{path + ": every user may write to it (mode 0666)", "run: chmod go-w " + path},
+		},
+		"its directory": {dir, 0o777, []string{dir + ": every user may write to it (mode 0777)", "run: chmod go-w " + dir}},
+		"a token for every user": {
+			token, 0o602,
+			[]string{"config.toml:3:", "gateways.main.token.file: " + token, "run: chmod go-w " + token},
+		},
+		"a token read by others": {
+			token, 0o644,
+			[]string{"config.toml:3:", token + ": others can read it (mode 0644)", "run: chmod go= " + token},
+		},
+		"an env_file for every user": {
+			env, 0o666,
+			[]string{"config.toml:4:", "gateways.main.launch.env_file: " + env, "run: chmod go-w " + env},
+		},
+		"an env_file read by others": {env, 0o604, []string{"config.toml:4:", "others can read it (mode 0604)"}},
+	} {
+		info, err := os.Stat(row.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(row.file, row.mode); err != nil {
+			t.Fatal(err)
+		}
+		for verb, load := range map[string]func(string) (*config.Config, error){
+			"load": config.Load, "reload": config.LoadAgain,
+		} {
+			_, err := load(path)
+			if (err == nil) != (row.want == nil) {
+				t.Errorf("%s, %s: error = %v", name, verb, err)
+			}
+			for _, want := range row.want {
+				if err != nil && !strings.Contains(err.Error(), want) {
+					t.Errorf("%s, %s: %v\nwant %q", name, verb, err, want)
+				}
+			}
+		}
+		if err := os.Chmod(row.file, info.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(token); err != nil { // it may be made later
+		t.Fatal(err)
+	}
+	if _, err := config.Load(path); err != nil {
+		t.Errorf("without the token: %v", err)
 	}
 }
 

@@ -23,9 +23,6 @@ type decoder struct {
 
 // decode reads a text as TOML; the decoder is for its contents. The error is a Faults.
 func decode(name string, data []byte) (*decoder, map[string]any, error) {
-	if len(data) > maxFile {
-		return nil, nil, Faults{{File: name, Message: "cannot read configuration: larger than 1 MiB"}}
-	}
 	raw, err := tomltext.Decode(name, data)
 	if err != nil {
 		return nil, nil, err

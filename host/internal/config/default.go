@@ -23,7 +23,7 @@ func defaults() *Config {
 		Version: SupportedVersion,
 		Host:    Host{StartParallel: 4},
 		Log:     Log{Level: "info", Format: "text"},
-		Journal: Journal{MaxSize: 32 << 20, MaxFiles: 8},
+		Journal: Journal{MaxSize: 32 << 20, MaxFiles: 8, MaxRate: 16 << 20},
 		Metrics: Metrics{Enabled: true},
 		Plugins: map[string]*Plugin{}, Gateways: map[string]*Gateway{},
 	}

@@ -9,10 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-)
 
-// maxFile bounds config.toml in bytes.
-const maxFile = 1 << 20
+	"github.com/gatehost/gatehost/host/internal/tomltext"
+	"github.com/gatehost/gatehost/host/internal/trustfile"
+)
 
 // Load reads a configuration. An empty path means DefaultPath if that file exists, and Default otherwise. The error
 // is a Faults with everything that is wrong.
@@ -42,6 +42,9 @@ func load(path string, refuse func([]byte) *Fault) (*Config, error) {
 			return Default()
 		}
 	}
+	if p, ok := errors.AsType[*trustfile.Problem](trustfile.Check(path)); ok {
+		return nil, Faults{{File: path, Message: "cannot use configuration: " + p.Error(), Hint: p.Hint}}
+	}
 	data, err := read(path)
 	if err != nil {
 		return nil, Faults{{File: path, Message: err.Error(), Hint: hintFor(err)}}
@@ -50,7 +53,55 @@ func load(path string, refuse func([]byte) *Fault) (*Config, error) {
 		f.File = path
 		return nil, Faults{*f}
 	}
-	return Parse(path, data)
+	c, err := Parse(path, data)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkFiles(path); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// checkFiles refuses files of secrets that other users could change or read. One that does not exist yet is a fault only
+// when it is needed.
+func (c *Config) checkFiles(file string) error {
+	var faults Faults
+	for _, name := range c.GatewayNames() {
+		g := c.Gateways[name]
+		for _, one := range []struct {
+			path string
+			key  []string
+		}{
+			{g.Token.File, []string{"gateways", name, "token", "file"}},
+			{g.Launch.EnvFile, []string{"gateways", name, "launch", "env_file"}},
+		} {
+			if one.path == "" {
+				continue
+			}
+			warning, err := SecretFile(one.path)
+			if p, ok := errors.AsType[*trustfile.Problem](err); ok {
+				faults = append(faults, c.where.Fault(file, one.key, p.Error(), p.Hint))
+			}
+			if warning != nil {
+				c.warnings = append(c.warnings, c.where.Fault(file, one.key, warning.Error(), warning.Hint))
+			}
+		}
+	}
+	faults.Sort()
+	return faults.Err()
+}
+
+// Warnings are what is not well with the files that a loaded configuration names, and is no fault.
+func (c *Config) Warnings() Faults { return c.warnings }
+
+// SecretFile checks a file that holds secrets: the error is a *trustfile.Problem when another user could change or read
+// it, or one of the file system. A warning is what the operator's mount cannot do better.
+func SecretFile(path string) (warning *trustfile.Problem, err error) {
+	if err := trustfile.Check(path); err != nil {
+		return nil, err
+	}
+	return trustfile.Secret(path)
 }
 
 func read(path string) ([]byte, error) {
@@ -66,7 +117,7 @@ func read(path string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot read configuration: %w", cause(err))
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	data, err := io.ReadAll(io.LimitReader(f, tomltext.MaxBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read configuration: %w", cause(err))
 	}

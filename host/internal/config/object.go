@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-
-	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
 // object turns a table that only a plugin understands into a JSON object. Dates and times become RFC 3339 strings,
@@ -33,10 +31,6 @@ func (d *decoder) object(v *json.RawMessage, raw any, key []string) {
 }
 
 func (d *decoder) plain(raw any, key []string) any {
-	if len(key) > tomltext.MaxDepth {
-		d.fault(key[:3], "", "tables are nested too deep")
-		return nil
-	}
 	switch v := raw.(type) {
 	case map[string]any:
 		out := make(map[string]any, len(v))

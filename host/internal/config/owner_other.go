@@ -6,6 +6,3 @@ import "io/fs"
 
 // Ours returns true: ownership is not known here, and the directory is inside the user's own profile.
 func Ours(fs.FileInfo) bool { return true }
-
-// private returns true: the mode does not show it here.
-func private(fs.FileInfo) bool { return true }

@@ -13,6 +13,3 @@ func Ours(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(st.Uid) == os.Geteuid()
 }
-
-// private reports whether only the owner can read a file.
-func private(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 == 0 }

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/BurntSushi/toml"
+	"github.com/gatehost/gatehost/host/internal/tomltext"
 )
 
 // socketName is the name of the control socket in the runtime directory.
@@ -95,21 +95,16 @@ func Sockets(path string) []string {
 	if path == "" {
 		path = DefaultPath()
 	}
-	if data, err := read(path); err == nil && len(data) <= maxFile {
-		var c struct {
-			StateDir any `toml:"state_dir"`
-			Control  struct {
-				Socket any `toml:"socket"`
-			} `toml:"control"`
-		}
-		_, _ = toml.Decode(string(data), &c)
+	if data, err := read(path); err == nil {
+		raw, _ := tomltext.Decode(path, data) // nil when it is no TOML: then the defaults count
 		if abs, err := filepath.Abs(path); err == nil {
 			base = filepath.Dir(abs)
 		}
-		if s, ok := c.Control.Socket.(string); ok && s != "" {
+		control, _ := raw["control"].(map[string]any)
+		if s, ok := control["socket"].(string); ok && s != "" {
 			return []string{against(base, s)}
 		}
-		if s, ok := c.StateDir.(string); ok && s != "" {
+		if s, ok := raw["state_dir"].(string); ok && s != "" {
 			stateDir = against(base, s)
 		}
 	}

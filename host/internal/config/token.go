@@ -8,11 +8,12 @@ import (
 	"os"
 	"strings"
 
+	"github.com/gatehost/gatehost/host/internal/trustfile"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
 // Read returns the token of the sources env and file; for generate it returns "", and the host's store has the
-// token. Only the owner may be able to read the file, and it must hold one line. Errors say what to do and never
+// token. No other user may be able to read or change the file, and it must hold one line. Errors say what to do and never
 // contain the token.
 func (t Token) Read(getenv func(string) string) (string, error) {
 	switch {
@@ -43,8 +44,12 @@ func readToken(path string) (string, error) {
 	if !info.Mode().IsRegular() {
 		return "", tokenFault(fmt.Errorf("%s is not a regular file", path), "")
 	}
-	if !private(info) {
-		return "", tokenFault(fmt.Errorf("others can read %s", path), "run `chmod 600 "+path+"`")
+	if _, err := SecretFile(path); err != nil { // a warning was given when the configuration was loaded
+		hint := ""
+		if p, ok := errors.AsType[*trustfile.Problem](err); ok {
+			hint = p.Hint
+		}
+		return "", tokenFault(err, hint)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, 8<<10))
 	if err != nil {

@@ -37,6 +37,16 @@ const (
 	HostCondition         Type = "host.condition"
 )
 
+// IsForeign reports whether a gateway decides what is in an event and how often it comes, and not the host.
+func (e Event) IsForeign() bool {
+	switch e.Type {
+	case GatewayOutput, GatewayEvent, GatewayChatMessage, GatewayChannelStatus, GatewayNotification, GatewayMessage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Event is one thing that happened.
 type Event struct {
 	Cursor  uint64 // set by Publish

@@ -24,7 +24,7 @@ type Log interface {
 
 // Bounds of the events that wait for the log.
 const (
-	maxUnsaved = 32 << 20        // bytes of output; other events get the same again
+	maxUnsaved = 32 << 20        // bytes of what gateways write and send; other events get the same again
 	stall      = 2 * time.Second // readers do not wait for a log that takes longer for one batch
 	closeBound = 5 * time.Second // and Close does not wait longer for one that hangs
 	recallSize = 512             // events in one read from the log
@@ -33,7 +33,7 @@ const (
 // Options are the bounds of a hub; zero fields have defaults.
 type Options struct {
 	Keep      int // events in memory; default 10 000
-	KeepBytes int // bytes that they may take; default 16 MiB. Output may take the same again.
+	KeepBytes int // bytes that they may take; default 16 MiB. What gateways write and send may take the same again.
 	// First is the first cursor. Default: the time in microseconds, so that cursors grow from one host process to
 	// the next and stay exact in JSON.
 	First uint64
@@ -49,7 +49,7 @@ type Hub struct {
 	first  uint64
 	next   uint64
 	facts  *ring
-	output *ring // separate, so that a flood of lines does not push out other events
+	output *ring // what gateways write and send: separate, so that a flood of it does not push out other events
 	wake   chan struct{}
 	closed bool
 
@@ -121,7 +121,7 @@ func (h *Hub) persist() {
 // keep adds an event to the log's queue, or counts it when the log is too far behind; h is locked.
 func (h *Hub) keep(e Event) {
 	limit := maxUnsaved
-	if e.Type != GatewayOutput {
+	if !e.IsForeign() {
 		limit *= 2
 	}
 	size := e.size()
@@ -191,7 +191,7 @@ func (h *Hub) Publish(e Event) uint64 {
 	e.Time = e.Time.UTC()
 	e.Cursor = h.next
 	h.next++
-	if e.Type == GatewayOutput {
+	if e.IsForeign() {
 		h.output.add(e)
 	} else {
 		h.facts.add(e)

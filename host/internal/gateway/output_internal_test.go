@@ -19,7 +19,6 @@ import (
 	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/classifier"
-	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -93,7 +92,7 @@ func TestEventsPassOnByTheirKindAndTicksAreLifeOnly(t *testing.T) {
 	var got []string
 	sub := g.env.Hub.Subscribe(0)
 	for e, ok := sub.TryNext(); ok; e, ok = sub.TryNext() {
-		data := e.Data.(control.GatewayEventData)
+		data := e.Data.(sentEvent)
 		got = append(got, string(e.Type)+" "+data.Event+" "+string(data.Payload))
 	}
 	const payload = ` {"text":"hi","token":"[redacted]"}`
@@ -102,6 +101,45 @@ func TestEventsPassOnByTheirKindAndTicksAreLifeOnly(t *testing.T) {
 		"gateway.notification agent" + payload,
 	}; !slices.Equal(got, want) {
 		t.Errorf("events %q, want %q", got, want)
+	}
+}
+
+// TestPayloadIsCutAtItsBound: no frame of a gateway, whatever it holds, takes more than that of memory and journal.
+func TestPayloadIsCutAtItsBound(t *testing.T) {
+	text := func(s string) json.RawMessage { b, _ := json.Marshal(map[string]string{"text": s}); return b }
+	for name, row := range map[string]struct {
+		payload json.RawMessage
+		cut     bool
+	}{
+		"small":                  {text("hi"), false},
+		"at the bound":           {text(strings.Repeat("x", 64<<10-11)), false},
+		"above it":               {text(strings.Repeat("x", 64<<10-10)), true},
+		"quotes":                 {text(strings.Repeat(`"`, 100<<10)), true},
+		"signs that are escaped": {text(strings.Repeat("<", 100<<10)), true},
+		"runes":                  {text(strings.Repeat("ä€", 100<<10)), true},
+		"25 MiB":                 {text(strings.Repeat("x", 25<<20)), true},
+	} {
+		got := bounded("chat", row.payload)
+		if len(got.Payload) > 64<<10 || !json.Valid(got.Payload) || got.Cut != row.cut {
+			t.Errorf("%s: %d bytes, cut %t: %.80s", name, len(got.Payload), got.Cut, got.Payload)
+		}
+		if !row.cut {
+			if string(got.Payload) != string(row.payload) || got.Bytes != 0 {
+				t.Errorf("%s: it was changed: %.80s", name, got.Payload)
+			}
+			continue
+		}
+		var begin string
+		if err := json.Unmarshal(got.Payload, &begin); err != nil || !strings.HasPrefix(string(row.payload), begin) ||
+			len(begin) < 5<<10 || got.Bytes != len(row.payload) {
+			t.Errorf("%s: %v, %d bytes of %d: %.80s", name, err, len(begin), got.Bytes, begin)
+		}
+		if size := (sentEvent{got}).EventSize(); size < len(got.Payload) {
+			t.Errorf("%s: it says that it takes %d bytes", name, size)
+		}
+	}
+	if got := bounded(strings.Repeat("n", 1<<20), nil); len(got.Event) != 256 || !got.Cut {
+		t.Errorf("a name of %d bytes, cut %t", len(got.Event), got.Cut)
 	}
 }
 

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"cmp"
+	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/events"
@@ -138,5 +140,37 @@ func (o observer) received(e session.Event) {
 	if e.Name == "config.changed" { // the running gateway applied a new configuration
 		o.lastGood.Look()
 	}
-	o.core.publish(events.Type(kind), control.GatewayEventData{Event: e.Name, Payload: e.Payload})
+	o.core.publish(events.Type(kind), sentEvent{bounded(e.Name, e.Payload)})
+}
+
+// Bounds of what a gateway sends by itself, as it is kept.
+const (
+	maxPayload   = 64 << 10
+	maxEventName = 256
+)
+
+// sentEvent is the data of an event that the gateway sent.
+type sentEvent struct{ control.GatewayEventData }
+
+// EventSize implements events.Sized.
+func (e sentEvent) EventSize() int { return len(e.Event) + len(e.Payload) }
+
+// bounded cuts what is larger than it may be. A payload that was cut is a string: the beginning of its text. Its secrets
+// are redacted already, so that the cut cannot part one.
+func bounded(name string, payload json.RawMessage) control.GatewayEventData {
+	out := control.GatewayEventData{Event: name, Payload: payload}
+	if len(name) > maxEventName {
+		out.Event, out.Cut = strings.ToValidUTF8(name[:maxEventName], ""), true
+	}
+	if len(payload) <= maxPayload {
+		return out
+	}
+	out.Cut, out.Bytes = true, len(payload)
+	for n := maxPayload; ; n /= 2 { // quotes take two bytes each in a string
+		quoted, err := json.Marshal(strings.ToValidUTF8(string(payload[:n]), ""))
+		if err == nil && len(quoted) <= maxPayload {
+			out.Payload = quoted
+			return out
+		}
+	}
 }

@@ -50,14 +50,14 @@ func (g *Gateway) Status() control.Gateway {
 
 // outputStatus returns the counts of output in the API's words; nil before the first output.
 func (g *Gateway) outputStatus() *control.Output {
-	got := g.lines.total()
-	if got.Read == 0 && got.Gaps == 0 {
+	got, stats := g.lines.total(), g.env.Journal.Stats()
+	if got.Read == 0 && got.Gaps == 0 && stats.Excess[g.name] == 0 {
 		return nil
 	}
-	stats := g.env.Journal.Stats()
 	return &control.Output{
 		Read: got.Read, Classified: got.Classified, Unclassified: got.Unclassified,
 		Stored: stats.Stored[g.name], Dropped: stats.Dropped[g.name] + g.env.Hub.Unstored()[g.name],
-		LostLines: got.GapLines, LostBytes: got.GapBytes, Gaps: got.Gaps, Repeated: got.Repeated, HiddenBy: got.DroppedBy,
+		DroppedEvents: stats.Excess[g.name],
+		LostLines:     got.GapLines, LostBytes: got.GapBytes, Gaps: got.Gaps, Repeated: got.Repeated, HiddenBy: got.DroppedBy,
 	}
 }

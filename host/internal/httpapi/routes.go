@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatehost/gatehost/shared/control"
 )
@@ -102,8 +103,15 @@ func readBody(w http.ResponseWriter, r *http.Request, v any) error {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return problem(http.StatusRequestEntityTooLarge, "too_large", "the request is larger than 1 MiB")
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return problem(http.StatusRequestTimeout, control.CodeBadRequest, "the body of the request did not come in time")
+	}
 	if err != nil {
 		return problem(http.StatusBadRequest, control.CodeBadRequest, "the request broke off")
+	}
+	// the deadline was for the body: the answer may take longer
+	if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil {
+		return problem(http.StatusInternalServerError, control.CodeInternal, "cannot remove the deadline: "+err.Error())
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil

@@ -38,6 +38,7 @@ type Options struct {
 	Drain     time.Duration // requests in flight get this long when the host stops; default 5 s
 	Heartbeat time.Duration // of streams of events; default 15 s
 	Refusal   time.Duration // how long a command that no client waits for can still be refused; default 100 ms
+	Body      time.Duration // how long a client may take to send the body of a request; default 10 s
 }
 
 // errStopping is the cause that cancels requests when the host stops.
@@ -59,6 +60,7 @@ func New(o Options) *Server {
 	orDefault(&o.Drain, 5*time.Second)
 	orDefault(&o.Heartbeat, 15*time.Second)
 	orDefault(&o.Refusal, 100*time.Millisecond)
+	orDefault(&o.Body, 10*time.Second)
 	s := &Server{o: o}
 	s.requests, s.end = context.WithCancelCause(context.Background())
 	s.streams, s.endStreams = context.WithCancelCause(s.requests)
@@ -113,7 +115,7 @@ func (s *Server) shutdown(srv *http.Server) {
 	s.operations.Wait()
 }
 
-// guard wraps every route: it recovers panics and checks the peer.
+// guard wraps every route: it recovers panics, checks the peer, and bounds the time in which a body must come.
 func (s *Server) guard(next http.Handler) http.Handler {
 	uid := os.Geteuid()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -130,6 +132,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 					problem(http.StatusInternalServerError, control.CodeInternal, "bug: the request panicked"))
 			}
 		}()
+		if r.ContentLength != 0 { // there is a body, or one of unknown length; readBody removes the deadline
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.o.Body))
+		}
 		if p := s.refuse(r, uid); p != nil {
 			writeProblem(rec, p)
 			return

@@ -455,3 +455,50 @@ func TestHealthIsAskedForOnDemand(t *testing.T) {
 		t.Errorf("a probe that is neither: %d", res.StatusCode)
 	}
 }
+
+// TestBodyThatDoesNotComeEndsTheRequest: a client that sends half a body, or none, holds no connection of the host.
+func TestBodyThatDoesNotComeEndsTheRequest(t *testing.T) {
+	const bound = 100 * time.Millisecond
+	s := serve(t, &gateways{}, func(o *httpapi.Options) { o.Body = bound })
+	for name, request := range map[string]string{
+		"half a body":             "POST /v1/gateways/main/stop HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+		"a chunk that never ends": "POST /v1/gateways/main/stop HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+		"a body that is not read": "GET /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+		"of no route":             "POST /v1/nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+	} {
+		c, err := (&net.Dialer{}).DialContext(timeout(t), "unix", s.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, request); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(patience))
+		answer, err := io.ReadAll(c) // to its end: the host closes the connection
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 ") {
+			t.Errorf("%s: %v, answer %.80q", name, err, answer)
+		}
+		if name == "half a body" && !strings.Contains(string(answer), " 408 ") {
+			t.Errorf("%s: answer %.300q", name, answer)
+		}
+	}
+}
+
+// TestAnswerMayTakeLongerThanTheBody: the deadline of the body is none of the request.
+func TestAnswerMayTakeLongerThanTheBody(t *testing.T) {
+	const bound = 50 * time.Millisecond
+	g := &gateways{RPCFunc: func(ctx context.Context, _ control.RPCRequest) (json.RawMessage, error) {
+		select {
+		case <-time.After(4 * bound):
+			return json.RawMessage(`1`), nil
+		case <-ctx.Done(): // what a client that is gone does
+			return nil, context.Cause(ctx)
+		}
+	}}
+	s := serve(t, g, func(o *httpapi.Options) { o.Body = bound })
+	if got, err := s.client.RPC(timeout(t), "main", control.RPCRequest{Method: "health"}); err != nil ||
+		string(got) != "1" {
+		t.Errorf("%s, %v", got, err)
+	}
+}

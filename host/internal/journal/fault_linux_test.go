@@ -22,8 +22,9 @@ func TestDiskThatIsFullIsSaidOnceAndGoneOnWith(t *testing.T) {
 		return []events.Event{{Cursor: c, Time: time.Now(), Gateway: "main", Type: events.GatewayOutput}}
 	}
 	j.Append(e(1))
-	_ = j.file.Close()
-	j.file = full
+	s := j.series["gateway-main"]
+	_ = s.file.Close()
+	s.file = full
 	j.Append(e(2))
 	j.Append(e(3)) // not even tried
 	if s := j.Stats(); s.Stored["main"] != 1 || s.Dropped["main"] != 2 || s.Fault == nil || len(told) != 1 {

@@ -168,13 +168,16 @@ func TestHalfALineAtTheEndCostsThatLineOnly(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir, journal.Options{})
 	j.Append([]events.Event{fact(1), output(2, "a", 5)})
-	path := filepath.Join(dir, fmt.Sprintf("%020d.jsonl", 1))
+	path := filepath.Join(dir, fmt.Sprintf("%020d.gateway-main.jsonl", 2))
 	before, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	j.Append([]events.Event{output(3, "a", 6)})
 	whole, _ := os.ReadFile(path)
+	if len(whole) <= len(before) {
+		t.Fatal("the last line is not in this file")
+	}
 	for cut := len(before); cut < len(whole); cut++ {
 		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
 			t.Fatal(err)
@@ -188,6 +191,29 @@ func TestHalfALineAtTheEndCostsThatLineOnly(t *testing.T) {
 			t.Fatalf("cut at %d: %v", cut, got)
 		}
 		_ = next.Close()
+	}
+}
+
+// TestHalfAFactAtTheEndCostsThatFactOnly is the same for the other series.
+func TestHalfAFactAtTheEndCostsThatFactOnly(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir, journal.Options{})
+	j.Append([]events.Event{fact(1), fact(2), output(3, "a", 5)})
+	path := filepath.Join(dir, fmt.Sprintf("%020d.jsonl", 1))
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, int64(len(whole)-3)); err != nil {
+		t.Fatal(err)
+	}
+	next := open(t, dir, journal.Options{})
+	if next.Last() != 3 || outputOf(next, "a") != 5 {
+		t.Errorf("last %d, output %d", next.Last(), outputOf(next, "a"))
+	}
+	next.Append([]events.Event{fact(4)})
+	if got := cursors(t, next.Reader, 0); !slices.Equal(got, []uint64{1, 3, 4}) {
+		t.Errorf("events = %v", got)
 	}
 }
 
@@ -213,7 +239,7 @@ func TestSegmentsRotateAndTheOldestGo(t *testing.T) {
 		j.Append([]events.Event{e})
 	}
 	files, _ := filepath.Glob(filepath.Join(dir, "*.jsonl"))
-	if len(files) != 3 {
+	if len(files) != 4 { // three of facts, and the one of the gateway
 		t.Fatalf("files = %v", files)
 	}
 	for _, f := range files {
@@ -221,9 +247,12 @@ func TestSegmentsRotateAndTheOldestGo(t *testing.T) {
 			t.Errorf("%s has %d bytes", f, info.Size())
 		}
 	}
-	oldest := j.Oldest()
-	if got := cursors(t, j.Reader, 0); got[0] != oldest || got[len(got)-1] != 200 || uint64(len(got)) != 200-oldest+1 {
-		t.Errorf("oldest %d, got %v", oldest, got)
+	got := cursors(t, j.Reader, 0)
+	if got[0] != 5 || j.Oldest() != 5 || got[len(got)-1] != 200 || uint64(len(got)) != 200-got[1]+2 {
+		t.Errorf("oldest %d, got %v", j.Oldest(), got)
+	}
+	if err := os.Remove(filepath.Join(dir, fmt.Sprintf("%020d.gateway-main.jsonl", 5))); err != nil {
+		t.Fatal(err)
 	}
 	next := open(t, dir, journal.Options{})
 	if outputOf(next, "quiet") != 42 {
@@ -232,6 +261,137 @@ func TestSegmentsRotateAndTheOldestGo(t *testing.T) {
 	next.Forget("quiet")
 	if outputOf(next, "quiet") != 0 {
 		t.Error("a launch that is over is not forgotten")
+	}
+}
+
+// note is an event that a gateway sent.
+func note(cursor uint64, gateway string, bytes int) events.Event {
+	return events.Event{
+		Cursor: cursor, Time: epoch.Add(time.Duration(cursor) * time.Second), Gateway: gateway,
+		Type: events.GatewayNotification, Data: strings.Repeat("x", bytes),
+	}
+}
+
+// TestFloodOfOneGatewayPushesOutOnlyItsOwnPast: what the host knows, and what other gateways wrote and sent, stays.
+func TestFloodOfOneGatewayPushesOutOnlyItsOwnPast(t *testing.T) {
+	dir := t.TempDir()
+	o := journal.Options{MaxSize: 2000, MaxFiles: 3}
+	j := open(t, dir, o)
+	c := uint64(0)
+	next := func() uint64 { c++; return c }
+	quiet := output(next(), "b", 7)
+	quiet.Gateway = "quiet"
+	before := []events.Event{fact(next()), quiet, note(next(), "quiet", 10), fact(next())}
+	before[0], before[1] = before[1], before[0]
+	j.Append(before)
+	for range 500 {
+		j.Append([]events.Event{output(next(), "a", c), note(next(), "main", 100)})
+	}
+	j.Append([]events.Event{fact(next())})
+	check := func(r journal.Reader) {
+		t.Helper()
+		got := cursors(t, r, 0)
+		if !slices.Equal(got[:4], []uint64{1, 2, 3, 4}) || got[4] < 900 || got[len(got)-1] != c || !slices.IsSorted(got) {
+			t.Errorf("events = %v", got)
+		}
+		lines, err := r.Tail("main", 3, func(l []byte) bool { return strings.Contains(string(l), "launchId") },
+			func(e events.Event) bool { return e.Type == events.GatewayOutput })
+		if err != nil || len(lines) != 3 || lines[2].Cursor != c-2 {
+			t.Errorf("lines = %v, %v", lines, err)
+		}
+	}
+	check(j.Reader)
+	for _, pattern := range []string{"*.gateway-main.jsonl", "*.gateway-quiet.jsonl", "????????????????????.jsonl"} {
+		if files, _ := filepath.Glob(filepath.Join(dir, pattern)); len(files) == 0 || len(files) > 3 {
+			t.Errorf("%s: %v", pattern, files)
+		}
+	}
+	again := open(t, dir, o)
+	check(again.Reader)
+	if again.Last() != c || outputOf(again, "a") != c-2 || outputOf(again, "b") != 7 {
+		t.Errorf("last %d, a %d, b %d", again.Last(), outputOf(again, "a"), outputOf(again, "b"))
+	}
+}
+
+// TestGatewayAboveTheRateIsDroppedAndCounted: neither the facts nor another gateway lose anything by it.
+func TestGatewayAboveTheRateIsDroppedAndCounted(t *testing.T) {
+	j := open(t, t.TempDir(), journal.Options{MaxRate: 1000})
+	j.Append([]events.Event{
+		note(1, "main", 2500), note(2, "main", 2500), output(3, "a", 10), note(4, "main", 2500), fact(5),
+		note(6, "other", 2500), fact(7),
+	})
+	got, _ := j.Read(0, 10)
+	var kept []uint64
+	for _, e := range got {
+		kept = append(kept, e.Cursor)
+	}
+	s := j.Stats()
+	if !slices.Equal(kept, []uint64{1, 3, 5, 6, 7}) || s.Excess["main"] != 2 || s.Excess["other"] != 0 || s.Lost != 2 ||
+		s.Stored["main"] != 1 || s.Dropped["main"] != 0 || s.Fault != nil {
+		t.Errorf("kept %v, %+v", kept, s)
+	}
+	for c := uint64(8); c < 100; c++ { // lines, too
+		j.Append([]events.Event{output(c, "a", 10*c)})
+	}
+	if s = j.Stats(); s.Dropped["main"] == 0 || s.Dropped["main"]+s.Stored["main"] != 93 || s.Excess["main"] != 2 {
+		t.Errorf("%+v", s)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for c := uint64(100); ; c++ { // the rate is one of time
+		j.Append([]events.Event{output(c, "a", 10*c)})
+		if j.Last() == c && c > 100 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is kept any more")
+		}
+		time.Sleep(20 * time.Millisecond) // the rate is one of real time
+	}
+}
+
+// TestJournalOfTheLayoutWithoutSeriesIsRead: facts and output in one file. It is read, and not continued.
+func TestJournalOfTheLayoutWithoutSeriesIsRead(t *testing.T) {
+	dir := t.TempDir()
+	text := `{"journal":1,"cursor":5,"time":"2026-11-23T12:00:00Z","outputs":{"a":{"gateway":"main","cursor":10,"line":1}}}
+{"cursor":5,"time":"2026-11-23T12:00:05.000Z","gateway":"main","type":"gateway.state","data":{"n":5}}
+{"cursor":6,"time":"2026-11-23T12:00:06.000Z","gateway":"main","type":"gateway.output",` +
+		`"data":{"launchId":"a","cursor":20,"line":2,"text":"x"}}
+{"cursor":7,"time":"2026-11-23T12:00:07.000Z","gateway":"main","type":"gateway.chat.message","data":{}}
+{"cursor":8,"time":"2026-11`
+	old := filepath.Join(dir, fmt.Sprintf("%020d.jsonl", 5))
+	if err := os.WriteFile(old, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j := open(t, dir, journal.Options{MaxFiles: 2})
+	if j.Last() != 7 || outputOf(j, "a") != 20 {
+		t.Errorf("last %d, output %d", j.Last(), outputOf(j, "a"))
+	}
+	j.Append([]events.Event{output(8, "a", 30), fact(9)})
+	if got := cursors(t, j.Reader, 0); !slices.Equal(got, []uint64{5, 6, 7, 8, 9}) {
+		t.Errorf("events = %v", got)
+	}
+	lines, err := j.Tail("main", 2, func(l []byte) bool { return strings.Contains(string(l), "launchId") },
+		func(e events.Event) bool { return e.Type == events.GatewayOutput })
+	if err != nil || len(lines) != 2 || lines[0].Cursor != 6 || lines[1].Cursor != 8 {
+		t.Errorf("lines = %v, %v", lines, err)
+	}
+	if now, _ := os.ReadFile(old); string(now) != text {
+		t.Errorf("the old file was changed: %q", now)
+	}
+	if again := open(t, dir, journal.Options{}); again.Last() != 9 || outputOf(again, "a") != 30 {
+		t.Errorf("again: last %d, output %d", again.Last(), outputOf(again, "a"))
+	}
+}
+
+// TestDataOfAnySizeIsBounded: no event of any kind takes a journal of its own.
+func TestDataOfAnySizeIsBounded(t *testing.T) {
+	j := open(t, t.TempDir(), journal.Options{})
+	e := fact(1)
+	e.Data = strings.Repeat("x", 5<<20)
+	j.Append([]events.Event{e})
+	got, err := j.Read(0, 1)
+	if err != nil || len(got) != 1 || string(got[0].Data.(json.RawMessage)) != `{"cut":true,"bytes":5242882}` {
+		t.Errorf("%.200v, %v", got, err)
 	}
 }
 
@@ -293,12 +453,12 @@ func TestTailIsTheNewestThatMatch(t *testing.T) {
 		}
 		j.Append([]events.Event{e})
 	}
-	got, err := j.Tail(10, func(l []byte) bool { return strings.Contains(string(l), "launchId") },
+	got, err := j.Tail("main", 10, func(l []byte) bool { return strings.Contains(string(l), "launchId") },
 		func(e events.Event) bool { return e.Type == events.GatewayOutput })
 	if err != nil || len(got) != 10 || got[0].Cursor != 72 || got[9].Cursor != 99 {
 		t.Errorf("%v, %v", got, err)
 	}
-	all, err := j.Tail(0, func([]byte) bool { return true }, func(events.Event) bool { return true })
+	all, err := j.Tail("", 0, func([]byte) bool { return true }, func(events.Event) bool { return true })
 	if err != nil || all[0].Cursor != j.Oldest() || all[len(all)-1].Cursor != 100 {
 		t.Errorf("%d events, %v", len(all), err)
 	}
@@ -445,7 +605,7 @@ func TestHubAndJournalTellEachReaderEverythingOnce(t *testing.T) {
 
 func BenchmarkOpenAFullSegment(b *testing.B) {
 	dir := b.TempDir()
-	j, _ := journal.Open(dir, journal.Options{})
+	j, _ := journal.Open(dir, journal.Options{MaxRate: 1 << 40})
 	for c := uint64(1); c <= 120_000; c++ {
 		j.Append([]events.Event{output(c, "a", c)})
 	}
@@ -460,7 +620,7 @@ func BenchmarkOpenAFullSegment(b *testing.B) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	j, _ := journal.Open(b.TempDir(), journal.Options{})
+	j, _ := journal.Open(b.TempDir(), journal.Options{MaxRate: 1 << 40})
 	defer j.Close()
 	batch := make([]events.Event, 256)
 	c := uint64(0)

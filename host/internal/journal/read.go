@@ -3,11 +3,13 @@ package journal
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -24,15 +26,15 @@ type Reader struct{ dir string }
 // NewReader reads the journal in dir; it need not exist.
 func NewReader(dir string) Reader { return Reader{dir} }
 
-var segmentName = regexp.MustCompile(`^[0-9]{20}\.jsonl$`)
+var segmentName = regexp.MustCompile(`^([0-9]{20})(?:\.(gateway-[a-z0-9][a-z0-9_-]{0,63}))?\.jsonl$`)
 
 type segment struct {
 	path  string
 	first uint64 // from its name
 }
 
-// segments lists the segments in order of their cursors.
-func (r Reader) segments() ([]segment, error) {
+// segments lists the segments of each series in order of their cursors.
+func (r Reader) segments() (map[string][]segment, error) {
 	entries, err := os.ReadDir(r.dir) // sorted by name, which is by cursor
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -40,16 +42,18 @@ func (r Reader) segments() ([]segment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read journal: %w", err)
 	}
-	var out []segment
+	out := map[string][]segment{}
 	for _, e := range entries {
-		if !segmentName.MatchString(e.Name()) || !e.Type().IsRegular() {
+		parts := segmentName.FindStringSubmatch(e.Name())
+		if parts == nil || !e.Type().IsRegular() {
 			continue
 		}
-		first, err := strconv.ParseUint(e.Name()[:20], 10, 64)
+		first, err := strconv.ParseUint(parts[1], 10, 64)
 		if err != nil {
 			continue // larger than any cursor
 		}
-		out = append(out, segment{filepath.Join(r.dir, e.Name()), first})
+		series := cmp.Or(parts[2], facts)
+		out[series] = append(out[series], segment{filepath.Join(r.dir, e.Name()), first})
 	}
 	return out, nil
 }
@@ -57,10 +61,20 @@ func (r Reader) segments() ([]segment, error) {
 // Oldest returns the first stored cursor; 0 when nothing is stored.
 func (r Reader) Oldest() uint64 {
 	all, err := r.segments()
-	if err != nil || len(all) == 0 {
+	if err != nil {
 		return 0
 	}
-	return all[0].first
+	return oldest(all)
+}
+
+func oldest(all map[string][]segment) uint64 {
+	var first uint64
+	for _, of := range all {
+		if first == 0 || of[0].first < first {
+			first = of[0].first
+		}
+	}
+	return first
 }
 
 // Read returns at most limit events with cursors above after, oldest first.
@@ -85,6 +99,47 @@ func (r Reader) Events(after uint64) iter.Seq2[events.Event, error] {
 			yield(events.Event{}, err)
 			return
 		}
+		var heads []*head
+		defer func() {
+			for _, h := range heads {
+				h.stop()
+			}
+		}()
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			h := &head{}
+			h.next, h.stop = iter.Pull2(eventsOf(all[name], after))
+			heads = append(heads, h)
+			h.advance()
+		}
+		for {
+			var first *head
+			for _, h := range heads {
+				if h.ok && (first == nil || h.err != nil || first.err == nil && h.event.Cursor < first.event.Cursor) {
+					first = h
+				}
+			}
+			if first == nil || !yield(first.event, first.err) || first.err != nil {
+				return
+			}
+			first.advance()
+		}
+	}
+}
+
+// head is the next event of a series.
+type head struct {
+	event events.Event
+	err   error
+	ok    bool
+	next  func() (events.Event, error, bool)
+	stop  func()
+}
+
+func (h *head) advance() { h.event, h.err, h.ok = h.next() }
+
+// eventsOf yields the events of one series above a cursor, oldest first, and an error last.
+func eventsOf(all []segment, after uint64) iter.Seq2[events.Event, error] {
+	return func(yield func(events.Event, error) bool) {
 		begin := 0
 		for i, s := range all {
 			if s.first <= after+1 {
@@ -121,14 +176,25 @@ func (r Reader) At(t time.Time) (uint64, error) {
 	if err != nil || len(all) == 0 {
 		return 0, err
 	}
-	cut := t.Truncate(time.Millisecond) // times are stored in milliseconds
+	last := max(oldest(all), 1) - 1
+	for _, of := range all {
+		before, err := lastBefore(of, t.Truncate(time.Millisecond)) // times are stored in milliseconds
+		if err != nil {
+			return last, err
+		}
+		last = max(last, before)
+	}
+	return last, nil
+}
+
+// lastBefore returns the cursor of the last event of a series before a moment; 0 when there is none.
+func lastBefore(all []segment, cut time.Time) (last uint64, err error) {
 	begin := 0
 	for i, s := range all {
 		if at, ok := s.began(); ok && at.Before(cut) {
 			begin = i
 		}
 	}
-	last := max(all[begin].first, 1) - 1
 	_, err = all[begin].each(func(_ uint64, at time.Time) bool { return !at.Before(cut) }, func(line []byte) bool {
 		cursor, at, ok := peek(line)
 		if ok && at.Before(cut) {
@@ -152,35 +218,69 @@ func (s segment) began() (at time.Time, ok bool) {
 }
 
 // Tail returns the newest n events that match, oldest first; 0 means all. match sees the line before it is decoded.
-func (r Reader) Tail(n int, match func(line []byte) bool, want func(events.Event) bool) ([]events.Event, error) {
+// Of the gateways, only the named one's series is read; "" means all.
+func (r Reader) Tail(
+	gateway string, n int, match func(line []byte) bool, want func(events.Event) bool,
+) ([]events.Event, error) {
 	all, err := r.segments()
 	if err != nil {
 		return nil, err
 	}
+	names := slices.Sorted(maps.Keys(all))
+	slices.Reverse(names) // facts last: lines of output are elsewhere, and what is older than n of them is not read
 	var out []events.Event
-	for _, s := range slices.Backward(all) {
-		var here []events.Event
-		_, err := s.each(nil, func(line []byte) bool {
-			if !match(line) {
-				return true
-			}
-			if e, ok := parseEvent(line); ok && want(e) {
-				here = append(here, e)
-				if n > 0 && len(here) > 2*n {
-					here = append(here[:0], here[len(here)-n:]...)
-				}
-			}
-			return true
-		})
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+	for _, name := range names {
+		if gateway != "" && name != facts && name != gatewaySeries+gateway {
+			continue
 		}
-		out = append(here, out...)
-		if n > 0 && len(out) >= n {
-			return out[len(out)-n:], nil
+		for _, s := range slices.Backward(all[name]) {
+			var after uint64
+			if n > 0 && len(out) >= n {
+				after = out[0].Cursor
+			}
+			here, err := s.tail(n, match, want, after)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			out = newest(n, out, here)
+			if n > 0 && len(out) >= n && s.first <= out[0].Cursor {
+				break // the segments before it are older than all that was found
+			}
 		}
 	}
 	return out, nil
+}
+
+// newest returns the newest n of two lists of events, oldest first; 0 means all.
+func newest(n int, a, b []events.Event) []events.Event {
+	if len(b) == 0 {
+		return a
+	}
+	both := slices.Concat(a, b)
+	slices.SortFunc(both, func(a, b events.Event) int { return cmp.Compare(a.Cursor, b.Cursor) })
+	if n > 0 && len(both) > n {
+		both = both[len(both)-n:]
+	}
+	return both
+}
+
+// tail returns the newest n events of a segment above a cursor that match, oldest first; 0 means all.
+func (s segment) tail(
+	n int, match func(line []byte) bool, want func(events.Event) bool, after uint64,
+) (here []events.Event, err error) {
+	_, err = s.each(func(cursor uint64, _ time.Time) bool { return cursor > after }, func(line []byte) bool {
+		if !match(line) {
+			return true
+		}
+		if e, ok := parseEvent(line); ok && want(e) {
+			here = append(here, e)
+			if n > 0 && len(here) > 2*n {
+				here = append(here[:0], here[len(here)-n:]...)
+			}
+		}
+		return true
+	})
+	return here, err
 }
 
 // each calls use with the complete lines of a segment after its header, beginning near the first line for which

@@ -17,13 +17,17 @@ const version = 1
 
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
+// maxData bounds the data of one event, whatever it is; events are far smaller.
+const maxData = 4 << 20
+
 // maxLine bounds a line that is read back; events are far smaller.
 const maxLine = 64 << 20
 
 // header is the first line of a segment.
 type header struct {
 	Journal int              `json:"journal"`
-	Cursor  uint64           `json:"cursor"` // of the first event
+	Series  string           `json:"series,omitempty"` // "" in an earlier layout
+	Cursor  uint64           `json:"cursor"`           // of the first event
 	Time    time.Time        `json:"time"`
 	Host    string           `json:"host,omitempty"`
 	Outputs map[string]place `json:"outputs,omitempty"` // by launch
@@ -91,6 +95,9 @@ func appendEvent(b []byte, e events.Event) []byte {
 		if err != nil {
 			data = appendString([]byte(`{"error":`), fmt.Sprintf("bug: cannot encode the data: %v", err))
 			data = append(data, '}')
+		}
+		if len(data) > maxData {
+			data = fmt.Appendf(nil, `{"cut":true,"bytes":%d}`, len(data))
 		}
 		b = append(append(b, `,"data":`...), data...)
 	}

@@ -48,26 +48,54 @@ type Manifest struct {
 	where tomltext.Positions
 }
 
-// Read reads and checks the manifest of a directory. Errors: there is none (fs.ErrNotExist), it cannot be read, or
-// tomltext.Faults with everything that is wrong.
-func Read(dir string) (*Manifest, error) {
+// Text is a manifest that was read and not parsed yet.
+type Text struct {
+	SHA256 string // of the text, lower-case hex
+
+	dir   string // absolute, without symbolic links
+	shown string // the name of the file in faults
+	data  []byte
+}
+
+// Load reads the text of the manifest of a directory. Errors: there is none (fs.ErrNotExist), or it cannot be read.
+func Load(dir string) (Text, error) {
 	abs, err := filepath.Abs(dir)
 	if err == nil {
 		abs, err = filepath.EvalSymlinks(abs)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot find the plugin's directory: %w", err)
+		return Text{}, fmt.Errorf("cannot find the plugin's directory: %w", err)
 	}
 	data, err := text(abs)
 	if err != nil {
-		return nil, err
+		return Text{}, err
 	}
-	m, err := Parse(filepath.Join(dir, Name), data)
+	return Text{SHA256: sumOf(data), dir: abs, shown: filepath.Join(dir, Name), data: data}, nil
+}
+
+// Parse checks the manifest. The error is a tomltext.Faults with everything that is wrong.
+func (t Text) Parse() (*Manifest, error) {
+	m, err := Parse(t.shown, t.data)
 	if err != nil {
 		return nil, err
 	}
-	m.Dir = abs
+	m.Dir = t.dir
 	return m, nil
+}
+
+// Read reads and checks the manifest of a directory: Load and Parse.
+func Read(dir string) (*Manifest, error) {
+	t, err := Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	return t.Parse()
+}
+
+// sumOf returns the SHA-256 of a text in lower-case hex.
+func sumOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
 
 // text returns the text of a manifest: a regular file, not larger than allowed.
@@ -113,8 +141,7 @@ func parse(name string, data []byte, toSeal bool) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(data)
-	m := &Manifest{SHA256: hex.EncodeToString(sum[:]), file: name, where: tomltext.FindPositions(string(data))}
+	m := &Manifest{SHA256: sumOf(data), file: name, where: tomltext.FindPositions(string(data))}
 	r := &reader{m: m, toSeal: toSeal}
 	if v, ok := raw["manifest"].(int64); ok && v > Version { // the other keys may have another meaning by then
 		r.fault([]string{"manifest"}, "update gatehost", "%d is newer than this gatehost supports, which is %d", v,

@@ -184,6 +184,17 @@ func TestManifestIsBounded(t *testing.T) {
 		!strings.Contains(err.Error(), "more than 256 elements") {
 		t.Errorf("error = %.200v", err)
 	}
+	// the toml package takes gigabytes for it; sealing parses it, too
+	deep := "a" + strings.Repeat(".a", 50_000) + " = 1\n"
+	if _, err := manifest.Parse("plugin.toml", []byte(deep)); err == nil ||
+		!strings.Contains(err.Error(), "more than 32 parts") {
+		t.Errorf("error = %.200v", err)
+	}
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, manifest.Name), deep)
+	if _, err := manifest.Seal(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "more than 32 parts") {
+		t.Errorf("sealing: error = %.200v", err)
+	}
 }
 
 func FuzzManifest(f *testing.F) {

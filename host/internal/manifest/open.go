@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/gatehost/gatehost/host/internal/tomltext"
+	"github.com/gatehost/gatehost/host/internal/trustfile"
 )
 
 const treePrefix = "tree:"
@@ -47,7 +48,7 @@ func (m *Manifest) Open(ctx context.Context) (*os.File, error) {
 	for _, at := range []struct{ name, what string }{{".", "its directory: "}, {Name, ""}} {
 		if info, err := root.Lstat(at.name); err != nil {
 			r.fault(nil, "", "%v", err)
-		} else if why, hint := Changeable(s.path(at.name), info); why != "" {
+		} else if why, hint := trustfile.Changeable(s.path(at.name), info); why != "" {
 			r.fault(nil, hint, "%s", at.what+why)
 		}
 	}
@@ -103,7 +104,7 @@ func (s *summer) sum(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if why, hint := Changeable(s.path(name), info); why != "" {
+	if why, hint := trustfile.Changeable(s.path(name), info); why != "" {
 		return "", &problem{why, hint}
 	}
 	switch mode := info.Mode(); {
@@ -126,7 +127,7 @@ func (s *summer) above(name string) error {
 		if !info.IsDir() {
 			return &problem{fmt.Sprintf("%s is %s, not a directory", dir, kindOf(info)), "list files by their own path"}
 		}
-		if why, hint := Changeable(s.path(dir), info); why != "" {
+		if why, hint := trustfile.Changeable(s.path(dir), info); why != "" {
 			return &problem{fmt.Sprintf("the directory %s: %s", dir, why), hint}
 		}
 	}
@@ -198,7 +199,7 @@ func (s *summer) tree(dir string) (string, error) {
 		if strings.ContainsAny(name, "\n\\") {
 			return &problem{fmt.Sprintf("%q in it has a name that cannot be listed", name), "rename it"}
 		}
-		if why, hint := Changeable(s.path(name), info); why != "" {
+		if why, hint := trustfile.Changeable(s.path(name), info); why != "" {
 			return &problem{fmt.Sprintf("%s in it: %s", name, why), hint}
 		}
 		switch mode := info.Mode(); {

@@ -155,7 +155,7 @@ func TestWhatIsNotWhatWasSealedIsRefused(t *testing.T) {
 			func(dir string) error {
 				return os.Chmod(filepath.Join(dir, "main.js"),
 					0o666)
-			}, `files."main.js": every user may write to it (run: chmod o-w`,
+			}, `files."main.js": every user may write to it (mode 0666) (run: chmod go-w`,
 		},
 		{
 			"one in a tree", func(dir string) error { return os.Chmod(filepath.Join(dir, "node_modules/dep"), 0o777) },

@@ -93,7 +93,7 @@ func newCollector(read func() Snapshot, codes *limiter) *collector {
 		memory:     desc("host_resident_memory_bytes", "Resident memory of the host."),
 		events:     desc("events_published_total", "Events that happened, lines of output included."),
 		unstored: desc("events_unstored_total",
-			"Events that are not in the journal: its disk refused, or was too slow."),
+			"Events that are not in the journal: its disk refused or was too slow, or a gateway sent too many."),
 		faulty: desc("journal_faulty", "1 while the journal's disk refuses events."),
 
 		state: desc("gateway_state", "1 for the state that the gateway is in.", "gateway", "state"),

@@ -160,6 +160,22 @@ func TestPluginThatIsNotWhatItsManifestSaysIsRefused(t *testing.T) {
 	}
 }
 
+// TestPinIsComparedBeforeTheManifestIsParsed: a manifest that was not pinned is foreign text.
+func TestPinIsComparedBeforeTheManifestIsParsed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "p")
+	put(t, filepath.Join(dir, "plugin.toml"), "this is no TOML")
+	h, _ := newHost(t, quick(), pluginhost.Spec{Name: "p", Path: dir, SHA256: strings.Repeat("0", 64)})
+	if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(), "the manifest's sha256 is ") {
+		t.Errorf("error = %v", s.Err)
+	}
+	h, _ = newHost(t, quick(), pluginhost.Spec{
+		Name: "p", Path: dir, SHA256: checksum(t, filepath.Join(dir, "plugin.toml")),
+	})
+	if s := awaitState(t, h, pluginhost.Failed); !strings.Contains(s.Err.Error(), "cannot read as TOML") {
+		t.Errorf("error = %v", s.Err)
+	}
+}
+
 func edit(t *testing.T, path, old, text string) {
 	t.Helper()
 	data, err := os.ReadFile(path)

@@ -387,7 +387,7 @@ func TestFailedStartsNameThePluginThePathAndWhatToDo(t *testing.T) {
 		{
 			"in an open directory",
 			pluginhost.Spec{Path: inOpenDir(t)},
-			"everybody may write to its directory",
+			": every user may write to it (mode 0777)",
 			pluginhost.Failed,
 		},
 		{

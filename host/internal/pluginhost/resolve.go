@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/gatehost/gatehost/host/internal/manifest"
+	"github.com/gatehost/gatehost/host/internal/trustfile"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -91,10 +92,10 @@ func check(s Spec, path string, f *os.File) error {
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o111 == 0 {
 		return refuse(fault.PermissionDenied, s, path, "it is not executable", "run: chmod +x "+path)
 	}
-	if why, hint := manifest.Changeable(path, info); why != "" {
+	if why, hint := trustfile.Changeable(path, info); why != "" {
 		return refuse(fault.PermissionDenied, s, path, why, hint)
 	}
-	return checkDir(s, path)
+	return checkDirs(s, path)
 }
 
 // checkSum compares a file with its pin, if it has one.
@@ -144,15 +145,14 @@ func checkKind(s Spec, path string, info os.FileInfo) error {
 	return nil
 }
 
-// checkDir refuses a directory that everybody may write to: any user could replace the plugin's file.
-func checkDir(s Spec, path string) error {
-	dir := filepath.Dir(path)
-	info, err := os.Stat(dir)
+// checkDirs refuses a plugin that another user could replace: by a directory on the way to it.
+func checkDirs(s Spec, path string) error {
+	err := trustfile.Above(path)
+	if p, ok := errors.AsType[*trustfile.Problem](err); ok {
+		return refuse(fault.PermissionDenied, s, path, "the directory "+p.Error(), p.Hint)
+	}
 	if err != nil {
 		return refuse(fault.PermissionDenied, s, path, err.Error(), "make its directory readable for the host's user")
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
-		return refuse(fault.PermissionDenied, s, path, "everybody may write to its directory", "run: chmod o-w "+dir)
 	}
 	return nil
 }

@@ -19,12 +19,13 @@ import (
 )
 
 // resolveDir checks a directory by its manifest: the pin is the manifest's checksum, and the manifest has the checksums
-// of all files. What it returns beside an error has no file, but has the manifest, as far as that is valid.
+// of all files. The pin is compared before the manifest is parsed. What resolveDir returns beside an error has no file,
+// but has the manifest, as far as that was accepted.
 func resolveDir(ctx context.Context, s Spec, path string) (*executable, error) {
-	if err := checkDir(s, path); err != nil {
+	if err := checkDirs(s, path); err != nil {
 		return nil, err
 	}
-	m, err := manifest.Read(path)
+	text, err := manifest.Load(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, refuse(fault.InvalidArgument, s, path, "it is a directory without "+manifest.Name,
@@ -32,10 +33,14 @@ func resolveDir(ctx context.Context, s Spec, path string) (*executable, error) {
 	case err != nil:
 		return nil, refuseDir(s, path, err)
 	}
-	exe := &executable{path: path, argv: m.Argv(), manifest: m, checked: true}
-	if err := comparePin(s, path, "the manifest's", m.SHA256); err != nil {
-		return exe, err
+	if err := comparePin(s, path, "the manifest's", text.SHA256); err != nil {
+		return nil, err
 	}
+	m, err := text.Parse()
+	if err != nil {
+		return nil, refuseDir(s, path, err)
+	}
+	exe := &executable{path: path, argv: m.Argv(), manifest: m, checked: true}
 	exe.file, err = m.Open(ctx)
 	switch {
 	case ctx.Err() != nil:

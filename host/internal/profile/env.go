@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -10,7 +11,9 @@ import (
 	"strings"
 
 	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/trustfile"
 	"github.com/gatehost/gatehost/internal/redact"
+	"github.com/gatehost/gatehost/shared/fault"
 )
 
 // maxEnvFile bounds an env_file in bytes.
@@ -22,6 +25,9 @@ func readEnvFile(path string) (map[string]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read launch.env_file: %w", err)
+	}
+	if _, err := config.SecretFile(path); err != nil {
+		return nil, fault.Wrap(fault.PermissionDenied, "cannot read launch.env_file", err).WithHint(hintOf(err))
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxEnvFile {
 		return nil, fmt.Errorf("cannot read launch.env_file %s: it is not a regular file of at most 1 MiB", path)
@@ -43,6 +49,14 @@ func readEnvFile(path string) (map[string]string, error) {
 		env[k] = unquote(strings.TrimSpace(v))
 	}
 	return env, nil
+}
+
+// hintOf returns what to do about a file that is not trusted.
+func hintOf(err error) string {
+	if p, ok := errors.AsType[*trustfile.Problem](err); ok {
+		return p.Hint
+	}
+	return ""
 }
 
 func unquote(v string) string {

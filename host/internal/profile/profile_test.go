@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/profile"
+	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -112,6 +113,15 @@ func TestEnvFileValuesAreSecretsAndItsFaultsNameTheLineOnly(t *testing.T) {
 	_, err := profile.Build(profile.Launch{Launch: config.Launch{Command: []string{"x"}, EnvFile: path}})
 	if err == nil || !strings.Contains(err.Error(), "line 2") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("error = %v", err)
+	}
+	// the mode may change after the configuration was loaded
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, err = profile.Build(profile.Launch{Launch: config.Launch{Command: []string{"x"}, EnvFile: path}})
+	if err == nil || !strings.Contains(err.Error(), "every user may write to it") ||
+		fault.HintOf(err) != "run: chmod go-w "+path {
+		t.Errorf("error = %v, hint %q", err, fault.HintOf(err))
 	}
 }
 

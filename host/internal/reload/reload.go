@@ -61,6 +61,9 @@ func (r *Reloader) reload(ctx context.Context, req control.ReloadRequest) (contr
 		return out, badConfig(err)
 	}
 	out.Config = file.Path
+	for _, w := range file.Warnings() {
+		r.o.Log.Warn("configuration", "warning", w.String())
+	}
 	p, err := r.plan(file)
 	if err != nil {
 		return out, badConfig(err)

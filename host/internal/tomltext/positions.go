@@ -1,6 +1,7 @@
 package tomltext
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -37,6 +38,15 @@ func (p Positions) Fault(file string, key []string, message, hint string) Fault 
 // ends early, and every iteration of its loops consumes a byte.
 func FindPositions(text string) Positions {
 	s := &scanner{text: text, found: Positions{}, arrays: map[string]int{}}
+	s.scan()
+	return s.found
+}
+
+// scan follows the text to its end, or to where it is no TOML.
+func (s *scanner) scan() {
+	if strings.HasPrefix(s.text, byteOrderMark) {
+		s.i = len(byteOrderMark)
+	}
 	var table []string
 	for s.space(); s.i < len(s.text); s.space() {
 		at := s.i
@@ -49,15 +59,15 @@ func FindPositions(text string) Positions {
 			break
 		}
 	}
-	return s.found
 }
 
-// MaxDepth bounds the nesting that FindPositions follows.
-const MaxDepth = 64
+// byteOrderMark may begin a file; the toml package skips it, too.
+const byteOrderMark = "\ufeff"
 
 type scanner struct {
 	text      string
 	i         int
+	count     *count // of a scan that only counts; nil: the scan finds positions
 	depth     int
 	line      int // newlines before lineStart
 	lineStart int
@@ -77,6 +87,10 @@ func (s *scanner) at(offset int) Place {
 }
 
 func (s *scanner) record(key []string, offset int) {
+	if s.count != nil {
+		s.add(key, offset)
+		return
+	}
 	if k := Join(key); s.found[k] == (Place{}) {
 		s.found[k] = s.at(offset)
 	}
@@ -159,13 +173,18 @@ func (s *scanner) pair(table []string) {
 // key reads a dotted key; its parts may be bare or quoted.
 func (s *scanner) key() []string {
 	var parts []string
+	start := s.i
 	for {
+		if s.count != nil && len(parts) >= MaxParts {
+			s.over(start, fmt.Sprintf("a key has more than %d parts", MaxParts))
+			return parts
+		}
 		s.space()
 		from := s.i
 		switch {
 		case s.i < len(s.text) && (s.text[s.i] == '"' || s.text[s.i] == '\''):
 			s.quoted()
-			parts = append(parts, unquote(s.text[from:s.i]))
+			parts = append(parts, s.unquote(s.text[from:s.i]))
 		default:
 			for s.i < len(s.text) && !strings.ContainsRune(" \t\r\n.=]#,{}", rune(s.text[s.i])) {
 				s.i++
@@ -179,7 +198,10 @@ func (s *scanner) key() []string {
 	}
 }
 
-func unquote(q string) string {
+func (s *scanner) unquote(q string) string {
+	if s.count != nil {
+		return q
+	}
 	var v struct{ V string }
 	if _, err := toml.Decode("V = "+q, &v); err != nil {
 		return q
@@ -212,8 +234,11 @@ func (s *scanner) quoted() {
 
 func (s *scanner) value(path []string) {
 	s.space()
-	if s.i >= len(s.text) || s.depth >= MaxDepth {
-		s.i = len(s.text)
+	switch {
+	case s.i >= len(s.text):
+		return
+	case s.depth >= MaxDepth:
+		s.over(s.i, fmt.Sprintf("arrays and tables are nested more than %d deep", MaxDepth))
 		return
 	}
 	s.depth++

@@ -14,8 +14,12 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// Decode reads a text as TOML; name is the operator's name for the file. The error is a Faults with its line.
+// Decode reads a text as TOML; name is the operator's name for the file. The error is a Faults with its line. A text
+// beyond the bounds of this package is not parsed.
 func Decode(name string, data []byte) (map[string]any, error) {
+	if len(data) > MaxBytes {
+		return nil, Faults{{File: name, Message: fmt.Sprintf("larger than %d MiB", MaxBytes>>20)}}
+	}
 	if !utf8.Valid(data) {
 		valid := 0
 		for valid < len(data) {
@@ -27,15 +31,34 @@ func Decode(name string, data []byte) (map[string]any, error) {
 		}
 		return nil, Faults{{File: name, Line: 1 + bytes.Count(data[:valid], []byte{'\n'}), Message: "not valid UTF-8"}}
 	}
+	text := string(data)
+	counted, err := bound(name, text)
+	if err != nil {
+		return nil, err
+	}
 	raw := map[string]any{}
-	if _, err := toml.Decode(string(data), &raw); err != nil {
+	if _, err := toml.Decode(text[:lineEnd(text, counted)], &raw); err != nil {
 		f := Fault{File: name, Message: "cannot read as TOML: " + err.Error()}
 		if pe, ok := errors.AsType[toml.ParseError](err); ok {
 			f.Line, f.Col, f.Message = pe.Position.Line, pe.Position.Col, "cannot read as TOML: "+pe.Message
 		}
 		return nil, Faults{f}
 	}
+	if counted < len(text) {
+		line := 1 + strings.Count(text[:counted], "\n")
+		return nil, Faults{{File: name, Line: line, Message: "cannot read as TOML: expected a key or a table"}}
+	}
 	return raw, nil
+}
+
+// lineEnd returns the end of the line at an offset, and not more than a kilobyte further. What the scan has counted may
+// be parsed; the rest of its last line is for the toml package to say what is wrong there.
+func lineEnd(text string, offset int) int {
+	end := min(offset+1024, len(text))
+	if n := strings.IndexByte(text[offset:end], '\n'); n >= 0 {
+		return offset + n
+	}
+	return end
 }
 
 // Dotted returns a key as a person would write it.

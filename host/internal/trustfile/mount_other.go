@@ -1,0 +1,7 @@
+//go:build !linux && !darwin
+
+package trustfile
+
+import "io/fs"
+
+func ofRootReadOnly(string, fs.FileInfo) bool { return false }
