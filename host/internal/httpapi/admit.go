@@ -18,6 +18,8 @@ import (
 const (
 	maxConnections = 512
 	maxOfProcess   = 64
+	maxRefused     = 16          // that are told why; others are closed at once
+	refusedFor     = time.Second // at most, until its request has come
 )
 
 // door admits connections before anything is read of them.
@@ -25,9 +27,10 @@ type door struct {
 	net.Listener
 	s *Server
 
-	mu    sync.Mutex  // guards both below
-	total int         // admitted and not closed
-	of    map[int]int // the same, by the process at the other end
+	mu      sync.Mutex  // guards all below
+	total   int         // admitted and not closed
+	of      map[int]int // the same, by the process at the other end
+	refused int         // being told why
 }
 
 func newDoor(l net.Listener, s *Server) *door { return &door{Listener: l, s: s, of: map[int]int{}} }
@@ -45,7 +48,7 @@ func (d *door) Accept() (net.Conn, error) {
 		}
 		who := peerOf(unix)
 		if p := d.admit(who); p != nil {
-			turnAway(unix, p)
+			d.turnAway(unix, p)
 			continue
 		}
 		return &admitted{UnixConn: unix, who: who, leave: sync.OnceFunc(func() { d.left(who.pid) })}, nil
@@ -80,14 +83,37 @@ func (d *door) left(pid int) {
 	}
 }
 
-// turnAway answers without a request and closes; the answer fits into the socket's buffer.
-func turnAway(c *net.UnixConn, p *control.Problem) {
-	defer func() { _ = c.Close() }()
+// turnAway closes a connection, and says why if there is room for that.
+func (d *door) turnAway(c *net.UnixConn, p *control.Problem) {
+	d.mu.Lock()
+	room := d.refused < maxRefused
+	if room {
+		d.refused++
+	}
+	d.mu.Unlock()
+	if !room {
+		_ = c.Close()
+		return
+	}
+	d.s.operations.Go(func() {
+		tell(c, p)
+		_ = c.Close()
+		d.mu.Lock()
+		d.refused--
+		d.mu.Unlock()
+	})
+}
+
+// tell answers when a request comes: clients take no answer before. Nothing of the request is looked at.
+func tell(c *net.UnixConn, p *control.Problem) {
 	data, err := json.Marshal(p)
 	if err != nil {
 		return
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = c.SetDeadline(time.Now().Add(refusedFor))
+	if _, err := c.Read(make([]byte, 64<<10)); err != nil {
+		return
+	}
 	_ = (&http.Response{
 		StatusCode: p.Status, ProtoMajor: 1, ProtoMinor: 1, Close: true, ContentLength: int64(len(data)),
 		Header: http.Header{"Content-Type": {"application/problem+json"}}, Body: io.NopCloser(bytes.NewReader(data)),

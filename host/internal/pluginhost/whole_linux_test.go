@@ -31,7 +31,7 @@ func leaves(t *testing.T, h *pluginhost.Host, mib int) (leader int, children []i
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, word := range strings.FieldsSeq(text) {
+	for word := range strings.FieldsSeq(text) {
 		child, err := strconv.Atoi(word)
 		if err != nil || !alive(child) {
 			t.Fatalf("the plugin left %q, %v", text, err)
