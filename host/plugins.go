@@ -9,6 +9,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/metrics"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
+	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/host/internal/view"
 	"github.com/gatehost/gatehost/shared/fault"
 )
@@ -43,7 +44,8 @@ func (h *Host) pluginCalled(c pluginhost.Call) {
 	h.metrics.PluginCall(c.Plugin, c.Method, result, c.Took, c.Stream)
 }
 
-// isPlugin reports whether a process is one of this host's plugins, for the control socket.
+// isPlugin reports whether a process is one of this host's plugins, or a process of the sandbox of any, for the control
+// socket.
 func (h *Host) isPlugin(pid int) bool {
-	return pid != os.Getpid() && slices.Contains(h.plugins.Pids(), pid)
+	return pid != os.Getpid() && (sandbox.MarkOf(pid) != 0 || slices.Contains(h.plugins.Pids(), pid))
 }

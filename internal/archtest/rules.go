@@ -27,6 +27,7 @@ const (
 	cobra      = "github.com/spf13/cobra"
 	gopsutil   = "github.com/shirou/gopsutil/v4"
 	goLandlock = "github.com/landlock-lsm/go-landlock"
+	goSeccomp  = "github.com/elastic/go-seccomp-bpf"
 	gorilla    = "github.com/gorilla/websocket"
 	goPlugin   = "github.com/hashicorp/go-plugin"
 	grpc       = "google.golang.org/grpc"
@@ -223,7 +224,7 @@ func rules() []rule {
 			reason: "configuration in, a process out; it starts nothing",
 		},
 		{
-			from: "host/internal/sandbox", mods: []string{goLandlock, xSys},
+			from: "host/internal/sandbox", mods: []string{goLandlock, goSeccomp, xSys},
 			reason: "it takes rights away and knows no other package",
 		},
 		{

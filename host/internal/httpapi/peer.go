@@ -16,9 +16,9 @@ type peerKey struct{}
 
 // withPeer is an http.Server's ConnContext.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
-	uc, ok := c.(*net.UnixConn)
+	uc, ok := c.(*admitted)
 	if !ok {
 		return context.WithValue(ctx, peerKey{}, peer{err: errors.New("not a unix socket")})
 	}
-	return context.WithValue(ctx, peerKey{}, peerOf(uc))
+	return context.WithValue(ctx, peerKey{}, uc.who)
 }

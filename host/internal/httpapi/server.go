@@ -87,7 +87,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ErrorLog:          s.o.Log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 	served := make(chan error, 1) // 1: Serve's goroutine never waits
-	go func() { served <- srv.Serve(l) }()
+	go func() { served <- srv.Serve(newDoor(l, s)) }()
 	var err error
 	select {
 	case err = <-served:
@@ -155,11 +155,15 @@ func (s *Server) refuse(r *http.Request, uid int) *control.Problem {
 		p.Hint = "run the command as the user that runs the host"
 		return p
 	case who.pid > 0 && s.o.IsPlugin(who.pid, who.pgid):
-		s.o.Log.Warn("control request refused", "reason", "a plugin", "pid", who.pid)
-		return problem(http.StatusForbidden, control.CodeForbidden, "plugins may not use the control API")
+		return s.refusePlugin(who)
 	default:
 		return nil
 	}
+}
+
+func (s *Server) refusePlugin(who peer) *control.Problem {
+	s.o.Log.Warn("control request refused", "reason", "a plugin", "pid", who.pid)
+	return problem(http.StatusForbidden, control.CodeForbidden, "plugins may not use the control API")
 }
 
 // recorder records whether an answer was begun.

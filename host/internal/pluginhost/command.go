@@ -1,6 +1,8 @@
 package pluginhost
 
 import (
+	"hash/fnv"
+	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -9,39 +11,62 @@ import (
 )
 
 // command returns what is run for a plugin: the plugin, or the host's own binary, which enters the sandbox and becomes
-// the plugin. Then the watch reports what it opens; nil when the kernel cannot report that.
-func command(s Spec, exe *executable, data, sockets string, o Options) (*exec.Cmd, *sandbox.Watch, error) {
+// the plugin. Then the watch reports what it opens, nil when the kernel cannot report that, and mark is that of all its
+// processes.
+func command(
+	s Spec, exe *executable, data, sockets string, o Options,
+) (cmd *exec.Cmd, watch *sandbox.Watch, mark uint64, err error) {
 	argv := slices.Concat(exe.argv, s.Args)
 	if s.Sandbox == nil {
 		cmd := exec.Command(argv[0], argv[1:]...) //nolint:gosec,noctx // its life is longer than any call's
 		execOpened(cmd, exe)
-		return cmd, nil, nil
+		return cmd, nil, 0, nil
 	}
 	path, err := filepath.Abs(argv[0]) // it runs in another directory
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
 	spec := exe.sandboxOf(s, data, sockets)
-	watch, err := sandbox.NewWatch(spec, path)
+	watch, err = sandbox.NewWatch(spec, path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
-	spec.Watched = watch != nil
+	spec.Watched, spec.Unfiltered = watch != nil, !sandbox.Supported().Filter
+	spec.Mark = newMark(data)
+	// It stops a process that grows faster than the host looks. It is not less for a small memory_max, which may be
+	// raised while the process runs.
+	spec.Memory = max(sandbox.DefaultMemory, 2*s.MemoryMax+dataBesides)
 	args, err := spec.Args(path, argv[1:])
 	if err != nil {
 		if watch != nil {
 			watch.Close()
 		}
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
 	wrapper := o.Wrapper
 	if wrapper == "" {
 		wrapper = sandbox.Self
 	}
-	cmd := exec.Command(wrapper, args...) //nolint:gosec,noctx // as above
+	cmd = exec.Command(wrapper, args...) //nolint:gosec,noctx // as above
 	handOver(cmd, exe)
 	if watch != nil {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, watch.Child())
 	}
-	return cmd, watch, nil
+	return cmd, watch, spec.Mark, nil
+}
+
+// dataBesides is what a process may have as data besides its resident memory: stacks and heaps that it has not used.
+const dataBesides = 1 << 30
+
+// newMark returns the mark of a process to start: the upper half is that of all processes of the plugin, in every host
+// with this data directory; the lower half is random.
+func newMark(data string) uint64 {
+	return markOfAll(data) | uint64(rand.Uint32()|1) //nolint:gosec // it is no secret
+}
+
+// markOfAll returns the upper half of the marks of a plugin. It is never that of no mark, nor that of no limit.
+func markOfAll(data string) uint64 {
+	sum := fnv.New32a()
+	_, _ = sum.Write([]byte(data))
+	return uint64(sum.Sum32()>>1|1) << 32
 }

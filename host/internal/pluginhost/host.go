@@ -211,14 +211,14 @@ func (h *Host) Pids() []int {
 	return out
 }
 
-// RSS returns the resident memory of a plugin's process in bytes; 0 when there is no process or the figure is not
-// available.
+// RSS returns the resident memory of a plugin's process and its children in bytes; 0 when there is no process or the
+// figure is not available.
 func (h *Host) RSS(name string) uint64 {
 	s := h.find(name)
 	if s == nil {
 		return 0
 	}
-	return rssOf(s.current.snapshot().PID)
+	return usageOf(s.current.snapshot().PID, 0).rss
 }
 
 // Spec returns the configuration that is in effect for a plugin. Error: fault.NotFound.

@@ -24,6 +24,7 @@ const (
 	maxHandshake = 32 << 10 // go-plugin's scanner gives up at 64 KiB and then blocks the plugin (R39)
 	linesPerSec  = 200      // forwarded; a flood is counted instead
 	lineBurst    = 1000
+	lineBytes    = 512         // of a line that counts as one; a longer one counts as several
 	saysDropped  = time.Second // after the first line that was dropped
 	keptPrinted  = 8           // lines on stdout
 )
@@ -57,7 +58,7 @@ func (l *logs) read(r io.Reader) error {
 func (l *logs) take(line string) {
 	line = l.clean(line)
 	l.keep(line)
-	if l.allowed() {
+	if l.allowed(len(line)) {
 		l.forward(line)
 		l.onLine(line)
 	}
@@ -116,21 +117,22 @@ func (l *logs) last() []string {
 	return slices.Clone(l.ring)
 }
 
-// allowed is a token bucket: a plugin that floods its log must not flood ours.
-func (l *logs) allowed() bool {
+// allowed is a token bucket: a plugin that floods its log must not flood ours, by many lines or by long ones.
+func (l *logs) allowed(size int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.tokens = min(lineBurst, l.tokens+now.Sub(l.filled).Seconds()*linesPerSec)
 	l.filled = now
-	if l.tokens < 1 {
+	cost := 1 + float64(size/lineBytes)
+	if l.tokens < cost {
 		// not with the next line that passes: that may never come, or come 200 times a second
 		if l.dropped++; l.dropped == 1 {
 			time.AfterFunc(saysDropped, l.report)
 		}
 		return false
 	}
-	l.tokens--
+	l.tokens -= cost
 	return true
 }
 

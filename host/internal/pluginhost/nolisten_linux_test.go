@@ -17,15 +17,26 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// forbidSeccomp does to this thread what a strict container does to all: it may not install filters.
-func forbidSeccomp() {
+// forbidSeccomp does to this thread what a strict container does to all: it may install no filters that notify, or none
+// at all.
+func forbidSeccomp(all bool) {
 	runtime.LockOSThread()
 	const setModeFilter, errno, allow = 1, 0x00050000, 0x7fff0000
+	const load, equal, anyBit, ret, number, flags = 0x20, 0x15, 0x45, 0x06, 0, 24
+	asked := uint32(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+	if all {
+		asked = ^uint32(0)
+	}
 	prog := []unix.SockFilter{
-		{Code: 0x20, K: 0},
-		{Code: 0x15, K: unix.SYS_SECCOMP, Jf: 1},
-		{Code: 0x06, K: errno | uint32(unix.EPERM)},
-		{Code: 0x06, K: allow},
+		{Code: load, K: number},
+		{Code: equal, K: unix.SYS_SECCOMP, Jf: 3},
+		{Code: load, K: flags},
+		{Code: anyBit, K: asked, Jf: 1},
+		{Code: ret, K: errno | uint32(unix.EPERM)},
+		{Code: ret, K: allow},
+	}
+	if all { // also those without flags
+		prog[3] = unix.SockFilter{Code: load, K: number}
 	}
 	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -41,7 +52,7 @@ func TestWithoutAListenerPluginsAreShutInAllTheSame(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "id")
 	put(t, secret, "canary")
 	spec := testPlugin()
-	spec.Sandbox, spec.Env = &sandbox.Spec{}, map[string]string{noSeccomp: "1"}
+	spec.Sandbox, spec.Env = &sandbox.Spec{}, map[string]string{noSeccomp: "listener"}
 	h, _ := newHost(t, quick(), spec)
 	if _, err := attempt(t, h, "quietly read "+secret); err != nil {
 		t.Fatal(err)
@@ -56,6 +67,17 @@ func TestWithoutAListenerPluginsAreShutInAllTheSame(t *testing.T) {
 		t.Errorf("noticed %v", got)
 	}
 	awaitState(t, h, pluginhost.Running)
+}
+
+// TestPluginDoesNotBeginWithoutItsFilter: a sandbox of a half would be none.
+func TestPluginDoesNotBeginWithoutItsFilter(t *testing.T) {
+	spec := testPlugin()
+	spec.Sandbox, spec.Env = &sandbox.Spec{}, map[string]string{noSeccomp: "all"}
+	h, _ := newHost(t, quick(), spec)
+	if s := awaitState(t, h, pluginhost.BackingOff); s.Err == nil ||
+		!strings.Contains(s.Err.Error(), "cannot refuse system calls to the plugin") {
+		t.Errorf("error = %v", s.Err)
+	}
 }
 
 // TestWatchOfAPluginLeavesNoDescriptor: neither the host nor the plugin keeps one.

@@ -3,4 +3,4 @@
 package pluginhost_test
 
 // forbidSeccomp exists on Linux only.
-func forbidSeccomp() {}
+func forbidSeccomp(bool) {}

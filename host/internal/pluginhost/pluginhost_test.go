@@ -32,13 +32,14 @@ const patience = 60 * time.Second
 
 var pluginDir string // holds the built test plugin; set once by TestMain
 
-// noSeccomp is a variable of a plugin that is to be started where no process may make seccomp filters.
+// noSeccomp is a variable of a plugin that is to be started where no process may make seccomp filters: "all" of them,
+// or those with a "listener".
 const noSeccomp = "PLUGINHOST_TEST_NO_SECCOMP"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == sandbox.Verb { // this process is the wrapper of a sandboxed plugin
-		if os.Getenv(noSeccomp) != "" {
-			forbidSeccomp()
+		if what := os.Getenv(noSeccomp); what != "" {
+			forbidSeccomp(what == "all")
 		}
 		fmt.Fprintln(os.Stderr, sandbox.Exec(os.Args[2:]))
 		os.Exit(1)
@@ -563,10 +564,20 @@ func hostUntilKilled(dir string) {
 		DataDir: filepath.Join(dir, "data"),
 		RunDir:  filepath.Join(dir, "run"), RuntimeDir: filepath.Join(dir, "rt"), Timing: quick(),
 	})
-	if err := h.Add(testPlugin()); err != nil {
+	spec := testPlugin()
+	if os.Getenv("PLUGINHOST_TEST_SANDBOX") != "" {
+		spec.Sandbox = &sandbox.Spec{}
+	}
+	if err := h.Add(spec); err != nil {
 		panic(err)
 	}
 	h.Start(context.Background())
+	if os.Getenv("PLUGINHOST_TEST_SANDBOX") != "" {
+		if _, err := h.Doctor("p").Diagnose(context.Background(),
+			doctor.DiagnoseRequest{Incident: &doctor.Incident{ErrorCode: "try leave 1"}}); err != nil {
+			panic(err)
+		}
+	}
 	for {
 		if s := h.Plugins()[0]; s.PID != 0 {
 			tmp := filepath.Join(dir, "pid.tmp")

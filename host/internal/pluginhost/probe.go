@@ -26,7 +26,7 @@ type Probe struct {
 
 // NewProbe prepares to start a plugin; the directories of o belong to this plugin alone.
 func NewProbe(o Options, spec Spec) (*Probe, error) {
-	o.drain = drainWatched
+	o.drain, o.spare = drainWatched, true
 	h := New(o)
 	if err := h.Add(spec); err != nil {
 		return nil, err
@@ -117,8 +117,11 @@ func (p *Probed) CloseStdin() { p.gen.proc.closeStdin() }
 // Kill kills its group by SIGKILL.
 func (p *Probed) Kill() { p.gen.proc.kill() }
 
-// Close ends it as a Host does, and waits for its end, within bounds.
-func (p *Probed) Close() { p.s.end(p.gen) }
+// Close ends it as a Host does, and waits for its end, within bounds. What a sandboxed one left ends as well.
+func (p *Probed) Close() {
+	p.s.end(p.gen)
+	p.gen.proc.endMembers()
+}
 
 // DataDir returns the plugin's own directory.
 func (p *Probe) DataDir() string { return p.s.dataDir() }

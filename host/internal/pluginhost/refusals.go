@@ -120,8 +120,8 @@ func (s *supervisor) refusedCall(m method, err error) error {
 	return &fault.Error{Code: fault.PermissionDenied, Hint: hint, Cause: err}
 }
 
-// onReach handles a file that the plugin was about to open, or an address that it was about to connect to, and that the
-// kernel refuses. The plugin need not report it.
+// onReach handles a file that the plugin was about to open, or a socket that it was about to make, and that its sandbox
+// refuses. The plugin need not report it.
 func (s *supervisor) onReach(spec *Spec, exe *executable, r sandbox.Access) {
 	if m := exe.manifest; m != nil && !r.Write && sandbox.Inside(r.Path, []string{m.Dir}) {
 		hint := fmt.Sprintf(
@@ -133,9 +133,9 @@ func (s *supervisor) onReach(spec *Spec, exe *executable, r sandbox.Access) {
 		return
 	}
 	key := "plugins." + spec.Name + ".sandbox.read"
-	if r.Address != "" {
+	if r.Socket != "" {
 		key = "plugins." + spec.Name + ".sandbox.network"
-		s.note(false, "plugin was refused a connection", "network "+r.Address, key, s.grantHint(key))
+		s.note(false, "plugin was refused a socket", "network "+r.Socket, key, s.grantHint(key))
 		return
 	}
 	if r.Write {

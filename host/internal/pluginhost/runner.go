@@ -26,12 +26,14 @@ const drainBound = 200 * time.Millisecond
 type process struct {
 	cmd   *exec.Cmd
 	watch *sandbox.Watch // reports the files that it opens; nil: the kernel cannot report them
+	mark  uint64         // of all processes of its sandbox; 0: it is not sandboxed
+	spare bool           // what it leaves when it ends is examined and not ended
 	reach func(sandbox.Access)
 	death *os.File // our end of its stdin: when it is closed, the plugin knows that the host is gone
 	logs  *logs
 	at    address
 
-	done chan struct{} // closed when the pid has been waited for
+	done chan struct{} // closed when the pid has been waited for, and what it left was killed
 	read chan struct{} // closed when its stderr has been read to the end
 	// closed when no process holds the other ends of its stdout and stderr, which closePipes alone does not show
 	drained chan struct{}
@@ -52,7 +54,7 @@ var _ runner.Runner = (*process)(nil)
 // newProcess prepares a process; Start starts it. env is go-plugin's part of the environment, sockets is where the
 // plugin may listen, o is common to all plugins.
 func newProcess(s Spec, exe *executable, dir, sockets string, env []string, l *logs, o Options) (*process, error) {
-	cmd, watch, err := command(s, exe, dir, sockets, o)
+	cmd, watch, mark, err := command(s, exe, dir, sockets, o)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +62,7 @@ func newProcess(s Spec, exe *executable, dir, sockets string, env []string, l *l
 	cmd.Dir = dir
 	ownGroup(cmd)
 	p := &process{
-		cmd: cmd, watch: watch, logs: l, done: make(chan struct{}), read: make(chan struct{}),
+		cmd: cmd, watch: watch, mark: mark, spare: o.spare, logs: l, done: make(chan struct{}), read: make(chan struct{}),
 		drained: make(chan struct{}), open: 2,
 		drain: max(o.drain, drainBound),
 	}
@@ -103,6 +105,11 @@ func (p *process) Start(context.Context) (err error) {
 		p.emptied(p.logs.read(errR))
 	}()
 	go func() {
+		if !p.spare {
+			awaitExit(p.cmd.Process.Pid) // its number belongs to no other process before Wait
+			endGroup(p.cmd.Process.Pid)
+			p.endMembers()
+		}
 		_ = p.cmd.Wait()
 		close(p.done)
 		time.AfterFunc(p.drain, p.closePipes)
@@ -200,6 +207,17 @@ func (p *process) kill() {
 		if p.started {
 			killGroup(p.cmd.Process)
 		}
+	}
+}
+
+// endMembers kills what a sandboxed plugin left in other groups and sessions. What is not sandboxed may leave processes
+// there, as launchers do.
+func (p *process) endMembers() {
+	if p.mark == 0 {
+		return
+	}
+	if n := sandbox.EndMembers(func(mark uint64) bool { return mark == p.mark }, killBound); n > 0 {
+		p.logs.out.Error("processes of the plugin do not end even by SIGKILL", "processes", n)
 	}
 }
 

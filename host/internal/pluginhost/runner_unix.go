@@ -17,3 +17,6 @@ func killGroup(p *os.Process) {
 	_ = syscall.Kill(-p.Pid, syscall.SIGKILL)
 	_ = p.Kill()
 }
+
+// endGroup kills what is left in the group of a leader that ended and was not waited for.
+func endGroup(leader int) { _ = syscall.Kill(-leader, syscall.SIGKILL) }

@@ -32,6 +32,7 @@ type Options struct {
 	Speaks map[plugin.Kind]Versions
 
 	drain time.Duration // for how long the pipes of a process that ended are watched; 0: drainBound
+	spare bool          // what a process leaves when it ends is examined and not ended
 }
 
 // Call is a call to a plugin that ended.
@@ -100,9 +101,9 @@ type Spec struct {
 	// CallTimeout replaces the contract's deadline of each call that has one. Stop and Exec get their own grace or
 	// timeout, and at least what the contract adds to it; Repair and Output have no deadline. Default: the contract's.
 	CallTimeout time.Duration
-	// MemoryMax is the limit of resident memory in bytes. A process above it at two checks in a row
-	// (Timing.HealthEvery) is replaced as by Restart; one above twice the limit is killed and started again. 0: no
-	// limit.
+	// MemoryMax is the limit of resident memory in bytes, of the process and its children. A process above it at two
+	// checks in a row (Timing.HealthEvery) is replaced as by Restart; one above twice the limit is killed and started
+	// again. 0: no limit.
 	MemoryMax uint64
 	// Sandbox is what the plugin may do; nil: it is not sandboxed. It is refused where Options.Sandbox has no wrapper.
 	Sandbox *sandbox.Spec

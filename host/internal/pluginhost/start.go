@@ -104,6 +104,10 @@ func (s *supervisor) prepare(ctx context.Context, spec *Spec) (*generation, erro
 		}
 		return nil, err
 	}
+	if err := s.fullDisk(spec); err != nil {
+		_ = exe.file.Close()
+		return nil, permanent{err}
+	}
 	return newGeneration(spec, exe, newLogs(s.log, s.opts.Secrets, func(line string) { s.onLogLine(spec, line) })), nil
 }
 

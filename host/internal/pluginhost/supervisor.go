@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -121,7 +122,8 @@ func (s *supervisor) run(ctx, wanted context.Context) {
 	defer s.restarts.close()
 	defer s.current.stop()
 	defer s.leaving.Wait()
-	_ = os.RemoveAll(s.socketDir) // left by a host that was killed
+	_ = os.RemoveAll(s.socketDir) // left by a host that was killed, as what follows
+	sandbox.EndMembers(func(mark uint64) bool { return mark>>32 == markOfAll(s.dataDir())>>32 }, killBound)
 	for wanted.Err() == nil {
 		s.current.starting()
 		gen, err := s.begin(wanted)

@@ -21,6 +21,7 @@ type watch struct {
 	overMax   int          // checks in a row at which it used more than MemoryMax
 	notBefore time.Time    // before then it is not replaced because of its memory
 	try       *replacement // of a process that is to replace it; nil: none is under way
+	diskAt    time.Time    // when its data directory is looked at next
 	forMemory bool         // why there is, or was, a replacement
 	telling   *telling     // of another configuration to this process; nil: none is under way
 }
@@ -60,6 +61,9 @@ func (w *watch) wait(ctx context.Context) (next *generation, err error) {
 		case <-ticker.C:
 			if err = s.health(ctx, w.gen); err == nil {
 				err = w.memory(ctx)
+			}
+			if err == nil {
+				err = w.disk()
 			}
 		}
 		if err != nil {
@@ -116,11 +120,33 @@ func (w *watch) memory(ctx context.Context) error {
 	return nil
 }
 
-// excess returns how much memory a process uses if that is more than MemoryMax, otherwise 0; an error if it is more
-// than twice as much.
+// disk checks what the plugin has stored.
+func (w *watch) disk() error {
+	if time.Now().Before(w.diskAt) {
+		return nil
+	}
+	w.diskAt = time.Now().Add(diskEvery)
+	return w.s.fullDisk(w.gen.spec)
+}
+
+// maxTasks is how many threads a sandboxed plugin may have in all of its processes.
+const maxTasks = 512
+
+// usage is what all processes of a plugin use.
+type usage struct {
+	rss   uint64 // resident memory in bytes
+	tasks int    // threads; 0: not counted
+}
+
+// excess returns how much memory a plugin uses, with its children, if that is more than MemoryMax, otherwise 0; an
+// error if it is more than twice as much, or if it has too many threads.
 func (s *supervisor) excess(gen *generation) (uint64, error) {
-	rss, most := rssOf(gen.proc.pid()), gen.spec.MemoryMax
+	all, most := usageOf(gen.proc.pid(), gen.proc.mark), gen.spec.MemoryMax
+	rss := all.rss
 	switch {
+	case all.tasks > maxTasks:
+		return 0, s.refuse(gen, fault.Exhausted, fmt.Sprintf("it had %d threads in all of its processes, more than %d",
+			all.tasks, maxTasks), "tell its author")
 	case most == 0 || rss <= most:
 		return 0, nil
 	case rss/2 > most:

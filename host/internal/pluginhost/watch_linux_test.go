@@ -68,16 +68,11 @@ func TestRefusalThatThePluginSwallowsIsNoticed(t *testing.T) {
 	}
 	defer func() { _ = ear.Close() }()
 	quietly("connect " + ear.Addr().String())
-	quietly("udp 127.0.0.1:9") // allowed, and so not noticed
+	quietly("udp 127.0.0.1:9")
 	want := map[string]string{
 		secret: "read", home: "read", filepath.Join(home, "new"): "write",
 		filepath.Join(home, "given", "facts"): "write", filepath.Join(home, "by-child"): "read",
-		"network " + ear.Addr().String(): "network",
-	}
-	if six, err := net.Listen("tcp6", "[::1]:0"); err == nil { // where there is IPv6
-		defer func() { _ = six.Close() }()
-		quietly("connect " + six.Addr().String())
-		want["network "+six.Addr().String()] = "network"
+		"network TCP": "network", "network UDP": "network", // no address is known when a socket is made
 	}
 	if got := refusedOf(h); !maps.Equal(got, want) {
 		t.Errorf("noticed %v\nwant    %v", got, want)

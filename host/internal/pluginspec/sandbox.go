@@ -14,7 +14,7 @@ import (
 func Sandbox(
 	p config.Sandbox, name string, startsProcesses bool, here sandbox.Support,
 ) (*sandbox.Spec, control.Sandbox, error) {
-	out := control.Sandbox{State: control.SandboxOff, Level: here.String(), Gaps: sandbox.Support{}.Gaps()}
+	out := control.Sandbox{State: control.SandboxOff, Level: here.String(), Gaps: sandbox.Support{}.Gaps(false)}
 	switch {
 	case p.Mode == config.SandboxOff:
 		out.Why = "plugins." + name + ".sandbox.mode is off"
@@ -30,7 +30,7 @@ func Sandbox(
 		return nil, out, nil
 	}
 	out.State = control.SandboxOn
-	out.Read, out.Write, out.Network, out.Gaps = p.Read, p.Write, p.Network, here.Gaps()
+	out.Read, out.Write, out.Network, out.Gaps = p.Read, p.Write, p.Network, here.Gaps(p.Network)
 	return &sandbox.Spec{
 		Read: p.Read, Write: p.Write, Network: p.Network,
 		OpenFiles: uint64(p.OpenFiles), FileSize: uint64(p.FileSize), //nolint:gosec // checked by package config

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Access is a file that a sandboxed plugin was about to open, or a TCP address that it was about to connect to, and
-// that its sandbox denies.
+// Access is a file that a sandboxed plugin was about to open, or a socket that it was about to make, and that its
+// sandbox denies.
 type Access struct {
-	Path    string // absolute, symbolic links followed; "" for an address
-	Write   bool   // for writing
-	Address string // with its port
+	Path   string // absolute, symbolic links followed; "" for a socket
+	Write  bool   // for writing
+	Socket string // "TCP", "UDP", or "sockets" of another kind; "" for a file
 }
 
 // watchFD is the descriptor in the plugin's process, before it begins, through which it tells the host where to

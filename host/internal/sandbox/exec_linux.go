@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
@@ -24,7 +26,7 @@ func Supported() Support {
 	if errno != 0 {
 		return Support{}
 	}
-	return Support{Level: int(abi)} //nolint:gosec // a small number
+	return Support{Level: int(abi), Filter: filterable()} //nolint:gosec // a small number
 }
 
 // Exec enters the sandbox and becomes the plugin; it returns only when it cannot. args are what follows Verb. Each
@@ -34,6 +36,7 @@ func Exec(args []string) error {
 	if err != nil {
 		return err
 	}
+	runtime.LockOSThread() // this thread becomes the plugin
 	program := opened
 	if spec.Command {
 		if program, err = exec.LookPath(argv[0]); err != nil {
@@ -46,20 +49,34 @@ func Exec(args []string) error {
 	if err := restrict(spec); err != nil {
 		return err
 	}
+	if spec.Command {
+		err = syscall.Exec(program, argv, os.Environ()) //nolint:gosec // the host named it
+		return fmt.Errorf("cannot run the command %s: %w", argv[0], err)
+	}
+	if err := drop(); err != nil {
+		return err
+	}
+	heard := false
 	if spec.Watched {
-		runtime.LockOSThread() // this thread becomes the plugin
-		if err := announce(); err != nil {
+		if heard, err = announce(spec.Network); err != nil {
 			return err
 		}
 	}
-	err = syscall.Exec(program, argv, os.Environ()) //nolint:gosec // the host opened and checked it, or named it
-	if spec.Command {
-		return fmt.Errorf("cannot run the command %s: %w", argv[0], err)
+	if !spec.Unfiltered {
+		if err := deny(spec.Network, heard); err != nil {
+			return err
+		}
 	}
+	err = syscall.Exec(program, argv, os.Environ()) //nolint:gosec // the host opened and checked it
 	return fmt.Errorf("cannot run the plugin %s: %w", argv[0], err)
 }
 
+// limit sets the limits of the process, which its children inherit. The filter refuses to change them.
 func limit(s Spec) error {
+	all, err := tasks()
+	if err != nil {
+		return fmt.Errorf("cannot limit the plugin's processes: %w", err)
+	}
 	for _, l := range []struct {
 		name  string
 		what  int
@@ -68,12 +85,24 @@ func limit(s Spec) error {
 		{"core", unix.RLIMIT_CORE, 0},
 		{"open files", unix.RLIMIT_NOFILE, s.OpenFiles},
 		{"file size", unix.RLIMIT_FSIZE, s.FileSize},
+		// The kernel counts all processes and threads of the user, so those that live now come on top.
+		{"processes", unix.RLIMIT_NPROC, all + mostTasks},
+		// Private memory that can be written, of each process: the address space would count what Go and Node only
+		// reserve.
+		{"memory", unix.RLIMIT_DATA, s.Memory},
+		{"mark", marks, s.Mark},
 	} {
+		if l.value == 0 && l.what != unix.RLIMIT_CORE {
+			continue
+		}
 		var now unix.Rlimit
 		if err := unix.Getrlimit(l.what, &now); err != nil {
 			return fmt.Errorf("cannot limit the plugin's %s: %w", l.name, err)
 		}
 		value := min(l.value, now.Max) // a limit of the host itself stays
+		if l.what == marks && value != l.value {
+			return errors.New("cannot mark the plugin's processes: a limit of file locks is set for the host; remove it")
+		}
 		// By syscall, and not by os or unix: Go restores for a child the limit of open files that the process began
 		// with.
 		if err := syscall.Setrlimit(l.what, &syscall.Rlimit{Cur: value, Max: value}); err != nil {
@@ -81,6 +110,24 @@ func limit(s Spec) error {
 		}
 	}
 	return nil
+}
+
+// mostTasks is how many processes and threads a plugin may have in addition to all that its user had when it began.
+// The host ends a plugin with fewer; this is for a bomb, between two of its looks.
+const mostTasks = 4096
+
+// tasks counts the processes and threads of all users: those of one are not more.
+func tasks() (uint64, error) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(text)) // three loads, running/all, the last pid
+	if len(fields) < 4 {
+		return 0, fmt.Errorf("/proc/loadavg is %q", text)
+	}
+	_, all, _ := strings.Cut(fields[3], "/")
+	return strconv.ParseUint(all, 10, 64)
 }
 
 // restrict applies what landlock can deny at this kernel's level.
@@ -110,19 +157,31 @@ func restrict(s Spec) error {
 	if !s.Command {
 		rules = append(rules, landlock.ROFiles(opened))
 	}
-	if s.Network {
-		if err := landlock.V7.BestEffort().RestrictPaths(rules...); err != nil {
-			return fmt.Errorf("cannot sandbox the plugin: %w", err)
-		}
-		if err := landlock.V7.BestEffort().RestrictScoped(); err != nil {
+	rights := levels(s.Level).BestEffort()
+	if !s.Network {
+		if err := rights.Restrict(rules...); err != nil {
 			return fmt.Errorf("cannot sandbox the plugin: %w", err)
 		}
 		return nil
 	}
-	if err := landlock.V7.BestEffort().Restrict(rules...); err != nil {
+	if err := rights.RestrictPaths(rules...); err != nil {
+		return fmt.Errorf("cannot sandbox the plugin: %w", err)
+	}
+	if err := rights.RestrictScoped(); err != nil {
 		return fmt.Errorf("cannot sandbox the plugin: %w", err)
 	}
 	return nil
+}
+
+// levels returns what landlock denies at most; the kernel's own level bounds it as well.
+func levels(most int) landlock.Config {
+	all := []landlock.Config{
+		landlock.V1, landlock.V2, landlock.V3, landlock.V4, landlock.V5, landlock.V6, landlock.V7,
+	}
+	if most < 1 || most > len(all) {
+		most = len(all)
+	}
+	return all[most-1]
 }
 
 // listDirs allows to see names, and nothing else.

@@ -3,4 +3,4 @@
 package sandbox
 
 // announce does nothing: NewWatch gives no Watch here.
-func announce() error { return nil }
+func announce(bool) (bool, error) { return false, nil }

@@ -19,19 +19,27 @@ type Spec struct {
 	Write []string `json:"write,omitempty"` // the same, also for writing
 	// directories, absolute, to see the names in them and below; their files stay closed
 	List    []string `json:"list,omitempty"`
-	Network bool     `json:"network,omitempty"` // TCP
+	Network bool     `json:"network,omitempty"` // TCP and UDP
 	// Command: the program is the first word of the command line, as a shell would find it, and not descriptor 3. For
-	// commands that a launcher runs, which passes no descriptors on.
+	// commands that a launcher runs, which passes no descriptors on. They keep their system calls and capabilities: the
+	// gateway's program, and not a plugin's, runs.
 	Command   bool   `json:"command,omitempty"`
 	Watched   bool   `json:"watched,omitempty"`   // descriptor 4 leads to a Watch
 	OpenFiles uint64 `json:"openFiles,omitempty"` // most open files; 0: 1024
 	FileSize  uint64 `json:"fileSize,omitempty"`  // most bytes of a file that it writes; 0: 1 GiB
+	Memory    uint64 `json:"memory,omitempty"`    // most bytes of data of each of its processes; 0: 4 GiB
+	Mark      uint64 `json:"mark,omitempty"`      // of its processes, at least 1<<32, see Members; 0: none
+	// Unfiltered says that this kernel has no filters of system calls; see Support.
+	Unfiltered bool `json:"unfiltered,omitempty"`
+	// Level is landlock's level to use at most, 0: the kernel's. Tests try with it what older kernels do not stop.
+	Level int `json:"level,omitempty"`
 }
 
 // Defaults of the limits.
 const (
 	DefaultOpenFiles = 1024
 	DefaultFileSize  = 1 << 30
+	DefaultMemory    = 4 << 30
 )
 
 // maxWord is how many bytes Linux accepts as one word of a command line, its end included (execve(2),
@@ -90,51 +98,10 @@ func parse(args []string) (Spec, []string, error) {
 	if s.FileSize == 0 {
 		s.FileSize = DefaultFileSize
 	}
+	if s.Memory == 0 {
+		s.Memory = DefaultMemory
+	}
 	return s, args[2:], nil
-}
-
-// Support says what this machine can do.
-type Support struct {
-	Level int // landlock's ABI version; 0: there is no sandbox here
-}
-
-// OK reports whether there is a sandbox at all.
-func (s Support) OK() bool { return s.Level > 0 }
-
-// String names the level.
-func (s Support) String() string {
-	if !s.OK() {
-		return "none on this platform"
-	}
-	return fmt.Sprintf("landlock ABI %d", s.Level)
-}
-
-// Gaps lists, in words, what a plugin can still do here although it is sandboxed (the kernel's
-// userspace-api/landlock).
-func (s Support) Gaps() []string {
-	if !s.OK() {
-		return []string{"nothing is denied: it can do everything that the host's user can"}
-	}
-	gaps := []string{
-		"it can use processor and memory without a limit, except memory_max",
-		"it can see which processes run",
-	}
-	if s.Level < 3 {
-		gaps = append(gaps, "it can truncate files that it may not write")
-	}
-	if s.Level < 4 {
-		gaps = append(gaps, "it can use TCP")
-	}
-	if s.Level < 6 {
-		gaps = append(gaps, "it can signal processes of its user, and connect to abstract unix sockets")
-	}
-	if s.Level < 9 {
-		gaps = append(gaps, "it can connect to unix sockets that have a path (the host's own refuses plugins)")
-	}
-	if s.Level < 10 {
-		gaps = append(gaps, "it can use UDP")
-	}
-	return gaps
 }
 
 // Self returns the host's own binary, also after the file was replaced.

@@ -10,7 +10,10 @@ import (
 )
 
 func TestSpecComesThroughTheCommandLine(t *testing.T) {
-	want := Spec{Read: []string{"/a b", "/c\"d"}, Write: []string{"/e"}, Network: true, OpenFiles: 77, FileSize: 88}
+	want := Spec{
+		Read: []string{"/a b", "/c\"d"}, Write: []string{"/e"}, Network: true, OpenFiles: 77, FileSize: 88, Memory: 99,
+		Mark: 1<<63 - 1,
+	}
 	args, err := want.Args("/bin/plugin", []string{"--flag", "--", "x"})
 	if err != nil || args[0] != Verb {
 		t.Fatalf("args = %q, %v", args, err)
@@ -20,7 +23,7 @@ func TestSpecComesThroughTheCommandLine(t *testing.T) {
 		t.Errorf("spec = %+v, argv %q, %v", got, argv, err)
 	}
 	got, _, err = parse([]string{"{}", "--", "p"})
-	if err != nil || got.OpenFiles != DefaultOpenFiles || got.FileSize != DefaultFileSize {
+	if err != nil || got.OpenFiles != DefaultOpenFiles || got.FileSize != DefaultFileSize || got.Memory != DefaultMemory {
 		t.Errorf("defaults = %+v, %v", got, err)
 	}
 }
@@ -65,15 +68,15 @@ func TestSpecThatNoCommandLineTakesIsToldInWords(t *testing.T) {
 }
 
 func TestGapsBecomeFewerWithTheLevel(t *testing.T) {
-	before := len(Support{Level: 1}.Gaps())
+	before := len(Support{Level: 1}.Gaps(false))
 	for level := 2; level < 12; level++ {
-		now := len(Support{Level: level}.Gaps())
+		now := len(Support{Level: level}.Gaps(false))
 		if now > before {
 			t.Errorf("level %d has more gaps than the one before", level)
 		}
 		before = now
 	}
-	if s := (Support{}); s.OK() || len(s.Gaps()) != 1 || !strings.Contains(s.String(), "none") {
-		t.Errorf("none = %v, %q", s, s.Gaps())
+	if s := (Support{}); s.OK() || len(s.Gaps(false)) != 1 || !strings.Contains(s.String(), "none") {
+		t.Errorf("none = %v, %q", s, s.Gaps(false))
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,20 +18,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch sees which files a plugin opens, and where it connects to. It decides nothing: the kernel does, by
-// landlock, after the call continues. So nothing depends on what is read of the plugin's memory here, which the
-// plugin can change meanwhile.
+// Watch sees which files a plugin opens, and which sockets it makes when it has no network. About files it decides
+// nothing: the kernel does, by landlock, after the call continues. So nothing depends on what is read of the plugin's
+// memory here, which the plugin can change meanwhile. Sockets it refuses by a number in the call itself, which no one
+// can change.
 type Watch struct {
-	spec  Spec
-	level int // of landlock
+	spec Spec
 	// the places whose files it may open, computed once: each call of the plugin waits for the host
 	read, write []string
 	conn        *net.UnixConn
 	child       *os.File
 }
-
-// tcpLevel is the first level of landlock that denies TCP.
-const tcpLevel = 4
 
 // NewWatch prepares to watch a plugin with these rights, which has the files own by descriptors. Give Child to its
 // process as descriptor 4, close it then, and call Run.
@@ -55,7 +51,7 @@ func NewWatch(spec Spec, own ...string) (*Watch, error) {
 	read, write := System()
 	write = append(write, spec.Write...)
 	return &Watch{
-		spec: spec, level: Supported().Level, read: slices.Concat(read, spec.Read, own, write), write: write,
+		spec: spec, read: slices.Concat(read, spec.Read, own, write), write: write,
 		conn: unixConn, child: child,
 	}, nil
 }
@@ -69,7 +65,7 @@ func (w *Watch) Close() {
 	_ = w.conn.Close()
 }
 
-// Run calls tell for each file that was to be opened, and each TCP address, that is outside the sandbox, until the
+// Run calls tell for each file that was to be opened, and each socket, that is outside the sandbox, until the
 // plugin and everything that it started have ended. A call of the plugin waits until tell returns. Run returns at
 // once where the kernel does not support this.
 func (w *Watch) Run(tell func(Access)) {
@@ -119,19 +115,20 @@ func (w *Watch) listener() (uintptr, error) {
 	return uintptr(fds[0]), unix.SetNonblock(fds[0], true) //nolint:gosec // a descriptor
 }
 
-// one takes one call, examines it, and always lets it continue.
+// one takes one call, examines it, and lets it continue, unless it makes a socket that the plugin may not have.
 func (w *Watch) one(fd uintptr, tell func(Access)) {
 	var n notification
 	if ioctl(fd, notifRecv, unsafe.Pointer(&n)) != nil { //nolint:gosec // so the call wants it
 		return // the caller has been killed
 	}
+	r := response{id: n.id, flags: notifContinue}
 	defer func() {
-		r := response{id: n.id, flags: notifContinue}
 		_ = ioctl(fd, notifSend, unsafe.Pointer(&r)) //nolint:gosec // so the call wants it
 	}()
-	if n.nr == unix.SYS_CONNECT {
-		if to := w.dialled(n); to != "" && valid(fd, n.id) {
-			tell(Access{Address: to})
+	if n.nr == unix.SYS_SOCKET {
+		if family := uint32(n.args[0]); family != unix.AF_UNIX { //nolint:gosec // the kernel takes it as an int, too
+			r.errno, r.flags = -int32(unix.EACCES), 0
+			tell(Access{Socket: socketWords(uint32(n.args[1]))}) //nolint:gosec // as above
 		}
 		return
 	}
@@ -150,59 +147,16 @@ func valid(fd uintptr, id uint64) bool {
 	return ioctl(fd, notifIDValid, unsafe.Pointer(&id)) == nil //nolint:gosec // so the call wants it
 }
 
-// dialled returns the TCP address that a call is about to connect to; "" when the sandbox allows it, or it is none.
-func (w *Watch) dialled(n notification) string {
-	//nolint:gosec // the kernel takes it as an int, too
-	if w.spec.Network || w.level < tcpLevel || !isTCP(n.pid, int(int32(n.args[0]))) {
-		return ""
-	}
-	to, err := memory(n.pid, n.args[1], int(min(n.args[2], unix.SizeofSockaddrInet6))) //nolint:gosec // small
-	if err != nil || len(to) < unix.SizeofSockaddrInet4 {
-		return ""
-	}
-	port := binary.BigEndian.Uint16(to[2:])
-	switch family := binary.NativeEndian.Uint16(to); {
-	case family == unix.AF_INET:
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(to[4:8])), port).String()
-	case family == unix.AF_INET6 && len(to) == unix.SizeofSockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(to[8:24])).Unmap(), port).String()
+// socketWords names a socket by its type: the kernel is asked for it before an address is known.
+func socketWords(kind uint32) string {
+	switch kind & 0xf {
+	case unix.SOCK_STREAM:
+		return "TCP"
+	case unix.SOCK_DGRAM:
+		return "UDP"
 	default:
-		return ""
+		return "sockets"
 	}
-}
-
-// isTCP examines a descriptor of another process: a UDP socket connects as well, and that is not denied.
-func isTCP(thread uint32, fd int) bool {
-	pid, err := leader(thread)
-	if err != nil {
-		return false
-	}
-	handle, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = unix.Close(handle) }()
-	socket, err := unix.PidfdGetfd(handle, fd, 0)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = unix.Close(socket) }()
-	protocol, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_PROTOCOL)
-	return err == nil && protocol == unix.IPPROTO_TCP
-}
-
-// leader returns the process of a thread.
-func leader(thread uint32) (int, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", thread))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(status)) {
-		if pid, ok := strings.CutPrefix(line, "Tgid:"); ok {
-			return strconv.Atoi(strings.TrimSpace(pid))
-		}
-	}
-	return 0, errors.New("a process without a leader")
 }
 
 // openedBy returns the file that a call is about to open, by its absolute path.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -41,6 +42,10 @@ func main() {
 			os.Exit(2)
 		}
 	case "silent":
+		time.Sleep(time.Hour)
+	case "grows":
+		mib, _ := strconv.Atoi(os.Args[2])
+		grow(mib << 20)
 		time.Sleep(time.Hour)
 	case "exits":
 		fmt.Fprintln(os.Stderr, "I cannot go on")

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -57,6 +59,8 @@ func try(what string) (doctor.Diagnosis, error) {
 		var out []byte
 		out, err = exec.Command("/bin/sh", "-c", arg).CombinedOutput()
 		text = string(out)
+	case "leave": // children in its group, in another session, and without a parent; the last one grows
+		text, err = leave(arg)
 	case "files":
 		text, err = openMany(arg)
 	case "storm":
@@ -97,6 +101,34 @@ func openMany(count string) (string, error) {
 		defer func() { _ = f.Close() }()
 	}
 	return fmt.Sprint(n), nil
+}
+
+// leave starts children that go on, and returns their pids.
+func leave(mib string) (string, error) {
+	var pids []string
+	for _, own := range []bool{false, true} {
+		cmd := exec.Command("/bin/sleep", "600")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: own}
+		if err := cmd.Start(); err != nil {
+			return "", err
+		}
+		pids = append(pids, fmt.Sprint(cmd.Process.Pid))
+	}
+	// the shell ends at once: what it started is an orphan in a session of its own
+	cmd := exec.Command("/bin/sh", "-c", `setsid "$0" grows "$1" </dev/null >/dev/null 2>&1 & echo $!`,
+		os.Args[0], mib)
+	out, err := cmd.Output()
+	if err != nil {
+		return "", err
+	}
+	orphan, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	for err == nil { // until it has left the group
+		if session, err := unix.Getsid(orphan); err != nil || session == orphan {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return strings.Join(append(pids, strings.TrimSpace(string(out))), " "), err
 }
 
 // another starts a child that is the plugin and passes its handshake on.
