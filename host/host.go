@@ -82,9 +82,15 @@ func (h *Host) Run(ctx context.Context) error {
 	h.store = st
 	defer func() { _ = st.Close() }()
 	h.openJournal()
-	runtimeDir, err := h.registry.Config().RuntimeDir()
+	runtimeDir, moved, err := h.registry.Config().RuntimeDir()
 	if err != nil {
 		return err
+	}
+	if moved != nil {
+		h.conditions.Set(control.Condition{
+			Code: "runtime-directory-moved", Message: "sockets are in " + runtimeDir + ": " + moved.Error(),
+			Hint: "gatehost finds them there; to choose the place, set runtime_dir in config.toml to a directory of your own",
+		}, true)
 	}
 	if err := h.assemble(runtimeDir); err != nil { //nolint:contextcheck // its callbacks have contexts of their own
 		return err

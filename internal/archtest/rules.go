@@ -243,7 +243,8 @@ func rules() []rule {
 		{
 			from: "host/internal/config",
 			may: []string{
-				"internal/redact", "shared/fault", "shared/plugin", "host/internal/tomltext", "host/internal/trustfile",
+				"internal/atomicfile", "internal/redact", "shared/fault", "shared/plugin", "host/internal/tomltext",
+				"host/internal/trustfile",
 			},
 			mods: []string{toml}, reason: "package gateway turns words into policies",
 		},

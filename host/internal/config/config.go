@@ -18,9 +18,11 @@ const SupportedVersion = 1
 // value; applies says when a change made while the host runs takes effect (see When) and holds for everything
 // inside a table.
 type Config struct {
-	Version   int                 `toml:"version" min:"1"`
-	StateDir  string              `toml:"state_dir" applies:"host"`
-	PluginDir string              `toml:"plugin_dir" applies:"host"`
+	Version   int    `toml:"version" min:"1"`
+	StateDir  string `toml:"state_dir" applies:"host"`
+	PluginDir string `toml:"plugin_dir" applies:"host"`
+	// "": the places of RuntimeDirs; else the directory for sockets is made in this one
+	RuntimeIn string              `toml:"runtime_dir" applies:"host"`
 	Host      Host                `toml:"host"`
 	Log       Log                 `toml:"log"`
 	Control   Control             `toml:"control" applies:"host"`

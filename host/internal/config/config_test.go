@@ -528,7 +528,7 @@ func TestRuntimeDirIsOursAndClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := parse(t, "state_dir = \"/state\"")
-	got, err := c.RuntimeDir()
+	got, _, err := c.RuntimeDir()
 	if err != nil || got != config.RuntimeDirs("/state")[0] {
 		t.Fatalf("%q, %v", got, err)
 	}

@@ -92,6 +92,7 @@ func (c *Config) resolve(file, base string) Faults {
 	}
 	abs(&c.StateDir)
 	abs(&c.PluginDir)
+	abs(&c.RuntimeIn)
 	abs(&c.Control.Socket)
 	for _, p := range c.Plugins {
 		program(&p.Path)

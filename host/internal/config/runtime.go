@@ -3,12 +3,18 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/gatehost/gatehost/host/internal/tomltext"
+	"github.com/gatehost/gatehost/host/internal/trustfile"
+	"github.com/gatehost/gatehost/internal/atomicfile"
+	"github.com/gatehost/gatehost/shared/fault"
 )
 
 // socketName is the name of the control socket in the runtime directory.
@@ -17,42 +23,118 @@ const socketName = "host.sock"
 // maxRuntimeDir leaves room for names of sockets in it: an address of a unix socket has 104 to 108 bytes in all.
 const maxRuntimeDir = 60
 
+// runtimeID returns the name of the directory for sockets of the host with a state directory: 8 hexadecimal digits.
+func runtimeID(stateDir string) string {
+	sum := sha256.Sum256([]byte(filepath.Clean(stateDir)))
+	return hex.EncodeToString(sum[:4])
+}
+
 // RuntimeDirs lists where the sockets of the host with a state directory may be, best first:
 // $XDG_RUNTIME_DIR/gatehost/ID and /tmp/gatehost-UID/ID, ID being 8 hexadecimal digits of stateDir. Both are short.
 // Nothing is created.
 func RuntimeDirs(stateDir string) []string {
-	sum := sha256.Sum256([]byte(filepath.Clean(stateDir)))
-	id := hex.EncodeToString(sum[:4])
+	id := runtimeID(stateDir)
 	var dirs []string
 	if xdg := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(xdg) {
 		if dir := filepath.Join(xdg, "gatehost", id); len(dir) <= maxRuntimeDir {
 			dirs = append(dirs, dir)
 		}
 	}
-	shared := "/tmp"
-	if os.PathSeparator != '/' {
-		shared = os.TempDir()
-	}
-	return append(dirs, filepath.Join(shared, "gatehost-"+strconv.Itoa(os.Getuid()), id))
+	return append(dirs, filepath.Join(sharedDir(), sharedName(), id))
 }
 
+// sharedDir is the directory that all users of the machine share.
+func sharedDir() string {
+	if os.PathSeparator != '/' {
+		return os.TempDir()
+	}
+	return "/tmp"
+}
+
+func sharedName() string { return "gatehost-" + strconv.Itoa(os.Getuid()) }
+
 // RuntimeDir creates the directory for sockets with mode 0700 and returns its path. It never uses a directory of
-// another user: it tries the next one.
-func (c *Config) RuntimeDir() (string, error) {
-	var firstErr error
-	for _, dir := range RuntimeDirs(c.StateDir) {
+// another user: it tries the next one, and then makes one of an accidental name in the shared directory, which it
+// remembers in the state directory for clients and for the next host. moved says why that was needed; nil when it was
+// not. With runtime_dir, no other place is tried.
+func (c *Config) RuntimeDir() (dir string, moved, err error) {
+	if c.RuntimeIn != "" {
+		dir, err = c.runtimeDirIn()
+		return dir, nil, err
+	}
+	return runtimeDir(RuntimeDirs(c.StateDir), c.StateDir, sharedDir())
+}
+
+func runtimeDir(candidates []string, stateDir, shared string) (dir string, moved, err error) {
+	var why error
+	for _, dir := range candidates {
 		err := makePrivate(filepath.Dir(dir))
 		if err == nil {
 			err = makePrivate(dir)
 		}
 		if err == nil {
-			return dir, nil
+			return dir, nil, nil
 		}
-		if firstErr == nil {
-			firstErr = err
-		}
+		why = err // of the shared place, which is last
 	}
-	return "", fmt.Errorf("cannot make runtime directory: %w", firstErr)
+	if dir, ok := movedDir(stateDir, shared); ok {
+		return dir, why, nil
+	}
+	dir, err = os.MkdirTemp(shared, sharedName()+"-")
+	if err == nil {
+		err = atomicfile.Write(filepath.Join(stateDir, movedFile), []byte(dir+"\n"), 0o600)
+	}
+	if err != nil {
+		return "", nil, fault.Wrap(fault.FailedPrecondition, "cannot make a runtime directory", errors.Join(why, err)).
+			WithHint(runtimeHint)
+	}
+	return dir, why, nil
+}
+
+const runtimeHint = "set runtime_dir in config.toml to a directory of your own with a short path"
+
+func (c *Config) runtimeDirIn() (string, error) {
+	dir := filepath.Join(c.RuntimeIn, runtimeID(c.StateDir))
+	if len(dir) > maxRuntimeDir {
+		return "", fault.New(fault.InvalidArgument, fmt.Sprintf("cannot use runtime_dir: sockets in %s would have paths "+
+			"that are too long: it has %d bytes, at most %d fit", dir, len(dir), maxRuntimeDir)).WithHint(runtimeHint)
+	}
+	err := os.MkdirAll(c.RuntimeIn, 0o700)
+	if err == nil {
+		err = makePrivate(dir)
+	}
+	if err == nil {
+		err = trustfile.Check(dir)
+	}
+	if p, ok := errors.AsType[*trustfile.Problem](err); ok {
+		return "", fault.New(fault.PermissionDenied, "cannot use runtime_dir: "+p.Error()).WithHint(p.Hint)
+	}
+	if err != nil {
+		return "", fault.Wrap(fault.FailedPrecondition, "cannot use runtime_dir", err).WithHint(runtimeHint)
+	}
+	return dir, nil
+}
+
+// movedFile is the file in the state directory that holds the path of a runtime directory of an accidental name.
+const movedFile = "runtime-dir"
+
+// movedDir returns the runtime directory that the state directory names, when it is still there, and ours alone.
+func movedDir(stateDir, shared string) (string, bool) {
+	f, err := os.Open(filepath.Join(stateDir, movedFile)) //nolint:gosec // in the host's own directory
+	if err != nil {
+		return "", false
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err != nil {
+		return "", false
+	}
+	dir := strings.TrimSpace(string(data))
+	if filepath.Dir(dir) != filepath.Clean(shared) || !strings.HasPrefix(filepath.Base(dir), sharedName()+"-") {
+		return "", false
+	}
+	info, err := os.Lstat(dir)
+	return dir, err == nil && info.IsDir() && Ours(info) && info.Mode().Perm()&0o077 == 0
 }
 
 // SocketPath returns where the host listens; it creates the runtime directory unless control.socket is set.
@@ -60,7 +142,7 @@ func (c *Config) SocketPath() (string, error) {
 	if c.Control.Socket != "" {
 		return c.Control.Socket, nil
 	}
-	dir, err := c.RuntimeDir()
+	dir, _, err := c.RuntimeDir()
 	if err != nil {
 		return "", err
 	}
@@ -80,7 +162,7 @@ func makePrivate(dir string) error {
 		return fmt.Errorf("%s is not a directory", dir)
 	}
 	if !Ours(info) {
-		return fmt.Errorf("%s belongs to another user", dir)
+		return fmt.Errorf("%s belongs to %s", dir, ownerOf(info))
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return os.Chmod(dir, 0o700) //nolint:gosec // 0700 is right for a directory
@@ -91,7 +173,7 @@ func makePrivate(dir string) error {
 // Sockets lists where the host of a configuration may listen, best first, for clients. It is lenient: it takes what
 // it can from a file with faults, since a running host may have been started before they were made.
 func Sockets(path string) []string {
-	base, stateDir := "", ""
+	base, stateDir, runtimeIn := "", "", ""
 	if path == "" {
 		path = DefaultPath()
 	}
@@ -104,6 +186,9 @@ func Sockets(path string) []string {
 		if s, ok := control["socket"].(string); ok && s != "" {
 			return []string{against(base, s)}
 		}
+		if s, ok := raw["runtime_dir"].(string); ok && s != "" {
+			runtimeIn = against(base, s)
+		}
 		if s, ok := raw["state_dir"].(string); ok && s != "" {
 			stateDir = against(base, s)
 		}
@@ -115,8 +200,15 @@ func Sockets(path string) []string {
 		}
 		stateDir = dir
 	}
+	dirs := RuntimeDirs(stateDir)
+	if dir, ok := movedDir(stateDir, sharedDir()); ok {
+		dirs = append(dirs, dir)
+	}
+	if runtimeIn != "" {
+		dirs = []string{filepath.Join(runtimeIn, runtimeID(stateDir))}
+	}
 	var out []string
-	for _, dir := range RuntimeDirs(stateDir) {
+	for _, dir := range dirs {
 		if info, err := os.Lstat(dir); err == nil && (!info.IsDir() || !Ours(info)) {
 			continue // a socket that someone else put there
 		}

@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,8 @@ import (
 )
 
 // resolveDir checks a directory by its manifest: the pin is the manifest's checksum, and the manifest has the checksums
-// of all files. The pin is compared before the manifest is parsed. What resolveDir returns beside an error has no file,
-// but has the manifest, as far as that was accepted.
+// of all files. The pin is compared first: when it does not match, that is the answer, whatever the manifest holds. What
+// resolveDir returns beside an error has no file, but has the manifest, as far as that is valid.
 func resolveDir(ctx context.Context, s Spec, path string) (*executable, error) {
 	if err := checkDirs(s, path); err != nil {
 		return nil, err
@@ -33,14 +34,15 @@ func resolveDir(ctx context.Context, s Spec, path string) (*executable, error) {
 	case err != nil:
 		return nil, refuseDir(s, path, err)
 	}
-	if err := comparePin(s, path, "the manifest's", text.SHA256); err != nil {
-		return nil, err
-	}
+	mismatch := comparePin(s, path, "the manifest's", text.SHA256)
 	m, err := text.Parse()
 	if err != nil {
-		return nil, refuseDir(s, path, err)
+		return nil, cmp.Or(mismatch, refuseDir(s, path, err))
 	}
 	exe := &executable{path: path, argv: m.Argv(), manifest: m, checked: true}
+	if mismatch != nil { // the manifest is only shown: it is what the operator examines before pinning it
+		return exe, mismatch
+	}
 	exe.file, err = m.Open(ctx)
 	switch {
 	case ctx.Err() != nil:
