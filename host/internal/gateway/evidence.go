@@ -52,8 +52,8 @@ func boxOf(
 	}
 }
 
-// ownDir makes a directory if it is missing. It reports whether it is one that no other user made: a link at a place that
-// all may write to would lead elsewhere.
+// ownDir makes a directory if it is missing. It reports whether it is one that no other user made: a link at a place
+// that all may write to would lead elsewhere.
 func ownDir(dir string) bool {
 	if dir == "" {
 		return false
@@ -65,8 +65,8 @@ func ownDir(dir string) bool {
 	return err == nil && info.IsDir() && ownedByUs(info)
 }
 
-// wrap makes a process begin in the sandbox. why says that it will not, and why: "" when it will. Error: it must not run,
-// since it could only run without the sandbox that there is.
+// wrap makes a process begin in the sandbox. why says that it will not, and why: "" when it will. Error: it must not
+// run, since it could only run without the sandbox that there is.
 func (b evidenceBox) wrap(p *plugin.ProcessSpec) (why string, err error) {
 	switch {
 	case b.off:

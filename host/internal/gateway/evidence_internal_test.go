@@ -94,8 +94,10 @@ func TestEvidenceReadsTheGatewaysProgramAndNotTheHome(t *testing.T) {
 func TestDirectoryOfLocksIsNoLinkOfAnotherUser(t *testing.T) {
 	dir := t.TempDir()
 	real, link, file := filepath.Join(dir, "real"), filepath.Join(dir, "link"), filepath.Join(dir, "file")
-	if !ownDir(real) || !ownDir(real) { // made, and found
-		t.Error("a directory of our own is refused")
+	for _, how := range []string{"made", "found"} {
+		if !ownDir(real) {
+			t.Errorf("a directory of our own that was %s is refused", how)
+		}
 	}
 	if err := errors.Join(os.Symlink(dir, link), os.WriteFile(file, nil, 0o600)); err != nil {
 		t.Fatal(err)

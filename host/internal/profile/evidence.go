@@ -11,8 +11,8 @@ import (
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// hidden replaces the value of a secret. The variable stays: a configuration may name it, and a validator that misses it
-// would call a configuration broken with which the gateway runs.
+// hidden replaces the value of a secret. The variable stays: a configuration may name it, and a validator that misses
+// it would call a configuration broken with which the gateway runs.
 const hidden = "hidden-by-gatehost"
 
 // WithoutSecrets returns the process for a command of the gateway that must not know the gateway's secrets: the token,
