@@ -138,7 +138,8 @@ func TestEvidenceOfADoctorSeesNoSecretAndWritesNothing(t *testing.T) {
 	dial := fmt.Sprintf("bash -c 'exec 3<>/dev/tcp/127.0.0.1/%d' 2>/dev/null && echo connects",
 		listener.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // what it listens on
 	emu := s.gw.command[0]
-	s.gw.command = []string{s.program("gw/openclaw", fmt.Appendf(nil, spy, canary, "canary-of-a-provider", dial, emu), 0o755)}
+	script := fmt.Appendf(nil, spy, canary, "canary-of-a-provider", dial, emu)
+	s.gw.command = []string{s.program("gw/openclaw", script, 0o755)}
 	s.program("home/secret", []byte("the secret of the home\n"), 0o600)
 	s.gw.env["PROVIDER_API_KEY"] = "canary-of-a-provider"
 	s.breakConfig(goodConfig(0))

@@ -16,7 +16,7 @@ const (
 	maxShownWord  = 256
 )
 
-// refusals collects the requests of doctors that were refused in one diagnosis. Its methods are safe for concurrent use.
+// refusals collects the requests of doctors that were refused in one diagnosis. It is safe for concurrent use.
 type refusals struct {
 	mu   sync.Mutex // guards list: the doctors of a chain are asked in their own goroutines
 	list []repair.Skipped

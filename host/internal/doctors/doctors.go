@@ -114,8 +114,8 @@ func (d *Doctors) Repair(ctx context.Context, plan lifecycle.PlanID) error {
 	return err
 }
 
-// examine asks all doctors, adds what the host itself knows, and publishes the findings. automatic says that no operator
-// has asked: a plan has to be one that may be carried out without a request.
+// examine asks all doctors, adds what the host itself knows, and publishes the findings. automatic says that no
+// operator has asked: a plan has to be one that may be carried out without a request.
 func (d *Doctors) examine(ctx context.Context, incident *doctor.Incident, automatic bool) (assessment, error) {
 	executor, err := d.executor()
 	if err != nil {

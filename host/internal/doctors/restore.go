@@ -212,8 +212,8 @@ func (d *Doctors) runPlan(
 	}, tell)
 }
 
-// named returns a doctor with the grants that it has now. The host's own plans need none, and a doctor that is no longer
-// in the chain has none.
+// named returns a doctor with the grants that it has now. The host's own plans need none, and a doctor that is no
+// longer in the chain has none.
 func (d *Doctors) named(name string) repair.Named {
 	chain := d.o.Target.Chain()
 	if i := slices.IndexFunc(chain, func(n repair.Named) bool { return n.Name == name }); i >= 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,14 +42,31 @@ func boxOf(
 	}
 	read = append(read, programPlaces(command, process, home)...)
 	read = slices.DeleteFunc(read, func(p string) bool { return p == "" || !filepath.IsAbs(p) })
+	write := []string{temp}
+	if locks := r.LockDir(); ownDir(locks) {
+		write = append(write, locks)
+	}
 	return evidenceBox{
 		off: set.EvidenceSandbox == config.SandboxOff, here: sandbox.Supported(), self: os.Executable,
-		spec: sandbox.Spec{Command: true, Read: read, Write: []string{temp}, FileSize: maxEvidenceFile},
+		spec: sandbox.Spec{Command: true, Read: read, Write: write, FileSize: maxEvidenceFile},
 	}
 }
 
-// wrap makes a process begin in the sandbox. why says that it will not, and why: "" when it will. Error: it must not run,
-// since it could only run without the sandbox that there is.
+// ownDir makes a directory if it is missing. It reports whether it is one that no other user made: a link at a place
+// that all may write to would lead elsewhere.
+func ownDir(dir string) bool {
+	if dir == "" {
+		return false
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return false
+	}
+	info, err := os.Lstat(dir)
+	return err == nil && info.IsDir() && ownedByUs(info)
+}
+
+// wrap makes a process begin in the sandbox. why says that it will not, and why: "" when it will. Error: it must not
+// run, since it could only run without the sandbox that there is.
 func (b evidenceBox) wrap(p *plugin.ProcessSpec) (why string, err error) {
 	switch {
 	case b.off:

@@ -91,6 +91,38 @@ func TestEvidenceReadsTheGatewaysProgramAndNotTheHome(t *testing.T) {
 	}
 }
 
+func TestDirectoryOfLocksIsNoLinkOfAnotherUser(t *testing.T) {
+	dir := t.TempDir()
+	real, link, file := filepath.Join(dir, "real"), filepath.Join(dir, "link"), filepath.Join(dir, "file")
+	for _, how := range []string{"made", "found"} {
+		if !ownDir(real) {
+			t.Errorf("a directory of our own that was %s is refused", how)
+		}
+	}
+	if err := errors.Join(os.Symlink(dir, link), os.WriteFile(file, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if ownDir(link) || ownDir(file) || ownDir("") || ownDir(filepath.Join(dir, "no", "dir")) {
+		t.Error("a link, a file, nothing, or a place without a parent is taken")
+	}
+}
+
+func TestWordsOfADenialAreFound(t *testing.T) {
+	for _, line := range []string{
+		"Error: EACCES: permission denied, mkdtemp '/home/me/.cache/openclaw/x'",
+		"EXDEV: cross-device link not permitted, rename '/a' -> '/b'", "unable to open database file (errcode=14)",
+	} {
+		if !denial.MatchString(line) {
+			t.Errorf("%q is taken for an answer", line)
+		}
+	}
+	for _, line := range []string{`{"valid":true,"path":"/x","warnings":[]}`, "Unrecognized key: \"EACCESS\""} {
+		if denial.MatchString(line) {
+			t.Errorf("%q is taken for a denial", line)
+		}
+	}
+}
+
 func TestEvidenceRunsInASandboxWhereThereIsOne(t *testing.T) {
 	landlock := sandbox.Support{Level: 7}
 	self := func() (string, error) { return os.Args[0], nil }

@@ -90,8 +90,10 @@ func (c *core) execJob(ctx context.Context, job repair.Job, onLine func(plugin.L
 	return ran, err
 }
 
-// denial finds what programs print when the kernel denies them a file, a connection or a call.
-var denial = regexp.MustCompile(`\b(?:EACCES|EPERM)\b`)
+// denial finds what programs print when a sandbox denies them a file, a connection or a call: the kernel's errors, and
+// those of SQLite.
+var denial = regexp.MustCompile(`\b(?:EACCES|EPERM|EROFS|EXDEV)\b|unable to open database file|` +
+	`attempt to write a readonly database`)
 
 // warnOfCut logs that a command printed more than the host keeps.
 func (c *core) warnOfCut(argv []string, res launcher.ExecResult) {

@@ -116,7 +116,10 @@ func TestEveryFaultOfAManifestIsToldWithItsLine(t *testing.T) {
 			"an odd transport", `"socket"`, `"sockets"`,
 			`"sockets" is none of auto_mtls, socket (did you mean "socket"?)`,
 		},
-		{"an odd grant", `"gateway-config"`, `"root"`, `"root" is none of gateway-config, gateway-files, gateway-token, command:WORDS`},
+		{
+			"an odd grant", `"gateway-config"`, `"root"`,
+			`"root" is none of gateway-config, gateway-files, gateway-token, command:WORDS`,
+		},
 		{"a grant of no command", `"gateway-config"`, `"command:"`, `wants.grants.0: names the word ""`},
 		{"a grant of a pattern", `"gateway-config"`, `"command:plugins *"`, `names the word "*"`},
 		{"a relative place", `"/opt/data"`, `"data"`, `sandbox.read.0: "data" is not an absolute path`},

@@ -2,14 +2,17 @@ package profile
 
 import (
 	"cmp"
+	"fmt"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
-// hidden replaces the value of a secret. The variable stays: a configuration may name it, and a validator that misses it
-// would call a configuration broken with which the gateway runs.
+// hidden replaces the value of a secret. The variable stays: a configuration may name it, and a validator that misses
+// it would call a configuration broken with which the gateway runs.
 const hidden = "hidden-by-gatehost"
 
 // WithoutSecrets returns the process for a command of the gateway that must not know the gateway's secrets: the token,
@@ -38,6 +41,15 @@ func (r Result) WithoutSecrets(temp string) plugin.ProcessSpec {
 	}
 	slices.SortFunc(p.Env, func(a, b plugin.EnvVar) int { return cmp.Compare(a.Name, b.Name) })
 	return p
+}
+
+// LockDir returns the directory where OpenClaw keeps the locks by which even a command that only reads takes part; ""
+// when the profile has none. OpenClaw 2026.9 has it at a fixed place (docs/openclaw.md §5).
+func (r Result) LockDir() string {
+	if !r.openclaw || runtime.GOOS == "windows" {
+		return ""
+	}
+	return fmt.Sprintf("/tmp/openclaw-state-locks-%d", os.Getuid())
 }
 
 // isPlain reports whether a variable, whose name does not say that it holds a secret, says where something is or how a

@@ -27,7 +27,10 @@ func TestCommandsForADoctorDoNotGetTheGatewaysSecrets(t *testing.T) {
 			},
 		},
 		Port: 1, Token: "canary-token-1", Home: "/home/me",
-		Inherited: []string{"PATH=/bin", "HOME=/home/me", "AWS_SECRET_ACCESS_KEY=canary-inherited", "TMPDIR=/tmp", "XDG_CACHE_HOME=/home/me/.cache"},
+		Inherited: []string{
+			"PATH=/bin", "HOME=/home/me", "AWS_SECRET_ACCESS_KEY=canary-inherited", "TMPDIR=/tmp",
+			"XDG_CACHE_HOME=/home/me/.cache",
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +51,8 @@ func TestCommandsForADoctorDoNotGetTheGatewaysSecrets(t *testing.T) {
 	for name, want := range map[string]string{
 		"OPENCLAW_GATEWAY_TOKEN": hidden, "ANTHROPIC_API_KEY": hidden, "AWS_SECRET_ACCESS_KEY": hidden, "UNNAMED": hidden,
 		"COPY": hidden, "short": hidden, "HTTPS_PROXY": "", "HTTP_PROXY": "http://proxy:1", "GREETING": "hello",
-		"PATH": "/bin", "HOME": "/home/me", "TMPDIR": "/private", "XDG_CACHE_HOME": "/private", "NODE_OPTIONS": "--max-old-space-size=100",
+		"PATH": "/bin", "HOME": "/home/me", "TMPDIR": "/private", "XDG_CACHE_HOME": "/private",
+		"NODE_OPTIONS":       "--max-old-space-size=100",
 		"OPENCLAW_LOG_LEVEL": "debug", "OPENCLAW_STATE_DIR": "/home/me/.openclaw", "OPENCLAW_NO_RESPAWN": "1",
 		"OPENCLAW_CONFIG_PATH": "/home/me/.openclaw/openclaw.json",
 	} {

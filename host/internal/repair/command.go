@@ -129,8 +129,9 @@ func (s scope) argv(who Named, argv []string, allowed [][]string) error {
 	if plugin.CheckGrant(grant) != nil { // no grant could name these words
 		return err
 	}
-	return err.WithHint(fmt.Sprintf("nothing was run; when you trust the doctor with this command, add %q to plugins.%s.grant",
-		grant, who.Name))
+	return err.WithHint(fmt.Sprintf(
+		"nothing was run; when you trust the doctor with this command, add %q to plugins.%s.grant", grant, who.Name,
+	))
 }
 
 // shown is argv in a message: each word quoted, bounded.

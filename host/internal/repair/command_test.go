@@ -19,6 +19,7 @@ import (
 // gateway's command.
 func hostile(own []string) map[string][]string {
 	cmd := func(args ...string) []string { return append(slices.Clone(own), args...) }
+	by := func(program string, args ...string) []string { return slices.Concat([]string{program}, own[1:], args) }
 	return map[string][]string{
 		"installs code":                  cmd("plugins", "install", "--force", "--link", "/tmp/plug"),
 		"inspects at runtime":            cmd("plugins", "inspect", "x", "--runtime"),
@@ -46,8 +47,8 @@ func hostile(own []string) map[string][]string {
 		"another program, the words":     {"sh", "config", "validate"},
 		"a wrapper":                      append([]string{"env"}, cmd("config", "validate")...),
 		"a wrapper by its path":          append([]string{"/tmp/wrap"}, cmd("config", "validate")...),
-		"the program by a path":          append([]string{"./" + own[0]}, append(own[1:len(own):len(own)], "config", "validate")...),
-		"the program by another path":    append([]string{"/usr/bin/../bin/" + own[0]}, append(own[1:len(own):len(own)], "--version")...),
+		"the program by a path":          by("./"+own[0], "config", "validate"),
+		"the program by another path":    by("/usr/bin/../bin/"+own[0], "--version"),
 		"a part of the command":          {own[0], "config", "validate"},
 		"the command twice":              append(slices.Clone(own), cmd("config", "validate")...),
 		"nothing":                        {},

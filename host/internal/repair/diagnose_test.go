@@ -236,7 +236,8 @@ func TestEvidenceIsBoundedAndStaysInside(t *testing.T) {
 		t.Error("a file that is not there exists")
 	}
 	who.Content = true
-	if e := g.Gather(t.Context(), who, []doctor.EvidenceRequest{{ID: "file", File: w.config}})[0]; string(e.Content) != broken {
+	e := g.Gather(t.Context(), who, []doctor.EvidenceRequest{{ID: "file", File: w.config}})[0]
+	if string(e.Content) != broken {
 		t.Errorf("with the grant: %q", e.Content)
 	}
 }

@@ -331,7 +331,8 @@ func TestPlansThatReachTooFarAreRefusedAsAWhole(t *testing.T) {
 		},
 		"a good step before a bad one": {Steps: []doctor.Step{w.fix().Steps[0], {Title: "bad"}}},
 	} {
-		if err := w.e.Check(repair.Named{Name: "d", Files: true}, plan); fault.CodeOf(err) != fault.InvalidArgument && fault.CodeOf(err) != fault.NotFound {
+		err := w.e.Check(repair.Named{Name: "d", Files: true}, plan)
+		if fault.CodeOf(err) != fault.InvalidArgument && fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("%s: Check = %v", name, err)
 		}
 		if res, err := w.e.Execute(t.Context(), repair.Request{Plan: plan}); err == nil || res.ID != "" {

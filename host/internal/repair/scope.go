@@ -69,11 +69,11 @@ func (s scope) automatic(who Named, c checked) error {
 	}
 	for _, file := range c.files {
 		if !s.isConfig(file) {
-			return fault.New(fault.FailedPrecondition, fmt.Sprintf("the plan is not carried out without a request: it names %q, "+
-				"which is not the gateway's configuration", bounded(file, 200))).
-				WithHint(fmt.Sprintf("run `gatehost doctor %s --repair --dry-run` to see the plan, and `gatehost doctor %s --repair` "+
-					"to carry it out; to allow such plans always, add %q to plugins.%s.grant", s.gateway, s.gateway,
-					plugin.GrantGatewayFiles, who.Name))
+			return fault.New(fault.FailedPrecondition, fmt.Sprintf("the plan is not carried out without a request: "+
+				"it names %q, which is not the gateway's configuration", bounded(file, 200))).
+				WithHint(fmt.Sprintf("run `gatehost doctor %s --repair --dry-run` to see the plan, and "+
+					"`gatehost doctor %s --repair` to carry it out; to allow such plans always, add %q to plugins.%s.grant",
+					s.gateway, s.gateway, plugin.GrantGatewayFiles, who.Name))
 		}
 	}
 	return nil

@@ -136,13 +136,17 @@ func restrict(s Spec) error {
 		return errors.New("cannot sandbox the plugin: this kernel has no landlock")
 	}
 	read, write := System()
+	mayWrite := landlock.RWDirs
+	if s.Command && Supported().Level >= 2 { // a command may move files between the directories that it may write
+		mayWrite = func(paths ...string) landlock.FSRule { return landlock.RWDirs(paths...).WithRefer() }
+	}
 	var rules []landlock.Rule
 	for _, set := range []struct {
 		paths      []string
 		dirs, file func(...string) landlock.FSRule
 	}{
 		{append(read, s.Read...), landlock.RODirs, landlock.ROFiles},
-		{append(write, s.Write...), landlock.RWDirs, landlock.RWFiles},
+		{append(write, s.Write...), mayWrite, landlock.RWFiles},
 		{s.List, listDirs, listDirs},
 	} {
 		for _, path := range set.paths {
