@@ -161,6 +161,10 @@ lint: golangci vet arch behaviour citations proto-check cross ## everything that
 golangci: tools
 	$(TOOLS)/golangci-lint run ./...
 
+.PHONY: vuln
+vuln: tools ## known vulnerabilities of what we build, from the Go vulnerability database; fails when that cannot be reached
+	@build/vuln.sh $(TOOLS)/govulncheck
+
 .PHONY: cross
 cross: ## build and vet for the platforms that CI does not run
 	@for t in linux/arm64 darwin/arm64 windows/amd64; do \

