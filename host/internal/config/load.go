@@ -63,8 +63,8 @@ func load(path string, refuse func([]byte) *Fault) (*Config, error) {
 	return c, nil
 }
 
-// checkFiles refuses files of secrets that other users could change or read. One that does not exist yet is a fault only
-// when it is needed.
+// checkFiles refuses files of secrets that other users could change or read. One that does not exist yet is a fault
+// only when it is needed.
 func (c *Config) checkFiles(file string) error {
 	var faults Faults
 	for _, name := range c.GatewayNames() {

@@ -12,8 +12,8 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Read returns the token of the sources env and file; for generate it returns "", and the host's store has the
-// token. No other user may be able to read or change the file, and it must hold one line. Errors say what to do and never
+// Read returns the token of the sources env and file; for generate it returns "", and the host's store has the token.
+// No other user may be able to read or change the file, and it must hold one line. Errors say what to do and never
 // contain the token.
 func (t Token) Read(getenv func(string) string) (string, error) {
 	switch {

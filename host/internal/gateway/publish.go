@@ -155,8 +155,8 @@ type sentEvent struct{ control.GatewayEventData }
 // EventSize implements events.Sized.
 func (e sentEvent) EventSize() int { return len(e.Event) + len(e.Payload) }
 
-// bounded cuts what is larger than it may be. A payload that was cut is a string: the beginning of its text. Its secrets
-// are redacted already, so that the cut cannot part one.
+// bounded cuts what is larger than it may be. A payload that was cut is a string: the beginning of its text. Its
+// secrets are redacted already, so that the cut cannot part one.
 func bounded(name string, payload json.RawMessage) control.GatewayEventData {
 	out := control.GatewayEventData{Event: name, Payload: payload}
 	if len(name) > maxEventName {

@@ -70,8 +70,9 @@ func Open(dir string, o Options) (j *Journal, remarks []error) {
 		o.OnFault = func(error) {}
 	}
 	j = &Journal{
-		Reader: NewReader(dir), o: o, series: map[string]*series{}, gateways: map[string]*series{}, outputs: map[string]place{},
-		stored: map[string]uint64{}, dropped: map[string]uint64{}, cut: map[string]uint64{},
+		Reader: NewReader(dir), o: o, series: map[string]*series{}, gateways: map[string]*series{},
+		outputs: map[string]place{},
+		stored:  map[string]uint64{}, dropped: map[string]uint64{}, cut: map[string]uint64{},
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return j, []error{fmt.Errorf("cannot make journal directory: %w; events are kept in memory only", err)}

@@ -2,6 +2,7 @@ package manifest_test
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -194,7 +195,9 @@ func TestManifestIsBounded(t *testing.T) {
 		t.Errorf("error = %.200v", err)
 	}
 	dir := t.TempDir()
-	put(t, filepath.Join(dir, manifest.Name), deep)
+	if err := os.WriteFile(filepath.Join(dir, manifest.Name), []byte(deep), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := manifest.Seal(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "more than 32 parts") {
 		t.Errorf("sealing: error = %.200v", err)
 	}

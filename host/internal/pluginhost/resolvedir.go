@@ -20,8 +20,8 @@ import (
 )
 
 // resolveDir checks a directory by its manifest: the pin is the manifest's checksum, and the manifest has the checksums
-// of all files. The pin is compared first: when it does not match, that is the answer, whatever the manifest holds. What
-// resolveDir returns beside an error has no file, but has the manifest, as far as that is valid.
+// of all files. The pin is compared first: when it does not match, that is the answer, whatever the manifest holds.
+// What resolveDir returns beside an error has no file, but has the manifest, as far as that is valid.
 func resolveDir(ctx context.Context, s Spec, path string) (*executable, error) {
 	if err := checkDirs(s, path); err != nil {
 		return nil, err

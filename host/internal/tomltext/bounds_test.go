@@ -95,8 +95,8 @@ func TestTextAtTheBoundsIsParsedWithLittleMemory(t *testing.T) {
 	}
 }
 
-// FuzzBounds: what the toml package accepts is what the scan has counted. Otherwise a text could pass the scan and still
-// hold a key that the scan did not see.
+// FuzzBounds: what the toml package accepts is what the scan has counted. Otherwise a text could pass the scan and
+// still hold a key that the scan did not see.
 func FuzzBounds(f *testing.F) {
 	for _, seed := range []string{
 		"a = 1", "[a.b]\nc.d = {e = [1, {f = 2}], \"g.h\" = '''\n'x'''}", "[[a]]\n[a.b]\n[[a]]", "\ufeff[a]\r\nb=1",

@@ -24,9 +24,9 @@ func (p *Problem) Error() string { return p.Path + ": " + p.Why }
 // maxLinks bounds the symbolic links on the way to a file, as the kernel does.
 const maxLinks = 40
 
-// Check returns a *Problem when another user could change a file or put another in its place: by its mode, by its owner,
-// or by a directory on the way to it, links included. All owners must be the user of this process or root. Other errors
-// are those of the file system.
+// Check returns a *Problem when another user could change a file or put another in its place: by its mode, by its
+// owner, or by a directory on the way to it, links included. All owners must be the user of this process or root. Other
+// errors are those of the file system.
 func Check(path string) error {
 	info, err := walk(path)
 	if err != nil {
@@ -129,7 +129,7 @@ func walk(path string) (fs.FileInfo, error) {
 }
 
 func split(path string) []string {
-	return strings.FieldsFunc(path, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) })
+	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == filepath.Separator })
 }
 
 // directory judges a directory on the way to a child. In a sticky one, such as /tmp, all users may write, and none can

@@ -32,8 +32,8 @@ func Changeable(path string, info fs.FileInfo) (why, hint string) {
 	}
 }
 
-// Readable says in words why another user could read a file, and what to run; "" when only its owner can. A file of root
-// may be readable by the group of this process: there is no other way to give it to the host.
+// Readable says in words why another user could read a file, and what to run; "" when only its owner can. A file of
+// root may be readable by the group of this process: there is no other way to give it to the host.
 func Readable(path string, info fs.FileInfo) (why, hint string) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	perm := info.Mode().Perm()
@@ -94,7 +94,7 @@ func (a accounts) private(gid int, users ...int) bool {
 			continue
 		}
 		known = true
-		for _, member := range strings.Split(f[3], ",") {
+		for member := range strings.SplitSeq(f[3], ",") {
 			if member != "" && !names[member] {
 				return false
 			}

@@ -53,11 +53,13 @@ func TestFileThatOthersCanChangeIsToldInWords(t *testing.T) {
 		uid       uint32
 		why, hint string
 	}{
-		"only mine":       {0o644, me, "", ""},
-		"of root":         {0o755, 0, "", ""},
-		"of a stranger":   {0o600, stranger, "it belongs to user 4711, who can change it", "run: chown root "},
-		"for every user":  {0o646, me, "every user may write to it (mode 0646)", "run: chmod go-w "},
-		"for a group":     {0o664, me, "its group 4712, which has other members, may write to it (mode 0664)", "run: chmod go-w "},
+		"only mine":      {0o644, me, "", ""},
+		"of root":        {0o755, 0, "", ""},
+		"of a stranger":  {0o600, stranger, "it belongs to user 4711, who can change it", "run: chown root "},
+		"for every user": {0o646, me, "every user may write to it (mode 0646)", "run: chmod go-w "},
+		"for a group": {
+			0o664, me, "its group 4712, which has other members, may write to it (mode 0664)", "run: chmod go-w ",
+		},
 		"for both":        {0o666, 0, "every user may write to it (mode 0666)", "run: chmod go-w "},
 		"a directory":     {fs.ModeDir | 0o775, me, "its group 4712", "run: chmod go-w "},
 		"read by a group": {0o640, me, "", ""},
@@ -79,10 +81,12 @@ func TestSecretThatOthersCanReadIsToldInWords(t *testing.T) {
 		uid, gid uint32
 		why      string
 	}{
-		"only mine":                           {0o600, me, shared, ""},
-		"read by all":                         {0o644, me, shared, "others can read it (mode 0644)"},
-		"run by all":                          {0o701, me, shared, "others can read it (mode 0701)"},
-		"read by a group":                     {0o640, stranger, shared, "its group 4712, which has other members, can read it (mode 0640)"},
+		"only mine":   {0o600, me, shared, ""},
+		"read by all": {0o644, me, shared, "others can read it (mode 0644)"},
+		"run by all":  {0o701, me, shared, "others can read it (mode 0701)"},
+		"read by a group": {
+			0o640, stranger, shared, "its group 4712, which has other members, can read it (mode 0640)",
+		},
 		"of root, read by the host's group":   {0o640, 0, mine, ""},
 		"of root, read by another group":      {0o640, 0, shared, "its group 4712"},
 		"of root, read by all":                {0o644, 0, mine, "others can read it (mode 0644)"},
@@ -105,8 +109,8 @@ func TestHintIsACommandAlsoForAPathWithSpaces(t *testing.T) {
 	}
 }
 
-// TestGroupOfOneUserCountsAsTheUser: with the umask 002 of many systems, new files can be written by the group that each
-// user has for itself.
+// TestGroupOfOneUserCountsAsTheUser: with the umask 002 of many systems, new files can be written by the group that
+// each user has for itself.
 func TestGroupOfOneUserCountsAsTheUser(t *testing.T) {
 	a := accounts{
 		passwd: func() string {
@@ -172,7 +176,8 @@ func TestDirectoriesAboveCountAlsoBehindLinks(t *testing.T) {
 			t.Errorf("%s: above it: %v", path, above)
 		}
 	}
-	if err := Check(filepath.Join(closed, "loop")); err == nil || !strings.Contains(err.Error(), "too many symbolic links") {
+	err := Check(filepath.Join(closed, "loop"))
+	if err == nil || !strings.Contains(err.Error(), "too many symbolic links") {
 		t.Errorf("loop: %v", err)
 	}
 	if err := Check(filepath.Join(closed, "nothing")); !errors.Is(err, fs.ErrNotExist) {
