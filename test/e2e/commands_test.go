@@ -130,6 +130,10 @@ esac
 // TestEvidenceOfADoctorSeesNoSecretAndWritesNothing needs landlock for all but the environment.
 func TestEvidenceOfADoctorSeesNoSecretAndWritesNothing(t *testing.T) {
 	s := newSite(t, emulator(""))
+	s.temp = filepath.Join(s.dir, "tmp") // other tests run beside this one
+	if err := os.Mkdir(s.temp, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +169,7 @@ func TestEvidenceOfADoctorSeesNoSecretAndWritesNothing(t *testing.T) {
 			t.Errorf("the evidence says %q:\n%s", word, said)
 		}
 	}
-	left, err := filepath.Glob(filepath.Join(os.TempDir(), "gatehost-command-*"))
+	left, err := filepath.Glob(filepath.Join(s.temp, "gatehost-command-*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}

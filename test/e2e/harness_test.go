@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -88,6 +89,7 @@ type site struct {
 	port   int
 	gw     gateway
 	extra  string // more of config.toml
+	temp   string // for temporary files; "": the machine's
 	host   *exec.Cmd
 	exited chan struct{}
 	stderr *safeBuffer
@@ -175,7 +177,7 @@ func (s *site) writeFile(name, text string) {
 func (s *site) environ() []string {
 	return []string{
 		"HOME=" + filepath.Join(s.dir, "home"), "XDG_RUNTIME_DIR=" + filepath.Join(s.dir, "run"),
-		"PATH=" + os.Getenv("PATH"), "GH_TEST_TOKEN=" + canary, "NO_COLOR=1", "TMPDIR=" + os.TempDir(),
+		"PATH=" + os.Getenv("PATH"), "GH_TEST_TOKEN=" + canary, "NO_COLOR=1", "TMPDIR=" + cmp.Or(s.temp, os.TempDir()),
 	}
 }
 
