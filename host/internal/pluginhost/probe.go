@@ -46,7 +46,10 @@ func (p *Probe) Describe(ctx context.Context) (plugin.Info, error) {
 	if err := s.shake(ctx, gen); err != nil {
 		return plugin.Info{}, err
 	}
-	defer s.end(gen)
+	defer func() {
+		s.end(gen)
+		gen.proc.endMembers()
+	}()
 	return s.describe(ctx, gen)
 }
 
