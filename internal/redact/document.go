@@ -14,9 +14,47 @@ var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:` + words + `|` + he
 // number of lines. What looks like neither is searched for assignments. Values with the shape of a secret are hidden
 // everywhere.
 func Document(text string) string {
-	m := masker{in: shapeText(pem(text))}
+	m := masker{in: pem(text)}
 	m.run()
-	return assignment.ReplaceAllStringFunc(m.out.String(), func(s string) string {
+	return marked(m.out.String(), func(s string, found uint8) string {
+		if found&shaped != 0 {
+			s = shapeText(s)
+		}
+		if found&naming != 0 {
+			s = assignments(s)
+		}
+		return s
+	})
+}
+
+// marked calls hide for the parts of a text that contain marks: of a document of megabytes these are few lines, and
+// the patterns are slow. A part goes on with the next line that is not blank, where the value may stand.
+func marked(text string, hide func(part string, found uint8) string) string {
+	var out strings.Builder
+	from, found := 0, uint8(0) // the part that is open; without marks it is one that has no line yet
+	for at := 0; at < len(text); {
+		end := len(text)
+		if n := strings.IndexByte(text[at:], '\n'); n >= 0 {
+			end = at + n + 1
+		}
+		line := text[at:end]
+		here := marks.groups(line)
+		found |= here
+		at = end
+		switch {
+		case found == 0:
+			out.WriteString(line)
+			from = end
+		case here == 0 && strings.TrimSpace(line) != "" || end == len(text):
+			out.WriteString(hide(text[from:end], found))
+			from, found = end, 0
+		}
+	}
+	return out.String()
+}
+
+func assignments(text string) string {
+	return assignment.ReplaceAllStringFunc(text, func(s string) string {
 		at := assignment.FindStringSubmatchIndex(s)
 		value := s[at[4]:at[5]]
 		if strings.HasPrefix(strings.Trim(value, `"'`), "[redacted") || value == "[" || value == "{" ||

@@ -10,6 +10,12 @@ type index struct {
 	windows map[string]bool // all parts of minValue bytes of the forms, for edges
 }
 
+// markIndex finds which groups of marks occur in a text, in any case.
+type markIndex struct {
+	bits [64]uint64 // as in index
+	by   map[uint32][]form
+}
+
 // form is a text to find.
 type form struct {
 	text  string
@@ -47,16 +53,30 @@ func keyAt(s string, i int) uint32 { return uint32(s[i]) | uint32(s[i+1])<<8 | u
 
 func hash(k uint32) uint32 { return k * 2654435761 >> 20 } // 12 bits, by Knuth's multiplicative method
 
-// groups returns the groups of all forms that occur in s.
-func (x *index) groups(s string) uint8 {
+func newMarks(forms []form) *markIndex {
+	x := &markIndex{by: map[uint32][]form{}}
+	for _, f := range forms {
+		k := keyAt(f.text, 0) | anyCase
+		h := hash(k)
+		x.bits[h>>6] |= 1 << (h & 63)
+		x.by[k] = append(x.by[k], f)
+	}
+	return x
+}
+
+// anyCase makes one key of letters in both cases. It makes one of some other characters too, whose texts differ then.
+const anyCase = 0x202020
+
+// groups returns the groups of all marks that occur in s.
+func (x *markIndex) groups(s string) uint8 {
 	var out uint8
 	for i := 0; i+keyLength <= len(s); i++ {
-		k := keyAt(s, i)
+		k := keyAt(s, i) | anyCase
 		if h := hash(k); x.bits[h>>6]&(1<<(h&63)) == 0 {
 			continue
 		}
 		for _, f := range x.by[k] {
-			if out&f.group == 0 && strings.HasPrefix(s[i:], f.text) {
+			if out&f.group == 0 && len(s)-i >= len(f.text) && strings.EqualFold(s[i:i+len(f.text)], f.text) {
 				out |= f.group
 			}
 		}

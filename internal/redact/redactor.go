@@ -79,14 +79,14 @@ var patterns = []*regexp.Regexp{
 }
 
 // marks find the lines for which patterns and shapes have to look: most lines contain none of them.
-var marks = newIndex(append(nameMarks(), shapeMarks()...))
+var marks = newMarks(append(nameMarks(), shapeMarks()...))
 
+// nameMarks returns a part of each alternative of words, of each header, and of each pattern that knows no name.
 func nameMarks() []form {
 	var out []form
 	for _, m := range []string{
-		"oken", "OKEN", "assw", "ASSW", "ecret", "ECRET", "assphr", "ASSPHR", "redential", "REDENTIAL", "ookie", "OOKIE",
-		"ignature", "IGNATURE",
-		"once", "ONCE", "key", "Key", "KEY", "earer", "EARER", "uthoriz", "UTHORIZ", "://",
+		"token", "passw", "secret", "passphrase", "credential", "cookie", "signature", "nonce", "key", "bearer",
+		"authorization", "://",
 	} {
 		out = append(out, form{m, naming})
 	}

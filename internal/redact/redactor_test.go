@@ -75,3 +75,36 @@ func FuzzRedact(f *testing.F) {
 		}
 	})
 }
+
+// A name is one in any case, and every name has a mark by which its line is found.
+func TestNamesOfSecretsInAnyCase(t *testing.T) {
+	for _, name := range []string{
+		"gateway_token", "passwd", "password", "secret", "passphrase", "credential", "cookie", "signature", "nonce",
+		"apikey", "private_key", "access-key", "signing_key", "encrypt_key", "encryption-key",
+	} {
+		mixed := []byte(name)
+		for i := 0; i < len(mixed); i += 2 {
+			mixed[i] = strings.ToUpper(name)[i]
+		}
+		for _, n := range []string{name, strings.ToUpper(name), string(mixed)} {
+			var none *redact.Redactor
+			for _, line := range []string{n + "=Zk9vQ2hlbGxv", n + ": Zk9vQ2hlbGxv", "x\n" + n + "=\n\nZk9vQ2hlbGxv\nend"} {
+				if got := redact.Document(line); strings.Contains(got, "Zk9v") {
+					t.Errorf("Document(%q) = %q", line, got)
+				}
+				if got := none.Text(line); !strings.Contains(line, "\n") && strings.Contains(got, "Zk9v") {
+					t.Errorf("Text(%q) = %q", line, got)
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkDocument(b *testing.B) {
+	text := "{\n" + strings.Repeat(`  "channel": {"name": "general", "limits": [1, 2, 3]},`+"\n", 10_000) +
+		`  "gateway": {"auth": {"token": "a-secret-value"}}` + "\n}\n"
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		_ = redact.Document(text)
+	}
+}

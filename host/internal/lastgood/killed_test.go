@@ -76,6 +76,7 @@ func repairForEver(dir string) {
 		); err != nil {
 			panic(err)
 		}
+		fmt.Println("it ended") // what the test measures the length of a repair by
 		if i%2 == 1 {
 			if _, err := e.UndoLast(context.Background(), true); err != nil {
 				panic(err)
@@ -93,8 +94,10 @@ func TestHostKilledAtAnyMomentLeavesTheOldFileOrTheNewOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut := 0
-	// Each kill comes a little later after the begin of a repair. At least 25, and until enough of them have hit one:
-	// how long a repair takes depends on the machine.
+	// Each kill comes a little later after the begin of a repair, the last ones after its end. How long a repair takes
+	// depends on the machine and on the race detector, so the first rounds measure it. At least 25 kills, and until
+	// enough of them have hit one.
+	var takes time.Duration
 	for round := 0; round < 25 || cut < 5 && round < 500; round++ {
 		cmd := exec.Command(self)
 		cmd.Env = append(os.Environ(), "REPAIR_TEST_DIR="+dir)
@@ -107,8 +110,14 @@ func TestHostKilledAtAnyMomentLeavesTheOldFileOrTheNewOne(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		bufio.NewScanner(stdout).Scan() // without a line it has ended, which Wait says
-		time.Sleep(time.Duration(round%25) * time.Millisecond)
+		lines := bufio.NewScanner(stdout)
+		lines.Scan() // without a line it has ended, which Wait says
+		if begun := time.Now(); round < 3 {
+			lines.Scan()
+			takes = max(takes, time.Since(begun))
+		} else {
+			time.Sleep(takes * time.Duration(round%25) / 20)
+		}
 		_ = cmd.Process.Kill()
 		if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {
 			t.Fatalf("it ended by itself: %v\n%s", err, stderr.String())
