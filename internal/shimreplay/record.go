@@ -39,7 +39,11 @@ func Record(ctx context.Context, shimPath, dir string) error {
 		return err
 	}
 	defer started.Client.Close()
-	r := recorder{ctx: ctx, socket: spec.Socket, got: Recording{
+	secret, err := shim.ReadSecret(bundle)
+	if err != nil {
+		return err
+	}
+	r := recorder{ctx: ctx, socket: spec.Socket, secret: string(secret), got: Recording{
 		Hello: map[string]Frame{}, Answers: map[string]map[string][]Frame{Running: {}, Ended: {}},
 	}}
 	err = r.all(bundle, dir)
@@ -53,6 +57,7 @@ func Record(ctx context.Context, shimPath, dir string) error {
 type recorder struct {
 	ctx    context.Context //nolint:containedctx // of one recording
 	socket string
+	secret string // of the bundle
 	got    Recording
 }
 
@@ -179,8 +184,8 @@ func (r *recorder) ask(at string, req shim.Request, seen func(*Frame)) ([]Frame,
 	defer conn.Close()
 	stop := context.AfterFunc(r.ctx, func() { conn.Close() })
 	defer stop()
-	if err := shim.WriteFrame(conn, shim.Request{Op: shim.OpHello, Versions: []int{shim.ProtocolVersion}},
-		nil); err != nil {
+	hi := shim.Request{Op: shim.OpHello, Versions: []int{shim.ProtocolVersion}, Secret: r.secret}
+	if err := shim.WriteFrame(conn, hi, nil); err != nil {
 		return nil, err
 	}
 	hello, err := read(conn)

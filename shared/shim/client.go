@@ -26,7 +26,8 @@ type Client struct {
 	close    func()
 }
 
-// Connect finds the shim of a bundle and proves its identity. Errors: ErrNoBundle, ErrBroken, ErrShimGone, ErrVersion.
+// Connect finds the shim of a bundle and proves its identity, and that we may read the bundle. Errors: ErrNoBundle,
+// ErrBroken, ErrShimGone, ErrVersion, ErrForbidden.
 func Connect(ctx context.Context, bundleDir string) (*Client, error) {
 	b, err := OpenBundle(bundleDir)
 	if err != nil {
@@ -73,8 +74,8 @@ func (c *Client) Done() <-chan struct{} { return c.done }
 func (c *Client) Dir() string { return c.dir }
 
 // askHello asks the process that listens at a launch's socket for its state. Errors: ErrShimGone, ErrVersion.
-func askHello(ctx context.Context, launchID, socket string) (State, error) {
-	c := &Client{launchID: launchID, socket: socket}
+func askHello(ctx context.Context, dir, socket string) (State, error) {
+	c := &Client{dir: dir, launchID: filepath.Base(dir), socket: socket}
 	conn, state, err := c.dial(ctx)
 	if err != nil {
 		return State{}, err
@@ -83,8 +84,21 @@ func askHello(ctx context.Context, launchID, socket string) (State, error) {
 	return state, nil
 }
 
-// dial opens a connection and shakes hands.
+// dial opens a connection and shakes hands. A shim that wants another secret than the bundle had writes its own there,
+// so the second try has it.
 func (c *Client) dial(ctx context.Context) (net.Conn, State, error) {
+	conn, state, err := c.shake(ctx)
+	if errors.Is(err, ErrForbidden) {
+		return c.shake(ctx)
+	}
+	return conn, state, err
+}
+
+func (c *Client) shake(ctx context.Context) (net.Conn, State, error) {
+	secret, err := ReadSecret(c.dir)
+	if err != nil {
+		secret = "" // not readable: the shim writes it anew
+	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", c.socket)
 	if err != nil {
@@ -94,7 +108,9 @@ func (c *Client) dial(ctx context.Context) (net.Conn, State, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	err = peerIsUs(conn)
 	if err == nil {
-		err = exchange(conn, Request{Op: OpHello, Versions: []int{ProtocolVersion}}, &answer)
+		err = exchange(conn, Request{
+			Op: OpHello, Versions: []int{ProtocolVersion}, Secret: string(secret),
+		}, &answer)
 	}
 	if err == nil && answer.State == nil {
 		err = errors.New("hello was answered without a state")

@@ -18,6 +18,7 @@ var (
 	ErrRunning         = errors.New("gateway is still running")
 	ErrBadSignal       = errors.New("no such signal")
 	ErrVersion         = errors.New("no common protocol version")
+	ErrForbidden       = errors.New("the secret of the launch was not shown")
 	ErrSurvived        = errors.New("some process survived")
 	ErrUnsupported     = errors.New("not supported on this platform")
 )
@@ -36,6 +37,7 @@ const (
 	CodeRunning     Code = "running"
 	CodeBadSignal   Code = "bad_signal"
 	CodeVersion     Code = "version"
+	CodeForbidden   Code = "forbidden"
 	CodeSurvived    Code = "survived"
 	CodeUnsupported Code = "unsupported"
 	CodeInternal    Code = "internal"
@@ -59,6 +61,8 @@ func (c Code) sentinel() error {
 		return ErrBadSignal
 	case CodeVersion:
 		return ErrVersion
+	case CodeForbidden:
+		return ErrForbidden
 	case CodeSurvived:
 		return ErrSurvived
 	case CodeUnsupported:

@@ -136,7 +136,7 @@ func findState(ctx context.Context, runtimeDir, dir string, spec SavedSpec) (Sta
 	bounded, cancel := context.WithTimeout(ctx, helloBound)
 	defer cancel()
 	for {
-		state, err := askHello(bounded, id, socket)
+		state, err := askHello(bounded, dir, socket)
 		if err == nil {
 			err = state.check(id)
 		}

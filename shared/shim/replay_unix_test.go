@@ -221,8 +221,12 @@ func say(t *testing.T, conn net.Conn, request any) shim.Response {
 func TestAShimUnderstandsClientsOfAllAges(t *testing.T) {
 	p := newPlace(t)
 	s := start(t, p.options("ages", "sleep", "600"))
+	secret, err := shim.ReadSecret(s.Bundle.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	conn, answer := talk(t, s.State.Socket, map[string]any{
-		"op": "hello", "versions": []int{1, 2, 99},
+		"op": "hello", "versions": []int{1, 2, 99}, "secret": secret,
 		"of_the_future": map[string]int{"x": 1},
 	})
 	if answer.Error != nil || answer.Version != 1 || answer.State == nil {

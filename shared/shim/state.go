@@ -106,6 +106,7 @@ const (
 	stateFile = "state.json"
 	exitFile  = "exit"
 	lockFile  = "lock"
+	keyFile   = "secret"
 	// LogFile is the shim's own log.
 	LogFile = "shim.log"
 
@@ -123,12 +124,17 @@ func writeDurably(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
+	return writeWhole(path, append(b, '\n'))
+}
+
+// writeWhole replaces a file durably; a reader sees the old content or the new one.
+func writeWhole(path string, b []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // 0600; several may write at once
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	tmp := f.Name()
-	_, err = f.Write(append(b, '\n'))
+	_, err = f.Write(b)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(tmp, path)

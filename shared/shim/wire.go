@@ -12,7 +12,8 @@ import (
 
 // The protocol, version 1. Each message is a frame: length of a JSON header and length of a payload, both 4 bytes big
 // endian, then header and payload. A connection begins with a hello from the client and its answer, then requests are
-// answered one by one, in order. After the answer to output only items follow, until end; after attach nothing follows,
+// answered one by one, in order. The hello shows the secret of the launch's bundle (see ReadSecret); who does not know it
+// learns nothing. After the answer to output only items follow, until end; after attach nothing follows,
 // the connection is what counts. Fields and ops are only ever added; unknown fields are ignored, an unknown op is
 // answered with an error.
 
@@ -29,12 +30,14 @@ const (
 
 // Request is what a client sends.
 type Request struct {
-	Op       string        `json:"op"`
-	Versions []int         `json:"versions,omitempty"` // hello: what the client speaks
-	From     uint64        `json:"from,omitempty"`     // output: logical offset
-	Follow   bool          `json:"follow,omitempty"`   // output: wait for more
-	Signal   string        `json:"signal,omitempty"`   // signal: POSIX name
-	Grace    time.Duration `json:"grace_ns,omitempty"` // stop
+	Op       string `json:"op"`
+	Versions []int  `json:"versions,omitempty"` // hello: what the client speaks
+	// hello: of the bundle; added after the first release of version 1: an older shim wants none
+	Secret string        `json:"secret,omitempty"`
+	From   uint64        `json:"from,omitempty"`     // output: logical offset
+	Follow bool          `json:"follow,omitempty"`   // output: wait for more
+	Signal string        `json:"signal,omitempty"`   // signal: POSIX name
+	Grace  time.Duration `json:"grace_ns,omitempty"` // stop
 }
 
 // Response answers a Request.
@@ -73,10 +76,11 @@ type WireItem struct {
 	Exit   *Exit         `json:"exit,omitempty"` // end: nil when the gateway still runs
 }
 
-// Bounds of a frame.
+// Bounds of a frame, in bytes.
 const (
 	maxHeader  = 1 << 20
 	maxPayload = 1 << 20
+	maxHello   = 4 << 10 // of header and payload of what a stranger sends first
 )
 
 // WriteFrame sends header as JSON, with a payload. It makes one Write.
@@ -100,12 +104,23 @@ func WriteFrame(w io.Writer, header any, payload []byte) error {
 
 // ReadFrame reads one frame into header and answers its payload. io.EOF says that the peer closed between two frames.
 func ReadFrame(r io.Reader, header any) ([]byte, error) {
+	return readFrame(r, header, maxHeader, maxPayload)
+}
+
+// ReadHello reads the first frame of a connection, whose sender is not known yet.
+func ReadHello(r io.Reader) (Request, error) {
+	var hello Request
+	_, err := readFrame(r, &hello, maxHello, maxHello)
+	return hello, err
+}
+
+func readFrame(r io.Reader, header any, mostHeader, mostPayload uint32) ([]byte, error) {
 	var lengths [8]byte
 	if _, err := io.ReadFull(r, lengths[:]); err != nil {
 		return nil, err
 	}
 	h, p := binary.BigEndian.Uint32(lengths[:]), binary.BigEndian.Uint32(lengths[4:])
-	if h > maxHeader || p > maxPayload {
+	if h > mostHeader || p > mostPayload {
 		return nil, fmt.Errorf("cannot read frame: header of %d and payload of %d bytes are too large", h, p)
 	}
 	b := make([]byte, h+p)

@@ -83,6 +83,9 @@ func (s *supervisor) prepare() error {
 	if _, fault := s.out.Degraded(); fault != "" {
 		s.log.printf("output is kept in memory: %s", fault)
 	}
+	if err := s.secret.Keep(s.dir); err != nil {
+		return err
+	}
 	_ = os.Remove(s.spec.Socket) // of a shim that died; we hold the lock
 	if s.listener, err = (&net.ListenConfig{}).Listen(context.Background(), "unix", s.spec.Socket); err != nil {
 		return fmt.Errorf("cannot bind socket: %w", err)

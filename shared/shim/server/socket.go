@@ -16,7 +16,9 @@ import (
 
 const (
 	maxConns      = 64
+	maxStrangers  = 16
 	helloTimeout  = 10 * time.Second
+	idleTimeout   = time.Minute // until the next request; a connection that attaches, or reads output, may be idle
 	writeTimeout  = time.Minute // a reader that reads nothing for so long has to connect again
 	heartbeat     = 5 * time.Second
 	shutdownGrace = 2 * time.Second // for followers to get the end
@@ -45,7 +47,8 @@ func (s *supervisor) accept() {
 	}
 }
 
-// admit counts a connection in.
+// admit lets a connection say hello. When too many have not said it yet, the oldest of them makes room: a flood of
+// strangers takes no place from a client, which says hello at once.
 func (s *supervisor) admit(conn net.Conn) bool {
 	uid, err := shim.PeerUID(conn)
 	if err == nil && uid != os.Geteuid() && uid != 0 {
@@ -57,6 +60,22 @@ func (s *supervisor) admit(conn net.Conn) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	if len(s.strangers) >= maxStrangers {
+		s.strangers[0].Close() // its handler ends
+		s.strangers = s.strangers[1:]
+	}
+	s.strangers = append(s.strangers, conn)
+	return true
+}
+
+// welcome makes a stranger a client.
+func (s *supervisor) welcome(conn net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leave(conn)
 	if s.closing || len(s.conns) >= maxConns {
 		return false
 	}
@@ -69,8 +88,14 @@ func (s *supervisor) dismiss(conn net.Conn) {
 	conn.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.leave(conn)
 	delete(s.conns, conn)
 	s.armOrphan()
+}
+
+// leave forgets a stranger; mu is held.
+func (s *supervisor) leave(conn net.Conn) {
+	s.strangers = slices.DeleteFunc(s.strangers, func(c net.Conn) bool { return c == conn })
 }
 
 // shutdown lets clients that follow the output read its end, within a bound, and closes all connections.
@@ -81,7 +106,7 @@ func (s *supervisor) shutdown() {
 	if s.orphan != nil {
 		s.orphan.Stop()
 	}
-	conns := make([]net.Conn, 0, len(s.conns))
+	conns := slices.Clone(s.strangers)
 	for conn := range s.conns {
 		conns = append(conns, conn)
 	}
@@ -98,34 +123,41 @@ func (s *supervisor) shutdown() {
 
 // handle serves one connection: hello, then requests in order.
 func (s *supervisor) handle(conn net.Conn) {
-	_ = conn.SetReadDeadline(time.Now().Add(helloTimeout))
-	var hello shim.Request
-	if _, err := shim.ReadFrame(conn, &hello); err != nil {
+	_ = conn.SetDeadline(time.Now().Add(helloTimeout))
+	hello, err := shim.ReadHello(conn)
+	if err != nil {
 		return
 	}
-	if hello.Op != shim.OpHello || !slices.Contains(hello.Versions, shim.ProtocolVersion) {
-		_ = shim.WriteFrame(conn, shim.Response{Error: shim.Failf(shim.CodeVersion,
-			"cannot talk to shim: it speaks protocol version %d, the client %v", shim.ProtocolVersion, hello.Versions)},
-			nil)
+	if f := s.refuse(hello); f != nil {
+		_ = shim.WriteFrame(conn, shim.Response{Error: f}, nil)
+		return
+	}
+	if !s.welcome(conn) {
 		return
 	}
 	state := s.snapshot()
 	if shim.WriteFrame(conn, shim.Response{Version: shim.ProtocolVersion, State: &state}, nil) != nil {
 		return
 	}
-	if !s.patient(conn) {
-		return
-	}
-	for {
+	for idle := idleTimeout; ; {
 		var req shim.Request
+		if !s.patient(conn, idle) {
+			return
+		}
 		if _, err := shim.ReadFrame(conn, &req); err != nil {
 			return
 		}
 		if req.Op == shim.OpOutput {
-			s.stream(conn, req)
+			if s.patient(conn, 0) {
+				s.stream(conn, req)
+			}
 			return
 		}
+		if req.Op == shim.OpAttach {
+			idle = 0
+		}
 		answer := s.answer(req)
+		s.hurry(conn)
 		if shim.WriteFrame(conn, answer, nil) != nil {
 			return
 		}
@@ -135,11 +167,42 @@ func (s *supervisor) handle(conn net.Conn) {
 	}
 }
 
-// patient removes the deadline of the hello, unless shutdown has set its own.
-func (s *supervisor) patient(conn net.Conn) bool {
+// refuse says why a hello is not answered with the state.
+func (s *supervisor) refuse(hello shim.Request) *shim.Failure {
+	switch {
+	case hello.Op != shim.OpHello || !slices.Contains(hello.Versions, shim.ProtocolVersion):
+		return shim.Failf(shim.CodeVersion,
+			"cannot talk to shim: it speaks protocol version %d, the client %v", shim.ProtocolVersion, hello.Versions)
+	case !s.secret.Matches(hello.Secret):
+		if err := s.secret.Keep(s.dir); err != nil {
+			s.log.printf("cannot write the secret of the launch anew: %v", err)
+		}
+		return shim.Failf(shim.CodeForbidden,
+			"cannot talk to shim: %v; it is in the launch's bundle, and gatehost 0.1.0 or newer shows it",
+			shim.ErrForbidden)
+	default:
+		return nil
+	}
+}
+
+// patient gives the next request some time, 0: any time, unless shutdown has set its own deadlines.
+func (s *supervisor) patient(conn net.Conn, idle time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.closing && conn.SetReadDeadline(time.Time{}) == nil
+	var until time.Time
+	if idle > 0 {
+		until = time.Now().Add(idle)
+	}
+	return !s.closing && conn.SetReadDeadline(until) == nil && conn.SetWriteDeadline(time.Time{}) == nil
+}
+
+// hurry bounds the time that a client takes to read an answer, unless shutdown has set its own deadlines.
+func (s *supervisor) hurry(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closing {
+		_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	}
 }
 
 func (s *supervisor) answer(req shim.Request) shim.Response {
@@ -190,11 +253,7 @@ func (s *supervisor) stream(conn net.Conn, req shim.Request) {
 	w := bufio.NewWriterSize(conn, 64<<10)
 	send := func(item shim.WireItem, data []byte) error { return shim.WriteFrame(w, item, data) }
 	flush := func() error {
-		s.mu.Lock()
-		if !s.closing { // shutdown has set a shorter one
-			_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-		}
-		s.mu.Unlock()
+		s.hurry(conn)
 		return w.Flush()
 	}
 	if shim.WriteFrame(w, shim.Response{}, nil) != nil {

@@ -28,6 +28,7 @@ type supervisor struct {
 	spec     shim.Spec
 	dir      string
 	lock     *os.File
+	secret   shim.Secret
 	log      *logger
 	children <-chan os.Signal
 
@@ -46,9 +47,11 @@ type supervisor struct {
 	survived error
 	killer   *time.Timer // of a stop under way
 	killAt   time.Time
-	conns    map[net.Conn]struct{}
-	orphan   *time.Timer
-	closing  bool
+	// connections that have shown the secret
+	conns     map[net.Conn]struct{}
+	strangers []net.Conn // connections that have not yet, the oldest first
+	orphan    *time.Timer
+	closing   bool
 
 	tree     sync.Mutex      // held while the tree is being ended
 	sockets  process.Sockets // of the tree; guarded by tree
@@ -62,7 +65,7 @@ type supervisor struct {
 
 func newSupervisor(req shim.StartRequest, lock *os.File, children <-chan os.Signal) *supervisor {
 	s := &supervisor{
-		spec: req.Spec, dir: req.BundleDir, lock: lock, log: openLog(req.BundleDir), children: children,
+		spec: req.Spec, dir: req.BundleDir, lock: lock, secret: shim.NewSecret(), log: openLog(req.BundleDir), children: children,
 		conns: map[net.Conn]struct{}{},
 		ended: make(chan struct{}), final: make(chan struct{}), cleared: make(chan struct{}),
 		released: make(chan struct{}),
