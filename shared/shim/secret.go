@@ -38,7 +38,7 @@ func (s Secret) Matches(shown string) bool {
 	return s != "" && subtle.ConstantTimeCompare([]byte(s), []byte(shown)) == 1
 }
 
-// Keep writes the secret into the bundle, unless it is there. A shim calls it before it listens, and whenever somebody
+// Keep writes the secret into the bundle, unless it is there. A shim calls it before it listens, and whenever a client
 // comes without the secret: then a lost or spoiled file locks no host out.
 func (s Secret) Keep(dir string) error {
 	if now, err := ReadSecret(dir); err == nil && s.Matches(string(now)) {

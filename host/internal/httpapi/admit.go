@@ -46,8 +46,8 @@ func (d *door) Accept() (net.Conn, error) {
 		if !ok {
 			return c, nil // the guard refuses it
 		}
-		who := peerOf(unix)
-		if p := d.admit(who); p != nil {
+		who, gone := peerOf(unix)
+		if p := d.admit(who, gone); p != nil {
 			d.turnAway(unix, p)
 			continue
 		}
@@ -55,10 +55,18 @@ func (d *door) Accept() (net.Conn, error) {
 	}
 }
 
-// admit counts a connection, or says why it is refused.
-func (d *door) admit(who peer) *control.Problem {
-	if who.err == nil && who.pid > 0 && d.s.o.IsPlugin(who.pid, who.pgid) {
+// admit counts a connection, or says why it is refused. A process that has ended since it connected is refused, since
+// nothing shows any more whether it was a plugin's: another one may hold the connection now.
+func (d *door) admit(who peer, gone func() bool) *control.Problem {
+	plugin := who.err == nil && who.pid > 0 && d.s.o.IsPlugin(who.pid, who.pgid)
+	switch ended := gone(); { // asked last: it lived while it was looked at
+	case plugin:
 		return d.s.refusePlugin(who)
+	case ended:
+		d.s.o.Log.Warn("control connection refused", "reason", "its process has ended", "pid", who.pid)
+		p := problem(http.StatusForbidden, control.CodeForbidden, "the process that connected has ended")
+		p.Hint = "keep the process that connects until it has the answer"
+		return p
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -20,7 +20,17 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// roles are programs that this test binary can be instead, by the variable that chooses them.
+var roles = map[string]func(argument string) int{}
+
+func TestMain(m *testing.M) {
+	for variable, role := range roles {
+		if argument := os.Getenv(variable); argument != "" {
+			os.Exit(role(argument))
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience is a deadline that only a hang reaches.
 const patience = 20 * time.Second

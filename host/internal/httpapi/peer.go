@@ -10,6 +10,7 @@ import (
 type peer struct {
 	uid, pid, pgid int // pid and pgid 0: unknown
 	err            error
+	handleErr      error // why there is no handle of the process
 }
 
 type peerKey struct{}

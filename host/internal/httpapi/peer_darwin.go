@@ -8,7 +8,13 @@ import (
 
 const peersAreKnown = true
 
-func peerOf(c *net.UnixConn) peer {
+// peerOf returns the process that connected, and a function that reports whether no process has its number any more.
+func peerOf(c *net.UnixConn) (who peer, gone func() bool) {
+	who = credentialsOf(c)
+	return who, func() bool { return who.pid > 0 && numberFree(who.pid) }
+}
+
+func credentialsOf(c *net.UnixConn) peer {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return peer{err: err}

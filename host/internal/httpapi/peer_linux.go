@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net"
 
 	"golang.org/x/sys/unix"
@@ -8,23 +9,52 @@ import (
 
 const peersAreKnown = true
 
-func peerOf(c *net.UnixConn) peer {
+// peerOf returns the process that connected, and a function to be called once, which reports whether it has ended.
+// Linux 6.5 and newer give a handle of exactly that process; before, its number may be that of another one by now.
+func peerOf(c *net.UnixConn) (who peer, gone func() bool) {
+	handle := -1
+	who = credentialsOf(c, &handle)
+	return who, func() bool {
+		if handle < 0 {
+			return who.pid > 0 && (errors.Is(who.handleErr, unix.ESRCH) || numberFree(who.pid))
+		}
+		defer func() { _ = unix.Close(handle) }()
+		return pidfdEnded(handle)
+	}
+}
+
+// pidfdEnded reports whether the process of a handle has ended: then the handle can be read.
+func pidfdEnded(handle int) bool {
+	fds := []unix.PollFd{{Fd: int32(handle), Events: unix.POLLIN}} //nolint:gosec // a descriptor fits
+	for {
+		n, err := unix.Poll(fds, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return err != nil || n > 0
+		}
+	}
+}
+
+func credentialsOf(c *net.UnixConn, handle *int) peer {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return peer{err: err}
 	}
 	var cred *unix.Ucred
-	var credErr error
+	var credErr, handleErr error
 	if err := raw.Control(func(fd uintptr) {
 		//nolint:gosec // a descriptor fits
 		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+		//nolint:gosec // as above
+		if *handle, handleErr = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PEERPIDFD); handleErr != nil {
+			*handle = -1
+		}
 	}); err != nil {
 		return peer{err: err}
 	}
 	if credErr != nil {
 		return peer{err: credErr}
 	}
-	p := peer{uid: int(cred.Uid), pid: int(cred.Pid)}
+	p := peer{uid: int(cred.Uid), pid: int(cred.Pid), handleErr: handleErr}
 	if pgid, err := unix.Getpgid(p.pid); err == nil {
 		p.pgid = pgid
 	}

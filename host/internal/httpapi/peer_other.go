@@ -10,4 +10,6 @@ import (
 
 const peersAreKnown = false
 
-func peerOf(*net.UnixConn) peer { return peer{err: fault.ErrUnsupported} }
+func peerOf(*net.UnixConn) (who peer, gone func() bool) {
+	return peer{err: fault.ErrUnsupported}, func() bool { return false }
+}

@@ -25,7 +25,8 @@ const (
 // Compare returns what it takes to go from one configuration to another.
 func Compare(from, to Spec) ChangeKind {
 	switch {
-	case !reflect.DeepEqual(ofProcess(from), ofProcess(to)):
+	case !reflect.DeepEqual(ofProcess(from), ofProcess(to)),
+		from.leaves() != to.leaves(): // its processes are marked, or they are not
 		return Replaced
 	case !bytes.Equal(from.Config, to.Config),
 		!slices.Equal(slices.Sorted(slices.Values(from.Grants)), slices.Sorted(slices.Values(to.Grants))):
@@ -61,6 +62,9 @@ func Check(ctx context.Context, s Spec, pluginDir string) error {
 
 // uses reports whether a gateway uses the plugin as this kind.
 func (s Spec) uses(kind plugin.Kind) bool { return len(s.Uses) == 0 || slices.Contains(s.Uses, kind) }
+
+// leaves reports whether processes of the plugin may outlive it.
+func (s Spec) leaves() bool { return s.Sandbox == nil && s.uses(plugin.KindLauncher) }
 
 // change is another configuration on its way to the goroutine of run.
 type change struct {

@@ -85,6 +85,14 @@ func TestWhatAnotherTableTakes(t *testing.T) {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
 	}
+	// what a launcher leaves has no mark, so that another process is needed
+	free, launcher := base, base
+	free.Sandbox, launcher.Sandbox = nil, nil
+	free.Uses, launcher.Uses = []plugin.Kind{plugin.KindDoctor}, []plugin.Kind{plugin.KindDoctor, plugin.KindLauncher}
+	if there, back := pluginhost.Compare(free, launcher), pluginhost.Compare(launcher, free); there !=
+		pluginhost.Replaced || back != pluginhost.Replaced {
+		t.Errorf("a doctor without a sandbox becomes a launcher: %s, and back: %s", there, back)
+	}
 	if got := pluginhost.Compare(pluginhost.Spec{},
 		pluginhost.Spec{Args: []string{}, Env: map[string]string{}}); got != pluginhost.Same {
 		t.Errorf("nothing written and nothing in it: %s", got)

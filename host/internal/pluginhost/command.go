@@ -17,14 +17,13 @@ func command(
 	s Spec, exe *executable, data, sockets string, o Options,
 ) (cmd *exec.Cmd, watch *sandbox.Watch, mark uint64, err error) {
 	argv := slices.Concat(exe.argv, s.Args)
-	if s.Sandbox == nil {
-		cmd := exec.Command(argv[0], argv[1:]...) //nolint:gosec,noctx // its life is longer than any call's
-		execOpened(cmd, exe)
-		return cmd, nil, 0, nil
-	}
 	path, err := filepath.Abs(argv[0]) // it runs in another directory
 	if err != nil {
 		return nil, nil, 0, err
+	}
+	if s.Sandbox == nil {
+		cmd, mark, err = unsandboxed(s, exe, path, argv, data, o)
+		return cmd, nil, mark, err
 	}
 	spec := exe.sandboxOf(s, data, sockets)
 	watch, err = sandbox.NewWatch(spec, path)
@@ -43,16 +42,42 @@ func command(
 		}
 		return nil, nil, 0, err
 	}
-	wrapper := o.Wrapper
-	if wrapper == "" {
-		wrapper = sandbox.Self
-	}
-	cmd = exec.Command(wrapper, args...) //nolint:gosec,noctx // as above
+	cmd = exec.Command(o.wrapper(), args...) //nolint:gosec,noctx // its life is longer than any call's
 	handOver(cmd, exe)
 	if watch != nil {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, watch.Child())
 	}
 	return cmd, watch, spec.Mark, nil
+}
+
+// unsandboxed returns what is run for a plugin that is not sandboxed. All of its processes get a mark, so that they end
+// with it and are known on the control socket, wherever they go. Those of a launcher do not: its gateways outlive it.
+func unsandboxed(
+	s Spec, exe *executable, path string, argv []string, data string, o Options,
+) (cmd *exec.Cmd, mark uint64, err error) {
+	if s.leaves() || !sandbox.CanMark() {
+		cmd = exec.Command(argv[0], argv[1:]...) //nolint:gosec,noctx // as above
+		execOpened(cmd, exe)
+		return cmd, 0, nil
+	}
+	spec := sandbox.Spec{MarkOnly: true, Mark: newMark(data), Command: !exe.checked}
+	args, err := spec.Args(path, argv[1:])
+	if err != nil {
+		return nil, 0, err
+	}
+	cmd = exec.Command(o.wrapper(), args...) //nolint:gosec,noctx // as above
+	if exe.checked {
+		handOver(cmd, exe)
+	}
+	return cmd, spec.Mark, nil
+}
+
+// wrapper is the binary that understands sandbox.Verb.
+func (o Options) wrapper() string {
+	if o.Wrapper == "" {
+		return sandbox.Self
+	}
+	return o.Wrapper
 }
 
 // dataBesides is what a process may have as data besides its resident memory: stacks and heaps that it has not used.

@@ -26,7 +26,7 @@ const drainBound = 200 * time.Millisecond
 type process struct {
 	cmd   *exec.Cmd
 	watch *sandbox.Watch // reports the files that it opens; nil: the kernel cannot report them
-	mark  uint64         // of all processes of its sandbox; 0: it is not sandboxed
+	mark  uint64         // of all of its processes; 0: they have none, as those of a launcher
 	spare bool           // what it leaves when it ends is examined and not ended
 	reach func(sandbox.Access)
 	death *os.File // our end of its stdin: when it is closed, the plugin knows that the host is gone
@@ -210,8 +210,7 @@ func (p *process) kill() {
 	}
 }
 
-// endMembers kills what a sandboxed plugin left in other groups and sessions. What is not sandboxed may leave processes
-// there, as launchers do.
+// endMembers kills what the plugin left in other groups and sessions. A launcher leaves gateways there.
 func (p *process) endMembers() {
 	if p.mark == 0 {
 		return

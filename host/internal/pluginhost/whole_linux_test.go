@@ -16,6 +16,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/internal/testhost"
 	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // left returns how many processes with a mark live.
@@ -76,9 +77,27 @@ func TestPluginEndsWithAllOfItsProcesses(t *testing.T) {
 	}
 }
 
-// TestGroupOfAPluginWithoutASandboxEndsWithIt: that of its session apart may be a gateway's.
-func TestGroupOfAPluginWithoutASandboxEndsWithIt(t *testing.T) {
-	h, _ := newHost(t, quick(), testPlugin())
+// TestDoctorWithoutASandboxEndsWithAllOfItsProcesses: and the control socket knows them as a plugin's.
+func TestDoctorWithoutASandboxEndsWithAllOfItsProcesses(t *testing.T) {
+	spec := testPlugin()
+	spec.Uses = []plugin.Kind{plugin.KindDoctor}
+	h, _ := newHost(t, quick(), spec)
+	leader, children := leaves(t, h, 1)
+	mark := sandbox.MarkOf(leader)
+	for _, child := range children {
+		if sandbox.MarkOf(child) != mark || mark == 0 {
+			t.Fatalf("mark of child %d = %x, of the plugin %x", child, sandbox.MarkOf(child), mark)
+		}
+	}
+	_ = testhost.Signal(leader, syscall.SIGKILL)
+	poll(t, "the end of all", func() bool { return left(mark) == 0 })
+}
+
+// TestGroupOfALauncherEndsWithIt: a session apart may be a gateway's.
+func TestGroupOfALauncherEndsWithIt(t *testing.T) {
+	spec := testPlugin()
+	spec.Uses = []plugin.Kind{plugin.KindLauncher, plugin.KindDoctor}
+	h, _ := newHost(t, quick(), spec)
 	leader, children := leaves(t, h, 1)
 	_ = testhost.Signal(leader, syscall.SIGKILL)
 	poll(t, "the end of the child in its group", func() bool { return !alive(children[0]) })

@@ -43,6 +43,13 @@ func Exec(args []string) error {
 			return fmt.Errorf("cannot run the command: %w", err)
 		}
 	}
+	if spec.MarkOnly {
+		if err := set("mark", marks, spec.Mark); err != nil {
+			return err
+		}
+		err = syscall.Exec(program, argv, os.Environ()) //nolint:gosec // the operator named it
+		return fmt.Errorf("cannot run the plugin %s: %w", argv[0], err)
+	}
 	if err := limit(spec); err != nil {
 		return err
 	}
@@ -95,19 +102,25 @@ func limit(s Spec) error {
 		if l.value == 0 && l.what != unix.RLIMIT_CORE {
 			continue
 		}
-		var now unix.Rlimit
-		if err := unix.Getrlimit(l.what, &now); err != nil {
-			return fmt.Errorf("cannot limit the plugin's %s: %w", l.name, err)
+		if err := set(l.name, l.what, l.value); err != nil {
+			return err
 		}
-		value := min(l.value, now.Max) // a limit of the host itself stays
-		if l.what == marks && value != l.value {
-			return errors.New("cannot mark the plugin's processes: a limit of file locks is set for the host; remove it")
-		}
-		// By syscall, and not by os or unix: Go restores for a child the limit of open files that the process began
-		// with.
-		if err := syscall.Setrlimit(l.what, &syscall.Rlimit{Cur: value, Max: value}); err != nil {
-			return fmt.Errorf("cannot limit the plugin's %s: %w", l.name, err)
-		}
+	}
+	return nil
+}
+
+func set(name string, what int, value uint64) error {
+	var now unix.Rlimit
+	if err := unix.Getrlimit(what, &now); err != nil {
+		return fmt.Errorf("cannot limit the plugin's %s: %w", name, err)
+	}
+	if what == marks && now.Max < value {
+		return errors.New("cannot mark the plugin's processes: a limit of file locks is set for the host; remove it")
+	}
+	value = min(value, now.Max) // a limit of the host itself stays
+	// By syscall, and not by os or unix: Go restores for a child the limit of open files that the process began with.
+	if err := syscall.Setrlimit(what, &syscall.Rlimit{Cur: value, Max: value}); err != nil {
+		return fmt.Errorf("cannot limit the plugin's %s: %w", name, err)
 	}
 	return nil
 }

@@ -23,6 +23,12 @@ type Member struct {
 	Tasks int    // threads
 }
 
+// CanMark reports whether this process can give its children a mark.
+func CanMark() bool {
+	var now unix.Rlimit
+	return unix.Getrlimit(marks, &now) == nil && now.Max == unix.RLIM_INFINITY
+}
+
 // Members returns the living processes whose sandbox has a mark for which is is true.
 func Members(is func(mark uint64) bool) []Member {
 	entries, err := os.ReadDir("/proc")

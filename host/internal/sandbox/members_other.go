@@ -15,6 +15,9 @@ type Member struct {
 // Members returns none.
 func Members(func(uint64) bool) []Member { return nil }
 
+// CanMark reports false: only Linux has marks.
+func CanMark() bool { return false }
+
 // MarkOf returns none.
 func MarkOf(int) uint64 { return 0 }
 

@@ -20,15 +20,17 @@ type Spec struct {
 	// directories, absolute, to see the names in them and below; their files stay closed
 	List    []string `json:"list,omitempty"`
 	Network bool     `json:"network,omitempty"` // TCP and UDP
-	// Command: the program is the first word of the command line, as a shell would find it, and not descriptor 3. For
-	// commands that a launcher runs, which passes no descriptors on. They keep their system calls and capabilities: the
-	// gateway's program, and not a plugin's, runs.
+	// Command: the program is the first word of the command line, as a shell would find it, and not descriptor 3. For a
+	// plugin that is only marked, and for commands that a launcher runs, which passes no descriptors on. They keep their
+	// system calls and capabilities: the gateway's program, and not a plugin's, runs.
 	Command   bool   `json:"command,omitempty"`
 	Watched   bool   `json:"watched,omitempty"`   // descriptor 4 leads to a Watch
 	OpenFiles uint64 `json:"openFiles,omitempty"` // most open files; 0: 1024
 	FileSize  uint64 `json:"fileSize,omitempty"`  // most bytes of a file that it writes; 0: 1 GiB
 	Memory    uint64 `json:"memory,omitempty"`    // most bytes of data of each of its processes; 0: 4 GiB
 	Mark      uint64 `json:"mark,omitempty"`      // of its processes, at least 1<<32, see Members; 0: none
+	// MarkOnly says that only the mark is set: the plugin is not sandboxed, and the host finds its processes by it.
+	MarkOnly bool `json:"markOnly,omitempty"`
 	// Unfiltered says that this kernel has no filters of system calls; see Support.
 	Unfiltered bool `json:"unfiltered,omitempty"`
 	// Level is landlock's level to use at most, 0: the kernel's. Tests try with it what older kernels do not stop.

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 
@@ -101,6 +102,7 @@ func FuzzBounds(f *testing.F) {
 	for _, seed := range []string{
 		"a = 1", "[a.b]\nc.d = {e = [1, {f = 2}], \"g.h\" = '''\n'x'''}", "[[a]]\n[a.b]\n[[a]]", "\ufeff[a]\r\nb=1",
 		"a = \"\"\"\"x\"\"\"\"\"\nb.c.d = 1", "# x\n[ a . 'b' ] # y\n", "a = 1979-05-27T07:32:00Z\nb = [[], [[]]]",
+		"\xff\xfe", "\xfe\xff",
 		dotted(40) + " = 1", "a = " + strings.Repeat("[", 70) + strings.Repeat("]", 70), "a = 1 ]\n[b]", "\"\"\"a\"\"\" = 1",
 	} {
 		f.Add(seed)
@@ -110,6 +112,12 @@ func FuzzBounds(f *testing.F) {
 			return
 		}
 		got, err := tomltext.Decode("x", []byte(text))
+		if !utf8.ValidString(text) { // of which the toml package accepts a mark of UTF-16
+			if err == nil {
+				t.Fatal("accepted, and is no UTF-8")
+			}
+			return
+		}
 		raw := map[string]any{}
 		meta, want := toml.Decode(text, &raw)
 		if want != nil {

@@ -65,9 +65,10 @@ type supervisor struct {
 
 func newSupervisor(req shim.StartRequest, lock *os.File, children <-chan os.Signal) *supervisor {
 	s := &supervisor{
-		spec: req.Spec, dir: req.BundleDir, lock: lock, secret: shim.NewSecret(), log: openLog(req.BundleDir), children: children,
-		conns: map[net.Conn]struct{}{},
-		ended: make(chan struct{}), final: make(chan struct{}), cleared: make(chan struct{}),
+		spec: req.Spec, dir: req.BundleDir, lock: lock, log: openLog(req.BundleDir), children: children,
+		secret: shim.NewSecret(),
+		conns:  map[net.Conn]struct{}{},
+		ended:  make(chan struct{}), final: make(chan struct{}), cleared: make(chan struct{}),
 		released: make(chan struct{}),
 	}
 	s.release = sync.OnceFunc(func() { close(s.released) })
