@@ -13,9 +13,9 @@ import (
 // The protocol, version 1. Each message is a frame: length of a JSON header and length of a payload, both 4 bytes big
 // endian, then header and payload. A connection begins with a hello from the client and its answer, then requests are
 // answered one by one, in order. The hello shows the secret of the launch's bundle (see ReadSecret): without it a
-// client learns nothing. After the answer to output only items follow, until end; after attach nothing follows, the connection
-// is what counts. Fields and ops are only ever added; unknown fields are ignored, an unknown op is answered with an
-// error.
+// client learns nothing. After the answer to output only items follow, until end; after attach nothing follows, the
+// connection is what counts. Fields and ops are only ever added; unknown fields are ignored, an unknown op is answered
+// with an error.
 
 // Ops of a Request.
 const (
