@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -17,8 +18,11 @@ type Fault struct {
 	Hint      string // imperative; "" when there is nothing to advise
 }
 
-// String returns "file:line:col: key: message (hint)", without the parts that are not known.
-func (f Fault) String() string {
+// String returns "file:line:col: key: message (hint)", without the parts that are not known. It is one line, and what
+// looks like a credential in it is hidden: names, keys and words of a file may be anything.
+func (f Fault) String() string { return redact.Shapes(redact.PrintableLine(f.whole())) }
+
+func (f Fault) whole() string {
 	var b strings.Builder
 	b.WriteString(f.File)
 	if f.Line > 0 {

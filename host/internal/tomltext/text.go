@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/gatehost/gatehost/internal/redact"
 )
 
 // Decode reads a text as TOML; name is the operator's name for the file. The error is a Faults with its line. A text
@@ -41,6 +43,11 @@ func Decode(name string, data []byte) (map[string]any, error) {
 		f := Fault{File: name, Message: "cannot read as TOML: " + err.Error()}
 		if pe, ok := errors.AsType[toml.ParseError](err); ok {
 			f.Line, f.Col, f.Message = pe.Position.Line, pe.Position.Col, "cannot read as TOML: "+pe.Message
+			// the message quotes what it found; this one only names a key
+			if !strings.HasPrefix(pe.Message, "Key '") && secretAt(text, pe.Position.Start) {
+				f.Message, f.Hint = "cannot read as TOML: the value of a secret is not written as a value of TOML",
+					"put it in quotes; it is not shown here"
+			}
 		}
 		return nil, Faults{f}
 	}
@@ -49,6 +56,20 @@ func Decode(name string, data []byte) (map[string]any, error) {
 		return nil, Faults{{File: name, Line: line, Message: "cannot read as TOML: expected a key or a table"}}
 	}
 	return raw, nil
+}
+
+// secretAt reports whether what stands at an offset may be the value of a secret: by the names before it in its line, and
+// by that of its table.
+func secretAt(text string, offset int) bool {
+	offset = min(max(offset, 0), len(text))
+	start := strings.LastIndexByte(text[:offset], '\n') + 1
+	table := ""
+	if i := strings.LastIndex(text[:start], "\n["); i >= 0 {
+		table = text[i:lineEnd(text, i+1)]
+	} else if strings.HasPrefix(text, "[") {
+		table = text[:lineEnd(text, 0)]
+	}
+	return redact.Name(text[start:offset]) || redact.Name(table)
 }
 
 // lineEnd returns the end of the line at an offset, and not more than a kilobyte further. What the scan has counted may
