@@ -205,7 +205,7 @@ func rules() []rule {
 		{
 			from: "host/internal/pluginhost",
 			may: kinds(pb, "shared/pluginkit", "host/internal/sandbox", "host/internal/manifest",
-				"host/internal/tomltext", "host/internal/trustfile", "internal/redact"),
+				"host/internal/tomltext", "host/internal/trustfile", "internal/redact", "shared/shim/process"),
 			mods:   []string{goPlugin, gopsutil, grpc, hclog, protobuf, xSys},
 			reason: "specifications are passed to it; it does not know config.toml",
 		},

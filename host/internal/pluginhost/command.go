@@ -32,9 +32,7 @@ func command(
 	}
 	spec.Watched, spec.Unfiltered = watch != nil, !sandbox.Supported().Filter
 	spec.Mark = newMark(data)
-	// It stops a process that grows faster than the host looks. It is not less for a small memory_max, which may be
-	// raised while the process runs.
-	spec.Memory = max(sandbox.DefaultMemory, 2*s.MemoryMax+dataBesides)
+	spec.Memory = memoryOf(s)
 	args, err := spec.Args(path, argv[1:])
 	if err != nil {
 		if watch != nil {
@@ -82,6 +80,10 @@ func (o Options) wrapper() string {
 
 // dataBesides is what a process may have as data besides its resident memory: stacks and heaps that it has not used.
 const dataBesides = 1 << 30
+
+// memoryOf returns what the kernel allows of memory. It stops a process that grows faster than the host looks. It is not
+// less for a small memory_max, which may be raised while the process runs.
+func memoryOf(s Spec) uint64 { return max(sandbox.DefaultMemory, 2*s.MemoryMax+dataBesides) }
 
 // newMark returns the mark of a process to start: the upper half is that of all processes of the plugin, in every host
 // with this data directory; the lower half is random.

@@ -27,6 +27,7 @@ type process struct {
 	cmd   *exec.Cmd
 	watch *sandbox.Watch // reports the files that it opens; nil: the kernel cannot report them
 	mark  uint64         // of all of its processes; 0: they have none, as those of a launcher
+	group *enclosure     // the control group of all of its processes; nil: there is none
 	spare bool           // what it leaves when it ends is examined and not ended
 	reach func(sandbox.Access)
 	death *os.File // our end of its stdin: when it is closed, the plugin knows that the host is gone
@@ -67,15 +68,20 @@ func newProcess(s Spec, exe *executable, dir, sockets string, env []string, l *l
 		drain: max(o.drain, drainBound),
 	}
 	p.toHost, p.fromOut = io.Pipe()
+	p.group = enclose(mark, memoryOf(s))
 	return p, nil
 }
 
 // Start runs it. The pipes are ours, so that cmd.Wait waits only for the pid.
 func (p *process) Start(context.Context) (err error) {
 	defer func() {
-		if err != nil && p.watch != nil {
+		if err == nil {
+			return
+		}
+		if p.watch != nil {
 			p.watch.Close()
 		}
+		_ = p.group.end(killBound) // it is empty
 	}()
 	inR, inW, err := os.Pipe()
 	if err != nil {
@@ -123,7 +129,9 @@ func (p *process) begin() error {
 	if p.doomed {
 		return errors.New("the start was abandoned")
 	}
-	if err := p.cmd.Start(); err != nil {
+	cmd, group, err := p.group.start(p.cmd)
+	p.cmd, p.group = cmd, group
+	if err != nil {
 		return err
 	}
 	p.started = true
@@ -217,6 +225,9 @@ func (p *process) endMembers() {
 	}
 	if n := sandbox.EndMembers(func(mark uint64) bool { return mark == p.mark }, killBound); n > 0 {
 		p.logs.out.Error("processes of the plugin do not end even by SIGKILL", "processes", n)
+	}
+	if err := p.group.end(killBound); err != nil {
+		p.logs.out.Error("the plugin's control group does not end", "error", err)
 	}
 }
 

@@ -124,6 +124,7 @@ func (s *supervisor) run(ctx, wanted context.Context) {
 	defer s.leaving.Wait()
 	_ = os.RemoveAll(s.socketDir) // left by a host that was killed, as what follows
 	sandbox.EndMembers(func(mark uint64) bool { return mark>>32 == markOfAll(s.dataDir())>>32 }, killBound)
+	sweepEnclosures(s.dataDir())
 	for wanted.Err() == nil {
 		s.current.starting()
 		gen, err := s.begin(wanted)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"github.com/gatehost/gatehost/internal/testhost"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
+	shimproc "github.com/gatehost/gatehost/shared/shim/process"
 )
 
 // left returns how many processes with a mark live.
@@ -93,6 +95,35 @@ func TestDoctorWithoutASandboxEndsWithAllOfItsProcesses(t *testing.T) {
 	poll(t, "the end of all", func() bool { return left(mark) == 0 })
 }
 
+// TestPluginHasAControlGroupWhereOneCanBeMade: its children are in it wherever they went, and it goes with them.
+func TestPluginHasAControlGroupWhereOneCanBeMade(t *testing.T) {
+	probe, err := shimproc.MakeGroup(fmt.Sprintf("gatehost-test-%d", os.Getpid()))
+	can := err == nil
+	if can {
+		if err := probe.Remove(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := shutIn(t, &sandbox.Spec{})
+	leader, children := leaves(t, h, 1)
+	name := fmt.Sprintf("gatehost-plugin-%016x", sandbox.MarkOf(leader))
+	g, err := shimproc.FindGroup(name)
+	if (err == nil) != can {
+		t.Fatalf("a group can be made: %t; that of the plugin: %v", can, err)
+	}
+	for _, pid := range append(children, leader) {
+		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cgroup"))
+		if err != nil || strings.Contains(string(text), name) != can {
+			t.Errorf("groups of %d: %s%v", pid, text, err)
+		}
+	}
+	h.Close()
+	if _, err := os.Stat(g.Path); can && err == nil {
+		t.Errorf("%s is left", g.Path)
+	}
+	poll(t, "the end of all", func() bool { return !slices.ContainsFunc(append(children, leader), alive) })
+}
+
 // TestGroupOfALauncherEndsWithIt: a session apart may be a gateway's.
 func TestGroupOfALauncherEndsWithIt(t *testing.T) {
 	spec := testPlugin()
@@ -157,6 +188,9 @@ func TestWhatAKilledHostLeftEndsBeforeThePluginStartsAgain(t *testing.T) {
 	awaitState(t, h, pluginhost.Running)
 	if n := left(mark); n != 0 {
 		t.Errorf("%d processes of the former host are left", n)
+	}
+	if g, err := shimproc.FindGroup(fmt.Sprintf("gatehost-plugin-%016x", mark)); err == nil {
+		t.Errorf("control group %s of the former host is left", g.Path)
 	}
 }
 

@@ -98,6 +98,24 @@ func (g Group) Open() (*os.File, error) {
 	return f, nil
 }
 
+// Limit writes a limit of a controller, such as "pids.max". It fails where the controller is not given to the group.
+func (g Group) Limit(file string, value uint64) error {
+	dir, err := g.Open()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	fd, err := unix.Openat(int(dir.Fd()), file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cannot limit control group %s: %s: %w", g.Path, file, err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte(strconv.FormatUint(value, 10))); err != nil {
+		return fmt.Errorf("cannot limit control group %s: %s: %w", g.Path, file, err)
+	}
+	return nil
+}
+
 // pids lists the processes in the group and in groups below it; none when it does not exist.
 func (g Group) pids() []int {
 	dir, err := g.Open()
