@@ -1,7 +1,6 @@
 package pluginhost
 
 import (
-	"context"
 	"fmt"
 	"os/exec"
 	"syscall"
@@ -10,8 +9,8 @@ import (
 	shimproc "github.com/gatehost/gatehost/shared/shim/process"
 )
 
-// enclosure is the control group of a plugin's process and all that it starts: the kernel counts them together, and kills
-// them at once. It is made where the host may make one; without it the marks have to do. nil: there is none.
+// enclosure is the control group of a plugin's process and all that it starts: the kernel counts them together, and
+// kills them at once. It is made where the host may make one; without it the marks have to do. nil: there is none.
 type enclosure struct{ group shimproc.Group }
 
 // mostPids is how many processes and threads the kernel allows in one group. The host ends a plugin with fewer.
@@ -44,8 +43,8 @@ func sweepEnclosures(data string) {
 // groupAge is far longer than the time between making a group and the process in it.
 const groupAge = 10 * time.Minute
 
-// start starts cmd in the group, or outside of it where the kernel refuses that: then the enclosure is given up, and nil
-// is returned.
+// start starts cmd in the group, or outside of it where the kernel refuses that: then the enclosure is given up, and
+// nil is returned.
 func (e *enclosure) start(cmd *exec.Cmd) (*exec.Cmd, *enclosure, error) {
 	if e == nil {
 		return cmd, nil, cmd.Start()
@@ -75,14 +74,9 @@ func again(cmd *exec.Cmd) *exec.Cmd {
 }
 
 // end kills what is in the group, and removes it.
-func (e *enclosure) end(within time.Duration) error {
+func (e *enclosure) end() error {
 	if e == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
-	if _, err := shimproc.End(ctx, shimproc.Query{Group: &e.group}, 0); err != nil {
-		return err
-	}
-	return e.group.Remove()
+	return e.group.End()
 }

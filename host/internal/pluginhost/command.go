@@ -81,8 +81,8 @@ func (o Options) wrapper() string {
 // dataBesides is what a process may have as data besides its resident memory: stacks and heaps that it has not used.
 const dataBesides = 1 << 30
 
-// memoryOf returns what the kernel allows of memory. It stops a process that grows faster than the host looks. It is not
-// less for a small memory_max, which may be raised while the process runs.
+// memoryOf returns what the kernel allows of memory, in bytes. It stops a process that grows faster than the host
+// looks. It is not less for a small memory_max, which may be raised while the process runs.
 func memoryOf(s Spec) uint64 { return max(sandbox.DefaultMemory, 2*s.MemoryMax+dataBesides) }
 
 // newMark returns the mark of a process to start: the upper half is that of all processes of the plugin, in every host

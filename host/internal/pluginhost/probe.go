@@ -46,7 +46,7 @@ func (p *Probe) Describe(ctx context.Context) (plugin.Info, error) {
 	if err := s.shake(ctx, gen); err != nil {
 		return plugin.Info{}, err
 	}
-	defer func() {
+	defer func() { //nolint:contextcheck // a kill has its own bound
 		s.end(gen)
 		gen.proc.endMembers()
 	}()

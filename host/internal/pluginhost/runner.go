@@ -74,14 +74,14 @@ func newProcess(s Spec, exe *executable, dir, sockets string, env []string, l *l
 
 // Start runs it. The pipes are ours, so that cmd.Wait waits only for the pid.
 func (p *process) Start(context.Context) (err error) {
-	defer func() {
+	defer func() { //nolint:contextcheck // a kill has its own bound
 		if err == nil {
 			return
 		}
 		if p.watch != nil {
 			p.watch.Close()
 		}
-		_ = p.group.end(killBound) // it is empty
+		_ = p.group.end() // it is empty
 	}()
 	inR, inW, err := os.Pipe()
 	if err != nil {
@@ -110,7 +110,7 @@ func (p *process) Start(context.Context) (err error) {
 		defer close(p.read)
 		p.emptied(p.logs.read(errR))
 	}()
-	go func() {
+	go func() { //nolint:contextcheck // a kill has its own bound
 		if !p.spare {
 			awaitExit(p.cmd.Process.Pid) // its number belongs to no other process before Wait
 			endGroup(p.cmd.Process.Pid)
@@ -226,7 +226,7 @@ func (p *process) endMembers() {
 	if n := sandbox.EndMembers(func(mark uint64) bool { return mark == p.mark }, killBound); n > 0 {
 		p.logs.out.Error("processes of the plugin do not end even by SIGKILL", "processes", n)
 	}
-	if err := p.group.end(killBound); err != nil {
+	if err := p.group.end(); err != nil {
 		p.logs.out.Error("the plugin's control group does not end", "error", err)
 	}
 }

@@ -58,8 +58,8 @@ func Decode(name string, data []byte) (map[string]any, error) {
 	return raw, nil
 }
 
-// secretAt reports whether what stands at an offset may be the value of a secret: by the names before it in its line, and
-// by that of its table.
+// secretAt reports whether what stands at an offset may be the value of a secret: by the names before it in its line,
+// and by that of its table.
 func secretAt(text string, offset int) bool {
 	offset = min(max(offset, 0), len(text))
 	start := strings.LastIndexByte(text[:offset], '\n') + 1

@@ -160,6 +160,14 @@ func (g Group) kill() {
 	_, _ = unix.Write(fd, []byte("1"))
 }
 
+// End kills all processes in the group, and removes it.
+func (g Group) End() error {
+	if _, err := kill(Query{Group: &g}, map[Identity]bool{}); err != nil {
+		return err
+	}
+	return g.Remove()
+}
+
 // removeBound is how long Remove waits for the kernel to notice that the last process is gone.
 const removeBound = 2 * time.Second
 
