@@ -2,10 +2,13 @@ package e2e_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -126,11 +129,26 @@ func killPlugin(t *testing.T, s *site, name string) (pid int) {
 	return pid
 }
 
-// verified holds the contract against a plugin.
+// verified holds the contract against a plugin, in the sandbox if it is no launcher or unloader.
 func verified(t *testing.T, s *site, dir string) {
 	t.Helper()
-	if out, errOut, code := s.cli("plugin", "verify", dir); code != 0 {
+	out, errOut, code := s.cli("plugin", "verify", dir, "--json")
+	if code != 0 {
 		t.Errorf("gatehost plugin verify %s: exit %d\n%s%s", dir, code, out, errOut)
+	}
+	var report struct {
+		Services []string
+		Sandbox  struct{ State string }
+	}
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		t.Fatal(err)
+	}
+	want := "on"
+	if slices.Contains(report.Services, "launcher") || slices.Contains(report.Services, "unloader") {
+		want = "off"
+	}
+	if runtime.GOOS == "linux" && report.Sandbox.State != want {
+		t.Errorf("%s was verified with the sandbox %s, want %s", dir, report.Sandbox.State, want)
 	}
 }
 

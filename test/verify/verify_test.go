@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -111,6 +112,10 @@ func TestOurPluginsKeepTheContract(t *testing.T) {
 			if got := strings.Join(r.Services, " "); got != services || r.Version == "" || r.Path == "" ||
 				r.Sandbox.State == "" {
 				t.Errorf("report = %+v", r)
+			}
+			if doctor := strings.HasPrefix(services, "doctor"); runtime.GOOS == "linux" &&
+				doctor != (r.Sandbox.State == "on") {
+				t.Errorf("the sandbox is %s", r.Sandbox.State)
 			}
 		})
 	}
