@@ -2,6 +2,7 @@ package pluginkit
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 
 	goplugin "github.com/hashicorp/go-plugin"
@@ -112,10 +113,11 @@ type boundStream struct {
 func (b *boundStream) Context() context.Context { return b.ctx }
 
 // grpcServer makes the server when go-plugin asks for it, and remembers it.
-func grpcServer(host context.Context, running *calls, made *atomic.Pointer[grpc.Server]) func(
+func grpcServer(host context.Context, running *calls, proof Proof, made *atomic.Pointer[grpc.Server]) func(
 	[]grpc.ServerOption) *grpc.Server {
 	return func(opts []grpc.ServerOption) *grpc.Server {
-		s := grpc.NewServer(append(opts, serverOptions(host, running)...)...)
+		//nolint:contextcheck // a stream has its own
+		s := grpc.NewServer(slices.Concat(opts, proof.serverOptions(), serverOptions(host, running))...)
 		made.Store(s)
 		return s
 	}
