@@ -19,8 +19,8 @@ type Config = config.Config
 func LoadConfig(path string) (*Config, error) { return config.Load(path) }
 
 // Sockets lists where the host of a configuration may listen, the most likely place first. It is for clients: no host
-// need run.
-func Sockets(path string) []string { return config.Sockets(path) }
+// need run. Errors: a file that was named, and that cannot be read or does not tell.
+func Sockets(path string) ([]string, error) { return config.Sockets(path) }
 
 // IsConfigFault reports whether an error is about what an operator wrote: a configuration, or a plugin's table.
 func IsConfigFault(err error) bool { return plugintool.IsConfigFault(err) }

@@ -27,7 +27,7 @@ type app struct {
 	getenv         func(string) string
 
 	load    func(configPath string) (*settings, error)
-	sockets func(configPath string) []string
+	sockets func(configPath string) ([]string, error)
 
 	socket, config string // flags
 }
@@ -123,12 +123,17 @@ func verb(f func(ctx context.Context, args []string) error) func(*cobra.Command,
 	}
 }
 
-// client returns a client of the host that flags, environment or configuration name. Close it.
-func (a *app) client() *control.Client {
+// client returns a client of the host that flags, environment or configuration name. Close it. A configuration that
+// was named and cannot be read is an error: no command may go to another host instead.
+func (a *app) client() (*control.Client, error) {
 	if a.socket != "" {
-		return control.New(a.socket)
+		return control.New(a.socket), nil
 	}
-	return control.New(a.sockets(a.config)...)
+	sockets, err := a.sockets(a.config)
+	if err != nil {
+		return nil, &coded{code: exitConfig, err: err}
+	}
+	return control.New(sockets...), nil
 }
 
 func (a *app) printJSON(v any) error {
@@ -155,7 +160,10 @@ func (a *app) gatewayNames(cmd *cobra.Command, args []string, _ string) ([]strin
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
 	defer cancel()
-	c := a.client()
+	c, err := a.client()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
 	defer c.Close()
 	st, err := c.Status(ctx)
 	if err != nil {

@@ -70,7 +70,10 @@ func (c *command) run(ctx context.Context, args []string) error {
 	if c.timeout < 0 || c.delay < 0 {
 		return usage("--timeout and --delay must not be negative")
 	}
-	client := c.app.client()
+	client, err := c.app.client()
+	if err != nil {
+		return err
+	}
 	defer client.Close()
 	names := args
 	if c.all {

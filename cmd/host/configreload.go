@@ -32,7 +32,10 @@ func (a *app) configReloadVerb() *cobra.Command {
 }
 
 func (a *app) reloadConfig(ctx context.Context, req control.ReloadRequest, asJSON bool) error {
-	client := a.client()
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
 	defer client.Close()
 	r, err := client.ReloadConfig(ctx, req)
 	if p, ok := errors.AsType[*control.Problem](err); ok && p.Code == control.CodeBadConfig {

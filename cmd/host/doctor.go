@@ -73,7 +73,10 @@ func (f doctorFlags) request(ids []string) (control.DoctorRequest, error) {
 }
 
 func (a *app) doctor(ctx context.Context, name string, req control.DoctorRequest, asJSON bool) error {
-	client := a.client()
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
 	defer client.Close()
 	var last *control.DoctorResult
 	for m, err := range client.Doctor(ctx, name, req) {

@@ -108,7 +108,11 @@ func (a *app) events(ctx context.Context, q control.EventsQuery, asJSON bool) er
 // pastEvents asks the host. When none runs, it reads the journal; there is nothing to follow then.
 func (a *app) pastEvents(ctx context.Context, q control.EventsQuery) iter.Seq2[control.Event, error] {
 	return func(yield func(control.Event, error) bool) {
-		client := a.client()
+		client, err := a.client()
+		if err != nil {
+			yield(control.Event{}, err)
+			return
+		}
 		defer client.Close()
 		for e, err := range client.Events(ctx, q) {
 			if errors.Is(err, control.ErrNoHost) && q.Once {

@@ -61,7 +61,10 @@ func (a *app) explain(ctx context.Context, name string, asJSON bool) error {
 // reasons folds the events of a gateway, and of what it depends on, into those that led to its state.
 func (a *app) reasons(ctx context.Context, name string) (explanation, error) {
 	got := explanation{Gateway: name, HostRuns: true, State: "unknown"}
-	client := a.client()
+	client, err := a.client()
+	if err != nil {
+		return explanation{}, err
+	}
 	defer client.Close()
 	now, err := client.Gateway(ctx, name) // fails when there is no such gateway
 	if errors.Is(err, control.ErrNoHost) {

@@ -66,7 +66,10 @@ secrets. undo undoes the last change that this host made.`,
 }
 
 func (a *app) getConfig(ctx context.Context, name, path string, asJSON bool) error {
-	client := a.client()
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
 	defer client.Close()
 	got, err := client.Config(ctx, name, path)
 	switch {
@@ -100,7 +103,10 @@ func (a *app) editConfig(ctx context.Context, name string, args []string, edit c
 		}
 		edit.Text = &text
 	}
-	client := a.client()
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
 	defer client.Close()
 	got, err := client.EditConfig(ctx, name, edit)
 	if err != nil {

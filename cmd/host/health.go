@@ -35,7 +35,10 @@ func (a *app) healthVerb() *cobra.Command {
 func (a *app) health(ctx context.Context, name string, probe, asJSON bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // the host's own bounds are below
 	defer cancel()
-	client := a.client()
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
 	defer client.Close()
 	got, err := client.GatewayHealth(ctx, name, probe)
 	if err != nil {

@@ -92,7 +92,11 @@ func lost(l control.LogLine) string {
 // pastLogs asks the host, or the journal when no host runs.
 func (a *app) pastLogs(ctx context.Context, name string, q control.LogsQuery) iter.Seq2[control.LogLine, error] {
 	return func(yield func(control.LogLine, error) bool) {
-		client := a.client()
+		client, err := a.client()
+		if err != nil {
+			yield(control.LogLine{}, err)
+			return
+		}
 		defer client.Close()
 		for l, err := range client.Logs(ctx, name, q) {
 			if !errors.Is(err, control.ErrNoHost) || q.Follow {

@@ -32,7 +32,10 @@ func (a *app) pluginListVerb() *cobra.Command {
 		Short: "List the plugins of the host",
 		Args:  cobra.NoArgs,
 		RunE: verb(func(ctx context.Context, _ []string) error {
-			client := a.client()
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
 			defer client.Close()
 			plugins, err := client.Plugins(ctx)
 			switch {
@@ -138,7 +141,10 @@ func (a *app) pluginInfoVerb() *cobra.Command {
 		Short: "Show one plugin",
 		Args:  cobra.ExactArgs(1),
 		RunE: verb(func(ctx context.Context, args []string) error {
-			client := a.client()
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
 			defer client.Close()
 			p, err := client.Plugin(ctx, args[0])
 			if err != nil {
@@ -199,7 +205,10 @@ func (a *app) pluginRestartVerb() *cobra.Command {
 		Short: "Replace a plugin's process",
 		Args:  cobra.ExactArgs(1),
 		RunE: verb(func(ctx context.Context, args []string) error {
-			client := a.client()
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
 			defer client.Close()
 			p, err := client.RestartPlugin(ctx, args[0])
 			if err != nil {

@@ -46,7 +46,10 @@ func (a *app) rpc(ctx context.Context, args []string, timeout time.Duration) err
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout+10*time.Second)
 	defer cancel()
-	client := a.client()
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
 	defer client.Close()
 	payload, err := client.RPC(ctx, args[0], req)
 	if refused, ok := errors.AsType[*control.RPCError](err); ok {

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
@@ -22,9 +23,9 @@ func (a *app) runVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
 		Short: "Run the host in the foreground",
-		Long: "Run the host in the foreground. SIGTERM and SIGINT stop it in order, a second one stops it at once.\n" +
-			"SIGHUP reloads the configuration. Without a configuration it supervises one gateway, main, on port\n" +
-			"18789 with `openclaw` from PATH.",
+		Long: "Run the host in the foreground. SIGTERM and SIGINT stop it in order; another one, after 1 s or more, stops it\n" +
+			"at once. SIGHUP reloads the configuration. Without a configuration it supervises one gateway, main, on\n" +
+			"port 18789 with `openclaw` from PATH.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if err := a.run(); err != nil {
@@ -96,12 +97,15 @@ func reloadOn(ctx context.Context, hangups <-chan struct{}, host supervisor, log
 	}
 }
 
+// together is how close two signals are one request: wrappers (timeout, npm, a shell) pass on what the group got already.
+const together = time.Second
+
 // obey turns signals into actions: the first one into an orderly stop, the second into an immediate one. A hangup
 // requests a reload.
 func obey(ctx context.Context, signals <-chan os.Signal, stop context.CancelCauseFunc, kill func(),
 	hangups chan<- struct{}, log hclog.Logger,
 ) {
-	asked := false
+	var asked time.Time // zero: not yet
 	for {
 		select {
 		case <-ctx.Done():
@@ -113,9 +117,11 @@ func obey(ctx context.Context, signals <-chan os.Signal, stop context.CancelCaus
 				case hangups <- struct{}{}:
 				default: // one is requested already
 				}
-			case !asked:
-				asked = true
-				stop(fmt.Errorf("%s; a second one stops at once", s))
+			case asked.IsZero():
+				asked = time.Now()
+				stop(fmt.Errorf("%s; a second one after 1 s stops at once", s))
+			case time.Since(asked) < together:
+				log.Debug("the same request to stop came twice", "signal", s.String())
 			default:
 				log.Warn("stopping at once", "signal", s.String())
 				kill()

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -52,7 +53,7 @@ func testApp(s *settings, loadErr error) (*app, *bytes.Buffer) {
 		stdin: strings.NewReader(""), stdout: &bytes.Buffer{}, stderr: &locked{w: &stderr},
 		getenv:  func(string) string { return "" },
 		load:    func(string) (*settings, error) { return s, loadErr },
-		sockets: func(string) []string { return nil },
+		sockets: func(string) ([]string, error) { return nil, nil },
 	}
 	return a, &stderr
 }
@@ -152,36 +153,49 @@ func TestRunsExitCodeSaysWhatFailed(t *testing.T) {
 }
 
 func TestFirstSignalStopsInOrderAndTheSecondAtOnce(t *testing.T) {
-	signals := make(chan os.Signal)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	killed := make(chan struct{})
-	watching, unwatch := context.WithCancel(t.Context())
-	var done sync.WaitGroup
-	hangups := make(chan struct{}, 1)
-	done.Go(func() { obey(watching, signals, cancel, func() { close(killed) }, hangups, hclog.NewNullLogger()) })
-	for range 3 { // it never waits for a reload
+	synctest.Test(t, func(t *testing.T) {
+		signals := make(chan os.Signal)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		killed := make(chan struct{})
+		watching, unwatch := context.WithCancel(t.Context())
+		var done sync.WaitGroup
+		hangups := make(chan struct{}, 1)
+		done.Go(func() { obey(watching, signals, cancel, func() { close(killed) }, hangups, hclog.NewNullLogger()) })
+		for range 3 { // it never waits for a reload
+			signals <- syscall.SIGHUP
+		}
+		sup := &fakeSupervisor{reloads: make(chan struct{}), Err: errors.New("a fault in the file")}
+		done.Go(func() { reloadOn(watching, hangups, sup, hclog.NewNullLogger()) })
+		<-sup.reloads
 		signals <- syscall.SIGHUP
-	}
-	sup := &fakeSupervisor{reloads: make(chan struct{}), Err: errors.New("a fault in the file")}
-	done.Go(func() { reloadOn(watching, hangups, sup, hclog.NewNullLogger()) })
-	<-sup.reloads
-	signals <- syscall.SIGHUP
-	<-sup.reloads // one that failed is not the last
-	if ctx.Err() != nil {
-		t.Error("SIGHUP stopped the host")
-	}
-	signals <- syscall.SIGTERM
-	<-ctx.Done()
-	if cause := context.Cause(ctx).Error(); !strings.Contains(cause, "terminated") {
-		t.Errorf("cause = %s", cause)
-	}
-	select {
-	case <-killed:
-		t.Error("the first signal killed")
-	default:
-	}
-	signals <- os.Interrupt
-	<-killed
-	unwatch()
-	done.Wait()
+		<-sup.reloads // one that failed is not the last
+		if ctx.Err() != nil {
+			t.Error("SIGHUP stopped the host")
+		}
+		signals <- syscall.SIGTERM
+		<-ctx.Done()
+		if cause := context.Cause(ctx).Error(); !strings.Contains(cause, "terminated") {
+			t.Errorf("cause = %s", cause)
+		}
+		select {
+		case <-killed:
+			t.Error("the first signal killed")
+		default:
+		}
+		for range 3 { // wrappers pass on what the group got already
+			time.Sleep(together / 4)
+			signals <- os.Interrupt
+		}
+		synctest.Wait()
+		select {
+		case <-killed:
+			t.Error("the same request was taken for a second one")
+		default:
+		}
+		time.Sleep(together)
+		signals <- os.Interrupt
+		<-killed
+		unwatch()
+		done.Wait()
+	})
 }

@@ -25,7 +25,10 @@ func (a *app) statusVerb() *cobra.Command {
 			if len(args) == 1 {
 				name = args[0]
 			}
-			client := a.client()
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
 			defer client.Close()
 			if watch {
 				return a.watch(ctx, client, name, asJSON)

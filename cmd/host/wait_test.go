@@ -71,7 +71,11 @@ func TestWatchShowsTheStatusAgainAfterAChange(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		c := a.client()
+		c, err := a.client()
+		if err != nil {
+			done <- err
+			return
+		}
 		defer c.Close()
 		done <- a.watch(ctx, c, "", true)
 	}()

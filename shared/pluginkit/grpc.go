@@ -2,7 +2,11 @@ package pluginkit
 
 import (
 	"context"
+	"fmt"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	goplugin "github.com/hashicorp/go-plugin"
@@ -74,6 +78,7 @@ func serverOptions(host context.Context, running *calls) []grpc.ServerOption {
 			defer done()
 			defer func() {
 				if r := recover(); r != nil {
+					logPanic(info.FullMethod, r)
 					resp, err = nil, fault.ToStatus(fault.Recovered(r))
 				}
 			}()
@@ -87,12 +92,38 @@ func serverOptions(host context.Context, running *calls) []grpc.ServerOption {
 			defer done()
 			defer func() {
 				if r := recover(); r != nil {
+					logPanic(info.FullMethod, r)
 					err = fault.ToStatus(fault.Recovered(r))
 				}
 			}()
 			return next(srv, &boundStream{ServerStream: ss, ctx: ctx})
 		}),
 	}
+}
+
+// logPanic says in the host's log where an implementation panicked: an answer has the text only.
+func logPanic(method string, r any) {
+	Logger("pluginkit").Error("a call panicked", "method", method, "panic", fmt.Sprint(r), "at", panicked())
+}
+
+// panicked returns the calls that led to a panic, the innermost first, without those of the runtime and of gRPC:
+// "main.go:41 main.(*mine).Diagnose". It is called while a deferred call recovers.
+func panicked() string {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	var out []string
+	for more := true; more; {
+		var f runtime.Frame
+		switch f, more = frames.Next(); {
+		case f.Function == "runtime.gopanic":
+			out = nil // what came after the panic
+		case strings.HasPrefix(f.Function, "google.golang.org/grpc"):
+			more = false
+		case f.Function != "" && !strings.HasPrefix(f.Function, "runtime."):
+			out = append(out, fmt.Sprintf("%s:%d %s", filepath.Base(f.File), f.Line, f.Function))
+		}
+	}
+	return strings.Join(out[:min(len(out), 8)], " < ")
 }
 
 // until is ctx that also ends with host.

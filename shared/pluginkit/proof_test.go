@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -74,5 +75,22 @@ func TestChildrenDoNotInheritTheSecret(t *testing.T) {
 	}
 	if v, set := os.LookupEnv(SecretVariable); set || takeProof() != "" {
 		t.Errorf("it is still there: %q", v)
+	}
+}
+
+func explode() { panic("planted") }
+
+func TestPlaceOfAPanicIsFound(t *testing.T) {
+	at := ""
+	func() {
+		defer func() {
+			_ = recover()
+			at = panicked()
+		}()
+		explode()
+	}()
+	first, _, _ := strings.Cut(at, " < ")
+	if !strings.HasPrefix(first, "proof_test.go:") || !strings.HasSuffix(first, "pluginkit.explode") {
+		t.Errorf("%q", at)
 	}
 }

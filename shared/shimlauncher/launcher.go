@@ -160,7 +160,7 @@ func (l *Launcher) specOf(id string, p plugin.ProcessSpec) (shim.Spec, error) {
 			return shim.Spec{},
 				fault.New(fault.Unsupported, fmt.Sprintf("cannot run as user %q: %s runs all as its own user", p.User,
 					l.name)).
-					WithHint("run gatehost as that user, or use launcher-systemd")
+					WithHint("run a host as that user, or remove launch.user")
 		}
 	}
 	env := make([]shim.EnvVar, len(p.Env))

@@ -48,10 +48,10 @@ func (d *decoder) checkPlugin(p *Plugin) {
 	d.checkSecrets(under(key, "args"), p.Args, "pass it in a file or an environment variable instead")
 }
 
-// checkPaths reports paths that a shell would have to expand.
+// checkPaths reports what is no path.
 func (d *decoder) checkPaths(key, paths []string) {
 	for i, path := range paths {
-		if path == "" || strings.HasPrefix(path, "~") {
+		if path == "" {
 			d.fault(under(key, strconv.Itoa(i)), "write the whole path", "%q is not a path", path)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,8 +98,8 @@ func TestEachFaultIsNamedWithItsPlaceAndAdvice(t *testing.T) {
 			`--token would show a secret`,
 		},
 		{
-			"a path of the shell", "[gateways.main.repair]\nevidence_read = [\"~/oc\"]",
-			`gateways.main.repair.evidence_read.0: "~/oc" is not a path (write the whole path)`,
+			"the home of another user", "[gateways.main.repair]\nevidence_read = [\"~other/oc\"]",
+			`"~other/oc" is in the home directory of another user, which gatehost does not look up (write the whole path)`,
 		},
 		{
 			"string for a list", "[gateways.main.launch]\ncommand = \"openclaw\"",
@@ -502,18 +503,77 @@ func TestSocketIsFoundInAFileWithFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.RuntimeDirs(good.StateDir)
-	got := config.Sockets(path)
-	if len(got) != 2 || len(want) != 2 || filepath.Dir(got[0]) != want[0] ||
+	got, err := config.Sockets(path)
+	if err != nil || len(got) != 2 || len(want) != 2 || filepath.Dir(got[0]) != want[0] ||
 		!strings.HasPrefix(got[0], "/run/user/1/gatehost/") {
 		t.Errorf("sockets = %v, runtime dirs = %v", got, want)
 	}
 	write("control.socket = \"x.sock\"\nversion = 99\n")
-	if got := config.Sockets(path); len(got) != 1 || got[0] != filepath.Join(dir, "x.sock") {
-		t.Errorf("sockets = %v", got)
+	if got, err := config.Sockets(path); err != nil || len(got) != 1 || got[0] != filepath.Join(dir, "x.sock") {
+		t.Errorf("sockets = %v, %v", got, err)
+	}
+	write("state_dir = \"/state\"\nthis is no TOML\n[gateways.main]\n")
+	if got, err := config.Sockets(path); err != nil || len(got) != 2 || filepath.Dir(got[0]) != want[0] {
+		t.Errorf("in a file that is no TOML: %v, %v", got, err)
 	}
 	t.Setenv("XDG_RUNTIME_DIR", "/"+strings.Repeat("long", 30))
 	if got := config.RuntimeDirs("/state"); len(got) != 1 || !strings.HasPrefix(got[0], "/tmp/gatehost-") {
 		t.Errorf("with a long runtime directory: %v", got)
+	}
+}
+
+// TestTildeIsTheHomeDirectory: a directory of that name beside config.toml would take half of the state.
+func TestTildeIsTheHomeDirectory(t *testing.T) {
+	t.Setenv("HOME", "/home/x")
+	c := parse(t, "state_dir = \"~/gatehost\"\nplugin_dir = \"~\"\n[control]\nsocket = \"~/s\"\n[plugins.mine]\npath = \"~/mine\"\n"+
+		"[gateways.main.launch]\ncommand = [\"~/bin/openclaw\"]\ncwd = \"~/w\"\nenv_file = \"a~/e\"\n")
+	l := c.Gateways["main"].Launch
+	for got, want := range map[string]string{
+		c.StateDir: "/home/x/gatehost", c.PluginDir: "/home/x", c.Control.Socket: "/home/x/s",
+		c.Plugins["mine"].Path: "/home/x/mine", l.Command[0]: "/home/x/bin/openclaw", l.Cwd: "/home/x/w",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if !strings.HasSuffix(l.EnvFile, "/a~/e") {
+		t.Errorf("a tilde inside a name: %q", l.EnvFile)
+	}
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(path, []byte("control.socket = \"~/s\""), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := config.Sockets(path); err != nil || !slices.Equal(got, []string{"/home/x/s"}) {
+		t.Errorf("clients look at %v, %v", got, err)
+	}
+}
+
+// TestFileThatWasNamedNeverMeansTheDefaultHost: a command for another host would reach it.
+func TestFileThatWasNamedNeverMeansTheDefaultHost(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", dir)
+	for name, text := range map[string]string{
+		"absent": "", "no TOML, and the place behind": "what\nstate_dir = \"/state\"\n",
+		"a socket behind": "[a\n[control]\nsocket = \"/run/x\"\n", "a directory": "",
+	} {
+		path := filepath.Join(dir, name)
+		if text != "" {
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if name == "a directory" {
+			if err := os.Mkdir(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := config.Sockets(path)
+		if err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	if got, err := config.Sockets(""); err != nil || len(got) == 0 {
+		t.Errorf("no file was named, and there is none: %v, %v", got, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -66,13 +67,15 @@ func DefaultPluginDir() string {
 func (c *Config) resolve(file, base string) Faults {
 	d := &decoder{file: file, where: c.where}
 	abs := func(path *string) {
-		switch {
-		case *path == "":
-		case filepath.IsAbs(*path):
-			*path = filepath.Clean(*path)
-		default:
-			*path = filepath.Join(base, *path)
+		if *path == "" {
+			return
 		}
+		whole, err := against(base, *path)
+		if err != nil {
+			d.faults = append(d.faults, Fault{File: file, Message: err.Error(), Hint: "write the whole path"})
+			return
+		}
+		*path = whole
 	}
 	program := func(word *string) { // a bare name is searched elsewhere
 		if strings.ContainsAny(*word, `/`+string(filepath.Separator)) {
@@ -129,6 +132,25 @@ func (c *Config) resolve(file, base string) Faults {
 	}
 	d.checkStateDirs(c)
 	return d.faults
+}
+
+// against makes a path absolute: relative to base, or to the home directory when it begins with ~/, as a shell would.
+// Errors: a path that begins with the home of another user, or a home that is not known.
+func against(base, path string) (string, error) {
+	switch rest, home := strings.CutPrefix(path, "~"); {
+	case home && (rest == "" || rest[0] == '/' || rest[0] == filepath.Separator):
+		dir, err := os.UserHomeDir()
+		if err != nil || !filepath.IsAbs(dir) {
+			return "", fmt.Errorf("%q is in the home directory, and HOME is not set", path)
+		}
+		return filepath.Join(dir, rest), nil
+	case home:
+		return "", fmt.Errorf("%q is in the home directory of another user, which gatehost does not look up", path)
+	case filepath.IsAbs(path):
+		return filepath.Clean(path), nil
+	default:
+		return filepath.Join(base, path), nil
+	}
 }
 
 // checkStateDirs finds gateways with one state directory: OpenClaw ends the second gateway on it with exit code 78

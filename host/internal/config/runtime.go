@@ -171,32 +171,46 @@ func makePrivate(dir string) error {
 }
 
 // Sockets lists where the host of a configuration may listen, best first, for clients. It is lenient: it takes what
-// it can from a file with faults, since a running host may have been started before they were made.
-func Sockets(path string) []string {
+// it can from a file with faults, since a running host may have been started before they were made. But a file that
+// was named (path is not "") and does not tell is an error: the host in the default place would be another one.
+func Sockets(path string) ([]string, error) {
 	base, stateDir, runtimeIn := "", "", ""
-	if path == "" {
+	named := path != ""
+	if !named {
 		path = DefaultPath()
 	}
-	if data, err := read(path); err == nil {
-		raw, _ := tomltext.Decode(path, data) // nil when it is no TOML: then the defaults count
+	data, err := read(path)
+	if err != nil && named {
+		return nil, Faults{{File: path, Message: err.Error(), Hint: hintFor(err)}}
+	}
+	if err == nil {
+		raw, err := places(path, data)
+		if err != nil && named {
+			return nil, err
+		}
 		if abs, err := filepath.Abs(path); err == nil {
 			base = filepath.Dir(abs)
 		}
 		control, _ := raw["control"].(map[string]any)
 		if s, ok := control["socket"].(string); ok && s != "" {
-			return []string{against(base, s)}
+			socket, err := against(base, s)
+			return []string{socket}, err
 		}
 		if s, ok := raw["runtime_dir"].(string); ok && s != "" {
-			runtimeIn = against(base, s)
+			if runtimeIn, err = against(base, s); err != nil {
+				return nil, err
+			}
 		}
 		if s, ok := raw["state_dir"].(string); ok && s != "" {
-			stateDir = against(base, s)
+			if stateDir, err = against(base, s); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if stateDir == "" {
 		dir, err := DefaultStateDir()
 		if err != nil {
-			return nil
+			return nil, err
 		}
 		stateDir = dir
 	}
@@ -214,12 +228,24 @@ func Sockets(path string) []string {
 		}
 		out = append(out, filepath.Join(dir, socketName))
 	}
-	return out
+	return out, nil
 }
 
-func against(base, path string) string {
-	if filepath.IsAbs(path) {
-		return path
+// places decodes what of a file says where its host listens. Of a file that is no TOML it takes the lines before the
+// faulty one; it fails when the others may name a place, too.
+func places(path string, data []byte) (map[string]any, error) {
+	raw, err := tomltext.Decode(path, data)
+	faults, ok := errors.AsType[Faults](err)
+	if !ok || len(faults) == 0 || faults[0].Line == 0 {
+		return raw, err
 	}
-	return filepath.Join(base, path)
+	lines := strings.SplitAfter(string(data), "\n")
+	at := min(faults[0].Line-1, len(lines))
+	for _, word := range []string{"state_dir", "runtime_dir", "socket"} {
+		if strings.Contains(strings.Join(lines[at:], ""), word) {
+			faults[0].Hint = "correct the file, or name the socket of the host with --host"
+			return nil, faults
+		}
+	}
+	return tomltext.Decode(path, []byte(strings.Join(lines[:at], "")))
 }

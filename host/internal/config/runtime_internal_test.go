@@ -79,8 +79,8 @@ func TestRuntimeDirOfTheConfigurationIsTheOnlyOne(t *testing.T) {
 	if err != nil || moved != nil || dir != filepath.Join(in, "run", runtimeID("/state")) {
 		t.Fatalf("%q, %v, %v", dir, moved, err)
 	}
-	if got := Sockets(path); len(got) != 1 || filepath.Dir(got[0]) != dir {
-		t.Errorf("clients look at %v", got)
+	if got, err := Sockets(path); err != nil || len(got) != 1 || filepath.Dir(got[0]) != dir {
+		t.Errorf("clients look at %v, %v", got, err)
 	}
 	if runtime.GOOS != "windows" {
 		if err := os.Chmod(filepath.Join(in, "run"), 0o777); err != nil {

@@ -51,6 +51,9 @@ func (s *supervisor) explain(gen *generation, err error) error {
 		strings.Contains(why, "Incompatible API version") && len(lines) == 0:
 		why = "it is not a gatehost plugin: it did not begin with a handshake"
 		hint, curable = "name a plugin in plugins."+gen.spec.Name+".path", false
+		if len(lines) > 0 { // it may be one, and greet
+			hint += "; a plugin prints nothing to stdout before its handshake, and logs to stderr"
+		}
 	case strings.Contains(why, "ncompatible"):
 		why = "it speaks another version of the plugin protocol: " + why
 		hint, curable = fmt.Sprintf("upgrade the plugin, or gatehost (it speaks %d)", pluginkit.ProtocolVersion), false
