@@ -23,8 +23,8 @@ func (a *app) runVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
 		Short: "Run the host in the foreground",
-		Long: "Run the host in the foreground. SIGTERM and SIGINT stop it in order; another one, after 1 s or more, stops it\n" +
-			"at once. SIGHUP reloads the configuration. Without a configuration it supervises one gateway, main, on\n" +
+		Long: "Run the host in the foreground. SIGTERM and SIGINT stop it in order; another one, after 1 s or more, stops\n" +
+			"it at once. SIGHUP reloads the configuration. Without a configuration it supervises one gateway, main, on\n" +
 			"port 18789 with `openclaw` from PATH.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -97,7 +97,8 @@ func reloadOn(ctx context.Context, hangups <-chan struct{}, host supervisor, log
 	}
 }
 
-// together is how close two signals are one request: wrappers (timeout, npm, a shell) pass on what the group got already.
+// together is how close two signals are one request: wrappers (timeout, npm, a shell) pass on what the group has got
+// already.
 const together = time.Second
 
 // obey turns signals into actions: the first one into an orderly stop, the second into an immediate one. A hangup

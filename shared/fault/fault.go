@@ -4,6 +4,7 @@
 package fault
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -84,6 +85,9 @@ func (c cause) As(target any) bool {
 
 // Is makes errors.Is compare codes: two faults of one code match when the target has nothing but its code.
 func (e *Error) Is(target error) bool {
+	if e.Code == DeadlineExceeded && target == context.DeadlineExceeded { //nolint:errorlint // the sentinel itself
+		return true
+	}
 	t, ok := target.(*Error)
 	return ok && t.bare() && t.Code == e.Code
 }

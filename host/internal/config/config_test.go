@@ -525,7 +525,8 @@ func TestSocketIsFoundInAFileWithFaults(t *testing.T) {
 // TestTildeIsTheHomeDirectory: a directory of that name beside config.toml would take half of the state.
 func TestTildeIsTheHomeDirectory(t *testing.T) {
 	t.Setenv("HOME", "/home/x")
-	c := parse(t, "state_dir = \"~/gatehost\"\nplugin_dir = \"~\"\n[control]\nsocket = \"~/s\"\n[plugins.mine]\npath = \"~/mine\"\n"+
+	c := parse(t, "state_dir = \"~/gatehost\"\nplugin_dir = \"~\"\n[control]\nsocket = \"~/s\"\n"+
+		"[plugins.mine]\npath = \"~/mine\"\n"+
 		"[gateways.main.launch]\ncommand = [\"~/bin/openclaw\"]\ncwd = \"~/w\"\nenv_file = \"a~/e\"\n")
 	l := c.Gateways["main"].Launch
 	for got, want := range map[string]string{

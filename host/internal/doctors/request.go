@@ -9,10 +9,12 @@ import (
 	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/repair"
 	"github.com/gatehost/gatehost/host/internal/view"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // Request serves `gatehost doctor`: it sends findings, the plan, progress and one result to tell. Errors:
@@ -128,7 +130,7 @@ func (d *Doctors) carryOut(
 	case r.restore != nil:
 		who, plan = control.HostDoctor, r.restore.plan
 	default:
-		tell(result(&control.DoctorResult{Outcome: "nothing-to-do"}))
+		tell(result(withoutPlan(r)))
 		return nil
 	}
 	executor, err := d.executor()
@@ -161,6 +163,18 @@ func (d *Doctors) carryOut(
 	d.startAgain(ctx, up)
 	tell(result(resultOf(who, plan.Title, done, err)))
 	return nil
+}
+
+// withoutPlan is the result of a repair for which there is no plan. A doctor that found an error, and whose plan could
+// not be had or was refused, has failed: what it found is still there.
+func withoutPlan(r assessment) *control.DoctorResult {
+	for _, found := range r.Findings {
+		i := slices.IndexFunc(r.Skipped, func(s repair.Skipped) bool { return s.Doctor == found.Doctor })
+		if i >= 0 && found.Finding.Severity == plugin.SeverityError {
+			return &control.DoctorResult{Outcome: "failed", Doctor: found.Doctor, Error: view.Failure(r.Skipped[i].Err)}
+		}
+	}
+	return &control.DoctorResult{Outcome: "nothing-to-do"}
 }
 
 // offered is the result of a repair that the operator has to request by name.

@@ -192,6 +192,8 @@ func (a *attempt) explain(err error) error {
 	err = fault.FromStatus(err)
 	cause := context.Cause(a.ctx)
 	switch {
+	case errors.Is(context.Cause(a.caller), context.DeadlineExceeded):
+		return a.late(time.Since(a.began))
 	case a.caller.Err() != nil:
 		return context.Cause(a.caller)
 	case errors.Is(cause, errMoved):
@@ -204,12 +206,18 @@ func (a *attempt) explain(err error) error {
 	// our deadline, not one that the plugin reports
 	case errors.Is(cause, errLate), due(a.ctx) && errors.Is(err, context.DeadlineExceeded):
 		notify(a.s.suspect) // no answer: check whether the process is alive
-		return fault.Wrap(fault.DeadlineExceeded,
-			fmt.Sprintf("plugin %q did not answer %s in %v", a.conn.name, a.method.name, a.limit),
-			context.DeadlineExceeded)
+		return a.late(a.limit)
 	default:
 		return err
 	}
+}
+
+// late says that no answer came within a time.
+func (a *attempt) late(limit time.Duration) error {
+	return fault.New(fault.DeadlineExceeded, fmt.Sprintf("plugin %q did not answer %s in %v", a.conn.name, a.method.name,
+		limit.Round(100*time.Millisecond))).
+		WithHint("try again; the host's log has what the plugin said, and `gatehost plugin restart " + a.conn.name +
+			"` starts it anew")
 }
 
 // Causes by which a call is ended before it ends by itself, besides fault.ErrPluginGone.

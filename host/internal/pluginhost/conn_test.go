@@ -22,6 +22,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/internal/testhost"
 	"github.com/gatehost/gatehost/shared/classifier"
+	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/launcher"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -192,6 +193,14 @@ func TestOperatorsCallTimeoutIsKept(t *testing.T) {
 	}
 	if pid(t, h) != p {
 		t.Error("a slow call cost the plugin its life")
+	}
+	// a caller's own deadline is told in the same words
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = h.Doctor("p").Diagnose(ctx, doctor.DiagnoseRequest{Incident: &doctor.Incident{ErrorCode: "hang"}})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "did not answer Doctor.Diagnose in") ||
+		strings.Contains(err.Error(), "context") || fault.HintOf(err) == "" {
+		t.Errorf("error = %v, hint %q", err, fault.HintOf(err))
 	}
 }
 

@@ -131,7 +131,8 @@ func comparePin(s Spec, path, of, got string) error {
 		Code: fault.PermissionDenied, Details: map[string]string{DetailSHA256: got},
 		Message: cannotStart(s, path) + fmt.Sprintf("%s sha256 is %s, config.toml wants %s", of, got,
 			strings.ToLower(s.SHA256)),
-		Hint: "install the version that was pinned, or pin this one after checking where it came from",
+		Hint: "install the version that was pinned, or pin this one after checking where it came from; after a change of " +
+			"config.toml run `gatehost config reload`",
 	}
 }
 
