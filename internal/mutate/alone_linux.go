@@ -15,8 +15,9 @@ import (
 // aloneArg is the first argument of the process that contains a test.
 const aloneArg = "-alone"
 
-// alone returns a command that runs a program where it sees no process of others and can write only below the places:
-// a negated condition may send signals to all processes, or remove all files. What the program leaves ends with it.
+// alone returns a command that runs a program where it sees no process of others, has a network of its own, and can
+// write only below the places: a negated condition may send signals to all processes, or remove all files. What the
+// program leaves ends with it.
 func alone(ctx context.Context, places []string, name string, args ...string) *exec.Cmd {
 	self, err := os.Executable()
 	if err != nil {
@@ -24,18 +25,22 @@ func alone(ctx context.Context, places []string, name string, args ...string) *e
 	}
 	cmd := exec.CommandContext(ctx, self, append([]string{aloneArg, strings.Join(places, ":"), name}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
+		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC,
+		Setsid:     true, Pdeathsig: syscall.SIGKILL,
 	}
 	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
-		cmd.SysProcAttr.AmbientCaps = []uintptr{capSysAdmin}
+		cmd.SysProcAttr.AmbientCaps = []uintptr{capSysAdmin, capNetAdmin}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
 	}
 	return cmd
 }
 
-const capSysAdmin = 21
+const (
+	capNetAdmin = 12
+	capSysAdmin = 21
+)
 
 // runAlone is the other side of alone: process 1 of its namespace, with which the kernel ends all others.
 func runAlone(args []string) int {
@@ -94,6 +99,28 @@ func contain(places []string) error {
 	}
 	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
+	}
+	return startLoopback()
+}
+
+// startLoopback gives a new network its 127.0.0.1 and ::1.
+func startLoopback() error {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("start the network: %w", err)
+	}
+	defer func() { _ = syscall.Close(fd) }()
+	request := struct {
+		name  [16]byte
+		flags uint16
+		_     [22]byte
+	}{flags: syscall.IFF_UP | syscall.IFF_RUNNING}
+	copy(request.name[:], "lo")
+	//nolint:gosec // so the call wants it
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.SIOCSIFFLAGS,
+		uintptr(unsafe.Pointer(&request)))
+	if errno != 0 {
+		return fmt.Errorf("start the network: %w", errno)
 	}
 	return nil
 }

@@ -17,6 +17,8 @@ func TestATestIsContained(t *testing.T) {
 	}
 	script := `set -e
 grep CapEff /proc/self/status >"$0/rights"
+grep -q '^ *lo: ' /proc/net/dev
+test "$(tail -n +3 /proc/net/dev | wc -l)" -eq 1
 setsid sleep 600 >/dev/null 2>&1 &
 cd "$0"
 kill -9 -1
