@@ -44,6 +44,10 @@ const (
 
 // runAlone is the other side of alone: process 1 of its namespace, with which the kernel ends all others.
 func runAlone(args []string) int {
+	if os.Getpid() != 1 { // it would change the mounts of the whole machine
+		fmt.Fprintln(os.Stderr, "cannot contain a test outside of a namespace")
+		return 1
+	}
 	if err := contain(strings.Split(args[0], ":")); err != nil {
 		fmt.Fprintln(os.Stderr, "cannot contain a test:", err)
 		return 1

@@ -48,3 +48,9 @@ exit 7`
 		t.Errorf("a program that succeeds: %v, %s", err, out)
 	}
 }
+
+func TestNothingIsContainedInTheNamespacesOfTheMachine(t *testing.T) {
+	if runAlone([]string{t.TempDir(), "true"}) == 0 {
+		t.Error("it has changed the mounts of the machine")
+	}
+}

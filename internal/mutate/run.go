@@ -74,6 +74,7 @@ type aTest struct {
 type bench struct {
 	dir, control, record, tmp string
 	places                    []string // what a test may change; nil: everything, it is not contained
+	mutants                   int
 	env                       []string
 	tests                     []aTest
 }
@@ -84,7 +85,7 @@ func newBench(
 ) (*bench, error) {
 	b := &bench{
 		dir: dir, control: filepath.Join(dir, "control"), record: filepath.Join(dir, "record"),
-		tmp: filepath.Join(dir, "t"), places: places,
+		tmp: filepath.Join(dir, "t"), places: places, mutants: len(mutants),
 	}
 	err := errors.Join(os.Mkdir(dir, 0o755), os.Mkdir(b.tmp, 0o700), os.Chmod(b.tmp, 0o777|os.ModeSticky))
 	if err != nil {
@@ -164,7 +165,7 @@ func (b *bench) sweep() {
 // measure runs each test alone, with nothing negated, and notes its time and the conditions that it evaluates.
 func (b *bench) measure(ctx context.Context, i int) error {
 	t := &b.tests[i]
-	if err := os.WriteFile(b.record, nil, 0o600); err != nil {
+	if err := os.WriteFile(b.record, make([]byte, b.mutants+1), 0o600); err != nil {
 		return err
 	}
 	//nolint:gosec // tests that change their user record too
@@ -178,8 +179,8 @@ func (b *bench) measure(ctx context.Context, i int) error {
 	}
 	t.took, t.reaches = time.Since(from), map[int]bool{}
 	recorded, err := os.ReadFile(b.record)
-	for _, word := range strings.Fields(string(recorded)) {
-		if id, err := strconv.Atoi(word); err == nil {
+	for id, reached := range recorded {
+		if reached != 0 {
 			t.reaches[id] = true
 		}
 	}
