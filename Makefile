@@ -87,6 +87,10 @@ sim: ## a million simulated schedules (SIM_SCHEDULES), from seed SIM_FROM on
 mutants: ## plant one bug after the other: the simulator must find each
 	SIM_MUTANTS=1 go test -count=1 -timeout 30m -v -run 'PlantedBugs|AnswersThatComeTwice' ./host/internal/sim
 
+.PHONY: mutate
+mutate: ## negate each condition of PKG: its tests must notice (TESTS names packages with more tests, ONLY files and lines)
+	go run ./internal/mutate $(if $(TESTS),-tests '$(TESTS)') $(if $(ONLY),-only '$(ONLY)') $(if $(UNCONTAINED),-uncontained) $(PKG)
+
 .PHONY: test-e2e
 test-e2e: tools build ## built binaries against the emulator
 	@mkdir -p $(RESULTS)

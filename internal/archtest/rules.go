@@ -344,6 +344,7 @@ func rules() []rule {
 			from: "internal/protodoc", may: []string{pb}, mods: []string{protobuf},
 			reason: "a generator reads the contract and nothing else",
 		},
+		{from: "internal/mutate", reason: "it compiles and runs the tests of the others"},
 		{from: "internal/testreal", reason: "it finds an installation"},
 		{from: "internal/testhost", reason: "it builds programs by their folders"},
 		{

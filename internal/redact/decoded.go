@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -78,7 +79,7 @@ func backslash(s string) (put string, n int) {
 	}
 	switch s[1] {
 	case 'u':
-		return hexadecimal(s, 2, 4)
+		return utf16Unit(s)
 	case 'x':
 		return hexadecimal(s, 2, 2)
 	case 'n', 'r':
@@ -87,6 +88,29 @@ func backslash(s string) (put string, n int) {
 		return s[1:2], 2
 	}
 	return s[:1], 1
+}
+
+// utf16Unit reads \uXXXX, and two of them that are one character. Half of such a pair is left out: the other half may
+// have been cut off.
+func utf16Unit(s string) (put string, n int) {
+	put, n = hexadecimal(s, 2, 4)
+	first := unit(s)
+	if !utf16.IsSurrogate(first) {
+		return put, n
+	}
+	if r := utf16.DecodeRune(first, unit(s[n:])); r != utf8.RuneError {
+		return string(r), 2 * n
+	}
+	return "", n
+}
+
+// unit returns the value of the \uXXXX at the beginning of s; 0 when there is none.
+func unit(s string) rune {
+	if len(s) < 6 || s[:2] != `\u` {
+		return 0
+	}
+	v, _ := strconv.ParseUint(s[2:6], 16, 16)
+	return rune(v)
 }
 
 // names are the references of HTML for characters that a secret may contain.

@@ -3,7 +3,6 @@ package redact
 import (
 	"regexp"
 	"strings"
-	"unicode/utf8"
 )
 
 // assignment is `NAME=value` and `name: value` outside of JSON.
@@ -57,7 +56,7 @@ func assignments(text string) string {
 	return assignment.ReplaceAllStringFunc(text, func(s string) string {
 		at := assignment.FindStringSubmatchIndex(s)
 		value := s[at[4]:at[5]]
-		if strings.HasPrefix(strings.Trim(value, `"'`), "[redacted") || value == "[" || value == "{" ||
+		if strings.HasPrefix(strings.Trim(value, "\"'`"), "[redacted") || value == "[" || value == "{" ||
 			Harmless(nameOf(s[at[2]:at[3]]), value) {
 			return s
 		}
@@ -156,7 +155,7 @@ func (m *masker) isSecret(l level) bool {
 func (m *masker) quoted(quote byte) int {
 	for i := m.at + 1; i < len(m.in); i++ {
 		switch c := m.in[i]; {
-		case c == '\\' && i+1 < len(m.in):
+		case c == '\\':
 			i++
 		case c == quote:
 			return i + 1 - m.at
@@ -167,17 +166,13 @@ func (m *masker) quoted(quote byte) int {
 	return len(m.in) - m.at
 }
 
+// bare returns the length of a word, which is not empty: run has a case for each byte that ends one.
 func (m *masker) bare() int {
 	n := strings.IndexAny(m.in[m.at:], " \t\r\n,:={}[]\"'`")
-	switch {
-	case n < 0:
+	if n < 0 {
 		return len(m.in) - m.at
-	case n == 0:
-		_, size := utf8.DecodeRuneInString(m.in[m.at:])
-		return size
-	default:
-		return n
 	}
+	return n
 }
 
 func (m *masker) until(end string, more int) int {

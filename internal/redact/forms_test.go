@@ -64,6 +64,39 @@ func TestKnownSecretsAreHiddenInEveryForm(t *testing.T) {
 	})
 }
 
+// TestSecretsOfOtherCharactersAreHidden: letters that are no ASCII, and characters that a terminal must not see.
+func TestSecretsOfOtherCharactersAreHidden(t *testing.T) {
+	const umlauts, bell, outside = "pässwörter-€", "bell\arings-often", "key-𝄞𝄞-of-g"
+	r := redact.New([]string{umlauts, bell, outside, "\u200b\u200b\u200ba"})
+	for name, written := range map[string]string{
+		"percent":      each(umlauts, "%%%02X"),
+		"x escapes":    each(umlauts, `\x%02x`),
+		"u escapes":    `p\u00e4ssw\u00f6rter-\u20ac`,
+		"u upper":      `p\u00E4ssw\u00F6rter-\u20AC`,
+		"HTML":         "p&#228;ssw&#xF6;rter-&#8364;",
+		"plain":        umlauts,
+		"a control":    bell,
+		"a pair":       `key-\ud834\udd1e\uD834\uDD1E-of-g`,
+		"HTML of four": "key-&#119070;&#x1D11E;-of-g",
+	} {
+		if got := r.Text("x " + written + " y"); got != "x "+redact.Mark+" y" {
+			t.Errorf("%s: %q becomes %q", name, written, got)
+		}
+	}
+	// what is printable of the last value is one letter: it is no secret
+	if got := r.Text("banana"); got != "banana" {
+		t.Errorf("%q", got)
+	}
+	if got := r.Text(`x key-\ud834\udd1e\ud834`); !strings.HasPrefix(got, "x "+redact.Mark) {
+		t.Errorf("cut off between the halves of a pair: %q", got)
+	}
+	for _, text := range []string{`\ud834`, `\ud834\u0041`, `\ud834x`, `\udd1e\ud834`} {
+		if got := r.Text(text); got != text {
+			t.Errorf("half of a pair: %q becomes %q", text, got)
+		}
+	}
+}
+
 // TestOneHalfOfASecretInTwoLinesIsHidden: a stream is redacted line by line.
 func TestOneHalfOfASecretInTwoLinesIsHidden(t *testing.T) {
 	r := redact.New([]string{canary})

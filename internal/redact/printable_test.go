@@ -25,6 +25,9 @@ func TestPrintableRemovesWhatATerminalObeys(t *testing.T) {
 		"over\rwritten\r\nnext":                  "over\uFFFDwritten\nnext",
 		"\u202egnp\u202c \u2066x\u2069\u200b":    "gnp x",
 		"a\u2028b\u2029c":                        "a\uFFFDb\uFFFDc",
+		"\x00":                                   "\uFFFD",
+		"\x1b":                                   "\uFFFD",
+		"a\U000E0041\U000E007Fb\U000E0100":       "ab\U000E0100", // tags, and a variation of a character
 		"\xff\xfe":                               "\uFFFD\uFFFD",
 		"\x9b31m":                                "\uFFFD31m",
 		"grüße 日本 👩\u200d🔧":                      "grüße 日本 👩\u200d🔧",
@@ -33,8 +36,10 @@ func TestPrintableRemovesWhatATerminalObeys(t *testing.T) {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
 	}
-	if got := redact.PrintableLine("a\nb\r\nc"); got != "a b c" {
-		t.Errorf("%q", got)
+	for text, want := range map[string]string{"a\nb\r\nc": "a b c", "a\nb": "a b", "a\tb": "a\tb"} {
+		if got := redact.PrintableLine(text); got != want {
+			t.Errorf("as one line %q becomes %q, want %q", text, got, want)
+		}
 	}
 }
 

@@ -144,7 +144,7 @@ func (s *Server) progress(ctx context.Context, name string) <-chan struct{} {
 
 // ended returns err, or errStopping when the error only comes from the host's shutdown.
 func ended(r *http.Request, err error) error {
-	if cause := context.Cause(r.Context()); cause != nil && errors.Is(cause, errStopping) {
+	if errors.Is(context.Cause(r.Context()), errStopping) {
 		return errStopping
 	}
 	return err

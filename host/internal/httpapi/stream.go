@@ -308,8 +308,6 @@ func ndjson[T any](ctx context.Context, w http.ResponseWriter, r *http.Request, 
 	}
 	for v, err := range seq {
 		switch {
-		case err != nil && ctx.Err() != nil && r.Context().Err() != nil:
-			return nil // no client is left to answer
 		case err != nil && !begun:
 			return ended(r, err)
 		case err != nil:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/gatehost/gatehost/host/internal/manifest"
@@ -119,6 +120,23 @@ func TestWhatIsNotWhatWasSealedIsRefused(t *testing.T) {
 		{"a directory in its place", func(dir string) error {
 			return errors.Join(os.Remove(filepath.Join(dir, "main.js")), os.Mkdir(filepath.Join(dir, "main.js"), 0o755))
 		}, `files."main.js": has another sum: tree:`},
+		{
+			"a named pipe in its place", func(dir string) error {
+				return replaced(dir, func(path string) error { return syscall.Mkfifo(path, 0o600) })
+			}, `files."main.js": is a named pipe (list the file itself)`,
+		},
+		{
+			"a socket in its place", func(dir string) error {
+				return replaced(dir, func(path string) error {
+					fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+					if err != nil {
+						return err
+					}
+					defer func() { _ = syscall.Close(fd) }()
+					return syscall.Bind(fd, &syscall.SockaddrUnix{Name: path})
+				})
+			}, `files."main.js": is a socket (list the file itself)`,
+		},
 		{"a file more in a tree", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "node_modules/dep/new.js"), nil, 0o644)
 		}, `files.node_modules: has another sum`},
@@ -185,9 +203,17 @@ func TestWhatIsNotWhatWasSealedIsRefused(t *testing.T) {
 			}
 			if err := open(t, dir); err == nil || !strings.Contains(err.Error(), row.want) {
 				t.Errorf("error = %v\nwant %s", err, row.want)
+			} else if strings.Contains(err.Error(), os.ErrInvalid.Error()) {
+				t.Errorf("a file that was never open is closed: %v", err)
 			}
 		})
 	}
+}
+
+// replaced puts something else in the place of main.js.
+func replaced(dir string, by func(path string) error) error {
+	path := filepath.Join(dir, "main.js")
+	return errors.Join(os.Remove(path), by(path), os.Chmod(path, 0o600))
 }
 
 func relink(dir, target string) error {
@@ -204,6 +230,10 @@ func TestDirectoriesAroundAListedFileCountToo(t *testing.T) {
 		"lib is a symbolic link, not a directory": func(dir string) error {
 			return errors.Join(os.Rename(filepath.Join(dir, "lib"), filepath.Join(dir, "real")),
 				os.Symlink("real", filepath.Join(dir, "lib")))
+		},
+		"lib/bin is a file, not a directory": func(dir string) error {
+			return errors.Join(os.RemoveAll(filepath.Join(dir, "lib", "bin")),
+				os.WriteFile(filepath.Join(dir, "lib", "bin"), nil, 0o600))
 		},
 	} {
 		dir := t.TempDir()

@@ -5,7 +5,9 @@ package manifest_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,6 +91,11 @@ func TestSealThatCannotBeIsToldAndWritesNothing(t *testing.T) {
 		{"an inline table", head + `files = {"main.py" = "x"}`, "write [files] as a table of its own"},
 		{"dotted keys", head + `files."main.py" = "x"`, "write [files] as a table of its own"},
 		{"a sum of several lines", head + "[files]\n\"main.py\" = \"\"\"\nx\"\"\"\n", "plugin.toml"},
+		{
+			"an entry of several lines that is gone",
+			head + "[files]\ngone = \"\"\"\n[wants]\ngrants = [] # \"\"\"\n",
+			"write [files] as a table of its own, one file a line",
+		},
 		{"a name that leaves", head + "[files]\n\"../x\" = \"\"\n", "is not a name inside the plugin's directory"},
 		{"files is none", "files = 3\n" + head, "files: expected a table"},
 	} {
@@ -104,6 +111,41 @@ func TestSealThatCannotBeIsToldAndWritesNothing(t *testing.T) {
 				t.Errorf("it has written\n%s", after)
 			}
 		})
+	}
+}
+
+// TestADirectoryIsFoundByALink: what is in it is sealed and read below its own path, and where there is none the error
+// says what failed.
+func TestADirectoryIsFoundByALink(t *testing.T) {
+	dir, link := project(t), filepath.Join(t.TempDir(), "link")
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(dir, "main.js"), "changed\n")
+	if _, err := manifest.Seal(t.Context(), link); err != nil {
+		t.Fatal(err)
+	}
+	text, err := manifest.Load(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := text.Parse(); err != nil || m.Dir != real {
+		t.Errorf("it is read as %+v, %v, want %s", m, err, real)
+	}
+	gone := filepath.Join(dir, "gone")
+	_, loaded := manifest.Load(gone)
+	_, sealed := manifest.Seal(t.Context(), gone)
+	for want, err := range map[string]error{
+		"cannot find the plugin's directory: lstat " + filepath.Join(real, "gone"): loaded,
+		"cannot seal: lstat " + filepath.Join(real, "gone"):                        sealed,
+	} {
+		if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("error = %v, want %s", err, want)
+		}
 	}
 }
 

@@ -60,11 +60,7 @@ func cut(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
-	s = s[:n]
-	if i := strings.LastIndexByte(s, '\n'); i >= 0 {
-		s = s[:i+1]
-	}
-	return s + "... (cut)\n"
+	return s[:strings.LastIndexByte(s[:n], '\n')+1] + "... (cut)\n"
 }
 
 // lines splits a text; the pieces compare by their real text and show their masked one.

@@ -155,7 +155,7 @@ func load(f *os.File) segment {
 	s.after = s.lines
 	buf := make([]byte, 2*maxFrame)
 	for s.pos < MaxSize {
-		n, err := f.ReadAt(buf, s.pos)
+		n, _ := f.ReadAt(buf, s.pos) // what cannot be read ends the segment, as its end does
 		taken := 0
 		for {
 			r, size, ok := parseFrame(buf[taken:n], s.end)
@@ -166,7 +166,7 @@ func load(f *os.File) segment {
 			s.end, s.after = r.End(), s.after.plus(r.Data)
 		}
 		s.pos += int64(taken)
-		if taken == 0 || (err != nil && err != io.EOF) {
+		if taken == 0 {
 			break
 		}
 	}

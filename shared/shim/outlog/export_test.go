@@ -7,3 +7,6 @@ func NewWriterOn(size int64, open func(i int, half int64) (Storage, error)) (*Wr
 
 // NewMemory is a segment in memory.
 func NewMemory() Storage { return &memory{} }
+
+// HeaderSize is where the records of a segment begin.
+const HeaderSize = headerSize

@@ -80,9 +80,10 @@ func putHeader(b []byte, round, base, lines uint64) {
 	binary.BigEndian.PutUint32(b[40:], crc32.Checksum(b[:40], table))
 }
 
-// parseLines is the lines that ended before a segment; not known in one that an older shim wrote.
+// parseLines returns the lines that ended before a segment, of a whole header; they are not known in one that an older
+// shim wrote.
 func parseLines(b []byte) (lines uint64, known bool) {
-	if len(b) < headerSize || binary.BigEndian.Uint32(b[40:]) != crc32.Checksum(b[:40], table) {
+	if binary.BigEndian.Uint32(b[40:]) != crc32.Checksum(b[:40], table) {
 		return 0, false
 	}
 	return binary.BigEndian.Uint64(b[32:]), true
