@@ -12,14 +12,22 @@ const peersAreKnown = true
 // peerOf returns the process that connected, and a function to be called once, which reports whether it has ended.
 // Linux 6.5 and newer give a handle of exactly that process; before, its number may be that of another one by now.
 func peerOf(c *net.UnixConn) (who peer, gone func() bool) {
-	handle := -1
-	who = credentialsOf(c, &handle)
-	return who, func() bool {
-		if handle < 0 {
-			return who.pid > 0 && (errors.Is(who.handleErr, unix.ESRCH) || numberFree(who.pid))
-		}
+	who, handle := credentialsOf(c)
+	return who, func() bool { return who.gone(handle) }
+}
+
+const noHandle = -1
+
+// gone reports whether the process has ended, and closes its handle.
+func (p peer) gone(handle int) bool {
+	switch {
+	case handle != noHandle:
 		defer func() { _ = unix.Close(handle) }()
 		return pidfdEnded(handle)
+	case p.pid == 0: // of another namespace
+		return false
+	default:
+		return errors.Is(p.handleErr, unix.ESRCH) || numberFree(p.pid)
 	}
 }
 
@@ -34,29 +42,29 @@ func pidfdEnded(handle int) bool {
 	}
 }
 
-func credentialsOf(c *net.UnixConn, handle *int) peer {
+func credentialsOf(c *net.UnixConn) (p peer, handle int) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return peer{err: err}
+		return peer{err: err}, noHandle
 	}
 	var cred *unix.Ucred
 	var credErr, handleErr error
 	if err := raw.Control(func(fd uintptr) {
 		//nolint:gosec // a descriptor fits
 		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-		//nolint:gosec // as above
-		if *handle, handleErr = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PEERPIDFD); handleErr != nil {
-			*handle = -1
-		}
+		handle, handleErr = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PEERPIDFD) //nolint:gosec // as above
 	}); err != nil {
-		return peer{err: err}
+		return peer{err: err}, noHandle
+	}
+	if handleErr != nil {
+		handle = noHandle
 	}
 	if credErr != nil {
-		return peer{err: credErr}
+		return peer{err: credErr}, handle
 	}
-	p := peer{uid: int(cred.Uid), pid: int(cred.Pid), handleErr: handleErr}
+	p = peer{uid: int(cred.Uid), pid: int(cred.Pid), handleErr: handleErr}
 	if pgid, err := unix.Getpgid(p.pid); err == nil {
 		p.pgid = pgid
 	}
-	return p
+	return p, handle
 }
