@@ -246,7 +246,7 @@ func (b Bundle) Signal(name string) error {
 		return Failf(CodeBadSignal, "%v", err)
 	}
 	err = process.ErrGone
-	if b.Live() && b.State != nil {
+	if b.Live() {
 		err = b.State.Gateway.Signal(sig)
 	}
 	if errors.Is(err, process.ErrGone) {

@@ -140,11 +140,11 @@ func taken(ctx context.Context, dir string, already bool) (Started, error) {
 		return Started{}, err
 	}
 	b, openErr := OpenBundle(dir)
-	if openErr == nil && b.State == nil {
-		openErr = fmt.Errorf("cannot launch gateway: %w: its state.json is gone", ErrBroken)
-	}
 	if openErr != nil {
 		return Started{}, openErr
+	}
+	if b.State == nil {
+		return Started{}, fmt.Errorf("cannot launch gateway: %w: its state.json is gone", ErrBroken)
 	}
 	s := Started{Client: c, Bundle: b, State: *b.State, Already: already}
 	if b.Status == StatusFailed {

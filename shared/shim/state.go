@@ -137,10 +137,7 @@ func writeWhole(path string, b []byte) error {
 	_, err = f.Write(b)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = errors.Join(os.Rename(tmp, path), syncDir(filepath.Dir(path)))
 	}
 	if err != nil {
 		os.Remove(tmp)
@@ -208,9 +205,7 @@ func (r *ExitRecord) Write(e Exit) Exit {
 		copy(page, b)
 		page[exitSize-1] = '\n'
 		_, err = r.f.WriteAt(page, 0)
-	}
-	if err == nil {
-		err = r.f.Sync()
+		err = errors.Join(err, r.f.Sync())
 	}
 	e.Durable = err == nil
 	return e

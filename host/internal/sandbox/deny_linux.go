@@ -175,6 +175,7 @@ func known(names []string) (out []string) {
 // filterable reports whether this kernel refuses system calls for us: whether it knows such filters, and lets this
 // process ask for one.
 func filterable() bool {
+	//mutate:ignore only a machine of another architecture than amd64 evaluates the second name
 	return (runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64") && seccomp.Supported()
 }
 

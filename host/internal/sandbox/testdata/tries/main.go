@@ -254,6 +254,11 @@ func capabilities() error {
 			found = append(found, line)
 		}
 	}
+	const locked = 0xef // no capability comes with uid 0
+	bits, err := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
+	if os.Getenv("TRY_ROOT") != "" && (err != nil || bits != locked) {
+		found = append(found, "securebits "+strconv.Itoa(bits))
+	}
 	if len(found) > 0 {
 		return errors.New(strings.Join(found, ""))
 	}
