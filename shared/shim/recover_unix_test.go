@@ -252,7 +252,8 @@ func TestOnlyABundleOfWhichNothingLivesIsQuarantined(t *testing.T) {
 		t.Errorf("without its reason: %+v", got)
 	}
 	old := filepath.Join(p.run(), ".broken", "over-"+strconv.FormatInt(before-25*3600, 10))
-	if err := errors.Join(os.Rename(moved.Dir, old), os.Mkdir(filepath.Join(p.run(), ".broken", "over-x"), 0o700)); err != nil {
+	over := filepath.Join(p.run(), ".broken", "over-x")
+	if err := errors.Join(os.Rename(moved.Dir, old), os.Mkdir(over, 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	if got := listed(); len(got) != 0 {
@@ -300,7 +301,8 @@ func TestAJoinedLaunchTellsItsPresentState(t *testing.T) {
 	p := newPlace(t)
 	s := start(t, p.options("lives", sh("echo up; exec sleep 600")...))
 	printed(t, s.Client, "up")
-	if again := start(t, p.options("lives", sh("echo up; exec sleep 600")...)); !again.Already || again.State.OutputEnd != 3 {
+	again := start(t, p.options("lives", sh("echo up; exec sleep 600")...))
+	if !again.Already || again.State.OutputEnd != 3 {
 		t.Errorf("%+v", again.State)
 	}
 }
@@ -485,5 +487,4 @@ func TestAReleaseThatBreaksOffWaitsForTheShim(t *testing.T) {
 	if err := c.Release(deadline(t)); err != nil {
 		t.Errorf("Release = %v", err)
 	}
-
 }
