@@ -34,7 +34,8 @@ exit 7`
 	if time.Since(from) > time.Minute {
 		t.Error("it waited for the process that the program left")
 	}
-	if text, err := os.ReadFile(filepath.Join(place, "processes")); err != nil || len(strings.TrimSpace(string(text))) > 1 {
+	text, err := os.ReadFile(filepath.Join(place, "processes"))
+	if err != nil || len(strings.TrimSpace(string(text))) > 1 {
 		t.Errorf("it sees %q processes, %v", text, err)
 	}
 	if text, err := os.ReadFile(filepath.Join(place, "rights")); err != nil || os.Geteuid() != 0 &&

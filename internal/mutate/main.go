@@ -114,7 +114,8 @@ func tryAll(
 	}
 	benches := make([]*bench, o.jobs)
 	for i := range benches {
-		if benches[i], err = newBench(ctx, filepath.Join(root, strconv.Itoa(i)), goflags, places, pkg, mutants, tests); err != nil {
+		dir := filepath.Join(root, strconv.Itoa(i))
+		if benches[i], err = newBench(ctx, dir, goflags, places, pkg, mutants, tests); err != nil {
 			return nil, err
 		}
 	}

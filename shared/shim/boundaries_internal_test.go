@@ -80,15 +80,19 @@ func TestStatusFollowsFromFilesAndProcesses(t *testing.T) {
 		status Status
 		detail string
 	}{
-		"running":             {func(s *State) { s.Shim, s.Gateway = living, living }, "", StatusRunning, ""},
-		"starting":            {func(s *State) { s.Shim, s.Phase = living, PhaseStarting }, "", StatusStarting, ""},
-		"ended under a shim":  {func(s *State) { s.Shim = living }, exited, StatusEnded, ""},
-		"ended":               {nil, exited, StatusEnded, ""},
-		"ended unseen":        {nil, "", StatusEnded, "ended unseen: its shim ended first"},
-		"without its shim":    {func(s *State) { s.Gateway = living }, "", StatusUnwatched, "is gone"},
-		"without a gateway":   {func(s *State) { s.Gateway = process.Identity{} }, "", StatusFailed, "before there was a gateway"},
-		"failed":              {func(s *State) { s.Phase = PhaseFailed }, "", StatusFailed, "launch failed"},
-		"failed for a reason": {func(s *State) { s.Phase, s.Failure = PhaseFailed, Failf(CodeNotFound, "why") }, "", StatusFailed, "why"},
+		"running":            {func(s *State) { s.Shim, s.Gateway = living, living }, "", StatusRunning, ""},
+		"starting":           {func(s *State) { s.Shim, s.Phase = living, PhaseStarting }, "", StatusStarting, ""},
+		"ended under a shim": {func(s *State) { s.Shim = living }, exited, StatusEnded, ""},
+		"ended":              {nil, exited, StatusEnded, ""},
+		"ended unseen":       {nil, "", StatusEnded, "ended unseen: its shim ended first"},
+		"without its shim":   {func(s *State) { s.Gateway = living }, "", StatusUnwatched, "is gone"},
+		"without a gateway": {
+			func(s *State) { s.Gateway = process.Identity{} }, "", StatusFailed, "before there was a gateway",
+		},
+		"failed": {func(s *State) { s.Phase = PhaseFailed }, "", StatusFailed, "launch failed"},
+		"failed for a reason": {
+			func(s *State) { s.Phase, s.Failure = PhaseFailed, Failf(CodeNotFound, "why") }, "", StatusFailed, "why",
+		},
 		"of another boot": {
 			func(s *State) { s.BootID, s.Shim, s.Gateway = "another", living, living }, "", StatusEnded,
 			"ended unseen: the machine was started anew",
@@ -262,7 +266,8 @@ func TestOnlyASocketOfALaunchIsRemovedWithIt(t *testing.T) {
 		t.Errorf("a launch that is gone: %v", err)
 	}
 	for name, change := range map[string]func(*State){
-		"a gateway": func(s *State) { s.Gateway = self(t) }, "a shim": func(s *State) { s.Shim, s.Phase = self(t), PhaseFailed },
+		"a gateway": func(s *State) { s.Gateway = self(t) },
+		"a shim":    func(s *State) { s.Shim, s.Phase = self(t), PhaseFailed },
 	} {
 		if err := Remove(made(t, change)); !errors.Is(err, ErrRunning) {
 			t.Errorf("%s lives: %v", name, err)

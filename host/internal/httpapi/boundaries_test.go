@@ -47,8 +47,8 @@ func TestRoomOfAClosedConnectionIsOne(t *testing.T) {
 	}
 }
 
-// TestFewAreToldWhyTheyAreRefused: being told costs a descriptor until a request comes, for a second at most. Others are
-// closed at once.
+// TestFewAreToldWhyTheyAreRefused: being told costs a descriptor until a request comes, for a second at most. Others
+// are closed at once.
 func TestFewAreToldWhyTheyAreRefused(t *testing.T) {
 	s := serve(t, &gateways{}, func(o *httpapi.Options) { o.IsPlugin = func(int, int) bool { return true } })
 	closedAtOnce := func() (n int) {
@@ -266,7 +266,8 @@ func TestChangesAreLoggedWithTheirCaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := text.String()
-	want := fmt.Sprintf("control request: method=POST path=/v1/gateways/main/start pid=%d uid=%d", os.Getpid(), os.Getuid())
+	want := fmt.Sprintf("control request: method=POST path=/v1/gateways/main/start pid=%d uid=%d", os.Getpid(),
+		os.Getuid())
 	if !strings.Contains(got, want) || strings.Count(got, "control request:") != 1 {
 		t.Errorf("the log has no %q:\n%s", want, got)
 	}
