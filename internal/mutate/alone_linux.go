@@ -60,7 +60,7 @@ func runAlone(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	//nolint:gosec // it runs what its caller names
+	//nolint:gosec // it runs what the other side says
 	child, err := os.StartProcess(path, args[1:], &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

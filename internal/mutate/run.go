@@ -87,7 +87,7 @@ func newBench(
 		dir: dir, control: filepath.Join(dir, "control"), record: filepath.Join(dir, "record"),
 		tmp: filepath.Join(dir, "t"), places: places, mutants: len(mutants),
 	}
-	//nolint:gosec // tests run as other users, too
+	//nolint:gosec // tests that change their user run what is there
 	err := errors.Join(os.Mkdir(dir, 0o755), os.Mkdir(b.tmp, 0o700), os.Chmod(b.tmp, 0o777|os.ModeSticky))
 	if err != nil {
 		return nil, err

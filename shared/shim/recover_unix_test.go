@@ -252,8 +252,8 @@ func TestOnlyABundleOfWhichNothingLivesIsQuarantined(t *testing.T) {
 		t.Errorf("without its reason: %+v", got)
 	}
 	old := filepath.Join(p.run(), ".broken", "over-"+strconv.FormatInt(before-25*3600, 10))
-	over := filepath.Join(p.run(), ".broken", "over-x")
-	if err := errors.Join(os.Rename(moved.Dir, old), os.Mkdir(over, 0o700)); err != nil {
+	timeless := filepath.Join(p.run(), ".broken", "over-x")
+	if err := errors.Join(os.Rename(moved.Dir, old), os.Mkdir(timeless, 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	if got := listed(); len(got) != 0 {
@@ -385,7 +385,7 @@ func TestASocketOfAnotherUserIsRefused(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return
 	}
-	const nobody = 65534
+	const another = 65534
 	binary := filepath.Join(p.dir, "peer")
 	self, err := os.ReadFile(os.Args[0])
 	if err != nil {
@@ -393,13 +393,13 @@ func TestASocketOfAnotherUserIsRefused(t *testing.T) {
 	}
 	theirs := filepath.Join(p.dir, "theirs")
 	if err := errors.Join(os.WriteFile(binary, self, 0o755), os.Chmod(p.dir, 0o755), os.Chmod(path, 0o777),
-		os.Mkdir(theirs, 0o755), os.Chown(theirs, nobody, nobody)); err != nil {
+		os.Mkdir(theirs, 0o755), os.Chown(theirs, another, another)); err != nil {
 		t.Fatal(err)
 	}
 	other := func(what, path string) *exec.Cmd {
 		cmd := exec.Command(binary, "peer", what, path)
 		cmd.Dir = "/"
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: another, Gid: another}}
 		return cmd
 	}
 	if out, err := other("dial", path).CombinedOutput(); err != nil || string(out) != "answer: <nil>\n" {

@@ -85,8 +85,8 @@ func TestElementsOfListsAreSetAddedAndRemoved(t *testing.T) {
 		"remove the first": {edit: gatewayconfig.Unset(path(t, "a.0")), old: "[1, /*", new: "[ /*"},
 		"remove the last":  {edit: gatewayconfig.Unset(path(t, "a.2")), old: "2, 3]", new: "2 ]"},
 		"into an object": {
-			edit: gatewayconfig.Set(path(t, "a.0"), map[string]any{"x": 1}), old: "[1,",
-			new: "[{\n    \"x\": 1\n  },",
+			edit: gatewayconfig.Set(path(t, "a.0"), map[string]any{"x": 1}),
+			old:  "[1,", new: "[{\n    \"x\": 1\n  },",
 		},
 		"in the middle":      {edit: replaceList(1, 9, 2, 3), old: "2, 3", new: "9, 2, 3"},
 		"several":            {edit: replaceList(8, 9, 3), old: "[1, /* two */ 2,", new: "[8, /* two */ 9,"},
@@ -109,8 +109,8 @@ func TestElementsOfListsAreSetAddedAndRemoved(t *testing.T) {
 		"remove below nothing":   {edit: gatewayconfig.Unset(path(t, "x.y.z")), old: "5", new: "5"},
 		"remove a key":           {edit: gatewayconfig.Unset(path(t, "b")), old: "  b: 5,\n", new: "@"},
 		"two keys": {
-			edit: gatewayconfig.Merge(map[string]any{"c": 6, "d": 7}), old: "5,\n",
-			new: "5,\n  \"c\": 6,\n  \"d\": 7,\n",
+			edit: gatewayconfig.Merge(map[string]any{"c": 6, "d": 7}),
+			old:  "5,\n", new: "5,\n  \"c\": 6,\n  \"d\": 7,\n",
 		},
 		"everything":                {edit: gatewayconfig.Set(nil, 4), want: "name a path"},
 		"what is not JSON":          {edit: gatewayconfig.Set(path(t, "c"), func() {}), want: "a value is not JSON"},

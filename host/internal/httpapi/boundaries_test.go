@@ -266,8 +266,8 @@ func TestChangesAreLoggedWithTheirCaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := text.String()
-	want := fmt.Sprintf("control request: method=POST path=/v1/gateways/main/start pid=%d uid=%d",
-		os.Getpid(), os.Getuid())
+	want := fmt.Sprintf("control request: method=POST path=/v1/gateways/main/start pid=%d uid=%d", os.Getpid(),
+		os.Getuid())
 	if !strings.Contains(got, want) || strings.Count(got, "control request:") != 1 {
 		t.Errorf("the log has no %q:\n%s", want, got)
 	}

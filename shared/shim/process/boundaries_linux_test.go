@@ -346,3 +346,97 @@ func TestTheEldestRootSaysWhoMayHaveInheritedASocket(t *testing.T) {
 		}
 	}
 }
+
+// TestAGroupIsKilledAtOnce, unless we are in it.
+func TestAGroupIsKilledAtOnce(t *testing.T) {
+	g, here := newGroup(t, groupName())
+	if !here {
+		return
+	}
+	cmd, id := run(t, nil, "sleep", "600")
+	enter(t, g.Path, id)
+	us, err := process.Identify(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	enter(t, g.Path, us)
+	process.Kill(g)
+	enter(t, filepath.Dir(g.Path), us)
+	if !id.Alive() {
+		t.Error("it was killed although we were in the group")
+	}
+	if _, err := os.Stat(filepath.Join(g.Path, "cgroup.kill")); err != nil {
+		t.Logf("this kernel kills no group: %v", err)
+		return
+	}
+	process.Kill(g)
+	if err := cmd.Wait(); err == nil || err.Error() != "signal: killed" {
+		t.Errorf("it ended by %v", err)
+	}
+}
+
+// TestAGroupIsRemovedWhenItsLastProcessEnds: the kernel may notice that some time later.
+func TestAGroupIsRemovedWhenItsLastProcessEnds(t *testing.T) {
+	g, here := newGroup(t, groupName())
+	if !here {
+		return
+	}
+	cmd, id := run(t, nil, "sleep", "600")
+	enter(t, g.Path, id)
+	time.AfterFunc(300*time.Millisecond, func() { _ = cmd.Process.Kill() })
+	if err := g.Remove(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(g.Path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the group is there: %v", err)
+	}
+}
+
+// TestThoseAboveUsAreNotMeant, although they share a socket with a tree and are younger than its root. It runs itself
+// below a shell, to which this environment belongs.
+func TestThoseAboveUsAreNotMeant(t *testing.T) {
+	if root, below := os.LookupEnv("PROCESS_TEST_ROOT"); below {
+		var id process.Identity
+		if _, err := fmt.Sscan(root, &id.PID, &id.StartTime); err != nil {
+			t.Fatal(err)
+		}
+		found, err := process.Find(process.Query{
+			Roots: []process.Identity{id}, WithRoots: true, Sockets: &process.Sockets{},
+		})
+		if err != nil || len(found) != 1 || found[0] != id {
+			t.Errorf("found %v, %v, want %v; above us is %d", found, err, id, os.Getppid())
+		}
+		return
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	root := exec.Command("sleep", "600")
+	root.ExtraFiles = []*os.File{f}
+	if err := root.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = root.Process.Kill(), root.Wait() })
+	id, err := process.Identify(root.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // start times count in 10 ms
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell := exec.Command("sh", "-c", `"$0" -test.run '^TestThoseAboveUsAreNotMeant$'; exit $?`, self)
+	shell.Env = append(os.Environ(), fmt.Sprintf("PROCESS_TEST_ROOT=%d %s", id.PID, id.StartTime))
+	shell.ExtraFiles = []*os.File{f}
+	if out, err := shell.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

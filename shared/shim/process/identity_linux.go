@@ -69,7 +69,7 @@ func (id Identity) signal(sig syscall.Signal) error {
 	case errors.Is(err, unix.ESRCH):
 		return ErrGone
 	case err != nil: // kernel without pidfd, or no descriptors left: the small window is the best there is
-		//mutate:ignore kernels without pidfd are not supported, and without a descriptor nothing is known alive
+		//mutate:ignore it needs a kernel without pidfd, which no test has; without a descriptor nothing is known alive
 		if !id.Alive() {
 			return ErrGone
 		}
