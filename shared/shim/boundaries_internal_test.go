@@ -450,3 +450,66 @@ func TestAReleaseWaitsForAShimThatDoesNotAnswer(t *testing.T) {
 		t.Errorf("its bundle is gone: %v", err)
 	}
 }
+
+// TestAnExitOfAnotherBootIsSetAside: the pid of its shim is another process's now.
+func TestAnExitOfAnotherBootIsSetAside(t *testing.T) {
+	dir := made(t, func(s *State) { s.BootID, s.Shim = "another", self(t) })
+	putFile(t, filepath.Join(dir, exitFile), "{half")
+	if b, err := RecoverBundle(t.Context(), filepath.Dir(dir), dir); err != nil || b.Status != StatusEnded {
+		t.Errorf("%+v, %v", b, err)
+	}
+}
+
+// TestAParentIsElderThanAChildOfTheSameMoment: start times count in hundredths of a second.
+func TestAParentIsElderThanAChildOfTheSameMoment(t *testing.T) {
+	for range 100 {
+		cmd := exec.Command("sh", "-c", "sleep 600 & wait")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		parent, err := process.Identify(cmd.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := process.Query{Roots: []process.Identity{parent}}
+		var below []process.Identity
+		for until := time.Now().Add(10 * time.Second); len(below) == 0 && time.Now().Before(until); {
+			if below, err = process.Find(q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		same := len(below) == 1 && below[0].StartTime == parent.StartTime
+		if same {
+			if got := eldestFirst([]process.Identity{below[0], parent}); got[0] != parent {
+				t.Errorf("%v comes before its parent %v", got[0], parent)
+			}
+		}
+		q.WithRoots = true
+		if _, err := process.End(t.Context(), q, 0); err != nil {
+			t.Error(err)
+		}
+		_ = cmd.Wait()
+		if same {
+			return
+		}
+	}
+	t.Error("no child began in the moment of its parent")
+}
+
+// TestALaunchWithAGatewayIsDecided: who joins it waits for the gateway, and no longer.
+func TestALaunchWithAGatewayIsDecided(t *testing.T) {
+	for _, begun := range []bool{true, false} {
+		dir := made(t, func(s *State) {
+			if s.Shim, s.Phase, s.Gateway = self(t), PhaseStarting, (process.Identity{}); begun {
+				s.Gateway = self(t)
+			}
+			s.Socket = filepath.Join(t.TempDir(), "none.shim")
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		_, err := join(ctx, dir)
+		cancel()
+		if waited := errors.Is(err, context.DeadlineExceeded); waited == begun {
+			t.Errorf("with a gateway %v: %v", begun, err)
+		}
+	}
+}

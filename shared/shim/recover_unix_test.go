@@ -55,6 +55,7 @@ func (p place) recover(t *testing.T, id string) (shim.Bundle, error) {
 func TestFilesThatCannotBeReadAreRecoveredFromALivingShim(t *testing.T) {
 	for name, spoiled := range map[string][]string{
 		"state": {"state.json"}, "spec": {"spec.json"}, "both": {"spec.json", "state.json"}, "exit": {"exit"}, "none": nil,
+		"spec and exit": {"spec.json", "exit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
@@ -68,9 +69,7 @@ func TestFilesThatCannotBeReadAreRecoveredFromALivingShim(t *testing.T) {
 				t.Fatalf("%+v, %v", b, err)
 			}
 			want := strings.Join(spoiled, " ")
-			if name == "exit" { // its shim has it open, and will overwrite it
-				want = ""
-			}
+			want = strings.TrimSpace(strings.TrimSuffix(want, "exit")) // its shim has it open, and will overwrite it
 			if got := strings.Join(p.brokenOnes(t, "lives"), " "); got != want {
 				t.Errorf("renamed: %q, want %q", got, want)
 			}
@@ -486,5 +485,150 @@ func TestAReleaseThatBreaksOffWaitsForTheShim(t *testing.T) {
 	defer c.Close()
 	if err := c.Release(deadline(t)); err != nil {
 		t.Errorf("Release = %v", err)
+	}
+}
+
+// TestAStateThatCanBeReadAndNamesNothingIsRecovered, too.
+func TestAStateThatCanBeReadAndNamesNothingIsRecovered(t *testing.T) {
+	p := newPlace(t)
+	s := start(t, p.options("lives", "sleep", "600"))
+	if err := os.WriteFile(filepath.Join(p.bundle("lives"), "state.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := p.recover(t, "lives"); err != nil || b.State.Gateway != s.State.Gateway {
+		t.Errorf("%+v, %v", b, err)
+	}
+}
+
+// TestSpecAndExitAreRecoveredWithoutAShim; the hash, by which a launch is idempotent, is kept.
+func TestSpecAndExitAreRecoveredWithoutAShim(t *testing.T) {
+	p := newPlace(t)
+	s := p.orphan(t, "lives")
+	p.spoil(t, "lives", "spec.json")
+	p.spoil(t, "lives", "exit")
+	b, err := p.recover(t, "lives")
+	if err != nil || b.Status != shim.StatusUnwatched || b.Spec.Hash != s.State.SpecHash {
+		t.Errorf("%+v, %v", b, err)
+	}
+	if got := strings.Join(p.brokenOnes(t, "lives"), " "); got != "exit spec.json" {
+		t.Errorf("renamed: %q", got)
+	}
+}
+
+// TestOneNewFileDoesNotMakeABundleYounger: its oldest file says when it was made.
+func TestOneNewFileDoesNotMakeABundleYounger(t *testing.T) {
+	p := newPlace(t)
+	s := p.orphan(t, uuid)
+	p.spoil(t, uuid, "state.json")
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes(filepath.Join(p.bundle(uuid), "state.json"), later, later); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := p.recover(t, uuid); err != nil || b.State.Gateway != s.State.Gateway {
+		t.Errorf("%+v, %v", b, err)
+	}
+}
+
+// answers plays a shim at a socket: it answers hello by the states, the last one again and again.
+func answers(t *testing.T, socket string, states ...shim.State) {
+	t.Helper()
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			var req shim.Request
+			if _, err := shim.ReadFrame(conn, &req); err == nil {
+				_ = shim.WriteFrame(conn, shim.Response{Version: 1, State: &states[0]}, nil)
+			}
+			states = states[min(1, len(states)-1):]
+			conn.Close()
+		}
+	}()
+}
+
+// TestWhatAShimSaysIsChecked: it must be of this launch, and one that begins is asked again.
+func TestWhatAShimSaysIsChecked(t *testing.T) {
+	boot, err := process.BootID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, id := sleeper(t)
+	good := shim.State{
+		Version: 1, LaunchID: "one", Phase: shim.PhaseRunning, BootID: boot, Shim: id, Gateway: id, SpecHash: "h",
+	}
+	begins, other := good, good
+	begins.Phase, begins.Gateway = shim.PhaseStarting, process.Identity{}
+	other.LaunchID = "two"
+	for name, row := range map[string]struct {
+		states []shim.State
+		ok     bool
+	}{
+		"this one": {[]shim.State{good}, true}, "it begins": {[]shim.State{begins, good}, true},
+		"another": {[]shim.State{other}, false},
+	} {
+		p := newPlace(t)
+		if err := os.MkdirAll(p.bundle("one"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		p.spoil(t, "one", "state.json")
+		answers(t, shim.SocketPath(p.dir, p.bundle("one")), row.states...)
+		b, err := p.recover(t, "one")
+		if (err == nil) != row.ok || row.ok && (b.Status != shim.StatusRunning || b.State.SpecHash != "h") {
+			t.Errorf("%s: %+v, %v", name, b, err)
+		}
+		if got := p.brokenOnes(t, "one"); (len(got) == 1) != row.ok {
+			t.Errorf("%s: renamed %v", name, got)
+		}
+		os.RemoveAll(p.bundle("one"))
+	}
+}
+
+func sleeper(t *testing.T) (*exec.Cmd, process.Identity) {
+	t.Helper()
+	cmd := exec.Command("sleep", "600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = cmd.Process.Kill(), cmd.Wait() })
+	id, err := process.Identify(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cmd, id
+}
+
+// TestAControlGroupOfALaunchCounts: a process in it may be of the launch, and an empty one goes with the bundle.
+func TestAControlGroupOfALaunchCounts(t *testing.T) {
+	p := newPlace(t)
+	if err := os.MkdirAll(p.bundle(uuid), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.spoil(t, uuid, "state.json")
+	g, err := process.MakeGroup(shim.GroupName(uuid))
+	if err != nil {
+		return // there are none here
+	}
+	t.Cleanup(func() { _ = g.Remove() })
+	cmd, id := sleeper(t)
+	if err := os.WriteFile(filepath.Join(g.Path, "cgroup.procs"), []byte(strconv.Itoa(id.PID)), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := shim.Quarantine(deadline(t), p.dir, p.bundle(uuid)); err == nil ||
+		!strings.Contains(err.Error(), "is in its control group") {
+		t.Errorf("Quarantine = %v", err)
+	}
+	_, _ = cmd.Process.Kill(), cmd.Wait()
+	if _, err := shim.Quarantine(deadline(t), p.dir, p.bundle(uuid)); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(g.Path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its group is there: %v", err)
 	}
 }

@@ -186,9 +186,7 @@ func ReserveExit(dir string) (*ExitRecord, error) {
 	f, err := os.OpenFile(filepath.Join(dir, exitFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {
 		_, err = f.WriteAt(bytes.Repeat([]byte{' '}, exitSize), 0)
-	}
-	if err == nil {
-		err = errors.Join(f.Sync(), syncDir(dir))
+		err = errors.Join(err, f.Sync(), syncDir(dir))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot reserve exit record: %w", err)
