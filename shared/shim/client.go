@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehost/gatehost/shared/shim/outlog"
@@ -21,6 +22,7 @@ type Client struct {
 	dir      string
 	launchID string
 	socket   string
+	secret   atomic.Value // Secret: the last that was taken; the bundle may be removed under us
 	attach   net.Conn
 	done     chan struct{}
 	close    func()
@@ -87,18 +89,31 @@ func askHello(ctx context.Context, dir, socket string) (State, error) {
 // dial opens a connection and shakes hands. A shim that wants another secret than the bundle had writes its own there,
 // so the second try has it.
 func (c *Client) dial(ctx context.Context) (net.Conn, State, error) {
-	conn, state, err := c.shake(ctx)
+	secret, known := c.secret.Load().(Secret)
+	if !known {
+		secret = c.readSecret()
+	}
+	conn, state, err := c.shake(ctx, secret)
 	if errors.Is(err, ErrForbidden) {
-		return c.shake(ctx)
+		secret = c.readSecret()
+		conn, state, err = c.shake(ctx, secret)
+	}
+	if err == nil {
+		c.secret.Store(secret)
 	}
 	return conn, state, err
 }
 
-func (c *Client) shake(ctx context.Context) (net.Conn, State, error) {
+// readSecret returns the secret of the bundle; "" when it cannot be read: then the shim writes it anew.
+func (c *Client) readSecret() Secret {
 	secret, err := ReadSecret(c.dir)
 	if err != nil {
-		secret = "" // not readable: the shim writes it anew
+		return ""
 	}
+	return secret
+}
+
+func (c *Client) shake(ctx context.Context, secret Secret) (net.Conn, State, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", c.socket)
 	if err != nil {

@@ -273,7 +273,8 @@ func TestOneProcessRecoversABundleAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer folder.Close()
-	if err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX); err != nil {
+	held := int(folder.Fd())
+	if err := syscall.Flock(held, syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
 	enough := errors.New("enough")
@@ -285,7 +286,7 @@ func TestOneProcessRecoversABundleAtATime(t *testing.T) {
 	if got := p.brokenOnes(t, "lives"); len(got) != 0 {
 		t.Errorf("renamed: %v", got)
 	}
-	time.AfterFunc(100*time.Millisecond, func() { _ = syscall.Flock(int(folder.Fd()), syscall.LOCK_UN) })
+	time.AfterFunc(100*time.Millisecond, func() { _ = syscall.Flock(held, syscall.LOCK_UN) })
 	if b, err := p.recover(t, "lives"); err != nil || b.State.Gateway != s.State.Gateway {
 		t.Errorf("after it: %+v, %v", b, err)
 	}

@@ -85,6 +85,15 @@ func TestLostOrSpoiledSecretLocksNoHostOut(t *testing.T) {
 			t.Errorf("%s: another secret", name)
 		}
 	}
+	if err := os.Rename(dir, dir+"-away"); err != nil { // a client that knows the secret needs no bundle
+		t.Fatal(err)
+	}
+	if st, err := s.Client.State(deadline(t)); err != nil || st.Gateway != s.State.Gateway {
+		t.Errorf("without the bundle: %+v, %v", st, err)
+	}
+	if err := os.Rename(dir+"-away", dir); err != nil {
+		t.Fatal(err)
+	}
 	// with state.json, too: then only the answer to a hello says what the launch is
 	for _, name := range []string{"secret", "state.json"} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil {
