@@ -16,11 +16,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// containable reports whether this machine lets us make namespaces; a container may not. The package of these tests is
+// harmless without them.
+func containable(t *testing.T) bool {
+	t.Helper()
+	return alone(t.Context(), []string{t.TempDir()}, "true").Run() == nil
+}
+
 // TestSurvivorsAreListed runs the tool on a package of which two conditions are noticed, one of them in a process whose
 // environment is empty, two are not, and one has a reason.
 func TestSurvivorsAreListed(t *testing.T) {
 	var out bytes.Buffer
-	n, err := run(t.Context(), &out, options{pkg: "./testdata/small", only: regexp.MustCompile(""), jobs: 2})
+	n, err := run(t.Context(), &out, options{
+		pkg: "./testdata/small", only: regexp.MustCompile(""), jobs: 2, uncontained: !containable(t),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +52,10 @@ func TestSurvivorsAreListed(t *testing.T) {
 // TestOnlyWhatIsChosenIsNegated: the expression chooses by file and line, and without a survivor the count is 0.
 func TestOnlyWhatIsChosenIsNegated(t *testing.T) {
 	var out bytes.Buffer
-	o := options{pkg: "./testdata/small", tests: "./testdata/small", only: regexp.MustCompile(`small.go:6$`), jobs: 1}
+	o := options{
+		pkg: "./testdata/small", tests: "./testdata/small", only: regexp.MustCompile(`small.go:6$`), jobs: 1,
+		uncontained: !containable(t),
+	}
 	n, err := run(t.Context(), &out, o)
 	if err != nil || n != 0 || !strings.Contains(out.String(), "1 mutants, 1 killed, 0 accepted, 0 survive") {
 		t.Errorf("%d survivors, %v:\n%s", n, err, out.String())
@@ -53,7 +65,7 @@ func TestOnlyWhatIsChosenIsNegated(t *testing.T) {
 func TestAFailingTestIsNoVerdict(t *testing.T) {
 	t.Setenv("SMALL_FAILS", "1")
 	_, err := run(t.Context(), &bytes.Buffer{}, options{
-		pkg: "./testdata/small", only: regexp.MustCompile(""), jobs: 1,
+		pkg: "./testdata/small", only: regexp.MustCompile(""), jobs: 1, uncontained: !containable(t),
 	})
 	if err == nil || !strings.Contains(err.Error(), "TestNegativeNumbers of") {
 		t.Errorf("a package whose tests fail: %v", err)
