@@ -241,8 +241,9 @@ func places(path string, data []byte) (map[string]any, error) {
 	}
 	lines := strings.SplitAfter(string(data), "\n")
 	at := min(faults[0].Line-1, len(lines))
+	rest := strings.Join(lines[at:], "")
 	for _, word := range []string{"state_dir", "runtime_dir", "socket"} {
-		if strings.Contains(strings.Join(lines[at:], ""), word) {
+		if strings.Contains(rest, word) {
 			faults[0].Hint = "correct the file, or name the socket of the host with --host"
 			return nil, faults
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os/exec"
 	"syscall"
-	"time"
 
 	shimproc "github.com/gatehost/gatehost/shared/shim/process"
 )
@@ -16,7 +15,8 @@ type enclosure struct{ group shimproc.Group }
 // mostPids is how many processes and threads the kernel allows in one group. The host ends a plugin with fewer.
 const mostPids = 1024
 
-// groupPrefix begins the names of the groups. Shims sweep empty ones with it that a killed host left.
+// groupPrefix begins the names of the groups. Every shim sweeps old empty groups whose names begin with "gatehost-", so
+// those of a plugin that is configured no more go, too.
 const groupPrefix = "gatehost-plugin-"
 
 // enclose makes the group of a process with this mark; memory is what all of it may use, in bytes.
@@ -24,7 +24,6 @@ func enclose(mark, memory uint64) *enclosure {
 	if mark == 0 {
 		return nil
 	}
-	shimproc.SweepGroups(groupPrefix, groupAge)
 	g, err := shimproc.MakeGroup(fmt.Sprintf("%s%016x", groupPrefix, mark))
 	if err != nil {
 		return nil
@@ -40,9 +39,6 @@ func sweepEnclosures(data string) {
 	shimproc.SweepGroups(fmt.Sprintf("%s%08x", groupPrefix, markOfAll(data)>>32), 0)
 }
 
-// groupAge is far longer than the time between making a group and the process in it.
-const groupAge = 10 * time.Minute
-
 // start starts cmd in the group, or outside of it where the kernel refuses that: then the enclosure is given up, and
 // nil is returned.
 func (e *enclosure) start(cmd *exec.Cmd) (*exec.Cmd, *enclosure, error) {
@@ -51,10 +47,9 @@ func (e *enclosure) start(cmd *exec.Cmd) (*exec.Cmd, *enclosure, error) {
 	}
 	dir, err := e.group.Open()
 	if err == nil {
-		inside := again(cmd)
 		attr := *cmd.SysProcAttr
-		inside.SysProcAttr = &attr
 		attr.UseCgroupFD, attr.CgroupFD = true, int(dir.Fd())
+		inside := again(cmd, &attr)
 		err = inside.Start()
 		_ = dir.Close()
 		if err == nil {
@@ -65,11 +60,11 @@ func (e *enclosure) start(cmd *exec.Cmd) (*exec.Cmd, *enclosure, error) {
 	return cmd, nil, cmd.Start()
 }
 
-// again returns the same command, not yet started.
-func again(cmd *exec.Cmd) *exec.Cmd {
+// again returns the same command with other attributes: a command can be started once.
+func again(cmd *exec.Cmd, attr *syscall.SysProcAttr) *exec.Cmd {
 	return &exec.Cmd{
 		Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir, ExtraFiles: cmd.ExtraFiles, Err: cmd.Err,
-		Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, SysProcAttr: &syscall.SysProcAttr{},
+		Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, SysProcAttr: attr,
 	}
 }
 
