@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -314,16 +313,7 @@ func TestWaitingSleeps(t *testing.T) {
 
 // TestTheEldestRootSaysWhoMayHaveInheritedASocket.
 func TestTheEldestRootSaysWhoMayHaveInheritedASocket(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	f, err := l.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
+	f := listening(t)
 	var ids []process.Identity
 	for range 3 {
 		cmd := exec.Command("sleep", "600")
@@ -408,16 +398,7 @@ func TestThoseAboveUsAreNotMeant(t *testing.T) {
 		}
 		return
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	f, err := l.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
+	f := listening(t)
 	root := exec.Command("sleep", "600")
 	root.ExtraFiles = []*os.File{f}
 	if err := root.Start(); err != nil {

@@ -10,18 +10,25 @@ import (
 	"github.com/gatehost/gatehost/shared/shim/process"
 )
 
-// A process that is older than the root has the socket from another one: a service manager, or us.
-func TestOnlyWhoMayHaveInheritedASocketBelongsToTheTree(t *testing.T) {
+// listening returns the descriptor of a socket that listens, for processes to inherit.
+func listening(t *testing.T) *os.File {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { l.Close() })
 	f, err := l.(*net.TCPListener).File()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// A process that is older than the root has the socket from another one: a service manager, or us.
+func TestOnlyWhoMayHaveInheritedASocketBelongsToTheTree(t *testing.T) {
+	f := listening(t)
 	holder := func() process.Identity {
 		cmd := exec.Command("sleep", "600")
 		cmd.ExtraFiles = []*os.File{f}
