@@ -113,22 +113,6 @@ test('it describes itself as plugins in Go do', { timeout: 60_000 }, async (t) =
   assert.deepEqual(await exited, [0, null])
 })
 
-test('with a secret of the host it serves the host only', async (t) => {
-  const plugin = start(t, { GATEHOST_PLUGIN_SECRET: 'the-secret' })
-  const [base] = await connect(t, plugin)
-  const call = (metadata) => new Promise((resolve, reject) =>
-    base.describe({}, metadata, { deadline: Date.now() + 30_000 }, (error, answer) => error ? reject(error) : resolve(answer)))
-  const carrying = (...values) => {
-    const metadata = new grpc.Metadata()
-    for (const value of values) metadata.add('gatehost-plugin-secret', value)
-    return metadata
-  }
-  for (const shown of [[], ['another'], ['the-secret', 'the-secret']]) {
-    await assert.rejects(call(carrying(...shown)), { code: grpc.status.UNAUTHENTICATED })
-  }
-  assert.ok((await call(carrying('the-secret'))).name)
-})
-
 test('a delegated step, Verify, a bug, and a call that the host leaves', { timeout: 60_000 }, async (t) => {
   const plugin = start(t, {}, ['--input-type=module', '-e', other])
   const [base, doctor] = await connect(t, plugin)

@@ -5,7 +5,6 @@ docs/plugin-wire.md of gatehost says all of it in words. This file is yours; the
 """
 
 import datetime
-import hmac
 import json
 import logging
 import os
@@ -19,7 +18,6 @@ import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 COOKIE = ("GATEHOST_PLUGIN", "7b1d9f3a-gatehost-plugin-v1")
-SECRET_VARIABLE, SECRET_METADATA = "GATEHOST_PLUGIN_SECRET", "gatehost-plugin-secret"
 MAX_MESSAGE = 16 << 20
 EXIT_BOUND = 1.5  # seconds; the contract gives two
 PACKAGE = "gatehost.plugin.v1alpha1"
@@ -207,31 +205,12 @@ def _described(info):
     }
 
 
-class _Proof(grpc.ServerInterceptor):
-    """Refuses each call that does not carry the secret which the host gave to this process."""
-
-    def __init__(self, secret):
-        self._secret = secret.encode()
-        self._refusal = grpc.unary_unary_rpc_method_handler(self._refuse)
-
-    @staticmethod
-    def _refuse(request, context):
-        context.abort(grpc.StatusCode.UNAUTHENTICATED, "this plugin serves its host only: the call does not carry its secret")
-
-    def intercept_service(self, continuation, details):
-        shown = [value for key, value in details.invocation_metadata or () if key == SECRET_METADATA]
-        if len(shown) == 1 and hmac.compare_digest(str(shown[0]).encode(), self._secret):
-            return continuation(details)
-        return self._refusal
-
-
 class _Server:
     def __init__(self, info, doctor):
         self._info, self._doctor = info, doctor
         self._gone, self._idle, self._running = threading.Event(), threading.Condition(), 0
         size = [("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_send_message_length", MAX_MESSAGE)]
-        secret = os.environ.pop(SECRET_VARIABLE, "")  # children do not need it; a host without one gave none
-        self._grpc = grpc.server(futures.ThreadPoolExecutor(max_workers=32), options=size, interceptors=[_Proof(secret)] if secret else [])
+        self._grpc = grpc.server(futures.ThreadPoolExecutor(max_workers=32), options=size)
         raw = grpc.unary_unary_rpc_method_handler(lambda request, context: b"\x08\x01")  # HealthCheckResponse of SERVING
         self._grpc.add_generic_rpc_handlers((
             grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": raw}),

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -144,11 +143,10 @@ type boundStream struct {
 func (b *boundStream) Context() context.Context { return b.ctx }
 
 // grpcServer makes the server when go-plugin asks for it, and remembers it.
-func grpcServer(host context.Context, running *calls, proof Proof, made *atomic.Pointer[grpc.Server]) func(
+func grpcServer(host context.Context, running *calls, made *atomic.Pointer[grpc.Server]) func(
 	[]grpc.ServerOption) *grpc.Server {
 	return func(opts []grpc.ServerOption) *grpc.Server {
-		//nolint:contextcheck // a stream has its own
-		s := grpc.NewServer(slices.Concat(opts, proof.serverOptions(), serverOptions(host, running))...)
+		s := grpc.NewServer(append(opts, serverOptions(host, running)...)...)
 		made.Store(s)
 		return s
 	}

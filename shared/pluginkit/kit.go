@@ -146,7 +146,7 @@ func serve(p Plugin, args []string, stdin io.Reader, stdout, stderr io.Writer) i
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: Handshake(),
 		Plugins:         goplugin.PluginSet{PluginName: &grpcPlugin{p: p, ctx: ctx}},
-		GRPCServer:      grpcServer(ctx, running, takeProof(), server),
+		GRPCServer:      grpcServer(ctx, running, server),
 		Logger:          Logger(p.Name),
 	})
 	if ctx.Err() != nil {

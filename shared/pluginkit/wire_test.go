@@ -31,7 +31,7 @@ func TestOtherLanguagesAreToldTheSameWire(t *testing.T) {
 			pluginkit.CookieKey, pluginkit.CookieValue, "PLUGIN_UNIX_SOCKET_DIR", "PLUGIN_CLIENT_CERT",
 			"GATEHOST_PLUGIN", "--describe",
 			fmt.Sprintf("1|%d|unix|", pluginkit.ProtocolVersion), "|grpc", "gatehost.plugin.v1alpha1",
-			"grpc-status-details-bin", pluginkit.SecretVariable, pluginkit.SecretMetadata,
+			"grpc-status-details-bin",
 		}
 		for _, code := range codes {
 			wants = append(wants, string(code))

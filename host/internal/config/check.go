@@ -90,14 +90,6 @@ func (d *decoder) checkReferences(c *Config, g *Gateway) {
 	}
 	key := []string{"gateways", g.Name}
 	look(under(key, "launcher"), g.Launcher)
-	for _, name := range slices.Concat([]string{g.Launcher}, g.Unload) {
-		at := []string{"plugins", name, "transport"}
-		// The plugin's start says the same. It is no fault here, because other gateways may do without the plugin.
-		if p := c.Plugins[name]; p != nil && p.Transport == "socket" && !c.warnings.At(at) {
-			c.warnings = append(c.warnings, d.where.Fault(d.file, at,
-				"launchers and unloaders run programs, and are used with mutual TLS only", "remove it"))
-		}
-	}
 	for list, names := range map[string][]string{
 		"unload": g.Unload, "doctors": g.Doctors,
 		"classifiers": g.Classifiers,

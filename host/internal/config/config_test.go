@@ -610,22 +610,3 @@ func TestDurationsAreShownShort(t *testing.T) {
 		t.Error("timeout")
 	}
 }
-
-// TestLauncherWithoutTLSIsWarnedOf: the host refuses to use it when it starts.
-func TestLauncherWithoutTLSIsWarnedOf(t *testing.T) {
-	for use, want := range map[string]string{
-		`launcher = "mine"`: "config.toml:3:1: plugins.mine.transport: launchers and unloaders run programs, and are used " +
-			"with mutual TLS only (remove it)",
-		`unload = ["mine"]`:  "mutual TLS only",
-		`doctors = ["mine"]`: "",
-	} {
-		text := "[plugins.mine]\npath = \"/opt/mine\"\ntransport = \"socket\"\n[gateways.main]\n" + use
-		c, err := config.Parse("config.toml", []byte(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := c.Warnings().Error(); (got == "") != (want == "") || !strings.Contains(got, want) {
-			t.Errorf("%s: %q", use, got)
-		}
-	}
-}

@@ -2,7 +2,6 @@ package pluginhost
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io/fs"
 	"net"
@@ -140,13 +139,10 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 	var begun atomic.Pointer[process]
 	spec := gen.spec // as it is now: it may be replaced once the process serves
 	socket := gen.exe.socket(*spec)
-	var secret pluginkit.Proof
 	if socket { // the last dialer counts: it replaces go-plugin's
-		secret = pluginkit.Proof(rand.Text())
-		options = append(options, grpc.WithPerRPCCredentials(secret),
-			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-				return begun.Load().dial(ctx, gen.dir)
-			}))
+		options = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return begun.Load().dial(ctx, gen.dir)
+		}))
 	}
 	gen.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig: pluginkit.Handshake(), Plugins: pluginkit.ClientPlugins(),
@@ -159,11 +155,7 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		SyncStdout: &lineWriter{take: gen.logs.takePrinted}, SyncStderr: &lineWriter{take: gen.logs.take},
 		GRPCDialOptions: options,
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
-			env := cmd.Env
-			if secret != "" {
-				env = append(slices.Clip(env), pluginkit.SecretVariable+"="+string(secret))
-			}
-			p, err := newProcess(*spec, gen.exe, dataDir, gen.dir, env, gen.logs, s.opts)
+			p, err := newProcess(*spec, gen.exe, dataDir, gen.dir, cmd.Env, gen.logs, s.opts)
 			if err == nil {
 				p.reach = func(r sandbox.Access) { s.onReach(spec, gen.exe, r) }
 				s.live.add(p)
@@ -304,7 +296,7 @@ func (s *supervisor) configuration(gen *generation, spec *Spec) plugin.Configure
 // negotiate stores the versions in which host and plugin talk. A service that cannot be used is logged now, and each of
 // its callers gets the reason.
 func (s *supervisor) negotiate(gen *generation, info plugin.Info) error {
-	services, err := negotiate(info, s.opts.Version, s.opts.Speaks, gen.exe.socket(*gen.spec))
+	services, err := negotiate(info, s.opts.Version, s.opts.Speaks)
 	if err != nil {
 		return permanent{s.refuse(gen, fault.CodeOf(err), err.Error(), fault.HintOf(err))}
 	}

@@ -43,9 +43,8 @@ type Service struct {
 }
 
 // negotiate finds the version of each service in which host and plugin talk. Each service is negotiated by itself: one
-// without a common version is not used, the others are; nor is one that runs programs, when the plugin speaks without
-// mutual TLS (socket). Errors: fault.Unsupported, when none is left.
-func negotiate(info plugin.Info, host string, speaks map[plugin.Kind]Versions, socket bool) ([]Service, error) {
+// without a common version is not used, the others are. Errors: fault.Unsupported, when none is left.
+func negotiate(info plugin.Info, host string, speaks map[plugin.Kind]Versions) ([]Service, error) {
 	var out []Service
 	for _, s := range info.Services {
 		i := slices.IndexFunc(out, func(o Service) bool { return o.Kind == s.Kind })
@@ -58,13 +57,6 @@ func negotiate(info plugin.Info, host string, speaks map[plugin.Kind]Versions, s
 	left := 0
 	for i := range out {
 		s := &out[i]
-		if socket && (s.Kind == plugin.KindLauncher || s.Kind == plugin.KindUnloader) {
-			s.Err = fault.New(fault.Unsupported, fmt.Sprintf(
-				"%s serves the %s service over transport = %q; what runs programs is used with mutual TLS only",
-				strings.TrimSpace(info.Name+" "+info.Version), s.Kind, TransportSocket)).
-				WithHint("remove `transport` from plugin.toml and from the plugin's table in config.toml")
-			continue
-		}
 		if s.Version = common(s.Plugin, s.Host); s.Version > 0 {
 			s.Capabilities = capabilities(info, s.Kind, s.Version)
 			left++

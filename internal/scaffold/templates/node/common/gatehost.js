@@ -2,7 +2,6 @@
 // docs/plugin-wire.md of gatehost says all of it in words. This file is yours; there is nothing behind it.
 
 import { Console } from 'node:console'
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,8 +10,6 @@ import protoLoader from '@grpc/proto-loader'
 
 const COOKIE_KEY = 'GATEHOST_PLUGIN'
 const COOKIE_VALUE = '7b1d9f3a-gatehost-plugin-v1'
-const SECRET_VARIABLE = 'GATEHOST_PLUGIN_SECRET'
-const SECRET_METADATA = 'gatehost-plugin-secret'
 const MAX_MESSAGE = 16 << 20
 const EXIT_BOUND_MS = 1500 // the contract gives two seconds
 
@@ -80,8 +77,7 @@ export function serve (plugin) {
 
   const calls = new Calls()
   const contract = loadContract()
-  const options = { 'grpc.max_receive_message_length': MAX_MESSAGE, 'grpc.max_send_message_length': MAX_MESSAGE }
-  const server = new grpc.Server({ ...options, interceptors: proofs() })
+  const server = new grpc.Server({ 'grpc.max_receive_message_length': MAX_MESSAGE, 'grpc.max_send_message_length': MAX_MESSAGE })
   const v1 = contract.gatehost.plugin.v1alpha1
   server.addService(contract.grpc.health.v1.Health.service, { Check: (_call, reply) => reply(null, { status: 'SERVING' }) })
   server.addService(v1.PluginService.service, {
@@ -119,26 +115,6 @@ export function serve (plugin) {
   }
   process.stdin.once('end', hostGone).once('error', hostGone)
   process.stdin.resume()
-}
-
-// proofs refuse each call that does not carry the secret which the host gave to this process. A host without one gave none.
-function proofs () {
-  const secret = process.env[SECRET_VARIABLE]
-  delete process.env[SECRET_VARIABLE] // children do not need it
-  if (!secret) return []
-  const digest = (text) => createHash('sha256').update(String(text)).digest() // of one length, which timingSafeEqual needs
-  const refusal = { code: grpc.status.UNAUTHENTICATED, details: 'this plugin serves its host only: the call does not carry its secret' }
-  return [(_method, call) => new grpc.ServerInterceptingCall(call, {
-    start (next) {
-      next({
-        onReceiveMetadata (metadata, more) {
-          const shown = metadata.get(SECRET_METADATA)
-          if (shown.length === 1 && timingSafeEqual(digest(shown[0]), digest(secret))) more(metadata)
-          else call.sendStatus(refusal)
-        }
-      })
-    }
-  })]
 }
 
 // capabilities are what this doctor serves beyond what each doctor must; null: nothing.

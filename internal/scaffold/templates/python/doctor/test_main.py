@@ -119,23 +119,6 @@ class ProcessTest(unittest.TestCase):
         self.assertEqual(child.wait(timeout=60), 0)
         self.assertEqual(os.listdir(sockets), [])
 
-    def test_with_a_secret_of_the_host_it_serves_the_host_only(self):
-        child, sockets = self.start(GATEHOST_PLUGIN_SECRET="the-secret")
-        channel = self.connect(child, sockets).channel
-        for method, kind in (("PluginService/Describe", channel.unary_unary), ("DoctorService/Repair", channel.unary_stream)):
-            call = kind(f"/{gatehost.PACKAGE}.{method}", lambda r: r, lambda r: r)
-
-            def ask(*shown):
-                answer = call(b"", timeout=30, metadata=[("gatehost-plugin-secret", s) for s in shown])
-                return list(answer) if kind == channel.unary_stream else answer
-
-            for shown in ((), ("another",), ("the-secret", "the-secret")):
-                self.assertFails(grpc.StatusCode.UNAUTHENTICATED, lambda: ask(*shown))
-            if kind == channel.unary_unary:
-                self.assertTrue(ask("the-secret"))
-            else:
-                self.assertFails(grpc.StatusCode.UNIMPLEMENTED, lambda: ask("the-secret"))
-
     def test_a_delegated_step_verify_a_bug_and_a_call_that_the_host_leaves(self):
         """What this doctor does not use, and the next one may."""
         child, sockets = self.start(("-c", OTHER))
