@@ -236,6 +236,24 @@ func TestKnownKeepsOldSecretsAndIsBounded(t *testing.T) {
 	}
 }
 
+func TestForgottenSecretsMakeRoom(t *testing.T) {
+	var k redact.Known
+	k.Learn([]string{"lasting-secret"})
+	for i := range 1000 {
+		brief := []string{fmt.Sprintf("secret-number-%d", i)}
+		k.Learn(brief)
+		if got := k.Redactor().Text("lasting-secret " + brief[0]); got != "[redacted] [redacted]" {
+			t.Fatalf("%d: %q", i, got)
+		}
+		k.Forget(brief)
+	}
+	if got := k.Redactor().Text("lasting-secret secret-number-999"); got != "[redacted] secret-number-999" {
+		t.Errorf("%q", got)
+	}
+	var none *redact.Known
+	none.Forget([]string{"a-secret-value"})
+}
+
 func BenchmarkLine(b *testing.B) {
 	r := redact.New([]string{"a-secret-value", canary, "gatehost-9dd59f3900112233445566778899aabb"})
 	line := "2026-11-23T10:00:00.000+00:00 [gateway] line number 17 of an ordinary length"

@@ -38,6 +38,20 @@ func (k *Known) Learn(values []string) {
 	k.now.Store(New(k.values))
 }
 
+// Forget removes secrets that no longer open anything. Without it, secrets that are made often would push out others.
+func (k *Known) Forget(values []string) {
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	known := len(k.values)
+	k.values = slices.DeleteFunc(slices.Clone(k.values), func(v string) bool { return slices.Contains(values, v) })
+	if len(k.values) != known {
+		k.now.Store(New(k.values))
+	}
+}
+
 // Redactor returns a redactor for all that is known now.
 func (k *Known) Redactor() *Redactor {
 	if k == nil {

@@ -54,6 +54,10 @@ func baseChecks() []Check {
 			ID: "base/config-refused", Kind: Base, Title: "a refused table leaves the former one in force",
 			Row: "Plugin.Configure: refuses the table as a whole", try: configRefused,
 		},
+		{
+			ID: "base/socket-secret", Kind: Base, Title: "without mutual TLS it serves only calls that carry its secret",
+			Row: "docs/plugin-wire.md: Who calls", process: true, try: baseSecret,
+		},
 	}
 }
 

@@ -194,6 +194,7 @@ func (p *localProcess) Printed() []string        { return nil }
 func (p *localProcess) LastLines() []string      { return nil }
 func (p *localProcess) Mark() string             { return "" }
 func (p *localProcess) SocketDir() string        { return "" }
+func (p *localProcess) Socket() string           { return "" }
 func (p *localProcess) CloseStdin()              { p.Close() }
 func (p *localProcess) Kill()                    { p.Close() }
 

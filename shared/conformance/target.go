@@ -42,6 +42,8 @@ type Process interface {
 	Mark() string
 	// SocketDir is where its socket is; "" when it has none.
 	SocketDir() string
+	// Socket is the path of its socket when it speaks without mutual TLS (transport = "socket"), else "".
+	Socket() string
 	// CloseStdin closes the plugin's stdin, as the death of the host does.
 	CloseStdin()
 	// Kill ends it, and those of its group, by SIGKILL.

@@ -62,12 +62,14 @@ func (g *grpcPlugin) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, cc *g
 // ClientPlugins is the plugin set of the host's side: dispensing PluginName gives the *grpc.ClientConn.
 func ClientPlugins() goplugin.PluginSet { return goplugin.PluginSet{PluginName: &grpcPlugin{}} }
 
-// ServerOptions make a server keep the contract's promises: bounded messages, panics become errors, calls end with
-// host.
-func ServerOptions(host context.Context) []grpc.ServerOption { return serverOptions(host, &calls{}) }
+// ServerOptions make a server keep the contract's promises: only the host is served, bounded messages, panics become
+// errors, calls end with host. The secret that proves the host is read from the environment and removed there, once.
+func ServerOptions(host context.Context) []grpc.ServerOption {
+	return serverOptions(host, &calls{}, hostSecret())
+}
 
-func serverOptions(host context.Context, running *calls) []grpc.ServerOption {
-	return []grpc.ServerOption{
+func serverOptions(host context.Context, running *calls, secret string) []grpc.ServerOption {
+	return append(proveHost(secret), //nolint:contextcheck // each call has its own
 		grpc.MaxRecvMsgSize(MaxMessage), grpc.MaxSendMsgSize(MaxMessage),
 		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 			next grpc.UnaryHandler,
@@ -97,7 +99,7 @@ func serverOptions(host context.Context, running *calls) []grpc.ServerOption {
 			}()
 			return next(srv, &boundStream{ServerStream: ss, ctx: ctx})
 		}),
-	}
+	)
 }
 
 // logPanic says in the host's log where an implementation panicked: an answer has the text only.
@@ -143,10 +145,10 @@ type boundStream struct {
 func (b *boundStream) Context() context.Context { return b.ctx }
 
 // grpcServer makes the server when go-plugin asks for it, and remembers it.
-func grpcServer(host context.Context, running *calls, made *atomic.Pointer[grpc.Server]) func(
+func grpcServer(host context.Context, running *calls, secret string, made *atomic.Pointer[grpc.Server]) func(
 	[]grpc.ServerOption) *grpc.Server {
 	return func(opts []grpc.ServerOption) *grpc.Server {
-		s := grpc.NewServer(append(opts, serverOptions(host, running)...)...)
+		s := grpc.NewServer(append(opts, serverOptions(host, running, secret)...)...)
 		made.Store(s)
 		return s
 	}

@@ -129,6 +129,7 @@ func serve(p Plugin, args []string, stdin io.Reader, stdout, stderr io.Writer) i
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ignoreSignals()
+	secret := hostSecret() // before anything is started that would inherit it
 	running, server := &calls{}, &atomic.Pointer[grpc.Server]{}
 	go func() {
 		_, _ = io.Copy(io.Discard, stdin) // the death pipe: ends when the host does
@@ -146,7 +147,7 @@ func serve(p Plugin, args []string, stdin io.Reader, stdout, stderr io.Writer) i
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: Handshake(),
 		Plugins:         goplugin.PluginSet{PluginName: &grpcPlugin{p: p, ctx: ctx}},
-		GRPCServer:      grpcServer(ctx, running, server),
+		GRPCServer:      grpcServer(ctx, running, secret, server),
 		Logger:          Logger(p.Name),
 	})
 	if ctx.Err() != nil {

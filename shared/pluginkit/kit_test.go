@@ -31,7 +31,7 @@ const patience = 60 * time.Second
 
 func TestMain(m *testing.M) {
 	if os.Getenv("PLUGINKIT_TEST_SERVE") != "" { // this process is the plugin
-		pluginkit.Serve(pluginkit.Plugin{Name: "kit-test", Version: "1.0.0", Doctor: &doctor.Fake{}})
+		pluginkit.Serve(pluginkit.Plugin{Name: "kit-test", Version: "1.0.0", Doctor: &envDoctor{}})
 	}
 	os.Exit(m.Run())
 }

@@ -28,7 +28,8 @@ func TestOtherLanguagesAreToldTheSameWire(t *testing.T) {
 			t.Fatal(err)
 		}
 		wants := []string{
-			pluginkit.CookieKey, pluginkit.CookieValue, "PLUGIN_UNIX_SOCKET_DIR", "PLUGIN_CLIENT_CERT",
+			pluginkit.CookieKey, pluginkit.CookieValue, pluginkit.SecretEnv, pluginkit.SecretKey,
+			"UNAUTHENTICATED", "PLUGIN_UNIX_SOCKET_DIR", "PLUGIN_CLIENT_CERT",
 			"GATEHOST_PLUGIN", "--describe",
 			fmt.Sprintf("1|%d|unix|", pluginkit.ProtocolVersion), "|grpc", "gatehost.plugin.v1alpha1",
 			"grpc-status-details-bin",

@@ -9,6 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	grpcstatus "google.golang.org/grpc/status"
 )
 
 // TestDoctorsInOtherLanguagesHealAGateway makes a doctor in Node and one in Python, as examples/doctor-node and
@@ -54,6 +60,7 @@ func TestDoctorsInOtherLanguagesHealAGateway(t *testing.T) {
 			if out := s.must("plugin", "info", "mine"); !strings.Contains(out, "sandbox: on") {
 				t.Errorf("it is not sandboxed:\n%s", out)
 			}
+			callAsAStranger(t, s)
 
 			pid := killPlugin(t, s, "mine")
 			s.eventually("it is back", func() (bool, string) {
@@ -91,5 +98,33 @@ func nodeModules(t *testing.T, dir string) {
 	}
 	if text, err := exec.Command("cp", "-R", from, filepath.Join(dir, "node_modules")).CombinedOutput(); err != nil {
 		t.Fatalf("cannot copy %s: %v\n%s", from, err, text)
+	}
+}
+
+// callAsAStranger calls the plugins that speak without TLS as any program of their user can.
+func callAsAStranger(t *testing.T, s *site) {
+	t.Helper()
+	tried := 0
+	for _, pattern := range []string{"*", "*/*", "*/*/*", "*/*/*/*", "*/*/*/*/*"} {
+		sockets, err := filepath.Glob(filepath.Join(s.dir, "run", pattern, "plugin[0-9]*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range sockets {
+			conn, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
+			if code := grpcstatus.Code(err); code == codes.Unauthenticated {
+				tried++
+			} else if code != codes.Unavailable { // one with TLS
+				t.Errorf("%s answers: %v", path, err)
+			}
+			_ = conn.Close()
+		}
+	}
+	if tried == 0 {
+		t.Error("no plugin without TLS was found: this says nothing")
 	}
 }

@@ -34,6 +34,18 @@ func (d *decoder) check(c *Config) {
 	d.checkPorts(c)
 }
 
+// warnOfTransports names launchers and unloaders that the host will not use. It is no fault: it concerns the gateways
+// that use them, and the host runs the others.
+func (c *Config) warnOfTransports(d *decoder) {
+	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
+		if c.Plugins[name].Transport == "socket" && c.StartsProcesses(name) {
+			c.warnings = append(c.warnings, d.where.Fault(d.file, []string{"plugins", name, "transport"},
+				`a gateway uses it as launcher or unloader, and the host calls these by "auto_mtls" only`,
+				`write "auto_mtls" if it speaks mutual TLS, as the Go SDK does; else name another plugin there`))
+		}
+	}
+}
+
 func (d *decoder) checkPlugin(p *Plugin) {
 	key := []string{"plugins", p.Name}
 	if p.Path == "" && !d.faults.At(under(key, "path")) {

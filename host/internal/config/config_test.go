@@ -181,6 +181,33 @@ func TestEachFaultIsNamedWithItsPlaceAndAdvice(t *testing.T) {
 	}
 }
 
+func TestLauncherWithoutMutualTLSIsWarnedOf(t *testing.T) {
+	for _, row := range []struct{ name, text, want string }{
+		{
+			"a launcher", "[gateways.main]\nport = 1\n[plugins.utility]\npath = \"x\"\ntransport = \"socket\"",
+			`config.toml:5:1: plugins.utility.transport: a gateway uses it as launcher or unloader`,
+		},
+		{
+			"an unloader", "[gateways.main]\nunload = [\"u\"]\n[plugins.u]\npath = \"x\"\ntransport = \"socket\"",
+			`config.toml:5:1: plugins.u.transport: a gateway uses it as launcher or unloader`,
+		},
+		{"a doctor", "[gateways.main]\ndoctors = [\"d\"]\n[plugins.d]\npath = \"x\"\ntransport = \"socket\"", ""},
+		{"a launcher with mutual TLS", "[plugins.utility]\npath = \"x\"\ntransport = \"auto_mtls\"", ""},
+	} {
+		c, err := config.Parse("config.toml", []byte(row.text))
+		if err != nil {
+			t.Fatalf("%s: %v", row.name, err)
+		}
+		var got strings.Builder
+		for _, w := range c.Warnings() {
+			got.WriteString(w.String())
+		}
+		if !strings.Contains(got.String(), row.want) || (got.Len() == 0) != (row.want == "") {
+			t.Errorf("%s: %q, want %q", row.name, got.String(), row.want)
+		}
+	}
+}
+
 func TestAllFaultsComeAtOnceInOrderOfTheFile(t *testing.T) {
 	faults := faultsOf(t, `version = 1
 [gateways.main]

@@ -92,7 +92,7 @@ func (c *Config) checkFiles(file string) error {
 	return faults.Err()
 }
 
-// Warnings are what is not well with the files that a loaded configuration names, and is no fault.
+// Warnings are what is not well with a configuration, or with the files that it names, and is no fault.
 func (c *Config) Warnings() Faults { return c.warnings }
 
 // SecretFile checks a file that holds secrets: the error is a *trustfile.Problem when another user could change or read
@@ -168,6 +168,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	if err := d.faults.Err(); err != nil {
 		return nil, err
 	}
+	c.warnOfTransports(d)
 	return c, nil
 }
 

@@ -118,6 +118,11 @@ func TestEveryFaultOfAManifestIsToldWithItsLine(t *testing.T) {
 			`"sockets" is none of auto_mtls, socket (did you mean "socket"?)`,
 		},
 		{
+			"a launcher without mutual TLS", `"classifier"]`, `"launcher"]`,
+			`plugin.toml:6:1: transport: a launcher or an unloader is called by "auto_mtls" only`,
+		},
+		{"an unloader without mutual TLS", `"classifier"]`, `"unloader"]`, `transport: a launcher or an unloader`},
+		{
 			"an odd grant", `"gateway-config"`, `"root"`,
 			`"root" is none of gateway-config, gateway-files, gateway-token, command:WORDS`,
 		},

@@ -69,6 +69,10 @@ func (r *reader) read(raw map[string]any) {
 	if m.Transport = r.text(raw, "transport", false); m.Transport != "" {
 		r.oneOf([]string{"transport"}, m.Transport, transports)
 	}
+	if m.Transport == "socket" && (slices.Contains(m.Kinds, "launcher") || slices.Contains(m.Kinds, "unloader")) {
+		r.fault([]string{"transport"}, `write "auto_mtls", which the Go SDK speaks, or serve only as doctor or classifier`,
+			`a launcher or an unloader is called by "auto_mtls" only`)
+	}
 	wants := r.table(raw, "wants")
 	r.known([]string{"wants"}, wants, "grants")
 	m.Grants = r.grants(wants)

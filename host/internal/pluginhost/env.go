@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+
+	"github.com/gatehost/gatehost/shared/pluginkit"
 )
 
 // passed are the variables of the host that every plugin gets. All others, secrets above all, stay with the host; PATH
@@ -30,6 +32,7 @@ func environment(s Spec, data string) []string {
 	}
 	maps.Copy(env, s.Env)
 	env["GATEHOST_PLUGIN_NAME"] = s.Name
+	delete(env, pluginkit.SecretEnv) // with one from config.toml it would refuse the host's calls
 	out := make([]string, 0, len(env))
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		out = append(out, k+"="+env[k])

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -37,6 +38,9 @@ func New(opts Options) *Host {
 	}
 	if opts.OnCall == nil {
 		opts.OnCall = func(Call) {}
+	}
+	if opts.Secrets == nil {
+		opts.Secrets = &redact.Known{}
 	}
 	if opts.Speaks == nil {
 		opts.Speaks = Speaks()

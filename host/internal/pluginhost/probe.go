@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -60,6 +61,12 @@ func (p *Probe) Start(ctx context.Context, write ...string) (*Probed, error) {
 	gen, err := s.start(ctx, s.spec())
 	if err != nil {
 		return nil, err
+	}
+	for _, svc := range gen.services {
+		if gen.proof != nil && needsMTLS(svc.Kind) { // a Host uses the rest; its author has to know
+			s.end(gen)
+			return nil, s.refuse(gen, fault.CodeOf(svc.Err), svc.Err.Error(), fault.HintOf(svc.Err))
+		}
 	}
 	return &Probed{s: s, gen: gen}, nil
 }
@@ -113,6 +120,16 @@ func (p *Probed) Mark() string { return markName + "=" + p.gen.spec.Env[markName
 
 // SocketDir returns the directory of its socket.
 func (p *Probed) SocketDir() string { return p.gen.dir }
+
+// Socket returns the path of its socket when it speaks without mutual TLS, else "".
+func (p *Probed) Socket() string {
+	if p.gen.proof == nil {
+		return ""
+	}
+	p.gen.proc.at.mu.Lock()
+	defer p.gen.proc.at.mu.Unlock()
+	return p.gen.proc.at.path
+}
 
 // CloseStdin closes its stdin.
 func (p *Probed) CloseStdin() { p.gen.proc.closeStdin() }

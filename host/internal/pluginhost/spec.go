@@ -22,7 +22,8 @@ type Options struct {
 	RuntimeDir string // short path for sockets
 	Wrapper    string // the host's binary, which understands sandbox.Verb; "": this one
 	OnState    func(State)
-	// Secrets are hidden in all that plugins say. nil: none are known.
+	// Secrets are hidden in all that plugins say; the host adds those by which it proves itself to plugins. nil: no
+	// others are known.
 	Secrets *redact.Known
 	// OnCall is called after each call to a plugin; it must not block. nil: not called.
 	OnCall func(Call)
@@ -108,7 +109,8 @@ type Spec struct {
 	// Sandbox is what the plugin may do; nil: it is not sandboxed. It is refused where Options.Sandbox has no wrapper.
 	Sandbox *sandbox.Spec
 	// Transport is how the plugin speaks: TransportMTLS, or TransportSocket without mutual TLS, on a unix socket in a
-	// directory of mode 0700, where the pid proves which process answers. "": as its manifest says, else TransportMTLS.
+	// directory of mode 0700, where the pid proves which process answers, and a secret that the host calls. A launcher
+	// or an unloader is used by TransportMTLS only. "": as its manifest says, else TransportMTLS.
 	Transport string
 	Config    json.RawMessage
 	// Where returns the place of a key of the plugin's table in config.toml, for diagnostics: "config.toml:12".

@@ -36,6 +36,7 @@ type generation struct {
 	// services are those of info and the versions in which they are used.
 	services []Service
 	logs     *logs
+	proof    *proof // of the host, to its process; nil: it speaks by mutual TLS
 	exe      *executable
 	dir      string        // of its socket, its own
 	moved    chan struct{} // closed when another process replaced it: streams move there, calls under way may end here
@@ -139,7 +140,10 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 	var begun atomic.Pointer[process]
 	spec := gen.spec // as it is now: it may be replaced once the process serves
 	socket := gen.exe.socket(*spec)
-	if socket { // the last dialer counts: it replaces go-plugin's
+	if socket {
+		gen.proof = newProof(s.opts.Secrets)
+		options = append(options, gen.proof.dialOptions()...)
+		// the last dialer counts: it replaces go-plugin's
 		options = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return begun.Load().dial(ctx, gen.dir)
 		}))
@@ -155,7 +159,8 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 		SyncStdout: &lineWriter{take: gen.logs.takePrinted}, SyncStderr: &lineWriter{take: gen.logs.take},
 		GRPCDialOptions: options,
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
-			p, err := newProcess(*spec, gen.exe, dataDir, gen.dir, cmd.Env, gen.logs, s.opts)
+			env := slices.Concat(cmd.Env, gen.proof.environment())
+			p, err := newProcess(*spec, gen.exe, dataDir, gen.dir, env, gen.logs, s.opts)
 			if err == nil {
 				p.reach = func(r sandbox.Access) { s.onReach(spec, gen.exe, r) }
 				s.live.add(p)
@@ -296,7 +301,7 @@ func (s *supervisor) configuration(gen *generation, spec *Spec) plugin.Configure
 // negotiate stores the versions in which host and plugin talk. A service that cannot be used is logged now, and each of
 // its callers gets the reason.
 func (s *supervisor) negotiate(gen *generation, info plugin.Info) error {
-	services, err := negotiate(info, s.opts.Version, s.opts.Speaks)
+	services, err := negotiate(info, s.opts.Version, s.opts.Speaks, gen.proof != nil)
 	if err != nil {
 		return permanent{s.refuse(gen, fault.CodeOf(err), err.Error(), fault.HintOf(err))}
 	}

@@ -272,6 +272,12 @@ func (s *supervisor) end(gen *generation) {
 		}()
 		_ = within(killBound, told) // usually at once; the caller need not wait for a goroutine of go-plugin that hangs
 	}
+	if gen.proof != nil {
+		if gen.proc != nil && gen.proc.pid() != 0 { // its last lines may quote the secret
+			_ = within(killBound, gen.proc.read)
+		}
+		gen.proof.forget(s.opts.Secrets)
+	}
 	_ = gen.exe.file.Close()
 	if gen.dir != "" {
 		_ = os.RemoveAll(gen.dir)

@@ -39,12 +39,13 @@ type Service struct {
 	Host         Versions
 	Version      uint32   // in which they talk: the highest that both speak; 0: there is none
 	Capabilities []string // announced for that version
-	Err          error    // when there is none: why, and in its hint which side to upgrade
+	Err          error    // when there is none: why, and in its hint what to do
 }
 
 // negotiate finds the version of each service in which host and plugin talk. Each service is negotiated by itself: one
-// without a common version is not used, the others are. Errors: fault.Unsupported, when none is left.
-func negotiate(info plugin.Info, host string, speaks map[plugin.Kind]Versions) ([]Service, error) {
+// without a common version is not used, nor one that starts processes of a plugin that speaks without mutual TLS
+// (socket); the others are. Errors: fault.Unsupported, when none is left.
+func negotiate(info plugin.Info, host string, speaks map[plugin.Kind]Versions, socket bool) ([]Service, error) {
 	var out []Service
 	for _, s := range info.Services {
 		i := slices.IndexFunc(out, func(o Service) bool { return o.Kind == s.Kind })
@@ -57,12 +58,17 @@ func negotiate(info plugin.Info, host string, speaks map[plugin.Kind]Versions) (
 	left := 0
 	for i := range out {
 		s := &out[i]
+		who := strings.TrimSpace(info.Name + " " + info.Version)
+		if socket && needsMTLS(s.Kind) {
+			s.Err = unproved(who, s.Kind)
+			continue
+		}
 		if s.Version = common(s.Plugin, s.Host); s.Version > 0 {
 			s.Capabilities = capabilities(info, s.Kind, s.Version)
 			left++
 			continue
 		}
-		s.Err = s.apart(strings.TrimSpace(info.Name+" "+info.Version), host)
+		s.Err = s.apart(who, host)
 	}
 	if left > 0 {
 		return out, nil
@@ -116,6 +122,19 @@ func (s Service) apart(who, host string) error {
 	return fault.New(fault.Unsupported,
 		fmt.Sprintf("%s speaks the %s service in %s %s, this host (gatehost %s) speaks %s",
 			who, s.Kind, plural(s.Plugin), strings.Join(ranges, " and "), host, s.Host)).WithHint(hint)
+}
+
+// needsMTLS reports whether a kind is used by mutual TLS only: who can call a launcher or an unloader can start and end
+// programs outside of every sandbox, and a secret in an environment can be read by other programs of the user.
+func needsMTLS(k plugin.Kind) bool { return k == plugin.KindLauncher || k == plugin.KindUnloader }
+
+// unproved says why a kind is not used over a plain socket.
+func unproved(who string, k plugin.Kind) error {
+	return fault.New(fault.Unsupported, fmt.Sprintf(
+		"%s serves as %s by transport = %q, and the host calls a launcher or an unloader by %q only", who, k,
+		TransportSocket, TransportMTLS)).
+		WithHint(fmt.Sprintf("take transport = %q out of its plugin.toml and of [plugins.NAME] in config.toml, if it "+
+			"speaks mutual TLS as the Go SDK does; else use another plugin as %s", TransportSocket, k))
 }
 
 func plural(ranges []Versions) string {

@@ -31,6 +31,9 @@ func main() {
 	if text, err := os.ReadFile("mode"); err == nil {
 		mode = string(text)
 	}
+	if mode == "calls" {
+		callAsStranger(os.Args[2])
+	}
 	_ = first("starts")
 	if announced, ok := strings.CutPrefix(mode, "versions "); ok {
 		serveVersions(strings.Fields(announced)...)
@@ -165,8 +168,11 @@ func (patient) Diagnose(ctx context.Context, req doctor.DiagnoseRequest) (doctor
 	if req.Incident != nil {
 		what = req.Incident.ErrorCode
 	}
-	if does, arg, ok := strings.Cut(what, " "); ok && does == "try" {
+	switch does, arg, _ := strings.Cut(what, " "); does {
+	case "try":
 		return try(arg)
+	case "word":
+		return secretOf(arg)
 	}
 	switch what {
 	case "panic":

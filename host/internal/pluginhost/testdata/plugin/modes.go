@@ -111,6 +111,10 @@ func misbehave(mode string, p *pluginkit.Plugin) bool {
 		p.Launcher = &liar{}
 	case "leaves-word": // that its stream has ended
 		p.Classifier = wordy{}
+	case "tells-its-secret":
+		tellSecret()
+	case "records-calls":
+		recordCalls(*p)
 	case "holds-pipes": // by a child that goes on
 		holdPipes()
 	case "misjudges":

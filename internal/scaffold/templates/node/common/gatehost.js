@@ -2,6 +2,7 @@
 // docs/plugin-wire.md of gatehost says all of it in words. This file is yours; there is nothing behind it.
 
 import { Console } from 'node:console'
+import { timingSafeEqual } from 'node:crypto'
 import { readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +11,8 @@ import protoLoader from '@grpc/proto-loader'
 
 const COOKIE_KEY = 'GATEHOST_PLUGIN'
 const COOKIE_VALUE = '7b1d9f3a-gatehost-plugin-v1'
+const SECRET_ENV = 'GATEHOST_PLUGIN_SECRET'
+const SECRET_KEY = 'gatehost-plugin-secret'
 const MAX_MESSAGE = 16 << 20
 const EXIT_BOUND_MS = 1500 // the contract gives two seconds
 
@@ -75,9 +78,16 @@ export function serve (plugin) {
   process.stderr.on('error', () => {}) // a host that was killed reads no more
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {}) // the host decides when a plugin ends
 
+  const secret = process.env[SECRET_ENV]
+  delete process.env[SECRET_ENV] // children do not get it
+
   const calls = new Calls()
   const contract = loadContract()
-  const server = new grpc.Server({ 'grpc.max_receive_message_length': MAX_MESSAGE, 'grpc.max_send_message_length': MAX_MESSAGE })
+  const server = new grpc.Server({
+    'grpc.max_receive_message_length': MAX_MESSAGE,
+    'grpc.max_send_message_length': MAX_MESSAGE,
+    interceptors: secret ? [hostOnly(secret)] : []
+  })
   const v1 = contract.gatehost.plugin.v1alpha1
   server.addService(contract.grpc.health.v1.Health.service, { Check: (_call, reply) => reply(null, { status: 'SERVING' }) })
   server.addService(v1.PluginService.service, {
@@ -115,6 +125,23 @@ export function serve (plugin) {
   }
   process.stdin.once('end', hostGone).once('error', hostGone)
   process.stdin.resume()
+}
+
+// hostOnly refuses each call whose metadata does not carry the secret, of whatever service: only the host knows it.
+function hostOnly (secret) {
+  const want = Buffer.from(secret)
+  const carries = (metadata) => metadata.get(SECRET_KEY).some((value) => {
+    const got = Buffer.from(value)
+    return got.length === want.length && timingSafeEqual(got, want)
+  })
+  return (_method, call) => new grpc.ServerInterceptingCall(call, {
+    start: (next) => next({
+      onReceiveMetadata: (metadata, serve) => {
+        if (carries(metadata)) serve(metadata)
+        else call.sendStatus({ code: grpc.status.UNAUTHENTICATED, details: 'this plugin serves the host that started it, and no other program' })
+      }
+    })
+  })
 }
 
 // capabilities are what this doctor serves beyond what each doctor must; null: nothing.

@@ -40,13 +40,14 @@ function start (t, env = {}, args = [fileURLToPath(new URL('./main.js', import.m
   return { child, dir, exited: once(child, 'exit') }
 }
 
-// connect takes the handshake and opens the two services.
+// connect takes the handshake and opens the services.
 async function connect (t, { child, dir }) {
   const [handshake] = await once(child.stdout, 'data')
   const address = /^1\|1\|unix\|(.+)\|grpc\n$/.exec(handshake.toString())?.[1]
   assert.ok(address?.startsWith(dir), `handshake ${handshake}`)
-  const v1 = loadContract().gatehost.plugin.v1alpha1
-  const clients = [v1.PluginService, v1.DoctorService].map((Service) => new Service(`unix:${address}`, grpc.credentials.createInsecure()))
+  const contract = loadContract()
+  const v1 = contract.gatehost.plugin.v1alpha1
+  const clients = [v1.PluginService, v1.DoctorService, contract.grpc.health.v1.Health].map((Service) => new Service(`unix:${address}`, grpc.credentials.createInsecure()))
   t.after(() => clients.forEach((client) => client.close()))
   return clients
 }
@@ -89,6 +90,33 @@ test('it serves a host, and ends with it', { timeout: 60_000 }, async (t) => {
   assert.deepEqual(readdirSync(plugin.dir), [])
 })
 
+test('with a secret it serves its host only', { timeout: 60_000 }, async (t) => {
+  const secret = '0f1e2d3c4b5a69788796a5b4c3d2e1f0'
+  const plugin = start(t, { GATEHOST_PLUGIN_SECRET: secret }, ['--input-type=module', '-e', other])
+  const [base, doctor, health] = await connect(t, plugin)
+  const call = (client, method, request, metadata) => new Promise((resolve, reject) =>
+    client[method](request, metadata, { deadline: Date.now() + 30_000 }, (error, answer) => error ? reject(error) : resolve(answer)))
+  const carrying = (...values) => {
+    const metadata = new grpc.Metadata()
+    for (const value of values) metadata.add('gatehost-plugin-secret', value)
+    return metadata
+  }
+  const refused = { code: grpc.status.UNAUTHENTICATED }
+  for (const metadata of [carrying(), carrying(''), carrying('0'.repeat(secret.length)), carrying(secret.slice(1)), carrying(secret + '0')]) {
+    await assert.rejects(call(base, 'Describe', {}, metadata), refused)
+    await assert.rejects(call(health, 'Check', {}, metadata), refused)
+    await assert.rejects(call(doctor, 'Diagnose', { gateway }, metadata), refused)
+    await assert.rejects(items(doctor.Repair({ gateway, stepId: 'swap' }, metadata)), refused)
+  }
+  assert.equal((await call(base, 'Describe', {}, carrying(secret))).name, 'other')
+  assert.equal((await call(health, 'Check', {}, carrying(secret))).status, 'SERVING')
+  assert.deepEqual(await items(doctor.Repair({ gateway, finding: { code: 'x' }, stepId: 'swap' }, carrying(secret))), ['progress', 'result'])
+  const { text } = await call(doctor, 'Verify', { gateway, finding: { code: 'env' } }, carrying(secret))
+  assert.equal(text, 'secret=undefined')
+  plugin.child.stdin.end()
+  assert.deepEqual(await plugin.exited, [0, null])
+})
+
 // What this doctor does not use, and the next one may: delegated steps, Verify, errors, and calls that are under way when the host goes.
 const other = `
 import { serve } from './gatehost.js'
@@ -100,7 +128,7 @@ serve({
     diagnose: (_request, { signal }) => new Promise((resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
     plan: (gateway) => gateway ? Promise.reject(new TypeError('a bug')) : Promise.reject(),
     repair: async ({ stepId }, { progress }) => { progress('half', 50); return { changed: true, summary: stepId } },
-    verify: ({ finding }) => ({ outcome: 'OUTCOME_HELPED', text: finding.code })
+    verify: ({ finding }) => ({ outcome: 'OUTCOME_HELPED', text: finding.code === 'env' ? 'secret=' + process.env.GATEHOST_PLUGIN_SECRET : finding.code })
   }
 })`
 

@@ -5,6 +5,7 @@ docs/plugin-wire.md of gatehost says all of it in words. This file is yours; the
 """
 
 import datetime
+import hmac
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 COOKIE = ("GATEHOST_PLUGIN", "7b1d9f3a-gatehost-plugin-v1")
+SECRET_ENV, SECRET_KEY = "GATEHOST_PLUGIN_SECRET", "gatehost-plugin-secret"
 MAX_MESSAGE = 16 << 20
 EXIT_BOUND = 1.5  # seconds; the contract gives two
 PACKAGE = "gatehost.plugin.v1alpha1"
@@ -180,7 +182,7 @@ def serve(name, version, doctor, config_fields=(), wanted_grants=(), homepage=""
         signal.signal(number, lambda *_: None)  # the host decides when a plugin ends
     handshake, sys.stdout = sys.stdout, sys.stderr  # stdout is for the handshake alone
 
-    server = _Server(info, doctor)
+    server = _Server(info, doctor, os.environ.pop(SECRET_ENV, ""))  # children do not get it
     socket = os.path.join(os.environ.get("PLUGIN_UNIX_SOCKET_DIR", os.getcwd()), f"plugin{os.getpid()}")
     server.listen(socket)
     print(f"1|1|unix|{socket}|grpc", file=handshake, flush=True)
@@ -205,12 +207,30 @@ def _described(info):
     }
 
 
+class _HostOnly(grpc.ServerInterceptor):
+    """Refuses each call whose metadata does not carry the secret, of whatever service: only the host knows it."""
+
+    def __init__(self, secret):
+        self._secret = secret.encode()
+        self._refused = grpc.unary_unary_rpc_method_handler(self._refuse)
+
+    def intercept_service(self, continuation, details):
+        sent = [value for key, value in details.invocation_metadata if key == SECRET_KEY]
+        carried = any(hmac.compare_digest(value.encode(), self._secret) for value in sent)
+        return continuation(details) if carried else self._refused
+
+    @staticmethod
+    def _refuse(request, context):
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "this plugin serves the host that started it, and no other program")
+
+
 class _Server:
-    def __init__(self, info, doctor):
+    def __init__(self, info, doctor, secret):
         self._info, self._doctor = info, doctor
         self._gone, self._idle, self._running = threading.Event(), threading.Condition(), 0
         size = [("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_send_message_length", MAX_MESSAGE)]
-        self._grpc = grpc.server(futures.ThreadPoolExecutor(max_workers=32), options=size)
+        only = [_HostOnly(secret)] if secret else []
+        self._grpc = grpc.server(futures.ThreadPoolExecutor(max_workers=32), interceptors=only, options=size)
         raw = grpc.unary_unary_rpc_method_handler(lambda request, context: b"\x08\x01")  # HealthCheckResponse of SERVING
         self._grpc.add_generic_rpc_handlers((
             grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": raw}),

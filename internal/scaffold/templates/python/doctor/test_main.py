@@ -40,7 +40,7 @@ class FunctionsTest(unittest.TestCase):
 
 
 OTHER = """
-import logging, time
+import logging, os, time
 import gatehost
 from gatehost import contract
 
@@ -59,7 +59,7 @@ class Other(gatehost.Doctor):
         return contract.RepairResult(changed=True, summary=request.step_id)
 
     def verify(self, request, call):
-        return contract.VerifyResponse(outcome="OUTCOME_HELPED", text=request.finding.code)
+        return contract.VerifyResponse(outcome="OUTCOME_HELPED", text=request.finding.code or "secret=%s" % os.environ.get("GATEHOST_PLUGIN_SECRET"))
 
 gatehost.serve("other", "0.1.0", Other())
 """
@@ -118,6 +118,31 @@ class ProcessTest(unittest.TestCase):
         child.stdin.close()  # the host goes
         self.assertEqual(child.wait(timeout=60), 0)
         self.assertEqual(os.listdir(sockets), [])
+
+    def test_with_a_secret_it_serves_its_host_only(self):
+        secret = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+        child, sockets = self.start(("-c", OTHER), GATEHOST_PLUGIN_SECRET=secret)
+        channel = self.connect(child, sockets).channel
+
+        def call(service, method, kind, *secrets):
+            made = kind(f"/{service}/{method}", lambda r: b"", lambda r: r)
+            answer = made(None, timeout=30, metadata=[("gatehost-plugin-secret", s) for s in secrets])
+            return list(answer) if kind == channel.unary_stream else answer
+
+        doctor = gatehost.PACKAGE + ".DoctorService"
+        for service, method, kind in (
+            (gatehost.PACKAGE + ".PluginService", "Describe", channel.unary_unary), ("grpc.health.v1.Health", "Check", channel.unary_unary),
+            (doctor, "Plan", channel.unary_unary), (doctor, "Repair", channel.unary_stream), ("plugin.GRPCStdio", "StreamStdio", channel.unary_stream),
+        ):
+            for secrets in ((), ("",), ("0" * len(secret),), (secret[1:],), (secret + "0",)):
+                self.assertFails(grpc.StatusCode.UNAUTHENTICATED, lambda: call(service, method, kind, *secrets))
+        call(gatehost.PACKAGE + ".PluginService", "Describe", channel.unary_unary, secret)
+        self.assertEqual(call("grpc.health.v1.Health", "Check", channel.unary_unary, secret), b"\x08\x01")
+        self.assertEqual(len(call(doctor, "Repair", channel.unary_stream, secret)), 2)
+        inherited = contract.VerifyResponse.FromString(call(doctor, "Verify", channel.unary_unary, secret))
+        self.assertEqual(inherited.text, "secret=None")
+        child.stdin.close()
+        self.assertEqual(child.wait(timeout=60), 0)
 
     def test_a_delegated_step_verify_a_bug_and_a_call_that_the_host_leaves(self):
         """What this doctor does not use, and the next one may."""
