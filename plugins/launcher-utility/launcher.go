@@ -24,13 +24,18 @@ func New() *Launcher { return &Launcher{shimlauncher.New(Name)} }
 func (l *Launcher) Plugin() pluginkit.Plugin {
 	return pluginkit.Plugin{
 		Name: Name, Version: Version, Launcher: l, Configure: l.Configure,
-		ConfigFields: []plugin.ConfigField{shimlauncher.ConfigField()},
+		ConfigFields: []plugin.ConfigField{shimlauncher.ConfigField(), {
+			Path: "exclusive_storage", Type: "boolean",
+			Doc: "true: no other machine or container uses the state directory, so a launch of another one has ended",
+		}},
 	}
 }
 
 // settings is the plugin's own table.
 type settings struct {
 	Shim string `json:"shim"`
+	// Exclusive: see shimlauncher.Launcher.Exclusive.
+	Exclusive bool `json:"exclusive_storage"`
 }
 
 // Configure takes the table and the directories.
@@ -39,5 +44,6 @@ func (l *Launcher) Configure(ctx context.Context, req plugin.ConfigureRequest) (
 	if len(diagnostics) > 0 {
 		return diagnostics, nil
 	}
+	l.Exclusive(s.Exclusive)
 	return l.Setup(ctx, s.Shim, req.Directories)
 }

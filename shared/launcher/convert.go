@@ -88,7 +88,7 @@ func instanceFrom(i *pb.Instance) (Instance, error) {
 		return out, wire.Violation("it left out the instance")
 	case !ValidLaunchID(out.LaunchID):
 		return out, wire.Violation("an instance has a launch id that is none")
-	case out.Phase < PhaseStarting || out.Phase > PhaseFailed:
+	case out.Phase < PhaseStarting || out.Phase > PhaseElsewhere:
 		return out, wire.Violation("instance %s is in phase %d", out.LaunchID, i.GetPhase())
 	case out.PID < 0 || out.Phase == PhaseRunning && out.PID == 0:
 		return out, wire.Violation("instance %s is %s with pid %d", out.LaunchID, out.Phase, out.PID)

@@ -16,7 +16,8 @@ type Launcher interface {
 	// Launch starts a gateway; idempotent by LaunchID. Errors: fault.NotFound (no such program),
 	// fault.PermissionDenied, fault.InvalidArgument, fault.AlreadyExists (same LaunchID with another spec).
 	Launch(ctx context.Context, req LaunchRequest) (Launched, error)
-	// List returns every instance that can be found, running, or ended and not yet released; gateway "" means all.
+	// List returns every instance that can be found, running, or ended and not yet released, or elsewhere; gateway ""
+	// means all. All other methods fail with fault.Conflict for an instance elsewhere.
 	List(ctx context.Context, gateway string) (Listing, error)
 	// Recover takes up an instance that an earlier plugin process launched. Errors: fault.NotFound.
 	Recover(ctx context.Context, launchID string) (Instance, error)
@@ -65,6 +66,7 @@ const (
 	PhaseEnded
 	PhaseUnwatched // it lives, but its shim does not
 	PhaseFailed    // its program never ran
+	PhaseElsewhere // it lives, or may live, where this launcher cannot look; Detail says where
 )
 
 // String is the lower-case word for logs.
@@ -80,6 +82,8 @@ func (p Phase) String() string {
 		return "unwatched"
 	case PhaseFailed:
 		return "failed"
+	case PhaseElsewhere:
+		return "elsewhere"
 	default:
 		return "unknown"
 	}
@@ -101,7 +105,7 @@ type Instance struct {
 	ShimPID   int
 }
 
-// Live reports whether the process of i is believed to exist.
+// Live reports whether the process of i is believed to exist, and is in reach: see PhaseElsewhere.
 func (i Instance) Live() bool {
 	return i.Phase == PhaseStarting || i.Phase == PhaseRunning || i.Phase == PhaseUnwatched
 }

@@ -29,6 +29,8 @@ const (
 	StatusEnded     Status = "ended"  // Exit is nil when it is not known how
 	StatusFailed    Status = "failed" // the gateway's program never ran
 	StatusBroken    Status = "broken" // Problem says why; no other field is set
+	// it lives, or may live, in another pid namespace or on another machine: see Elsewhere
+	StatusElsewhere Status = "elsewhere"
 )
 
 // Bundle is one launch according to its files and the process table. It is a snapshot and safe to copy.
@@ -42,6 +44,8 @@ type Bundle struct {
 	Exit      *Exit
 	ShimAlive bool
 	Problem   error // in StatusBroken; errors.Is ErrBroken
+
+	claimed bool // see Claim
 }
 
 // OpenBundle reads a bundle without asking its shim. Errors: ErrNoBundle, ErrBroken (with what is wrong).
@@ -132,13 +136,12 @@ func (s State) check(launchID string) error {
 
 // judge looks at the processes first and then at the exit record, so that an end in between is not missed.
 func (b *Bundle) judge() error {
-	boot, err := process.BootID()
+	where, err := b.State.where(b.Dir)
 	if err != nil {
 		return err
 	}
-	sameBoot := boot == b.State.BootID
-	b.ShimAlive = sameBoot && b.State.Shim.Alive()
-	gateway := sameBoot && b.State.Gateway.Alive()
+	b.ShimAlive = where.here && b.State.Shim.Alive()
+	gateway := where.here && b.State.Gateway.Alive()
 	if b.Exit, err = readExit(b.Dir); err != nil && !b.ShimAlive { // a living shim tells its exit itself
 		return err
 	}
@@ -148,6 +151,10 @@ func (b *Bundle) judge() error {
 		if b.State.Failure != nil {
 			b.Detail = b.State.Failure.Message
 		}
+	case b.State.Cleared && b.Exit != nil && !where.here:
+		b.Status = StatusEnded
+	case where.elsewhere != "":
+		b.Status, b.Detail = StatusElsewhere, where.elsewhere
 	case b.Exit != nil && b.ShimAlive:
 		b.Status = StatusEnded // it ends what is left
 	case b.ShimAlive && b.State.Phase == PhaseStarting:
@@ -158,14 +165,12 @@ func (b *Bundle) judge() error {
 		b.Status, b.Detail = StatusUnwatched, fmt.Sprintf("its shim (pid %d) is gone", b.State.Shim.PID)
 	case b.State.Gateway.PID == 0:
 		b.Status, b.Detail = StatusFailed, "its shim ended before there was a gateway"
-	case sameBoot && !b.State.Cleared && b.leftBehind():
+	case where.here && !b.State.Cleared && b.leftBehind():
 		b.Status = StatusUnwatched
 	case b.Exit != nil:
 		b.Status = StatusEnded
-	case !sameBoot:
-		b.Status, b.Detail = StatusEnded, "ended unseen: the machine was started anew"
 	default:
-		b.Status, b.Detail = StatusEnded, "ended unseen: its shim ended first"
+		b.Status, b.Detail = StatusEnded, "ended unseen: "+where.ended
 	}
 	return nil
 }
@@ -245,6 +250,9 @@ func (b Bundle) Signal(name string) error {
 	if err != nil {
 		return Failf(CodeBadSignal, "%v", err)
 	}
+	if err := b.Elsewhere(); err != nil {
+		return err
+	}
 	err = process.ErrGone
 	if b.Live() {
 		err = b.State.Gateway.Signal(sig)
@@ -258,7 +266,8 @@ func (b Bundle) Signal(name string) error {
 // StopUnwatched ends a launch whose shim is gone: SIGTERM to the gateway, up to grace of waiting, then the whole tree
 // is killed. The tree is found by descent, by EnvMark, by its control group, and by listening sockets that it shares.
 // It also sweeps after an end that was not seen; it is idempotent. How the gateway ended is not known then. Errors:
-// ErrRunning while the shim lives, ErrSurvived.
+// ErrRunning while the shim lives, ErrElsewhere,
+// ErrSurvived.
 func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped, error) {
 	if b.State == nil {
 		return Stopped{}, nil
@@ -266,8 +275,11 @@ func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped
 	if b.ShimAlive && b.State.Shim.Alive() {
 		return Stopped{}, fmt.Errorf("cannot stop without shim: %w: shim is pid %d", ErrRunning, b.State.Shim.PID)
 	}
-	if boot, err := process.BootID(); err != nil || boot != b.State.BootID {
-		return Stopped{}, err // nothing of another boot lives
+	if err := b.Elsewhere(); err != nil {
+		return Stopped{}, err
+	}
+	if where, err := b.State.where(b.Dir); err != nil || !where.here {
+		return Stopped{}, err // nothing of it lives
 	}
 	var stopped Stopped
 	gateway, q := b.State.Gateway, b.State.Tree()
@@ -303,8 +315,8 @@ func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped
 // sweepGrace is how long what a gateway left behind has between SIGTERM and SIGKILL.
 const sweepGrace = 2 * time.Second
 
-// Remove deletes a launch that is over: its files and its socket. Errors: ErrRunning; ErrBroken, because a bundle that
-// cannot be read may still live. A bundle that is gone is no error.
+// Remove deletes a launch that is over: its files and its socket. Errors: ErrRunning; ErrElsewhere; ErrBroken, because
+// a bundle that cannot be read may still live. A bundle that is gone is no error.
 func Remove(dir string) error {
 	b, err := OpenBundle(dir)
 	if errors.Is(err, ErrNoBundle) {
@@ -313,7 +325,22 @@ func Remove(dir string) error {
 	if err != nil {
 		return err
 	}
-	if b.Live() || b.ShimAlive {
+	return b.remove()
+}
+
+// Remove deletes the launch as the function Remove does. A claimed one is not asked for where it lives.
+func (b Bundle) Remove() error {
+	if !b.claimed {
+		return Remove(b.Dir)
+	}
+	return b.remove()
+}
+
+func (b Bundle) remove() error {
+	if err := b.Elsewhere(); err != nil {
+		return err
+	}
+	if b.Live() || b.ShimAlive || b.Status == StatusNew && lockOf(b.Dir, lockFile) == lockHeld {
 		return fmt.Errorf("cannot remove launch %s: %w", b.LaunchID, ErrRunning)
 	}
 	if b.State != nil && filepath.IsAbs(b.State.Socket) && strings.HasSuffix(b.State.Socket, socketSuffix) {
@@ -324,7 +351,7 @@ func Remove(dir string) error {
 			return fmt.Errorf("cannot remove launch %s: %w", b.LaunchID, err)
 		}
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err := os.RemoveAll(b.Dir); err != nil {
 		return fmt.Errorf("cannot remove launch %s: %w", b.LaunchID, err)
 	}
 	return nil

@@ -20,6 +20,7 @@ var (
 	ErrVersion         = errors.New("no common protocol version")
 	ErrForbidden       = errors.New("the secret of the launch was not shown")
 	ErrSurvived        = errors.New("some process survived")
+	ErrElsewhere       = errors.New("it may live where this process cannot look")
 	ErrUnsupported     = errors.New("not supported on this platform")
 )
 

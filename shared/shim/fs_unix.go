@@ -76,3 +76,47 @@ func private(dir string) error {
 	}
 	return nil
 }
+
+// HoldAlive takes the lock that says that something of the launch lives. It is the shim's, and the gateway inherits it.
+func HoldAlive(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, aliveFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock bundle: %w", err)
+	}
+	held, err := flock(f)
+	if err == nil && held == nil {
+		err = fmt.Errorf("cannot lock bundle: %w: a process of an earlier shim holds %s", ErrRunning, f.Name())
+	}
+	return held, err
+}
+
+// lockState is what is known of a lock of a bundle.
+type lockState int
+
+const (
+	lockFree lockState = iota
+	lockHeld
+	lockUnknown // this file system cannot lock
+)
+
+// lockOf asks whether a process, in whatever pid namespace, holds a lock of the bundle. A file that is not there is
+// free.
+func lockOf(dir, name string) lockState {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return lockFree
+	}
+	if err != nil {
+		return lockUnknown
+	}
+	free, err := flock(f)
+	switch {
+	case err != nil:
+		return lockUnknown
+	case free == nil:
+		return lockHeld
+	default:
+		free.Close()
+		return lockFree
+	}
+}

@@ -99,15 +99,11 @@ func recoverFiles(ctx context.Context, runtimeDir, dir string) error {
 		}
 	}
 	// a living shim has it open, and will overwrite it
-	if exitErr != nil && !(state.ofThisBoot() && state.Shim.Alive()) {
+	where, err := state.where(dir)
+	if exitErr != nil && err == nil && where.elsewhere == "" && !(where.here && state.Shim.Alive()) {
 		return setAsideFile(dir, exitFile)
 	}
 	return nil
-}
-
-func (s State) ofThisBoot() bool {
-	boot, err := process.BootID()
-	return err == nil && boot == s.BootID
 }
 
 // replace renames a file out of the way, if it exists, and writes it anew.
@@ -167,7 +163,7 @@ func stateOfMarked(socket, dir string, spec SavedSpec) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	boot, err := process.BootID()
+	here, err := process.Here()
 	if err != nil {
 		return State{}, err
 	}
@@ -180,9 +176,10 @@ func stateOfMarked(socket, dir string, spec SavedSpec) (State, error) {
 		return State{}, err
 	}
 	state := State{
-		Version: ProtocolVersion, LaunchID: id, Phase: PhaseRunning, BootID: boot, Socket: socket, Argv: spec.Argv,
+		Version: ProtocolVersion, LaunchID: id, Phase: PhaseRunning, Socket: socket, Argv: spec.Argv,
 		SpecHash: spec.Hash, Labels: spec.Labels,
 	}
+	state.At(here)
 	for _, p := range eldestFirst(marked) {
 		began, err := p.Began()
 		shim, ok := shimOf(p, id)
@@ -332,6 +329,9 @@ func Quarantine(ctx context.Context, runtimeDir, dir string) (Quarantined, error
 		return fail(fmt.Errorf("%w: a shim holds its lock", ErrRunning))
 	}
 	defer lock.Close()
+	if lockOf(dir, aliveFile) == lockHeld {
+		return fail(fmt.Errorf("%w: its process in another pid namespace holds a lock", ErrRunning))
+	}
 	run := filepath.Dir(dir)
 	moved := Quarantined{
 		Dir:    filepath.Join(run, quarantineDir, filepath.Base(dir)+"-"+strconv.FormatInt(time.Now().Unix(), 10)),

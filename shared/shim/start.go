@@ -49,7 +49,7 @@ type StartReport struct {
 // Start launches a gateway under a shim of its own and returns when its program runs. It is idempotent by launch id:
 // while a bundle exists no second gateway is started, even by callers at the same time. When ctx ends first, the launch
 // may still happen; OpenBundle says. Errors: ErrCommandNotFound, ErrPermission, ErrInvalidSpec, ErrSpecMismatch,
-// ErrUnsupported; ErrBroken for a bundle that cannot be read.
+// ErrUnsupported; ErrElsewhere; ErrBroken for a bundle that cannot be read.
 func Start(ctx context.Context, o StartOptions) (Started, error) {
 	if !supported {
 		return Started{}, fmt.Errorf("cannot launch gateway: %w", ErrUnsupported)
@@ -66,6 +66,9 @@ func Start(ctx context.Context, o StartOptions) (Started, error) {
 	}
 	b, err := OpenBundle(o.BundleDir)
 	if err != nil {
+		return Started{}, err
+	}
+	if err := b.Elsewhere(); err != nil {
 		return Started{}, err
 	}
 	if b.begun() {

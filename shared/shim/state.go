@@ -41,6 +41,10 @@ type State struct {
 	StartedAt time.Time         `json:"started_at"`
 	Failure   *Failure          `json:"failure,omitempty"`
 	Labels    map[string]string `json:"labels,omitempty"`
+	// Namespace, Machine and Host are the rest of the place whose BootID is above; older shims do not say them.
+	Namespace string `json:"pid_namespace,omitempty"`
+	Machine   string `json:"machine,omitempty"`
+	Host      string `json:"host,omitempty"`
 	// Group is the control group of the gateway; nil where there is none, and with an older shim.
 	Group *process.Group `json:"cgroup,omitempty"`
 	// Cleared says that after the end no process of the tree was left. An older shim never says it.
@@ -106,6 +110,8 @@ const (
 	stateFile = "state.json"
 	exitFile  = "exit"
 	lockFile  = "lock"
+	aliveFile = "alive" // locked by the shim and by the gateway
+	beatFile  = "heartbeat"
 	keyFile   = "secret"
 	// LogFile is the shim's own log.
 	LogFile = "shim.log"

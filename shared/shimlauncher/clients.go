@@ -38,7 +38,11 @@ func (l *Launcher) bundle(ctx context.Context, launchID string) (shim.Bundle, er
 						launchID, moved.Reason)).WithHint("what is left is in " + moved.Dir)
 		}
 	}
-	return b, faultOf(err)
+	if err != nil {
+		return b, faultOf(err)
+	}
+	b = l.seen(b)
+	return b, faultOf(b.Elsewhere())
 }
 
 // heldTimeout bounds a call to a shim whose bundle was removed.

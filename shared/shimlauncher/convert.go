@@ -52,6 +52,8 @@ func instance(b shim.Bundle, s shim.State) launcher.Instance {
 		i.Phase, i.Detail = launcher.PhaseFailed, "recorded, but no shim has begun with it"
 	case b.Status == shim.StatusFailed:
 		i.Phase = launcher.PhaseFailed
+	case b.Status == shim.StatusElsewhere:
+		i.Phase = launcher.PhaseElsewhere
 	case b.Status == shim.StatusUnwatched: // also when the gateway has ended and what it started has not
 		i.Phase = launcher.PhaseUnwatched
 	case s.Exit != nil || b.Status == shim.StatusEnded:
@@ -143,6 +145,7 @@ func faultOf(err error) error {
 		{shim.ErrRunning, fault.FailedPrecondition, "stop it first"},
 		{shim.ErrBadSignal, fault.InvalidArgument, ""},
 		{shim.ErrSurvived, fault.DeadlineExceeded, "look at the named processes; they may wait for a device"},
+		{shim.ErrElsewhere, fault.Conflict, "stop it where it runs"},
 		{shim.ErrUnsupported, fault.Unsupported, ""},
 		{shim.ErrShimGone, fault.Unavailable, ""},
 		{shim.ErrBroken, fault.Internal, "look into the named directory; when nothing of it runs, remove it"},

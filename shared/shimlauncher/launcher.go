@@ -27,10 +27,12 @@ const labelGateway = "gatehost.gateway"
 type Launcher struct {
 	name string // of the plugin, for errors
 
-	mu      sync.Mutex // guards the rest
-	shim    string
-	dirs    plugin.Directories
-	clients map[string]*shim.Client // by launch id: as long as one is held, its gateway is not orphaned
+	mu   sync.Mutex // guards the rest
+	shim string
+	dirs plugin.Directories
+	// the run directory is used by no other machine or pid namespace: what is elsewhere has ended
+	exclusive bool
+	clients   map[string]*shim.Client // by launch id: as long as one is held, its gateway is not orphaned
 }
 
 var _ launcher.Launcher = (*Launcher)(nil)
@@ -72,6 +74,24 @@ func (l *Launcher) Setup(ctx context.Context, shim string, dirs plugin.Directori
 	l.mu.Unlock()
 	removeLeftovers(ctx, filepath.Join(dirs.Run, execDir))
 	return nil, nil
+}
+
+// Exclusive says that no other machine and no other pid namespace uses the run directory: a launch of another place
+// has ended then. The operator promises it; where that is not true, a gateway can run twice.
+func (l *Launcher) Exclusive(yes bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.exclusive = yes
+}
+
+// seen is a bundle as the operator wants it seen.
+func (l *Launcher) seen(b shim.Bundle) shim.Bundle {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.exclusive {
+		return b.Claim()
+	}
+	return b
 }
 
 // findShim looks where releases have it: gatehost and gatehost-shim side by side, plugins in a directory below.
@@ -186,6 +206,7 @@ func (l *Launcher) List(ctx context.Context, gateway string) (launcher.Listing, 
 		if bundles[i], err = shim.RecoverBundle(ctx, dirs.Runtime, b.Dir); errors.Is(err, shim.ErrNoBundle) {
 			bundles[i].LaunchID = "" // released, or quarantined, meanwhile
 		}
+		bundles[i] = l.seen(bundles[i])
 	}
 	bundles = slices.DeleteFunc(bundles, func(b shim.Bundle) bool { return b.LaunchID == "" })
 	for _, b := range append(bundles, l.heldBeyond(ctx, bundles)...) {
@@ -347,5 +368,5 @@ func (l *Launcher) Release(ctx context.Context, launchID string) error {
 		}
 	}
 	l.forget(launchID)
-	return faultOf(shim.Remove(b.Dir))
+	return faultOf(b.Remove())
 }

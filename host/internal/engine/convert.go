@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -52,6 +53,9 @@ func instanceOf(i launcher.Instance) lifecycle.Instance {
 	out := lifecycle.Instance{
 		Launch: lifecycle.LaunchID(i.LaunchID), Live: i.Live(), Watched: i.Phase != launcher.PhaseUnwatched,
 		Process: lifecycle.Process{PID: i.PID, StartedAt: i.StartedAt},
+	}
+	if i.Phase == launcher.PhaseElsewhere {
+		out.Elsewhere = cmp.Or(i.Detail, "it lives in another place, which its launcher does not name")
 	}
 	if i.Exit != nil {
 		out.Exit = exitOf(*i.Exit)

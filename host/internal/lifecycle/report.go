@@ -196,6 +196,9 @@ type Instance struct {
 	Process Process
 	Exit    Exit     // when not Live
 	Drift   []string // the settings that have changed since it was launched
+	// Elsewhere: it lives, or may live, in a place that this host cannot look at, such as a container or a machine that
+	// shares the state directory; which one and since when, for people. Such a launch is not Live, and is left alone.
+	Elsewhere string
 }
 
 // Holder is who has the port.

@@ -30,6 +30,10 @@ func (t *turn) attempt() {
 // first, one after the other, since two owned gateways must never live at once (invariant 1).
 func (t *turn) recovered(in Recovered) {
 	stopping := t.s.Phase == PhaseClearing
+	if in.Result != OK && t.s.Phase == PhaseError {
+		t.arm(TimerElsewhere, elsewhereRetry)
+		return
+	}
 	if in.Result != OK && stopping {
 		t.endAgain("cannot find out whether a process of the gateway lives: ", in.Problem)
 		return
@@ -38,10 +42,16 @@ func (t *turn) recovered(in Recovered) {
 		t.bringDown(AfterFailed, in.Problem, t.p.Grace)
 		return
 	}
+	if t.s.Phase == PhaseError { // only asked whether what is elsewhere has ended
+		t.askedElsewhere(in)
+		return
+	}
 	var live []Instance
 	for _, inst := range in.Instances {
 		if inst.Live {
 			live = append(live, inst)
+		}
+		if inst.Live || inst.Elsewhere != "" {
 			continue
 		}
 		if t.s.LastExit == nil && inst.Exit.Known {
@@ -50,11 +60,18 @@ func (t *turn) recovered(in Recovered) {
 		t.emit(Release{Launch: inst.Launch})
 	}
 	t.forget()
-	t.s.leftoversKnown = len(live) <= 1
+	away := elsewhere(in.Instances)
+	t.s.leftoversKnown = len(live) <= 1 && away == nil
 	if len(live) > 0 {
 		t.s.adopting = false
 	}
 	switch {
+	case len(live) == 0 && away != nil && stopping:
+		away.Message = "cannot stop the gateway: " + away.Message
+		t.toError(*away)
+	case len(live) == 0 && away != nil: // two gateways must never live at once, wherever they are (invariant 1)
+		away.Message = "the gateway was not started: " + away.Message
+		t.bringDown(AfterGiveUp, *away, t.p.Grace)
 	case len(live) == 0 && stopping:
 		t.cleared()
 	case t.s.adopting: // nothing to adopt
@@ -88,6 +105,37 @@ func (t *turn) recovered(in Recovered) {
 		}
 		t.bringDown(AfterBegin, Problem{}, t.p.Grace)
 	}
+}
+
+// codeElsewhere is the problem of a gateway that lives, or may live, where this host cannot look.
+const codeElsewhere = "elsewhere"
+
+// elsewhereRetry is how often it is asked whether such a gateway has ended.
+const elsewhereRetry = 5 * time.Second
+
+// elsewhere returns the problem of the newest instance that is elsewhere; nil when there is none.
+func elsewhere(all []Instance) *Problem {
+	for _, inst := range slices.Backward(all) {
+		if inst.Elsewhere != "" {
+			return &Problem{
+				Code: codeElsewhere, Message: inst.Elsewhere,
+				Hint: "stop it there, or wait: this host starts the gateway when that one has ended; if no other machine " +
+					"or container uses the state directory, set exclusive_storage = true in [plugins.utility.config]",
+			}
+		}
+	}
+	return nil
+}
+
+// askedElsewhere handles what was found while the error of an instance elsewhere is shown: as long as it is there
+// nothing changes, so that it does not look like one failed start after the other.
+func (t *turn) askedElsewhere(in Recovered) {
+	away := elsewhere(in.Instances)
+	if away == nil {
+		t.begin(FlowRevive)
+		return
+	}
+	t.arm(TimerElsewhere, elsewhereRetry)
 }
 
 // wantsNew says whether a restart request is waiting that is newer than any process an earlier host left.

@@ -43,6 +43,7 @@ const (
 	TimerRefresh    OpKind = "timer-refresh"
 	TimerReload     OpKind = "timer-reload"
 	TimerBreaker    OpKind = "timer-breaker"
+	TimerElsewhere  OpKind = "timer-elsewhere"
 )
 
 // Op is a pending operation or timer.

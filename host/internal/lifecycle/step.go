@@ -139,6 +139,8 @@ func (t *turn) timerFired(kind OpKind) {
 			return
 		}
 		t.begin(FlowRevive)
+	case TimerElsewhere:
+		t.emit(Recover{Op: t.open(Op{Kind: OpRecover})})
 	case TimerRejoin:
 		t.rejoinFailed()
 	case TimerSilence:

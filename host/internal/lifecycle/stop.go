@@ -269,8 +269,14 @@ func (t *turn) toError(p Problem) {
 	}
 	t.enter(PhaseError)
 	t.s.Flow, t.s.After, t.s.Err = FlowNone, AfterNothing, &p
-	t.s.pace.slow = true // automatic attempts are slow from now on (invariant 5)
 	t.fail(p)
+	if p.Code == codeElsewhere { // no attempt was made, and none is made before that one has ended
+		if t.s.Up {
+			t.arm(TimerElsewhere, elsewhereRetry)
+		}
+		return
+	}
+	t.s.pace.slow = true // automatic attempts are slow from now on (invariant 5)
 	if !p.Fatal && t.s.Up && t.p.SlowRetry > 0 {
 		t.arm(TimerSlow, t.p.SlowRetry)
 	}

@@ -77,6 +77,10 @@ const (
 
 func (w *world) startHost() {
 	w.hosts++
+	if !w.calm && w.places == 2 && w.hosts > 1 && w.percent(40) { // in the other container
+		w.place = 3 - w.place
+		w.note("world: the next host is in place %d", w.place)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ports := hostPorts{w, w.hosts}
 	h := &host{
@@ -181,6 +185,9 @@ func (w *world) inherit() {
 	for range n {
 		w.launches++
 		p := w.start(fmt.Sprintf("L%d", w.launches), ours)
+		if w.places == 2 && w.percent(30) {
+			p.place = 2
+		}
 		if w.serving() == nil && w.percent(80) {
 			p.bound = true
 		}
@@ -210,7 +217,11 @@ func (w *world) act() {
 	if live := w.live(); len(live) > 0 {
 		p = live[w.rng.IntN(len(live))]
 	}
-	switch n := w.rng.IntN(54); {
+	switch n := w.rng.IntN(55); {
+	case n == 54:
+		if w.places == 2 {
+			w.endPlace(3 - w.place)
+		}
 	case n == 50:
 		w.fickle = w.percent(60)
 		w.note("world: gateways drop their sessions: %v", w.fickle)
@@ -383,6 +394,9 @@ func (w *world) settle() {
 	w.note("CALM: no more faults")
 	w.calm, w.broken, w.fickle, w.down = true, false, false, time.Time{}
 	w.take(portFree)
+	if w.places == 2 { // the other container ends some day, and the host is not told
+		w.after(w.between(time.Second, mostStalled), func() { w.endPlace(3 - w.place) })
+	}
 	if w.host == nil {
 		w.startHost()
 		w.command(cmdStart)
@@ -430,6 +444,8 @@ func (w *world) comesToRest() {
 		s := w.state()
 		switch {
 		case s.Up && w.up():
+		case s.Phase == lc.PhaseError && s.Up && s.Err.Code == "elsewhere": // it must come up when that one has ended
+			return false
 		case s.Phase == lc.PhaseStopped && !s.Up:
 		// an attached one that ended for good: only an operator starts an owned one
 		case s.Phase == lc.PhaseError && s.Attached:

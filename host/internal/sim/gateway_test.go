@@ -20,6 +20,7 @@ type proc struct {
 	started     time.Time
 	live        bool
 	watched     bool // its shim lives
+	place       int  // the pid namespace that it is in
 	bound       bool // it has the port and takes sessions
 	half        bool // it has the port and says that it is still starting
 	hung        bool
@@ -40,7 +41,7 @@ func (w *world) start(id, gateway string) *proc {
 	w.pids++
 	p := &proc{
 		id: id, gateway: gateway, pid: 1000 + w.pids, started: time.Now(), live: true, watched: true, calm: w.calm,
-		skew: w.skew, stubborn: !w.calm && w.percent(8),
+		skew: w.skew, stubborn: !w.calm && w.percent(8), place: w.place,
 	}
 	w.procs[id], w.order = p, append(w.order, id)
 	w.note("world: %s lives", id)
@@ -227,10 +228,23 @@ func (w *world) loseShim(p *proc) {
 	w.pumpAll(p)
 }
 
-// serving is our gateway that has the port; nil without.
+// endPlace ends a pid namespace, as the end of a container does: the kernel kills all that is in it.
+func (w *world) endPlace(place int) {
+	w.note("world: place %d ends", place)
+	for _, id := range w.order {
+		if p := w.procs[id]; p.live && p.gateway == ours && p.place == place {
+			if p.watched {
+				w.loseShim(p)
+			}
+			w.end(p, plugin.Exit{})
+		}
+	}
+}
+
+// serving is our gateway that has the port in the host's place; nil without. Each place has a network of its own.
 func (w *world) serving() *proc {
 	for _, id := range w.order {
-		if p := w.procs[id]; p.live && p.bound && p.gateway == ours {
+		if p := w.procs[id]; p.live && p.bound && p.gateway == ours && p.place == w.place {
 			return p
 		}
 	}
@@ -264,7 +278,7 @@ func (w *world) readiness() lc.Readiness {
 	default:
 	}
 	for _, id := range w.order {
-		if p := w.procs[id]; p.live && p.half {
+		if p := w.procs[id]; p.live && p.half && p.place == w.place {
 			return lc.ReadinessStarting
 		}
 	}

@@ -196,7 +196,12 @@ func (w *world) effectOf(c *call) func() answer {
 		}
 	case callRecover, callInspect:
 		return func() answer {
-			if p := w.procs[c.id]; p != nil {
+			p := w.procs[c.id]
+			switch {
+			case p == nil:
+			case w.elsewhere(p):
+				return answer{err: fault.New(fault.Conflict, c.id+" is in another place")}
+			default:
 				return answer{value: w.instance(p)}
 			}
 			return answer{err: fault.New(fault.NotFound, "there is no launch "+c.id)}
@@ -253,6 +258,9 @@ func (w *world) effectOf(c *call) func() answer {
 	}
 }
 
+// elsewhere reports whether a process lives where the host cannot look. What has ended is seen from all places.
+func (w *world) elsewhere(p *proc) bool { return p.live && p.place != w.place }
+
 func (w *world) instance(p *proc) launcher.Instance {
 	i := launcher.Instance{
 		LaunchID: p.id, Gateway: p.gateway, Phase: launcher.PhaseRunning, PID: p.pid,
@@ -262,6 +270,8 @@ func (w *world) instance(p *proc) launcher.Instance {
 	case !p.live:
 		exit := p.exit
 		i.Phase, i.Exit = launcher.PhaseEnded, &exit
+	case w.elsewhere(p):
+		i.Phase, i.Detail = launcher.PhaseElsewhere, fmt.Sprintf("it runs in place %d", p.place)
 	case !p.watched:
 		i.Phase, i.Detail = launcher.PhaseUnwatched, "the shim is gone"
 	}
@@ -314,6 +324,10 @@ func (w *world) stop(c *call) answer {
 	}
 	if p.gateway != ours {
 		w.fail("3", "%s is stopped, it belongs to gateway %s", c.id, p.gateway)
+	}
+	if w.elsewhere(p) {
+		w.fail("3", "%s is stopped from place %d, it lives in place %d", c.id, w.place, p.place)
+		return answer{err: fault.New(fault.Conflict, c.id+" is in another place")}
 	}
 	if p.live {
 		w.term(p, time.Duration(c.arg))

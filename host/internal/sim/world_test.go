@@ -51,6 +51,8 @@ type world struct {
 	running  []*call // calls that have not been answered
 	host     *host
 	hosts    int
+	places   int // 2: there are two pid namespaces that share the state directory, with a host in one of them
+	place    int // in which the host is, or was: 1 or 2
 	commands []*command
 
 	mu      sync.Mutex // guards all below
@@ -89,6 +91,7 @@ func newWorld(seed uint64) *world {
 		procs: map[string]*proc{}, prepared: map[string]int{}, journal: map[string]uint64{}, outputs: map[string]int{},
 		aligned: map[string]bool{},
 	}
+	w.place, w.places = 1, pick(w, 1, 1, 1, 2)
 	w.faults = pick(w, 0, 2, 5, 10, 25)
 	p := lc.DefaultPolicy()
 	// Whole milliseconds that no other timer has: two timers of one step must not fire at one instant.

@@ -39,6 +39,9 @@ const (
 	InstancePhase_INSTANCE_PHASE_UNWATCHED InstancePhase = 4
 	// The launch was recorded but its program never ran.
 	InstancePhase_INSTANCE_PHASE_FAILED InstancePhase = 5
+	// It lives, or may live, in another pid namespace or on another machine that shares the run directory. The launcher
+	// leaves it alone, and the host starts no other beside it.
+	InstancePhase_INSTANCE_PHASE_ELSEWHERE InstancePhase = 6
 )
 
 // Enum value maps for InstancePhase.
@@ -50,6 +53,7 @@ var (
 		3: "INSTANCE_PHASE_ENDED",
 		4: "INSTANCE_PHASE_UNWATCHED",
 		5: "INSTANCE_PHASE_FAILED",
+		6: "INSTANCE_PHASE_ELSEWHERE",
 	}
 	InstancePhase_value = map[string]int32{
 		"INSTANCE_PHASE_UNSPECIFIED": 0,
@@ -58,6 +62,7 @@ var (
 		"INSTANCE_PHASE_ENDED":       3,
 		"INSTANCE_PHASE_UNWATCHED":   4,
 		"INSTANCE_PHASE_FAILED":      5,
+		"INSTANCE_PHASE_ELSEWHERE":   6,
 	}
 )
 
@@ -494,7 +499,7 @@ type Instance struct {
 	OutputEnd uint64 `protobuf:"varint,9,opt,name=output_end,json=outputEnd,proto3" json:"output_end,omitempty"`
 	// What the host gave to Launch.
 	Labels map[string]string `protobuf:"bytes,10,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Why it is UNWATCHED or FAILED, for people; else empty.
+	// Why it is UNWATCHED or FAILED, or where it is and since when in ELSEWHERE, for people; else empty.
 	Detail string `protobuf:"bytes,11,opt,name=detail,proto3" json:"detail,omitempty"`
 	// Process id of the shim; 0 when it has none.
 	ShimPid       int64 `protobuf:"varint,12,opt,name=shim_pid,json=shimPid,proto3" json:"shim_pid,omitempty"`
@@ -2195,14 +2200,15 @@ const file_gatehost_plugin_v1alpha1_launcher_proto_rawDesc = "" +
 	"\fExecResponse\x124\n" +
 	"\x04line\x18\x01 \x01(\v2\x1e.gatehost.plugin.v1alpha1.LineH\x00R\x04line\x12>\n" +
 	"\x06result\x18\x02 \x01(\v2$.gatehost.plugin.v1alpha1.ExecResultH\x00R\x06resultB\x06\n" +
-	"\x04item*\xbb\x01\n" +
+	"\x04item*\xd9\x01\n" +
 	"\rInstancePhase\x12\x1e\n" +
 	"\x1aINSTANCE_PHASE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17INSTANCE_PHASE_STARTING\x10\x01\x12\x1a\n" +
 	"\x16INSTANCE_PHASE_RUNNING\x10\x02\x12\x18\n" +
 	"\x14INSTANCE_PHASE_ENDED\x10\x03\x12\x1c\n" +
 	"\x18INSTANCE_PHASE_UNWATCHED\x10\x04\x12\x19\n" +
-	"\x15INSTANCE_PHASE_FAILED\x10\x05*F\n" +
+	"\x15INSTANCE_PHASE_FAILED\x10\x05\x12\x1c\n" +
+	"\x18INSTANCE_PHASE_ELSEWHERE\x10\x06*F\n" +
 	"\x06Stream\x12\x16\n" +
 	"\x12STREAM_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTREAM_STDOUT\x10\x01\x12\x11\n" +

@@ -43,7 +43,8 @@ type LauncherServiceClient interface {
 	// Errors: not_found (no such program), permission_denied, invalid_argument, already_exists (same launch_id, other
 	// spec).
 	Launch(ctx context.Context, in *LaunchRequest, opts ...grpc.CallOption) (*LaunchResponse, error)
-	// List returns every instance that this launcher can find, running, or ended and not yet released.
+	// List returns every instance that this launcher can find, running, or ended and not yet released, or ELSEWHERE.
+	// An instance ELSEWHERE is in no other answer: Recover, Inspect, Signal, Stop and Release fail with conflict.
 	// Errors: internal when the run directory cannot be read.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
 	// Recover takes up an instance that an earlier plugin process launched. After it Output, Signal and Stop work.
@@ -202,7 +203,8 @@ type LauncherServiceServer interface {
 	// Errors: not_found (no such program), permission_denied, invalid_argument, already_exists (same launch_id, other
 	// spec).
 	Launch(context.Context, *LaunchRequest) (*LaunchResponse, error)
-	// List returns every instance that this launcher can find, running, or ended and not yet released.
+	// List returns every instance that this launcher can find, running, or ended and not yet released, or ELSEWHERE.
+	// An instance ELSEWHERE is in no other answer: Recover, Inspect, Signal, Stop and Release fail with conflict.
 	// Errors: internal when the run directory cannot be read.
 	List(context.Context, *ListRequest) (*ListResponse, error)
 	// Recover takes up an instance that an earlier plugin process launched. After it Output, Signal and Stop work.

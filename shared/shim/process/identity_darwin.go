@@ -102,3 +102,12 @@ func began(start string) (time.Time, error) {
 	us, _ := strconv.ParseInt(micros, 10, 64) // less than a second
 	return time.Unix(s, us*1000), nil
 }
+
+// Booted is when the kernel was started, by the present wall clock.
+func Booted() (time.Time, error) {
+	t, err := unix.SysctlTimeval("kern.boottime")
+	if err != nil {
+		return time.Time{}, fmt.Errorf("cannot read time of boot: %w", err)
+	}
+	return time.Unix(t.Unix()), nil
+}

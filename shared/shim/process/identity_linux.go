@@ -141,6 +141,15 @@ const ticksPerSecond = 100
 
 // began turns a start time, which counts from the boot, into a time of day.
 func began(start string) (time.Time, error) {
+	boot, err := Booted()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return boot.Add(time.Duration(ticks(start)) * time.Second / ticksPerSecond), nil
+}
+
+// Booted is when the kernel was started, to about a second, by the present wall clock.
+func Booted() (time.Time, error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return time.Time{}, fmt.Errorf("cannot read time of boot: %w", err)
@@ -154,7 +163,7 @@ func began(start string) (time.Time, error) {
 		if err != nil {
 			return time.Time{}, fmt.Errorf("cannot read time of boot: %w", err)
 		}
-		return time.Unix(boot, 0).Add(time.Duration(ticks(start)) * time.Second / ticksPerSecond), nil
+		return time.Unix(boot, 0), nil
 	}
 	return time.Time{}, errors.New("cannot read time of boot: no btime in /proc/stat")
 }

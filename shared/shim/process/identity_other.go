@@ -21,3 +21,6 @@ func hasEnv(int, string) bool { return false }
 func environ(int) []string { return nil }
 
 func began(string) (time.Time, error) { return time.Time{}, ErrUnsupported }
+
+// Booted is when the kernel was started; here it is ErrUnsupported.
+func Booted() (time.Time, error) { return time.Time{}, ErrUnsupported }

@@ -58,16 +58,23 @@ func (s *supervisor) prepare() error {
 	if err != nil {
 		return err
 	}
-	boot, err := process.BootID()
+	here, err := process.Here()
 	if err != nil {
 		return err
 	}
+	if s.alive, err = shim.HoldAlive(s.dir); err != nil {
+		return err
+	}
+	if err := shim.WriteBeat(s.dir); err != nil {
+		return err
+	}
 	s.state = shim.State{
-		Version: shim.ProtocolVersion, LaunchID: s.spec.LaunchID, Phase: shim.PhaseStarting, BootID: boot, Shim: self,
+		Version: shim.ProtocolVersion, LaunchID: s.spec.LaunchID, Phase: shim.PhaseStarting, Shim: self,
 		Socket: s.spec.Socket, Argv: s.spec.Argv, SpecHash: s.spec.Hash(), StartedAt: time.Now().UTC(),
 		Labels: s.spec.Labels,
 		Group:  s.makeGroup(),
 	}
+	s.state.At(here)
 	if err := shim.WriteState(s.dir, s.state); err != nil {
 		return err
 	}
@@ -101,10 +108,12 @@ func (s *supervisor) fail(f *shim.Failure) *shim.Failure {
 	s.mu.Unlock()
 	if !launched { // nothing is on disk yet that a later reader would need
 		if self, err := process.Identify(os.Getpid()); err == nil {
-			boot, _ := process.BootID()
 			s.state = shim.State{
-				Version: shim.ProtocolVersion, LaunchID: s.spec.LaunchID, BootID: boot, Shim: self, Argv: s.spec.Argv,
+				Version: shim.ProtocolVersion, LaunchID: s.spec.LaunchID, Shim: self, Argv: s.spec.Argv,
 				SpecHash: s.spec.Hash(), StartedAt: time.Now().UTC(), Labels: s.spec.Labels, Socket: s.spec.Socket,
+			}
+			if here, err := process.Here(); err == nil {
+				s.state.At(here)
 			}
 		}
 	}
@@ -280,7 +289,7 @@ func (s *supervisor) hold(program string) (*held, error) {
 		cwd = "/"
 	}
 	// Fd() makes the descriptors block, which is what a child expects of its pipes.
-	files := []uintptr{stdin.Fd(), outW.Fd(), errW.Fd(), gateR.Fd(), resultW.Fd()}
+	files := []uintptr{stdin.Fd(), outW.Fd(), errW.Fd(), gateR.Fd(), resultW.Fd(), s.alive.Fd()}
 	argv := append([]string{"gatehost-shim", "exec-child", program}, s.spec.Argv...)
 
 	s.mu.Lock() // so that the reaper cannot see it before we know its pid
@@ -349,6 +358,7 @@ func ExecChild(args []string) int {
 	}
 	_ = syscall.Close(3)
 	syscall.CloseOnExec(4)
+	inheritAlive(5)
 	err := syscall.Exec(args[0], args[1:], syscall.Environ())
 	errno, ok := errors.AsType[syscall.Errno](err)
 	if !ok || errno > 255 {
@@ -356,4 +366,15 @@ func ExecChild(args []string) int {
 	}
 	_, _ = syscall.Write(4, []byte{byte(errno)})
 	return 127
+}
+
+// aliveFrom is the least descriptor of the lock that a gateway inherits. Shells use those below 10 for themselves, and
+// Node does not hand on those up to 15 to its children, whose life is not the gateway's.
+const aliveFrom = 12
+
+// inheritAlive moves the lock of the launch to where it is in no one's way. The program keeps it as long as it lives,
+// and needs to know nothing of it: a host in another pid namespace, which cannot see the process, sees the lock.
+func inheritAlive(fd int) {
+	defer syscall.Close(fd)
+	_, _ = unix.FcntlInt(uintptr(fd), unix.F_DUPFD, aliveFrom) // without it the heartbeat says that it lives
 }

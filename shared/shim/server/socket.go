@@ -118,6 +118,7 @@ func (s *supervisor) shutdown() {
 	s.handlers.Wait()
 	s.out.Close()
 	s.record.Close()
+	s.alive.Close()
 	s.lock.Close()
 }
 

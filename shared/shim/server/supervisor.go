@@ -28,6 +28,7 @@ type supervisor struct {
 	spec     shim.Spec
 	dir      string
 	lock     *os.File
+	alive    *os.File // the gateway has it, too
 	secret   shim.Secret
 	log      *logger
 	children <-chan os.Signal
@@ -80,13 +81,15 @@ func (s *supervisor) serve(terminate <-chan os.Signal) {
 	var owned sync.WaitGroup
 	owned.Go(s.accept)
 	owned.Go(s.finish)
+	over := make(chan struct{})
+	owned.Go(func() { s.beat(over) })
 	s.mu.Lock()
 	s.armOrphan()
 	s.mu.Unlock()
 
 	linger, alone := (<-chan time.Time)(nil), false
 	cleared := (<-chan struct{})(s.cleared)
-	for over := false; !over; {
+	for done := false; !done; {
 		select {
 		case <-terminate:
 			if !alone {
@@ -98,19 +101,45 @@ func (s *supervisor) serve(terminate <-chan os.Signal) {
 		case <-cleared:
 			cleared = nil
 			if alone {
-				over = true
+				done = true
 				break
 			}
 			linger = time.After(s.linger())
 		case <-linger:
 			s.log.printf("the launch was not released in time")
-			over = true
+			done = true
 		case <-s.released:
-			over = true
+			done = true
 		}
 	}
+	close(over)
 	s.shutdown()
 	owned.Wait()
+}
+
+// beat writes the heartbeat until over, or until nothing of the launch is left. It has its own goroutine, because a
+// disk can stall.
+func (s *supervisor) beat(over <-chan struct{}) {
+	tick := time.NewTicker(shim.Beat)
+	defer tick.Stop()
+	said := ""
+	for {
+		select {
+		case <-over:
+			return
+		case <-s.cleared:
+			return
+		case <-tick.C:
+		}
+		text := ""
+		if err := shim.WriteBeat(s.dir); err != nil {
+			text = err.Error()
+		}
+		if text != said && text != "" {
+			s.log.printf("%s; another machine may take it for ended after %v", text, shim.Lease)
+		}
+		said = text
+	}
 }
 
 func (s *supervisor) linger() time.Duration {
