@@ -137,26 +137,28 @@ type Token struct {
 
 // Launch is [gateways.NAME.launch].
 type Launch struct {
-	Profile       string            `toml:"profile" oneof:"openclaw|plain"`
-	Command       []string          `toml:"command" required:"true"`
-	Args          []string          `toml:"args"` // nil: those of the profile; {port} is replaced
-	Cwd           string            `toml:"cwd"`
-	Env           map[string]string `toml:"env"`
-	EnvFile       string            `toml:"env_file"`
-	ClearEnv      bool              `toml:"clear_env"`
-	PathPrepend   []string          `toml:"path_prepend"`
-	Proxy         string            `toml:"proxy"`
-	HTTPProxy     string            `toml:"http_proxy"` // for these three: "" falls back to proxy
-	HTTPSProxy    string            `toml:"https_proxy"`
-	AllProxy      string            `toml:"all_proxy"`
-	NoProxy       []string          `toml:"no_proxy"`
-	SkipChannels  bool              `toml:"skip_channels"`
-	User          string            `toml:"user"`
-	StateDir      string            `toml:"state_dir"`   // "": the place that the profile uses
-	ConfigPath    string            `toml:"config_path"` // "": the place that the profile uses
-	Grace         time.Duration     `toml:"grace" min:"100ms" max:"1h" applies:"now"`
-	Hooks         []Hook            `toml:"hooks"`
-	OutputMaxSize Size              `toml:"output_max_size" min:"256KiB" max:"1GiB"`
+	Profile      string            `toml:"profile" oneof:"openclaw|plain"`
+	Command      []string          `toml:"command" required:"true"`
+	Args         []string          `toml:"args"` // nil: those of the profile; {port} is replaced
+	Cwd          string            `toml:"cwd"`
+	Env          map[string]string `toml:"env"`
+	EnvFile      string            `toml:"env_file"`
+	ClearEnv     bool              `toml:"clear_env"`
+	PathPrepend  []string          `toml:"path_prepend"`
+	Proxy        string            `toml:"proxy"`
+	HTTPProxy    string            `toml:"http_proxy"` // for these three: "" falls back to proxy
+	HTTPSProxy   string            `toml:"https_proxy"`
+	AllProxy     string            `toml:"all_proxy"`
+	NoProxy      []string          `toml:"no_proxy"`
+	SkipChannels bool              `toml:"skip_channels"`
+	User         string            `toml:"user"`
+	StateDir     string            `toml:"state_dir"`   // "": the place that the profile uses
+	ConfigPath   string            `toml:"config_path"` // "": the place that the profile uses
+	// StateDirByDefault: StateDir was not given; what the env_file names has priority over it.
+	StateDirByDefault bool
+	Grace             time.Duration `toml:"grace" min:"100ms" max:"1h" applies:"now"`
+	Hooks             []Hook        `toml:"hooks"`
+	OutputMaxSize     Size          `toml:"output_max_size" min:"256KiB" max:"1GiB"`
 }
 
 // Hook is one of [[gateways.NAME.launch.hooks]]: a program that runs before a launch.

@@ -23,7 +23,8 @@ type configFile struct {
 func newConfigFile(c *core) *configFile {
 	f := &configFile{core: c}
 	f.editor = gatewayconfig.New(gatewayconfig.Options{
-		Gateway: editorTarget{c}, Path: f.configPath, Dir: c.env.Store.EditDir(c.name),
+		Gateway: editorTarget{c}, Path: f.configPath, Roots: f.roots,
+		Dir: c.env.Store.EditDir(c.name),
 	})
 	return f
 }
@@ -40,6 +41,15 @@ func (f *configFile) configPath() (string, error) {
 			WithHint("set gateways." + f.core.name + ".launch.config_path")
 	}
 	return r.ConfigPath, nil
+}
+
+// roots returns the directories besides that of the configuration from which it may include files.
+func (f *configFile) roots() []string {
+	r, err := f.core.buildOf(f.core.asLaunched())
+	if err != nil {
+		return nil
+	}
+	return r.Place.Roots
 }
 
 // align makes the gateway's own file agree with the token of a launch that comes next (B321). A failure does not

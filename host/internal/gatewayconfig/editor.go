@@ -37,6 +37,8 @@ type Options struct {
 	Gateway Gateway
 	Path    func() (string, error) // of the configuration file, when the gateway does not say it
 	Dir     string                 // for copies; created with the first one
+	// Roots returns the directories besides that of the file from which it may include others; nil: none.
+	Roots func() []string
 
 	Wait        time.Duration // to wait for a gateway between two states; default 30 s
 	CallTimeout time.Duration // default 30 s
@@ -68,6 +70,9 @@ func New(o Options) *Editor {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Roots == nil {
+		o.Roots = func() []string { return nil }
 	}
 	return &Editor{o: o, queue: make(chan struct{}, 1)}
 }

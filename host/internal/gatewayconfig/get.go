@@ -16,10 +16,12 @@ type View struct {
 	Valid  *bool // nil: unknown, only the gateway knows it
 	Issues []Issue
 	Value  any // masked
+	// Includes are the files that the file includes; their values are in Value. Empty when the gateway was asked.
+	Includes []string
 }
 
 // Get reads the configuration, or the value at a path: the one that the gateway uses, defaults included, while it
-// can be asked; else the one in the file. Secrets are hidden. Errors: fault.NotFound when there is nothing at the
+// can be asked; else the one in the file, with what it includes. Secrets are hidden. Errors: fault.NotFound when there is nothing at the
 // path, else as Edit.
 func (e *Editor) Get(ctx context.Context, path json5.Path) (View, error) {
 	if e.o.Gateway.Presence() == Online {
@@ -44,7 +46,13 @@ func (e *Editor) Get(ctx context.Context, path json5.Path) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	return e.view(View{By: ByFile, Path: f.path, Exists: f.exists}, config, path)
+	v := View{By: ByFile, Path: f.path, Exists: f.exists}
+	if includes(config) {
+		if config, v.Includes, err = f.whole(config, e.o.Roots()); err != nil {
+			return View{}, err
+		}
+	}
+	return e.view(v, config, path)
 }
 
 func (e *Editor) view(v View, config map[string]any, path json5.Path) (View, error) {
