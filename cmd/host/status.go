@@ -199,6 +199,9 @@ func detail(g control.Gateway) string {
 		if f.StateDir != "" {
 			row("state dir", "%s", f.StateDir)
 		}
+		if f.Auth != "" {
+			row("clients by", "%s", f.Auth)
+		}
 		if len(f.Includes) > 0 {
 			row("includes", "%s", strings.Join(f.Includes, " "))
 		}

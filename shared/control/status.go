@@ -75,6 +75,8 @@ type GatewayFiles struct {
 	DecidedBy string   `json:"decidedBy"`
 	Profile   string   `json:"profile,omitempty"`  // of OpenClaw, by --profile or --dev
 	Includes  []string `json:"includes,omitempty"` // files that the configuration includes
+	// Auth is how the gateway authenticates its clients: token, password, trusted-proxy or none
+	Auth string `json:"auth,omitempty"`
 }
 
 // Output counts what a gateway wrote, in lines, since this host began, over restarts of the gateway. While nothing is

@@ -120,8 +120,10 @@ func (d *decoder) checkToken(g *Gateway) {
 		}
 	}
 	key := []string{"gateways", g.Name, "token"}
-	switch _, given := d.where[tomltext.Join(key)]; {
-	case n == 0 && !given:
+	_, given := d.where[tomltext.Join(key)]
+	_, aligned := d.where[tomltext.Join(under(key, "align"))]
+	switch {
+	case n == 0 && (!given || aligned):
 		g.Token.Generate = true
 	case n != 1 && !d.faults.At(key):
 		d.fault(key, `write {env = "NAME"}, {file = "PATH"} or {generate = true}`,

@@ -128,12 +128,25 @@ type Gateway struct {
 	Repair      Repair        `toml:"repair"`
 }
 
-// Token says where a gateway's token comes from: exactly one field is set.
+// Token says where a gateway's token comes from: exactly one of the first three fields is set.
 type Token struct {
 	Env      string `toml:"env"`      // a variable of the host
 	File     string `toml:"file"`     // a file that holds nothing else
 	Generate bool   `toml:"generate"` // made once and stored in the state directory
+	// Align says what gatehost may change in the gateway's own file, so that it authenticates by this token: fill gives
+	// the token to a gateway that has none, in its environment, and changes nothing in the file; write also replaces
+	// another token or mode there.
+	Align string `toml:"align" oneof:"fill|write"`
 }
+
+// Named reports whether the operator named a token. A generated one is not: then the gateway's own file decides.
+func (t Token) Named() bool { return t.Env != "" || t.File != "" }
+
+// The values of Token.Align.
+const (
+	AlignFill  = "fill"
+	AlignWrite = "write"
+)
 
 // Launch is [gateways.NAME.launch].
 type Launch struct {

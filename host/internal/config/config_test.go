@@ -608,6 +608,30 @@ launch.env = {OPENCLAW_CONFIG_PATH = "/c.json"}
 	}
 }
 
+func TestTokenMayBeAlignedWithoutNamingASource(t *testing.T) {
+	for text, want := range map[string]config.Token{
+		"":                             {Generate: true, Align: config.AlignFill},
+		`{align = "write"}`:            {Generate: true, Align: config.AlignWrite},
+		`{env = "T", align = "write"}`: {Env: "T", Align: config.AlignWrite},
+		`{file = "/t"}`:                {File: "/t", Align: config.AlignFill},
+	} {
+		if text != "" {
+			text = "token = " + text
+		}
+		c := parse(t, "[gateways.main]\n"+text)
+		if got := c.Gateways["main"].Token; got != want || got.Named() != (want.Env+want.File != "") {
+			t.Errorf("%s: %+v", text, got)
+		}
+		shown, err := c.TOML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := parse(t, shown).Gateways["main"].Token; got != want {
+			t.Errorf("%s: shown as %+v", text, got)
+		}
+	}
+}
+
 func TestRuntimeDirIsOursAndClosed(t *testing.T) {
 	dir, err := os.MkdirTemp("", "gh") //nolint:usetesting // short: sockets have short paths
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
+	"github.com/gatehost/gatehost/host/internal/profile"
 	"github.com/gatehost/gatehost/host/internal/view"
 	"github.com/gatehost/gatehost/shared/control"
 )
@@ -61,6 +62,10 @@ func (c *core) filesOf(cfg *config.Gateway) *control.GatewayFiles {
 	out := &control.GatewayFiles{
 		Config: r.ConfigPath, StateDir: r.StateDir, DecidedBy: r.Place.By, Profile: r.Place.Profile,
 		Includes: gatewayconfig.Includes(r.ConfigPath, r.Place.Roots),
+	}
+	if cfg.Launch.Profile == profile.OpenClaw {
+		a, _ := c.accessOf(cfg, r, token) // of a file that cannot be understood the rest is known
+		out.Auth = a.Mode
 	}
 	if out.DecidedBy == "" {
 		out.DecidedBy = "launch.config_path" // of another profile

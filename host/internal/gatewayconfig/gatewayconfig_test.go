@@ -626,36 +626,6 @@ func TestLinkToTheFileStaysALink(t *testing.T) {
 	}
 }
 
-func TestFileIsAlignedWithTheTokenBeforeALaunch(t *testing.T) { // B321, B324
-	for name, c := range map[string]struct{ before, after string }{
-		"another token": {
-			`{gateway: {auth: {mode: 'token', token: 'theirs'}, controlUi: {}}} // c`,
-			`{gateway: {auth: {mode: 'token', token: "ours"}, controlUi: {}}} // c`,
-		},
-		"another mode": {
-			`{gateway: {auth: {mode: 'password', password: 'x'}}}`,
-			`{gateway: {auth: {mode: "token", password: 'x'}}}`,
-		},
-		"the same":          {`{gateway: {auth: {mode: 'token', token: 'ours'}}}`, ""},
-		"nothing":           {`{commands: {}, agents: {defaults: {compaction: {mode: 'odd'}}}}`, ""},
-		"a variable":        {`{gateway: {auth: {token: '${MY_TOKEN}'}}}`, ""},
-		"another store":     {`{gateway: {auth: {token: {source: 'env', id: 'X'}}}}`, ""},
-		"what has no sense": {`{gateway: 1}`, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			g, e := newGateway(t, between, c.before) // the engine owns the launch already
-			r, err := e.Edit(t.Context(), gatewayconfig.How{Launching: true}, gatewayconfig.Align("ours"))
-			want := c.after
-			if want == "" {
-				want = c.before
-			}
-			if err != nil || g.read() != want || len(r.Changes) == 0 != (c.after == "") {
-				t.Errorf("%v: %+v, the file is %s", err, r, g.read())
-			}
-		})
-	}
-}
-
 func TestLaunchDoesNotWaitForAnEditThatWaitsForIt(t *testing.T) {
 	g, e := newGateway(t, between, plain)
 	waiting := make(chan struct{})
@@ -673,7 +643,8 @@ func TestLaunchDoesNotWaitForAnEditThatWaitsForIt(t *testing.T) {
 	<-waiting
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // only a deadlock reaches it
 	defer cancel()
-	if _, err := e.Edit(ctx, gatewayconfig.How{Launching: true}, gatewayconfig.Align("ours")); err != nil {
+	if _, err := e.Edit(ctx, gatewayconfig.How{Launching: true}, gatewayconfig.Align(
+		gatewayconfig.Access{FileToken: "theirs"}, "ours")); err != nil {
 		t.Error(err)
 	}
 	g.mu.Lock()

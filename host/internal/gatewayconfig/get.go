@@ -72,23 +72,6 @@ func Set(path json5.Path, value any) Mutator {
 	}
 }
 
-// Align is a mutator for a file whose authentication differs from what the gateway is launched with, since the file
-// overrides the environment (measured on 2026.9.6, B321): it sets another mode than token to token, and another
-// token to the host's. What is missing, or refers to a variable or another store of secrets, stays as it is.
-func Align(token string) Mutator {
-	return func(_ context.Context, config map[string]any) error {
-		gateway, _ := config["gateway"].(map[string]any)
-		auth, _ := gateway["auth"].(map[string]any)
-		if mode, ok := auth["mode"].(string); ok && mode != "token" {
-			auth["mode"] = "token"
-		}
-		if theirs, ok := auth["token"].(string); ok && theirs != token && !reference.MatchString(theirs) {
-			auth["token"] = token
-		}
-		return nil
-	}
-}
-
 // Unset is a mutator that removes what is at a path; a missing value is no error.
 func Unset(path json5.Path) Mutator {
 	return func(_ context.Context, config map[string]any) error {

@@ -57,7 +57,17 @@ type Place struct {
 	// Roots are the directories besides that of the configuration from which it may include files.
 	Roots []string
 
+	home   string
 	dotenv map[string]string
+}
+
+// Absolute makes a path absolute that the gateway's configuration names: ~ is OpenClaw's home, and a relative path
+// starts at the working directory.
+func (p Place) Absolute(path, cwd string) string {
+	if path = inHome(path, p.home); filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(cwd, path)
 }
 
 // Variable returns a value that the gateway takes from the .env file of its state directory; its environment has
@@ -110,7 +120,7 @@ func Find(q Query) Place {
 	}
 	p.StateDir = f.stateDir()
 	p.ConfigPath = f.configPath(p.StateDir)
-	p.Roots = f.roots()
+	p.Roots, p.home = f.roots(), f.home()
 	switch {
 	case f.env[envConfig] != "":
 		p.By = by[envConfig]

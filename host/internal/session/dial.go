@@ -47,12 +47,14 @@ const (
 
 // Options say how to open a session; zero durations mean the defaults.
 type Options struct {
-	URL     string // ws://127.0.0.1:18789/ws
-	Token   string
-	Device  *Device // nil: none; some releases then grant no scopes (internal/release: NeedsDevice)
-	Version string  // of this host
-	Scopes  []string
-	Log     hclog.Logger
+	URL   string // ws://127.0.0.1:18789/ws
+	Token string
+	// Password is sent instead of a token, to a gateway that authenticates by one.
+	Password string
+	Device   *Device // nil: none; some releases then grant no scopes (internal/release: NeedsDevice)
+	Version  string  // of this host
+	Scopes   []string
+	Log      hclog.Logger
 
 	ChallengeTimeout time.Duration // default 10 s, from before the TCP connect (B121, B122)
 	ConnectTimeout   time.Duration // default 20 s: refusals are slowed down by up to 5 s (B129)
@@ -340,8 +342,15 @@ func sendConnect(conn *websocket.Conn, id, nonce string, ts int64, o Options) er
 		"role":   role, "scopes": o.Scopes, "caps": []string{},
 		"locale": "en-US", "userAgent": "gatehost/" + o.Version,
 	}
+	auth := map[string]any{}
 	if o.Token != "" {
-		params["auth"] = map[string]any{"token": o.Token}
+		auth["token"] = o.Token
+	}
+	if o.Password != "" {
+		auth["password"] = o.Password
+	}
+	if len(auth) > 0 {
+		params["auth"] = auth
 	}
 	if o.Device != nil {
 		payload := frame.DeviceAuth{
