@@ -59,6 +59,10 @@ func (f *configFile) align(ctx context.Context, b built) error {
 	if b.token == "" || b.cfg.Launch.Profile != profile.OpenClaw || b.result.ConfigPath == "" {
 		return nil
 	}
+	if err := f.editor.Recover(b.result.ConfigPath); err != nil {
+		f.core.log.Warn("cannot complete an edit of the gateway's configuration that was cut off", "error", err,
+			"copies", f.core.env.Store.EditDir(f.core.name))
+	}
 	a, unread := f.core.accessOf(b.cfg, b.result, b.token)
 	if b.cfg.Token.Align != config.AlignWrite || !regular(b.result.ConfigPath) {
 		if !b.cfg.Token.Named() && a.Unused(b.token) {

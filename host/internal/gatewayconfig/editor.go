@@ -51,6 +51,7 @@ type Options struct {
 // Editor edits the configuration of one gateway. Safe for concurrent use.
 type Editor struct {
 	o     Options
+	since time.Time     // records from before it are those of earlier hosts
 	queue chan struct{} // 1: the goroutine that has sent may edit
 }
 
@@ -74,7 +75,7 @@ func New(o Options) *Editor {
 	if o.Roots == nil {
 		o.Roots = func() []string { return nil }
 	}
-	return &Editor{o: o, queue: make(chan struct{}, 1)}
+	return &Editor{o: o, since: o.Now(), queue: make(chan struct{}, 1)}
 }
 
 // Mutator changes a configuration in place: objects are map[string]any, lists []any, numbers json.Number. It may be

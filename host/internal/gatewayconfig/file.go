@@ -165,7 +165,7 @@ func (e *Editor) keepsIncluded(
 
 // replace writes the new content if the file is still what was read and the gateway still does not run.
 func (e *Editor) replace(ctx context.Context, how How, before file, data []byte, keep bool) (record, error) {
-	rec := record{By: ByFile, Path: before.path}
+	rec := record{By: ByFile, Path: before.path, Wanted: &content{Exists: true, Data: data}}
 	if keep {
 		var err error
 		if rec, err = e.begin(rec, before); err != nil {
@@ -185,9 +185,13 @@ func (e *Editor) replace(ctx context.Context, how How, before file, data []byte,
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
-		return atomicfile.Replace(before.path, data)
+		return atomicfile.Update(before.path, data)
 	}()
 	if err != nil {
+		if now, unread := readFile(before.path); unread == nil && now.sum() != before.sum() && rec.ID != "" &&
+			!errors.Is(err, errConflict) {
+			return record{}, fmt.Errorf("%w (the content before is kept in %s)", err, e.file(rec.ID))
+		}
 		e.drop(rec)
 		return record{}, err
 	}
