@@ -120,6 +120,37 @@ func itAuthenticatesAsItsFileSays(t *testing.T, gw gateway) {
 	}
 }
 
+// itServesTLS: a gateway with TLS runs, its certificate is known from its own file or from config.toml, and one that is
+// not trusted is said, with what to set.
+func itServesTLS(t *testing.T, gw gateway) {
+	t.Helper()
+	s := newSite(t, gw)
+	s.writeFile("oc/openclaw.json", `{"gateway": {"mode": "local", "tls": {"enabled": true}}}`)
+	s.run()
+	s.awaitState("running")
+	s.must("rpc", "main", "status")
+	s.must("stop", "main")
+	wrong := "sha256:" + strings.Repeat("ab", 32)
+	config := s.config()
+	s.writeConfig(config + "[gateways.main.tls]\nfingerprint = \"" + wrong + "\"\n")
+	s.must("config", "reload")
+	if _, errOut, code := s.cli("start", "main"); code == 0 || !strings.Contains(errOut, "TLS certificate") {
+		t.Errorf("another fingerprint: exit %d, %s", code, errOut)
+	}
+	refused := s.awaitState("error").Error
+	_, pin, found := strings.Cut(refused.Hint, "gateways.main.tls.fingerprint = \"")
+	if pin, _, _ = strings.Cut(pin, `"`); refused.Code != "tls_untrusted" || !found {
+		t.Fatalf("%+v", refused)
+	}
+	s.writeConfig(config + "[gateways.main.tls]\nfingerprint = \"" + pin + "\"\n")
+	s.must("config", "reload")
+	s.must("start", "main")
+	s.awaitState("running")
+	s.shutdown()
+}
+
+func TestGatewayServesTLS(t *testing.T) { itServesTLS(t, emulator("")) }
+
 func TestOwnFileOfAGatewayIsFound(t *testing.T) { itsOwnFileIsFound(t, emulator("")) }
 func TestGatewayAuthenticatesAsItsFileSays(t *testing.T) {
 	itAuthenticatesAsItsFileSays(t, emulator(""))

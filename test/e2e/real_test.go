@@ -32,6 +32,8 @@ func TestOpenClawAuthenticatesAsItsFileSays(t *testing.T) {
 	itAuthenticatesAsItsFileSays(t, openclaw(t))
 }
 
+func TestOpenClawServesTLS(t *testing.T) { itServesTLS(t, openclaw(t)) }
+
 func TestStrangerThatWasThereFirstGetsNoSecretOfOpenClaw(t *testing.T) {
 	aStrangerWasThereFirst(t, openclaw(t))
 }

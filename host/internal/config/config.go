@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/tomltext"
@@ -120,12 +121,31 @@ type Gateway struct {
 	OnShimLoss  string        `toml:"on_shim_loss" oneof:"restart|keep"`
 	OrphanGrace time.Duration `toml:"orphan_grace" min:"1s" max:"8760h" applies:"launch"`
 	Token       Token         `toml:"token" applies:"launch"`
+	TLS         TLS           `toml:"tls" applies:"session"`
 	Launch      Launch        `toml:"launch" applies:"launch"`
 	Ready       Ready         `toml:"ready"`
 	Reconnect   Reconnect     `toml:"reconnect"`
 	Liveness    Liveness      `toml:"liveness"`
 	Restart     Restart       `toml:"restart"`
 	Repair      Repair        `toml:"repair"`
+}
+
+// TLS is [gateways.NAME.tls]: how to know the certificate of a gateway that serves TLS. With any of its keys gatehost
+// connects by TLS, whatever the gateway's own file says. Without them the file decides, and the certificate must be the
+// one that it names.
+type TLS struct {
+	Fingerprint string `toml:"fingerprint"` // SHA-256 of the certificate, in hex; "sha256:" and colons are allowed
+	CA          string `toml:"ca"`          // a file with the certificates of authorities, in PEM
+	ServerName  string `toml:"server_name"` // with ca: the name in the certificate; "": 127.0.0.1 or localhost
+}
+
+// Pin returns the fingerprint as "sha256:" and 64 lower-case digits; "" when there is none, or it is malformed.
+func (t TLS) Pin() string {
+	hex := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(strings.ToLower(t.Fingerprint), "sha256:"), ":", ""))
+	if len(hex) != 64 || strings.Trim(hex, "0123456789abcdef") != "" {
+		return ""
+	}
+	return "sha256:" + hex
 }
 
 // Token says where a gateway's token comes from: exactly one of the first three fields is set.

@@ -128,6 +128,14 @@ func TestEachFaultIsNamedWithItsPlaceAndAdvice(t *testing.T) {
 			`gateways.b.launch.state_dir: /x is also the state directory of gateway "a"`,
 		},
 		{
+			"no fingerprint", "[gateways.main.tls]\nfingerprint = \"abc\"",
+			`gateways.main.tls.fingerprint: is not the fingerprint of a certificate`,
+		},
+		{
+			"a name without an authority", "[gateways.main.tls]\nserver_name = \"x\"",
+			`gateways.main.tls.server_name: means nothing without tls.ca`,
+		},
+		{
 			"one profile of OpenClaw twice",
 			"[gateways.a]\nport = 5\nlaunch.args = [\"--profile\", \"w\", \"gateway\"]\n[gateways.b]\nport = 6\n" +
 				"launch.env = {OPENCLAW_STATE_DIR = \"~/.openclaw-w\"}",

@@ -112,7 +112,7 @@ func (c *Config) resolve(file, base string) Faults {
 	for _, g := range c.Gateways {
 		for _, path := range []*string{
 			&g.Token.File, &g.Launch.Cwd, &g.Launch.EnvFile, &g.Launch.StateDir,
-			&g.Launch.ConfigPath,
+			&g.Launch.ConfigPath, &g.TLS.CA,
 		} {
 			abs(path)
 		}

@@ -43,7 +43,7 @@ func (s sessions) Open(
 	}
 	redactor, port := s.core.redactor(), cmp.Or(port, cfg.Port)
 	opened, err := session.Dial(ctx, session.Options{
-		URL: "ws://" + probe.Address(port) + "/ws", Token: secret.token, Password: secret.password, Device: s.core.env.Device(),
+		URL: secret.scheme() + probe.Address(port) + "/ws", TLS: secret.tls, Token: secret.token, Password: secret.password, Device: s.core.env.Device(),
 		Peer: s.core.provePeer(port), Version: s.core.env.Version, Trace: s.core.traceFrames(redactor), Ping: liveness.Ping,
 		PongTimeout: liveness.PongTimeout, Log: s.core.log, OnAlive: events.Alive, OnPings: events.Pings,
 		OnEvent: func(e session.Event) {

@@ -3,7 +3,11 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -99,6 +103,33 @@ func TestSessionWithOpenClawInEachMode(t *testing.T) {
 				t.Errorf("a token: %+v", got)
 			}
 		})
+	}
+}
+
+// TestSessionWithOpenClawOverTLS trusts the certificate that OpenClaw made for itself.
+func TestSessionWithOpenClawOverTLS(t *testing.T) {
+	_, port, home := openClawWith(t, `{"gateway": {"mode": "local", "tls": {"enabled": true}}}`,
+		"OPENCLAW_GATEWAY_TOKEN=real-test-token")
+	s := untilOpen(t, session.Options{
+		URL: "wss://127.0.0.1:" + strconv.Itoa(port) + "/ws", Token: "real-test-token", Device: device(t),
+		TLS: checked(func(s tls.ConnectionState) error {
+			text, err := os.ReadFile(filepath.Join(home, ".openclaw", "gateway", "tls", "gateway-cert.pem"))
+			if err != nil {
+				return err
+			}
+			if block, _ := pem.Decode(text); block == nil || !bytes.Equal(block.Bytes, s.PeerCertificates[0].Raw) {
+				return errors.New("it is another certificate")
+			}
+			return nil
+		}),
+	})
+	if _, err := s.Call(t.Context(), "status", nil); err != nil {
+		t.Error(err)
+	}
+	if got := refused(t, session.Options{
+		URL: "ws://127.0.0.1:" + strconv.Itoa(port) + "/ws", Token: "real-test-token",
+	}); got.Code != "tls_required" {
+		t.Errorf("without TLS: %+v", got)
 	}
 }
 
