@@ -82,7 +82,8 @@ type steps struct {
 
 func system() steps {
 	return steps{
-		create: os.CreateTemp, write: (*os.File).Write, writeAt: (*os.File).WriteAt, chmod: (*os.File).Chmod, chown: chown, sync: (*os.File).Sync,
+		create: os.CreateTemp, write: (*os.File).Write, writeAt: (*os.File).WriteAt,
+		chmod: (*os.File).Chmod, chown: chown, sync: (*os.File).Sync,
 		close:  (*os.File).Close,
 		rename: os.Rename, syncDir: SyncDir,
 	}

@@ -13,12 +13,12 @@ import (
 // maxInPlace bounds the old content that is held while a file is written in place.
 const maxInPlace = 64 << 20
 
-// Update replaces the content of a file of another program. It keeps the file's mode and owner, and makes a missing file
-// with mode 0600 and the owner of its directory. It refuses what is not a regular file.
+// Update replaces the content of a file of another program. It keeps the file's mode and owner, and makes a missing
+// file with mode 0600 and the owner of its directory. It refuses what is not a regular file.
 //
-// It writes as Write does where it can. Where a rename cannot replace the file, or would give it another owner, it writes
-// in place: a file that is a mount point, a directory that may not be written to, a file of another user. A failure then
-// leaves the old content. A crash may leave a mix of both contents: keep a copy of the old one before.
+// It writes as Write does where it can. Where a rename cannot replace the file, or would give it another owner, it
+// writes in place: a file that is a mount point, a directory that may not be written to, a file of another user. A
+// failure then leaves the old content. A crash may leave a mix of both contents: keep a copy of the old one before.
 func Update(path string, data []byte) error {
 	info, err := os.Lstat(path)
 	switch {

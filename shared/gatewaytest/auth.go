@@ -116,7 +116,8 @@ func (r *run) authentication(config snapshot) (mode, password string, code int) 
 	return mode, password, 0
 }
 
-// tls returns what a program's gateway serves TLS with; nil when it does not. It makes a certificate when there is none.
+// tls returns what a program's gateway serves TLS with; nil when it does not. It makes a certificate when there is
+// none.
 func (r *run) tls(config snapshot) (*tls.Config, error) {
 	if config.at("gateway.tls.enabled") != true {
 		return nil, nil

@@ -70,7 +70,8 @@ func help() string {
 	return `gateway-emulator stands in for openclaw ` + Version + ` in tests and demos: the same flags, environment,
 exit codes, streams and frames, as far as a supervisor meets them.
 
-  gateway-emulator [--profile NAME | --dev] gateway [run] --port N [--bind loopback] [--token T] [--auth MODE] [--allow-unconfigured]
+  gateway-emulator [--profile NAME | --dev] COMMAND
+  gateway-emulator gateway [run] --port N [--bind loopback] [--token T] [--auth MODE] [--allow-unconfigured]
   gateway-emulator doctor --fix --yes --non-interactive | doctor [--lint] --json
   gateway-emulator config validate [--json]
   gateway-emulator --version

@@ -44,7 +44,10 @@ func itsOwnFileIsFound(t *testing.T, gw gateway) {
 	for _, row := range []struct {
 		name, args, env, dir, by string
 	}{
-		{"profile", `["--profile", "work", "gateway", "--port", "{port}", "--bind", "loopback"]`, "", "home/.openclaw-work", "--profile work"},
+		{
+			"profile", `["--profile", "work", "gateway", "--port", "{port}", "--bind", "loopback"]`, "",
+			"home/.openclaw-work", "--profile work",
+		},
 		{"dev", `["--dev", "gateway", "--port", "{port}", "--bind", "loopback"]`, "", "home/.openclaw-dev", "--dev"},
 		{"home", "", "OPENCLAW_HOME = \"%s/moved\"\n", "moved/.openclaw", "OPENCLAW_HOME"},
 	} {
@@ -85,14 +88,15 @@ func itsOwnFileIsFound(t *testing.T, gw gateway) {
 	}
 }
 
-// itAuthenticatesAsItsFileSays: a gateway with a password, behind a trusted proxy or without authentication runs, and its
-// file stays as it is. A token that the operator named and that is not used is said.
+// itAuthenticatesAsItsFileSays: a gateway with a password, behind a trusted proxy or without authentication runs, and
+// its file stays as it is. A token that the operator named and that is not used is said.
 func itAuthenticatesAsItsFileSays(t *testing.T, gw gateway) {
 	t.Helper()
 	for mode, auth := range map[string]string{
-		"password":      fmt.Sprintf(`{"mode": "password", "password": %q}`, theirPassword),
-		"trusted-proxy": fmt.Sprintf(`{"mode": "trusted-proxy", "password": %q, "trustedProxy": {"userHeader": "x-user"}}`, theirPassword),
-		"none":          `{"mode": "none"}`,
+		"password": fmt.Sprintf(`{"mode": "password", "password": %q}`, theirPassword),
+		"trusted-proxy": fmt.Sprintf(`{"mode": "trusted-proxy", "password": %q,
+			"trustedProxy": {"userHeader": "x-user"}}`, theirPassword),
+		"none": `{"mode": "none"}`,
 	} {
 		s := newSite(t, gw)
 		text := `{"gateway": {"mode": "local", "trustedProxies": ["10.9.9.9"], "auth": ` + auth + `}}`

@@ -103,7 +103,10 @@ func TestAuthenticationOfTheFileIsChangedOnlyWhenAsked(t *testing.T) {
 	}{
 		{"another token, generated", another, "fill", false, "", ""},
 		{"another token, named", another, "fill", true, "", "has a token of its own"},
-		{"another token, write", another, "write", true, strings.Replace(another, "'a-token-of-the-file'", `"`+oursToken+`"`, 1), ""},
+		{
+			"another token, write", another, "write", true,
+			strings.Replace(another, "'a-token-of-the-file'", `"`+oursToken+`"`, 1), "",
+		},
 		{"password, generated", password, "fill", false, "", ""},
 		{"password, named", password, "fill", true, "", `authenticates by "password"`},
 		{"password, write", password, "write", true, strings.Replace(password, "'password',", `"token",`, 1), ""},
@@ -199,7 +202,8 @@ func TestSessionAuthenticatesAsTheFileSays(t *testing.T) {
 		{"no password", `{gateway: {auth: {mode: 'password'}}}`, true, true, credentials{}, "does not know its password"},
 		{
 			"a stored one", `{gateway: {auth: {mode: 'trusted-proxy', password: {source: 'file', id: 'x'}}}}`, false, true,
-			credentials{}, "in a store",
+			credentials{},
+			"in a store",
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -210,7 +214,8 @@ func TestSessionAuthenticatesAsTheFileSays(t *testing.T) {
 			}
 			got, err := g.credentialsFor(g.cfg, token, row.owned)
 			refused, _ := errors.AsType[*engine.Refused](err)
-			if got.tls != nil || got.token != row.want.token || got.password != row.want.password || (refused != nil) != (row.refused != "") {
+			if got.tls != nil || got.token != row.want.token || got.password != row.want.password ||
+				(refused != nil) != (row.refused != "") {
 				t.Fatalf("%+v, %v", got, err)
 			}
 			if refused != nil && (!refused.Problem.Fatal || !strings.Contains(refused.Problem.Message, row.refused) ||

@@ -13,7 +13,7 @@ import (
 )
 
 // codeTokenUnused is the condition that a token was named in config.toml and the gateway uses something else.
-const codeTokenUnused = "token-unused"
+const codeTokenUnused = "token-unused" //nolint:gosec // a code
 
 // codeNoCredential is the problem that a gateway asks for a secret that gatehost does not know.
 const codeNoCredential = "credential_unknown"
@@ -37,7 +37,8 @@ func (c credentials) scheme() string {
 func (c *core) credentialsFor(cfg *config.Gateway, token string, owned bool) (credentials, error) {
 	r, err := c.buildWith(cfg, token)
 	if err != nil { // the gateway runs nevertheless
-		return credentials{token: token, tls: c.tlsBy(gatewayconfig.Access{})}, nil //nolint:nilerr // the next launch reports it
+		//nolint:nilerr // the next launch reports it
+		return credentials{token: token, tls: c.tlsBy(gatewayconfig.Access{})}, nil
 	}
 	a, _ := c.accessOf(cfg, r, token)
 	if !owned && cfg.Token.Named() {
@@ -102,8 +103,8 @@ func unused(name string, a gatewayconfig.Access, failed error) *lifecycle.Condit
 	out := &lifecycle.Condition{Code: codeTokenUnused}
 	fix := "unset gateway.auth.token"
 	if a.Mode == gatewayconfig.ModeToken {
-		out.Message = fmt.Sprintf("%s has a token of its own: the gateway uses that one, and so does gatehost; %s is not used",
-			a.Path, key)
+		out.Message = fmt.Sprintf("%s has a token of its own: the gateway uses that one, and so does gatehost; %s is not "+
+			"used", a.Path, key)
 	} else {
 		by := a.Path
 		if a.FileMode != a.Mode {
@@ -112,8 +113,8 @@ func unused(name string, a gatewayconfig.Access, failed error) *lifecycle.Condit
 		out.Message = fmt.Sprintf("the gateway authenticates by %q, because of %s; %s is not used", a.Mode, by, key)
 		fix = "set gateway.auth.mode token"
 	}
-	out.Hint = fmt.Sprintf("to use %s, run `gatehost gateway-config %s %s`, then `gatehost restart %s`; or set %s.align = "+
-		"\"write\"; to keep what the file has, remove %s", key, name, fix, name, key, key)
+	out.Hint = fmt.Sprintf("to use %s, run `gatehost gateway-config %s %s`, then `gatehost restart %s`; or set %s.align "+
+		"= \"write\"; to keep what the file has, remove %s", key, name, fix, name, key, key)
 	if failed != nil {
 		out.Message += fmt.Sprintf(" (align = \"write\" failed: %v)", failed)
 		out.Hint = fmt.Sprintf("make %s writable for gatehost, or change it by hand", a.Path)

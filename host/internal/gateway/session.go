@@ -43,8 +43,9 @@ func (s sessions) Open(
 	}
 	redactor, port := s.core.redactor(), cmp.Or(port, cfg.Port)
 	opened, err := session.Dial(ctx, session.Options{
-		URL: secret.scheme() + probe.Address(port) + "/ws", TLS: secret.tls, Token: secret.token, Password: secret.password, Device: s.core.env.Device(),
-		Peer: s.core.provePeer(port), Version: s.core.env.Version, Trace: s.core.traceFrames(redactor), Ping: liveness.Ping,
+		URL: secret.scheme() + probe.Address(port) + "/ws", TLS: secret.tls, Token: secret.token,
+		Password: secret.password, Device: s.core.env.Device(), Peer: s.core.provePeer(port),
+		Version: s.core.env.Version, Trace: s.core.traceFrames(redactor), Ping: liveness.Ping,
 		PongTimeout: liveness.PongTimeout, Log: s.core.log, OnAlive: events.Alive, OnPings: events.Pings,
 		OnEvent: func(e session.Event) {
 			e = cleanEvent(e, redactor)

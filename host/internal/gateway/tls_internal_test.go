@@ -70,13 +70,25 @@ func TestCertificateOfAGatewayIsChecked(t *testing.T) {
 			shown: local, refused: "does not prove",
 		},
 		{name: "authority", set: config.TLS{CA: filepath.Join(dir, "local.pem")}, shown: local},
-		{name: "another authority", set: config.TLS{CA: filepath.Join(dir, "local.pem")}, shown: named, refused: "does not prove"},
-		{name: "another name", set: config.TLS{CA: filepath.Join(dir, "named.pem")}, shown: named, refused: "tls.server_name"},
+		{
+			name: "another authority", set: config.TLS{CA: filepath.Join(dir, "local.pem")},
+			shown: named, refused: "does not prove",
+		},
+		{
+			name: "another name", set: config.TLS{CA: filepath.Join(dir, "named.pem")},
+			shown: named, refused: "tls.server_name",
+		},
 		{name: "its name", set: config.TLS{CA: filepath.Join(dir, "named.pem"), ServerName: "gw.example.org"}, shown: named},
 		{name: "no authority", set: config.TLS{CA: filepath.Join(dir, "none.pem")}, shown: local, refused: "none.pem"},
-		{name: "nothing in it", set: config.TLS{CA: filepath.Join(dir, "empty.pem")}, shown: local, refused: "no certificate in"},
+		{
+			name: "nothing in it", set: config.TLS{CA: filepath.Join(dir, "empty.pem")},
+			shown: local, refused: "no certificate in",
+		},
 		{name: "the file's", file: `{enabled: true, certPath: '` + dir + `/local.pem'}`, shown: local},
-		{name: "not the file's", file: `{enabled: true, certPath: '` + dir + `/local.pem'}`, shown: named, refused: "local.pem"},
+		{
+			name: "not the file's", file: `{enabled: true, certPath: '` + dir + `/local.pem'}`,
+			shown: named, refused: "local.pem",
+		},
 		{name: "made by itself", file: `{enabled: true}`},
 		{name: "not made", file: `{enabled: true, certPath: '` + dir + `/none.pem'}`, shown: local, refused: "is not found"},
 		{

@@ -168,8 +168,8 @@ func firstLine(path string) string {
 // ErrNoCredential says that gatehost does not know the secret that a gateway asks for.
 var ErrNoCredential = errors.New("the gateway's secret is not known")
 
-// Credential returns what a session sends: a token, a password, or nothing for a gateway that asks for none. ours is the
-// host's token; given says that the operator named it. Error: ErrNoCredential.
+// Credential returns what a session sends: a token, a password, or nothing for a gateway that asks for none. ours is
+// the host's token; given says that the operator named it. Error: ErrNoCredential.
 func (a Access) Credential(ours string, given bool) (token, password string, err error) {
 	switch a.Mode {
 	case ModeNone:

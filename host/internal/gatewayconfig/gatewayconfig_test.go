@@ -655,8 +655,8 @@ func TestLaunchDoesNotWaitForAnEditThatWaitsForIt(t *testing.T) {
 	}
 }
 
-// An edit in place that was cut off by the end of the host is completed by the next one; what another program wrote since
-// is left alone.
+// An edit in place that was cut off by the end of the host is completed by the next one; what another program wrote
+// since is left alone.
 func TestEditThatWasCutOffIsCompleted(t *testing.T) {
 	const before, wanted = `{"a": 1, "b": "old"}`, `{"a": 2, "b": "the new one"}`
 	for name, row := range map[string]struct{ now, after string }{

@@ -21,8 +21,8 @@ type View struct {
 }
 
 // Get reads the configuration, or the value at a path: the one that the gateway uses, defaults included, while it
-// can be asked; else the one in the file, with what it includes. Secrets are hidden. Errors: fault.NotFound when there is nothing at the
-// path, else as Edit.
+// can be asked; else the one in the file, with what it includes. Secrets are hidden. Errors: fault.NotFound when there
+// is nothing at the path, else as Edit.
 func (e *Editor) Get(ctx context.Context, path json5.Path) (View, error) {
 	if e.o.Gateway.Presence() == Online {
 		s, err := e.ask(ctx)

@@ -33,7 +33,10 @@ func TestPlaceIsThatOfOpenClaw(t *testing.T) {
 		{name: "after --", args: "gateway -- --profile work", config: "/h/.openclaw/openclaw.json", by: "default"},
 		{name: "dev", args: "--dev gateway", config: "/h/.openclaw-dev/openclaw.json", by: "--dev"},
 		{name: "dev of the command", args: "gateway --dev", config: "/h/.openclaw/openclaw.json", by: "default"},
-		{name: "node before it", args: "/x/openclaw.mjs --dev gateway", config: "/h/.openclaw-dev/openclaw.json", by: "--dev"},
+		{
+			name: "node before it", args: "/x/openclaw.mjs --dev gateway", config: "/h/.openclaw-dev/openclaw.json",
+			by: "--dev",
+		},
 		{name: "both", args: "--dev --profile work gateway", config: "/h/.openclaw/openclaw.json", by: "default"},
 		{name: "value", args: "--log-level gateway --dev gateway", config: "/h/.openclaw-dev/openclaw.json", by: "--dev"},
 		{name: "variable", env: "OPENCLAW_PROFILE=work", config: "/h/.openclaw/openclaw.json", by: "default"},
@@ -83,7 +86,10 @@ func TestPlaceIsThatOfOpenClaw(t *testing.T) {
 			args: "--profile work", config: "/h/.openclaw/openclaw.json", state: "/s", by: "OPENCLAW_CONFIG_PATH",
 		},
 		{name: "before OpenClaw", files: "/h/.clawdbot/clawdbot.json", config: "/h/.clawdbot/clawdbot.json", by: "default"},
-		{name: "the new name in it", files: "/h/.clawdbot/openclaw.json", config: "/h/.clawdbot/openclaw.json", by: "default"},
+		{
+			name: "the new name in it", files: "/h/.clawdbot/openclaw.json",
+			config: "/h/.clawdbot/openclaw.json", by: "default",
+		},
 		{name: "the old name", files: "/h/.openclaw/clawdbot.json", config: "/h/.openclaw/clawdbot.json", by: "default"},
 		{
 			name: "both directories", files: "/h/.clawdbot/clawdbot.json /h/.openclaw/x", config: "/h/.clawdbot/clawdbot.json",
@@ -104,7 +110,7 @@ func TestPlaceIsThatOfOpenClaw(t *testing.T) {
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			env := map[string]string{"HOME": "/h"}
-			for _, kv := range strings.Fields(r.env) {
+			for kv := range strings.FieldsSeq(r.env) {
 				k, v, _ := strings.Cut(kv, "=")
 				env[k] = v
 			}

@@ -316,7 +316,8 @@ func TestPlacesFollowEnvironmentFileAndArguments(t *testing.T) {
 	}{
 		{"the host's own environment", config.Launch{}, "/inherited/openclaw.json", "/inherited"},
 		{
-			"a default, which no file contradicts", config.Launch{StateDir: "/default", StateDirByDefault: true},
+			"a default, which no file contradicts",
+			config.Launch{StateDir: "/default", StateDirByDefault: true},
 			"/default/openclaw.json", "/default",
 		},
 		{
@@ -330,12 +331,14 @@ func TestPlacesFollowEnvironmentFileAndArguments(t *testing.T) {
 			}, "/h/.openclaw-work/openclaw.json", "",
 		},
 		{
-			"env", config.Launch{Env: map[string]string{"OPENCLAW_HOME": "/x"}, ClearEnv: true},
+			"env",
+			config.Launch{Env: map[string]string{"OPENCLAW_HOME": "/x"}, ClearEnv: true},
 			"/x/.openclaw/openclaw.json", "",
 		},
 		{"a key", config.Launch{StateDir: "/key", EnvFile: file}, "/key/openclaw.json", "/key"},
 		{
-			"in the command", config.Launch{Command: []string{"node", "/x/openclaw.mjs", "--dev"}, ClearEnv: true},
+			"in the command",
+			config.Launch{Command: []string{"node", "/x/openclaw.mjs", "--dev"}, ClearEnv: true},
 			"/h/.openclaw-dev/openclaw.json", "",
 		},
 	} {

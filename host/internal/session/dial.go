@@ -77,8 +77,8 @@ type Options struct {
 	// Peer proves whose program is at the other end of a connection. It is called once for each connection, before a
 	// byte is sent on it. Its error ends the dial; a *ConnectError is returned as it is. nil: nothing is proved.
 	Peer func(ctx context.Context, conn net.Conn) error
-	// TLS checks the certificate, for a URL that begins with wss. A *ConnectError of its VerifyConnection is returned as it
-	// is.
+	// TLS checks the certificate, for a URL that begins with wss. A *ConnectError of its VerifyConnection is returned as
+	// it is.
 	TLS *tls.Config
 	// NetDial replaces the TCP dialler, for tests.
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -202,8 +202,10 @@ func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error)
 	default:
 		out.Hint = "check that the program on this port is a gateway"
 	}
-	if other := o.otherProtocol(ctx, err, resp); other != nil && out.Code != "cancelled" {
-		return nil, other
+	if ctx.Err() == nil {
+		if other := o.otherProtocol(ctx, err, resp); other != nil {
+			return nil, other
+		}
 	}
 	return nil, out
 }

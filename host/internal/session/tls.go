@@ -29,8 +29,8 @@ func cut(conn *websocket.Conn) {
 	_ = c.Close()
 }
 
-// otherProtocol finds out whether an upgrade failed because one side speaks TLS and the other does not; nil when that is
-// not the reason.
+// otherProtocol finds out whether an upgrade failed because one side speaks TLS and the other does not; nil when that
+// is not the reason.
 func (o Options) otherProtocol(ctx context.Context, failed error, resp *http.Response) *ConnectError {
 	if _, plain := errors.AsType[tls.RecordHeaderError](failed); plain {
 		return &ConnectError{
@@ -41,7 +41,7 @@ func (o Options) otherProtocol(ctx context.Context, failed error, resp *http.Res
 		}
 	}
 	if !strings.HasPrefix(o.URL, "ws://") || resp != nil && resp.StatusCode != http.StatusBadRequest ||
-		errors.Is(failed, syscall.ECONNREFUSED) || isTimeout(failed) || ctx.Err() != nil {
+		errors.Is(failed, syscall.ECONNREFUSED) || isTimeout(failed) {
 		return nil
 	}
 	fingerprint := o.certificate(ctx)
@@ -56,8 +56,8 @@ func (o Options) otherProtocol(ctx context.Context, failed error, resp *http.Res
 	}
 }
 
-// certificate returns the fingerprint of the certificate that a program shows; "" when it serves no TLS. It sends nothing
-// but the handshake, to a program that is proved.
+// certificate returns the fingerprint of the certificate that a program shows; "" when it serves no TLS. It sends
+// nothing but the handshake, to a program that is proved.
 func (o Options) certificate(ctx context.Context) string {
 	u, err := url.Parse(o.URL)
 	if err != nil {
