@@ -13,10 +13,10 @@ import (
 )
 
 // codeTokenUnused is the condition that a token was named in config.toml and the gateway uses something else.
-const codeTokenUnused = "token-unused" //nolint:gosec // a code
+const codeTokenUnused = "token-unused"
 
 // codeNoCredential is the problem that a gateway asks for a secret that gatehost does not know.
-const codeNoCredential = "credential_unknown"
+const codeNoCredential = "credential_unknown" //nolint:gosec // a code, no credential
 
 // credentials are what a session authenticates with.
 type credentials struct {
