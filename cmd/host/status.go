@@ -194,6 +194,18 @@ func detail(g control.Gateway) string {
 	row("version", "%s", dash(g.Version))
 	row("uptime", "%s", uptime(g))
 	row("restarts", "%d", g.Restarts)
+	if f := g.Files; f != nil {
+		row("config", "%s (by %s)", f.Config, f.DecidedBy)
+		if f.StateDir != "" {
+			row("state dir", "%s", f.StateDir)
+		}
+		if f.Auth != "" {
+			row("clients by", "%s", f.Auth)
+		}
+		if len(f.Includes) > 0 {
+			row("includes", "%s", strings.Join(f.Includes, " "))
+		}
+	}
 	if h := g.Health; h != nil {
 		row("health", "%s", healthWord(h))
 	}

@@ -219,9 +219,14 @@ func rules() []rule {
 		{
 			from: "host/internal/profile",
 			may: []string{
-				"host/internal/config", "host/internal/trustfile", "internal/redact", "shared/fault", "shared/plugin",
+				"host/internal/config", "host/internal/gatewayplace", "host/internal/trustfile", "internal/redact",
+				"shared/fault", "shared/plugin",
 			},
 			reason: "configuration in, a process out; it starts nothing",
+		},
+		{
+			from: "host/internal/gatewayplace", std: []string{"errors", "io", "os", "path/filepath", "regexp", "strings"},
+			reason: "the rules of OpenClaw for its own files; it knows no configuration of ours",
 		},
 		{
 			from: "host/internal/sandbox", mods: []string{goLandlock, goSeccomp, xSys},
@@ -244,7 +249,7 @@ func rules() []rule {
 			from: "host/internal/config",
 			may: []string{
 				"internal/atomicfile", "internal/redact", "shared/fault", "shared/plugin", "host/internal/tomltext",
-				"host/internal/trustfile",
+				"host/internal/gatewayplace", "host/internal/trustfile",
 			},
 			mods: []string{toml}, reason: "package gateway turns words into policies",
 		},

@@ -2,7 +2,8 @@
 // after a crash.
 //
 // A file is written under a temporary name in the same directory, synced, and renamed; then its directory is synced.
-// A symbolic link at the path is never followed: Write replaces the link itself, Replace refuses it.
+// A symbolic link at the path is never followed: Write replaces the link itself, Replace and Update refuse it. Only
+// Update may write in place.
 package atomicfile
 
 import (
@@ -70,6 +71,7 @@ func OwnerOfDir(dir string) Owner {
 type steps struct {
 	create  func(dir, pattern string) (*os.File, error)
 	write   func(f *os.File, data []byte) (int, error)
+	writeAt func(f *os.File, data []byte, at int64) (int, error)
 	chmod   func(f *os.File, mode fs.FileMode) error
 	chown   func(f *os.File, owner Owner) error
 	sync    func(f *os.File) error
@@ -80,7 +82,8 @@ type steps struct {
 
 func system() steps {
 	return steps{
-		create: os.CreateTemp, write: (*os.File).Write, chmod: (*os.File).Chmod, chown: chown, sync: (*os.File).Sync,
+		create: os.CreateTemp, write: (*os.File).Write, writeAt: (*os.File).WriteAt,
+		chmod: (*os.File).Chmod, chown: chown, sync: (*os.File).Sync,
 		close:  (*os.File).Close,
 		rename: os.Rename, syncDir: SyncDir,
 	}

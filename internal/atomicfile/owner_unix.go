@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -24,11 +25,26 @@ func OwnerOf(info fs.FileInfo) Owner {
 	return Owner{}
 }
 
-func chown(f *os.File, o Owner) error {
-	if !o.known || os.Geteuid() != 0 {
-		return nil // only root may change owners, and only root has to
+// mayBeGiven reports whether a new file can belong to the owner: root gives files to all, others to themselves, with a
+// group that they are in.
+func (o Owner) mayBeGiven() bool {
+	if !o.known || os.Geteuid() == 0 {
+		return true
 	}
-	return f.Chown(o.uid, o.gid)
+	groups, err := os.Getgroups()
+	return o.uid == os.Geteuid() && (o.gid == os.Getegid() || err == nil && slices.Contains(groups, o.gid))
+}
+
+func chown(f *os.File, o Owner) error {
+	switch {
+	case !o.known:
+		return nil
+	case os.Geteuid() == 0:
+		return f.Chown(o.uid, o.gid)
+	case o.mayBeGiven():
+		return f.Chown(-1, o.gid)
+	}
+	return nil // only root may give files away
 }
 
 // SyncDir makes what was created, renamed or removed in dir durable.

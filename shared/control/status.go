@@ -59,10 +59,24 @@ type Gateway struct {
 	Reconnect         *Reconnect     `json:"reconnect,omitempty"` // absent before there was any
 	Health            *GatewayHealth `json:"health,omitempty"`
 	Output            *Output        `json:"output,omitempty"` // absent before there was any
+	Files             *GatewayFiles  `json:"files,omitempty"`  // absent when it is not known where they are
 	Launcher          string         `json:"launcher"`
 	Doctors           []string       `json:"doctors"`
 	Classifiers       []string       `json:"classifiers"`
 	Unload            []string       `json:"unload"`
+}
+
+// GatewayFiles says which files are the gateway's own.
+type GatewayFiles struct {
+	Config   string `json:"config"`
+	StateDir string `json:"stateDir"`
+	// DecidedBy names what decided where the configuration is: a key of config.toml, a variable, an option of the
+	// gateway, or "default"
+	DecidedBy string   `json:"decidedBy"`
+	Profile   string   `json:"profile,omitempty"`  // of OpenClaw, by --profile or --dev
+	Includes  []string `json:"includes,omitempty"` // files that the configuration includes
+	// Auth is how the gateway authenticates its clients: token, password, trusted-proxy or none
+	Auth string `json:"auth,omitempty"`
 }
 
 // Output counts what a gateway wrote, in lines, since this host began, over restarts of the gateway. While nothing is

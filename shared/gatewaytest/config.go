@@ -42,7 +42,7 @@ func configSchema() key {
 			"customBindHost": text,
 			"auth": object(map[string]key{
 				"mode": one("none", "token", "password", "trusted-proxy"), "token": free,
-				"password": free, "rateLimit": free,
+				"password": free, "rateLimit": free, "trustedProxy": free,
 			}),
 			"controlUi": object(map[string]key{
 				"enabled": boolean, "basePath": text, "allowedOrigins": free,

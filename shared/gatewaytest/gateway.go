@@ -126,12 +126,21 @@ func (r *run) work() int {
 		return r.release.configExit
 	}
 	r.pause(r.ctx, 1800*time.Millisecond)
+	mode, password, code := r.authentication(config)
+	if code != 0 {
+		return code
+	}
 	r.server = r.newServer(config)
+	r.server.Auth, r.server.Password = mode, password
+	if r.server.TLS, err = r.tls(config); err != nil {
+		r.fail("Gateway failed to start: " + err.Error())
+		return 1
+	}
 	if err := r.server.prepare(); err != nil {
 		r.fail("Gateway failed to start: " + err.Error())
 		return 1
 	}
-	if r.token(config) == "" && !r.server.NoAuth {
+	if r.token(config) == "" && mode == modeToken {
 		r.warn("gateway",
 			"Gateway auth token was missing. Generated a runtime token for this startup without changing config; restart "+
 				"will generate a different token.")
@@ -161,7 +170,6 @@ func (r *run) newServer(config snapshot) *Server {
 		StateDir:   r.stateDir(),
 		ConfigPath: r.configPath(), Log: r.log, Tick: r.millis("EMULATOR_TICK_MS"), Ping: r.millis("EMULATOR_PING_MS"),
 		Handshake: r.millis("OPENCLAW_HANDSHAKE_TIMEOUT_MS"), LogConnections: r.env["EMULATOR_LOG_CONNECTIONS"] == "1",
-		NoAuth: firstOf(r.flags.auth, textOf(config.at("gateway.auth.mode"))) == "none",
 	}
 	s.noChannels = r.env["OPENCLAW_SKIP_CHANNELS"] == "1" || r.env["OPENCLAW_SKIP_PROVIDERS"] == "1"
 	s.beforeListen, s.externally, s.requested, s.portTries = r.again, r.external, r.restart, r.release.portTries

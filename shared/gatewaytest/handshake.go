@@ -175,11 +175,7 @@ func (c *conn) protocolRefusal(p connectRequest) *Error {
 
 // credentials checks who asks.
 func (c *conn) credentials(p connectRequest) *Error {
-	secret := p.Auth.Token
-	if secret == "" && !c.s.release.noPasswordAuth {
-		secret = p.Auth.Password
-	}
-	ok := c.s.NoAuth || secret == c.s.AuthToken() && !c.s.script.has("refuse-token")
+	ok, secret := c.s.known(p)
 	switch {
 	case p.Device == nil && (!ok && p.Auth.Token == "" && p.Auth.Password == "" || p.Role == "node"):
 		return &Error{
@@ -204,20 +200,8 @@ func (c *conn) credentials(p connectRequest) *Error {
 
 // unauthorized is slowed down: 0.26, 0.5, 1, 2, 4, then 5 s each (docs/openclaw.md §6).
 func (c *conn) unauthorized(p connectRequest, secret string) *Error {
-	message, details := "unauthorized: gateway token mismatch (provide gateway auth token)", map[string]any{
-		"code": "AUTH_TOKEN_MISMATCH", "authReason": "token_mismatch", "canRetryWithDeviceToken": p.Device != nil,
-		"recommendedNextStep": "update_auth_credentials",
-	}
-	if p.Device != nil {
-		details["recommendedNextStep"] = "retry_with_device_token"
-	}
-	if secret == "" {
-		message = "unauthorized: gateway token missing (provide gateway auth token)"
-		details = map[string]any{
-			"code": "AUTH_TOKEN_MISSING", "authReason": "token_missing", "canRetryWithDeviceToken": false,
-			"recommendedNextStep": "update_auth_configuration",
-		}
-	} else {
+	message, details := c.s.refusedAs(p, secret)
+	if secret != "" {
 		c.s.mu.Lock()
 		n := c.s.refused
 		c.s.refused++
@@ -302,10 +286,13 @@ func (s *Server) hello(c *conn, p connectRequest, scopes []string) map[string]an
 	}
 	auth := asObject(h["auth"])
 	auth["role"], auth["scopes"] = orDefault(p.Role, "operator"), scopes
-	if s.NoAuth {
-		snapshot["authMode"] = "none"
+	if mode := s.mode(); mode != modeToken {
+		snapshot["authMode"] = mode
 		if auth["method"] != nil {
-			auth["method"] = "none"
+			auth["method"] = mode
+			if mode == modeTrustedProxy {
+				auth["method"] = modePassword
+			}
 		}
 	}
 	if !s.release.openSnapshot && !allowed(scopes, scopeAdmin) {

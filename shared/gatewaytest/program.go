@@ -33,6 +33,7 @@ func RunMain(args, env []string, stdout, stderr io.Writer) int {
 		p.print(stderr, "error: "+err.Error())
 		return 1
 	}
+	args = p.rootOptions(args)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
@@ -69,13 +70,14 @@ func help() string {
 	return `gateway-emulator stands in for openclaw ` + Version + ` in tests and demos: the same flags, environment,
 exit codes, streams and frames, as far as a supervisor meets them.
 
-  gateway-emulator gateway [run] --port N [--bind loopback] [--token T] [--auth none|token] [--allow-unconfigured]
+  gateway-emulator [--profile NAME | --dev] COMMAND
+  gateway-emulator gateway [run] --port N [--bind loopback] [--token T] [--auth MODE] [--allow-unconfigured]
   gateway-emulator doctor --fix --yes --non-interactive | doctor [--lint] --json
   gateway-emulator config validate [--json]
   gateway-emulator --version
 
 Environment as of openclaw: OPENCLAW_GATEWAY_TOKEN, OPENCLAW_GATEWAY_PORT, OPENCLAW_STATE_DIR, OPENCLAW_CONFIG_PATH,
-OPENCLAW_NO_RESPAWN, OPENCLAW_SUPERVISOR_MODE, OPENCLAW_HANDSHAKE_TIMEOUT_MS, HOME.
+OPENCLAW_HOME, OPENCLAW_NO_RESPAWN, OPENCLAW_SUPERVISOR_MODE, OPENCLAW_HANDSHAKE_TIMEOUT_MS, HOME.
 Environment of the emulator:
   EMULATOR_TIME_SCALE=0.02        the part of a real gateway's times that it takes; 1 is as slow as the real one
   EMULATOR_RELEASE=2026.9.6       the release that it plays: one of ` + strings.Join(Releases(), ", ") + `
@@ -123,7 +125,36 @@ func (p *program) stateDir() string {
 	if dir := p.env["OPENCLAW_STATE_DIR"]; dir != "" {
 		return dir
 	}
-	return filepath.Join(p.env["HOME"], ".openclaw")
+	return filepath.Join(p.home(), ".openclaw")
+}
+
+func (p *program) home() string {
+	if dir := p.env["OPENCLAW_HOME"]; dir != "" {
+		return dir
+	}
+	return p.env["HOME"]
+}
+
+// rootOptions takes --profile NAME and --dev before the command out of the arguments, and moves the state directory
+// and the configuration as they do (docs/openclaw.md §2).
+func (p *program) rootOptions(args []string) []string {
+	profile := ""
+	for len(args) > 0 {
+		switch name, value, has := strings.Cut(args[0], "="); {
+		case name == "--dev" && !has:
+			profile, args = "dev", args[1:]
+		case name == "--profile" && has:
+			profile, args = value, args[1:]
+		case name == "--profile" && len(args) > 1:
+			profile, args = args[1], args[2:]
+		default:
+			if profile != "" && p.env["OPENCLAW_STATE_DIR"] == "" {
+				p.env["OPENCLAW_STATE_DIR"] = filepath.Join(p.home(), ".openclaw-"+profile)
+			}
+			return args
+		}
+	}
+	return args
 }
 
 func (p *program) configPath() string {

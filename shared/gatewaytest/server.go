@@ -3,6 +3,7 @@ package gatewaytest
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -51,6 +52,9 @@ type Record struct {
 type Server struct {
 	Token      string         // "": a random one, see AuthToken
 	NoAuth     bool           // as --auth none: takes any token
+	Auth       string         // none, token, password or trusted-proxy; "": token
+	Password   string         // of the last two
+	TLS        *tls.Config    // nil: it serves plain HTTP
 	Port       int            // 0: a free one, kept over restarts
 	Listeners  []net.Listener // instead of TCP on Port; each generation takes the same ones
 	Scale      float64        // of a real gateway's times; 0 is Scale, negative is none
@@ -186,7 +190,13 @@ func (s *Server) PortNumber() int {
 }
 
 // URL is the WebSocket's address.
-func (s *Server) URL() string { return "ws://127.0.0.1:" + strconv.Itoa(s.PortNumber()) + "/ws" }
+func (s *Server) URL() string {
+	scheme := "ws"
+	if s.TLS != nil {
+		scheme = "wss"
+	}
+	return scheme + "://127.0.0.1:" + strconv.Itoa(s.PortNumber()) + "/ws"
+}
 
 // BootID names the present generation; it changes with each restart.
 func (s *Server) BootID() string {
@@ -271,6 +281,9 @@ func (s *Server) begin(ctx context.Context, restart bool) error {
 		}
 		server := s.http
 		for _, l := range listeners {
+			if s.TLS != nil {
+				l = tls.NewListener(l, s.TLS)
+			}
 			s.tasks.Go(func() { _ = server.Serve(l) })
 		}
 	}

@@ -43,7 +43,8 @@ func aConfigurationIsEdited(t *testing.T, gw gateway) {
 	}
 	s.writeFile("oc/openclaw.json", annotated)
 	s.extra = "[log]\nframes = true\n"
-	s.writeConfig(strings.Replace(s.config(), "port = ", "autostart = false\nport = ", 1))
+	s.writeConfig(strings.NewReplacer("port = ", "autostart = false\nport = ",
+		`{env = "GH_TEST_TOKEN"}`, `{env = "GH_TEST_TOKEN", align = "write"}`).Replace(s.config()))
 	s.startHost()
 	s.awaitState("stopped")
 
@@ -68,7 +69,7 @@ func aConfigurationIsEdited(t *testing.T, gw gateway) {
 	// Running: the gateway is asked. It would drop the comments, which needs leave.
 	s.must("start", "main")
 	before := s.awaitState("running")
-	// B321: the file beats the environment
+	// B321: the file beats the environment; token.align says that it may be changed
 	aligned := strings.NewReplacer("'password'", `"token"`, "'of-another-program'", `"`+canary+`"`).Replace(annotated)
 	if got := text(); got != aligned {
 		t.Errorf("the file is\n%s\nwant\n%s", got, aligned)

@@ -27,6 +27,13 @@ func TestOpenClawRunsAgainFromAnyBreakage(t *testing.T) { itRunsAgainFromAnyBrea
 func TestTelemetryOfOpenClaw(t *testing.T)              { theTelemetry(t, openclaw(t), 50) }
 func TestConfigurationOfOpenClawIsEdited(t *testing.T)  { aConfigurationIsEdited(t, openclaw(t)) }
 
+func TestOwnFileOfOpenClawIsFound(t *testing.T) { itsOwnFileIsFound(t, openclaw(t)) }
+func TestOpenClawAuthenticatesAsItsFileSays(t *testing.T) {
+	itAuthenticatesAsItsFileSays(t, openclaw(t))
+}
+
+func TestOpenClawServesTLS(t *testing.T) { itServesTLS(t, openclaw(t)) }
+
 func TestStrangerThatWasThereFirstGetsNoSecretOfOpenClaw(t *testing.T) {
 	aStrangerWasThereFirst(t, openclaw(t))
 }

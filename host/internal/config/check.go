@@ -22,6 +22,7 @@ func (d *decoder) check(c *Config) {
 		g := c.Gateways[name]
 		d.checkReferences(c, g)
 		d.checkToken(g)
+		d.checkTLS(g)
 		d.checkLaunch(g)
 		d.checkTimes(g)
 	}
@@ -124,14 +125,27 @@ func (d *decoder) checkToken(g *Gateway) {
 		}
 	}
 	key := []string{"gateways", g.Name, "token"}
-	switch _, given := d.where[tomltext.Join(key)]; {
-	case n == 0 && !given:
+	_, given := d.where[tomltext.Join(key)]
+	_, aligned := d.where[tomltext.Join(under(key, "align"))]
+	switch {
+	case n == 0 && (!given || aligned):
 		g.Token.Generate = true
 	case n != 1 && !d.faults.At(key):
 		d.fault(key, `write {env = "NAME"}, {file = "PATH"} or {generate = true}`,
 			"exactly one source is needed, got %d", n)
 	case strings.ContainsAny(g.Token.Env, "= "):
 		d.fault(under(key, "env"), "name the variable here, not the token", "is not the name of a variable")
+	}
+}
+
+func (d *decoder) checkTLS(g *Gateway) {
+	key := []string{"gateways", g.Name, "tls"}
+	switch {
+	case g.TLS.Fingerprint != "" && g.TLS.Pin() == "":
+		d.fault(under(key, "fingerprint"), "write the 64 hexadecimal digits of its SHA-256",
+			"is not the fingerprint of a certificate")
+	case g.TLS.ServerName != "" && g.TLS.CA == "":
+		d.fault(under(key, "server_name"), "set tls.ca, or remove it", "means nothing without tls.ca")
 	}
 }
 

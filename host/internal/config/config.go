@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/tomltext"
@@ -120,6 +121,7 @@ type Gateway struct {
 	OnShimLoss  string        `toml:"on_shim_loss" oneof:"restart|keep"`
 	OrphanGrace time.Duration `toml:"orphan_grace" min:"1s" max:"8760h" applies:"launch"`
 	Token       Token         `toml:"token" applies:"launch"`
+	TLS         TLS           `toml:"tls" applies:"session"`
 	Launch      Launch        `toml:"launch" applies:"launch"`
 	Ready       Ready         `toml:"ready"`
 	Reconnect   Reconnect     `toml:"reconnect"`
@@ -128,35 +130,68 @@ type Gateway struct {
 	Repair      Repair        `toml:"repair"`
 }
 
-// Token says where a gateway's token comes from: exactly one field is set.
+// TLS is [gateways.NAME.tls]: how to know the certificate of a gateway that serves TLS. With any of its keys gatehost
+// connects by TLS, whatever the gateway's own file says. Without them the file decides, and the certificate must be the
+// one that it names.
+type TLS struct {
+	Fingerprint string `toml:"fingerprint"` // SHA-256 of the certificate, in hex; "sha256:" and colons are allowed
+	CA          string `toml:"ca"`          // a file with the certificates of authorities, in PEM
+	ServerName  string `toml:"server_name"` // with ca: the name in the certificate; "": 127.0.0.1 or localhost
+}
+
+// Pin returns the fingerprint as "sha256:" and 64 lower-case digits; "" when there is none, or it is malformed.
+func (t TLS) Pin() string {
+	hex := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(strings.ToLower(t.Fingerprint), "sha256:"), ":", ""))
+	if len(hex) != 64 || strings.Trim(hex, "0123456789abcdef") != "" {
+		return ""
+	}
+	return "sha256:" + hex
+}
+
+// Token says where a gateway's token comes from: exactly one of the first three fields is set.
 type Token struct {
 	Env      string `toml:"env"`      // a variable of the host
 	File     string `toml:"file"`     // a file that holds nothing else
 	Generate bool   `toml:"generate"` // made once and stored in the state directory
+	// Align says what gatehost may change in the gateway's own file, so that it authenticates by this token: fill gives
+	// the token to a gateway that has none, in its environment, and changes nothing in the file; write also replaces
+	// another token or mode there.
+	Align string `toml:"align" oneof:"fill|write"`
 }
+
+// Named reports whether the operator named a token. A generated one is not: then the gateway's own file decides.
+func (t Token) Named() bool { return t.Env != "" || t.File != "" }
+
+// The values of Token.Align.
+const (
+	AlignFill  = "fill"
+	AlignWrite = "write"
+)
 
 // Launch is [gateways.NAME.launch].
 type Launch struct {
-	Profile       string            `toml:"profile" oneof:"openclaw|plain"`
-	Command       []string          `toml:"command" required:"true"`
-	Args          []string          `toml:"args"` // nil: those of the profile; {port} is replaced
-	Cwd           string            `toml:"cwd"`
-	Env           map[string]string `toml:"env"`
-	EnvFile       string            `toml:"env_file"`
-	ClearEnv      bool              `toml:"clear_env"`
-	PathPrepend   []string          `toml:"path_prepend"`
-	Proxy         string            `toml:"proxy"`
-	HTTPProxy     string            `toml:"http_proxy"` // for these three: "" falls back to proxy
-	HTTPSProxy    string            `toml:"https_proxy"`
-	AllProxy      string            `toml:"all_proxy"`
-	NoProxy       []string          `toml:"no_proxy"`
-	SkipChannels  bool              `toml:"skip_channels"`
-	User          string            `toml:"user"`
-	StateDir      string            `toml:"state_dir"`   // "": the place that the profile uses
-	ConfigPath    string            `toml:"config_path"` // "": the place that the profile uses
-	Grace         time.Duration     `toml:"grace" min:"100ms" max:"1h" applies:"now"`
-	Hooks         []Hook            `toml:"hooks"`
-	OutputMaxSize Size              `toml:"output_max_size" min:"256KiB" max:"1GiB"`
+	Profile      string            `toml:"profile" oneof:"openclaw|plain"`
+	Command      []string          `toml:"command" required:"true"`
+	Args         []string          `toml:"args"` // nil: those of the profile; {port} is replaced
+	Cwd          string            `toml:"cwd"`
+	Env          map[string]string `toml:"env"`
+	EnvFile      string            `toml:"env_file"`
+	ClearEnv     bool              `toml:"clear_env"`
+	PathPrepend  []string          `toml:"path_prepend"`
+	Proxy        string            `toml:"proxy"`
+	HTTPProxy    string            `toml:"http_proxy"` // for these three: "" falls back to proxy
+	HTTPSProxy   string            `toml:"https_proxy"`
+	AllProxy     string            `toml:"all_proxy"`
+	NoProxy      []string          `toml:"no_proxy"`
+	SkipChannels bool              `toml:"skip_channels"`
+	User         string            `toml:"user"`
+	StateDir     string            `toml:"state_dir"`   // "": the place that the profile uses
+	ConfigPath   string            `toml:"config_path"` // "": the place that the profile uses
+	// StateDirByDefault: StateDir was not given; what the env_file names has priority over it.
+	StateDirByDefault bool
+	Grace             time.Duration `toml:"grace" min:"100ms" max:"1h" applies:"now"`
+	Hooks             []Hook        `toml:"hooks"`
+	OutputMaxSize     Size          `toml:"output_max_size" min:"256KiB" max:"1GiB"`
 }
 
 // Hook is one of [[gateways.NAME.launch.hooks]]: a program that runs before a launch.

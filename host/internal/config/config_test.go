@@ -128,6 +128,20 @@ func TestEachFaultIsNamedWithItsPlaceAndAdvice(t *testing.T) {
 			`gateways.b.launch.state_dir: /x is also the state directory of gateway "a"`,
 		},
 		{
+			"no fingerprint", "[gateways.main.tls]\nfingerprint = \"abc\"",
+			`gateways.main.tls.fingerprint: is not the fingerprint of a certificate`,
+		},
+		{
+			"a name without an authority", "[gateways.main.tls]\nserver_name = \"x\"",
+			`gateways.main.tls.server_name: means nothing without tls.ca`,
+		},
+		{
+			"one profile of OpenClaw twice",
+			"[gateways.a]\nport = 5\nlaunch.args = [\"--profile\", \"w\", \"gateway\"]\n[gateways.b]\nport = 6\n" +
+				"launch.env = {OPENCLAW_STATE_DIR = \"~/.openclaw-w\"}",
+			`/.openclaw-w is also the state directory of gateway "a"`,
+		},
+		{
 			"newer format", "version = 2\nwhatever = 1",
 			`config.toml:1:1: version: 2 is newer than this gatehost supports, which is 1 (update gatehost)`,
 		},
@@ -602,6 +616,54 @@ func TestFileThatWasNamedNeverMeansTheDefaultHost(t *testing.T) {
 	}
 	if got, err := config.Sockets(""); err != nil || len(got) == 0 {
 		t.Errorf("no file was named, and there is none: %v, %v", got, err)
+	}
+}
+
+// A gateway that is not main gets a state directory of its own, unless the operator chose one, in whatever way.
+func TestStateDirectoryThatIsChosenIsNotReplacedByADefault(t *testing.T) {
+	c := parse(t, `state_dir = "/state"
+[gateways.a]
+port = 1
+[gateways.b]
+port = 2
+launch.args = ["--profile", "work", "gateway"]
+[gateways.c]
+port = 3
+launch.env = {OPENCLAW_HOME = "/other"}
+[gateways.d]
+port = 4
+launch.env = {OPENCLAW_CONFIG_PATH = "/c.json"}
+`)
+	for name, want := range map[string]string{
+		"a": "/state/gateways/a/openclaw", "b": "", "c": "", "d": "/state/gateways/d/openclaw",
+	} {
+		if l := c.Gateways[name].Launch; l.StateDir != want || l.StateDirByDefault != (want != "") {
+			t.Errorf("%s: %q, by default %v", name, l.StateDir, l.StateDirByDefault)
+		}
+	}
+}
+
+func TestTokenMayBeAlignedWithoutNamingASource(t *testing.T) {
+	for text, want := range map[string]config.Token{
+		"":                             {Generate: true, Align: config.AlignFill},
+		`{align = "write"}`:            {Generate: true, Align: config.AlignWrite},
+		`{env = "T", align = "write"}`: {Env: "T", Align: config.AlignWrite},
+		`{file = "/t"}`:                {File: "/t", Align: config.AlignFill},
+	} {
+		if text != "" {
+			text = "token = " + text
+		}
+		c := parse(t, "[gateways.main]\n"+text)
+		if got := c.Gateways["main"].Token; got != want || got.Named() != (want.Env+want.File != "") {
+			t.Errorf("%s: %+v", text, got)
+		}
+		shown, err := c.TOML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := parse(t, shown).Gateways["main"].Token; got != want {
+			t.Errorf("%s: shown as %+v", text, got)
+		}
 	}
 }
 

@@ -3,10 +3,14 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+
+	"github.com/gatehost/gatehost/host/internal/gatewayplace"
 )
 
 // DefaultPath returns where a configuration is searched when none is named: gatehost/config.toml in the user's
@@ -108,7 +112,7 @@ func (c *Config) resolve(file, base string) Faults {
 	for _, g := range c.Gateways {
 		for _, path := range []*string{
 			&g.Token.File, &g.Launch.Cwd, &g.Launch.EnvFile, &g.Launch.StateDir,
-			&g.Launch.ConfigPath,
+			&g.Launch.ConfigPath, &g.TLS.CA,
 		} {
 			abs(path)
 		}
@@ -162,12 +166,11 @@ func (d *decoder) checkStateDirs(c *Config) {
 		g := c.Gateways[name]
 		dir := g.Launch.StateDir
 		if dir == "" && g.Launch.Profile == "openclaw" {
-			if dir = g.Launch.Env["OPENCLAW_STATE_DIR"]; dir == "" && name != "main" {
+			if name != "main" && !gatewayplace.Chosen(g.Launch.Env, g.Launch.words()) {
 				dir = gatewayStateDir(c.StateDir, name)
-				g.Launch.StateDir = dir
-			}
-			if dir == "" {
-				dir = openclawHome()
+				g.Launch.StateDir, g.Launch.StateDirByDefault = dir, true
+			} else {
+				dir = g.Launch.place().StateDir
 			}
 		}
 		if dir == "" {
@@ -197,14 +200,21 @@ func realPath(path string) string {
 	}
 }
 
-// openclawHome is where OpenClaw stores its state by default.
-func openclawHome() string {
-	if dir := os.Getenv("OPENCLAW_STATE_DIR"); dir != "" {
-		return dir
+// words returns the arguments of the gateway's program.
+func (l *Launch) words() []string { return slices.Concat(l.Command[min(1, len(l.Command)):], l.Args) }
+
+// place returns where a gateway has its files, as far as this configuration and the host's own environment say it: an
+// env_file is read with the launch.
+func (l *Launch) place() gatewayplace.Place {
+	env := map[string]string{}
+	for _, name := range gatewayplace.Names() {
+		if v, ok := os.LookupEnv(name); ok && (!l.ClearEnv || !strings.HasPrefix(name, "OPENCLAW_")) {
+			env[name] = v
+		}
 	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(home, ".openclaw")
+	maps.Copy(env, l.Env)
+	home, _ := os.UserHomeDir() // without one there is no default place
+	return gatewayplace.Find(gatewayplace.Query{
+		StateDir: l.StateDir, ConfigPath: l.ConfigPath, Env: env, Args: l.words(), Cwd: l.Cwd, Home: home,
+	})
 }

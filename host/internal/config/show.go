@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -53,14 +54,16 @@ func treeValue(field reflect.Value) (any, bool) {
 	case json.RawMessage:
 		return fromJSON(x)
 	case Token:
+		out := map[string]any{"align": cmp.Or(x.Align, AlignFill)}
 		switch { // exactly one
 		case x.Env != "":
-			return map[string]any{"env": x.Env}, true
+			out["env"] = x.Env
 		case x.File != "":
-			return map[string]any{"file": x.File}, true
+			out["file"] = x.File
 		default:
-			return map[string]any{"generate": true}, true
+			out["generate"] = true
 		}
+		return out, true
 	case []string:
 		list := make([]any, len(x))
 		for i := range x {

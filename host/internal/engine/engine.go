@@ -127,6 +127,9 @@ func (e *Engine) Run(ctx context.Context) error {
 			if e.ports.Plugins != nil {
 				e.see(observe.Plugins{All: e.ports.Plugins()})
 			}
+			if e.ports.Files != nil {
+				e.see(observe.Files{Conditions: e.ports.Files()})
+			}
 		case <-e.due.C:
 			e.see(observe.Passed{})
 		case m := <-e.inbox:
@@ -139,7 +142,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// Look makes the owner read how the plugins are. It never blocks; safe from any goroutine.
+// Look makes the owner read how the plugins and the gateway's own files are. It never blocks; safe from any goroutine.
 func (e *Engine) Look() {
 	select {
 	case e.look <- struct{}{}:

@@ -28,6 +28,8 @@ type Ports struct {
 	Observer Observer
 	// Plugins is how all plugins of the host are now; read by the owner after Look. nil: there are none.
 	Plugins func() []observe.Plugin
+	// Files is what is not well about the gateway's own files now; read by the owner after Look. nil: nothing ever is.
+	Files func() []lifecycle.Condition
 	// Observe are the first settings of the record.
 	Observe observe.Settings
 

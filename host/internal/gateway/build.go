@@ -37,10 +37,15 @@ func (c *core) buildOf(cfg *config.Gateway) (profile.Result, error) {
 func (c *core) buildWith(cfg *config.Gateway, token string) (profile.Result, error) {
 	c.env.Secrets.Learn([]string{token})
 	home, _ := os.UserHomeDir() // without one the profile has no default places
-	r, err := profile.Build(profile.Launch{
+	l := profile.Launch{
 		Launch: cfg.Launch, Port: cfg.Port, Token: token, Home: home, Inherited: os.Environ(),
 		Foreign: c.Settings().ForeignTokens,
-	})
+	}
+	r, err := profile.Build(l)
 	c.env.Secrets.Learn(secretsOf(r))
+	if err == nil && token != "" && !c.mayHaveToken(cfg, r, token) {
+		l.Token = ""
+		r, err = profile.Build(l)
+	}
 	return r, err
 }

@@ -3,9 +3,9 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"os"
 	"strings"
 
+	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
@@ -23,7 +23,8 @@ type configFile struct {
 func newConfigFile(c *core) *configFile {
 	f := &configFile{core: c}
 	f.editor = gatewayconfig.New(gatewayconfig.Options{
-		Gateway: editorTarget{c}, Path: f.configPath, Dir: c.env.Store.EditDir(c.name),
+		Gateway: editorTarget{c}, Path: f.configPath, Roots: f.roots,
+		Dir: c.env.Store.EditDir(c.name),
 	})
 	return f
 }
@@ -42,22 +43,48 @@ func (f *configFile) configPath() (string, error) {
 	return r.ConfigPath, nil
 }
 
-// align makes the gateway's own file agree with the token of a launch that comes next (B321). A failure does not
-// prevent the launch: the gateway says better what is wrong with its file.
+// roots returns the directories besides that of the configuration from which it may include files.
+func (f *configFile) roots() []string {
+	r, err := f.core.buildOf(f.core.asLaunched())
+	if err != nil {
+		return nil
+	}
+	return r.Place.Roots
+}
+
+// align makes the gateway's own file agree with the token of a launch that comes next, where token.align allows it
+// (B321). Else it says by a condition that the token is not used. A failure does not prevent the launch: the gateway
+// says better what is wrong with its file.
 func (f *configFile) align(ctx context.Context, b built) error {
 	if b.token == "" || b.cfg.Launch.Profile != profile.OpenClaw || b.result.ConfigPath == "" {
 		return nil
 	}
-	if _, err := os.Stat(b.result.ConfigPath); err != nil {
-		return nil //nolint:nilerr // there is nothing to align
+	if err := f.editor.Recover(b.result.ConfigPath); err != nil {
+		f.core.log.Warn("cannot complete an edit of the gateway's configuration that was cut off", "error", err,
+			"copies", f.core.env.Store.EditDir(f.core.name))
+	}
+	a, unread := f.core.accessOf(b.cfg, b.result, b.token)
+	if b.cfg.Token.Align != config.AlignWrite || !regular(b.result.ConfigPath) {
+		if !b.cfg.Token.Named() && a.Unused(b.token) {
+			f.core.log.Info("the gateway authenticates by its own file, not by the generated token", "mode", a.Mode,
+				"path", a.Path)
+		}
+		f.core.tellUnused(b.cfg, a, b.token, nil)
+		return nil
+	}
+	if unread != nil {
+		return unread
 	}
 	done, err := f.editor.Edit(
-		ctx, gatewayconfig.How{Launching: true, Path: b.result.ConfigPath}, gatewayconfig.Align(b.token),
+		ctx, gatewayconfig.How{Launching: true, Path: b.result.ConfigPath}, gatewayconfig.Align(a, b.token),
 	)
 	f.edited(control.ConfigEdit{
 		Action: control.ConfigAlign,
-		Reason: "the file had another way to authenticate than gateways." + f.core.name + ".token",
+		Reason: "token.align is \"write\", and the file had another way to authenticate than gateways." + f.core.name +
+			".token",
 	}, done)
+	a, _ = f.core.accessOf(b.cfg, b.result, b.token)
+	f.core.tellUnused(b.cfg, a, b.token, err)
 	return err
 }
 

@@ -47,6 +47,8 @@ type core struct {
 	lastLaunch atomic.Pointer[string] // the newest launch in words, without secrets
 	cause      atomic.Uint64          // cursor of the newest event about the state: the cause of those that follow
 
+	unused atomic.Pointer[lifecycle.Condition] // the token of config.toml is not used; nil: it is
+
 	engine *engine.Engine // set by New, after the ports that need it
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
 	"github.com/gatehost/gatehost/host/internal/profile"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -37,8 +38,9 @@ func boxOf(
 	home, _ := os.UserHomeDir() // without one no place is too wide
 	read := slices.Clone(set.EvidenceRead)
 	read = append(read, r.StateDir, r.ConfigPath)
-	if r.ConfigPath != "" { // a configuration may include files beside it
+	if r.ConfigPath != "" { // a configuration may include files beside it, and in other directories
 		read = append(read, narrow(filepath.Dir(r.ConfigPath), home))
+		read = append(read, gatewayconfig.Includes(r.ConfigPath, r.Place.Roots)...)
 	}
 	read = append(read, programPlaces(command, process, home)...)
 	read = slices.DeleteFunc(read, func(p string) bool { return p == "" || !filepath.IsAbs(p) })

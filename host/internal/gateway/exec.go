@@ -25,7 +25,7 @@ func (c *core) exec(
 	if err != nil {
 		return launcher.ExecResult{}, err
 	}
-	spec := r.Process
+	spec := r.AtItsPlace()
 	spec.Argv = argv
 	return c.execAs(ctx, cfg, r, spec, timeout, onLine)
 }

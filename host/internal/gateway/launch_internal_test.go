@@ -32,7 +32,9 @@ func TestLaunchIsBuiltOncePerAttempt(t *testing.T) {
 		return path
 	}
 	file := write("openclaw.json", `{"gateway": {"auth": {"mode": "token", "token": "another"}}}`)
-	cfg := &config.Gateway{Name: "main", Port: 4711, Launcher: "l", Token: config.Token{File: write("token", "first")}}
+	cfg := &config.Gateway{Name: "main", Port: 4711, Launcher: "l", Token: config.Token{
+		File: write("token", "first"), Align: config.AlignWrite,
+	}}
 	cfg.Launch.Profile, cfg.Launch.Command, cfg.Launch.EnvFile = "openclaw", []string{"/bin/true"}, write(
 		"env", "A=first\n",
 	)

@@ -3,12 +3,14 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 
 	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/peer"
 	"github.com/gatehost/gatehost/host/internal/probe"
+	"github.com/gatehost/gatehost/host/internal/session"
 )
 
 // port probes the gateway's port.
@@ -28,7 +30,10 @@ func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, 
 	prove := func(ctx context.Context, conn net.Conn) error {
 		return peer.Rule{Trust: peer.Trust(cfg.TrustPeer)}.Prove(ctx, conn)
 	}
-	is, err := probe.IsGateway(ctx, cfg.Port, prove)
+	is, err := probe.IsGateway(ctx, cfg.Port, prove, p.core.tlsOf(cfg))
+	if ce, untrusted := errors.AsType[*session.ConnectError](err); untrusted {
+		return lifecycle.HolderStranger, lifecycle.Problem{Code: ce.Code, Message: ce.Message, Hint: ce.Hint}, nil
+	}
 	if problem, refused := peerProblem(err, p.core.name, cfg.Port); refused {
 		return lifecycle.HolderStranger, problem, nil
 	}
@@ -49,7 +54,8 @@ func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, 
 }
 
 func (p port) Ready(ctx context.Context, port int) lifecycle.Readiness {
-	switch probe.ReadyNow(ctx, cmp.Or(port, p.core.asLaunched().Port), p.core.peerRule().Prove) {
+	cfg := p.core.asLaunched()
+	switch probe.ReadyNow(ctx, cmp.Or(port, cfg.Port), p.core.peerRule().Prove, p.core.tlsOf(cfg)) {
 	case probe.Ready:
 		return lifecycle.ReadinessReady
 	case probe.Open:

@@ -37,9 +37,14 @@ func (s sessions) Open(
 	if err != nil {
 		return nil, lifecycle.Hello{}, &engine.Refused{Problem: engine.ProblemOf(err)}
 	}
+	secret, err := s.core.credentialsFor(cfg, token, s.core.owned())
+	if err != nil {
+		return nil, lifecycle.Hello{}, err
+	}
 	redactor, port := s.core.redactor(), cmp.Or(port, cfg.Port)
 	opened, err := session.Dial(ctx, session.Options{
-		URL: "ws://" + probe.Address(port) + "/ws", Token: token, Device: s.core.env.Device(), Peer: s.core.provePeer(port),
+		URL: secret.scheme() + probe.Address(port) + "/ws", TLS: secret.tls, Token: secret.token,
+		Password: secret.password, Device: s.core.env.Device(), Peer: s.core.provePeer(port),
 		Version: s.core.env.Version, Trace: s.core.traceFrames(redactor), Ping: liveness.Ping,
 		PongTimeout: liveness.PongTimeout, Log: s.core.log, OnAlive: events.Alive, OnPings: events.Pings,
 		OnEvent: func(e session.Event) {

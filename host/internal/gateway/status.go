@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
+	"github.com/gatehost/gatehost/host/internal/profile"
 	"github.com/gatehost/gatehost/host/internal/view"
 	"github.com/gatehost/gatehost/shared/control"
 )
@@ -43,8 +46,30 @@ func (g *Gateway) Status() control.Gateway {
 			out.Session.RTTMs = control.Ms(st.RTT)
 		}
 	}
+	out.Files = g.filesOf(launched)
 	out.Liveness = view.Liveness(s, cfg.Liveness.Silence)
 	out.LastStart, out.Reconnect, out.Health = snap.Record.LastStart(), snap.Record.Reconnect(), g.healthStatus(s)
+	return out
+}
+
+// filesOf returns the files of a gateway in the API's words; nil when it is not known where they are.
+func (c *core) filesOf(cfg *config.Gateway) *control.GatewayFiles {
+	token, _ := c.tokenOf(cfg) // without it the places are the same
+	r, err := c.buildWith(cfg, token)
+	if err != nil || r.ConfigPath == "" {
+		return nil
+	}
+	out := &control.GatewayFiles{
+		Config: r.ConfigPath, StateDir: r.StateDir, DecidedBy: r.Place.By, Profile: r.Place.Profile,
+		Includes: gatewayconfig.Includes(r.ConfigPath, r.Place.Roots),
+	}
+	if cfg.Launch.Profile == profile.OpenClaw {
+		a, _ := c.accessOf(cfg, r, token) // of a file that cannot be understood the rest is known
+		out.Auth = a.Mode
+	}
+	if out.DecidedBy == "" {
+		out.DecidedBy = "launch.config_path" // of another profile
+	}
 	return out
 }
 

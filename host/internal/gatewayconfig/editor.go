@@ -37,6 +37,8 @@ type Options struct {
 	Gateway Gateway
 	Path    func() (string, error) // of the configuration file, when the gateway does not say it
 	Dir     string                 // for copies; created with the first one
+	// Roots returns the directories besides that of the file from which it may include others; nil: none.
+	Roots func() []string
 
 	Wait        time.Duration // to wait for a gateway between two states; default 30 s
 	CallTimeout time.Duration // default 30 s
@@ -49,6 +51,7 @@ type Options struct {
 // Editor edits the configuration of one gateway. Safe for concurrent use.
 type Editor struct {
 	o     Options
+	since time.Time     // records from before it are those of earlier hosts
 	queue chan struct{} // 1: the goroutine that has sent may edit
 }
 
@@ -69,7 +72,10 @@ func New(o Options) *Editor {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Editor{o: o, queue: make(chan struct{}, 1)}
+	if o.Roots == nil {
+		o.Roots = func() []string { return nil }
+	}
+	return &Editor{o: o, since: o.Now(), queue: make(chan struct{}, 1)}
 }
 
 // Mutator changes a configuration in place: objects are map[string]any, lists []any, numbers json.Number. It may be

@@ -230,8 +230,14 @@ func newGateway(t *testing.T, presence gatewayconfig.Presence, text string) (*ga
 	if text != "" {
 		g.write(text)
 	}
-	return g, gatewayconfig.New(gatewayconfig.Options{
-		Gateway: g, Path: func() (string, error) { return g.path, nil }, Dir: filepath.Join(dir, "edits", "main"),
+	return g, g.editor()
+}
+
+// editor is that of a new host.
+func (g *gateway) editor() *gatewayconfig.Editor {
+	return gatewayconfig.New(gatewayconfig.Options{
+		Gateway: g, Path: func() (string, error) { return g.path, nil },
+		Dir:  filepath.Join(filepath.Dir(g.path), "edits", "main"),
 		Wait: 10 * time.Second, Settle: 300 * time.Millisecond, Poll: 5 * time.Millisecond,
 		CallTimeout: 10 * time.Second, Keep: 3,
 	})

@@ -22,6 +22,7 @@ const maxFile = 4 << 20
 
 // file is a file as it was read.
 type file struct {
+	given  string // the path as it was asked for
 	path   string // links followed
 	exists bool
 	data   []byte
@@ -36,7 +37,7 @@ func (f file) sum() [sha256.Size]byte {
 
 // readFile reads a regular file, or the target of a link. A missing file is no error.
 func readFile(path string) (file, error) {
-	out := file{path: filepath.Clean(path)}
+	out := file{given: path, path: filepath.Clean(path)}
 	switch real, err := filepath.EvalSymlinks(path); {
 	case err == nil:
 		out.path = real
@@ -122,6 +123,9 @@ func (e *Editor) editFile(ctx context.Context, how How, m Mutator, keep bool) (R
 	if _, err := reveal(after, config, nil); err != nil {
 		return Result{}, fault.Wrap(fault.InvalidArgument, "", err)
 	}
+	if err := e.keepsIncluded(ctx, how, m, before, config, after); err != nil {
+		return Result{}, err
+	}
 	if r.Changes = shown(diff(config, after)); len(r.Changes) == 0 {
 		return r, nil
 	}
@@ -130,13 +134,38 @@ func (e *Editor) editFile(ctx context.Context, how How, m Mutator, keep bool) (R
 		return Result{}, err
 	}
 	rec, err := e.replace(ctx, how, before, []byte(text), keep)
+	if err != nil && rec.ID == "" { // nothing was written
+		return Result{}, err
+	}
 	r.Copy = rec.ID
 	return r, err
 }
 
+// keepsIncluded returns an error when an edit would not do what it is to do, because of files that the configuration
+// includes.
+func (e *Editor) keepsIncluded(
+	ctx context.Context, how How, m Mutator, f file, before, after map[string]any,
+) error {
+	if !includes(before) {
+		return nil
+	}
+	whole, _, err := f.whole(before, e.o.Roots())
+	if err != nil {
+		return err
+	}
+	wanted, err := e.apply(ctx, &how, m, whole)
+	if err != nil {
+		return err
+	}
+	if _, err := reveal(wanted, whole, nil); err != nil {
+		return fault.Wrap(fault.InvalidArgument, "", err)
+	}
+	return f.keeps(before, after, wanted, e.o.Roots())
+}
+
 // replace writes the new content if the file is still what was read and the gateway still does not run.
 func (e *Editor) replace(ctx context.Context, how How, before file, data []byte, keep bool) (record, error) {
-	rec := record{By: ByFile, Path: before.path}
+	rec := record{By: ByFile, Path: before.path, Wanted: &content{Exists: true, Data: data}}
 	if keep {
 		var err error
 		if rec, err = e.begin(rec, before); err != nil {
@@ -156,9 +185,13 @@ func (e *Editor) replace(ctx context.Context, how How, before file, data []byte,
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
-		return atomicfile.Replace(before.path, data)
+		return atomicfile.Update(before.path, data)
 	}()
 	if err != nil {
+		if now, unread := readFile(before.path); unread == nil && now.sum() != before.sum() && rec.ID != "" &&
+			!errors.Is(err, errConflict) {
+			return record{}, fmt.Errorf("%w (the content before is kept in %s)", err, e.file(rec.ID))
+		}
 		e.drop(rec)
 		return record{}, err
 	}

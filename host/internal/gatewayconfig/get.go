@@ -16,11 +16,13 @@ type View struct {
 	Valid  *bool // nil: unknown, only the gateway knows it
 	Issues []Issue
 	Value  any // masked
+	// Includes are the files that the file includes; their values are in Value. Empty when the gateway was asked.
+	Includes []string
 }
 
 // Get reads the configuration, or the value at a path: the one that the gateway uses, defaults included, while it
-// can be asked; else the one in the file. Secrets are hidden. Errors: fault.NotFound when there is nothing at the
-// path, else as Edit.
+// can be asked; else the one in the file, with what it includes. Secrets are hidden. Errors: fault.NotFound when there
+// is nothing at the path, else as Edit.
 func (e *Editor) Get(ctx context.Context, path json5.Path) (View, error) {
 	if e.o.Gateway.Presence() == Online {
 		s, err := e.ask(ctx)
@@ -44,7 +46,13 @@ func (e *Editor) Get(ctx context.Context, path json5.Path) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	return e.view(View{By: ByFile, Path: f.path, Exists: f.exists}, config, path)
+	v := View{By: ByFile, Path: f.path, Exists: f.exists}
+	if includes(config) {
+		if config, v.Includes, err = f.whole(config, e.o.Roots()); err != nil {
+			return View{}, err
+		}
+	}
+	return e.view(v, config, path)
 }
 
 func (e *Editor) view(v View, config map[string]any, path json5.Path) (View, error) {
@@ -61,23 +69,6 @@ func (e *Editor) view(v View, config map[string]any, path json5.Path) (View, err
 func Set(path json5.Path, value any) Mutator {
 	return func(_ context.Context, config map[string]any) error {
 		return asArgument(put(config, path, value, false))
-	}
-}
-
-// Align is a mutator for a file whose authentication differs from what the gateway is launched with, since the file
-// overrides the environment (measured on 2026.9.6, B321): it sets another mode than token to token, and another
-// token to the host's. What is missing, or refers to a variable or another store of secrets, stays as it is.
-func Align(token string) Mutator {
-	return func(_ context.Context, config map[string]any) error {
-		gateway, _ := config["gateway"].(map[string]any)
-		auth, _ := gateway["auth"].(map[string]any)
-		if mode, ok := auth["mode"].(string); ok && mode != "token" {
-			auth["mode"] = "token"
-		}
-		if theirs, ok := auth["token"].(string); ok && theirs != token && !reference.MatchString(theirs) {
-			auth["token"] = token
-		}
-		return nil
 	}
 }
 

@@ -1,6 +1,7 @@
 package gatewayconfig
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -29,7 +30,9 @@ type record struct {
 	Path    string    `json:"path"`
 	Before  *content  `json:"before"`
 	After   *content  `json:"after,omitempty"` // absent: the edit was cut off
-	Undone  bool      `json:"undone,omitempty"`
+	// Wanted is what an edit of the file was to leave, as long as it is not known whether it did.
+	Wanted *content `json:"wanted,omitempty"`
+	Undone bool     `json:"undone,omitempty"`
 }
 
 type content struct {
@@ -83,7 +86,7 @@ func (e *Editor) begin(rec record, before file) (record, error) {
 func (e *Editor) finish(rec record) error {
 	after, err := readFile(rec.Path)
 	if err == nil {
-		rec.After = &content{Exists: after.exists, Data: after.data}
+		rec.After, rec.Wanted = &content{Exists: after.exists, Data: after.data}, nil
 		err = e.save(rec)
 	}
 	if err != nil {
@@ -97,6 +100,53 @@ func (e *Editor) drop(rec record) {
 	if rec.ID != "" {
 		_ = os.Remove(e.file(rec.ID))
 	}
+}
+
+// Recover completes an edit of a file that the end of an earlier host cut off in the middle of writing in place. A file
+// that another program has written since is left alone. Call it before the gateway is launched.
+func (e *Editor) Recover(path string) error {
+	ids, err := e.ids()
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	data, err := os.ReadFile(e.file(ids[len(ids)-1]))
+	if err != nil {
+		return err
+	}
+	var rec record
+	if json.Unmarshal(data, &rec) != nil || rec.Version != recordVersion || rec.Before == nil || rec.Wanted == nil ||
+		!rec.Time.Before(e.since) { // an edit of this host may be under way
+		return nil //nolint:nilerr // undo says what is wrong with a record
+	}
+	now, err := readFile(path)
+	if err != nil || now.path != rec.Path {
+		return err
+	}
+	switch {
+	case now.exists && bytes.Equal(now.data, rec.Wanted.Data):
+		return e.finish(rec)
+	case now.exists && mixed(now.data, rec.Before.Data, rec.Wanted.Data):
+		if err := atomicfile.Update(now.path, rec.Wanted.Data); err != nil {
+			return err
+		}
+		return e.finish(rec)
+	}
+	rec.Wanted = nil // nothing was written, or another program wrote since
+	return e.save(rec)
+}
+
+// mixed reports whether each byte is one of the old content or of the new one: then a write of the new one over the old
+// one stopped in the middle.
+func mixed(now, old, wanted []byte) bool {
+	if bytes.Equal(now, old) || len(now) != max(len(old), len(wanted)) {
+		return false
+	}
+	for i, c := range now {
+		if (i >= len(old) || c != old[i]) && (i >= len(wanted) || c != wanted[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 func (e *Editor) file(id string) string { return filepath.Join(e.o.Dir, id+".json") }

@@ -68,6 +68,9 @@ func (r *Record) conditionsAt(now time.Time) []condition {
 	for _, c := range r.state.Conditions {
 		out = append(out, condition{Condition: c})
 	}
+	for _, c := range r.files {
+		out = append(out, condition{Condition: c, lasting: true})
+	}
 	if r.state.Phase == lifecycle.PhaseVerifying {
 		out = append(out, condition{Condition: lifecycle.Condition{
 			Code: codeSilent, Since: r.state.LastAlive,

@@ -160,6 +160,35 @@ func TestPluginThatIsDownIsACondition(t *testing.T) {
 	}
 }
 
+// What is not well about the gateway's files is a condition until it is not said any more; since when it is stays.
+func TestWhatIsNotWellAboutFilesIsACondition(t *testing.T) {
+	at := time.Now()
+	files := func(message string, since time.Time) Files {
+		return Files{[]lifecycle.Condition{{Code: "token-unused", Message: message, Since: since}}}
+	}
+	r := New(Settings{}, lifecycle.State{})
+	for _, row := range []struct {
+		sight Sight
+		want  []string
+	}{
+		{Files{}, nil},
+		{files("a", at), []string{"token-unused came"}},
+		{files("a", at.Add(time.Minute)), nil},
+		{files("b", at.Add(time.Hour)), []string{"token-unused came"}},
+		{Passed{}, nil},
+	} {
+		if got := conditionsOf(t, &r, at, row.sight); !slices.Equal(got, row.want) {
+			t.Errorf("%+v: %q, want %q", row.sight, got, row.want)
+		}
+	}
+	if c, ok := conditionOf(r, "token-unused"); !ok || c.Message != "b" || !c.Since.Equal(at) {
+		t.Errorf("%+v", c)
+	}
+	if got := conditionsOf(t, &r, at, Files{}); !slices.Equal(got, []string{"token-unused went"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 // The condition lasts while one call decides whether a silent gateway is alive.
 func TestSilenceIsACondition(t *testing.T) {
 	at := time.Now()

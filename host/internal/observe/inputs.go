@@ -39,6 +39,8 @@ type (
 	Configured struct{ Settings Settings }
 	// Plugins has the state of all plugins of the host.
 	Plugins struct{ All []Plugin }
+	// Files has everything that is not well about the gateway's own files.
+	Files struct{ Conditions []lifecycle.Condition }
 	// Pings says how many pings in a row a session has not answered up to now.
 	Pings struct {
 		Session     lifecycle.SessionID
@@ -63,6 +65,7 @@ type (
 
 func (Configured) sight()    {}
 func (Plugins) sight()       {}
+func (Files) sight()         {}
 func (Pings) sight()         {}
 func (ClientRefused) sight() {}
 func (StageReported) sight() {}

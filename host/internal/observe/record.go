@@ -32,6 +32,7 @@ type Record struct {
 	mismatches mismatches
 	pings      Pings
 	plugins    []Plugin
+	files      []lifecycle.Condition // about the gateway's own files
 	conditions []condition
 }
 
@@ -77,6 +78,8 @@ func (r Record) See(s Sight, now time.Time) (Record, []Fact) {
 		r.settings = s.Settings
 	case Plugins:
 		r.plugins = s.All
+	case Files:
+		r.files = s.Conditions
 	case Pings:
 		r.pings = s
 	case ClientRefused:

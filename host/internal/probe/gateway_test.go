@@ -34,7 +34,7 @@ func TestReadinessOfAGateway(t *testing.T) {
 			if row.want == probe.Ready {
 				<-g.Ready()
 			}
-			if got := probe.ReadyNow(t.Context(), g.PortNumber(), believe); got != row.want {
+			if got := probe.ReadyNow(t.Context(), g.PortNumber(), believe, nil); got != row.want {
 				t.Errorf("readiness = %d, want %d", got, row.want)
 			}
 			if g.Accepted() != 0 {

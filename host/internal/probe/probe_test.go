@@ -63,7 +63,7 @@ func TestReadinessIsReadNotGuessed(t *testing.T) {
 		{"broken json", answer("application/json", `{"ready":`, 200), probe.Open},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			if got := probe.ReadyNow(t.Context(), serve(t, row.handler), believe); got != row.want {
+			if got := probe.ReadyNow(t.Context(), serve(t, row.handler), believe, nil); got != row.want {
 				t.Errorf("readiness = %d, want %d", got, row.want)
 			}
 		})
@@ -77,7 +77,7 @@ func TestClosedPortIsClosed(t *testing.T) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	_ = l.Close()
-	if got := probe.ReadyNow(t.Context(), port, believe); got != probe.Closed {
+	if got := probe.ReadyNow(t.Context(), port, believe, nil); got != probe.Closed {
 		t.Errorf("readiness = %d, want closed", got)
 	}
 	if holders, err := probe.Holders(t.Context(), port); err != nil || len(holders) != 0 {

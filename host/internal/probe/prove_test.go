@@ -17,7 +17,7 @@ func believe(context.Context, net.Conn) error { return nil }
 
 func isGateway(t *testing.T, port int) bool {
 	t.Helper()
-	is, err := probe.IsGateway(t.Context(), port, believe)
+	is, err := probe.IsGateway(t.Context(), port, believe, nil)
 	if err != nil {
 		t.Errorf("error of a proof that all pass: %v", err)
 	}
@@ -29,10 +29,10 @@ func TestUnprovedProgramIsNotBelievedAndIsSentNothing(t *testing.T) {
 	<-g.Ready()
 	stranger := errors.New("a stranger")
 	refuse := func(context.Context, net.Conn) error { return stranger }
-	if got := probe.ReadyNow(t.Context(), g.PortNumber(), refuse); got != probe.Open {
+	if got := probe.ReadyNow(t.Context(), g.PortNumber(), refuse, nil); got != probe.Open {
 		t.Errorf("readiness of an unproved program that says ready = %d, want open", got)
 	}
-	if is, err := probe.IsGateway(t.Context(), g.PortNumber(), refuse); is || !errors.Is(err, stranger) ||
+	if is, err := probe.IsGateway(t.Context(), g.PortNumber(), refuse, nil); is || !errors.Is(err, stranger) ||
 		!errors.Is(err, probe.ErrUnproved) {
 		t.Errorf("an unproved program with a challenge: gateway = %v, %v", is, err)
 	}
@@ -59,8 +59,8 @@ func TestUnprovedProgramIsNotBelievedAndIsSentNothing(t *testing.T) {
 		}
 	}()
 	port := l.Addr().(*net.TCPAddr).Port
-	_ = probe.ReadyNow(t.Context(), port, refuse)
-	_, _ = probe.IsGateway(t.Context(), port, refuse)
+	_ = probe.ReadyNow(t.Context(), port, refuse, nil)
+	_, _ = probe.IsGateway(t.Context(), port, refuse, nil)
 	<-done
 	if n := sent.Load(); n != 0 {
 		t.Errorf("%d bytes were sent to an unproved program", n)
@@ -76,7 +76,7 @@ func TestProofSeesTheConnectionThatAsks(t *testing.T) {
 	got := probe.ReadyNow(t.Context(), port, func(_ context.Context, conn net.Conn) error {
 		proved.Store(conn.LocalAddr().String())
 		return nil
-	})
+	}, nil)
 	if got != probe.Ready || asked.Load() != proved.Load() {
 		t.Errorf("readiness = %d; proved %v, and %v asked", got, proved.Load(), asked.Load())
 	}

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +50,17 @@ type Prove func(ctx context.Context, conn net.Conn) error
 // ErrUnproved wraps the errors of a Prove.
 var ErrUnproved = errors.New("the program on the port is not proved to be the gateway")
 
+// ErrUntrusted is wrapped by the errors of a tls.Config about a certificate that is not the expected one.
+var ErrUntrusted = errors.New("the certificate is not trusted")
+
+// scheme returns the beginning of an address.
+func scheme(name string, secure *tls.Config) string {
+	if secure != nil {
+		name += "s"
+	}
+	return name + "://"
+}
+
 // dial returns a dialler whose connections are proved.
 func (p Prove) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -64,13 +76,14 @@ func (p Prove) dial(ctx context.Context, network, addr string) (net.Conn, error)
 
 // ReadyNow asks once. It parses the answer: releases before 2026.9 answer any path with 200 and their user
 // interface, so a status alone proves nothing (docs/openclaw.md §3). A port whose program is not proved is Open,
-// whatever it would say: the session that follows proves it again and says what is wrong.
-func ReadyNow(ctx context.Context, port int, prove Prove) Readiness {
+// whatever it would say: the session that follows proves it again and says what is wrong. With secure it asks by TLS; a
+// certificate that secure refuses makes the port Open, too.
+func ReadyNow(ctx context.Context, port int, prove Prove, secure *tls.Config) Readiness {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	client := &http.Client{
 		Transport: &http.Transport{
-			DisableKeepAlives: true, Proxy: nil,
+			DisableKeepAlives: true, Proxy: nil, TLSClientConfig: secure,
 			// the transport's own context is not bounded by the request's
 			DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
 				return prove.dial(ctx, network, addr)
@@ -78,7 +91,7 @@ func ReadyNow(ctx context.Context, port int, prove Prove) Readiness {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+Address(port)+"/readyz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme("http", secure)+Address(port)+"/readyz", nil)
 	if err != nil {
 		return Closed
 	}
@@ -121,17 +134,17 @@ func listening(ctx context.Context, port int) Readiness {
 }
 
 // IsGateway reports whether the listener sends a connect.challenge. It cuts the socket afterwards (T060 to T067). Its
-// error is that of prove.
-func IsGateway(ctx context.Context, port int, prove Prove) (bool, error) {
+// error is that of prove, or one of secure that wraps ErrUntrusted.
+func IsGateway(ctx context.Context, port int, prove Prove, secure *tls.Config) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, challengeTimeout)
 	defer cancel()
-	dialer := websocket.Dialer{NetDialContext: prove.dial}
-	conn, resp, err := dialer.DialContext(ctx, "ws://"+Address(port)+"/ws", nil)
+	dialer := websocket.Dialer{NetDialContext: prove.dial, TLSClientConfig: secure}
+	conn, resp, err := dialer.DialContext(ctx, scheme("ws", secure)+Address(port)+"/ws", nil)
 	if err != nil {
 		if resp != nil {
 			_ = resp.Body.Close()
 		}
-		if errors.Is(err, ErrUnproved) {
+		if errors.Is(err, ErrUnproved) || errors.Is(err, ErrUntrusted) {
 			return false, err
 		}
 		return false, nil

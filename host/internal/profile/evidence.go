@@ -43,6 +43,22 @@ func (r Result) WithoutSecrets(temp string) plugin.ProcessSpec {
 	return p
 }
 
+// AtItsPlace returns the process for a command of the gateway that gets its whole environment. It tells OpenClaw its
+// places: an option of the gateway's own arguments, which the command does not get, may have moved them.
+func (r Result) AtItsPlace() plugin.ProcessSpec {
+	p := r.Process
+	if !r.openclaw || r.StateDir == "" {
+		return p
+	}
+	p.Env = slices.DeleteFunc(slices.Clone(p.Env), func(v plugin.EnvVar) bool {
+		return v.Name == "OPENCLAW_STATE_DIR" || v.Name == "OPENCLAW_CONFIG_PATH"
+	})
+	p.Env = append(p.Env, plugin.EnvVar{Name: "OPENCLAW_STATE_DIR", Value: r.StateDir},
+		plugin.EnvVar{Name: "OPENCLAW_CONFIG_PATH", Value: r.ConfigPath})
+	slices.SortFunc(p.Env, func(a, b plugin.EnvVar) int { return cmp.Compare(a.Name, b.Name) })
+	return p
+}
+
 // LockDir returns the directory where OpenClaw keeps the locks by which even a command that only reads takes part; ""
 // when the profile has none. OpenClaw 2026.9 has it at a fixed place (docs/openclaw.md §5).
 func (r Result) LockDir() string {

@@ -1,17 +1,18 @@
 // Package profile turns a configured launch into a process: program, arguments and a whole environment. It has two
 // profiles: "openclaw", with the environment rules of docs/behaviour.md §4, and "plain", for any other program that
-// speaks the protocol. It reads nothing but its arguments and an env_file.
+// speaks the protocol. It reads nothing but its arguments, an
+// env_file and what package gatewayplace reads.
 package profile
 
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/gatewayplace"
 	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -38,7 +39,10 @@ type Result struct {
 	Process    plugin.ProcessSpec
 	StateDir   string // where the gateway stores its state; "" when the profile does not say
 	ConfigPath string
-	Secrets    []string // values that must appear nowhere
+	// Place is where an OpenClaw gateway has its files, and why; zero for another profile.
+	Place   gatewayplace.Place
+	Env     map[string]string // of the process
+	Secrets []string          // values that must appear nowhere
 
 	openclaw bool
 	fromFile map[string]bool // the variables whose values come from the env_file
@@ -86,8 +90,16 @@ func Build(l Launch) (Result, error) {
 	maps.Copy(env, l.Env)
 	maps.Copy(env, ProxyEnv(l.Launch))
 	prependPath(env, l.PathPrepend)
-	r := Result{StateDir: l.StateDir, ConfigPath: l.ConfigPath, openclaw: l.Profile != Plain}
-	fixed(&l, env, &r)
+	r := Result{StateDir: l.StateDir, ConfigPath: l.ConfigPath, Env: env, openclaw: l.Profile != Plain}
+	words := argv(l)
+	if l.StateDirByDefault {
+		chosen := maps.Clone(file)
+		maps.Copy(chosen, l.Env)
+		if gatewayplace.Chosen(chosen, words[1:]) { // the operator chose another place than the default of gatehost
+			r.StateDir = ""
+		}
+	}
+	fixed(&l, env, &r, words)
 	r.fromFile = map[string]bool{}
 	for k, v := range env {
 		given, ok := file[k]
@@ -96,7 +108,7 @@ func Build(l Launch) (Result, error) {
 			secrets = append(secrets, password(v)...)
 		}
 	}
-	r.Process = plugin.ProcessSpec{Argv: argv(l), Env: list(env, l), Cwd: l.Cwd, User: l.User}
+	r.Process = plugin.ProcessSpec{Argv: words, Env: list(env, l), Cwd: l.Cwd, User: l.User}
 	r.Secrets = append(secrets, l.Token)
 	// shorter ones would redact words
 	r.Secrets = slices.DeleteFunc(r.Secrets, func(s string) bool { return len(s) < 8 })
@@ -120,7 +132,7 @@ func inherit(l Launch) map[string]string {
 }
 
 // fixed sets the variables that the host decides (B074, B092, docs/openclaw.md §2).
-func fixed(l *Launch, env map[string]string, r *Result) {
+func fixed(l *Launch, env map[string]string, r *Result, words []string) {
 	if l.Token != "" {
 		env["OPENCLAW_GATEWAY_TOKEN"] = l.Token
 	}
@@ -139,18 +151,14 @@ func fixed(l *Launch, env map[string]string, r *Result) {
 	}
 	if r.StateDir != "" {
 		env["OPENCLAW_STATE_DIR"] = r.StateDir
-	} else if s := env["OPENCLAW_STATE_DIR"]; s != "" {
-		r.StateDir = s
-	} else if l.Home != "" {
-		r.StateDir = filepath.Join(l.Home, ".openclaw")
 	}
 	if r.ConfigPath != "" {
 		env["OPENCLAW_CONFIG_PATH"] = r.ConfigPath
-	} else if c := env["OPENCLAW_CONFIG_PATH"]; c != "" {
-		r.ConfigPath = c
-	} else if r.StateDir != "" {
-		r.ConfigPath = filepath.Join(r.StateDir, "openclaw.json")
 	}
+	r.Place = gatewayplace.Find(gatewayplace.Query{
+		StateDir: r.StateDir, ConfigPath: r.ConfigPath, Env: env, Args: words[1:], Cwd: l.Cwd, Home: l.Home,
+	})
+	r.StateDir, r.ConfigPath = r.Place.StateDir, r.Place.ConfigPath
 }
 
 func argv(l Launch) []string {

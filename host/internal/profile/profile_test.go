@@ -300,3 +300,61 @@ func TestTokensOfOtherGatewaysAreNotInherited(t *testing.T) { // B077
 		t.Errorf("env = %v", env)
 	}
 }
+
+// What the operator says about the places, in whatever way, decides; a default of gatehost has the last word.
+func TestPlacesFollowEnvironmentFileAndArguments(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(file, []byte("OPENCLAW_HOME=/from/file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inherited := []string{"HOME=/h", "OPENCLAW_STATE_DIR=/inherited"}
+	for _, row := range []struct {
+		name   string
+		launch config.Launch
+		want   string // the configuration
+		env    string // OPENCLAW_STATE_DIR that the gateway gets
+	}{
+		{"the host's own environment", config.Launch{}, "/inherited/openclaw.json", "/inherited"},
+		{
+			"a default, which no file contradicts",
+			config.Launch{StateDir: "/default", StateDirByDefault: true},
+			"/default/openclaw.json", "/default",
+		},
+		{
+			"the env_file beats the default",
+			config.Launch{StateDir: "/default", StateDirByDefault: true, EnvFile: file, ClearEnv: true},
+			"/from/file/.openclaw/openclaw.json", "",
+		},
+		{
+			"arguments beat the default", config.Launch{
+				StateDir: "/default", StateDirByDefault: true, ClearEnv: true, Args: []string{"--profile", "work", "gateway"},
+			}, "/h/.openclaw-work/openclaw.json", "",
+		},
+		{
+			"env",
+			config.Launch{Env: map[string]string{"OPENCLAW_HOME": "/x"}, ClearEnv: true},
+			"/x/.openclaw/openclaw.json", "",
+		},
+		{"a key", config.Launch{StateDir: "/key", EnvFile: file}, "/key/openclaw.json", "/key"},
+		{
+			"in the command",
+			config.Launch{Command: []string{"node", "/x/openclaw.mjs", "--dev"}, ClearEnv: true},
+			"/h/.openclaw-dev/openclaw.json", "",
+		},
+	} {
+		r, env := build(t, profile.Launch{Launch: row.launch, Inherited: inherited})
+		if r.ConfigPath != row.want || r.StateDir != filepath.Dir(row.want) || env["OPENCLAW_STATE_DIR"] != row.env {
+			t.Errorf("%s: %+v, OPENCLAW_STATE_DIR=%s, want %s", row.name, r.Place, env["OPENCLAW_STATE_DIR"], row.want)
+		}
+		// A command of the gateway does not get the gateway's arguments.
+		for name, p := range map[string]plugin.ProcessSpec{"step": r.AtItsPlace(), "evidence": r.WithoutSecrets("/tmp")} {
+			for variable, want := range map[string]string{
+				"OPENCLAW_STATE_DIR": r.StateDir, "OPENCLAW_CONFIG_PATH": r.ConfigPath,
+			} {
+				if !slices.Contains(p.Env, plugin.EnvVar{Name: variable, Value: want}) {
+					t.Errorf("%s: the %s does not get %s=%s", row.name, name, variable, want)
+				}
+			}
+		}
+	}
+}

@@ -403,7 +403,7 @@ func (r run) write(step *doctor.WriteFileStep) error {
 	if !now.exists {
 		now.mode, now.owner = 0o600, atomicfile.OwnerOfDir(filepath.Dir(path))
 	}
-	return atomicfile.WriteAs(path, step.Content, now.mode, now.owner)
+	return atomicfile.UpdateAs(path, step.Content, now.mode, now.owner)
 }
 
 func (r run) delegated(ctx context.Context, step *doctor.DelegateStep, p Progress) error {

@@ -66,7 +66,7 @@ func read(path string) (snapshot, error) {
 // restore makes path what s says.
 func (s snapshot) restore(path string) error {
 	if s.exists {
-		return atomicfile.WriteAs(path, s.data, s.mode, s.owner)
+		return atomicfile.UpdateAs(path, s.data, s.mode, s.owner)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot remove %s: %w", path, err)

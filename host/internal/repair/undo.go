@@ -28,7 +28,8 @@ func (e *Executor) Records() ([]Record, error) {
 }
 
 // Recover records repairs that were cut off by the end of their host, and removes what they had not finished
-// writing. Every file is the old one or the new one then. Call it before the first repair, while no other host uses
+// writing. Every file is the old one or the new one then, but for one that had to be written in place: undo has its old
+// content. Call it before the first repair, while no other host uses
 // the directory.
 func (e *Executor) Recover() error {
 	records, err := e.Records()

@@ -1,7 +1,9 @@
 package session
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,12 +49,14 @@ const (
 
 // Options say how to open a session; zero durations mean the defaults.
 type Options struct {
-	URL     string // ws://127.0.0.1:18789/ws
-	Token   string
-	Device  *Device // nil: none; some releases then grant no scopes (internal/release: NeedsDevice)
-	Version string  // of this host
-	Scopes  []string
-	Log     hclog.Logger
+	URL   string // ws://127.0.0.1:18789/ws
+	Token string
+	// Password is sent instead of a token, to a gateway that authenticates by one.
+	Password string
+	Device   *Device // nil: none; some releases then grant no scopes (internal/release: NeedsDevice)
+	Version  string  // of this host
+	Scopes   []string
+	Log      hclog.Logger
 
 	ChallengeTimeout time.Duration // default 10 s, from before the TCP connect (B121, B122)
 	ConnectTimeout   time.Duration // default 20 s: refusals are slowed down by up to 5 s (B129)
@@ -73,6 +77,9 @@ type Options struct {
 	// Peer proves whose program is at the other end of a connection. It is called once for each connection, before a
 	// byte is sent on it. Its error ends the dial; a *ConnectError is returned as it is. nil: nothing is proved.
 	Peer func(ctx context.Context, conn net.Conn) error
+	// TLS checks the certificate, for a URL that begins with wss. A *ConnectError of its VerifyConnection is returned as
+	// it is.
+	TLS *tls.Config
 	// NetDial replaces the TCP dialler, for tests.
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -158,21 +165,21 @@ func Dial(ctx context.Context, o Options) (*Session, error) {
 	}
 	hello, err := handshake(ctx, challenge, conn, o)
 	if err != nil {
-		_ = conn.NetConn().Close() // cut, not closed: no side waits for a close frame (T059, T065)
+		cut(conn) // cut, not closed: no side waits for a close frame (T059, T065)
 		return nil, err
 	}
 	return newSession(conn, hello, o), nil
 }
 
 func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error) {
-	dialer := websocket.Dialer{NetDialContext: o.connect, ReadBufferSize: 32 << 10}
+	dialer := websocket.Dialer{NetDialContext: o.connect, TLSClientConfig: o.TLS, ReadBufferSize: 32 << 10}
 	header := http.Header{"User-Agent": {"gatehost/" + o.Version}} // no Origin: a foreign one is refused
 	conn, resp, err := dialer.DialContext(challenge, o.URL, header)
 	if err == nil {
 		return conn, nil
 	}
 	if ce, ok := errors.AsType[*ConnectError](err); ok {
-		ce.Stage = "peer"
+		ce.Stage = cmp.Or(ce.Stage, "peer")
 		return nil, ce
 	}
 	out := &ConnectError{
@@ -194,6 +201,11 @@ func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error)
 		out.Hint, out.Retryable = hintSilent, true
 	default:
 		out.Hint = "check that the program on this port is a gateway"
+	}
+	if ctx.Err() == nil {
+		if other := o.otherProtocol(ctx, err, resp); other != nil {
+			return nil, other
+		}
 	}
 	return nil, out
 }
@@ -227,7 +239,7 @@ func clean(b []byte) string {
 // handshake waits for the challenge, answers it, and waits for the result.
 func handshake(ctx, challenge context.Context, conn *websocket.Conn, o Options) (Hello, error) {
 	conn.SetReadLimit(helloLimit)
-	stop := context.AfterFunc(ctx, func() { _ = conn.NetConn().Close() })
+	stop := context.AfterFunc(ctx, func() { cut(conn) })
 	defer stop()
 	deadline, _ := challenge.Deadline()
 	_ = conn.SetReadDeadline(deadline)
@@ -340,8 +352,15 @@ func sendConnect(conn *websocket.Conn, id, nonce string, ts int64, o Options) er
 		"role":   role, "scopes": o.Scopes, "caps": []string{},
 		"locale": "en-US", "userAgent": "gatehost/" + o.Version,
 	}
+	auth := map[string]any{}
 	if o.Token != "" {
-		params["auth"] = map[string]any{"token": o.Token}
+		auth["token"] = o.Token
+	}
+	if o.Password != "" {
+		auth["password"] = o.Password
+	}
+	if len(auth) > 0 {
+		params["auth"] = auth
 	}
 	if o.Device != nil {
 		payload := frame.DeviceAuth{

@@ -64,7 +64,11 @@ func refusal(e *frame.Error) *ConnectError {
 		out.Code = "PROTOCOL_MISMATCH"
 	}
 	switch out.Code {
-	case "AUTH_TOKEN_MISMATCH", "AUTH_TOKEN_MISSING", "AUTH_PASSWORD_MISMATCH", "AUTH_REQUIRED", "AUTH_UNAUTHORIZED":
+	case "AUTH_PASSWORD_MISMATCH", "AUTH_PASSWORD_MISSING":
+		out.Final = true
+		out.Hint = "the gateway has another password than its own file or environment gives: restart it with " +
+			"`gatehost restart NAME`, or see with `gatehost status NAME` which file it is"
+	case "AUTH_TOKEN_MISMATCH", "AUTH_TOKEN_MISSING", "AUTH_REQUIRED", "AUTH_UNAUTHORIZED":
 		out.Final = true
 		out.Hint = "the gateway has another token: compare gateways.NAME.token in config.toml with " +
 			"gateway.auth.token of the gateway"

@@ -3,7 +3,11 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -69,6 +73,66 @@ func TestSessionWithOpenClaw(t *testing.T) {
 	}
 }
 
+// TestSessionWithOpenClawInEachMode opens a session by password, beside a trusted proxy and without authentication.
+func TestSessionWithOpenClawInEachMode(t *testing.T) {
+	const password = "real-test-password"
+	for mode, config := range map[string]string{
+		"password":      `"mode": "password", "password": "` + password + `"`,
+		"trusted-proxy": `"mode": "trusted-proxy", "password": "` + password + `", "trustedProxy": {"userHeader": "x-user"}`,
+		"none":          `"mode": "none"`,
+	} {
+		t.Run(mode, func(t *testing.T) {
+			_, port, _ := openClawWith(t, `{"gateway": {"mode": "local", "trustedProxies": ["10.9.9.9"], "auth": {`+config+`}}}`)
+			o := session.Options{URL: "ws://127.0.0.1:" + strconv.Itoa(port) + "/ws", Device: device(t)}
+			if mode != "none" {
+				o.Password = password
+			}
+			s := untilOpen(t, o)
+			if _, err := s.Call(t.Context(), "status", nil); err != nil {
+				t.Errorf("status: %v", err)
+			}
+			if mode == "none" {
+				return
+			}
+			o.Password = "not-the-password"
+			if got := refused(t, o); got.Code != "AUTH_PASSWORD_MISMATCH" || !got.Final {
+				t.Errorf("another password: %+v", got)
+			}
+			o.Password, o.Token = "", "a-token"
+			if got := refused(t, o); !got.Final {
+				t.Errorf("a token: %+v", got)
+			}
+		})
+	}
+}
+
+// TestSessionWithOpenClawOverTLS trusts the certificate that OpenClaw made for itself.
+func TestSessionWithOpenClawOverTLS(t *testing.T) {
+	_, port, home := openClawWith(t, `{"gateway": {"mode": "local", "tls": {"enabled": true}}}`,
+		"OPENCLAW_GATEWAY_TOKEN=real-test-token")
+	s := untilOpen(t, session.Options{
+		URL: "wss://127.0.0.1:" + strconv.Itoa(port) + "/ws", Token: "real-test-token", Device: device(t),
+		TLS: checked(func(s tls.ConnectionState) error {
+			text, err := os.ReadFile(filepath.Join(home, ".openclaw", "gateway", "tls", "gateway-cert.pem"))
+			if err != nil {
+				return err
+			}
+			if block, _ := pem.Decode(text); block == nil || !bytes.Equal(block.Bytes, s.PeerCertificates[0].Raw) {
+				return errors.New("it is another certificate")
+			}
+			return nil
+		}),
+	})
+	if _, err := s.Call(t.Context(), "status", nil); err != nil {
+		t.Error(err)
+	}
+	if got := refused(t, session.Options{
+		URL: "ws://127.0.0.1:" + strconv.Itoa(port) + "/ws", Token: "real-test-token",
+	}); got.Code != "tls_required" {
+		t.Errorf("without TLS: %+v", got)
+	}
+}
+
 // restart asks for a restart in process in the way that the table has for this release.
 func restart(t *testing.T, s *session.Session, cmd *exec.Cmd, q release.Quirks) {
 	t.Helper()
@@ -92,6 +156,13 @@ func restart(t *testing.T, s *session.Session, cmd *exec.Cmd, q release.Quirks) 
 // openClaw starts the real gateway in a home of its own and ends it with the test.
 func openClaw(t *testing.T) (cmd *exec.Cmd, port int) {
 	t.Helper()
+	cmd, port, _ = openClawWith(t, "", "OPENCLAW_GATEWAY_TOKEN=real-test-token")
+	return cmd, port
+}
+
+// openClawWith starts it with a configuration and more variables.
+func openClawWith(t *testing.T, config string, env ...string) (cmd *exec.Cmd, port int, home string) {
+	t.Helper()
 	command, path := testreal.OpenClaw(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
 	if err != nil {
@@ -99,16 +170,24 @@ func openClaw(t *testing.T) (cmd *exec.Cmd, port int) {
 	}
 	port = l.Addr().(*net.TCPAddr).Port
 	_ = l.Close()
-	home := t.TempDir()
+	home = t.TempDir()
+	if config != "" {
+		if err := os.Mkdir(filepath.Join(home, ".openclaw"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(home, ".openclaw", "openclaw.json"), []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	//nolint:noctx // ended by its own signals
 	cmd = exec.Command(command[0],
 		append(command[1:], "gateway", "--port", strconv.Itoa(port), "--bind", "loopback", "--allow-unconfigured")...)
-	cmd.Env = []string{
+	cmd.Env = append([]string{
 		"HOME=" + home, "PATH=" + strings.Join(append(path, os.Getenv("PATH")), ":"),
-		"OPENCLAW_GATEWAY_TOKEN=real-test-token", "OPENCLAW_NO_RESPAWN=1",
+		"OPENCLAW_NO_RESPAWN=1",
 		"OPENCLAW_DISABLE_BONJOUR=1", "OPENCLAW_EXEC_SHELL_SNAPSHOT=0", "OPENCLAW_NO_AUTO_UPDATE=1",
 		"OPENCLAW_SKIP_CHANNELS=1",
-	}
+	}, env...)
 	log, err := os.Create(filepath.Join(home, "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +207,7 @@ func openClaw(t *testing.T) (cmd *exec.Cmd, port int) {
 			t.Logf("%s", text)
 		}
 	})
-	return cmd, port
+	return cmd, port, home
 }
 
 // untilOpen dials as long as the refusals say that it is worth it.
@@ -142,7 +221,7 @@ func untilOpen(t *testing.T, o session.Options) *session.Session {
 			t.Cleanup(func() { hangUp(s) })
 			return s
 		}
-		if ctx.Err() != nil || strings.Contains(err.Error(), "token") {
+		if ctx.Err() != nil || strings.Contains(err.Error(), "unauthorized") {
 			t.Fatal(err)
 		}
 		time.Sleep(100 * time.Millisecond) // a poll

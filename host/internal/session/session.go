@@ -247,7 +247,7 @@ func (s *Session) Close(ctx context.Context) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	_ = s.conn.NetConn().Close() // a peer that is killed never answers, and the socket would leak (B213)
+	cut(s.conn) // a peer that is killed never answers, and the socket would leak (B213)
 	<-s.done
 }
 
@@ -255,7 +255,7 @@ func (s *Session) Close(ctx context.Context) {
 func (s *Session) read() {
 	err := s.receive()
 	s.finish(err)
-	_ = s.conn.NetConn().Close()
+	cut(s.conn)
 }
 
 func (s *Session) receive() error {
@@ -392,7 +392,7 @@ func (s *Session) write() {
 			}
 			_ = s.conn.SetWriteDeadline(time.Now().Add(writeLimit))
 			if err := s.conn.WriteMessage(m.kind, m.data); err != nil {
-				_ = s.conn.NetConn().Close() // the reader notices it
+				cut(s.conn) // the reader notices it
 				return
 			}
 			if m.kind == websocket.TextMessage {
@@ -407,7 +407,7 @@ func (s *Session) write() {
 			overdue.Reset(s.paceNow().pong)
 			_ = s.conn.SetWriteDeadline(time.Now().Add(writeLimit))
 			if err := s.conn.WriteMessage(websocket.PingMessage, nil); err != nil {
-				_ = s.conn.NetConn().Close()
+				cut(s.conn)
 				return
 			}
 		}
