@@ -21,6 +21,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/pluginspec"
 	"github.com/gatehost/gatehost/host/internal/registry"
 	"github.com/gatehost/gatehost/host/internal/reload"
+	"github.com/gatehost/gatehost/host/internal/sdnotify"
 	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/host/internal/store"
 	"github.com/gatehost/gatehost/internal/redact"
@@ -39,6 +40,8 @@ type Host struct {
 	conditions *conditions.Set
 	secrets    *redact.Known
 	started    time.Time
+	manager    *sdnotify.Notifier
+	watchdog   time.Duration // within which the service manager wants to hear that all works; 0: it does not
 
 	// Run sets these before anything uses them, and does not change them later.
 	store   *store.Store
@@ -64,6 +67,7 @@ func New(cfg *Config, log hclog.Logger) *Host {
 	for _, w := range cfg.Warnings() {
 		log.Warn("configuration", "warning", w.String())
 	}
+	h.manager, h.watchdog = sdnotify.New(log)
 	h.metrics = metrics.New(func() metrics.Snapshot { return h.api.Scrape() })
 	return h
 }
@@ -105,6 +109,7 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 	h.addPlugins(ctx, &g, enginesDone)
 	h.addEngines(ctx, &g, enginesDone)
+	h.addServiceManager(ctx, &g, enginesDone)
 	h.hub.Publish(events.Event{Type: events.HostStarted})
 	err = g.Run()
 	h.hub.Close()
@@ -210,7 +215,9 @@ func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- 
 		}
 		go h.registry.Autostart(ctx)
 		h.turn.Open()
+		h.manager.Ready()
 		<-stopping
+		defer h.stoppingUntil(ctx)()
 		h.turn.Close()
 		h.hub.Publish(events.Event{Type: events.HostStopping})
 		h.api.Drain(h.kill)
@@ -259,6 +266,8 @@ func (h *Host) Reload(ctx context.Context, req control.ReloadRequest) (control.R
 		return control.Reload{}, err
 	}
 	defer leave()
+	h.manager.Reloading()
+	defer h.manager.Ready()
 	return h.reload.Reload(ctx, req)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"github.com/gatehost/gatehost/internal/initprocess"
 	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/internal/version"
 	"github.com/gatehost/gatehost/shared/control"
@@ -28,12 +29,28 @@ func (a *app) runVerb() *cobra.Command {
 			"port 18789 with `openclaw` from PATH.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if os.Getpid() == 1 { // of a container: another process is the host, this one reaps what it leaves
+				return asInit()
+			}
 			if err := a.run(); err != nil {
 				return failed{err}
 			}
 			return nil
 		},
 	}
+}
+
+// asInit is process 1 of a container, and runs this command line again as the host.
+func asInit() error {
+	self, err := os.Executable()
+	if err != nil {
+		return failed{fmt.Errorf("cannot find the host's own program: %w", err)}
+	}
+	code := initprocess.Run(append([]string{self}, os.Args[1:]...), os.Stderr)
+	if code == exitDone {
+		return nil
+	}
+	return &coded{code: code, silent: true}
 }
 
 // run runs the host. It handles signals itself: verb would take the first one for the last.

@@ -32,6 +32,7 @@ const (
 	goPlugin   = "github.com/hashicorp/go-plugin"
 	grpc       = "google.golang.org/grpc"
 	hclog      = "github.com/hashicorp/go-hclog"
+	goSystemd  = "github.com/coreos/go-systemd/v22"
 	oklog      = "github.com/oklog/run"
 	prometheus = "github.com/prometheus/client_golang"
 	protobuf   = "google.golang.org/protobuf"
@@ -71,10 +72,14 @@ func rules() []rule {
 			from: "cmd/host",
 			may: []string{
 				"host", "shared/control", "shared/fault", "shared/plugin", "internal/redact",
-				"internal/scaffold", "internal/version",
+				"internal/initprocess", "internal/scaffold", "internal/version",
 			}, mods: []string{cobra, hclog}, reason: "verbs and their output; the core stays behind the facade",
 		},
-		{from: "cmd/gatehost-shim", may: []string{"shared/shim/..."}, reason: oldShims},
+		{
+			from: "cmd/gatehost-shim", may: []string{"internal/initprocess", "shared/shim/..."},
+			reason: oldShims,
+		},
+		{from: "internal/initprocess", mods: []string{xSys}, reason: oldShims},
 		{from: "cmd/gateway-emulator", may: []string{"shared/gatewaytest"}, reason: "a flag parser around the library"},
 
 		{
@@ -189,6 +194,10 @@ func rules() []rule {
 			mods: []string{gorilla, gopsutil}, reason: "it asks a port and decides nothing",
 		},
 		{
+			from: "host/internal/sdnotify", mods: []string{goSystemd, hclog, xSys},
+			reason: "it knows the words of a service manager; what they are about is given to it",
+		},
+		{
 			from: "host/internal/peer", may: []string{"internal/redact", "shared/shim", "shared/shim/process"},
 			mods:   []string{gopsutil},
 			reason: "it knows connections, processes and the mark of a launch; it does not know what a gateway is",
@@ -237,7 +246,7 @@ func rules() []rule {
 			reason: "it knows files and a function, not what a hook is",
 		},
 		{
-			from: "host/internal/store", may: []string{"internal/atomicfile"}, mods: []string{uuid, xSys},
+			from: "host/internal/store", may: []string{"internal/atomicfile", "shared/fault"}, mods: []string{uuid, xSys},
 			reason: "files know no other package",
 		},
 		{from: "host/internal/events", reason: views},

@@ -84,15 +84,17 @@ func atOnce(t *testing.T) {
 
 // site is one host with its own home, port and state, in a directory that names all of its processes.
 type site struct {
-	t      *testing.T
-	dir    string
-	port   int
-	gw     gateway
-	extra  string // more of config.toml
-	temp   string // for temporary files; "": the machine's
-	host   *exec.Cmd
-	exited chan struct{}
-	stderr *safeBuffer
+	t     *testing.T
+	dir   string
+	port  int
+	gw    gateway
+	extra string // more of config.toml
+	temp  string // for temporary files; "": the machine's
+	// more of the environment of the host and of its verbs
+	environment []string
+	host        *exec.Cmd
+	exited      chan struct{}
+	stderr      *safeBuffer
 }
 
 func newSite(t *testing.T, gw gateway) *site {
@@ -175,10 +177,10 @@ func (s *site) writeFile(name, text string) {
 }
 
 func (s *site) environ() []string {
-	return []string{
+	return append([]string{
 		"HOME=" + filepath.Join(s.dir, "home"), "XDG_RUNTIME_DIR=" + filepath.Join(s.dir, "run"),
 		"PATH=" + os.Getenv("PATH"), "GH_TEST_TOKEN=" + canary, "NO_COLOR=1", "TMPDIR=" + cmp.Or(s.temp, os.TempDir()),
-	}
+	}, s.environment...)
 }
 
 // run starts the host in the foreground of its own process group.

@@ -12,19 +12,15 @@ import (
 	"github.com/gatehost/gatehost/internal/testhost"
 )
 
-// container runs the site's host in a pid namespace of its own, whose process 1 outlives the host, as in a container
-// with an init. It returns the command that is the namespace: when it is killed, the kernel ends all that is in it.
-func (s *site) container() *exec.Cmd {
+// namespace runs a shell's script in a pid namespace of its own, as process 1. Its $0 is the program of the host, $1
+// its configuration. When the command is killed, the kernel ends all that is in the namespace.
+func (s *site) namespace(script string) *exec.Cmd {
 	s.t.Helper()
-	if _, err := os.Stat(s.configPath()); err != nil {
-		s.writeConfig(s.config())
+	args := []string{"--pid", "--mount-proc", "--fork", "--kill-child"}
+	if os.Geteuid() != 0 { // root needs no user namespace
+		args = append(args, "--map-root-user")
 	}
-	script := `"$0" run --config "$1" & echo; while :; do sleep 1000 & wait $!; done`
-	cmd := exec.Command("unshare", "--pid", "--mount-proc", "--fork", "--kill-child", "--map-root-user",
-		"sh", "-c", script, filepath.Join(bin, "gatehost"), s.configPath())
-	if os.Geteuid() == 0 {
-		cmd.Args = append(cmd.Args[:5], cmd.Args[6:]...) // root needs no user namespace
-	}
+	cmd := exec.Command("unshare", append(args, "sh", "-c", script, filepath.Join(bin, "gatehost"), s.configPath())...)
 	cmd.Env, cmd.Dir = s.environ(), s.dir
 	cmd.Stdout, cmd.Stderr = s.stderr, s.stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -41,7 +37,8 @@ func TestGatewayOfAnotherContainerIsLeftAlone(t *testing.T) {
 		t.Skipf("cannot make a pid namespace here: %v %s", err, out)
 	}
 	s := newSite(t, emulator(""))
-	first := s.container()
+	s.writeConfig(s.config())
+	first := s.namespace(`"$0" run --config "$1" & echo; while :; do sleep 1000 & wait $!; done`) // an init outlives it
 	gone := make(chan struct{})
 	go func() {
 		_ = first.Wait()

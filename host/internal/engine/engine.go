@@ -35,6 +35,7 @@ type Engine struct {
 	requests chan request
 	look     chan struct{} // 1: one look at the plugins is enough for all changes before it
 	settings chan settingsRequest
+	beats    chan struct{} // of Beat
 	done     chan struct{} // closed when Run has returned
 	snap     atomic.Pointer[Snapshot]
 	session  atomic.Pointer[Session] // the one that calls go through; nil: there is none
@@ -84,7 +85,7 @@ func New(name string, policy lifecycle.Policy, ports Ports, log hclog.Logger) *E
 	e := &Engine{
 		name: name, ports: ports, log: log,
 		inbox: make(chan message), requests: make(chan request), look: make(chan struct{}, 1),
-		settings: make(chan settingsRequest), done: make(chan struct{}),
+		settings: make(chan settingsRequest), beats: make(chan struct{}), done: make(chan struct{}),
 		state:     lifecycle.New(),
 		ops:       map[lifecycle.OpID]context.CancelFunc{},
 		watches:   map[lifecycle.LaunchID]*watch{},
@@ -130,6 +131,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			if e.ports.Files != nil {
 				e.see(observe.Files{Conditions: e.ports.Files()})
 			}
+		case <-e.beats:
 		case <-e.due.C:
 			e.see(observe.Passed{})
 		case m := <-e.inbox:

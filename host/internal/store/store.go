@@ -44,6 +44,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/gatehost/gatehost/internal/atomicfile"
+	"github.com/gatehost/gatehost/shared/fault"
 )
 
 // Store is an opened state directory. Safe for concurrent use.
@@ -192,7 +193,8 @@ func (s *Store) Token(gateway string) (string, error) {
 // privateDir creates a directory that only its owner can use.
 func privateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("cannot make directory: %w", err)
+		return fault.Wrap(fault.PermissionDenied, "cannot make directory", err).WithHint(
+			"set state_dir in config.toml to a directory that this user may write, on a disk that is not read-only")
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -200,7 +202,9 @@ func privateDir(dir string) error {
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // 0700 is right for a directory
-			return fmt.Errorf("cannot close directory to other users: %w", err)
+			return fault.Wrap(fault.PermissionDenied, "cannot close directory to other users", err).WithHint(fmt.Sprintf(
+				"it belongs to another user, as the top of a volume does; set state_dir = %q in config.toml",
+				filepath.Join(dir, "gatehost")))
 		}
 	}
 	return nil

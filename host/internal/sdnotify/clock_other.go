@@ -1,0 +1,5 @@
+//go:build !linux
+
+package sdnotify
+
+func monotonic() (int64, bool) { return 0, false }
