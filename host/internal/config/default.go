@@ -59,7 +59,7 @@ func newPlugin(name string) *Plugin {
 func newGateway(name string) *Gateway {
 	return &Gateway{
 		Name: name, Port: DefaultPort, Autostart: true,
-		Launcher: "utility", Doctors: []string{"doctor"}, Classifiers: []string{"doctor"},
+		Launcher: "utility", Doctors: []string{"doctor-environment", "doctor"}, Classifiers: []string{"doctor"},
 		OnConflict: "attach", TrustPeer: "own", OnHostExit: "stop", OnShimLoss: "restart", OrphanGrace: 24 * time.Hour,
 		Launch: Launch{
 			Profile: "openclaw", Command: []string{"openclaw"}, Grace: 30 * time.Second,
