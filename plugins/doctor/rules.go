@@ -135,6 +135,9 @@ var symptomRules = []symptomRule{
 		id: "crash-loop-breaker", symptom: plugin.SymptomChannelsSuppressed,
 		words: []string{"restart-loop breaker tripped"},
 	},
+	{ // 2026.9.6, when an update replaces its files
+		id: "install-replaced", symptom: plugin.SymptomInstallReplaced, words: []string{"installation replaced: running "},
+	},
 	{
 		id: "restart-failed-alive", symptom: plugin.SymptomZombie,
 		words: []string{"process will stay alive; fix the issue and restart"},
