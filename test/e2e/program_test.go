@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -49,5 +50,23 @@ func TestGatewayThatUsedUpItsHeapSaysWhyItWasGone(t *testing.T) {
 	if c, _ := got.condition("out-of-memory"); !strings.Contains(c.Hint, "max-old-space-size") {
 		t.Errorf("condition = %+v", c)
 	}
+	s.shutdown()
+}
+
+// TestKeysOfAPluginAreShownBeforeAndWhileItRuns: the plugin describes them, for operators.
+func TestKeysOfAPluginAreShownBeforeAndWhileItRuns(t *testing.T) {
+	s := newSite(t, emulator(""))
+	path := filepath.Join(bin, "plugins", "doctor-environment")
+	if out := s.must("plugin", "info", path, "--describe"); !strings.Contains(out, "not-started") ||
+		!strings.Contains(out, "keys of [plugins.doctor-environment.config]:\n  min_free_mib (integer, default 64): ") {
+		t.Errorf("without a host:\n%s", out)
+	}
+	s.writeConfig(strings.Replace(s.config(), `doctors = ["doctor"]`, `doctors = ["doctor-environment"]`, 1))
+	s.run()
+	s.awaitState("running")
+	s.eventually("the keys", func() (bool, string) {
+		out := s.must("plugin", "info", "doctor-environment")
+		return strings.Contains(out, "  min_free_mib (integer, default 64): "), out
+	})
 	s.shutdown()
 }
