@@ -141,9 +141,9 @@ func (a *app) pluginInfoVerb() *cobra.Command {
 	v := &cobra.Command{
 		Use:   "info NAME|DIR",
 		Short: "Show one plugin",
-		Long: "Show one plugin of the host, by its name, or what the directory of a plugin says about it: its manifest, what\n" +
-			"it asks for, and whether its files are those that it lists. A directory needs no host, and nothing of it is\n" +
-			"started. An argument with a slash is a path.",
+		Long: "Show one plugin of the host, by its name, or what the directory of a plugin says about it: its\n" +
+			"manifest, what it asks for, and whether its files are those that it lists. A directory needs no host,\n" +
+			"and nothing of it is started. An argument with a slash is a path.",
 		Example: "  gatehost plugin info doctor\n" +
 			"  gatehost plugin info ./downloaded\n" +
 			"  gatehost plugin info ./downloaded --describe",
@@ -166,8 +166,8 @@ func (a *app) pluginInfoVerb() *cobra.Command {
 	return v
 }
 
-// pluginOf returns a plugin of the host, or what a directory says. A plain word is the name of a plugin, unless the host
-// has none of that name, or no host answers, and it is the directory of a plugin.
+// pluginOf returns a plugin of the host, or what a directory says. A plain word is the name of a plugin, unless the
+// host has none of that name, or no host answers, and it is the directory of a plugin.
 func (a *app) pluginOf(ctx context.Context, arg string, describe bool) (control.Plugin, error) {
 	if strings.ContainsAny(arg, "/"+string(filepath.Separator)) || describe {
 		return host.InspectPlugin(ctx, arg, describe)

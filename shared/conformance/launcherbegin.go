@@ -52,8 +52,8 @@ func (r *run) died(ctx context.Context, p Process, exit *plugin.Exit) error {
 	if exit != nil {
 		how = "with " + exit.String()
 	}
-	return breach("run that command by hand as the launcher does; what the launcher puts in front of a program must execute "+
-		"in its place, and the user that it runs as must be able to use the program and its directory",
+	return breach("run that command by hand as the launcher does; what the launcher puts in front of a program must "+
+		"execute in its place, and the user that it runs as must be able to use the program and its directory",
 		"the program ended %s before it began: %s%s", how, strings.Join(r.req.Process.Argv, " "), r.lastWords(ctx, p))
 }
 

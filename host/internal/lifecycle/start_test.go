@@ -569,8 +569,8 @@ func TestRepairNamesThePlanOfItsDiagnosis(t *testing.T) {
 	}
 }
 
-// TestProblemThatMayBeOverSoonIsTriedSooner: another process owns the state. No attempt comes later than a slow one, and
-// none at all where slow attempts are switched off.
+// TestProblemThatMayBeOverSoonIsTriedSooner: another process owns the state. No attempt comes later than a slow one,
+// and none at all where slow attempts are switched off.
 func TestProblemThatMayBeOverSoonIsTriedSooner(t *testing.T) {
 	for _, row := range []struct {
 		slow, after time.Duration

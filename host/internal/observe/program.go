@@ -99,8 +99,8 @@ func (r Record) heapCondition() lifecycle.Condition {
 		Code: codeOutOfMemory, Since: r.heap.at,
 		Message: "the gateway ended since it had used up the memory that Node.js gives it (JavaScript heap out of memory)",
 		Hint: "set NODE_OPTIONS = \"--max-old-space-size=4096\" (MiB) in [gateways." + r.settings.named() +
-			".launch.env] of config.toml, if the machine has as much memory, then run `gatehost config reload` and `gatehost restart " +
-			r.settings.named() + "`",
+			".launch.env] of config.toml, if the machine has as much memory, then run `gatehost config reload` and " +
+			"`gatehost restart " + r.settings.named() + "`",
 	}
 }
 
