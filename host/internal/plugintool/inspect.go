@@ -39,8 +39,8 @@ func Inspect(ctx context.Context, path string, describe bool) (control.Plugin, e
 		}
 	} else if !describe {
 		return control.Plugin{}, fault.New(fault.FailedPrecondition, "cannot show "+path+
-			": a single file says nothing about itself before it runs").WithHint("run `gatehost plugin info " + path + " --describe` to start it in a sandbox " +
-			"and ask it")
+			": a single file says nothing about itself before it runs").
+			WithHint("run `gatehost plugin info " + path + " --describe` to start it in a sandbox and ask it")
 	}
 	services := []string{}
 	if state.Manifest != nil {
