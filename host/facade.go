@@ -9,6 +9,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/plugintool"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/conformance"
+	"github.com/gatehost/gatehost/shared/control"
 )
 
 // Config is a loaded configuration.
@@ -71,6 +72,12 @@ type Pin = plugintool.Pinned
 // puts them into the configuration file; see plugintool.Pin.
 func PinPlugins(ctx context.Context, path string, names []string, write bool) ([]Pin, error) {
 	return plugintool.Pin(ctx, path, names, write)
+}
+
+// InspectPlugin returns what the directory of a plugin says about it, without a host; with describe the plugin is
+// started in its sandbox and asked. See plugintool.Inspect.
+func InspectPlugin(ctx context.Context, path string, describe bool) (control.Plugin, error) {
+	return plugintool.Inspect(ctx, path, describe)
 }
 
 // Sealed says what SealPlugin wrote.

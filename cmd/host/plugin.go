@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehost/gatehost/host"
 	"github.com/gatehost/gatehost/shared/control"
 )
 
@@ -135,30 +137,84 @@ func memory(n uint64) string {
 }
 
 func (a *app) pluginInfoVerb() *cobra.Command {
-	var asJSON bool
+	var asJSON, describe bool
 	v := &cobra.Command{
-		Use:   "info NAME",
+		Use:   "info NAME|DIR",
 		Short: "Show one plugin",
-		Args:  cobra.ExactArgs(1),
+		Long: "Show one plugin of the host, by its name, or what the directory of a plugin says about it: its\n" +
+			"manifest, what it asks for, and whether its files are those that it lists. A directory needs no host,\n" +
+			"and nothing of it is started. An argument with a slash is a path.",
+		Example: "  gatehost plugin info doctor\n" +
+			"  gatehost plugin info ./downloaded\n" +
+			"  gatehost plugin info ./downloaded --describe",
+		Args: cobra.ExactArgs(1),
 		RunE: verb(func(ctx context.Context, args []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			p, err := client.Plugin(ctx, args[0])
+			p, err := a.pluginOf(ctx, args[0], describe)
 			if err != nil {
 				return err
 			}
 			if asJSON {
 				return a.printJSON(p)
 			}
-			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + versionsText(p) +
+			return a.print(pluginTable([]control.Plugin{p}) + "\npath: " + dash(p.Path) + versionsText(p) + tableText(p) +
 				trustText(p) + sandboxText(p))
 		}),
 	}
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	v.Flags().BoolVar(&describe, "describe", false,
+		"with a path: start the plugin in a sandbox that gives it nothing it asks for, and show the keys of its table")
 	return v
+}
+
+// pluginOf returns a plugin of the host, or what a directory says. A plain word is the name of a plugin, unless the
+// host has none of that name, or no host answers, and it is the directory of a plugin.
+func (a *app) pluginOf(ctx context.Context, arg string, describe bool) (control.Plugin, error) {
+	if strings.ContainsAny(arg, "/"+string(filepath.Separator)) || describe {
+		return host.InspectPlugin(ctx, arg, describe)
+	}
+	p, err := a.hostsPlugin(ctx, arg)
+	if err == nil {
+		return p, nil
+	}
+	if found, dirErr := host.InspectPlugin(ctx, arg, false); dirErr == nil {
+		return found, nil
+	}
+	return control.Plugin{}, err
+}
+
+func (a *app) hostsPlugin(ctx context.Context, name string) (control.Plugin, error) {
+	client, err := a.client()
+	if err != nil {
+		return control.Plugin{}, err
+	}
+	defer client.Close()
+	return client.Plugin(ctx, name)
+}
+
+// tableText says what a plugin tells operators about itself; each line begins with a newline.
+func tableText(p control.Plugin) string {
+	var lines []string
+	if p.Homepage != "" {
+		lines = append(lines, "homepage: "+p.Homepage)
+	}
+	if len(p.ConfigFields) > 0 {
+		lines = append(lines, "keys of [plugins."+p.Name+".config]:")
+	}
+	for _, f := range p.ConfigFields {
+		about := f.Type
+		switch {
+		case f.Required:
+			about += ", required"
+		case f.Default != "":
+			about += ", default " + f.Default
+		}
+		lines = append(lines, fmt.Sprintf("  %s (%s): %s", f.Path, about, f.Doc))
+	}
+	var out strings.Builder
+	for _, l := range lines {
+		out.WriteString("\n" + clean(l))
+	}
+	return out.String()
 }
 
 // sandboxText says how a plugin is sandboxed, and what it can do nevertheless.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/gatehost/gatehost/shared/doctor"
@@ -58,6 +59,7 @@ func (d *environmentDoctor) Diagnose(_ context.Context, req doctor.DiagnoseReque
 	var out doctor.Diagnosis
 	add := func(f doctor.Finding) {
 		if !slices.Contains(codesOf(out.Findings), f.Code) {
+			f.Hint = c.named(f.Hint)
 			out.Findings = append(out.Findings, f)
 		}
 	}
@@ -67,7 +69,7 @@ func (d *environmentDoctor) Diagnose(_ context.Context, req doctor.DiagnoseReque
 				add(f)
 			}
 		}
-		for _, f := range fromEnd(req.Incident) {
+		for _, f := range c.fromEnd(slices.ContainsFunc(out.Findings, isError)) {
 			add(f)
 		}
 	}
@@ -87,44 +89,15 @@ func codesOf(findings []doctor.Finding) []string {
 	return out
 }
 
-// fromEnd returns what the process's end, or a refused session, says without words.
-func fromEnd(i *doctor.Incident) []doctor.Finding {
-	var out []doctor.Finding
-	// not when the host gave up waiting and killed it
-	itself := i.ErrorCode == "exited_before_ready" || i.ErrorCode == "exited"
-	if x := i.Exit; itself && x != nil && x.Known && (x.Signal == "SIGKILL" || x.Signal == "" && x.Code == 137) {
-		out = append(out, doctor.Finding{
-			Code: "killed", Severity: plugin.SeverityError, Evidence: []string{x.String()},
-			Text: "something killed the gateway with SIGKILL; when no person did, it was the kernel for lack of memory",
-			Hint: "look for `Out of memory` in `journalctl -k` or dmesg, and give the machine or the gateway's container " +
-				"more memory",
-		})
+func isError(f doctor.Finding) bool { return f.Severity >= plugin.SeverityError }
+
+// named puts the gateway's name into a hint, so that an operator can paste its commands.
+func (c *examination) named(hint string) string {
+	if c.req.Gateway.Name == "" {
+		return hint
 	}
-	if f, ok := refusals[i.ErrorCode]; ok {
-		f.Severity, f.Fatal, f.Evidence = plugin.SeverityError, true, []string{i.ErrorMessage}
-		out = append(out, f)
-	}
-	return out
+	return strings.ReplaceAll(hint, "NAME", c.req.Gateway.Name)
 }
-
-// refusals are the host's codes of sessions that the gateway refuses (docs/openclaw.md §6).
-var refusals = map[string]doctor.Finding{
-	"AUTH_TOKEN_MISMATCH": {Code: codeTokenRefused, Text: textTokenRefused, Hint: hintTokenRefused},
-	"AUTH_TOKEN_MISSING":  {Code: codeTokenRefused, Text: textTokenRefused, Hint: hintTokenRefused},
-	"DEVICE_AUTH_SIGNATURE_EXPIRED": {
-		Code: codeClockOff, Text: "the clocks of the host and of the gateway differ by more than two minutes",
-		Hint: "set the clock of both machines (`timedatectl set-ntp true`)",
-	},
-}
-
-const (
-	codeTokenRefused = "token-refused"
-	textTokenRefused = "the gateway refuses the host's token: it was replaced, or is another one's"
-	hintTokenRefused = "compare gateways.NAME.token with gateway.auth.token of the gateway's configuration, then run " +
-		"`gatehost restart NAME`"
-
-	codeClockOff = "clock-off"
-)
 
 // about names a directory for a text.
 func about(gw plugin.GatewayFacts) string {

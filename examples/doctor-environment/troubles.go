@@ -72,6 +72,11 @@ var known = []trouble{
 		pattern: regexp.MustCompile(`(?i)\b(?:EACCES|EPERM)\b`), symptom: never, refine: closedFile,
 		finding: doctor.Finding{Code: "permission-denied", Severity: plugin.SeverityError, Fatal: true},
 	},
+	{ // 2026.9.6, as another user than the one whose HOME it has
+		words:   []string{"unsafe fallback openclaw temp dir"},
+		pattern: regexp.MustCompile(`\bUnsafe fallback OpenClaw temp dir: \S+`), symptom: never, refine: unsafeTemp,
+		finding: doctor.Finding{Code: "temp-dir-unsafe", Severity: plugin.SeverityError, Fatal: true},
+	},
 	{
 		words: []string{"supported range", "install node 24.15", ": node:sqlite", "openclaw requires", "bun runtime"},
 		// B303
@@ -122,7 +127,7 @@ var known = []trouble{
 		pattern: regexp.MustCompile(
 			`(?i)\blisten EADDRINUSE\b|\banother gateway instance is already listening on ws://|^Port \d+ is already in use\b`),
 		port: true, symptom: plugin.SymptomPortConflict, refine: takenPort,
-		finding: doctor.Finding{Code: "port-taken", Severity: plugin.SeverityError, OtherOwner: true},
+		finding: doctor.Finding{Code: codePortTaken, Severity: plugin.SeverityError, OtherOwner: true},
 	},
 	{
 		words:   []string{"listen eacces"},
@@ -131,6 +136,27 @@ var known = []trouble{
 			Code: "port-forbidden", Severity: plugin.SeverityError, Fatal: true,
 			Text: "the gateway's user may not listen on its port",
 			Hint: "choose gateways.NAME.port above 1023",
+		},
+	},
+	{
+		words: []string{
+			"no such file or directory", "not found", "bad interpreter", "is not recognized as an internal",
+		},
+		pattern: regexp.MustCompile(`(?i)\benv: .*: no such file or directory|\bnot found\b|\bbad interpreter: ` +
+			`|^'[^']+' is not recognized as an internal or external command`),
+		symptom: never, refine: missingProgram,
+		finding: doctor.Finding{Code: codeProgramMissing, Severity: plugin.SeverityError, Fatal: true},
+	},
+	{ // Node's own words for a file of a package that is not there
+		words: []string{"cannot find module", "err_module_not_found", "module_not_found"},
+		pattern: regexp.MustCompile(
+			`\bCannot find (?:module|package) '|\bERR_MODULE_NOT_FOUND\b|\bcode: 'MODULE_NOT_FOUND'`),
+		symptom: never,
+		finding: doctor.Finding{ // another start may help: an update may be under way
+			Code: "package-incomplete", Severity: plugin.SeverityError,
+			Text: "a file of the gateway's program is missing: it was removed, or an update of it did not end",
+			Hint: "wait for the update, or install it again (`npm install -g openclaw@latest`), then run " +
+				"`gatehost start NAME`",
 		},
 	},
 	{
@@ -234,6 +260,29 @@ func closedFile(f *doctor.Finding, c *examination) bool {
 	return true
 }
 
+var tempDir = regexp.MustCompile(`\bUnsafe fallback OpenClaw temp dir: (/[A-Za-z0-9_./@+-]+)`)
+
+func unsafeTemp(f *doctor.Finding, c *examination) bool {
+	dir := ""
+	for _, w := range f.Evidence {
+		if m := tempDir.FindStringSubmatch(w); m != nil {
+			dir = m[1]
+			break
+		}
+	}
+	f.Text = "the gateway can't use its temporary directory"
+	f.Hint = "give it to the user that runs the gateway, with mode 700, then run `gatehost start NAME`"
+	if dir == "" {
+		return true
+	}
+	f.Text += " " + dir + ": another user owns it, or its parent is closed"
+	f.Hint = "run `ls -ld " + dir + "`; " + f.Hint + "; HOME has to be that user's own"
+	if who := c.machine.owner(dir); who != "" {
+		f.Evidence = append(f.Evidence, dir+" belongs to "+who)
+	}
+	return true
+}
+
 var nodeVersion = regexp.MustCompile(`\bNode(?:\.js)? v?(\d+\.\d+\.\d+)\b`)
 
 func oldNode(f *doctor.Finding, _ *examination) bool {
@@ -267,8 +316,9 @@ func memory(f *doctor.Finding, _ *examination) bool {
 		"give the machine or the gateway's container more memory, or end what else runs there"
 	// heap, Reached heap limit
 	if slices.ContainsFunc(f.Evidence, func(w string) bool { return strings.Contains(w, "eap") }) {
-		f.Text = "the gateway used up the memory that Node.js gives it"
-		f.Hint = "raise it in launch.env: NODE_OPTIONS = \"--max-old-space-size=4096\" (MiB), if the machine has as much"
+		f.Text = "the gateway used up the memory that Node.js gives it (JavaScript heap out of memory)"
+		f.Hint = "set NODE_OPTIONS = \"--max-old-space-size=4096\" (MiB) in [gateways.NAME.launch.env] of config.toml, if " +
+			"the machine has as much memory (`free -m`), then run `gatehost config reload` and `gatehost restart NAME`"
 	}
 	return true
 }
@@ -277,13 +327,13 @@ var tellsOwner = regexp.MustCompile(`^- (pid \d+ .*)$`)
 
 func takenPort(f *doctor.Finding, c *examination) bool {
 	f.Text = fmt.Sprintf("another process listens on the gateway's port %d", c.req.Gateway.Port)
-	f.Hint = "stop it, or set another gateways.NAME.port"
 	for _, w := range c.words {
 		if m := tellsOwner.FindStringSubmatch(w); m != nil {
 			f.Text += ": " + cut(m[1])
 			break
 		}
 	}
+	f.Hint = freePort(f.Text, c.req.Gateway.Port)
 	return true
 }
 

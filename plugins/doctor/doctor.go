@@ -2,7 +2,6 @@ package openclawdoctor
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +22,8 @@ const (
 	CodeRuntimeFatal       = "runtime-fatal"
 	CodeChannelsSuppressed = "channels-suppressed"
 	CodeTokenMissing       = "token-missing"
+	CodeOwnerLease         = "owner-lease" // of a process that may be gone: it ends by itself
+	CodeValidatorFailed    = "validator-failed"
 	CodeRefused            = "refused" // exit code 78, and neither words nor the validator say why
 )
 
@@ -101,6 +102,14 @@ func fromWords(req doctor.DiagnoseRequest) (doctor.Finding, bool) {
 		if _, noFile := req.Incident.Find("Missing config."); f.Code == CodeConfigMissing && noFile {
 			f.Text, f.ConfigPath = "the gateway's configuration "+orFile(req.Gateway.ConfigPath)+" is missing", ""
 		}
+		if _, lease := req.Incident.Find("owner lease is still active"); f.Code == CodeSecondInstance && lease {
+			f.Code = CodeOwnerLease
+			f.Text = "OpenClaw's owner lease of the state directory is still active: another OpenClaw uses the directory, or " +
+				"used it until a short time ago and was killed, perhaps in another container"
+			f.Hint = "wait: gatehost tries again by itself, and the lease of a process that is gone ends 5 minutes after its " +
+				"last sign of life; if another OpenClaw runs, stop it (`openclaw gateway stop`, or its service), or give this " +
+				"gateway its own launch.state_dir"
+		}
 		if f.Severity == plugin.SeverityError || !concernsConfig(req.Incident) {
 			return f, true
 		}
@@ -129,7 +138,8 @@ func known() []knownTrouble {
 		{plugin.SymptomStateLocked, doctor.Finding{
 			Code: CodeSecondInstance, Severity: plugin.SeverityError, OtherOwner: true,
 			Text: "another OpenClaw process owns the gateway's state directory",
-			Hint: "stop it (`openclaw gateway stop`, or its service), or give this gateway its own launch.state_dir",
+			Hint: "stop it (`openclaw gateway stop`, or its service), or give this gateway its own launch.state_dir; " +
+				"gatehost tries again by itself when it is gone",
 		}},
 		{plugin.SymptomPortConflict, doctor.Finding{
 			Code: CodePortConflict, Severity: plugin.SeverityError, OtherOwner: true,
@@ -197,6 +207,9 @@ func (Doctor) Verify(_ context.Context, req doctor.VerifyRequest) (doctor.Verifi
 	}
 	file, _ := req.Asked(evidenceFile)
 	v, readable := parseVerdict(validate.Stdout)
+	if why, failed := validatorFailed(validate, v, readable); failed {
+		return doctor.Verification{Text: "OpenClaw's validator could not run: " + why}, nil
+	}
 	switch {
 	case !readable:
 		return doctor.Verification{Text: "OpenClaw's validator did not say whether the configuration is valid"}, nil
@@ -211,23 +224,17 @@ func (Doctor) Verify(_ context.Context, req doctor.VerifyRequest) (doctor.Verifi
 	return doctor.Verification{Outcome: doctor.OutcomeNotHelped, Text: f.Text, Hint: f.Hint}, nil
 }
 
-// verdict is what `config validate --json` prints.
-type verdict struct {
-	Valid  *bool `json:"valid"`
-	Issues []struct {
-		Path          string `json:"path"`
-		Message       string `json:"message"`
-		AllowedValues []any  `json:"allowedValues"`
-	} `json:"issues"`
-}
-
 // judgeConfig decides from the validator's answer, and from the gateway's words where it has none: releases before
 // 2026.9 may not know --json.
 func judgeConfig(req doctor.DiagnoseRequest, validate, file doctor.Evidence) []doctor.Finding {
 	said := req.Incident != nil && (req.Incident.Shows(plugin.SymptomConfigInvalid) ||
 		len(quote(req.Incident.Lines, plugin.SymptomConfigInvalid)) > 0) // without a classifier that could see it
 	v, readable := parseVerdict(validate.Stdout)
+	why, failed := validatorFailed(validate, v, readable)
+	readable = readable && !failed
 	switch {
+	case failed && (!said || unreadable(req.Incident)):
+		return []doctor.Finding{notValidated(req, why)}
 	case !readable && said: // only its own words are left
 		// the vendor's doctor cannot repair that, and must not try
 		_, broken := req.Incident.Find("parse failed: SyntaxError")
@@ -266,16 +273,6 @@ func refusedBy(i *doctor.Incident) doctor.Finding {
 		}
 	}
 	return f
-}
-
-func parseVerdict(stdout string) (verdict, bool) {
-	var v verdict
-	start := strings.IndexByte(stdout, '{') // warnings may come before it
-	if start < 0 {
-		return v, false
-	}
-	err := json.NewDecoder(strings.NewReader(stdout[start:])).Decode(&v)
-	return v, err == nil && v.Valid != nil
 }
 
 // invalid describes a broken configuration. The vendor's doctor repairs unknown keys, and, only while there are unknown

@@ -107,6 +107,9 @@ var symptomRules = []symptomRule{
 		// the last is 2026.3 and 2026.5
 		pattern: compile(`owns gateway-lifecycle\b|\bgateway already running \(pid \d+\)`),
 	},
+	{ // 2026.9.6: the owner may be gone, and its lease then ends by itself
+		id: "owner-lease", symptom: plugin.SymptomStateLocked, words: []string{"gateway owner lease is still active"},
+	},
 	// it follows the cause and names none: a second instance, a full disk, a state directory that may not be read (all
 	// measured)
 	{
@@ -131,6 +134,9 @@ var symptomRules = []symptomRule{
 	{
 		id: "crash-loop-breaker", symptom: plugin.SymptomChannelsSuppressed,
 		words: []string{"restart-loop breaker tripped"},
+	},
+	{ // 2026.9.6, when an update replaces its files
+		id: "install-replaced", symptom: plugin.SymptomInstallReplaced, words: []string{"installation replaced: running "},
 	},
 	{
 		id: "restart-failed-alive", symptom: plugin.SymptomZombie,

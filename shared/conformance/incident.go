@@ -131,7 +131,7 @@ func parseIncident(data []byte) (Incident, error) {
 }
 
 func symptomOf(word string) plugin.Symptom {
-	for s := plugin.SymptomConfigInvalid; s <= plugin.SymptomTokenMismatch; s++ {
+	for s := plugin.SymptomConfigInvalid; s <= plugin.SymptomInstallReplaced; s++ {
 		if s.String() == word {
 			return s
 		}

@@ -192,23 +192,9 @@ func (r *run) launch(ctx context.Context, p Process) (launcher.Instance, error) 
 			return err
 		})
 	if err == nil {
-		err = r.begun(ctx)
+		err = r.begun(ctx, p)
 	}
 	return got.Instance, err
-}
-
-// begun waits until the child has said its pid.
-func (r *run) begun(ctx context.Context) error {
-	for until := time.Now().Add(startTimeout); time.Now().Before(until); {
-		if len(r.pids("starts")) > 0 {
-			return nil
-		}
-		if err := pause(ctx, 5*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	return breach("Launch returns when the process exists", "the program did not begin within %v of its launch",
-		startTimeout)
 }
 
 // pids are the processes that said that they began.

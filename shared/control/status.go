@@ -213,9 +213,22 @@ type Plugin struct {
 	// Negotiated are all services that it announced, and in which version host and plugin talk.
 	Negotiated []Negotiated `json:"negotiated,omitempty"`
 	// UnknownKinds are services that it announced and this host does not know, by number.
-	UnknownKinds []int32         `json:"unknownKinds,omitempty"`
-	Asks         []PluginAsk     `json:"asks"`    // what it asks for, and what it was given without asking
-	Refused      []PluginRefusal `json:"refused"` // what it tried to use and its sandbox refused
+	UnknownKinds []int32 `json:"unknownKinds,omitempty"`
+	// Homepage is where the plugin's authors say more about it.
+	Homepage string `json:"homepage,omitempty"`
+	// ConfigFields are the keys of [plugins.NAME.config], as the plugin describes them.
+	ConfigFields []PluginConfigField `json:"configFields,omitempty"`
+	Asks         []PluginAsk         `json:"asks"`    // what it asks for, and what it was given without asking
+	Refused      []PluginRefusal     `json:"refused"` // what it tried to use and its sandbox refused
+}
+
+// PluginConfigField is one key of a plugin's own table.
+type PluginConfigField struct {
+	Path     string `json:"path"`
+	Type     string `json:"type,omitempty"` // string, integer, float, boolean, array, table
+	Required bool   `json:"required,omitempty"`
+	Default  string `json:"default,omitempty"` // as JSON
+	Doc      string `json:"doc,omitempty"`     // one sentence for the operator
 }
 
 // PluginManifest is what a plugin's directory says about the plugin.

@@ -444,6 +444,11 @@ func (r *run) afterReady() {
 		r.fail("emulated exit")
 		os.Exit(r.script.second("exit-after")) //nolint:revive // a process that ends without a word is the point
 	}
+	if d, ok := r.script.after("out-of-heap-after"); ok && r.boots().unclean() == 1 && r.server.sleep(r.ctx, nil, d) {
+		r.print(r.stderr, "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n"+
+			"----- Native stack trace -----\n")
+		os.Exit(134) //nolint:revive // a process that ends without a word is the point
+	}
 	if d, ok := r.script.after("die-after"); ok && r.server.sleep(r.ctx, nil, d) {
 		kill()
 	}

@@ -45,6 +45,9 @@ func Misbehaviours() []Misbehaviour {
 		},
 		{"exit-after", "MS:CODE", "exit with CODE so long after ready, without a shutdown event", true},
 		{"die-after", "MS", "be killed by SIGKILL, from itself, so long after ready", true},
+		{
+			"out-of-heap-after", "MS", "end as Node.js does when its heap is used up so long after ready, once (exit 134)", true,
+		},
 		{"ignore-sigterm", "", "take SIGTERM and SIGINT and go on", true},
 		{"hang-stop", "", "on SIGTERM announce, close the sockets and never exit", true},
 		{"slow-stop", "MS", "take so long to stop", true},
@@ -93,6 +96,7 @@ func Misbehaviours() []Misbehaviour {
 		{"no-ticks", "", "send no tick events", false},
 		{"no-answers", "", "answer no call", false},
 		{"duplicate-answers", "", "answer each call twice", false},
+		{"stale-install", "", "refuse channels.status as a gateway whose files were replaced", false},
 		{"late-answers", "MS", "answer each call so late", false},
 		{"odd-answers", "", "precede each answer by one to a call that was not made", false},
 	}

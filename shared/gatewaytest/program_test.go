@@ -367,6 +367,11 @@ func TestMisbehavioursOfTheProcess(t *testing.T) {
 				t.Errorf("exit %d", code)
 			}
 		}},
+		{"out-of-heap-after=10", func(t *testing.T, p *program) {
+			if code := p.exit(); code != 134 || !strings.Contains(p.errOut.String(), "JavaScript heap out of memory\n") {
+				t.Errorf("exit %d", code)
+			}
+		}},
 		{"die-after=10", func(t *testing.T, p *program) {
 			p.exit()
 			if sig := p.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(); sig != syscall.SIGKILL {

@@ -120,6 +120,13 @@ func (s *Server) dispatch(c *conn, call Call) (any, error) {
 			Details:      map[string]any{"method": call.Method, "reason": "gateway-suspending", "phase": "prepared"},
 		}
 	}
+	if call.Method == "channels.status" && s.script.has("stale-install") { // measured on 2026.9.6
+		return nil, &Error{
+			Code: "UNAVAILABLE", Message: "The running Gateway can no longer load part of its OpenClaw installation. The " +
+				"installation may have changed while the Gateway was running. Restart it with: openclaw gateway restart",
+			Details: map[string]any{"code": "STALE_INSTALL", "restartCommand": "openclaw gateway restart"},
+		}
+	}
 	return m.play(s, c, call)
 }
 

@@ -91,6 +91,7 @@ const (
 	SymptomConfigMissing
 	SymptomTokenMissing
 	SymptomTokenMismatch
+	SymptomInstallReplaced
 )
 
 // String is the word used in JSON output and logs.
@@ -98,6 +99,7 @@ func (s Symptom) String() string {
 	names := [...]string{
 		"none", "config-invalid", "runtime-fatal", "migration-locked", "port-conflict", "state-locked", "transient",
 		"channels-suppressed", "zombie", "config-missing", "token-missing", "token-mismatch",
+		"install-replaced",
 	}
 	if s < 0 || int(s) >= len(names) {
 		return "unknown"

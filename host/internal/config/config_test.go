@@ -278,8 +278,12 @@ func TestWithoutAFileThereIsOneGatewayNamedMain(t *testing.T) {
 		g.Launch.Command[0] != "openclaw" || c.Path != "" {
 		t.Errorf("config = %+v, main = %+v", c, g)
 	}
-	if c.Plugins["utility"].Path != "launcher-utility" || c.Plugins["doctor"].Path != "doctor" || len(c.Plugins) != 2 {
+	if c.Plugins["utility"].Path != "launcher-utility" || c.Plugins["doctor"].Path != "doctor" ||
+		c.Plugins["doctor-environment"].Path != "doctor-environment" || len(c.Plugins) != 3 {
 		t.Errorf("plugins = %v", c.Plugins)
+	}
+	if !slices.Equal(g.Doctors, []string{"doctor-environment", "doctor"}) {
+		t.Errorf("doctors = %q", g.Doctors)
 	}
 }
 

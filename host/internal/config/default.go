@@ -59,7 +59,7 @@ func newPlugin(name string) *Plugin {
 func newGateway(name string) *Gateway {
 	return &Gateway{
 		Name: name, Port: DefaultPort, Autostart: true,
-		Launcher: "utility", Doctors: []string{"doctor"}, Classifiers: []string{"doctor"},
+		Launcher: "utility", Doctors: []string{"doctor-environment", "doctor"}, Classifiers: []string{"doctor"},
 		Token:      Token{Align: AlignFill},
 		OnConflict: "attach", TrustPeer: "own", OnHostExit: "stop", OnShimLoss: "restart", OrphanGrace: 24 * time.Hour,
 		Launch: Launch{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -63,6 +64,7 @@ type Doctors struct {
 	plan       lifecycle.PlanID // the name of its plan; "": there is none
 	plans      int              // how many were named so far
 	incident   *doctor.Incident // of that start
+	told       string           // the code of the finding that the start ended with; "": none
 	fileThen   repair.FileState // the configuration when the start failed
 	cached     *repair.Executor // made on first use; it allows one repair at a time
 }
@@ -89,6 +91,7 @@ func (d *Doctors) Diagnose(
 	// not when the start failed for another reason beside a broken file
 	restores := d.restores(r) && f.Code == d.finding(r)
 	plan := d.propose(r, incident, fileNow, ok && (r.Proposal != nil || restores))
+	d.tell(f.Code)
 	if !ok {
 		return lifecycle.Diagnosed{}
 	}
@@ -99,8 +102,16 @@ func (d *Doctors) Diagnose(
 	}
 	if f.OtherOwner {
 		out.Problem.Message += d.o.Target.PortOwner(ctx)
+		out.Problem.RetryAfter = otherOwnerRetry
 	}
 	return out
+}
+
+// tell remembers the code of the finding with which a failed start ends.
+func (d *Doctors) tell(code string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.told = code
 }
 
 // Repair implements engine.Doctors. It carries out the named plan, once. Error: fault.FailedPrecondition when another
@@ -205,6 +216,10 @@ func (d *Doctors) present() repair.FileState {
 	}
 	return look
 }
+
+// otherOwnerRetry is how soon a start is tried again that failed since another process owns the port or the state. Only
+// an attempt shows that it is gone: OpenClaw's locks name no process that can be seen from here in every case.
+const otherOwnerRetry = 15 * time.Second
 
 // worst returns the finding that decides: the one with the proposed plan, else the first error.
 func worst(d repair.Diagnosis) (doctor.Finding, bool) {

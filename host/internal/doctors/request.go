@@ -97,6 +97,9 @@ func (d *Doctors) lastIncident() *doctor.Incident {
 			return nil
 		}
 		in.Lines, in.Symptoms = last.Lines, last.Symptoms
+		if in.ErrorCode == d.told { // a finding replaced the failure from which it was made
+			in.ErrorCode, in.ErrorMessage = last.ErrorCode, last.ErrorMessage
+		}
 	}
 	return in
 }

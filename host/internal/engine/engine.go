@@ -152,6 +152,16 @@ func (e *Engine) Look() {
 	}
 }
 
+// See hands something that was seen beside the steps to the owner; it is dropped when ctx is done or the owner is gone.
+// It waits for the owner, so that nothing may call it from the owner's goroutine.
+func (e *Engine) See(ctx context.Context, s observe.Sight) {
+	select {
+	case e.inbox <- message{sight: s}:
+	case <-ctx.Done(): // the owner waits for its own operations before it is gone
+	case <-e.done:
+	}
+}
+
 // see takes what was seen beside the steps.
 func (e *Engine) see(s observe.Sight) {
 	now := time.Now()

@@ -3,13 +3,17 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/events"
 	"github.com/gatehost/gatehost/host/internal/health"
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
 	"github.com/gatehost/gatehost/host/internal/metrics"
+	"github.com/gatehost/gatehost/host/internal/observe"
 	"github.com/gatehost/gatehost/host/internal/session"
+	"github.com/gatehost/gatehost/internal/frame"
 	"github.com/gatehost/gatehost/shared/control"
 )
 
@@ -35,6 +39,22 @@ func (c *core) ask(ctx context.Context, method string) error {
 
 func category(err error) health.Category {
 	return health.CategoryOf(err, engine.ErrNotConnected, session.ErrNotConnected)
+}
+
+// staleInstall is the gateway's code for a call that it can't serve since the files of its program were replaced.
+const staleInstall = "STALE_INSTALL"
+
+// noteReplaced tells the record that the files of the gateway's program were replaced, when an error says so. launch is
+// that of the process that was asked; "" for an attached gateway.
+func (c *core) noteReplaced(ctx context.Context, launch lifecycle.LaunchID, err error) {
+	refused, ok := errors.AsType[*frame.Error](err)
+	stale := ok && (refused.Reason == staleInstall || refused.Code == staleInstall)
+	if ce, is := errors.AsType[*session.ConnectError](err); is && ce.Code == staleInstall {
+		stale = true
+	}
+	if stale {
+		c.engine.See(ctx, observe.InstallReplaced{Launch: launch, At: time.Now()})
+	}
 }
 
 // calls counts the calls to the gateway, for the health view and the metrics.

@@ -1,8 +1,13 @@
 package gateway
 
 import (
+	"context"
 	"errors"
+	"fmt"
 
+	"github.com/gatehost/gatehost/host/internal/engine"
+	"github.com/gatehost/gatehost/host/internal/lifecycle"
+	"github.com/gatehost/gatehost/host/internal/probe"
 	"github.com/gatehost/gatehost/host/internal/session"
 	"github.com/gatehost/gatehost/internal/frame"
 	"github.com/gatehost/gatehost/internal/redact"
@@ -17,6 +22,32 @@ func cleanHello(h session.Hello, r *redact.Redactor) session.Hello {
 	h.BootID, h.ConnID = r.Line(h.BootID), r.Line(h.ConnID)
 	h.Methods, h.Events, h.Scopes = cleanNames(h.Methods, r), cleanNames(h.Events, r), cleanNames(h.Scopes, r)
 	return h
+}
+
+// namedForeign adds to a refusal of an attached gateway who that gateway is: with another token it is most often one
+// that a service of its own starts, and the token is not what is wrong.
+func (c *core) namedForeign(ctx context.Context, port int, err error) error {
+	refusal, ok := errors.AsType[*engine.Refused](err)
+	if !ok || refusal.Retryable || !c.State().Attached {
+		return err
+	}
+	holders, lookErr := probe.Holders(ctx, port)
+	if lookErr != nil || len(holders) == 0 {
+		return err
+	}
+	p := foreignProblem(refusal.Problem, c.name, port, holders[0])
+	return &engine.Refused{Retryable: refusal.Retryable, RetryAfter: refusal.RetryAfter, Problem: p}
+}
+
+func foreignProblem(p lifecycle.Problem, gateway string, port int, holder probe.Holder) lifecycle.Problem {
+	p.Message += fmt.Sprintf("; that gateway was not started by gatehost: %s listens on port %d", holder, port)
+	own := fmt.Sprintf("to have gatehost start its own instead, %s, then run `gatehost start %s`", holder.End(port),
+		gateway)
+	if p.Hint != "" {
+		own = "to supervise that gateway, " + p.Hint + "; " + own
+	}
+	p.Hint = own
+	return p
 }
 
 // cleanNames cleans names without changing those of the caller.

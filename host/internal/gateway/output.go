@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -92,7 +93,7 @@ func (c *core) classifiers() []output.Named {
 }
 
 // lasting are the symptoms that stay true as long as the process lives.
-var lasting = []plugin.Symptom{plugin.SymptomChannelsSuppressed}
+var lasting = []plugin.Symptom{plugin.SymptomChannelsSuppressed, plugin.SymptomInstallReplaced}
 
 // remember reports the lasting symptoms of lines that an earlier host has read: this host does not read them again.
 func (o outputs) remember(launch string, report engine.OutputEvents) {
@@ -100,6 +101,9 @@ func (o outputs) remember(launch string, report engine.OutputEvents) {
 	for _, s := range lasting {
 		if text, ok := showed[s.String()]; ok {
 			report.Symptom(s, plugin.Line{Text: text})
+			if s == plugin.SymptomInstallReplaced {
+				report.See(observe.InstallReplaced{Launch: lifecycle.LaunchID(launch), At: time.Now()})
+			}
 		}
 	}
 }
@@ -227,13 +231,24 @@ func (o *reader) line(c output.Classified) {
 	if c.Stage != nil {
 		o.see(observe.StageReported{Launch: o.launch, Stage: *c.Stage})
 	}
-	if c.Symptom == plugin.SymptomTokenMismatch {
+	switch c.Symptom { //nolint:exhaustive // the others are the lifecycle's and the doctors'
+	case plugin.SymptomTokenMismatch:
 		o.clientRefused(c.Time)
+	case plugin.SymptomInstallReplaced:
+		o.see(observe.InstallReplaced{Launch: o.launch, At: c.Time})
+	}
+	if heapExhausted(c) {
+		o.see(observe.HeapExhausted{Launch: o.launch, At: c.Time})
 	}
 	// B298; the lines about a gateway's normal work are in the journal only
 	if !c.Hidden && (c.Level >= classifier.LevelWarn || c.Stream == plugin.Stderr) {
 		o.core.log.Log(hclogLevel(c.Level), "[Gateway "+c.Stream.String()+"] "+c.Shown, "rule", c.RuleID, "plugin", c.By)
 	}
+}
+
+// heapExhausted recognizes V8's last words, which stand before a long stack: the end of the output does not have them.
+func heapExhausted(c output.Classified) bool {
+	return c.Stream != plugin.Stdout && strings.HasPrefix(c.Shown, "FATAL ERROR: ") && strings.Contains(c.Shown, "heap")
 }
 
 // gap publishes and logs output that was overwritten before the host could read it.

@@ -28,7 +28,7 @@ func policyOf(c *config.Gateway) lifecycle.Policy {
 // observeSettings returns the parts of a gateway's configuration that the record uses.
 func observeSettings(c *config.Gateway) observe.Settings {
 	return observe.Settings{
-		ReconnectAttempts: c.Reconnect.Attempts, Silence: c.Liveness.Silence, PongTimeout: c.Liveness.PongTimeout,
-		Plugins: slices.Concat([]string{c.Launcher}, c.Unload, c.Doctors, c.Classifiers),
+		Gateway: c.Name, ReconnectAttempts: c.Reconnect.Attempts, Silence: c.Liveness.Silence,
+		PongTimeout: c.Liveness.PongTimeout, Plugins: slices.Concat([]string{c.Launcher}, c.Unload, c.Doctors, c.Classifiers),
 	}
 }

@@ -41,15 +41,15 @@ func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, 
 		return lifecycle.HolderGateway, lifecycle.Problem{
 			Code:    "port_conflict",
 			Message: fmt.Sprintf("port %d is held by a gateway that this host did not start: %s", cfg.Port, who),
-			Hint: "stop it where it was started, set on_conflict = \"attach\" to supervise its session only, " +
-				"or choose another port",
+			Hint: fmt.Sprintf("%s; or set gateways.%s.on_conflict = \"attach\" to supervise its session only, or another "+
+				"gateways.%s.port", holders[0].End(cfg.Port), p.core.name, p.core.name),
 		}, nil
 	}
 	return lifecycle.HolderStranger, lifecycle.Problem{
 		Code:    "port_conflict",
 		Message: fmt.Sprintf("port %d is held by %s, which is no gateway", cfg.Port, who),
-		Hint: fmt.Sprintf("end that process, or set another gateways.%s.port; "+
-			"gatehost never signals a process that it did not start", p.core.name),
+		Hint: fmt.Sprintf("%s; or set another gateways.%s.port; gatehost never signals a process that it did not start",
+			holders[0].End(cfg.Port), p.core.name),
 	}, nil
 }
 

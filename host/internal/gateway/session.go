@@ -54,7 +54,9 @@ func (s sessions) Open(
 		},
 	})
 	if err != nil {
-		return nil, lifecycle.Hello{}, refused(cleanError(err, redactor))
+		err = cleanError(err, redactor)
+		s.core.noteReplaced(ctx, s.core.State().Launch, err)
+		return nil, lifecycle.Hello{}, s.core.namedForeign(ctx, port, refused(err))
 	}
 	open := &openSession{calls: s.calls, s: opened, redactor: redactor, hello: cleanHello(opened.Hello(), redactor)}
 	s.totals.opened(open)
@@ -102,10 +104,11 @@ type openSession struct {
 }
 
 func (o *openSession) Call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
-	began, number := time.Now(), o.calls.health.Session()
+	began, number, launch := time.Now(), o.calls.health.Session(), o.calls.core.State().Launch
 	got, err := o.s.Call(ctx, method, params)
 	err = cleanError(err, o.redactor)
 	o.calls.called(number, method, time.Since(began), err)
+	o.calls.core.noteReplaced(ctx, launch, err)
 	switch {
 	case errors.Is(err, session.ErrServiceRestart):
 		return nil, fmt.Errorf("%w: %w", engine.ErrNotConnected, err)

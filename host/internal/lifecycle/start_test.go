@@ -568,3 +568,29 @@ func TestRepairNamesThePlanOfItsDiagnosis(t *testing.T) {
 		t.Errorf("repair %+v, the state has %q", e, d.s.Plan)
 	}
 }
+
+// TestProblemThatMayBeOverSoonIsTriedSooner: another process owns the state. No attempt comes later than a slow one,
+// and none at all where slow attempts are switched off.
+func TestProblemThatMayBeOverSoonIsTriedSooner(t *testing.T) {
+	for _, row := range []struct {
+		slow, after time.Duration
+		want        []time.Duration
+	}{
+		{5 * time.Minute, 15 * time.Second, []time.Duration{15 * time.Second}},
+		{5 * time.Second, 15 * time.Second, []time.Duration{5 * time.Second}},
+		{5 * time.Minute, 0, []time.Duration{5 * time.Minute}},
+		{0, 15 * time.Second, nil},
+	} {
+		d := starting(t)
+		d.p.SlowRetry = row.slow
+		d.launched("A")
+		d.feed(lc.ProcessExited{Launch: "A", Exit: lc.Exit{Known: true, Code: 78}})
+		d.answer(last[lc.Terminate](d).Op, lc.Terminated{Launch: "A", Result: lc.OK})
+		d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{
+			Found: true, OtherOwner: true, Problem: lc.Problem{Code: "second-instance", RetryAfter: row.after},
+		})
+		if got := d.timers(); d.s.Phase != lc.PhaseError || !slices.Equal(got, row.want) {
+			t.Errorf("slow %v, soon %v: %s with timers %v, want %v", row.slow, row.after, d.s.Phase, got, row.want)
+		}
+	}
+}

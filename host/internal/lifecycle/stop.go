@@ -278,7 +278,7 @@ func (t *turn) toError(p Problem) {
 	}
 	t.s.pace.slow = true // automatic attempts are slow from now on (invariant 5)
 	if !p.Fatal && t.s.Up && t.p.SlowRetry > 0 {
-		t.arm(TimerSlow, t.p.SlowRetry)
+		t.arm(TimerSlow, min(cmp.Or(p.RetryAfter, t.p.SlowRetry), t.p.SlowRetry))
 	}
 }
 

@@ -99,6 +99,8 @@ type Problem struct {
 	Hint    string
 	// Fatal: trying again without a change is pointless.
 	Fatal bool
+	// RetryAfter is when an automatic attempt may help already; 0: as late as any slow attempt.
+	RetryAfter time.Duration
 }
 
 // Exit is how a process ended.

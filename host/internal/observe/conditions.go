@@ -88,6 +88,12 @@ func (r *Record) conditionsAt(now time.Time) []condition {
 	if r.mismatches.shown(r.state.Launch, now) {
 		out = append(out, condition{measured: true, Condition: r.mismatches.condition()})
 	}
+	if r.replaced.shown() {
+		out = append(out, condition{Condition: r.replacedCondition()})
+	}
+	if r.heap.shown(now) {
+		out = append(out, condition{Condition: r.heapCondition()})
+	}
 	for _, p := range r.plugins {
 		if p.down() && r.uses(p.Name) {
 			out = append(out, p.condition())

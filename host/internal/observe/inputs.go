@@ -22,6 +22,7 @@ type Change struct {
 
 // Settings are the parts of a gateway's configuration that a record uses.
 type Settings struct {
+	Gateway           string // its name, for the commands in hints
 	ReconnectAttempts int
 	Silence           time.Duration
 	PongTimeout       time.Duration
@@ -54,6 +55,17 @@ type (
 		At     time.Time
 		Number int
 	}
+	// InstallReplaced says that the files of the gateway's program were replaced under the process of a launch; "" means
+	// the attached gateway.
+	InstallReplaced struct {
+		Launch lifecycle.LaunchID
+		At     time.Time
+	}
+	// HeapExhausted is a line of a launch that says that a JavaScript runtime has used up its memory.
+	HeapExhausted struct {
+		Launch lifecycle.LaunchID
+		At     time.Time
+	}
 	// StageReported is a stage of its own start that the gateway reported.
 	StageReported struct {
 		Launch lifecycle.LaunchID
@@ -63,13 +75,15 @@ type (
 	Passed struct{}
 )
 
-func (Configured) sight()    {}
-func (Plugins) sight()       {}
-func (Files) sight()         {}
-func (Pings) sight()         {}
-func (ClientRefused) sight() {}
-func (StageReported) sight() {}
-func (Passed) sight()        {}
+func (Configured) sight()      {}
+func (Plugins) sight()         {}
+func (Files) sight()           {}
+func (Pings) sight()           {}
+func (ClientRefused) sight()   {}
+func (InstallReplaced) sight() {}
+func (HeapExhausted) sight()   {}
+func (StageReported) sight()   {}
+func (Passed) sight()          {}
 
 // Plugin is what a record uses of the state of a plugin.
 type Plugin struct {
@@ -82,8 +96,10 @@ type Plugin struct {
 
 // Codes of the conditions that this package makes; the conditions of the lifecycle have codes of their own.
 const (
-	codeSilent        = "silent"         // nothing came for liveness.silence: one call decides
-	codeUnresponsive  = "unresponsive"   // several pings in a row had no answer
-	codeTokenMismatch = "token-mismatch" // the gateway refuses clients because of their token
-	CodePluginDown    = "plugin-down"    // a plugin that this gateway uses does not run
+	codeSilent          = "silent"           // nothing came for liveness.silence: one call decides
+	codeUnresponsive    = "unresponsive"     // several pings in a row had no answer
+	codeTokenMismatch   = "token-mismatch"   // the gateway refuses clients because of their token
+	codeInstallReplaced = "install-replaced" // the program's files were replaced under the running process
+	codeOutOfMemory     = "out-of-memory"    // the last process ended since its heap was used up
+	CodePluginDown      = "plugin-down"      // a plugin that this gateway uses does not run
 )

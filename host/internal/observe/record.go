@@ -30,6 +30,8 @@ type Record struct {
 	trace      startTrace
 	unclean    []time.Time // unclean ends within the breaker's span; never changed after it is stored
 	mismatches mismatches
+	replaced   replaced
+	heap       heap
 	pings      Pings
 	plugins    []Plugin
 	files      []lifecycle.Condition // about the gateway's own files
@@ -54,6 +56,7 @@ func (r Record) Step(c Change) (Record, []Fact) {
 	finished := under && r.waterfall.Outcome != ""
 	r.state, r.launcher = after, c.Launcher
 	r.trace = r.trace.follow(c, r.waterfall)
+	r.replaced = r.replaced.follow(after)
 
 	facts := r.counted(c, finished)
 	if after.LastExit != nil && after.LastExit != before.LastExit {
@@ -84,6 +87,10 @@ func (r Record) See(s Sight, now time.Time) (Record, []Fact) {
 		r.pings = s
 	case ClientRefused:
 		r.mismatches = r.mismatches.take(s.Launch, s.At, s.Number)
+	case InstallReplaced:
+		r.replaced = r.replacedUnder(s)
+	case HeapExhausted:
+		r.heap = r.exhausted(s)
 	case StageReported:
 		next, slow := r.trace.take(string(s.Launch), s.Stage)
 		r.trace = next
@@ -99,10 +106,20 @@ func (r Record) See(s Sight, now time.Time) (Record, []Fact) {
 
 // Due returns the time at which See(Passed{}) would change the record; the zero time while nothing ends by time alone.
 func (r Record) Due() time.Time {
-	if slices.ContainsFunc(r.conditions, func(c condition) bool { return c.Code == codeTokenMismatch }) {
-		return r.mismatches.over()
+	var due time.Time
+	for _, c := range r.conditions {
+		over := time.Time{}
+		switch c.Code {
+		case codeTokenMismatch:
+			over = r.mismatches.over()
+		case codeOutOfMemory:
+			over = r.heap.at.Add(heapFor + 1)
+		}
+		if !over.IsZero() && (due.IsZero() || over.Before(due)) {
+			due = over
+		}
 	}
-	return time.Time{}
+	return due
 }
 
 // counted returns the facts that are counted and logged, and are no events.
@@ -144,6 +161,7 @@ func (r *Record) exit(c Change) []Fact {
 		r.ended.tail = c.Tail
 	}
 	r.ended.launch, r.ended.known = before.Launch, after.LastExit.Known
+	r.heap = r.heap.ends(before.Launch, after.LastExit)
 	if same && (known || !after.LastExit.Known) {
 		return nil
 	}

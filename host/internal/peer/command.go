@@ -26,6 +26,19 @@ func Command(ctx context.Context, pid int) string {
 	return text(strings.Join(hide(args), " "), maxCommand)
 }
 
+// User returns the name of the user that a process runs as, printable and bounded; "" when it is not known.
+func User(ctx context.Context, pid int) string {
+	p, err := process.NewProcessWithContext(ctx, int32(pid)) //nolint:gosec // a pid
+	if err != nil {
+		return ""
+	}
+	name, err := p.UsernameWithContext(ctx)
+	if err != nil {
+		return ""
+	}
+	return text(name, maxCommand)
+}
+
 // hide replaces the values of flags that are named like secrets (B073).
 func hide(args []string) []string {
 	out := make([]string, 0, len(args))

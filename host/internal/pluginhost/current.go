@@ -71,6 +71,7 @@ func (c *current) running(g *generation) {
 		c.state.Version, c.state.Services = g.info.Version, g.services
 		c.state.UnknownKinds = g.info.UnknownKinds
 		c.state.Manifest, c.state.Wants = g.exe.manifest, g.info.WantedGrants
+		c.state.Fields, c.state.Homepage = g.info.ConfigFields, g.info.Homepage
 		c.state.Err, c.state.Lines = nil, nil
 	})
 }

@@ -158,6 +158,8 @@ type State struct {
 	UnknownKinds []int32
 	// of a directory, as last read for a start; must not be changed; nil for a plugin that is one file
 	Manifest *manifest.Manifest
-	Wants    []string  // grants that it asked for in Describe
-	Refused  []Refusal // what its sandbox refused, the oldest first; at most 32
+	Wants    []string             // grants that it asked for in Describe
+	Fields   []plugin.ConfigField // of its table, as it described them
+	Homepage string               // as it says itself
+	Refused  []Refusal            // what its sandbox refused, the oldest first; at most 32
 }

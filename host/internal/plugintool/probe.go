@@ -89,7 +89,7 @@ func (p *probe) prepare(ctx context.Context, o probeOptions, spec pluginhost.Spe
 	open.Env = map[string]string{"TMPDIR": filepath.Join(p.root, "tmp")}
 	box := config.Sandbox{Mode: o.Sandbox, Read: o.Read, Network: o.Network}
 	// the checks run with what the plugin asks for, as an operator may give it
-	if asked, err := manifest.Read(spec.Path); err == nil {
+	if asked, err := manifest.Read(spec.Path); err == nil && !o.bare {
 		box.Read, box.Write, box.Network = slices.Concat(o.Read, asked.Read), asked.Write, o.Network || asked.Network
 	}
 	here := sandbox.Supported()
@@ -99,6 +99,11 @@ func (p *probe) prepare(ctx context.Context, o probeOptions, spec pluginhost.Spe
 	}
 	if o.Sandbox == config.SandboxOff {
 		p.sandbox.Why = "the options switch it off"
+	}
+	if spec.Sandbox != nil && o.bare {
+		p.sandboxed = true
+		p.probe, err = pluginhost.NewProbe(options, spec)
+		return err
 	}
 	if spec.Sandbox != nil {
 		if p.probe, err = pluginhost.NewProbe(options, spec); err != nil {

@@ -41,6 +41,8 @@ type probeOptions struct {
 	// StartTimeout is how long a start may take; 0: the default of plugins.NAME.start_timeout.
 	StartTimeout time.Duration
 	Log          hclog.Logger // nil: no log
+
+	bare bool // in the sandbox it gets nothing that its manifest asks for, and it is not started without one
 }
 
 // Report has all results of Verify. Its JSON is stable.

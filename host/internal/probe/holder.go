@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -16,18 +17,38 @@ import (
 type Holder struct {
 	PID       int    // 0: a process that this user may not see
 	Command   string // program and arguments, secrets hidden, bounded; "" when unknown
+	User      string // whose it is; "" when unknown
 	Addresses []string
 }
 
 // String names the holder for an error.
 func (h Holder) String() string {
-	switch {
-	case h.PID == 0:
+	if h.PID == 0 {
 		return "a process that this user may not see"
-	case h.Command == "":
-		return fmt.Sprintf("pid %d", h.PID)
+	}
+	out := fmt.Sprintf("pid %d", h.PID)
+	if h.Command != "" {
+		out += " (" + h.Command + ")"
+	}
+	if h.User != "" {
+		out += " of user " + h.User
+	}
+	return out
+}
+
+// End says how an operator ends the holder, in commands to paste.
+func (h Holder) End(port int) string {
+	if h.PID == 0 {
+		return "see who listens: `" + peer.Search(port) + "`, and end that program"
+	}
+	switch runtime.GOOS {
+	case "linux":
+		return fmt.Sprintf("end it with `kill %d`, or with the service that starts it (`systemctl status %d` shows which)",
+			h.PID, h.PID)
+	case "windows":
+		return fmt.Sprintf("end it with `taskkill /PID %d`, or with the service that starts it", h.PID)
 	default:
-		return fmt.Sprintf("pid %d (%s)", h.PID, h.Command)
+		return fmt.Sprintf("end it with `kill %d`, or with the service that starts it", h.PID)
 	}
 }
 
@@ -47,7 +68,7 @@ func Holders(ctx context.Context, port int) ([]Holder, error) {
 		}
 		pid := int(c.Pid)
 		if byPID[pid] == nil {
-			byPID[pid] = &Holder{PID: pid, Command: peer.Command(ctx, pid)}
+			byPID[pid] = &Holder{PID: pid, Command: peer.Command(ctx, pid), User: peer.User(ctx, pid)}
 			order = append(order, pid)
 		}
 		byPID[pid].Addresses = append(byPID[pid].Addresses, net.JoinHostPort(c.Laddr.IP, strconv.Itoa(port)))

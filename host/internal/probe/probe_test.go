@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/user"
 	"strconv"
 	"strings"
 	"testing"
@@ -162,6 +163,17 @@ func TestHolderIsNamedByPidAndCommandWithoutItsSecrets(t *testing.T) {
 		t.Fatalf("holders = %v, %v", holders, err)
 	}
 	text := holders[0].String()
+	who, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(text, " of user "+who.Username) || !strings.Contains(holders[0].End(port), "kill "+
+		strconv.Itoa(cmd.Process.Pid)) {
+		t.Errorf("holder = %s, %s; want user and pid", text, holders[0].End(port))
+	}
+	if hidden := (probe.Holder{}).End(port); !strings.Contains(hidden, strconv.Itoa(port)) {
+		t.Errorf("a holder that can't be seen: %s", hidden)
+	}
 	if holders[0].PID != cmd.Process.Pid || !strings.Contains(text, "--token [redacted]") ||
 		strings.Contains(text, "canary") {
 		t.Errorf("holder = %s, want pid %d and no secret", text, cmd.Process.Pid)

@@ -33,7 +33,7 @@ level = 1
 [plugins.spare]
 path = "spare"
 [gateways.main]
-doctors = ["mine", "doctor"]
+doctors = ["mine", "doctor", "doctor-environment"]
 [gateways.other]
 port = 4711
 launch = {command = ["x"]}
@@ -189,7 +189,7 @@ func TestPlanSaysWhatEachChangeTakes(t *testing.T) {
 			t.Errorf("%s:\n%q\nwant\n%q", row.name, got, row.want)
 		}
 	}
-	if r.o.Registry.Config().Gateways["other"].Port != 4711 || len(r.o.Plugins.Plugins()) != 3 {
+	if r.o.Registry.Config().Gateways["other"].Port != 4711 || len(r.o.Plugins.Plugins()) != 4 {
 		t.Error("a plan has changed something")
 	}
 }

@@ -185,6 +185,7 @@ func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error)
 	out := &ConnectError{
 		Stage: "dial", Code: "dial_failed", Message: "cannot connect to the gateway: " + err.Error(), Cause: err,
 	}
+	timeout := challenge.Err() != nil || isTimeout(err)
 	switch {
 	case resp != nil:
 		out.Stage, out.Code = "upgrade", "upgrade_refused"
@@ -195,7 +196,7 @@ func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error)
 		out.Code, out.Retryable = "refused", true
 	case ctx.Err() != nil:
 		out.Code, out.Message, out.Cause = "cancelled", "the connection was cancelled", context.Cause(ctx)
-	case challenge.Err() != nil || isTimeout(err):
+	case timeout:
 		out.Code, out.Message = "challenge_timeout", "Timed out waiting for connect.challenge from Gateway"
 		// its event loop may be busy; the lifecycle decides how long that may take
 		out.Hint, out.Retryable = hintSilent, true
@@ -279,6 +280,9 @@ func explain(ctx context.Context, err error, stage, timeoutCode, timeoutText str
 		out.Message = fmt.Sprintf("WebSocket closed before handshake: %s (code %d)", orUnknown(closed.Text),
 			closed.Code)
 		out.CloseCode = closed.Code
+		if strings.HasPrefix(closed.Text, "gateway install changed") { // 2026.9.6 can't load the rest of itself
+			out.Code = "STALE_INSTALL"
+		}
 		out.Retryable = closed.Code == websocket.CloseTryAgainLater || closed.Code == websocket.CloseServiceRestart
 	case errors.Is(err, websocket.ErrReadLimit):
 		out.Code, out.Message = "frame_too_large", fmt.Sprintf(

@@ -25,7 +25,12 @@ func Plugin(p pluginhost.State, path string) control.Plugin {
 		}
 		out.Negotiated = append(out.Negotiated, negotiated(s))
 	}
-	out.UnknownKinds = p.UnknownKinds
+	out.UnknownKinds, out.Homepage = p.UnknownKinds, p.Homepage
+	for _, f := range p.Fields {
+		out.ConfigFields = append(out.ConfigFields, control.PluginConfigField{
+			Path: f.Path, Type: f.Type, Required: f.Required, Default: f.DefaultJSON, Doc: f.Doc,
+		})
+	}
 	if p.Err != nil {
 		out.Error = Failure(p.Err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 func askText(asks []control.PluginAsk) string {
@@ -89,5 +90,17 @@ func TestTrustReportSaysHowThePinIs(t *testing.T) {
 				t.Errorf("pin = %+v, want %+v", *got, row.want)
 			}
 		})
+	}
+}
+
+// TestWhatAPluginSaysAboutItselfIsShown: the keys of its table with their sentence for the operator, and its homepage.
+func TestWhatAPluginSaysAboutItselfIsShown(t *testing.T) {
+	got := Plugin(pluginhost.State{
+		Name: "mine", Homepage: "https://example.com/mine",
+		Fields: []plugin.ConfigField{{Path: "days", Type: "integer", Required: true, DefaultJSON: "14", Doc: "how long"}},
+	}, "/opt/mine")
+	want := control.PluginConfigField{Path: "days", Type: "integer", Required: true, Default: "14", Doc: "how long"}
+	if got.Homepage != "https://example.com/mine" || len(got.ConfigFields) != 1 || got.ConfigFields[0] != want {
+		t.Errorf("plugin = %+v", got)
 	}
 }

@@ -115,6 +115,9 @@ const (
 	Symptom_SYMPTOM_TOKEN_MISSING Symptom = 10
 	// A client was refused because of its token (B292).
 	Symptom_SYMPTOM_TOKEN_MISMATCH Symptom = 11
+	// The files of the gateway's program were replaced while it ran: it can't load the rest of itself and fails calls
+	// until a new process runs. "Installation replaced: running V build B; on-disk W build C.".
+	Symptom_SYMPTOM_INSTALL_REPLACED Symptom = 12
 )
 
 // Enum value maps for Symptom.
@@ -132,6 +135,7 @@ var (
 		9:  "SYMPTOM_CONFIG_MISSING",
 		10: "SYMPTOM_TOKEN_MISSING",
 		11: "SYMPTOM_TOKEN_MISMATCH",
+		12: "SYMPTOM_INSTALL_REPLACED",
 	}
 	Symptom_value = map[string]int32{
 		"SYMPTOM_UNSPECIFIED":         0,
@@ -146,6 +150,7 @@ var (
 		"SYMPTOM_CONFIG_MISSING":      9,
 		"SYMPTOM_TOKEN_MISSING":       10,
 		"SYMPTOM_TOKEN_MISMATCH":      11,
+		"SYMPTOM_INSTALL_REPLACED":    12,
 	}
 )
 
@@ -542,7 +547,7 @@ const file_gatehost_plugin_v1alpha1_classifier_proto_rawDesc = "" +
 	"LEVEL_INFO\x10\x03\x12\x0e\n" +
 	"\n" +
 	"LEVEL_WARN\x10\x04\x12\x0f\n" +
-	"\vLEVEL_ERROR\x10\x05*\xcb\x02\n" +
+	"\vLEVEL_ERROR\x10\x05*\xe9\x02\n" +
 	"\aSymptom\x12\x17\n" +
 	"\x13SYMPTOM_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SYMPTOM_CONFIG_INVALID\x10\x01\x12\x19\n" +
@@ -556,7 +561,8 @@ const file_gatehost_plugin_v1alpha1_classifier_proto_rawDesc = "" +
 	"\x16SYMPTOM_CONFIG_MISSING\x10\t\x12\x19\n" +
 	"\x15SYMPTOM_TOKEN_MISSING\x10\n" +
 	"\x12\x1a\n" +
-	"\x16SYMPTOM_TOKEN_MISMATCH\x10\v2z\n" +
+	"\x16SYMPTOM_TOKEN_MISMATCH\x10\v\x12\x1c\n" +
+	"\x18SYMPTOM_INSTALL_REPLACED\x10\f2z\n" +
 	"\x11ClassifierService\x12e\n" +
 	"\bClassify\x12).gatehost.plugin.v1alpha1.ClassifyRequest\x1a*.gatehost.plugin.v1alpha1.ClassifyResponse(\x010\x01BFZDgithub.com/gatehost/gatehost/shared/pb/pluginv1alpha1;pluginv1alpha1b\x06proto3"
 
