@@ -15,8 +15,8 @@ import (
 	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
-	"github.com/gatehost/gatehost/shared/plugin"
 	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // directory makes a sealed directory of a plugin: run is TOML, more follows it, files are name and text; a name with a

@@ -23,7 +23,7 @@ type Spec struct {
 	// Command: the program is the first word of the command line, as a shell would find it, and not descriptor 3. For a
 	// plugin that is only marked, and for commands that a launcher runs, which passes no descriptors on. They keep their
 	// system calls and capabilities: the gateway's program, and not a plugin's, runs.
-	Command   bool   `json:"command,omitempty"`
+	Command bool `json:"command,omitempty"`
 	// Program is a symbolic link to the program at descriptor 3, absolute: the kernel names the process by the last part of
 	// the path that it executes. "": Descriptor itself is executed, and the process is called "3".
 	Program   string `json:"program,omitempty"`
