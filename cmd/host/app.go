@@ -43,7 +43,8 @@ type settings struct {
 	toml     func() (string, error)
 	tree     func() map[string]any
 	newHost  func(log hclog.Logger) supervisor
-	warnings []string // about files that the configuration names
+	warnings []string        // about files that the configuration names
+	remarks  func() []string // what is set for the gateways and does not reach them; reads env files
 	history  history
 }
 
