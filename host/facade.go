@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/gatehost/gatehost/host/internal/config"
+	"github.com/gatehost/gatehost/host/internal/gateway"
 	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/host/internal/plugintool"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
@@ -18,6 +19,10 @@ type Config = config.Config
 // LoadConfig reads and checks a configuration. With path "" it reads the file in the default place, or takes the
 // defaults when there is no such file. The error lists every fault with its line.
 func LoadConfig(path string) (*Config, error) { return config.Load(path) }
+
+// Remarks lists what an operator has set for the gateways, in the environment of this process or in an env_file, and
+// the gateways would not get. It names variables and shows no value.
+func Remarks(cfg *Config) config.Faults { return gateway.Remarks(cfg) }
 
 // Sockets lists where the host of a configuration may listen, the most likely place first. It is for clients: no host
 // need run. Errors: a file that was named, and that cannot be read or does not tell.

@@ -14,7 +14,7 @@ func (h *Host) openJournal() {
 	cfg := h.registry.Config()
 	j, remarks := journal.Open(journalDir(cfg), journal.Options{
 		MaxSize: int64(cfg.Journal.MaxSize), MaxFiles: cfg.Journal.MaxFiles, MaxRate: int64(cfg.Journal.MaxRate),
-		Host: h.version, OnFault: h.journalFault,
+		Host: h.version, OnFault: h.journalFault, Resume: h.store.Reserve,
 	})
 	for _, r := range remarks {
 		h.log.Warn("journal", "remark", r)
@@ -41,9 +41,6 @@ func (h *Host) journalFault(err error) {
 		h.metrics.JournalFault()
 	} else {
 		h.log.Info("journal is writable again")
-		if err := h.store.Reserve(); err != nil { // a launch used up the reserve while the disk was full
-			h.log.Warn("cannot reserve disk space for the time when the disk is full", "error", err)
-		}
 	}
 	h.conditions.Set(c, err != nil)
 }

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -42,7 +43,8 @@ type settings struct {
 	toml     func() (string, error)
 	tree     func() map[string]any
 	newHost  func(log hclog.Logger) supervisor
-	warnings []string // about files that the configuration names
+	warnings []string        // about files that the configuration names
+	remarks  func() []string // what is set for the gateways and does not reach them; reads env files
 	history  history
 }
 
@@ -179,12 +181,16 @@ func (a *app) gatewayNames(cmd *cobra.Command, args []string, _ string) ([]strin
 // clean makes a text one line that is harmless on a terminal.
 func clean(s string) string { return redact.PrintableLine(s) }
 
-// elapsed formats a duration for people: 0.2s, 7.1s, 3m12s.
+// elapsed formats a duration for people: 0.2s, 7.1s, 3m12s, 5m.
 func elapsed(d time.Duration) string {
 	if d < time.Minute {
 		return fmt.Sprintf("%.1fs", d.Seconds())
 	}
-	return d.Round(time.Second).String()
+	text := d.Round(time.Second).String()
+	if short, whole := strings.CutSuffix(text, "m0s"); whole {
+		return short + "m"
+	}
+	return text
 }
 
 func elapsedMs(ms *int64) string {

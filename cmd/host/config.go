@@ -52,11 +52,18 @@ func (a *app) check(path string, asJSON bool) error {
 		out.Faults = strings.Split(err.Error(), "\n")
 	} else {
 		out.Path = s.path
-		out.Warnings = append(out.Warnings, s.warnings...)
+	}
+	if s != nil { // also when only files that the configuration names are not trusted
+		out.Warnings = append(append(out.Warnings, s.warnings...), s.remarks()...)
 	}
 	if asJSON {
 		if printErr := a.printJSON(out); printErr != nil {
 			return printErr
+		}
+	}
+	if !asJSON {
+		for _, w := range out.Warnings {
+			a.say("warning: %s", w)
 		}
 	}
 	switch {
@@ -64,9 +71,6 @@ func (a *app) check(path string, asJSON bool) error {
 		return &coded{code: exitConfig, err: err, silent: asJSON}
 	case asJSON:
 		return nil
-	}
-	for _, w := range s.warnings {
-		a.say("warning: %s", w)
 	}
 	name := s.path
 	if name == "" {

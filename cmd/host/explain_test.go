@@ -119,3 +119,16 @@ func TestExplainWithNothingWrittenDown(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestSlowTryOfAGatewayThatIsDownIsNoSession: there is no process that a session could be opened with.
+func TestSlowTryOfAGatewayThatIsDownIsNoSession(t *testing.T) {
+	for _, kind := range []string{"process", "transport"} {
+		s := &story{}
+		s.add(control.EventGatewayReconnect, "main", control.ReconnectData{
+			Kind: kind, Outcome: control.ReconnectScheduled, DelayMs: control.Ms(5 * time.Minute),
+		})
+		if _, text, _ := describe(s.events[0]); text != "next try in 5m" {
+			t.Errorf("%s: %q, want the next try in 5m", kind, text)
+		}
+	}
+}

@@ -78,8 +78,8 @@ func describe(e control.Event) (word, text, hint string) {
 	case control.EventGatewayReconnect:
 		r := data[control.ReconnectData](e)
 		if r.DelayMs != nil && (r.Outcome == "" || r.Outcome == control.ReconnectScheduled) {
-			if r.Attempt == 0 { // another session with the same process
-				return "retry", "a session again in " + elapsedMs(r.DelayMs), ""
+			if r.Attempt == 0 { // it does not count: only a session is opened, or the process is down and tried slowly
+				return "retry", "next try in " + elapsedMs(r.DelayMs), ""
 			}
 			return "retry", fmt.Sprintf("attempt %d in %s", r.Attempt, elapsedMs(r.DelayMs)), ""
 		}

@@ -11,7 +11,7 @@ func (a *app) wire() {
 	a.sockets = host.Sockets
 	a.load = func(path string) (*settings, error) {
 		cfg, err := host.LoadConfig(path)
-		if err != nil {
+		if cfg == nil {
 			return nil, err
 		}
 		s := &settings{
@@ -22,7 +22,13 @@ func (a *app) wire() {
 		for _, w := range cfg.Warnings() {
 			s.warnings = append(s.warnings, w.String())
 		}
-		return s, nil
+		s.remarks = func() (out []string) {
+			for _, r := range host.Remarks(cfg) {
+				out = append(out, r.String())
+			}
+			return out
+		}
+		return s, err
 	}
 }
 

@@ -137,6 +137,7 @@ func (c *conn) challenge() bool {
 	if d, ok := c.s.script.after("slow-challenge"); ok && !c.s.sleep(c.s.life, nil, d) {
 		return true
 	}
+	c.garbageBefore()
 	payload := map[string]any{"nonce": c.nonce, "ts": time.Now().UnixMilli()}
 	if !c.s.release.noCapabilities {
 		payload["capabilities"] = []string{"model-catalog-snapshot"}
@@ -169,6 +170,17 @@ func (c *conn) oversized() {
 		Type: "event", Event: "connect.challenge",
 		Payload: map[string]any{"pad": strings.Repeat("x", 64<<20)},
 	})
+}
+
+// garbageBefore sends the frames of "garbage-before", text and binary by turns.
+func (c *conn) garbageBefore() {
+	for n := range c.s.script.number("garbage-before") {
+		if n%2 == 0 {
+			c.write(websocket.TextMessage, []byte("[debug] a library prints on the connection"))
+		} else {
+			c.write(websocket.BinaryMessage, []byte{0xff, 0, 0xfe})
+		}
+	}
 }
 
 // requests answers calls until the connection ends.

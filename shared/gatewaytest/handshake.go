@@ -237,6 +237,7 @@ func (c *conn) pairing(p connectRequest) *Error {
 
 // welcome answers with hello-ok.
 func (c *conn) welcome(id, params json.RawMessage) {
+	c.garbageBefore()
 	var p connectRequest
 	_ = json.Unmarshal(params, &p) // admit has read it
 	scopes := p.Scopes

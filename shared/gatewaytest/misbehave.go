@@ -66,6 +66,10 @@ func Misbehaviours() []Misbehaviour {
 		{"slow-challenge", "MS", "send the challenge so late", false},
 		{"challenge-without-nonce", "", "send a challenge without a nonce", false},
 		{"garbage-challenge", "", "send text that is not JSON instead of the challenge", false},
+		{
+			"garbage-before", "N", "send N frames that are not JSON before the challenge and before the answer to connect",
+			false,
+		},
 		{"binary-garbage", "", "send random binary frames instead of the challenge", false},
 		{"binary-frames", "", "send all frames as binary", false},
 		{"oversized-challenge", "", "send a challenge of 64 MiB", false},

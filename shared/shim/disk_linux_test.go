@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -178,4 +179,73 @@ func testFullMeanwhile(t *testing.T) {
 	if err := shim.Remove(b.Dir); err != nil {
 		t.Errorf("Remove: %v", err)
 	}
+}
+
+// TestOutputLeavesRoomForTheRestOfTheLaunch: on a disk that has room for the log and for little else, the log must not
+// take what state and secret need. On ext4 a log that does not fit takes all blocks that are left before it fails.
+func TestOutputLeavesRoomForTheRestOfTheLaunch(t *testing.T) {
+	for kind, lefts := range map[string][]int{"tmpfs": {264, 272, 276, 280, 288, 320}, "ext4": {44, 64, 100, 272, 288, 320}} {
+		p := newPlace(t)
+		if kind == "ext4" {
+			p.smallExt4(t)
+		} else if !mayMount() {
+			t.Skip("cannot mount a small disk here")
+		} else {
+			p.smallDisk(t, 1<<20)
+		}
+		for _, left := range lefts {
+			spare := filepath.Join(p.run(), "spare")
+			if err := os.WriteFile(spare, make([]byte, left<<10), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p.fill(t)
+			if err := os.Remove(spare); err != nil {
+				t.Fatal(err)
+			}
+			o := p.options(fmt.Sprintf("leaves-%d", left), "sleep", "60")
+			o.Spec.OutputMaxBytes = 256 << 10
+			s, err := shim.Start(deadline(t), o)
+			if err != nil {
+				t.Errorf("%s with %d KiB left: %v", kind, left, err)
+			} else {
+				b, err := shim.OpenBundle(o.BundleDir)
+				if err != nil || b.State.Phase != shim.PhaseRunning {
+					t.Errorf("%s with %d KiB left: the bundle is %+v, %v, want it running", kind, left, b.State, err)
+				}
+				if _, err := s.Client.Stop(deadline(t), patience); err != nil {
+					t.Error(err)
+				}
+				if err := s.Client.Release(deadline(t)); err != nil {
+					t.Error(err)
+				}
+				s.Client.Close()
+			}
+			if err := errors.Join(os.RemoveAll(o.BundleDir), os.Remove(filepath.Join(p.run(), "ballast"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// smallExt4 puts the run directory on an ext4 of 8 MiB.
+func (p place) smallExt4(t *testing.T) {
+	t.Helper()
+	image := filepath.Join(p.dir, "image")
+	if err := os.WriteFile(image, make([]byte, 8<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(p.run(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range [][]string{{"mkfs.ext4", "-q", "-m", "0", image}, {"mount", "-o", "loop", image, p.run()}} {
+		if out, err := exec.Command(cmd[0], cmd[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("cannot mount a small disk here: %s: %v %s", cmd[0], err, out)
+		}
+	}
+	t.Cleanup(func() {
+		p.endAll(t)
+		if err := unix.Unmount(p.run(), unix.MNT_DETACH); err != nil {
+			t.Errorf("cannot unmount: %v", err)
+		}
+	})
 }

@@ -44,7 +44,7 @@ func New(name string) *Launcher { return &Launcher{name: name, clients: map[stri
 func ConfigField() plugin.ConfigField {
 	return plugin.ConfigField{
 		Path: "shim", Type: "string",
-		Doc: "path of gatehost-shim; default: next to this plugin's directory, then in it",
+		Doc: "path of gatehost-shim, ~/ is the home directory; default: next to this plugin's directory, then in it",
 	}
 }
 
@@ -96,6 +96,13 @@ func (l *Launcher) seen(b shim.Bundle) shim.Bundle {
 
 // findShim looks where releases have it: gatehost and gatehost-shim side by side, plugins in a directory below.
 func findShim(configured string) (string, error) {
+	if rest, home := strings.CutPrefix(configured, "~/"); home {
+		dir, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("cannot find gatehost-shim: %q is in the home directory, and HOME is not set", configured)
+		}
+		configured = filepath.Join(dir, rest)
+	}
 	candidates := []string{configured}
 	if configured == "" {
 		self, err := os.Executable()

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -571,10 +572,17 @@ func TestSocketIsFoundInAFileWithFaults(t *testing.T) {
 func TestTildeIsTheHomeDirectory(t *testing.T) {
 	t.Setenv("HOME", "/home/x")
 	c := parse(t, "state_dir = \"~/gatehost\"\nplugin_dir = \"~\"\n[control]\nsocket = \"~/s\"\n"+
-		"[plugins.mine]\npath = \"~/mine\"\n"+
-		"[gateways.main.launch]\ncommand = [\"~/bin/openclaw\"]\ncwd = \"~/w\"\nenv_file = \"a~/e\"\n")
+		"[plugins.mine]\npath = \"~/mine\"\nsandbox = {read = [\"~/r\"], write = [\"/w\", \"~\"]}\n"+
+		"[gateways.main]\ntoken = {file = \"~/token\"}\nrepair.evidence_read = [\"~/evidence\"]\n"+
+		"[gateways.main.launch]\ncommand = [\"~/bin/openclaw\"]\ncwd = \"~/w\"\nenv_file = \"a~/e\"\n"+
+		"path_prepend = [\"/p\", \"~/p\"]\nstate_dir = \"~/oc\"\nconfig_path = \"~/oc.json\"\n"+
+		"[[gateways.main.launch.hooks]]\ncommand = [\"~/hook\", \"~/word\"]\ninputs = [\"~/input\"]\n")
 	l := c.Gateways["main"].Launch
 	for got, want := range map[string]string{
+		c.Plugins["mine"].Sandbox.Read[0]: "/home/x/r", c.Plugins["mine"].Sandbox.Write[1]: "/home/x",
+		c.Gateways["main"].Token.File: "/home/x/token", c.Gateways["main"].Repair.EvidenceRead[0]: "/home/x/evidence",
+		l.PathPrepend[1]: "/home/x/p", l.StateDir: "/home/x/oc", l.ConfigPath: "/home/x/oc.json",
+		l.Hooks[0].Command[0]: "/home/x/hook", l.Hooks[0].Inputs[0]: "/home/x/input", l.Hooks[0].Command[1]: "~/word",
 		c.StateDir: "/home/x/gatehost", c.PluginDir: "/home/x", c.Control.Socket: "/home/x/s",
 		c.Plugins["mine"].Path: "/home/x/mine", l.Command[0]: "/home/x/bin/openclaw", l.Cwd: "/home/x/w",
 	} {
@@ -584,6 +592,15 @@ func TestTildeIsTheHomeDirectory(t *testing.T) {
 	}
 	if !strings.HasSuffix(l.EnvFile, "/a~/e") {
 		t.Errorf("a tilde inside a name: %q", l.EnvFile)
+	}
+	for _, path := range []string{"~bob/x", "$HOME/x", "${HOME}", "$HOME"} {
+		_, err := config.Parse("config.toml", []byte(fmt.Sprintf("state_dir = %q", path)))
+		if err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v, want a refusal", path, err)
+		}
+	}
+	if c := parse(t, "state_dir = \"a/$HOME\"\nplugin_dir = \"$9\""); filepath.Base(c.StateDir) != "$HOME" {
+		t.Errorf("a dollar sign inside a path: %q", c.StateDir)
 	}
 	path := filepath.Join(t.TempDir(), "config.toml")
 	if err := os.WriteFile(path, []byte("control.socket = \"~/s\""), 0o600); err != nil {

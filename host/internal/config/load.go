@@ -12,10 +12,12 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/tomltext"
 	"github.com/gatehost/gatehost/host/internal/trustfile"
+	"github.com/gatehost/gatehost/internal/foreignfile"
 )
 
 // Load reads a configuration. An empty path means DefaultPath if that file exists, and Default otherwise. The error
-// is a Faults with everything that is wrong.
+// is a Faults with everything that is wrong. When only files that it names are not trusted, the configuration is returned,
+// too: for display, not for use.
 func Load(path string) (*Config, error) {
 	return load(path, func([]byte) *Fault { return nil })
 }
@@ -36,6 +38,14 @@ func LoadAgain(path string) (*Config, error) {
 
 // load lets refuse check the text before it is parsed.
 func load(path string, refuse func([]byte) *Fault) (*Config, error) {
+	c, err := loadFile(path, refuse)
+	if err == nil {
+		c.checkHome()
+	}
+	return c, err
+}
+
+func loadFile(path string, refuse func([]byte) *Fault) (*Config, error) {
 	if path == "" {
 		path = DefaultPath()
 		if _, err := os.Lstat(path); path == "" || errors.Is(err, fs.ErrNotExist) {
@@ -57,10 +67,23 @@ func load(path string, refuse func([]byte) *Fault) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkFiles(path); err != nil {
-		return nil, err
+	return c, c.checkFiles(path)
+}
+
+// checkHome warns when root works in the home directory of another user, as after `sudo` that keeps HOME: its files there
+// lock that user out.
+func (c *Config) checkHome() {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return
 	}
-	return c, nil
+	if owner := homeOf(os.Geteuid(), home); owner != "" {
+		c.warnings = append(c.warnings, Fault{
+			File: c.Path, Message: fmt.Sprintf("gatehost runs as root with HOME=%s, the home of %s: files of root there can "+
+				"lock that user out of OpenClaw and of gatehost", home, owner),
+			Hint: "run gatehost as that user, or with root's own HOME: sudo -H",
+		})
+	}
 }
 
 // checkFiles refuses files of secrets that other users could change or read. One that does not exist yet is a fault
@@ -105,14 +128,10 @@ func SecretFile(path string) (warning *trustfile.Problem, err error) {
 }
 
 func read(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read configuration: %w", cause(err))
-	}
-	if !info.Mode().IsRegular() {
+	f, _, err := foreignfile.Open(path)
+	if errors.Is(err, foreignfile.ErrNotRegular) {
 		return nil, errors.New("cannot read configuration: not a regular file")
 	}
-	f, err := os.Open(path) //nolint:gosec // the operator named it
 	if err != nil {
 		return nil, fmt.Errorf("cannot read configuration: %w", cause(err))
 	}
@@ -170,6 +189,11 @@ func Parse(name string, data []byte) (*Config, error) {
 	}
 	c.warnOfTransports(d)
 	return c, nil
+}
+
+// FaultAt returns a fault at the place of a key in the file.
+func (c *Config) FaultAt(key []string, message, hint string) Fault {
+	return c.where.Fault(c.Path, key, message, hint)
 }
 
 // Line returns the line of a key in the file, or of the nearest table around it; 0 without a file.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -138,8 +139,11 @@ func (c *Config) resolve(file, base string) Faults {
 	return d.faults
 }
 
+// beginsWithVariable finds what a shell would replace: a directory of that name is not what anyone means.
+var beginsWithVariable = regexp.MustCompile(`^\$(\{[A-Za-z_]\w*\}|[A-Za-z_]\w*)(/|$)`)
+
 // against makes a path absolute: relative to base, or to the home directory when it begins with ~/, as a shell would.
-// Errors: a path that begins with the home of another user, or a home that is not known.
+// Errors: a path that begins with the home of another user or with a variable, or a home that is not known.
 func against(base, path string) (string, error) {
 	switch rest, home := strings.CutPrefix(path, "~"); {
 	case home && (rest == "" || rest[0] == '/' || rest[0] == filepath.Separator):
@@ -152,6 +156,8 @@ func against(base, path string) (string, error) {
 		return "", fmt.Errorf("%q is in the home directory of another user, which gatehost does not look up", path)
 	case filepath.IsAbs(path):
 		return filepath.Clean(path), nil
+	case beginsWithVariable.MatchString(path):
+		return "", fmt.Errorf("%q begins with a variable, which gatehost does not expand", path)
 	default:
 		return filepath.Join(base, path), nil
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/tomltext"
 	"github.com/gatehost/gatehost/host/internal/trustfile"
 	"github.com/gatehost/gatehost/internal/atomicfile"
+	"github.com/gatehost/gatehost/internal/foreignfile"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -120,12 +120,7 @@ const movedFile = "runtime-dir"
 
 // movedDir returns the runtime directory that the state directory names, when it is still there, and ours alone.
 func movedDir(stateDir, shared string) (string, bool) {
-	f, err := os.Open(filepath.Join(stateDir, movedFile)) //nolint:gosec // in the host's own directory
-	if err != nil {
-		return "", false
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, 4096))
+	data, err := foreignfile.Read(filepath.Join(stateDir, movedFile), 4096)
 	if err != nil {
 		return "", false
 	}

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/gatehost/gatehost/host/internal/trustfile"
+	"github.com/gatehost/gatehost/internal/foreignfile"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -32,18 +32,14 @@ func (t Token) Read(getenv func(string) string) (string, error) {
 }
 
 func readToken(path string) (string, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator named it
+	f, _, err := foreignfile.Open(path)
+	if errors.Is(err, foreignfile.ErrNotRegular) {
+		return "", tokenFault(fmt.Errorf("%s is not a regular file", path), "")
+	}
 	if err != nil {
 		return "", tokenFault(err, "check the path and its owner")
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", tokenFault(err, "")
-	}
-	if !info.Mode().IsRegular() {
-		return "", tokenFault(fmt.Errorf("%s is not a regular file", path), "")
-	}
 	if _, err := SecretFile(path); err != nil { // a warning was given when the configuration was loaded
 		hint := ""
 		if p, ok := errors.AsType[*trustfile.Problem](err); ok {

@@ -15,6 +15,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/gatewayconfig"
 	"github.com/gatehost/gatehost/host/internal/profile"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
+	"github.com/gatehost/gatehost/internal/foreignfile"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -190,7 +191,7 @@ func lookUp(name string, process plugin.ProcessSpec) string {
 
 // interpreterOf returns the words of the first line of a script; nil for another file.
 func interpreterOf(path string) []string {
-	f, err := os.Open(path) //nolint:gosec // a program that the operator named
+	f, _, err := foreignfile.Open(path)
 	if err != nil {
 		return nil
 	}

@@ -15,6 +15,9 @@ import (
 func (c *core) announce(cfg *config.Gateway, r profile.Result) {
 	facts := launchFacts(cfg, r, c.env.Secrets.Redactor())
 	c.log.Info("launching the gateway", facts...)
+	for _, remark := range r.Remarks {
+		c.log.Warn("something that was set for the gateway is not used", "what", remark.String())
+	}
 	var words []string
 	for i := 0; i+1 < len(facts); i += 2 {
 		words = append(words, fmt.Sprintf("%v=%v", facts[i], facts[i+1]))

@@ -30,9 +30,8 @@ func ruleOf(trust string, s lifecycle.State) peer.Rule {
 	return r
 }
 
-// provePeer returns the proof for a session on a port.
-func (c *core) provePeer(port int) func(context.Context, net.Conn) error {
-	rule := c.peerRule()
+// provePeer returns the proof of a rule for a session on a port.
+func (c *core) provePeer(rule peer.Rule, port int) func(context.Context, net.Conn) error {
 	return func(ctx context.Context, conn net.Conn) error {
 		return refusedPeer(rule.Prove(ctx, conn), c.name, port)
 	}

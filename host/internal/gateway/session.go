@@ -42,9 +42,11 @@ func (s sessions) Open(
 		return nil, lifecycle.Hello{}, err
 	}
 	redactor, port := s.core.redactor(), cmp.Or(port, cfg.Port)
+	rule := s.core.peerRule()
 	opened, err := session.Dial(ctx, session.Options{
 		URL: secret.scheme() + probe.Address(port) + "/ws", TLS: secret.tls, Token: secret.token,
-		Password: secret.password, Device: s.core.env.Device(), Peer: s.core.provePeer(port),
+		Password: secret.password, Device: s.core.env.Device(),
+		Peer: s.core.provePeer(rule, port), Launched: rule.ProvesLaunch(),
 		Version: s.core.env.Version, Trace: s.core.traceFrames(redactor), Ping: liveness.Ping,
 		PongTimeout: liveness.PongTimeout, Log: s.core.log, OnAlive: events.Alive, OnPings: events.Pings,
 		OnEvent: func(e session.Event) {

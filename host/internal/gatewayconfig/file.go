@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/gatehost/gatehost/internal/atomicfile"
+	"github.com/gatehost/gatehost/internal/foreignfile"
 	"github.com/gatehost/gatehost/internal/json5"
 	"github.com/gatehost/gatehost/shared/fault"
 )
@@ -49,30 +49,17 @@ func readFile(path string) (file, error) {
 		}
 		return out, nil
 	}
-	if info, err := os.Stat(out.path); err != nil || !info.Mode().IsRegular() { // opening a pipe would hang
-		return out, cannotRead(path, orElse(err, errors.New("it is not a regular file")))
-	}
-	f, err := os.Open(out.path) //nolint:gosec // the gateway's configuration
-	if err != nil {
-		return out, cannotRead(path, err)
-	}
-	defer f.Close()
-	out.data, err = io.ReadAll(io.LimitReader(f, maxFile+1))
+	data, err := foreignfile.Read(out.path, maxFile)
 	switch {
+	case errors.Is(err, foreignfile.ErrNotRegular):
+		return out, cannotRead(path, errors.New("it is not a regular file"))
+	case errors.Is(err, foreignfile.ErrTooLarge):
+		return out, cannotRead(path, fmt.Errorf("it is larger than %d bytes", maxFile))
 	case err != nil:
 		return out, cannotRead(path, err)
-	case len(out.data) > maxFile:
-		return out, cannotRead(path, fmt.Errorf("it is larger than %d bytes", maxFile))
 	}
-	out.exists = true
+	out.exists, out.data = true, data
 	return out, nil
-}
-
-func orElse(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
 }
 
 func cannotRead(path string, err error) error {

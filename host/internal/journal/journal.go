@@ -29,6 +29,9 @@ type Options struct {
 	// OnFault is called with the error when the disk begins to fail, and with nil when it takes events again. It
 	// must not call the journal.
 	OnFault func(error)
+	// Resume is called before the journal writes again to a disk that failed; while it returns an error the journal
+	// takes nothing. It must not call the journal. nil: nothing is asked.
+	Resume func() error
 }
 
 // Journal writes events. Open makes one; all methods are safe for concurrent use.
@@ -69,6 +72,9 @@ func Open(dir string, o Options) (j *Journal, remarks []error) {
 	if o.OnFault == nil {
 		o.OnFault = func(error) {}
 	}
+	if o.Resume == nil {
+		o.Resume = func() error { return nil }
+	}
 	j = &Journal{
 		Reader: NewReader(dir), o: o, series: map[string]*series{}, gateways: map[string]*series{},
 		outputs: map[string]place{},
@@ -87,6 +93,11 @@ func (j *Journal) Append(batch []events.Event) {
 	defer j.mu.Unlock()
 	now := time.Now()
 	if j.closed || (j.fault != nil && now.Before(j.retry)) {
+		j.drop(batch)
+		return
+	}
+	if j.fault != nil && j.o.Resume() != nil {
+		j.retry = now.Add(retryAfter)
 		j.drop(batch)
 		return
 	}

@@ -87,6 +87,9 @@ type Rule struct {
 	Launch int
 }
 
+// ProvesLaunch reports whether Prove accepts the processes of one launch only.
+func (r Rule) ProvesLaunch() bool { return r.Launch != 0 && r.Trust != TrustAny }
+
 // Prove returns nil when the other end of conn fits the rule. It waits until the other end has accepted the connection,
 // since the kernel does not say before that which process will have it. ctx bounds the wait. Errors: *Stranger,
 // ErrUnknown, ErrNotAccepted, ErrClosed, the cause of ctx when it was cancelled, or the system's.

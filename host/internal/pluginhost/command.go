@@ -22,10 +22,13 @@ func command(
 		return nil, nil, 0, err
 	}
 	if s.Sandbox == nil {
-		cmd, mark, err = unsandboxed(s, exe, path, argv, data, o)
+		cmd, mark, err = unsandboxed(s, exe, path, argv, data, sockets, o)
 		return cmd, nil, mark, err
 	}
 	spec := exe.sandboxOf(s, data, sockets)
+	if spec.Program, err = exe.link(sockets); err != nil {
+		return nil, nil, 0, err
+	}
 	watch, err = sandbox.NewWatch(spec, path)
 	if err != nil {
 		return nil, nil, 0, err
@@ -51,14 +54,18 @@ func command(
 // unsandboxed returns what is run for a plugin that is not sandboxed. All of its processes get a mark, so that they end
 // with it and are known on the control socket, wherever they go. Those of a launcher do not: its gateways outlive it.
 func unsandboxed(
-	s Spec, exe *executable, path string, argv []string, data string, o Options,
+	s Spec, exe *executable, path string, argv []string, data, sockets string, o Options,
 ) (cmd *exec.Cmd, mark uint64, err error) {
 	if s.leaves() || !sandbox.CanMark() {
 		cmd = exec.Command(argv[0], argv[1:]...) //nolint:gosec,noctx // as above
-		execOpened(cmd, exe)
-		return cmd, 0, nil
+		return cmd, 0, execOpened(cmd, exe, sockets)
 	}
 	spec := sandbox.Spec{MarkOnly: true, Mark: newMark(data), Command: !exe.checked}
+	if exe.checked {
+		if spec.Program, err = exe.link(sockets); err != nil {
+			return nil, 0, err
+		}
+	}
 	args, err := spec.Args(path, argv[1:])
 	if err != nil {
 		return nil, 0, err

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/pluginhost"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // directory makes a sealed directory of a plugin: run is TOML, more follows it, files are name and text; a name with a
@@ -321,6 +322,66 @@ sys.exit(7)`,
 				t.Errorf("not sandboxed, it says: %v", s.Err)
 			}
 		})
+	}
+}
+
+// TestProcessOfAPluginHasItsNameAndNotThatOfADescriptor: as `ps` shows it, however the plugin is started.
+func TestProcessOfAPluginHasItsNameAndNotThatOfADescriptor(t *testing.T) {
+	node, python, needs := interpreters(t)
+	script := filepath.Join(t.TempDir(), "a-script")
+	put(t, script, "#!/bin/sh\nread comm </proc/$$/comm; echo \"comm: $comm.\" >&2; exit 7\n")
+	if err := os.Chmod(script, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	pyScript := filepath.Join(t.TempDir(), "py-script")
+	put(t, pyScript, "#!"+python+"\nimport sys; print('comm: ' + open('/proc/self/comm').read().strip() + '.',"+
+		" 'path: ' + sys.path[0], file=sys.stderr); sys.exit(7)\n")
+	if err := os.Chmod(pyScript, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	inNode := directory(t, fmt.Sprintf(`[%q, "./main.js"]`, node), "", map[string]string{"main.js": "" +
+		`const comm = require("fs").readFileSync("/proc/self/comm", "utf8"); console.error("comm: " + comm.trim() + ".");` +
+		"\nprocess.exit(7)\n"})
+	inPython := directory(t, fmt.Sprintf(`[%q, "./main.py"]`, python), "", map[string]string{"main.py": "" +
+		"import sys; print('comm: ' + open('/proc/self/comm').read().strip() + '.', file=sys.stderr); sys.exit(7)\n"})
+	for _, row := range []struct{ name, path, sum, want string }{
+		{"a script", script, checksum(t, script), "comm: a-script."},
+		{"a script in Python", pyScript, checksum(t, pyScript), "comm: py-script. path: " + filepath.Dir(pyScript)},
+		{"a directory in Node", inNode, checksum(t, filepath.Join(inNode, "plugin.toml")), "comm: test-plugin."},
+		{"a directory in Python", inPython, checksum(t, filepath.Join(inPython, "plugin.toml")), "comm: test-plugin."},
+	} {
+		for _, spec := range []pluginhost.Spec{
+			{Name: "p", Path: row.path, Sandbox: &sandbox.Spec{Read: needs}},
+			{Name: "p", Path: row.path, SHA256: row.sum, Uses: []plugin.Kind{plugin.KindDoctor}},
+			{Name: "p", Path: row.path, SHA256: row.sum, Uses: []plugin.Kind{plugin.KindLauncher}},
+		} {
+			spec.StartTimeout = patience
+			timing := quick()
+			timing.CircuitAfter = 1
+			h, _ := newHost(t, timing, spec)
+			text := awaitState(t, h, pluginhost.Failed).Err.Error()
+			// newer releases of Node name their main thread themselves
+			text = strings.ReplaceAll(text, "comm: node-MainThread.", "comm: test-plugin.")
+			if !strings.Contains(text, row.want) {
+				t.Errorf("%s, sandboxed %v, used as %v: %v, want %q", row.name, spec.Sandbox != nil, spec.Uses, text, row.want)
+			}
+		}
+	}
+	for _, change := range []func(*pluginhost.Spec){
+		func(s *pluginhost.Spec) { s.Sandbox = &sandbox.Spec{} },
+		func(s *pluginhost.Spec) { s.SHA256 = checksum(t, filepath.Join(pluginDir, "test-plugin")) },
+		func(s *pluginhost.Spec) {
+			s.SHA256 = checksum(t, filepath.Join(pluginDir, "test-plugin"))
+			s.Uses = []plugin.Kind{plugin.KindDoctor}
+		},
+	} {
+		spec := testPlugin()
+		change(&spec)
+		h, _ := newHost(t, quick(), spec)
+		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", awaitState(t, h, pluginhost.Running).PID))
+		if err != nil || strings.TrimSpace(string(comm)) != "test-plugin" {
+			t.Errorf("the process is called %q, %v", comm, err)
+		}
 	}
 }
 

@@ -48,6 +48,23 @@ func TestPluginThatCrashesAgainAndAgainIsLeftAloneAndHarmsNoOther(t *testing.T) 
 	}
 }
 
+// TestLauncherThatFailedIsTriedMoreOftenThanAnyOther: a gateway waits for it.
+func TestLauncherThatFailedIsTriedMoreOftenThanAnyOther(t *testing.T) {
+	bad, other := testPlugin("exits"), testPlugin("exits")
+	bad.Uses, other.Name, other.Uses = []plugin.Kind{plugin.KindLauncher}, "other", []plugin.Kind{plugin.KindDoctor}
+	timing := quick()
+	timing.LauncherRetry = 50 * time.Millisecond
+	h, dir := newHost(t, timing, bad, other)
+	poll(t, "more starts of the launcher", func() bool { return count(inData(dir, "starts")) >= 8 })
+	poll(t, "the other plugin to fail", func() bool { return h.Plugins()[1].State == pluginhost.Failed })
+	if s := h.Plugins()[0]; s.State != pluginhost.Failed {
+		t.Errorf("the launcher is %s between its starts, want failed", s.State)
+	}
+	if n := count(filepath.Join(dir, "data", "other", "starts")); n != 5 {
+		t.Errorf("the other plugin was started %d times, want 5", n)
+	}
+}
+
 func TestPluginThatDiesInEachCallOpensItsCircuit(t *testing.T) {
 	h, dir := newHost(t, quick(), testPlugin())
 	pid(t, h)

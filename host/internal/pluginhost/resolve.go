@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/host/internal/trustfile"
+	"github.com/gatehost/gatehost/internal/foreignfile"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -63,7 +64,6 @@ func openProgram(s Spec, path, absent, hint string) (*os.File, error) {
 		}
 		return refuse(fault.PermissionDenied, s, path, err.Error(), "make it readable for the host's user")
 	}
-	// The file is examined before it is opened: opening a named pipe would wait for a writer.
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, unreadable(err)
@@ -71,7 +71,7 @@ func openProgram(s Spec, path, absent, hint string) (*os.File, error) {
 	if err := checkKind(s, path, info); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path) //nolint:gosec // the operator named it
+	f, _, err := foreignfile.Open(path)
 	if err != nil {
 		return nil, unreadable(err)
 	}

@@ -53,6 +53,7 @@ type Timing struct {
 	HealthyAfter  time.Duration // default 1 min: after it the count of restarts begins again
 	CircuitAfter  int           // default 5 failed starts in a row: then a try every CircuitRetry
 	CircuitRetry  time.Duration // default 1 min
+	LauncherRetry time.Duration // default 15 s: the same for a plugin that a gateway uses as its launcher, and waits for
 	CloseGrace    time.Duration // default 3 s between closing the death pipe and the kill
 	CallWait      time.Duration // default 10 s: how long a call waits for a plugin that is restarting
 	OutputSilence time.Duration // default 30 s, two heartbeats: then an output stream is opened again
@@ -75,6 +76,7 @@ func (t Timing) withDefaults() Timing {
 	set(&t.BackoffMax, 30*time.Second)
 	set(&t.HealthyAfter, time.Minute)
 	set(&t.CircuitRetry, time.Minute)
+	set(&t.LauncherRetry, 15*time.Second)
 	set(&t.CloseGrace, 3*time.Second)
 	set(&t.CallWait, 10*time.Second)
 	set(&t.OutputSilence, 30*time.Second)
@@ -139,7 +141,7 @@ const (
 	Starting   = "starting"
 	Running    = "running"
 	BackingOff = "backing-off"
-	Failed     = "failed" // the circuit is open: it is started only every Timing.CircuitRetry
+	Failed     = "failed" // the circuit is open: it is started only every Timing.CircuitRetry, or LauncherRetry
 	Stopped    = "stopped"
 )
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 const defaultStartTimeout = 30 * time.Second
@@ -171,7 +173,7 @@ func (s *supervisor) rest(ctx context.Context, err error) {
 	}
 	delay, state := s.delay(), BackingOff
 	if isPermanent(err) || s.failures >= s.opts.Timing.CircuitAfter {
-		delay, state = s.opts.Timing.CircuitRetry, Failed
+		delay, state = s.circuitRetry(), Failed
 	}
 	s.log.Error("plugin is down", "error", err, "hint", fault.HintOf(err), "state", state, "delay", delay)
 	request := s.restarts.take()
@@ -191,9 +193,19 @@ func (s *supervisor) rest(ctx context.Context, err error) {
 func (s *supervisor) delay() time.Duration {
 	t := s.opts.Timing
 	if s.failures >= t.CircuitAfter {
-		return t.CircuitRetry
+		return s.circuitRetry()
 	}
 	return min(t.BackoffBase<<min(max(s.failures-1, 0), 10), t.BackoffMax)
+}
+
+// circuitRetry returns the time between two starts while the circuit is open. A gateway can neither be started nor
+// stopped without its launcher, so a launcher is tried more often.
+func (s *supervisor) circuitRetry() time.Duration {
+	t := s.opts.Timing
+	if slices.Contains(s.spec().Uses, plugin.KindLauncher) {
+		return min(t.CircuitRetry, t.LauncherRetry)
+	}
+	return t.CircuitRetry
 }
 
 // serve makes gen the current process until it ends, which is an error, or another one can replace it.

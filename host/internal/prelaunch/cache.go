@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 
 	"github.com/gatehost/gatehost/internal/atomicfile"
+	"github.com/gatehost/gatehost/internal/foreignfile"
 )
 
 // schema is the version of the file; with another version nothing is known (T158).
@@ -173,7 +174,7 @@ func (b *budget) file(h hash.Hash, name, path string, info fs.FileInfo) error {
 	if b.files, b.bytes = b.files-1, b.bytes-info.Size(); b.files < 0 || b.bytes < 0 {
 		return fmt.Errorf("there are more than %d files or %d MiB", maxFiles, maxBytes>>20)
 	}
-	f, err := os.Open(path) //nolint:gosec // the operator named it
+	f, _, err := foreignfile.Open(path)
 	if err != nil {
 		return err
 	}

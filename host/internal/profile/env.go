@@ -1,70 +1,15 @@
 package profile
 
 import (
-	"errors"
-	"fmt"
 	"net/url"
-	"os"
 	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/gatehost/gatehost/host/internal/config"
-	"github.com/gatehost/gatehost/host/internal/trustfile"
 	"github.com/gatehost/gatehost/internal/redact"
-	"github.com/gatehost/gatehost/shared/fault"
 )
-
-// maxEnvFile bounds an env_file in bytes.
-const maxEnvFile = 1 << 20
-
-// readEnvFile reads NAME=value lines; blank lines and # comments are skipped, one pair of quotes around a value is
-// removed.
-func readEnvFile(path string) (map[string]string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read launch.env_file: %w", err)
-	}
-	if _, err := config.SecretFile(path); err != nil {
-		return nil, fault.Wrap(fault.PermissionDenied, "cannot read launch.env_file", err).WithHint(hintOf(err))
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxEnvFile {
-		return nil, fmt.Errorf("cannot read launch.env_file %s: it is not a regular file of at most 1 MiB", path)
-	}
-	data, err := os.ReadFile(path) //nolint:gosec // the operator named it
-	if err != nil {
-		return nil, fmt.Errorf("cannot read launch.env_file: %w", err)
-	}
-	env := map[string]string{}
-	for i, line := range strings.Split(string(data), "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		k, v, ok := strings.Cut(strings.TrimPrefix(line, "export "), "=")
-		if k = strings.TrimSpace(k); !ok || k == "" { // the line itself may hold a secret: report its number only
-			return nil, fmt.Errorf("cannot read launch.env_file %s: line %d is not NAME=value", path, i+1)
-		}
-		env[k] = unquote(strings.TrimSpace(v))
-	}
-	return env, nil
-}
-
-// hintOf returns what to do about a file that is not trusted.
-func hintOf(err error) string {
-	if p, ok := errors.AsType[*trustfile.Problem](err); ok {
-		return p.Hint
-	}
-	return ""
-}
-
-func unquote(v string) string {
-	if len(v) >= 2 && (v[0] == '"' || v[0] == '\'') && v[len(v)-1] == v[0] {
-		return v[1 : len(v)-1]
-	}
-	return v
-}
 
 // pathKey returns the name of the search path in env, and the other spellings of it (B078). Outside Windows a lone
 // Path is not the search path.

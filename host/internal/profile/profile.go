@@ -31,6 +31,7 @@ type Launch struct {
 	Token     string
 	Home      string   // of the user that runs it; for default places
 	Inherited []string // environment of the host, as os.Environ
+	Display   bool     // for remarks only: an env_file that others can read is read, too
 	Foreign   []string // its variables that hold secrets of other gateways: they are not inherited (B077)
 }
 
@@ -43,6 +44,7 @@ type Result struct {
 	Place   gatewayplace.Place
 	Env     map[string]string // of the process
 	Secrets []string          // values that must appear nowhere
+	Remarks []Remark          // what the operator has set and the gateway does not get
 
 	openclaw bool
 	fromFile map[string]bool // the variables whose values come from the env_file
@@ -59,7 +61,7 @@ func defaultArgs(profile string) []string {
 // removed are inherited variables that a gateway must not see: a preload of the host (B076), marks of another
 // supervisor (B091), and credentials of other programs.
 var removed = []string{
-	"NODE_OPTIONS", "OPENCLAW_SYSTEMD_UNIT", "INVOCATION_ID", "SYSTEMD_EXEC_PID", "JOURNAL_STREAM", "NOTIFY_SOCKET",
+	"NODE_OPTIONS", "OPENCLAW_SYSTEMD_UNIT", "INVOCATION_ID", "SYSTEMD_EXEC_PID", "JOURNAL_STREAM",
 	"OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_PASSWORD", "OPENCLAW_GATEWAY_PORT", "OPENCLAW_SUPERVISOR_MODE",
 }
 
@@ -75,34 +77,36 @@ func Build(l Launch) (Result, error) {
 		return Result{}, fmt.Errorf("cannot build the launch: launch.command is empty")
 	}
 	env := inherit(l)
-	secrets, file := []string{}, map[string]string{}
+	secrets, file := []string{}, envFile{}
 	if l.EnvFile != "" {
-		fromFile, err := readEnvFile(l.EnvFile)
-		if err != nil {
+		var err error
+		if file, err = readEnvFile(l.EnvFile, !l.Display); err != nil {
 			return Result{}, err
 		}
-		file = fromFile
-		maps.Copy(env, fromFile)
-		for _, v := range fromFile {
+		maps.Copy(env, file.values)
+		for _, v := range file.values {
 			secrets = append(secrets, v)
 		}
 	}
 	maps.Copy(env, l.Env)
+	maps.DeleteFunc(env, func(k, _ string) bool { return isHandle(k) })
 	maps.Copy(env, ProxyEnv(l.Launch))
 	prependPath(env, l.PathPrepend)
 	r := Result{StateDir: l.StateDir, ConfigPath: l.ConfigPath, Env: env, openclaw: l.Profile != Plain}
 	words := argv(l)
 	if l.StateDirByDefault {
-		chosen := maps.Clone(file)
+		chosen := map[string]string{}
+		maps.Copy(chosen, file.values)
 		maps.Copy(chosen, l.Env)
 		if gatewayplace.Chosen(chosen, words[1:]) { // the operator chose another place than the default of gatehost
 			r.StateDir = ""
 		}
 	}
 	fixed(&l, env, &r, words)
+	r.Remarks = l.unused(file, env)
 	r.fromFile = map[string]bool{}
 	for k, v := range env {
-		given, ok := file[k]
+		given, ok := file.values[k]
 		r.fromFile[k] = ok && given == v
 		if isProxy(k) {
 			secrets = append(secrets, password(v)...)

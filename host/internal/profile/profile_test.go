@@ -71,6 +71,90 @@ func TestMarksOfOtherSupervisorsAndPreloadsAreRemoved(t *testing.T) { // B076, B
 	}
 }
 
+// TestVariablesOfAServiceManagerNeverReachTheGateway: Node.js ends with NODE_CHANNEL_FD, and waits for ever with
+// NODE_UNIQUE_ID.
+func TestVariablesOfAServiceManagerNeverReachTheGateway(t *testing.T) {
+	names := []string{
+		"NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_APP_INSTANCE", "NODE_UNIQUE_ID", "pm_id", "pm_exec_path",
+		"PM2_HOME", "PM2_USAGE", "WATCHDOG_USEC", "WATCHDOG_PID", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID",
+		"LISTEN_FDNAMES", "INVOCATION_ID",
+	}
+	inherited, file := []string{"KEEP=me"}, ""
+	for _, name := range names {
+		inherited = append(inherited, name+"=inherited-canary")
+		if name != "INVOCATION_ID" {
+			file += name + "=file-canary\n"
+		}
+	}
+	path := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, env := build(t, profile.Launch{Launch: config.Launch{EnvFile: path}, Inherited: inherited})
+	for _, name := range names {
+		if v, ok := env[name]; ok {
+			t.Errorf("%s = %q", name, v)
+		}
+	}
+	if env["KEEP"] != "me" || len(r.Remarks) != len(names)-1 {
+		t.Errorf("KEEP = %q, remarks %q", env["KEEP"], r.Remarks)
+	}
+}
+
+// TestWhatIsNotUsedIsTold: by its name and place, never by its value.
+func TestWhatIsNotUsedIsTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(path, []byte("A=1\nOPENCLAW_GATEWAY_TOKEN=file-canary\nNODE_OPTIONS=file-canary\n"+
+		"HTTP_PROXY=http://file-canary\nB=file-canary\nOPENCLAW_DISABLE_BONJOUR=0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inherited := []string{
+		"NODE_OPTIONS=canary", "OPENCLAW_GATEWAY_TOKEN=canary", "OPENCLAW_GATEWAY_PASSWORD=canary",
+		"OPENCLAW_GATEWAY_PORT=canary", "OTHER_TOKEN=canary", "JOURNAL_STREAM=canary",
+	}
+	for _, row := range []struct {
+		name   string
+		launch profile.Launch
+		want   []string // each remark has these words, in this order
+	}{
+		{"inherited", profile.Launch{Port: 1, Token: "mine", Inherited: inherited}, []string{
+			"NODE_OPTIONS in the environment of gatehost is not used: the gateway does not inherit it (set it in launch.env",
+			"OPENCLAW_GATEWAY_PASSWORD in the environment of gatehost is not used: the gateway does not inherit it",
+			"OPENCLAW_GATEWAY_PORT in the environment of gatehost is not used: the gateway gets the value of the gateway's port",
+			"OPENCLAW_GATEWAY_TOKEN in the environment of gatehost is not used: the gateway gets the value of the gateway's token",
+		}},
+		{"the token of another gateway", profile.Launch{
+			Port: 1, Token: "mine", Inherited: inherited[1:2], Foreign: []string{"OPENCLAW_GATEWAY_TOKEN"},
+		}, nil},
+		{"the same values", profile.Launch{
+			Port: 1, Token: "canary", Inherited: []string{"OPENCLAW_GATEWAY_TOKEN=canary", "OPENCLAW_GATEWAY_PORT=1"},
+		}, nil},
+		{"without the environment", profile.Launch{
+			Port: 1, Inherited: inherited, Launch: config.Launch{ClearEnv: true},
+		}, nil},
+		{"in the file", profile.Launch{Port: 1, Token: "mine", Inherited: inherited[:1], Launch: config.Launch{
+			EnvFile: path, Proxy: "h:1", Env: map[string]string{"B": "2", "OPENCLAW_GATEWAY_TOKEN": "env-canary"},
+		}}, []string{
+			"B in line 5 is not used: the gateway gets the value of launch.env",
+			"HTTP_PROXY in line 4 is not used: the gateway gets the value of the proxies of launch",
+			"OPENCLAW_DISABLE_BONJOUR in line 6 is not used: the gateway gets the value of gatehost",
+			"OPENCLAW_GATEWAY_TOKEN in line 2 is not used: the gateway gets the value of the gateway's token (to use that token",
+			"OPENCLAW_GATEWAY_TOKEN is not used: the gateway gets the value of the gateway's token",
+		}},
+	} {
+		r, _ := build(t, row.launch)
+		if len(r.Remarks) != len(row.want) {
+			t.Errorf("%s: %q, want %d remarks", row.name, r.Remarks, len(row.want))
+			continue
+		}
+		for i, want := range row.want {
+			if got := r.Remarks[i].String(); !strings.HasPrefix(got, want) || strings.Contains(got, "canary") {
+				t.Errorf("%s: %q, want %q", row.name, got, want)
+			}
+		}
+	}
+}
+
 func TestPortIsFilledIntoTheArguments(t *testing.T) {
 	r, _ := build(t, profile.Launch{Port: 4711})
 	if got := strings.Join(r.Process.Argv,

@@ -33,7 +33,7 @@ level = 1
 [plugins.spare]
 path = "spare"
 [gateways.main]
-doctors = ["mine", "doctor", "doctor-environment"]
+doctors = ["mine", "doctor"]
 [gateways.other]
 port = 4711
 launch = {command = ["x"]}
@@ -167,7 +167,7 @@ func TestPlanSaysWhatEachChangeTakes(t *testing.T) {
 		{
 			"a gateway that is missing",
 			[]string{"[gateways.other]\nport = 4711\nlaunch = {command = [\"x\"]}\n", ""},
-			[]string{"gateway other removed applied"},
+			[]string{"plugin doctor-environment removed applied", "gateway other removed applied"},
 		},
 		{
 			"settings of the host",

@@ -5,13 +5,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/gatehost/gatehost/internal/atomicfile"
+	"github.com/gatehost/gatehost/internal/foreignfile"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -47,18 +47,13 @@ func read(path string) (snapshot, error) {
 		return snapshot{}, fault.New(fault.FailedPrecondition,
 			fmt.Sprintf("cannot read %s: it is not a regular file", path))
 	}
-	f, err := os.Open(path) //nolint:gosec // resolved and inside the scope, or a backup of ours
-	if err != nil {
-		return snapshot{}, fmt.Errorf("cannot read %s: %w", path, err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return snapshot{}, fmt.Errorf("cannot read %s: %w", path, err)
-	}
-	if len(data) > maxFile {
+	data, err := foreignfile.Read(path, maxFile)
+	if errors.Is(err, foreignfile.ErrTooLarge) {
 		return snapshot{}, fault.New(fault.Exhausted,
 			fmt.Sprintf("cannot back up %s: it is larger than %d bytes", path, maxFile))
+	}
+	if err != nil {
+		return snapshot{}, fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	return snapshot{exists: true, mode: info.Mode().Perm(), owner: atomicfile.OwnerOf(info), data: data}, nil
 }

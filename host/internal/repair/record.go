@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/internal/atomicfile"
+	"github.com/gatehost/gatehost/internal/foreignfile"
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
@@ -204,7 +205,7 @@ func ReadManifest(path string, into any) error {
 	if !info.Mode().IsRegular() || info.Size() > maxManifest {
 		return errors.New("it is not a small regular file")
 	}
-	data, err := os.ReadFile(path) //nolint:gosec // below our own directory, by an id that has its form
+	data, err := foreignfile.Read(path, maxManifest)
 	if err != nil {
 		return err
 	}

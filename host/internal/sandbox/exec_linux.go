@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,9 +16,6 @@ import (
 	"github.com/landlock-lsm/go-landlock/landlock"
 	"golang.org/x/sys/unix"
 )
-
-// opened is the descriptor at which the host puts the file that it has checked.
-const opened = "/proc/self/fd/3"
 
 // Supported asks the kernel.
 func Supported() Support {
@@ -37,7 +35,7 @@ func Exec(args []string) error {
 		return err
 	}
 	runtime.LockOSThread() // this thread becomes the plugin
-	program := opened
+	program := cmp.Or(spec.Program, Descriptor)
 	if spec.Command {
 		if program, err = exec.LookPath(argv[0]); err != nil {
 			return fmt.Errorf("cannot run the command: %w", err)
@@ -172,7 +170,7 @@ func restrict(s Spec) error {
 	}
 	// The plugin itself, by its descriptor: its path may lead to another file by now.
 	if !s.Command {
-		rules = append(rules, landlock.ROFiles(opened))
+		rules = append(rules, landlock.ROFiles(Descriptor))
 	}
 	rights := levels(s.Level).BestEffort()
 	if !s.Network {

@@ -23,7 +23,10 @@ type Spec struct {
 	// Command: the program is the first word of the command line, as a shell would find it, and not descriptor 3. For a
 	// plugin that is only marked, and for commands that a launcher runs, which passes no descriptors on. They keep their
 	// system calls and capabilities: the gateway's program, and not a plugin's, runs.
-	Command   bool   `json:"command,omitempty"`
+	Command bool `json:"command,omitempty"`
+	// Program is a symbolic link to the program at descriptor 3, absolute: the kernel names the process by the last part of
+	// the path that it executes. "": Descriptor itself is executed, and the process is called "3".
+	Program   string `json:"program,omitempty"`
 	Watched   bool   `json:"watched,omitempty"`   // descriptor 4 leads to a Watch
 	OpenFiles uint64 `json:"openFiles,omitempty"` // most open files; 0: 1024
 	FileSize  uint64 `json:"fileSize,omitempty"`  // most bytes of a file that it writes; 0: 1 GiB
@@ -105,6 +108,9 @@ func parse(args []string) (Spec, []string, error) {
 	}
 	return s, args[2:], nil
 }
+
+// Descriptor is where a process that was handed the opened file of its program finds it.
+const Descriptor = "/proc/self/fd/3"
 
 // Self returns the host's own binary, also after the file was replaced.
 const Self = "/proc/self/exe"

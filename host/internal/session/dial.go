@@ -74,6 +74,9 @@ type Options struct {
 	// Trace is called with every frame that is sent or received, by the goroutine that sends or reads; it must hide
 	// the secrets in the frame, must not keep it, and must not block. nil: none.
 	Trace func(sent bool, data []byte)
+	// Launched says that Peer proves a process that this host launched. Until the handshake is over, frames of it that
+	// are no JSON are counted and ignored within the deadlines; those of any other program end the handshake.
+	Launched bool
 	// Peer proves whose program is at the other end of a connection. It is called once for each connection, before a
 	// byte is sent on it. Its error ends the dial; a *ConnectError is returned as it is. nil: nothing is proved.
 	Peer func(ctx context.Context, conn net.Conn) error
@@ -163,12 +166,12 @@ func Dial(ctx context.Context, o Options) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	hello, err := handshake(ctx, challenge, conn, o)
+	hello, bad, err := handshake(ctx, challenge, conn, o)
 	if err != nil {
 		cut(conn) // cut, not closed: no side waits for a close frame (T059, T065)
 		return nil, err
 	}
-	return newSession(conn, hello, o), nil
+	return newSession(conn, hello, bad, o), nil
 }
 
 func upgrade(ctx, challenge context.Context, o Options) (*websocket.Conn, error) {
@@ -237,34 +240,42 @@ func clean(b []byte) string {
 	return strings.TrimSpace(strings.ToValidUTF8(string(b), "\uFFFD"))
 }
 
-// handshake waits for the challenge, answers it, and waits for the result.
-func handshake(ctx, challenge context.Context, conn *websocket.Conn, o Options) (Hello, error) {
+// handshake waits for the challenge, answers it, and waits for the result. bad counts the frames that were ignored.
+func handshake(ctx, challenge context.Context, conn *websocket.Conn, o Options) (hello Hello, bad int, err error) {
 	conn.SetReadLimit(helloLimit)
 	stop := context.AfterFunc(ctx, func() { cut(conn) })
 	defer stop()
 	deadline, _ := challenge.Deadline()
 	_ = conn.SetReadDeadline(deadline)
-	nonce, ts, err := awaitChallenge(conn, o)
+	r := &reader{conn: conn, o: o}
+	nonce, ts, err := awaitChallenge(r)
 	if err != nil {
-		return Hello{}, explain(ctx, err, "challenge", "challenge_timeout",
+		return Hello{}, 0, r.explain(ctx, err, "challenge", "challenge_timeout",
 			"Timed out waiting for connect.challenge from Gateway")
 	}
 	id := uuid.NewString()
 	if err := sendConnect(conn, id, nonce, ts, o); err != nil {
-		return Hello{}, explain(ctx, err, "connect", "connect_failed", "cannot send connect")
+		return Hello{}, 0, r.explain(ctx, err, "connect", "connect_failed", "cannot send connect")
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(o.ConnectTimeout))
-	hello, err := awaitHello(conn, id, o)
+	hello, err = awaitHello(r, id)
 	if err != nil {
-		return Hello{}, explain(ctx, err, "connect", "connect_timeout", "Connect handshake timeout")
+		return Hello{}, 0, r.explain(ctx, err, "connect", "connect_timeout", "Connect handshake timeout")
 	}
 	conn.SetReadLimit(frameLimit)
 	_ = conn.SetReadDeadline(time.Time{})
-	return hello, nil
+	return hello, r.bad, nil
+}
+
+// reader reads the frames of one handshake.
+type reader struct {
+	conn *websocket.Conn
+	o    Options
+	bad  int // frames that were no JSON, and were ignored
 }
 
 // explain turns a broken handshake into a ConnectError.
-func explain(ctx context.Context, err error, stage, timeoutCode, timeoutText string) error {
+func (r *reader) explain(ctx context.Context, err error, stage, timeoutCode, timeoutText string) error {
 	if ce, ok := errors.AsType[*ConnectError](err); ok {
 		ce.Stage = stage
 		return ce
@@ -289,6 +300,9 @@ func explain(ctx context.Context, err error, stage, timeoutCode, timeoutText str
 			"the gateway sent a frame of more than %d bytes before the handshake", helloLimit)
 	case isTimeout(err):
 		out.Code, out.Message, out.Retryable = timeoutCode, timeoutText, true
+		if r.bad > 0 {
+			out.Message += fmt.Sprintf("; %d of its frames were no JSON and were ignored", r.bad)
+		}
 	}
 	return out
 }
@@ -300,28 +314,37 @@ func orUnknown(s string) string {
 	return clean([]byte(s))
 }
 
-// next reads one frame during the handshake. Text and binary frames are equal; anything else is an error, since a
-// peer that speaks another protocol will not begin to speak this one.
-func next(conn *websocket.Conn, o Options) (frame.Frame, error) {
-	_, data, err := conn.ReadMessage()
-	if err != nil {
-		return frame.Frame{}, err
-	}
-	o.Trace(false, data)
-	f, err := frame.Parse(data)
-	if err != nil {
-		return frame.Frame{}, &ConnectError{
-			Code: "garbage", Message: "the program on the port does not speak the gateway's protocol: " + err.Error(),
-			Cause: err,
-			Hint:  "check that the program on this port is a gateway; read its output with `gatehost logs NAME`",
+// next returns the next frame. Text and binary frames are equal. A frame that is no JSON is an error, since a peer that
+// speaks another protocol will not begin to speak this one. A process that was launched is proved to be the gateway: what
+// a library in it prints on the connection does not count, as in the reference, and the read deadline is the bound.
+func (r *reader) next() (frame.Frame, error) {
+	for {
+		_, data, err := r.conn.ReadMessage()
+		if err != nil {
+			return frame.Frame{}, err
+		}
+		r.o.Trace(false, data)
+		f, err := frame.Parse(data)
+		switch {
+		case err == nil:
+			return f, nil
+		case r.o.Launched:
+			if r.bad++; r.bad == 1 {
+				r.o.Log.Debug("ignored a frame before the handshake that is no JSON", "bytes", len(data))
+			}
+		default:
+			return frame.Frame{}, &ConnectError{
+				Code: "garbage", Message: "the program on the port does not speak the gateway's protocol: " + err.Error(),
+				Cause: err,
+				Hint:  "check that the program on this port is a gateway; read its output with `gatehost logs NAME`",
+			}
 		}
 	}
-	return f, nil
 }
 
-func awaitChallenge(conn *websocket.Conn, o Options) (nonce string, ts int64, err error) {
+func awaitChallenge(r *reader) (nonce string, ts int64, err error) {
 	for range maxHandshakeFrames {
-		f, err := next(conn, o)
+		f, err := r.next()
 		if err != nil {
 			return "", 0, err
 		}
@@ -389,9 +412,9 @@ func sendConnect(conn *websocket.Conn, id, nonce string, ts int64, o Options) er
 	return conn.WriteMessage(websocket.TextMessage, data)
 }
 
-func awaitHello(conn *websocket.Conn, id string, o Options) (Hello, error) {
+func awaitHello(r *reader, id string) (Hello, error) {
 	for range maxHandshakeFrames {
-		f, err := next(conn, o)
+		f, err := r.next()
 		if err != nil {
 			return Hello{}, err
 		}

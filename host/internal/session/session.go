@@ -79,13 +79,14 @@ type Stats struct {
 	LastMissAt     time.Time // of a pong that was overdue
 }
 
-func newSession(conn *websocket.Conn, hello Hello, o Options) *Session {
+// newSession makes a session of a connection; bad counts the frames of its handshake that were ignored.
+func newSession(conn *websocket.Conn, hello Hello, bad int, o Options) *Session {
 	s := &Session{
 		conn: conn, hello: hello, opts: o, out: make(chan message, maxQueue), closed: make(chan struct{}),
 		done:    make(chan struct{}),
 		pending: map[string]chan frame.Frame{}, repace: make(chan struct{}, 1), pace: pace{o.Ping, o.PongTimeout},
 	}
-	s.stats.LastFrameAt = time.Now()
+	s.stats.LastFrameAt, s.stats.BadFrames = time.Now(), bad
 	conn.SetPongHandler(func(string) error { s.pong(); return nil })
 	conn.SetPingHandler(func(data string) error {
 		s.alive(func(*Stats) {})

@@ -267,6 +267,35 @@ func TestGarbageAfterTheHandshakeIsCountedAndTheSessionLives(t *testing.T) { // 
 	}
 }
 
+// TestFramesOfALaunchedProcessThatAreNoJSONAreCountedAndIgnored: more of them than frames that may come before hello.
+func TestFramesOfALaunchedProcessThatAreNoJSONAreCountedAndIgnored(t *testing.T) { // B140
+	o := options(gateway(t, &gatewaytest.Server{Misbehave: "garbage-before=300"}))
+	o.Launched = true
+	s := dial(t, o)
+	if got := s.Stats().BadFrames; got != 600 {
+		t.Errorf("bad frames = %d, want 300 before the challenge and 300 before hello", got)
+	}
+	if _, err := s.Call(t.Context(), "health", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFrameOfAStrangerThatIsNoJSONEndsTheHandshake(t *testing.T) {
+	got := refused(t, options(gateway(t, &gatewaytest.Server{Misbehave: "garbage-before=1"})))
+	if got.Code != "garbage" || got.Retryable {
+		t.Errorf("error = %+v, want one that is not tried again at once", got)
+	}
+}
+
+func TestLaunchedProcessThatSendsNoJSONAtAllMissesTheDeadline(t *testing.T) {
+	o := options(gateway(t, &gatewaytest.Server{Misbehave: "binary-garbage"}))
+	o.Launched, o.ChallengeTimeout = true, 300*time.Millisecond
+	got := refused(t, o)
+	if got.Code != "challenge_timeout" || !got.Retryable || !strings.Contains(got.Message, "16 of its frames") {
+		t.Errorf("error = %+v, want a timeout that counts 16 frames", got)
+	}
+}
+
 func TestOversizedFrameEndsTheSession(t *testing.T) { // B142
 	s := dial(t, options(gateway(t, &gatewaytest.Server{Misbehave: "oversized-frame-after=1"})))
 	if end := over(t, s); end.Err == nil || !strings.Contains(end.Err.Error(), "limit") {

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,12 +19,23 @@ import (
 	"github.com/gatehost/gatehost/host/internal/store"
 )
 
-// smallDisk is a file system of so many bytes.
-func smallDisk(t *testing.T, size string) string {
+// smallDisk is a file system of so many KiB: tmpfs, or ext4 in a file.
+func smallDisk(t *testing.T, kind string, kib int) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := unix.Mount("none", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skip("cannot mount a small disk here:", err)
+	mount := []string{"mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dk", kib), "none", dir}
+	if kind == "ext4" {
+		image := filepath.Join(t.TempDir(), "image")
+		if err := os.WriteFile(image, make([]byte, kib<<10), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("mkfs.ext4", "-q", "-m", "0", image).CombinedOutput(); err != nil {
+			t.Skipf("cannot mount a small disk here: mkfs.ext4: %v %s", err, out)
+		}
+		mount = []string{"mount", "-o", "loop", image, dir}
+	}
+	if out, err := exec.Command(mount[0], mount[1:]...).CombinedOutput(); err != nil {
+		t.Skipf("cannot mount a small disk here: %v %s", err, out)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	return dir
@@ -47,34 +60,77 @@ func fill(t *testing.T, dir string) {
 	}
 }
 
-// TestFullDiskStillTakesALaunch: the reserve is given up for it, and made again when there is room.
 func TestFullDiskStillTakesALaunch(t *testing.T) {
-	dir := smallDisk(t, "1m")
-	s := open(t, filepath.Join(dir, "state"))
-	if err := s.Reserve(); err != nil {
-		t.Fatal(err)
-	}
-	fill(t, dir)
-	id, err := s.PrepareLaunch("main")
-	if err != nil {
-		t.Fatalf("on a full disk: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(s.RunDir(), id, "what the launcher writes"), make([]byte, 32<<10),
-		0o600); err != nil {
-		t.Errorf("no room for the launcher: %v", err)
-	}
-	fill(t, dir)
-	if _, err := s.PrepareLaunch("main"); !errors.Is(err, unix.ENOSPC) {
-		t.Errorf("without a reserve: %v", err)
-	}
-	if err := s.Reserve(); !errors.Is(err, unix.ENOSPC) {
-		t.Errorf("a reserve on a full disk: %v", err)
-	}
-	if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Reserve(); err != nil {
-		t.Errorf("with room again: %v", err)
+	fullDiskTakesALaunch(t, smallDisk(t, "tmpfs", 1<<10))
+}
+
+func TestFullExt4StillTakesALaunch(t *testing.T) {
+	fullDiskTakesALaunch(t, smallDisk(t, "ext4", 8<<10))
+}
+
+// fullDiskTakesALaunch: the reserve is given up for it, and made again when there is room and the launch had its time.
+func fullDiskTakesALaunch(t *testing.T, dir string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, filepath.Join(dir, "state"))
+		if err := s.Reserve(); err != nil {
+			t.Fatal(err)
+		}
+		fill(t, dir)
+		id, err := s.PrepareLaunch("main")
+		if err != nil {
+			t.Fatalf("on a full disk: %v", err)
+		}
+		if err := os.WriteFile(filepath.Join(s.RunDir(), id, "what the launcher writes"), make([]byte, 64<<10),
+			0o600); err != nil {
+			t.Errorf("no room for the launcher: %v", err)
+		}
+		fill(t, dir)
+		if _, err := s.PrepareLaunch("main"); !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("without a reserve: %v", err)
+		}
+		if err := s.Reserve(); !errors.Is(err, store.ErrReleased) {
+			t.Errorf("a reserve while it is used: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if err := s.Reserve(); !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("a reserve on a full disk: %v", err)
+		}
+		if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if info, err := os.Stat(filepath.Join(dir, "state", "reserve")); err != nil || info.Size() != 256<<10 {
+			t.Errorf("the reserve was not made again by itself: %v", err)
+		}
+	})
+}
+
+// TestReserveIsUsedBeforeTheLauncherFails: the host's own record fits, and what the launcher writes next does not.
+func TestReserveIsUsedBeforeTheLauncherFails(t *testing.T) {
+	for _, left := range []int{8 << 10, 16 << 10, 40 << 10, 100 << 10} {
+		dir := smallDisk(t, "tmpfs", 1<<10)
+		s := open(t, filepath.Join(dir, "state"))
+		if err := s.Reserve(); err != nil {
+			t.Fatal(err)
+		}
+		spare := filepath.Join(dir, "spare")
+		if err := os.WriteFile(spare, make([]byte, left), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		fill(t, dir)
+		if err := os.Remove(spare); err != nil {
+			t.Fatal(err)
+		}
+		id, err := s.PrepareLaunch("main")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(s.RunDir(), id, "what the launcher writes"), make([]byte, 120<<10),
+			0o600); err != nil {
+			t.Errorf("with %d bytes left there is no room for the launcher: %v", left, err)
+		}
 	}
 }
 

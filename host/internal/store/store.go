@@ -39,6 +39,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,6 +52,11 @@ import (
 type Store struct {
 	dir  string
 	lock *os.File
+
+	mu       sync.Mutex  // guards the reserve: launches of several gateways are prepared at once
+	released time.Time   // when it was released last
+	renewal  *time.Timer // armed while there is no reserve
+	closed   bool
 }
 
 // ErrLocked is returned by Open when another host holds the directory.
@@ -75,7 +81,15 @@ func Open(dir string) (*Store, error) {
 }
 
 // Close releases the lock.
-func (s *Store) Close() error { return s.lock.Close() }
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.renewal != nil {
+		s.renewal.Stop()
+	}
+	return s.lock.Close()
+}
 
 // RunDir returns the directory of launch bundles.
 func (s *Store) RunDir() string { return filepath.Join(s.dir, "run") }
@@ -105,9 +119,15 @@ type launchRecord struct {
 	CreatedAt time.Time `json:"createdAt"`
 }
 
-// PrepareLaunch makes a new launch identity durable: when it returns, the directory and its record are on disk. On
-// a full disk it releases the reserve, so that a gateway that ended can still be launched again.
+// PrepareLaunch makes a new launch identity durable: when it returns, the directory and its record are on disk. When
+// the disk has no room for all files of a launch it releases the reserve, so that a gateway that ended can still be
+// launched again: what the launcher and the shim write comes later, and fails later.
 func (s *Store) PrepareLaunch(gateway string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if isFull(s.try(launchRoom)) {
+		s.release()
+	}
 	id, err := s.prepareLaunch(gateway)
 	if isFull(err) && s.release() {
 		id, err = s.prepareLaunch(gateway)
@@ -289,19 +309,81 @@ func readRegular(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// reserveSize is enough for some launches: each takes a directory and a few small files.
-const reserveSize = 256 << 10
+const (
+	// reserveSize is enough for some launches: each takes a directory and a few small files.
+	reserveSize = 256 << 10
+	// launchRoom is enough for one, without its output: that stays in the memory of the shim.
+	launchRoom = 128 << 10
+	// launchTime is how long a released reserve is left to the launch that it was released for.
+	launchTime = 30 * time.Second
+)
 
-// Reserve makes sure that the reserve exists. Call it when the disk has space; an error means that there is none.
+// ErrReleased is the error of Reserve while a launch uses the room of the reserve.
+var ErrReleased = errors.New("a launch uses the disk space that is reserved")
+
+// Reserve makes sure that the reserve exists. An error means that there is no room for it, and for a launch besides it,
+// or ErrReleased; then it is tried again by itself. The journal continues after a full disk only when there is a reserve
+// again: it would take the room.
 func (s *Store) Reserve() error {
-	path := filepath.Join(s.dir, "reserve")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.reserve()
+	if err != nil {
+		s.renewLater()
+	}
+	return err
+}
+
+// renewLater tries to make the reserve again when a launch has had its time; mu is held.
+func (s *Store) renewLater() {
+	switch {
+	case s.closed:
+	case s.renewal == nil:
+		s.renewal = time.AfterFunc(launchTime, func() { _ = s.Reserve() })
+	default:
+		s.renewal.Reset(launchTime)
+	}
+}
+
+func (s *Store) reserve() error {
+	path := filepath.Join(s.dir, reserveFile)
 	if info, err := os.Stat(path); err == nil && info.Size() == reserveSize {
 		return nil
 	}
-	room := make([]byte, reserveSize)
-	_, _ = rand.Read(room) // never fails; zeros could be stored without taking space
-	return writeFile(path, room)
+	if !s.released.IsZero() && time.Since(s.released) < launchTime {
+		return ErrReleased
+	}
+	if err := s.try(reserveSize + launchRoom); err != nil {
+		return err
+	}
+	return writeFile(path, noise(reserveSize))
 }
 
+// try reports whether the disk takes so many bytes, by writing them. A file system's own figures do not know quotas.
+func (s *Store) try(size int) error {
+	path := filepath.Join(s.dir, tryFile)
+	err := os.WriteFile(path, noise(size), 0o600) // not synced: it need not reach the disk
+	return errors.Join(err, os.Remove(path))
+}
+
+// noise returns random bytes: a file system could store zeros without taking space.
+func noise(size int) []byte {
+	b := make([]byte, size)
+	_, _ = rand.Read(b) // never fails
+	return b
+}
+
+const (
+	reserveFile = "reserve"
+	tryFile     = "reserve.try" // exists for a moment; a killed host may leave it
+)
+
 // release removes the reserve; false when there was none.
-func (s *Store) release() bool { return os.Remove(filepath.Join(s.dir, "reserve")) == nil }
+func (s *Store) release() bool {
+	if os.Remove(filepath.Join(s.dir, reserveFile)) != nil {
+		return false
+	}
+	s.released = time.Now()
+	s.renewLater()
+	return true
+}

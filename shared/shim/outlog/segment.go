@@ -57,6 +57,7 @@ func createSegment(dir string, i int, size int64) (Storage, error) {
 	}
 	if err := preallocate(f, size); err != nil {
 		f.Close()
+		os.Remove(f.Name()) // it may hold the last blocks of the disk, which the rest of the launch needs
 		return nil, err
 	}
 	return f, nil

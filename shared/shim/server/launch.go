@@ -84,13 +84,10 @@ func (s *supervisor) prepare() error {
 	if s.record, err = shim.ReserveExit(s.dir); err != nil {
 		return err
 	}
-	if s.out, err = outlog.Create(s.dir, s.spec.OutputMaxBytes); err != nil {
+	if err := s.secret.Keep(s.dir); err != nil {
 		return err
 	}
-	if _, fault := s.out.Degraded(); fault != "" {
-		s.log.printf("output is kept in memory: %s", fault)
-	}
-	if err := s.secret.Keep(s.dir); err != nil {
+	if err := s.createOutput(); err != nil {
 		return err
 	}
 	_ = os.Remove(s.spec.Socket) // of a shim that died; we hold the lock
@@ -98,6 +95,26 @@ func (s *supervisor) prepare() error {
 		return fmt.Errorf("cannot bind socket: %w", err)
 	}
 	return os.Chmod(s.spec.Socket, 0o600)
+}
+
+// roomSize is what is left on the disk for the files of the launch that are written anew: state and secret.
+const roomSize = 32 << 10
+
+// createOutput makes the log of the output. On a disk that is nearly full the log would take the last blocks: it gets
+// only what is left beside the room, or lives in memory.
+func (s *supervisor) createOutput() (err error) {
+	room := filepath.Join(s.dir, ".room")
+	defer os.Remove(room)
+	if err := os.WriteFile(room, make([]byte, roomSize), 0o600); err != nil {
+		s.log.printf("the disk is full: %v", err)
+	}
+	if s.out, err = outlog.Create(s.dir, s.spec.OutputMaxBytes); err != nil {
+		return err
+	}
+	if _, fault := s.out.Degraded(); fault != "" {
+		s.log.printf("output is kept in memory: %s", fault)
+	}
+	return nil
 }
 
 // fail records that there will be no gateway.

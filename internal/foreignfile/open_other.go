@@ -1,0 +1,5 @@
+//go:build !unix
+
+package foreignfile
+
+const nonBlocking = 0
