@@ -189,6 +189,10 @@ func (r result) String() string {
 	if r.Outcome.Outcome == control.OutcomeAccepted {
 		return r.Name + " accepted"
 	}
+	if r.Outcome.Outcome == control.OutcomeDetached {
+		return fmt.Sprintf("%s detached: gatehost did not start this gateway, and it runs on; "+
+			"end it where it was started (%s)", r.Name, elapsed(time.Duration(r.TookMs)*time.Millisecond))
+	}
 	s := r.Name
 	if g := r.Gateway; g != nil {
 		s += " " + g.State

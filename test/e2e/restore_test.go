@@ -319,7 +319,7 @@ func TestWithoutPermissionTheLastConfigurationIsOfferedOnly(t *testing.T) {
 		t.Errorf("exit %d, error = %+v", code, got.Error)
 	}
 	all, code := s.doctor()
-	if f := all[0].Finding; code != 0 || f == nil || f.ConfigPath != "gateway.port" || !strings.Contains(f.Hint, offer) ||
+	if f := all[0].Finding; code != 1 || f == nil || f.ConfigPath != "gateway.port" || !strings.Contains(f.Hint, offer) ||
 		f.Repairable {
 		t.Errorf("finding = %+v", f)
 	}

@@ -44,6 +44,9 @@ func (s *Service) Do(ctx context.Context, name string, cmd control.Command) (con
 	g.Commanded(control.CommandData{Action: string(cmd.Action), Reason: cmd.Reason, Now: cmd.Now})
 	began, before := time.Now(), g.State().Process.PID
 	var got lifecycle.Outcome
+	if cmd.Action == control.ActionStart || cmd.Action == control.ActionRestart {
+		g.PersonActs()
+	}
 	switch cmd.Action {
 	case control.ActionStart:
 		got, err = g.Engine().Start(ctx)

@@ -71,6 +71,7 @@ type message struct {
 	in      lifecycle.Input
 	session Session
 	sight   observe.Sight // nil: in is set
+	done    chan struct{} // closed when the owner has taken it; nil: nothing waits for that
 }
 
 type request struct {
@@ -135,6 +136,9 @@ func (e *Engine) Run(ctx context.Context) error {
 				continue
 			}
 			e.step(ctx, m)
+			if m.done != nil {
+				close(m.done)
+			}
 		}
 	}
 }
@@ -312,6 +316,21 @@ func (e *Engine) Configure(ctx context.Context, s Settings) error {
 	select {
 	case e.settings <- in:
 		<-in.done // the owner is at it
+		return nil
+	case <-e.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Revise replaces the error that the gateway has shown since a moment; it does nothing when the gateway shows another
+// one. It returns when the snapshot has it, and fails as Start does.
+func (e *Engine) Revise(ctx context.Context, since time.Time, p lifecycle.Problem) error {
+	m := message{in: lifecycle.ErrorRevised{Since: since, Problem: p}, done: make(chan struct{})}
+	select {
+	case e.inbox <- m:
+		<-m.done // the owner is at it
 		return nil
 	case <-e.done:
 		return ErrStopped

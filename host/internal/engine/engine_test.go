@@ -198,7 +198,7 @@ func TestForeignGatewayIsAttachedAndNeverSignalled(t *testing.T) {
 			t.Fatalf("owner = %s", got)
 		}
 		mustDo(t, restartIt(e), lc.OutcomeFailed)
-		mustDo(t, stopIt(e), lc.OutcomeApplied)
+		mustDo(t, stopIt(e), lc.OutcomeDetached)
 		if s.launches != 0 || s.stops != 0 {
 			t.Errorf("launches = %d, stops = %d, want none", s.launches, s.stops)
 		}

@@ -39,6 +39,7 @@ type scene struct {
 	down     error             // of every call of the launcher, while it is set
 	log      hclog.Logger      // default: none
 
+	stopBlocks   chan struct{}       // Stop waits for it
 	LaunchBlocks chan struct{}       // Launch waits for it, or for ctx
 	LaunchErr    func(n int) error   // of the nth launch, from 1
 	Ready        func() lc.Readiness // default: ready while a process lives
@@ -297,7 +298,17 @@ func (s *scene) Output(ctx context.Context, req launcher.OutputRequest, sink fun
 
 func (s *scene) Signal(context.Context, string, string) error { return nil }
 
+// setDown makes every call of the launcher fail.
+func (s *scene) setDown(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = why
+}
+
 func (s *scene) Stop(_ context.Context, id string, _ time.Duration) (launcher.Stopped, error) {
+	if s.stopBlocks != nil {
+		<-s.stopBlocks
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down != nil {

@@ -145,6 +145,9 @@ func launcherFailed(s lifecycle.State) bool {
 		slices.Contains([]string{string(fault.PluginDown), string(fault.PluginGone)}, s.Err.Code)
 }
 
+// PersonActs is called when a person starts or restarts the gateway: what was left to a person is the host's again.
+func (g *Gateway) PersonActs() { g.doctors.Resume() }
+
 // Doctor carries out a doctor request. It sends findings, the plan, progress and one result to tell; see
 // doctors.Doctors.
 func (g *Gateway) Doctor(ctx context.Context, req control.DoctorRequest, tell func(control.DoctorMessage)) error {

@@ -81,6 +81,9 @@ func (t *turn) stop(in StopRequested) {
 		w.outcome = OutcomeJoined
 	}
 	w.extern = in.External && t.s.Attached
+	if t.s.Attached && !w.extern { // it runs on: no stop may be claimed
+		w.outcome = OutcomeDetached
+	}
 	if !w.extern { // a request to detach is the later one, and supersedes
 		t.replyWhere(func(w Waiter) bool { return w.extern }, superseded("a stop without --external was requested"))
 	}

@@ -207,6 +207,7 @@ const (
 	OutcomeApplied    OutcomeKind = "applied"
 	OutcomeJoined     OutcomeKind = "joined"
 	OutcomeDeferred   OutcomeKind = "deferred" // put off first, then applied
+	OutcomeDetached   OutcomeKind = "detached" // a stop ended the connection; the gateway runs on, it is not ours
 	OutcomeSuperseded OutcomeKind = "superseded"
 	OutcomeFailed     OutcomeKind = "failed"
 )

@@ -26,9 +26,14 @@ type reload struct {
 func (t *turn) reloadRequested(in ReloadRequested) {
 	w := Waiter{Command: in.Command, kind: waitReload, outcome: OutcomeApplied}
 	switch t.s.Phase {
-	case PhaseStopped, PhaseError:
-		if t.s.Launch == "" && !t.s.Attached { // it reads its configuration when it starts
-			t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
+	case PhaseStopped: // it reads its configuration when it starts
+		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
+		return
+	case PhaseError:
+		if t.s.Launch == "" && !t.s.Attached {
+			t.emit(Reply{in.Command, Outcome{Kind: OutcomeFailed, Problem: &Problem{
+				Code: "not_running", Message: "cannot reload the gateway: it is in error: " + t.s.Err.Message, Hint: t.s.Err.Hint,
+			}}})
 			return
 		}
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeFailed, Problem: &Problem{

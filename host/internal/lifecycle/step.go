@@ -33,6 +33,8 @@ func Step(p Policy, s State, in Input, now time.Time) (State, []Effect) {
 		t.sessionClosed(in)
 	case SessionAlive:
 		t.sessionAlive(in)
+	case ErrorRevised:
+		t.errorRevised(in)
 	case Reconfigured:
 		t.reconfigured(in)
 	default:

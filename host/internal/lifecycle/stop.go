@@ -276,6 +276,17 @@ func (t *turn) toError(p Problem) {
 	}
 }
 
+// errorRevised shows what a person's change has made of the error. Nothing is started for it.
+func (t *turn) errorRevised(in ErrorRevised) {
+	if t.s.Phase != PhaseError || !t.s.PhaseSince.Equal(in.Since) {
+		t.ignore("revision of an error that is not shown any more")
+		return
+	}
+	p := in.Problem
+	p.Fatal = t.s.Err.Fatal // the next attempt stays as it was planned
+	t.s.Err = &p
+}
+
 // dice returns a number that differs from step to step and from gateway to gateway.
 func (t *turn) dice() uint64 { return t.s.Epoch<<32 + uint64(t.s.nextOp) }
 
