@@ -25,6 +25,7 @@ type command struct {
 	now     bool
 	drain   bool
 	extern  bool
+	force   bool
 
 	debounce bool
 	delay    time.Duration
@@ -107,7 +108,7 @@ func (c *command) one(ctx context.Context, client *control.Client, name string) 
 		talk.Go(func() { c.app.narrate(talking, client, name) })
 	}
 	out, err := client.Do(ctx, name, c.action, control.Options{
-		Reason: c.reason, Wait: c.timeout, NoWait: c.noWait, Now: c.now, Drain: c.drain, External: c.extern,
+		Reason: c.reason, Wait: c.timeout, NoWait: c.noWait, Now: c.now, Drain: c.drain, External: c.extern, Force: c.force,
 		Debounce: c.debounce, Delay: c.delay,
 	})
 	quiet()

@@ -220,8 +220,9 @@ func rules() []rule {
 			from: "host/internal/profile",
 			may: []string{
 				"host/internal/config", "host/internal/trustfile", "internal/redact", "shared/fault", "shared/plugin",
+				"shared/shim",
 			},
-			reason: "configuration in, a process out; it starts nothing",
+			reason: "configuration in, a process out; it starts nothing, and finds programs as the shim does",
 		},
 		{
 			from: "host/internal/sandbox", mods: []string{goLandlock, goSeccomp, xSys},

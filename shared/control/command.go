@@ -29,6 +29,8 @@ type Command struct {
 	// External, of stop: also shut down a gateway that gatehost did not start; without it, such a gateway is only
 	// detached.
 	External bool `json:"external,omitempty"`
+	// Force, of restart: also when the next start would fail.
+	Force bool `json:"force,omitempty"`
 	// Debounce, of restart and reload: wait for further requests of the kind, as long as the gateway's configuration
 	// says, or DelayMs; such a request never starts a gateway that is stopped.
 	Debounce bool  `json:"debounce,omitempty"`

@@ -53,7 +53,9 @@ func (s *Service) Do(ctx context.Context, name string, cmd control.Command) (con
 	case control.ActionStop:
 		got, err = g.Engine().Stop(ctx, engine.StopOptions{Now: cmd.Now, Drain: cmd.Drain, External: cmd.External})
 	case control.ActionRestart:
-		got, err = g.Engine().Restart(ctx, delayOf(cmd, g.Settings().Restart.Debounce))
+		got, err = g.Engine().Restart(ctx, engine.RestartOptions{
+			Delay: delayOf(cmd, g.Settings().Restart.Debounce), Force: cmd.Force,
+		})
 	case control.ActionReload:
 		got, err = g.Engine().Reload(ctx, delayOf(cmd, g.Settings().Restart.ReloadDebounce))
 	default:

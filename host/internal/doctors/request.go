@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/engine"
@@ -66,6 +67,37 @@ func (d *Doctors) Request(ctx context.Context, req control.DoctorRequest, tell f
 		}
 	}
 	return d.carryOut(ctx, r, req, tell)
+}
+
+// Preflight returns the fault of the gateway's configuration that would make its next start fail; nil when there is
+// none, when no doctor can say, or when the host repairs it by itself in that start. It publishes nothing: no person has
+// asked for a diagnosis. Without a failed start the validator's finding is a warning, since the gateway repairs some of
+// what it refuses when it starts; a restart must not find that out.
+func (d *Doctors) Preflight(ctx context.Context) error {
+	executor, err := d.executor()
+	if err != nil {
+		return nil //nolint:nilerr // what cannot be checked keeps no restart back
+	}
+	r := d.ask(ctx, d.o.Target.Chain(), nil, executor.CheckAutomatic)
+	d.addOwn(&r)
+	i := slices.IndexFunc(r.Findings, func(f repair.Found) bool {
+		return f.Finding.Code == doctor.CodeConfigInvalid ||
+			f.Finding.Severity >= plugin.SeverityError && (f.Finding.Fatal || f.Finding.Code == doctor.CodeConfigMissing)
+	})
+	if i < 0 {
+		return nil
+	}
+	f := r.Findings[i].Finding
+	repairs := r.Proposal != nil && r.Proposal.Finding.Code == f.Code ||
+		r.restore != nil && d.o.Target.RestoresByItself() && d.finding(r) == f.Code
+	if repairs && d.o.Target.RepairsByItself() && d.heldBy(f.Code) == "" {
+		return nil
+	}
+	hint := f.Hint
+	if r.config && i == r.about {
+		hint += d.offer(r)
+	}
+	return fault.New(fault.FailedPrecondition, f.Code+": "+f.Text).WithHint(strings.TrimPrefix(hint, "; or "))
 }
 
 // known returns what status shows of the gateway now.

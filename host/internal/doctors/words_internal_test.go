@@ -17,6 +17,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/repair"
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/doctor"
+	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -271,5 +272,36 @@ func TestUndoThatIsRepairedAgainSaysSo(t *testing.T) {
 	got = request(t, d, control.DoctorRequest{Action: control.DoctorUndo, Stop: true})
 	if got.Error == nil || !strings.Contains(got.Error.Message, "did not start: it fails") {
 		t.Errorf("the gateway does not start with what was brought back: %+v", got)
+	}
+}
+
+// TestPreflightNamesWhatWouldFailTheStart, unless the host would repair it by itself.
+func TestPreflightNamesWhatWouldFailTheStart(t *testing.T) {
+	d, g := patient(t)
+	if err := d.Preflight(t.Context()); err != nil {
+		t.Errorf("the host repairs it by itself: %v", err)
+	}
+	g.mode = lifecycle.RepairAsk
+	err := d.Preflight(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "configuration is invalid") ||
+		!strings.Contains(fault.HintOf(err), "--restore last-good") {
+		t.Errorf("got %v, hint %q", err, fault.HintOf(err))
+	}
+	g.mode = lifecycle.RepairAuto
+	if err := d.held.add(doctor.CodeConfigInvalid, "a repair"); err != nil {
+		t.Fatal(err)
+	}
+	if d.Preflight(t.Context()) == nil {
+		t.Error("a repair that a person undid is not made by itself")
+	}
+	g.chain = []repair.Named{{Name: "silent", Doctor: &doctor.Fake{Err: errors.New("it is down")}}}
+	if err := d.Preflight(t.Context()); err != nil {
+		t.Errorf("no doctor can say: %v", err)
+	}
+	g.chain = []repair.Named{{Name: "warns", Doctor: &doctor.Fake{Findings: []doctor.Finding{
+		{Code: "x", Severity: plugin.SeverityError}, {Code: "y", Severity: plugin.SeverityWarning, Fatal: true},
+	}}}}
+	if err := d.Preflight(t.Context()); err != nil {
+		t.Errorf("what keeps no start back: %v", err)
 	}
 }

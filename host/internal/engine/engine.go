@@ -339,11 +339,17 @@ func (e *Engine) Revise(ctx context.Context, since time.Time, p lifecycle.Proble
 	}
 }
 
-// Restart ends the gateway and starts it again. With a delay it first waits that long for further requests of the kind,
-// and does not start a gateway that is down.
-func (e *Engine) Restart(ctx context.Context, delay time.Duration) (lifecycle.Outcome, error) {
+// RestartOptions say how a gateway is restarted.
+type RestartOptions struct {
+	// Delay: first wait that long for further requests of the kind, and do not start a gateway that is down.
+	Delay time.Duration
+	Force bool // also when the next start would fail
+}
+
+// Restart ends the gateway and starts it again. It fails, and the gateway runs on, when the next start would fail.
+func (e *Engine) Restart(ctx context.Context, how RestartOptions) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
-		return lifecycle.RestartRequested{Command: id, Delay: delay}
+		return lifecycle.RestartRequested{Command: id, Delay: how.Delay, Force: how.Force}
 	})
 }
 

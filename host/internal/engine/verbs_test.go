@@ -206,7 +206,7 @@ func answerOf(t *testing.T, at situation, launcher, verb string) (cell string) {
 		case "stop":
 			o, err = e.Stop(ctx, engine.StopOptions{})
 		case "restart":
-			o, err = e.Restart(ctx, 0)
+			o, err = e.Restart(ctx, engine.RestartOptions{})
 		case "reload":
 			o, err = e.Reload(ctx, 0)
 		}

@@ -61,7 +61,8 @@ func New(env Env, s Settings) (*Gateway, error) {
 		Launches: launches{core: c, build: c.build, align: g.config.align, launching: g.lastGood.Launching},
 		Sessions: sessions{core: c, calls: calls{c, g.health}, totals: &g.sessions, received: o.received},
 		Control:  newInProcess(c, &g.shutdown), Output: outputs{core: c, lines: &g.lines}, Doctors: g.doctors, Observer: o,
-		Plugins: c.plugins, Observe: observeSettings(s.Gateway),
+		Preflight: preflight{core: c, configuration: g.doctors.Preflight},
+		Plugins:   c.plugins, Observe: observeSettings(s.Gateway),
 		VerifyMethod: s.Liveness.VerifyMethod, VerifyTimeout: s.Liveness.VerifyTimeout,
 	}, g.log)
 	return g, nil

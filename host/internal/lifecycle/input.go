@@ -35,6 +35,7 @@ type (
 	RestartRequested struct {
 		Command CommandID
 		Delay   time.Duration
+		Force   bool // also when the next start would fail
 	}
 	// ReloadRequested wants the gateway to read its configuration again.
 	ReloadRequested struct {

@@ -58,6 +58,8 @@ func (t *turn) answered(in Answer) {
 		t.servicesCleared(r)
 	case PortProbed:
 		t.portProbed(r)
+	case Preflighted:
+		t.preflighted(r)
 	case HooksDone:
 		t.hooksDone(op, r)
 	case LaunchPrepared:
@@ -151,6 +153,8 @@ func (t *turn) timerFired(kind OpKind) {
 		t.refresh()
 	case TimerReload:
 		t.reloadFailed(fmt.Sprintf("the gateway took the reload, and did not restart within %v", t.p.ReloadSettle))
+	case TimerPort:
+		t.emit(ProbePort{Op: t.open(Op{Kind: OpPort}), OnlyFree: true})
 	case TimerBreaker:
 		t.breakerOver()
 	default:

@@ -191,6 +191,7 @@ func (t *turn) diagnosed(in Diagnosed) {
 	case !in.Found:
 		t.retryOrFail()
 	case in.OtherOwner:
+		t.s.port = portSuspected
 		t.toError(in.Problem)
 	case repairable && t.s.Repaired: // one repair per start (B053, invariant 7)
 		p := in.Problem
@@ -273,6 +274,9 @@ func (t *turn) toError(p Problem) {
 	t.fail(p)
 	if !p.Fatal && t.s.Up && t.p.SlowRetry > 0 {
 		t.arm(TimerSlow, t.p.SlowRetry)
+	}
+	if t.s.port != portNotMeant {
+		t.arm(TimerPort, portRetry)
 	}
 }
 

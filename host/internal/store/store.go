@@ -130,6 +130,15 @@ func (s *Store) prepareLaunch(gateway string) (string, error) {
 	return id, atomicfile.SyncDir(s.RunDir())
 }
 
+// TryLaunch writes the record of a launch and removes it: it fails when PrepareLaunch would.
+func (s *Store) TryLaunch(gateway string) error {
+	id, err := s.PrepareLaunch(gateway)
+	if err != nil {
+		return err
+	}
+	return s.DiscardLaunch(id)
+}
+
 // DiscardLaunch removes what is left of a launch identity. It refuses anything else.
 func (s *Store) DiscardLaunch(id string) error {
 	if !launchID.MatchString(id) || strings.Trim(id, ".") == "" {
