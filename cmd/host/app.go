@@ -42,7 +42,8 @@ type settings struct {
 	toml     func() (string, error)
 	tree     func() map[string]any
 	newHost  func(log hclog.Logger) supervisor
-	warnings []string // about files that the configuration names
+	missing  func(ctx context.Context) error // what the configuration names and this machine does not have
+	warnings []string                        // about files that the configuration names
 	history  history
 }
 

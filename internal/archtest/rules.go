@@ -96,8 +96,8 @@ func rules() []rule {
 			from: "host/internal/reload",
 			may: kinds("host/internal/conditions", "host/internal/config", "host/internal/events",
 				"host/internal/gateway", "host/internal/lifecycle", "host/internal/pluginhost",
-				"host/internal/pluginspec", "host/internal/registry", "host/internal/store", "host/internal/view",
-				"shared/control"), mods: []string{hclog},
+				"host/internal/pluginspec", "host/internal/profile", "host/internal/registry", "host/internal/store",
+				"host/internal/view", "shared/control"), mods: []string{hclog},
 			reason: "it replaces the set in force; what asks for a reload is not its business",
 		},
 		{
@@ -161,7 +161,8 @@ func rules() []rule {
 			from: "host/internal/plugintool",
 			may: []string{
 				"host/internal/config", "host/internal/manifest", "host/internal/pluginhost",
-				"host/internal/pluginspec", "host/internal/sandbox", "internal/atomicfile", "internal/version",
+				"host/internal/pluginspec", "host/internal/profile", "host/internal/sandbox", "internal/atomicfile",
+				"internal/version",
 				"shared/conformance", "shared/control", "shared/fault", "shared/plugin",
 			}, mods: []string{hclog}, reason: "it works without a host: no gateway, no engine",
 		},
