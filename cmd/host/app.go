@@ -106,7 +106,7 @@ func (a *app) root() *cobra.Command {
 		"configuration `file` (GATEHOST_CONFIG)")
 	root.AddCommand(
 		a.runVerb(), a.statusVerb(), a.startVerb(), a.stopVerb(), a.restartVerb(), a.reloadVerb(), a.rpcVerb(),
-		a.healthVerb(), a.eventsVerb(), a.logsVerb(), a.explainVerb(), a.doctorVerb(), a.gatewayConfigVerb(),
+		a.healthVerb(), a.eventsVerb(), a.logsVerb(), a.explainVerb(), a.doctorVerb(), a.serviceVerb(), a.gatewayConfigVerb(),
 		a.pluginVerb(), a.configVerb(), a.versionVerb(), sandboxVerb(), a.verifyChildVerb(),
 	)
 	return root

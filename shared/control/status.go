@@ -63,6 +63,8 @@ type Gateway struct {
 	Doctors           []string       `json:"doctors"`
 	Classifiers       []string       `json:"classifiers"`
 	Unload            []string       `json:"unload"`
+	// UnloadedServices were unloaded for this gateway and not restored.
+	UnloadedServices []UnloadedService `json:"unloadedServices,omitempty"`
 }
 
 // Output counts what a gateway wrote, in lines, since this host began, over restarts of the gateway. While nothing is

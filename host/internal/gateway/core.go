@@ -16,6 +16,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/store"
 	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/unloader"
 )
 
 // Env is what the gateways of one host share.
@@ -47,7 +48,8 @@ type core struct {
 	lastLaunch atomic.Pointer[string] // the newest launch in words, without secrets
 	cause      atomic.Uint64          // cursor of the newest event about the state: the cause of those that follow
 
-	engine *engine.Engine // set by New, after the ports that need it
+	engine   *engine.Engine                        // set by New, after the ports that need it
+	unloader func(plugin string) unloader.Unloader // the plugin of that name
 }
 
 // Settings returns the settings in force.

@@ -17,6 +17,7 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/unloader"
 )
 
 // Gateway is one supervised gateway: its settings, its engine, and the ports by which both reach everything else. Use
@@ -39,6 +40,7 @@ type Gateway struct {
 func New(env Env, s Settings) (*Gateway, error) {
 	g := &Gateway{core: core{name: s.Name, env: env, log: env.Log.Named("gateway." + s.Name)}}
 	c := &g.core
+	c.unloader = func(plugin string) unloader.Unloader { return env.Plugins.Unloader(plugin) }
 	c.settings.Store(&s)
 	var err error
 	g.lastGood, err = lastgood.New(lastgood.Options{
