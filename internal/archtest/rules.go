@@ -122,7 +122,8 @@ func rules() []rule {
 		{
 			from: "host/internal/doctors",
 			may: kinds("host/internal/engine", "host/internal/events", "host/internal/lastgood",
-				"host/internal/lifecycle", "host/internal/repair", "host/internal/view", "shared/control"),
+				"host/internal/lifecycle", "host/internal/repair", "host/internal/view", "internal/atomicfile",
+				"shared/control"),
 			mods: []string{hclog}, reason: "it sees its gateway by the interface Target",
 		},
 		{
