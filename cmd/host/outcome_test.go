@@ -28,7 +28,8 @@ func TestStopOfAnAttachedGatewayClaimsNoStop(t *testing.T) {
 	got := result{Name: "main", Outcome: control.Outcome{
 		Outcome: control.OutcomeDetached, Gateway: &control.Gateway{State: control.StateStopped},
 	}}.String()
-	if !strings.Contains(got, "main detached") || !strings.Contains(got, "runs on") || strings.Contains(got, "main stopped") {
+	if !strings.Contains(got, "main detached") || !strings.Contains(got, "runs on") ||
+		strings.Contains(got, "main stopped") {
 		t.Error(got)
 	}
 }

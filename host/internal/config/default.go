@@ -60,7 +60,9 @@ func newGateway(name string) *Gateway {
 	return &Gateway{
 		Name: name, Port: DefaultPort, Autostart: true,
 		Launcher: "utility", Doctors: []string{"doctor"}, Classifiers: []string{"doctor"},
-		UnloadRestore: "never", OnConflict: "attach", TrustPeer: "own", OnHostExit: "stop", OnShimLoss: "restart", OrphanGrace: 24 * time.Hour,
+		UnloadRestore: "never",
+
+		OnConflict: "attach", TrustPeer: "own", OnHostExit: "stop", OnShimLoss: "restart", OrphanGrace: 24 * time.Hour,
 		Launch: Launch{
 			Profile: "openclaw", Command: []string{"openclaw"}, Grace: 30 * time.Second,
 			OutputMaxSize: 8 << 20,

@@ -54,8 +54,9 @@ func (k known) findings(found []repair.Found, now time.Time) []repair.Found {
 	switch {
 	case s.Public() == lifecycle.Running && attempts > 0:
 		add(plugin.SeverityWarning, "recovered-recently",
-			fmt.Sprintf("the gateway was lost, and came back by automatic attempt %d%s; it counts as recovered when it has run for %v",
-				attempts, lastEnd(s), k.stable), "run `gatehost logs "+k.gateway+"` to see how it ended")
+			fmt.Sprintf("the gateway was lost, and came back by automatic attempt %d%s; "+
+				"it counts as recovered when it has run for %v", attempts, lastEnd(s), k.stable),
+			"run `gatehost logs "+k.gateway+"` to see how it ended")
 	case s.Phase == lifecycle.PhaseRetryWait, s.Public() == lifecycle.Reconnecting:
 		add(plugin.SeverityError, cmp.Or(s.Cause.Code, "reconnecting"),
 			cmp.Or(s.Cause.Message, "the gateway was lost"+lastEnd(s)+" and is started again"), s.Cause.Hint)

@@ -70,9 +70,9 @@ func (d *Doctors) Request(ctx context.Context, req control.DoctorRequest, tell f
 }
 
 // Preflight returns the fault of the gateway's configuration that would make its next start fail; nil when there is
-// none, when no doctor can say, or when the host repairs it by itself in that start. It publishes nothing: no person has
-// asked for a diagnosis. Without a failed start the validator's finding is a warning, since the gateway repairs some of
-// what it refuses when it starts; a restart must not find that out.
+// none, when no doctor can say, or when the host repairs it by itself in that start. It publishes nothing, because no
+// person has asked for a diagnosis. Without a failed start the validator's finding is a warning, since the gateway
+// repairs some of what it refuses when it starts; a restart must not find that out.
 func (d *Doctors) Preflight(ctx context.Context) error {
 	executor, err := d.executor()
 	if err != nil {
@@ -103,7 +103,8 @@ func (d *Doctors) Preflight(ctx context.Context) error {
 // known returns what status shows of the gateway now.
 func (d *Doctors) known() known {
 	k := known{
-		state: d.o.Target.State(), conditions: d.o.Target.Conditions(), stable: d.o.Target.StableAfter(), gateway: d.o.Gateway,
+		state: d.o.Target.State(), conditions: d.o.Target.Conditions(), stable: d.o.Target.StableAfter(),
+		gateway: d.o.Gateway,
 	}
 	now := d.present()
 	d.mu.Lock()

@@ -30,8 +30,11 @@ func TestDiagnosisRepeatsWhatStatusShows(t *testing.T) {
 	back.Reconnects, back.LastExit = 3, &lifecycle.Exit{Known: true, Code: 1}
 	recovered := back
 	recovered.RunningSince = now.Add(-time.Hour)
-	invalid := lifecycle.State{Phase: lifecycle.PhaseError, Err: &lifecycle.Problem{Code: "config-invalid", Message: "bad"}}
-	repaired := lifecycle.State{Phase: lifecycle.PhaseError, Err: &lifecycle.Problem{Code: codeRepaired, Message: "was repaired"}}
+	failed := func(code, text string) lifecycle.State {
+		return lifecycle.State{Phase: lifecycle.PhaseError, Err: &lifecycle.Problem{Code: code, Message: text}}
+	}
+	invalid := failed("config-invalid", "bad")
+	repaired := failed(codeRepaired, "was repaired")
 	suppressed := []lifecycle.Condition{{Code: "channels-suppressed", Message: "three unclean ends"}}
 	for name, row := range map[string]struct {
 		k       known
@@ -41,8 +44,10 @@ func TestDiagnosisRepeatsWhatStatusShows(t *testing.T) {
 		outcome string
 		says    string
 	}{
-		"running, nothing wrong":       {k: known{state: running}, outcome: "healthy"},
-		"running, a doctor was silent": {k: known{state: running}, skipped: 1, outcome: "nothing-found", says: "could answer"},
+		"running, nothing wrong": {k: known{state: running}, outcome: "healthy"},
+		"running, a doctor was silent": {
+			k: known{state: running}, skipped: 1, outcome: "nothing-found", says: "could answer",
+		},
 		"running, a condition": {
 			k: known{state: running, conditions: suppressed}, want: "channels-suppressed warning", outcome: "findings",
 		},
@@ -72,16 +77,18 @@ func TestDiagnosisRepeatsWhatStatusShows(t *testing.T) {
 			k: known{state: lifecycle.State{Phase: lifecycle.PhaseError, Err: portTaken}}, found: []string{"port-conflict"},
 			outcome: "findings",
 		},
-		"in error, the file was changed since": {k: known{state: invalid, changed: true}, want: "config-invalid error", outcome: "findings"},
-		"repaired, not started":                {k: known{state: repaired}, outcome: "nothing-found", says: "was repaired"},
-		"stopped":                              {k: known{state: lifecycle.New()}, outcome: "nothing-found", says: "the gateway is stopped"},
+		"in error, the file was changed since": {
+			k: known{state: invalid, changed: true}, want: "config-invalid error", outcome: "findings",
+		},
+		"repaired, not started": {k: known{state: repaired}, outcome: "nothing-found", says: "was repaired"},
+		"stopped":               {k: known{state: lifecycle.New()}, outcome: "nothing-found", says: "the gateway is stopped"},
 		"starting": {
 			k: known{state: lifecycle.State{Phase: lifecycle.PhaseReady, Flow: lifecycle.FlowStart}}, outcome: "nothing-found",
 			says: "the gateway is starting",
 		},
 		"stopping": {
-			k: known{state: lifecycle.State{Phase: lifecycle.PhaseClearing, After: lifecycle.AfterRest}}, outcome: "nothing-found",
-			says: "the gateway is stopping",
+			k:       known{state: lifecycle.State{Phase: lifecycle.PhaseClearing, After: lifecycle.AfterRest}},
+			outcome: "nothing-found", says: "the gateway is stopping",
 		},
 	} {
 		row.k.gateway, row.k.stable = "main", time.Minute
@@ -113,14 +120,17 @@ type target struct {
 }
 
 func (g *target) Facts() plugin.GatewayFacts {
-	return plugin.GatewayFacts{Name: "main", StateDir: filepath.Dir(g.path), ConfigPath: g.path, Command: []string{"openclaw"}}
+	return plugin.GatewayFacts{
+		Name: "main", StateDir: filepath.Dir(g.path), ConfigPath: g.path, Command: []string{"openclaw"},
+	}
 }
 func (g *target) Redact() func(string) string { return func(s string) string { return s } }
 func (g *target) Exec(context.Context, repair.Job, func(plugin.Line)) (repair.Ran, error) {
 	return repair.Ran{}, errors.New("nothing is run here")
 }
-func (g *target) Chain() []repair.Named                            { return g.chain }
-func (g *target) RestoresByItself() bool                           { return g.mode == lifecycle.RepairAuto }
+func (g *target) Chain() []repair.Named  { return g.chain }
+func (g *target) RestoresByItself() bool { return g.mode == lifecycle.RepairAuto }
+
 func (g *target) RepairsByItself() bool                            { return g.mode == lifecycle.RepairAuto }
 func (g *target) State() lifecycle.State                           { return g.state }
 func (g *target) Conditions() []lifecycle.Condition                { return nil }
@@ -234,7 +244,8 @@ func TestWhatAPersonUndidIsNotRepairedByTheHost(t *testing.T) {
 	}
 	next := New(d.o) // of the next host
 	held := diagnose(next)
-	if held.Plan != "" || !held.Found || !held.Problem.Fatal || !strings.Contains(held.Problem.Hint, "gatehost doctor main --repair") {
+	if held.Plan != "" || !held.Found || !held.Problem.Fatal ||
+		!strings.Contains(held.Problem.Hint, "gatehost doctor main --repair") {
 		t.Errorf("it is repaired again: %+v", held)
 	}
 	next.Resume()
@@ -267,7 +278,8 @@ func TestUndoThatIsRepairedAgainSaysSo(t *testing.T) {
 		t.Errorf("result %+v", got)
 	}
 	g.startup = func() (lifecycle.Outcome, error) {
-		return lifecycle.Outcome{Kind: lifecycle.OutcomeFailed, Problem: &lifecycle.Problem{Code: "x", Message: "it fails"}}, nil
+		why := &lifecycle.Problem{Code: "x", Message: "it fails"}
+		return lifecycle.Outcome{Kind: lifecycle.OutcomeFailed, Problem: why}, nil
 	}
 	got = request(t, d, control.DoctorRequest{Action: control.DoctorUndo, Stop: true})
 	if got.Error == nil || !strings.Contains(got.Error.Message, "did not start: it fails") {

@@ -79,8 +79,9 @@ func newScene() *scene {
 
 func (s *scene) ports() engine.Ports {
 	return engine.Ports{
-		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Hooks: nothing{}, Preflight: preflight{s},
-		Control: gatewayControl{s}, Output: s, Doctors: doctors{s}, Observer: s,
+		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Hooks: nothing{},
+		Preflight: preflight{s},
+		Control:   gatewayControl{s}, Output: s, Doctors: doctors{s}, Observer: s,
 		Plugins: func() []observe.Plugin {
 			s.mu.Lock()
 			defer s.mu.Unlock()

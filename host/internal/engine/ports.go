@@ -57,8 +57,8 @@ type Probe interface {
 
 // Preflight looks for what would make the next start fail. It changes nothing.
 type Preflight interface {
-	// Check returns the first fault, with what to do about it; nil when the next start may succeed, or that cannot be found
-	// out.
+	// Check returns the first fault, with what to do about it; nil when the next start may succeed, or when that cannot be
+	// found out.
 	Check(ctx context.Context) error
 }
 

@@ -16,8 +16,8 @@ import (
 // gateway's own validator last.
 type preflight struct {
 	core *core
-	// configuration returns the fault of the gateway's own configuration; nil when the gateway would accept it, or the host
-	// would repair it by itself.
+	// configuration returns the fault of the gateway's own configuration; nil when the gateway would accept it, or when
+	// the host would repair it by itself.
 	configuration func(context.Context) error
 }
 

@@ -58,7 +58,8 @@ func TestPreflightFindsWhatANextStartLacks(t *testing.T) {
 			broken: func(s *pluginhost.Spec) bool { s.Path += ".gone"; return true }, want: "there is no such file",
 		},
 		"the plugin was changed": {
-			broken: func(s *pluginhost.Spec) bool { s.SHA256 = strings.Repeat("0", 64); return true }, want: "config.toml wants 0",
+			broken: func(s *pluginhost.Spec) bool { s.SHA256 = strings.Repeat("0", 64); return true },
+			want:   "config.toml wants 0",
 		},
 		"the program": {
 			change: func(g *config.Gateway) { g.Launch.Command = []string{"/nonexistent/openclaw"} },

@@ -91,7 +91,8 @@ func TestUnloadedServicesAreToldKeptAndRestored(t *testing.T) {
 
 // TestServiceThatCannotBeRestoredStaysRecorded, and the answer says why.
 func TestServiceThatCannotBeRestoredStaysRecorded(t *testing.T) {
-	u := &unloader.Fake{Services: servicesOf()[:1], RestoreErr: fault.New(fault.NotFound, "its file is gone").WithHint("write it")}
+	gone := fault.New(fault.NotFound, "its file is gone").WithHint("write it")
+	u := &unloader.Fake{Services: servicesOf()[:1], RestoreErr: gone}
 	g, _ := clearing(t, t.TempDir(), u)
 	if err := (services{&g.core}).Clear(t.Context()); err != nil {
 		t.Fatal(err)

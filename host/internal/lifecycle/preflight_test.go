@@ -170,7 +170,8 @@ func TestFreePortWithoutSlowAttemptsIsTold(t *testing.T) {
 	id, _ := d.pending(lc.TimerPort)
 	d.answer(id, lc.TimerFired{})
 	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{Holder: lc.HolderNone})
-	if _, n := d.pending(lc.TimerPort); d.s.Phase != lc.PhaseError || n != 0 || !strings.Contains(d.s.Err.Message, "free now") {
+	if _, n := d.pending(lc.TimerPort); d.s.Phase != lc.PhaseError || n != 0 ||
+		!strings.Contains(d.s.Err.Message, "free now") {
 		t.Errorf("%s, error %+v", d.s.Phase, d.s.Err)
 	}
 }

@@ -15,7 +15,8 @@ func inError(t *testing.T) *drive {
 	d.answer(last[lc.Recover](d).Op, lc.Recovered{Result: lc.OK})
 	d.answer(last[lc.ClearServices](d).Op, lc.ServicesCleared{Result: lc.OK})
 	d.answer(last[lc.ProbePort](d).Op, lc.PortProbed{
-		Holder: lc.HolderStranger, Problem: lc.Problem{Code: "port_conflict", Message: "port 1 is held by pid 7", Hint: "end it"},
+		Holder:  lc.HolderStranger,
+		Problem: lc.Problem{Code: "port_conflict", Message: "port 1 is held by pid 7", Hint: "end it"},
 	})
 	if d.s.Phase != lc.PhaseError {
 		t.Fatalf("phase = %s", d.s.Phase)

@@ -38,7 +38,8 @@ func WrongUses(cfg *config.Config, name string, serves []plugin.Kind) config.Fau
 			kind  plugin.Kind
 			names []string
 		}{
-			{"unload", plugin.KindUnloader, g.Unload}, {"doctors", plugin.KindDoctor, g.Doctors},
+			{"unload", plugin.KindUnloader, g.Unload},
+			{"doctors", plugin.KindDoctor, g.Doctors},
 			{"classifiers", plugin.KindClassifier, g.Classifiers},
 		} {
 			if i := slices.Index(list.names, name); i >= 0 {

@@ -33,17 +33,23 @@ func TestProgramThatCannotBeLaunchedIsNamedBefore(t *testing.T) {
 		want         error
 		says         string
 	}{
-		"on PATH":                      {command: "ok"},
-		"by its path":                  {command: filepath.Join(dir, "bare")},
-		"below its directory":          {command: "./ok", cwd: dir},
-		"env with flags":               {command: "flags"},
-		"an interpreter on PATH":       {command: "own"},
-		"not on PATH":                  {command: "absent", want: fault.ErrNotFound, says: `"absent": not found`},
-		"not at its path":              {command: "/nonexistent/openclaw", want: fault.ErrNotFound, says: "/nonexistent/openclaw"},
-		"no program":                   {command: "plain", want: fault.ErrPermissionDenied, says: "permission denied"},
-		"interpreter is missing":       {command: "lost", want: fault.ErrNotFound, says: "the interpreter of " + dir + "/lost"},
-		"interpreter is not on PATH":   {command: "node", want: fault.ErrNotFound, says: "node-of-nowhere"},
-		"working directory is missing": {command: "ok", cwd: dir + "/gone", want: fault.ErrInvalidArgument, says: "not a directory"},
+		"on PATH":                {command: "ok"},
+		"by its path":            {command: filepath.Join(dir, "bare")},
+		"below its directory":    {command: "./ok", cwd: dir},
+		"env with flags":         {command: "flags"},
+		"an interpreter on PATH": {command: "own"},
+		"not on PATH":            {command: "absent", want: fault.ErrNotFound, says: `"absent": not found`},
+		"not at its path": {
+			command: "/nonexistent/openclaw", want: fault.ErrNotFound, says: "/nonexistent/openclaw",
+		},
+		"no program": {command: "plain", want: fault.ErrPermissionDenied, says: "permission denied"},
+		"interpreter is missing": {
+			command: "lost", want: fault.ErrNotFound, says: "the interpreter of " + dir + "/lost",
+		},
+		"interpreter is not on PATH": {command: "node", want: fault.ErrNotFound, says: "node-of-nowhere"},
+		"working directory is missing": {
+			command: "ok", cwd: dir + "/gone", want: fault.ErrInvalidArgument, says: "not a directory",
+		},
 	} {
 		err := profile.Program(plugin.ProcessSpec{
 			Argv: []string{row.command}, Cwd: row.cwd, Env: []plugin.EnvVar{{Name: "PATH", Value: dir + ":/bin:/usr/bin"}},

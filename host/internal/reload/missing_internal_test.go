@@ -69,7 +69,8 @@ func TestReloadFindsWhatTheChangedPartsDoNotHave(t *testing.T) {
 		}
 		p := &plan{from: &registry.Set{Config: load(row.before)}, to: load(row.after), added: row.added}
 		got := p.missing(running)
-		if row.want == "" && len(got) > 0 || row.want != "" && (len(got) != 1 || !strings.Contains(got[0].String(), row.want)) {
+		if row.want == "" && len(got) > 0 ||
+			row.want != "" && (len(got) != 1 || !strings.Contains(got[0].String(), row.want)) {
 			t.Errorf("%s: %v, want %q", name, got, row.want)
 		}
 	}

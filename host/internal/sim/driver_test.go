@@ -86,8 +86,9 @@ func (w *world) startHost() {
 	h.engine = engine.New(ours, w.policy, engine.Ports{
 		Launcher: ports, Services: services{ports}, Probe: prober{ports}, Launches: ports, Sessions: dialer{ports},
 		Output: ports,
-		Hooks:  hooks{ports}, Preflight: checks{ports}, Control: control{ports}, Doctors: doctors{ports}, Observer: observer{w, h},
-		Plugins: w.pluginsNow, Observe: observe.Settings{Plugins: []string{"utility", "doctor"}},
+		Hooks:  hooks{ports}, Preflight: checks{ports}, Control: control{ports}, Doctors: doctors{ports},
+		Observer: observer{w, h},
+		Plugins:  w.pluginsNow, Observe: observe.Settings{Plugins: []string{"utility", "doctor"}},
 	}, hclog.NewNullLogger())
 	w.host = h
 	w.note("HOST %d begins", h.gen)
