@@ -24,6 +24,14 @@ func LoadConfig(path string) (*Config, error) { return config.Load(path) }
 // the gateways would not get. It names variables and shows no value.
 func Remarks(cfg *Config) config.Faults { return gateway.Remarks(cfg) }
 
+// Missing looks for what a configuration names and this machine does not have; see plugintool.Missing.
+func Missing(ctx context.Context, cfg *Config) error {
+	if faults := plugintool.Missing(ctx, cfg); len(faults) > 0 {
+		return faults
+	}
+	return nil
+}
+
 // Sockets lists where the host of a configuration may listen, the most likely place first. It is for clients: no host
 // need run. Errors: a file that was named, and that cannot be read or does not tell.
 func Sockets(path string) ([]string, error) { return config.Sockets(path) }

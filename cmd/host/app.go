@@ -43,8 +43,9 @@ type settings struct {
 	toml     func() (string, error)
 	tree     func() map[string]any
 	newHost  func(log hclog.Logger) supervisor
-	warnings []string        // about files that the configuration names
-	remarks  func() []string // what is set for the gateways and does not reach them; reads env files
+	missing  func(ctx context.Context) error // what the configuration names and this machine does not have
+	warnings []string                        // about files that the configuration names
+	remarks  func() []string                 // what is set for the gateways and does not reach them; reads env files
 	history  history
 }
 
@@ -107,7 +108,7 @@ func (a *app) root() *cobra.Command {
 		"configuration `file` (GATEHOST_CONFIG)")
 	root.AddCommand(
 		a.runVerb(), a.statusVerb(), a.startVerb(), a.stopVerb(), a.restartVerb(), a.reloadVerb(), a.rpcVerb(),
-		a.healthVerb(), a.eventsVerb(), a.logsVerb(), a.explainVerb(), a.doctorVerb(), a.gatewayConfigVerb(),
+		a.healthVerb(), a.eventsVerb(), a.logsVerb(), a.explainVerb(), a.doctorVerb(), a.serviceVerb(), a.gatewayConfigVerb(),
 		a.pluginVerb(), a.configVerb(), a.versionVerb(), sandboxVerb(), a.verifyChildVerb(),
 	)
 	return root

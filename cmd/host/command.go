@@ -25,6 +25,7 @@ type command struct {
 	now     bool
 	drain   bool
 	extern  bool
+	force   bool
 
 	debounce bool
 	delay    time.Duration
@@ -107,7 +108,7 @@ func (c *command) one(ctx context.Context, client *control.Client, name string) 
 		talk.Go(func() { c.app.narrate(talking, client, name) })
 	}
 	out, err := client.Do(ctx, name, c.action, control.Options{
-		Reason: c.reason, Wait: c.timeout, NoWait: c.noWait, Now: c.now, Drain: c.drain, External: c.extern,
+		Reason: c.reason, Wait: c.timeout, NoWait: c.noWait, Now: c.now, Drain: c.drain, External: c.extern, Force: c.force,
 		Debounce: c.debounce, Delay: c.delay,
 	})
 	quiet()
@@ -188,6 +189,10 @@ func (r result) MarshalJSON() ([]byte, error) {
 func (r result) String() string {
 	if r.Outcome.Outcome == control.OutcomeAccepted {
 		return r.Name + " accepted"
+	}
+	if r.Outcome.Outcome == control.OutcomeDetached {
+		return fmt.Sprintf("%s detached: gatehost did not start this gateway, and it runs on; "+
+			"end it where it was started (%s)", r.Name, elapsed(time.Duration(r.TookMs)*time.Millisecond))
 	}
 	s := r.Name
 	if g := r.Gateway; g != nil {

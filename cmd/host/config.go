@@ -32,21 +32,26 @@ func (a *app) configCheckVerb() *cobra.Command {
 	v := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Check a configuration and list all its errors",
-		Args:  cobra.MaximumNArgs(1),
-		RunE: verb(func(_ context.Context, args []string) error {
+		Long: "Check a configuration and list all its errors, and what it names and this machine does not have: programs\n" +
+			"and plugins. A plugin without plugin.toml is started once to see what it serves as.",
+		Args: cobra.MaximumNArgs(1),
+		RunE: verb(func(ctx context.Context, args []string) error {
 			path := a.config
 			if len(args) == 1 {
 				path = args[0]
 			}
-			return a.check(path, asJSON)
+			return a.check(ctx, path, asJSON)
 		}),
 	}
 	v.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return v
 }
 
-func (a *app) check(path string, asJSON bool) error {
+func (a *app) check(ctx context.Context, path string, asJSON bool) error {
 	s, err := a.load(path)
+	if err == nil {
+		err = s.missing(ctx)
+	}
 	out := checked{OK: err == nil, Path: path, Faults: []string{}, Warnings: []string{}}
 	if err != nil {
 		out.Faults = strings.Split(err.Error(), "\n")

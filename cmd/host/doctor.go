@@ -79,12 +79,16 @@ func (a *app) doctor(ctx context.Context, name string, req control.DoctorRequest
 	}
 	defer client.Close()
 	var last *control.DoctorResult
+	broken, shown := 0, "" // findings that are errors; the difference that the plan showed
 	for m, err := range client.Doctor(ctx, name, req) {
 		if err != nil {
 			return err
 		}
 		if m.Result != nil {
 			last = m.Result
+		}
+		if m.Finding != nil && m.Finding.Severity == severityError {
+			broken++
 		}
 		if asJSON {
 			data, err := json.Marshal(m)
@@ -96,6 +100,13 @@ func (a *app) doctor(ctx context.Context, name string, req control.DoctorRequest
 			}
 			continue
 		}
+		if m.Plan != nil {
+			shown = m.Plan.Diff
+		} else if m.Result != nil && m.Result.Diff == shown {
+			once := *m.Result
+			once.Diff = ""
+			m.Result = &once
+		}
 		if err := a.doctorMessage(m); err != nil {
 			return err
 		}
@@ -105,10 +116,15 @@ func (a *app) doctor(ctx context.Context, name string, req control.DoctorRequest
 		return errors.New("the doctors ended without a result")
 	case last.Error != nil:
 		return &coded{code: exitFailed, err: errors.New(last.Error.Message), hint: last.Error.Hint}
+	case req.Action == control.DoctorDiagnose && broken > 0:
+		return &coded{code: exitFailed, silent: true} // the findings have said why
 	default:
 		return nil
 	}
 }
+
+// severityError is the severity of a finding that makes `gatehost doctor` fail.
+const severityError = "error"
 
 func (a *app) doctorMessage(m control.DoctorMessage) error {
 	var lines []string
@@ -140,13 +156,16 @@ func (a *app) doctorMessage(m control.DoctorMessage) error {
 	case m.Progress != "":
 		a.say("%s", clean(m.Progress))
 	case m.Result != nil:
-		lines = append(lines, "result: "+m.Result.Outcome)
+		lines = append(lines, resultLine(*m.Result))
 		lines = append(lines, diffLines(m.Result.Diff)...)
 		for _, path := range m.Result.Aside {
 			lines = append(lines, "kept: what was broken is "+path)
 		}
 		if m.Result.Backup != "" {
 			lines = append(lines, "backup: "+m.Result.Backup)
+		}
+		if m.Result.Next != "" {
+			lines = append(lines, "next: "+m.Result.Next)
 		}
 	}
 	for _, l := range lines {
@@ -155,6 +174,13 @@ func (a *app) doctorMessage(m control.DoctorMessage) error {
 		}
 	}
 	return nil
+}
+
+func resultLine(r control.DoctorResult) string {
+	if r.Detail == "" {
+		return "result: " + r.Outcome
+	}
+	return "result: " + r.Outcome + ": " + r.Detail
 }
 
 // skippedLines says which doctor gave no answer, and why.

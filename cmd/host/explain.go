@@ -142,7 +142,8 @@ func (c *chapters) tells(e control.Event) bool {
 	case control.EventGatewayState, control.EventGatewayCommand, control.EventGatewayExit,
 		control.EventGatewayCondition, control.EventGatewaySessionLost, control.EventGatewayReconnect,
 		control.EventGatewayDoctorFinding, control.EventGatewayDoctorPlan, control.EventGatewayDoctorFinished,
-		control.EventGatewayConfig, control.EventHostStarted, control.EventHostStopping, control.EventHostCondition:
+		control.EventGatewayConfig, control.EventGatewayServiceUnloaded, control.EventGatewayServiceRestored,
+		control.EventHostStarted, control.EventHostStopping, control.EventHostCondition:
 		return true
 	case control.EventPluginState:
 		return data[control.PluginData](e).Error != nil

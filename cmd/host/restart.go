@@ -7,6 +7,7 @@ import (
 )
 
 func (a *app) restartVerb() *cobra.Command {
-	v, _ := a.commandVerb(control.ActionRestart, "Replace a gateway's process")
+	v, c := a.commandVerb(control.ActionRestart, "Replace a gateway's process, when the next start would not fail")
+	v.Flags().BoolVar(&c.force, "force", false, "also when the next start would fail")
 	return v
 }

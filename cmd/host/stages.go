@@ -118,6 +118,11 @@ func describe(e control.Event) (word, text, hint string) {
 			text += ": " + c.Reason
 		}
 		return "config", c.Action + " " + text, ""
+	case control.EventGatewayServiceUnloaded:
+		s := data[control.UnloadedService](e)
+		return "unloaded", serviceText(s), restoreHint(e.Gateway, s)
+	case control.EventGatewayServiceRestored:
+		return "restored", "the service " + data[control.UnloadedService](e).ID, ""
 	case control.EventConfigReloaded:
 		return describeReload(data[control.Reload](e))
 	case control.EventHostCondition:

@@ -169,6 +169,10 @@ func troubles(g control.Gateway, prefix string) string {
 		fmt.Fprintf(&b, "%s%s: %s\n", prefix, c.Code, clean(c.Message))
 		b.WriteString(hintLine(c.Hint))
 	}
+	for _, s := range g.UnloadedServices {
+		fmt.Fprintf(&b, "%sservice-unloaded: %s\n", prefix, clean(serviceText(s)))
+		b.WriteString(hintLine(restoreHint(g.Name, s)))
+	}
 	return b.String()
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/host"
@@ -17,6 +19,7 @@ func (a *app) wire() {
 		s := &settings{
 			path: cfg.Path, level: cfg.Log.Level, json: cfg.Log.Format == "json", gateways: len(cfg.Gateways),
 			plugins: len(cfg.Plugins), toml: cfg.TOML, tree: cfg.Tree, history: host.OpenHistory(cfg),
+			missing: func(ctx context.Context) error { return host.Missing(ctx, cfg) },
 			newHost: func(log hclog.Logger) supervisor { return host.New(cfg, log) },
 		}
 		for _, w := range cfg.Warnings() {

@@ -101,8 +101,8 @@ func rules() []rule {
 			from: "host/internal/reload",
 			may: kinds("host/internal/conditions", "host/internal/config", "host/internal/events",
 				"host/internal/gateway", "host/internal/lifecycle", "host/internal/pluginhost",
-				"host/internal/pluginspec", "host/internal/registry", "host/internal/store", "host/internal/view",
-				"shared/control"), mods: []string{hclog},
+				"host/internal/pluginspec", "host/internal/profile", "host/internal/registry", "host/internal/store",
+				"host/internal/view", "shared/control"), mods: []string{hclog},
 			reason: "it replaces the set in force; what asks for a reload is not its business",
 		},
 		{
@@ -127,7 +127,8 @@ func rules() []rule {
 		{
 			from: "host/internal/doctors",
 			may: kinds("host/internal/engine", "host/internal/events", "host/internal/lastgood",
-				"host/internal/lifecycle", "host/internal/repair", "host/internal/view", "shared/control"),
+				"host/internal/lifecycle", "host/internal/repair", "host/internal/view", "internal/atomicfile",
+				"shared/control"),
 			mods: []string{hclog}, reason: "it sees its gateway by the interface Target",
 		},
 		{
@@ -166,8 +167,9 @@ func rules() []rule {
 			from: "host/internal/plugintool",
 			may: []string{
 				"host/internal/config", "host/internal/manifest", "host/internal/pluginhost",
-				"host/internal/pluginspec", "host/internal/sandbox", "host/internal/view", "internal/atomicfile",
-				"internal/version", "shared/conformance", "shared/control", "shared/fault", "shared/plugin",
+				"host/internal/pluginspec", "host/internal/profile", "host/internal/sandbox", "host/internal/view",
+				"internal/atomicfile", "internal/version", "shared/conformance", "shared/control", "shared/fault",
+				"shared/plugin",
 			}, mods: []string{hclog}, reason: "it works without a host: no gateway, no engine; it shows a plugin in the words " +
 				"of the API",
 		},
@@ -230,9 +232,9 @@ func rules() []rule {
 			from: "host/internal/profile",
 			may: []string{
 				"host/internal/config", "host/internal/gatewayplace", "host/internal/trustfile",
-				"internal/foreignfile", "internal/redact", "shared/fault", "shared/plugin",
+				"internal/foreignfile", "internal/redact", "shared/fault", "shared/plugin", "shared/shim",
 			},
-			reason: "configuration in, a process out; it starts nothing",
+			reason: "configuration in, a process out; it starts nothing, and finds programs as the shim does",
 		},
 		{
 			from: "host/internal/gatewayplace", std: []string{"errors", "io", "os", "path/filepath", "regexp", "strings"},

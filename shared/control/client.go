@@ -110,6 +110,7 @@ type Options struct {
 	Drain  bool // stop only
 	// External is for stop, see Command.
 	External bool
+	Force    bool // restart only, see Command
 	// Debounce and Delay are for restart and reload, see Command.
 	Debounce bool
 	Delay    time.Duration
@@ -138,7 +139,7 @@ func (c *Client) Reload(ctx context.Context, name string, o Options) (Outcome, e
 // Do sends any command and waits for its outcome. Cancelling ctx ends the wait, not the operation.
 func (c *Client) Do(ctx context.Context, name string, a Action, o Options) (Outcome, error) {
 	cmd := Command{
-		Reason: o.Reason, Now: o.Now, Drain: o.Drain, External: o.External, Debounce: o.Debounce,
+		Reason: o.Reason, Now: o.Now, Drain: o.Drain, External: o.External, Force: o.Force, Debounce: o.Debounce,
 		DelayMs: o.Delay.Milliseconds(),
 	}
 	switch {

@@ -29,6 +29,8 @@ type Command struct {
 	// External, of stop: also shut down a gateway that gatehost did not start; without it, such a gateway is only
 	// detached.
 	External bool `json:"external,omitempty"`
+	// Force, of restart: also when the next start would fail.
+	Force bool `json:"force,omitempty"`
 	// Debounce, of restart and reload: wait for further requests of the kind, as long as the gateway's configuration
 	// says, or DelayMs; such a request never starts a gateway that is stopped.
 	Debounce bool  `json:"debounce,omitempty"`
@@ -40,6 +42,7 @@ const (
 	OutcomeApplied    = "applied"
 	OutcomeJoined     = "joined"   // part of an operation that was under way already
 	OutcomeDeferred   = "deferred" // postponed first, then applied
+	OutcomeDetached   = "detached" // of stop: the host left a gateway that it did not start, which runs on
 	OutcomeSuperseded = "superseded"
 	OutcomeFailed     = "failed"
 	OutcomeAccepted   = "accepted" // the command was accepted; its end was not waited for
@@ -212,10 +215,14 @@ type DoctorPlan struct {
 // HostDoctor is the name of the host where a doctor is named.
 const HostDoctor = "gatehost"
 
-// DoctorResult is how it ended: healthy, findings, unanswered (no doctor could answer), planned, offered (it would be
-// done if it were asked for by name), repaired, nothing-to-do, undone, listed, failed.
+// DoctorResult is how it ended: healthy (the gateway runs, and nothing is known to be wrong), findings, nothing-found
+// (nothing is known to be wrong, and the gateway does not run, or a doctor gave no answer), unanswered (no doctor could
+// answer), planned, offered (it would be done if it were asked for by name), repaired, nothing-to-do, undone, listed,
+// failed.
 type DoctorResult struct {
 	Outcome string `json:"outcome"`
+	Detail  string `json:"detail,omitempty"` // a sentence for people
+	Next    string `json:"next,omitempty"`   // the command that a person runs next
 	// whose plan was executed; HostDoctor: a kept configuration was brought back
 	Doctor string   `json:"doctor,omitempty"`
 	Title  string   `json:"title,omitempty"` // of that plan

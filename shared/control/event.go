@@ -35,11 +35,15 @@ const (
 	EventGatewayReady          = "gateway.ready"           // ReadyData
 	EventGatewayCommand        = "gateway.command"         // CommandData
 	EventGatewayConfig         = "gateway.config"          // ConfigData
-	EventPluginState           = "plugin.state"            // PluginData
-	EventConfigReloaded        = "config.reloaded"
-	EventHostStarted           = "host.started"
-	EventHostStopping          = "host.stopping"  // HostStoppingData
-	EventHostCondition         = "host.condition" // ConditionData
+
+	EventGatewayServiceUnloaded = "gateway.service.unloaded" // UnloadedService
+	EventGatewayServiceRestored = "gateway.service.restored" // UnloadedService
+
+	EventPluginState    = "plugin.state" // PluginData
+	EventConfigReloaded = "config.reloaded"
+	EventHostStarted    = "host.started"
+	EventHostStopping   = "host.stopping"  // HostStoppingData
+	EventHostCondition  = "host.condition" // ConditionData
 	// EventDropped is made by the client when the host says that events were lost to this reader: DroppedData.
 	EventDropped = "dropped"
 	// EventStatus is the first event of a reader that asked for it: Status.

@@ -64,6 +64,8 @@ type Gateway struct {
 	Doctors           []string       `json:"doctors"`
 	Classifiers       []string       `json:"classifiers"`
 	Unload            []string       `json:"unload"`
+	// UnloadedServices were unloaded for this gateway and not restored.
+	UnloadedServices []UnloadedService `json:"unloadedServices,omitempty"`
 }
 
 // GatewayFiles says which files are the gateway's own.

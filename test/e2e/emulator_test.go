@@ -228,8 +228,8 @@ func TestDoctorVerbDiagnosesPlansRepairsAndUndoes(t *testing.T) {
 	if got.Error == nil || got.Error.Code != "config-invalid" || !strings.Contains(got.Error.Hint, "gatehost doctor") {
 		t.Errorf("error = %+v, want the finding and the command to type", got.Error)
 	}
-	if out := s.must("doctor", "main"); !strings.Contains(out, "thisKeyIsUnknown") {
-		t.Errorf("doctor = %s", out)
+	if out, _, code := s.cli("doctor", "main"); code != 1 || !strings.Contains(out, "thisKeyIsUnknown") {
+		t.Errorf("doctor = %s, exit %d", out, code)
 	}
 	s.must("doctor", "main", "--repair", "--dry-run")
 	if now, _ := os.ReadFile(config); string(now) != broken {

@@ -52,7 +52,7 @@ func aReleaseIsHandled(t *testing.T, gw gateway) {
 	if err := os.WriteFile(config, []byte(torn), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, errOut, code := s.cli("restart", "main"); code == 0 {
+	if _, errOut, code := s.cli("restart", "main", "--force"); code == 0 {
 		t.Errorf("a restart onto a configuration that cannot be parsed is taken for one that succeeded: %s", errOut)
 	}
 	failed := s.awaitState("error")

@@ -311,7 +311,7 @@ func TestWithoutPermissionTheLastConfigurationIsOfferedOnly(t *testing.T) {
 	}
 	broken := breakages()[1].text
 	s.breakConfig(broken)
-	_, _, code := s.cli("restart", "main")
+	_, _, code := s.cli("restart", "main", "--force")
 	got := s.awaitState("error")
 	offer := "gatehost doctor main --repair --restore last-good"
 	if code != 1 || got.Error == nil || got.Error.Code != "config-invalid" ||
@@ -319,7 +319,7 @@ func TestWithoutPermissionTheLastConfigurationIsOfferedOnly(t *testing.T) {
 		t.Errorf("exit %d, error = %+v", code, got.Error)
 	}
 	all, code := s.doctor()
-	if f := all[0].Finding; code != 0 || f == nil || f.ConfigPath != "gateway.port" || !strings.Contains(f.Hint, offer) ||
+	if f := all[0].Finding; code != 1 || f == nil || f.ConfigPath != "gateway.port" || !strings.Contains(f.Hint, offer) ||
 		f.Repairable {
 		t.Errorf("finding = %+v", f)
 	}
@@ -356,7 +356,7 @@ func TestWithoutPermissionTheLastConfigurationIsOfferedOnly(t *testing.T) {
 	}
 	s.ocIs(goodConfig(0))
 	s.breakConfig(breakages()[5].text) // the vendor's doctor is tried, and cannot
-	_, _, _ = s.cli("restart", "main")
+	_, _, _ = s.cli("restart", "main", "--force")
 	got = s.awaitState("error")
 	if got.Error == nil || !strings.Contains(got.Error.Message, "the repair failed") ||
 		!strings.Contains(got.Error.Hint, offer) {
@@ -448,7 +448,7 @@ func TestNothingIsChangedWithoutConsent(t *testing.T) {
 			s.awaitKept(1)
 			for _, b := range breakages()[5:] { // one that the host would bring back, one that the doctor would repair
 				s.breakConfig(b.text)
-				_, _, _ = s.cli("restart", "main")
+				_, _, _ = s.cli("restart", "main", "--force")
 				got := s.awaitState("error")
 				if got.Error == nil || !strings.Contains(got.Error.Hint, "--repair") {
 					t.Errorf("%s: error = %+v", b.name, got.Error)

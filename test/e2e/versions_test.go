@@ -157,7 +157,7 @@ func (s *site) thePlanIsJudged(broken string) {
 			s.t.Fatal(err)
 		}
 		s.breakConfig(broken)
-		_, _, _ = s.cli("restart", "main") // its doctors look at what it says now
+		_, _, _ = s.cli("restart", "main", "--force") // its doctors look at what it says now
 		s.awaitState("error")
 		all, code := s.doctor("--repair")
 		last := all[len(all)-1].Result

@@ -44,13 +44,18 @@ func (s *Service) Do(ctx context.Context, name string, cmd control.Command) (con
 	g.Commanded(control.CommandData{Action: string(cmd.Action), Reason: cmd.Reason, Now: cmd.Now})
 	began, before := time.Now(), g.State().Process.PID
 	var got lifecycle.Outcome
+	if cmd.Action == control.ActionStart || cmd.Action == control.ActionRestart {
+		g.PersonActs()
+	}
 	switch cmd.Action {
 	case control.ActionStart:
 		got, err = g.Engine().Start(ctx)
 	case control.ActionStop:
 		got, err = g.Engine().Stop(ctx, engine.StopOptions{Now: cmd.Now, Drain: cmd.Drain, External: cmd.External})
 	case control.ActionRestart:
-		got, err = g.Engine().Restart(ctx, delayOf(cmd, g.Settings().Restart.Debounce))
+		got, err = g.Engine().Restart(ctx, engine.RestartOptions{
+			Delay: delayOf(cmd, g.Settings().Restart.Debounce), Force: cmd.Force,
+		})
 	case control.ActionReload:
 		got, err = g.Engine().Reload(ctx, delayOf(cmd, g.Settings().Restart.ReloadDebounce))
 	default:

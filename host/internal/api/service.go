@@ -40,6 +40,7 @@ type Service struct {
 var (
 	_ httpapi.Gateways = (*Service)(nil)
 	_ httpapi.Output   = (*Service)(nil)
+	_ httpapi.Services = (*Service)(nil)
 	_ httpapi.Doctors  = (*Service)(nil)
 	_ httpapi.Health   = (*Service)(nil)
 	_ httpapi.Configs  = (*Service)(nil)
@@ -57,7 +58,7 @@ func (s *Service) Drain(hurry <-chan struct{}) { s.inflight.drain(hurry) }
 // one of the host's plugins.
 func (s *Service) Server(reload httpapi.Configuration, isPlugin func(pid int) bool) *httpapi.Server {
 	return httpapi.New(httpapi.Options{
-		Gateways: s, Output: s, Doctors: s, Configs: s, Health: s, Plugins: s, Config: reload,
+		Gateways: s, Services: s, Output: s, Doctors: s, Configs: s, Health: s, Plugins: s, Config: reload,
 		Metrics: s.metricsHandler(), Events: s.o.Hub, At: s.at, Log: s.o.Log.Named("control"), Version: s.o.Version,
 		IsPlugin: func(pid, pgid int) bool { return isPlugin(pid) || isPlugin(pgid) },
 	})

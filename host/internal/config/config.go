@@ -108,26 +108,28 @@ type Sandbox struct {
 
 // Gateway is [gateways.NAME].
 type Gateway struct {
-	Name        string        // the name of the table
-	Port        int           `toml:"port" min:"1" max:"65535" applies:"launch"`
-	Autostart   bool          `toml:"autostart"`
-	Launcher    string        `toml:"launcher" required:"true" applies:"launch"`
-	Unload      []string      `toml:"unload"`
-	Doctors     []string      `toml:"doctors"`
-	Classifiers []string      `toml:"classifiers"`
-	OnConflict  string        `toml:"on_conflict" oneof:"attach|fail"`
-	TrustPeer   string        `toml:"trust_peer" oneof:"own|root|any"`
-	OnHostExit  string        `toml:"on_host_exit" oneof:"stop|keep"`
-	OnShimLoss  string        `toml:"on_shim_loss" oneof:"restart|keep"`
-	OrphanGrace time.Duration `toml:"orphan_grace" min:"1s" max:"8760h" applies:"launch"`
-	Token       Token         `toml:"token" applies:"launch"`
-	TLS         TLS           `toml:"tls" applies:"session"`
-	Launch      Launch        `toml:"launch" applies:"launch"`
-	Ready       Ready         `toml:"ready"`
-	Reconnect   Reconnect     `toml:"reconnect"`
-	Liveness    Liveness      `toml:"liveness"`
-	Restart     Restart       `toml:"restart"`
-	Repair      Repair        `toml:"repair"`
+	Name      string   // the name of the table
+	Port      int      `toml:"port" min:"1" max:"65535" applies:"launch"`
+	Autostart bool     `toml:"autostart"`
+	Launcher  string   `toml:"launcher" required:"true" applies:"launch"`
+	Unload    []string `toml:"unload"`
+	// UnloadRestore says when the host brings back what it unloaded by itself.
+	UnloadRestore string        `toml:"unload_restore" oneof:"never|on-exit"`
+	Doctors       []string      `toml:"doctors"`
+	Classifiers   []string      `toml:"classifiers"`
+	OnConflict    string        `toml:"on_conflict" oneof:"attach|fail"`
+	TrustPeer     string        `toml:"trust_peer" oneof:"own|root|any"`
+	OnHostExit    string        `toml:"on_host_exit" oneof:"stop|keep"`
+	OnShimLoss    string        `toml:"on_shim_loss" oneof:"restart|keep"`
+	OrphanGrace   time.Duration `toml:"orphan_grace" min:"1s" max:"8760h" applies:"launch"`
+	Token         Token         `toml:"token" applies:"launch"`
+	TLS           TLS           `toml:"tls" applies:"session"`
+	Launch        Launch        `toml:"launch" applies:"launch"`
+	Ready         Ready         `toml:"ready"`
+	Reconnect     Reconnect     `toml:"reconnect"`
+	Liveness      Liveness      `toml:"liveness"`
+	Restart       Restart       `toml:"restart"`
+	Repair        Repair        `toml:"repair"`
 }
 
 // TLS is [gateways.NAME.tls]: how to know the certificate of a gateway that serves TLS. With any of its keys gatehost

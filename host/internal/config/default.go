@@ -60,7 +60,7 @@ func newGateway(name string) *Gateway {
 	return &Gateway{
 		Name: name, Port: DefaultPort, Autostart: true,
 		Launcher: "utility", Doctors: []string{"doctor-environment", "doctor"}, Classifiers: []string{"doctor"},
-		Token:      Token{Align: AlignFill},
+		Token: Token{Align: AlignFill}, UnloadRestore: "never",
 		OnConflict: "attach", TrustPeer: "own", OnHostExit: "stop", OnShimLoss: "restart", OrphanGrace: 24 * time.Hour,
 		Launch: Launch{
 			Profile: "openclaw", Command: []string{"openclaw"}, Grace: 30 * time.Second,

@@ -3,6 +3,7 @@ package doctors
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,7 +35,15 @@ type Target interface {
 	// RestoresByItself reports whether the configuration lets the host restore the last good configuration without a
 	// request.
 	RestoresByItself() bool
+	// RepairsByItself reports whether the host carries out plans without a request.
+	RepairsByItself() bool
 	State() lifecycle.State
+	// Conditions returns the defects that status shows.
+	Conditions() []lifecycle.Condition
+	// StableAfter is how long a gateway has to run until it has recovered.
+	StableAfter() time.Duration
+	// Revise replaces the error that the gateway has shown since then.
+	Revise(ctx context.Context, since time.Time, p lifecycle.Problem) error
 	Stop(ctx context.Context) (lifecycle.Outcome, error)
 	Start(ctx context.Context) (lifecycle.Outcome, error)
 	Publish(t events.Type, data any)
@@ -55,7 +64,8 @@ type Options struct {
 // Doctors asks the doctors of one gateway and has their plans carried out: for the engine after a failed start, and for
 // an operator. It is safe for concurrent use.
 type Doctors struct {
-	o Options
+	o    Options
+	held held
 
 	// mu guards what a failed start leaves for its repair and for the operator's next request: they come from different
 	// goroutines.
@@ -70,7 +80,7 @@ type Doctors struct {
 }
 
 // New makes the doctors of a gateway.
-func New(o Options) *Doctors { return &Doctors{o: o} }
+func New(o Options) *Doctors { return &Doctors{o: o, held: heldIn(o.RepairDir, o.Gateway)} }
 
 // Diagnose implements engine.Doctors. Without a doctor, or when none can answer, it finds nothing, and the start keeps
 // its own error.
@@ -90,15 +100,25 @@ func (d *Doctors) Diagnose(
 	f, ok := worst(r.Diagnosis)
 	// not when the start failed for another reason beside a broken file
 	restores := d.restores(r) && f.Code == d.finding(r)
-	plan := d.propose(r, incident, fileNow, ok && (r.Proposal != nil || restores))
+	undone := d.heldBy(f.Code)
+	plan := d.propose(r, incident, fileNow, ok && undone == "" && (r.Proposal != nil || restores))
 	d.tell(f.Code)
 	if !ok {
 		return lifecycle.Diagnosed{}
 	}
-	d.publishPlan(r)
+	if plan != "" {
+		d.publishPlan(r)
+	}
 	out := lifecycle.Diagnosed{
 		Found: true, Plan: plan, OtherOwner: f.OtherOwner,
 		Problem: lifecycle.Problem{Code: f.Code, Message: f.Text, Hint: f.Hint, Fatal: f.Fatal},
+	}
+	if undone != "" {
+		out.Problem.Fatal = true
+		out.Problem.Message += "; the host does not repair it by itself, since the repair " + undone + " was undone"
+		out.Problem.Hint = strings.Join(slices.DeleteFunc([]string{
+			"run `gatehost doctor " + d.o.Gateway + " --repair` to repair it again", out.Problem.Hint,
+		}, func(s string) bool { return s == "" }), "; or ")
 	}
 	if f.OtherOwner {
 		out.Problem.Message += d.o.Target.PortOwner(ctx)
@@ -123,6 +143,22 @@ func (d *Doctors) Repair(ctx context.Context, plan lifecycle.PlanID) error {
 	}
 	_, err = d.perform(ctx, r, true, func(control.DoctorMessage) {})
 	return err
+}
+
+// Resume turns automatic repair on again for findings whose repair was undone: a person acts.
+func (d *Doctors) Resume() {
+	if err := d.held.clear(); err != nil {
+		d.o.Log.Warn("cannot turn automatic repair on again", "error", err)
+	}
+}
+
+// heldBy returns the repair that a person undid, when that keeps the host from repairing a finding by itself; "" else.
+func (d *Doctors) heldBy(finding string) string {
+	all, err := d.held.all()
+	if err != nil {
+		d.o.Log.Warn("cannot read for which findings automatic repair is off", "error", err)
+	}
+	return all[finding]
 }
 
 // examine asks all doctors, adds what the host itself knows, and publishes the findings. automatic says that no

@@ -24,8 +24,8 @@ func TestRepairWhosePlanWasRefusedHasFailed(t *testing.T) {
 		"an error whose plan was refused":     {[]repair.Found{found("a", plugin.SeverityError)}, refused, "failed"},
 		"behind a finding of another":         {[]repair.Found{found("b", plugin.SeverityError), second}, refused, "failed"},
 		"a warning whose plan was refused":    {[]repair.Found{found("a", plugin.SeverityWarning)}, refused, "nothing-to-do"},
-		"an error without a plan":             {[]repair.Found{found("a", plugin.SeverityError)}, nil, "nothing-to-do"},
-		"an error of one, another was silent": {[]repair.Found{found("b", plugin.SeverityError)}, refused, "nothing-to-do"},
+		"an error without a plan":             {[]repair.Found{found("a", plugin.SeverityError)}, nil, "failed"},
+		"an error of one, another was silent": {[]repair.Found{found("b", plugin.SeverityError)}, refused, "failed"},
 		"nothing":                             {nil, nil, "nothing-to-do"},
 	} {
 		got := withoutPlan(assessment{Diagnosis: repair.Diagnosis{Findings: row.findings, Skipped: row.skipped}})

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/gatehost/gatehost/host/internal/engine"
 	"github.com/gatehost/gatehost/host/internal/events"
@@ -34,6 +36,12 @@ func (d *Doctors) Request(ctx context.Context, req control.DoctorRequest, tell f
 	if err != nil {
 		return err
 	}
+	silent := len(r.Findings) == 0 && len(r.Skipped) > 0 && !d.answered(r) && req.Restore == ""
+	k := d.known()
+	for _, f := range k.findings(r.Findings, time.Now()) {
+		d.o.Target.Publish(events.GatewayDoctorFinding, findingOf(f))
+		r.Findings = append(r.Findings, f)
+	}
 	for _, f := range r.Findings {
 		tell(control.DoctorMessage{Type: control.DoctorFindingMessage, Finding: findingOf(f)})
 	}
@@ -42,17 +50,16 @@ func (d *Doctors) Request(ctx context.Context, req control.DoctorRequest, tell f
 			Type: control.DoctorSkippedMessage, Skipped: &control.DoctorSkipped{Plugin: s.Doctor, Error: view.Failure(s.Err)},
 		})
 	}
-	if len(r.Findings) == 0 && len(r.Skipped) > 0 && !d.answered(r) && req.Restore == "" {
+	if silent {
 		tell(result(unanswered(r)))
 		return nil
 	}
 	if req.Action != control.DoctorRepair {
-		outcome := "healthy"
-		if len(r.Findings) > 0 {
-			outcome = "findings"
-		}
-		tell(result(&control.DoctorResult{Outcome: outcome}))
+		tell(result(k.outcome(r.Findings, len(r.Skipped))))
 		return nil
+	}
+	if !req.DryRun {
+		d.Resume()
 	}
 	if req.Restore != "" {
 		if r, err = d.chosen(r, req.Restore); err != nil {
@@ -60,6 +67,50 @@ func (d *Doctors) Request(ctx context.Context, req control.DoctorRequest, tell f
 		}
 	}
 	return d.carryOut(ctx, r, req, tell)
+}
+
+// Preflight returns the fault of the gateway's configuration that would make its next start fail; nil when there is
+// none, when no doctor can say, or when the host repairs it by itself in that start. It publishes nothing, because no
+// person has asked for a diagnosis. Without a failed start the validator's finding is a warning, since the gateway
+// repairs some of what it refuses when it starts; a restart must not find that out.
+func (d *Doctors) Preflight(ctx context.Context) error {
+	executor, err := d.executor()
+	if err != nil {
+		return nil //nolint:nilerr // what cannot be checked keeps no restart back
+	}
+	r := d.ask(ctx, d.o.Target.Chain(), nil, executor.CheckAutomatic)
+	d.addOwn(&r)
+	i := slices.IndexFunc(r.Findings, func(f repair.Found) bool {
+		return f.Finding.Code == doctor.CodeConfigInvalid ||
+			f.Finding.Severity >= plugin.SeverityError && (f.Finding.Fatal || f.Finding.Code == doctor.CodeConfigMissing)
+	})
+	if i < 0 {
+		return nil
+	}
+	f := r.Findings[i].Finding
+	repairs := r.Proposal != nil && r.Proposal.Finding.Code == f.Code ||
+		r.restore != nil && d.o.Target.RestoresByItself() && d.finding(r) == f.Code
+	if repairs && d.o.Target.RepairsByItself() && d.heldBy(f.Code) == "" {
+		return nil
+	}
+	hint := f.Hint
+	if r.config && i == r.about {
+		hint += d.offer(r)
+	}
+	return fault.New(fault.FailedPrecondition, f.Code+": "+f.Text).WithHint(strings.TrimPrefix(hint, "; or "))
+}
+
+// known returns what status shows of the gateway now.
+func (d *Doctors) known() known {
+	k := known{
+		state: d.o.Target.State(), conditions: d.o.Target.Conditions(), stable: d.o.Target.StableAfter(),
+		gateway: d.o.Gateway,
+	}
+	now := d.present()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k.changed = d.incident != nil && !now.Same(d.fileThen)
+	return k
 }
 
 // answered reports whether at least one doctor answered.
@@ -163,19 +214,56 @@ func (d *Doctors) carryOut(
 		}
 	}
 	done, err := d.perform(ctx, r, false, tell)
-	d.startAgain(ctx, up)
-	tell(result(resultOf(who, plan.Title, done, err)))
+	out := resultOf(who, plan.Title, done, err)
+	d.conclude(ctx, out, lifecycle.Problem{
+		Code: codeRepaired, Message: "the cause was repaired (" + out.Title + "); the gateway has not been started since",
+	}, up)
+	tell(result(out))
 	return nil
 }
 
-// withoutPlan is the result of a repair for which there is no plan. A doctor that found an error, and whose plan could
-// not be had or was refused, has failed: what it found is still there.
+// conclude adds to the result of a repair or an undo what follows for the gateway: it starts a gateway that was stopped
+// for it, replaces an error that is no longer true, and names the next command.
+func (d *Doctors) conclude(ctx context.Context, out *control.DoctorResult, revised lifecycle.Problem, wasUp bool) {
+	if wasUp {
+		failed := d.startAgain(ctx)
+		if failed != nil && out.Error == nil {
+			out.Error = failed
+		}
+		return
+	}
+	if out.Error != nil || len(out.Diff) == 0 {
+		return
+	}
+	s := d.o.Target.State()
+	out.Next = known{state: s, gateway: d.o.Gateway}.next()
+	if s.Phase != lifecycle.PhaseError || out.Next == "" {
+		return
+	}
+	revised.Hint = "run `" + out.Next + "`"
+	if err := d.o.Target.Revise(ctx, s.PhaseSince, revised); err != nil {
+		d.o.Log.Warn("cannot replace the error that the gateway shows", "error", err)
+	}
+}
+
+// withoutPlan is the result of a repair for which there is no plan. With an error among the findings the repair has
+// failed: what was found is still there.
 func withoutPlan(r assessment) *control.DoctorResult {
-	for _, found := range r.Findings {
+	broken := slices.DeleteFunc(slices.Clone(r.Findings), func(f repair.Found) bool {
+		return f.Finding.Severity < plugin.SeverityError
+	})
+	for _, found := range broken {
 		i := slices.IndexFunc(r.Skipped, func(s repair.Skipped) bool { return s.Doctor == found.Doctor })
-		if i >= 0 && found.Finding.Severity == plugin.SeverityError {
+		if i >= 0 {
 			return &control.DoctorResult{Outcome: "failed", Doctor: found.Doctor, Error: view.Failure(r.Skipped[i].Err)}
 		}
+	}
+	if len(broken) > 0 {
+		f := broken[0].Finding
+		return &control.DoctorResult{Outcome: "failed", Error: &control.Failure{
+			Code: string(fault.FailedPrecondition), Message: "no doctor has a plan for " + f.Code + "; nothing was changed",
+			Hint: f.Hint,
+		}}
 	}
 	return &control.DoctorResult{Outcome: "nothing-to-do"}
 }
@@ -211,14 +299,19 @@ func (d *Doctors) stopFor(ctx context.Context, stop bool) (wasUp bool, err error
 	return true, err
 }
 
-// startAgain starts the gateway that stopFor stopped.
-func (d *Doctors) startAgain(ctx context.Context, wasUp bool) {
-	if !wasUp {
-		return
+// startAgain starts the gateway that stopFor stopped; nil when it runs.
+func (d *Doctors) startAgain(ctx context.Context) *control.Failure {
+	o, err := d.o.Target.Start(ctx)
+	if err == nil && o.Problem == nil {
+		return nil
 	}
-	if o, err := d.o.Target.Start(ctx); err != nil || o.Problem != nil {
-		d.o.Log.Error("gateway did not start after its configuration was changed", "error", view.OutcomeError(o, err))
+	d.o.Log.Error("gateway did not start after its configuration was changed", "error", view.OutcomeError(o, err))
+	out := view.Problem(o.Problem)
+	if err != nil {
+		out = view.Failure(err)
 	}
+	out.Message = "the configuration was changed, and the gateway did not start: " + out.Message
+	return out
 }
 
 // undo takes a repair back: the last one, when the files are as it left them, or any other by its id. It first keeps a
@@ -250,15 +343,56 @@ func (d *Doctors) undo(ctx context.Context, req control.DoctorRequest, tell func
 		return err
 	}
 	r, err := executor.Undo(ctx, id, named)
-	d.startAgain(ctx, up)
 	if err != nil {
+		if up {
+			d.startAgain(ctx)
+		}
 		return err
 	}
-	out := &control.DoctorResult{Outcome: "undone", Doctor: control.HostDoctor, Title: title, Diff: r.Diff, Backup: r.ID}
-	d.o.Target.Publish(events.GatewayDoctorFinished, out)
 	d.o.Log.Info("repair was undone", "repair", id, "backup", r.ID)
+	out := &control.DoctorResult{Outcome: "undone", Doctor: control.HostDoctor, Title: title, Diff: r.Diff, Backup: r.ID}
+	out.Detail = d.hold(executor, id)
+	d.conclude(ctx, out, lifecycle.Problem{
+		Code: codeUndone, Message: "the repair " + id + " was undone; the gateway has not been started since",
+	}, up)
+	if again := repairedSince(executor, r.ID); again != "" {
+		out.Error = &control.Failure{
+			Code:    string(fault.FailedPrecondition),
+			Message: "the repair " + id + " was undone, and done again by itself when the gateway started: repair " + again,
+			Hint: fmt.Sprintf("set gateways.%s.repair.mode = \"ask\", run `gatehost config reload`, then "+
+				"`gatehost doctor %s --undo %s --stop`", d.o.Gateway, d.o.Gateway, again),
+		}
+	}
+	d.o.Target.Publish(events.GatewayDoctorFinished, out)
 	tell(result(out))
 	return nil
+}
+
+// hold turns automatic repair off for the finding of a repair that a person undid, and says so; "" when the host would
+// not repair it by itself anyway.
+func (d *Doctors) hold(executor *repair.Executor, id string) string {
+	records, err := executor.Records()
+	i := slices.IndexFunc(records, func(r repair.Record) bool { return r.ID == id })
+	if err != nil || i < 0 || records[i].Finding == "" || records[i].UndoOf != "" || !d.o.Target.RepairsByItself() {
+		return ""
+	}
+	finding := records[i].Finding
+	if err := d.held.add(finding, id); err != nil {
+		d.o.Log.Error("cannot turn automatic repair off", "finding", finding, "error", err)
+		return "the host may repair " + finding + " again by itself: it could not store that the repair was undone"
+	}
+	return fmt.Sprintf("the host does not repair %s by itself until a person starts, restarts or repairs the gateway; "+
+		"to keep the file through that, set gateways.%s.repair.mode = \"ask\"", finding, d.o.Gateway)
+}
+
+// repairedSince returns the newest repair when it is newer than the undo with that id; "" otherwise.
+func repairedSince(executor *repair.Executor, undo string) string {
+	records, err := executor.Records()
+	if err != nil || len(records) == 0 || records[0].ID == undo || records[0].UndoOf != "" ||
+		records[0].Outcome != repair.OutcomeDone {
+		return ""
+	}
+	return records[0].ID
 }
 
 // history lists repairs and kept configurations, the newest first.

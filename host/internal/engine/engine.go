@@ -72,6 +72,7 @@ type message struct {
 	in      lifecycle.Input
 	session Session
 	sight   observe.Sight // nil: in is set
+	done    chan struct{} // closed when the owner has taken it; nil: nothing waits for that
 }
 
 type request struct {
@@ -140,6 +141,9 @@ func (e *Engine) Run(ctx context.Context) error {
 				continue
 			}
 			e.step(ctx, m)
+			if m.done != nil {
+				close(m.done)
+			}
 		}
 	}
 }
@@ -335,11 +339,32 @@ func (e *Engine) Configure(ctx context.Context, s Settings) error {
 	}
 }
 
-// Restart ends the gateway and starts it again. With a delay it first waits that long for further requests of the kind,
-// and does not start a gateway that is down.
-func (e *Engine) Restart(ctx context.Context, delay time.Duration) (lifecycle.Outcome, error) {
+// Revise replaces the error that the gateway has shown since a moment; it does nothing when the gateway shows another
+// one. It returns when the snapshot has it, and fails as Start does.
+func (e *Engine) Revise(ctx context.Context, since time.Time, p lifecycle.Problem) error {
+	m := message{in: lifecycle.ErrorRevised{Since: since, Problem: p}, done: make(chan struct{})}
+	select {
+	case e.inbox <- m:
+		<-m.done // the owner is at it
+		return nil
+	case <-e.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// RestartOptions say how a gateway is restarted.
+type RestartOptions struct {
+	// Delay: first wait that long for further requests of the kind, and do not start a gateway that is down.
+	Delay time.Duration
+	Force bool // also when the next start would fail
+}
+
+// Restart ends the gateway and starts it again. It fails, and the gateway runs on, when the next start would fail.
+func (e *Engine) Restart(ctx context.Context, how RestartOptions) (lifecycle.Outcome, error) {
 	return e.do(ctx, func(id lifecycle.CommandID) lifecycle.Input {
-		return lifecycle.RestartRequested{Command: id, Delay: delay}
+		return lifecycle.RestartRequested{Command: id, Delay: how.Delay, Force: how.Force}
 	})
 }
 

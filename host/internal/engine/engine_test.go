@@ -33,7 +33,7 @@ func stopIt(e *engine.Engine) func(context.Context) (lc.Outcome, error) {
 }
 
 func restartIt(e *engine.Engine) func(context.Context) (lc.Outcome, error) {
-	return func(ctx context.Context) (lc.Outcome, error) { return e.Restart(ctx, 0) }
+	return func(ctx context.Context) (lc.Outcome, error) { return e.Restart(ctx, engine.RestartOptions{}) }
 }
 
 func TestStartRunsAndStopLeavesNothing(t *testing.T) {
@@ -198,7 +198,7 @@ func TestForeignGatewayIsAttachedAndNeverSignalled(t *testing.T) {
 			t.Fatalf("owner = %s", got)
 		}
 		mustDo(t, restartIt(e), lc.OutcomeFailed)
-		mustDo(t, stopIt(e), lc.OutcomeApplied)
+		mustDo(t, stopIt(e), lc.OutcomeDetached)
 		if s.launches != 0 || s.stops != 0 {
 			t.Errorf("launches = %d, stops = %d, want none", s.launches, s.stops)
 		}
@@ -309,7 +309,7 @@ func TestRestartDuringLaunchIsDeferredThenApplied(t *testing.T) { // B231, B233
 		go func() { _, _ = e.Start(t.Context()) }()
 		synctest.Wait()
 		restarted := make(chan lc.Outcome, 1)
-		go func() { o, _ := e.Restart(t.Context(), 0); restarted <- o }()
+		go func() { o, _ := e.Restart(t.Context(), engine.RestartOptions{}); restarted <- o }()
 		synctest.Wait()
 		close(s.LaunchBlocks)
 		if o := <-restarted; o.Kind != lc.OutcomeDeferred || s.count(&s.launches) != 2 || s.alive() != 1 {

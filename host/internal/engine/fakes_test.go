@@ -21,24 +21,26 @@ import (
 
 // scene is everything around an engine, as one fake with knobs. mu guards all of it.
 type scene struct {
-	mu       sync.Mutex
-	procs    map[string]*proc
-	launches int
-	stops    int
-	opens    int
-	reloads  int
-	discards []lc.LaunchID
-	changes  []observe.Change
-	facts    []observe.Fact
-	aligned  []lc.LaunchID
-	dialled  int               // port of the newest session
-	phase    launcher.Phase    // of living processes; default running
-	labels   map[string]string // of all
-	feeds    []string          // text of the lines that outputs were fed, in order
-	held     chan struct{}     // an output takes nothing until it is closed
-	down     error             // of every call of the launcher, while it is set
-	log      hclog.Logger      // default: none
+	mu         sync.Mutex
+	procs      map[string]*proc
+	launches   int
+	stops      int
+	opens      int
+	reloads    int
+	preflights int
+	discards   []lc.LaunchID
+	changes    []observe.Change
+	facts      []observe.Fact
+	aligned    []lc.LaunchID
+	dialled    int               // port of the newest session
+	phase      launcher.Phase    // of living processes; default running
+	labels     map[string]string // of all
+	feeds      []string          // text of the lines that outputs were fed, in order
+	held       chan struct{}     // an output takes nothing until it is closed
+	down       error             // of every call of the launcher, while it is set
+	log        hclog.Logger      // default: none
 
+	stopBlocks   chan struct{}       // Stop waits for it
 	LaunchBlocks chan struct{}       // Launch waits for it, or for ctx
 	LaunchErr    func(n int) error   // of the nth launch, from 1
 	Ready        func() lc.Readiness // default: ready while a process lives
@@ -47,6 +49,7 @@ type scene struct {
 	Diagnosis    lc.Diagnosed
 	plans        []lc.PlanID // that were executed
 	RepairErr    error
+	PreflightErr error
 	AlignErr     error
 	ReloadErr    error
 	CallErr      func(ctx context.Context, method string) error
@@ -77,7 +80,8 @@ func newScene() *scene {
 func (s *scene) ports() engine.Ports {
 	return engine.Ports{
 		Launcher: s, Services: servicesOK{}, Probe: port{s}, Launches: s, Sessions: sessions{s}, Hooks: nothing{},
-		Control: gatewayControl{s}, Output: s, Doctors: doctors{s}, Observer: s,
+		Preflight: preflight{s},
+		Control:   gatewayControl{s}, Output: s, Doctors: doctors{s}, Observer: s,
 		Plugins: func() []observe.Plugin {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -88,6 +92,15 @@ func (s *scene) ports() engine.Ports {
 }
 
 type nothing struct{}
+
+type preflight struct{ s *scene }
+
+func (f preflight) Check(context.Context) error {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	f.s.preflights++
+	return f.s.PreflightErr
+}
 
 func (nothing) Run(context.Context) error { return nil }
 
@@ -297,7 +310,17 @@ func (s *scene) Output(ctx context.Context, req launcher.OutputRequest, sink fun
 
 func (s *scene) Signal(context.Context, string, string) error { return nil }
 
+// setDown makes every call of the launcher fail.
+func (s *scene) setDown(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = why
+}
+
 func (s *scene) Stop(_ context.Context, id string, _ time.Duration) (launcher.Stopped, error) {
+	if s.stopBlocks != nil {
+		<-s.stopBlocks
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down != nil {
@@ -330,6 +353,12 @@ type port struct{ s *scene }
 
 func (p port) Holder(context.Context) (lc.Holder, lc.Problem, error) {
 	return p.s.Holder, lc.Problem{Code: "port_conflict", Message: "port 1 is held by pid 7"}, nil
+}
+
+func (p port) Free(context.Context) (bool, error) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return p.s.Holder == lc.HolderNone, nil
 }
 
 func (p port) Ready(context.Context, int) lc.Readiness {

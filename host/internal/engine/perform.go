@@ -24,6 +24,7 @@ const (
 	shutdownLimit    = 5 * time.Second // for the answer of a gateway that is asked to end itself (B211)
 	sessionDeadline  = 45 * time.Second
 	diagnoseDeadline = 5 * time.Minute
+	preflightLimit   = 2 * time.Minute // of the gateway's own validator, mostly; then the restart is made
 	repairDeadline   = 15 * time.Minute
 	hooksDeadline    = 2 * time.Hour   // each hook has its own
 	drainDeadline    = 6 * time.Minute // OpenClaw's own drain takes up to 325 s (docs/openclaw.md §4)
@@ -46,7 +47,19 @@ func (e *Engine) perform(ctx context.Context, eff lifecycle.Effect) {
 			return lifecycle.ServicesCleared{Result: resultOf(err), Problem: ProblemOf(err)}
 		})
 	case lifecycle.ProbePort:
-		e.run(ctx, eff.Op, shortDeadline, eff, e.probePort)
+		probe := e.probePort
+		if eff.OnlyFree {
+			probe = e.portFree
+		}
+		e.run(ctx, eff.Op, shortDeadline, eff, probe)
+	case lifecycle.Preflight:
+		e.run(ctx, eff.Op, preflightLimit, eff, func(ctx context.Context) lifecycle.Report {
+			err := e.ports.Preflight.Check(ctx)
+			if err == nil || ctx.Err() != nil { // what cannot be checked in time keeps no restart back
+				return lifecycle.Preflighted{Result: lifecycle.OK}
+			}
+			return lifecycle.Preflighted{Result: lifecycle.Failed, Problem: ProblemOf(err)}
+		})
 	case lifecycle.RunHooks:
 		e.run(ctx, eff.Op, hooksDeadline, eff, func(ctx context.Context) lifecycle.Report {
 			err := e.ports.Hooks.Run(ctx)
@@ -207,6 +220,14 @@ func (e *Engine) probePort(ctx context.Context) lifecycle.Report {
 		return lifecycle.PortProbed{Holder: lifecycle.HolderNone}
 	}
 	return lifecycle.PortProbed{Holder: holder, Problem: problem}
+}
+
+// portFree reports whether the port is free. A port that cannot be looked at counts as taken: it is looked at again.
+func (e *Engine) portFree(ctx context.Context) lifecycle.Report {
+	if free, err := e.ports.Probe.Free(ctx); err != nil || !free {
+		return lifecycle.PortProbed{Holder: lifecycle.HolderStranger}
+	}
+	return lifecycle.PortProbed{Holder: lifecycle.HolderNone}
 }
 
 // recoverOwn finds the launches of this gateway. Their last lines that no host has read are read now: the launches are

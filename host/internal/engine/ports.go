@@ -22,10 +22,12 @@ type Ports struct {
 	Launches Launches
 	Sessions Sessions
 	Hooks    Hooks
-	Control  GatewayControl
-	Output   OutputOpener
-	Doctors  Doctors
-	Observer Observer
+	// Preflight looks for what would make the next start fail.
+	Preflight Preflight
+	Control   GatewayControl
+	Output    OutputOpener
+	Doctors   Doctors
+	Observer  Observer
 	// Plugins is how all plugins of the host are now; read by the owner after Look. nil: there are none.
 	Plugins func() []observe.Plugin
 	// Files is what is not well about the gateway's own files now; read by the owner after Look. nil: nothing ever is.
@@ -49,8 +51,17 @@ type Probe interface {
 	// Holder says who has the port. Unless it is free, the problem names the program. An error means that it could not
 	// be found out.
 	Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, error)
+	// Free says whether nothing has the port. It is cheap: it is asked every few seconds.
+	Free(ctx context.Context) (bool, error)
 	// Ready says whether a connect may succeed. Port 0 is the configured one.
 	Ready(ctx context.Context, port int) lifecycle.Readiness
+}
+
+// Preflight looks for what would make the next start fail. It changes nothing.
+type Preflight interface {
+	// Check returns the first fault, with what to do about it; nil when the next start may succeed, or when that cannot be
+	// found out.
+	Check(ctx context.Context) error
 }
 
 // Hooks runs the operator's programs before a launch.

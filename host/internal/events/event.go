@@ -30,11 +30,15 @@ const (
 	GatewayReady          Type = "gateway.ready"
 	GatewayCommand        Type = "gateway.command"
 	GatewayConfig         Type = "gateway.config"
-	PluginState           Type = "plugin.state"
-	ConfigReloaded        Type = "config.reloaded"
-	HostStarted           Type = "host.started"
-	HostStopping          Type = "host.stopping"
-	HostCondition         Type = "host.condition"
+
+	GatewayServiceUnloaded Type = "gateway.service.unloaded"
+	GatewayServiceRestored Type = "gateway.service.restored"
+
+	PluginState    Type = "plugin.state"
+	ConfigReloaded Type = "config.reloaded"
+	HostStarted    Type = "host.started"
+	HostStopping   Type = "host.stopping"
+	HostCondition  Type = "host.condition"
 )
 
 // IsForeign reports whether a gateway decides what is in an event and how often it comes, and not the host.

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehost/gatehost/host/internal/store"
 	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/unloader"
 )
 
 // Env is what the gateways of one host share.
@@ -49,7 +50,8 @@ type core struct {
 
 	unused atomic.Pointer[lifecycle.Condition] // the token of config.toml is not used; nil: it is
 
-	engine *engine.Engine // set by New, after the ports that need it
+	engine   *engine.Engine                        // set by New, after the ports that need it
+	unloader func(plugin string) unloader.Unloader // the plugin of that name
 }
 
 // Settings returns the settings in force.

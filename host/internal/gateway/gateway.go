@@ -17,6 +17,7 @@ import (
 	"github.com/gatehost/gatehost/shared/control"
 	"github.com/gatehost/gatehost/shared/doctor"
 	"github.com/gatehost/gatehost/shared/fault"
+	"github.com/gatehost/gatehost/shared/unloader"
 )
 
 // Gateway is one supervised gateway: its settings, its engine, and the ports by which both reach everything else. Use
@@ -39,6 +40,7 @@ type Gateway struct {
 func New(env Env, s Settings) (*Gateway, error) {
 	g := &Gateway{core: core{name: s.Name, env: env, log: env.Log.Named("gateway." + s.Name)}}
 	c := &g.core
+	c.unloader = func(plugin string) unloader.Unloader { return env.Plugins.Unloader(plugin) }
 	c.settings.Store(&s)
 	var err error
 	g.lastGood, err = lastgood.New(lastgood.Options{
@@ -61,7 +63,8 @@ func New(env Env, s Settings) (*Gateway, error) {
 		Launches: launches{core: c, build: c.build, align: g.config.align, launching: g.lastGood.Launching},
 		Sessions: sessions{core: c, calls: calls{c, g.health}, totals: &g.sessions, received: o.received},
 		Control:  newInProcess(c, &g.shutdown), Output: outputs{core: c, lines: &g.lines}, Doctors: g.doctors, Observer: o,
-		Plugins: c.plugins, Files: c.fileConditions, Observe: observeSettings(s.Gateway),
+		Preflight: preflight{core: c, configuration: g.doctors.Preflight},
+		Plugins:   c.plugins, Files: c.fileConditions, Observe: observeSettings(s.Gateway),
 		VerifyMethod: s.Liveness.VerifyMethod, VerifyTimeout: s.Liveness.VerifyTimeout,
 	}, g.log)
 	return g, nil
@@ -144,6 +147,9 @@ func launcherFailed(s lifecycle.State) bool {
 	return s.Phase == lifecycle.PhaseError && s.Up && s.Err != nil &&
 		slices.Contains([]string{string(fault.PluginDown), string(fault.PluginGone)}, s.Err.Code)
 }
+
+// PersonActs is called when a person starts or restarts the gateway: what was left to a person is the host's again.
+func (g *Gateway) PersonActs() { g.doctors.Resume() }
 
 // Doctor carries out a doctor request. It sends findings, the plan, progress and one result to tell; see
 // doctors.Doctors.

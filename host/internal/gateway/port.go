@@ -53,6 +53,9 @@ func (p port) Holder(ctx context.Context) (lifecycle.Holder, lifecycle.Problem, 
 	}, nil
 }
 
+// Free looks at the port that the configuration names now: the port may have been changed since the error.
+func (p port) Free(ctx context.Context) (bool, error) { return probe.Free(ctx, p.core.conf().Port) }
+
 func (p port) Ready(ctx context.Context, port int) lifecycle.Readiness {
 	cfg := p.core.asLaunched()
 	switch probe.ReadyNow(ctx, cmp.Or(port, cfg.Port), p.core.peerRule().Prove, p.core.tlsOf(cfg)) {

@@ -22,6 +22,7 @@ func (g *Gateway) Status() control.Gateway {
 		ConnectedAt: control.At(s.ConnectedAt), ReconnectAttempts: view.Attempts(s, cfg.Reconnect.StableAfter, time.Now()),
 		Restarts: s.Restarts, Adopted: s.Adopted, Drift: s.Drift, Error: view.Problem(s.Err), Output: g.outputStatus(),
 		Launcher: launched.Launcher, Doctors: cfg.Doctors, Classifiers: cfg.Classifiers, Unload: cfg.Unload,
+		UnloadedServices: g.unloadedServices(),
 	}
 	if since := view.UptimeFrom(s); !since.IsZero() {
 		out.UptimeMs = control.Ms(time.Since(since))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gatehost/gatehost/host/internal/doctors"
 	"github.com/gatehost/gatehost/host/internal/engine"
@@ -47,6 +48,20 @@ func (t doctorTarget) Chain() []repair.Named {
 
 func (t doctorTarget) RestoresByItself() bool {
 	return t.core.conf().Repair.Restore == control.RestoreLastGood
+}
+
+func (t doctorTarget) RepairsByItself() bool {
+	return lifecycle.RepairMode(t.core.conf().Repair.Mode) == lifecycle.RepairAuto
+}
+
+func (t doctorTarget) Conditions() []lifecycle.Condition {
+	return t.core.engine.Snapshot().Record.Conditions()
+}
+
+func (t doctorTarget) StableAfter() time.Duration { return t.core.conf().Reconnect.StableAfter }
+
+func (t doctorTarget) Revise(ctx context.Context, since time.Time, p lifecycle.Problem) error {
+	return t.core.engine.Revise(ctx, since, p)
 }
 
 func (t doctorTarget) State() lifecycle.State { return t.core.State() }

@@ -33,6 +33,8 @@ func (s *Server) command(action control.Action) func(http.ResponseWriter, *http.
 		switch {
 		case (cmd.Now || cmd.Drain || cmd.External) && action != control.ActionStop:
 			return problem(http.StatusBadRequest, control.CodeBadRequest, "now, drain and external are for stop")
+		case cmd.Force && action != control.ActionRestart:
+			return problem(http.StatusBadRequest, control.CodeBadRequest, "force is for restart")
 		case cmd.WaitMs != nil && (*cmd.WaitMs < 0 || *cmd.WaitMs > maxWait.Milliseconds()):
 			return problem(http.StatusBadRequest, control.CodeBadRequest, "waitMs is not between 0 and 24 hours")
 		}

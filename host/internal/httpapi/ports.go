@@ -21,6 +21,12 @@ type Gateways interface {
 	RPC(ctx context.Context, name string, req control.RPCRequest) (json.RawMessage, error)
 }
 
+// Services are the platform services that were unloaded for gateways.
+type Services interface {
+	// RestoreServices brings them back, and says of each how it went. Error: fault.NotFound for an unknown id.
+	RestoreServices(ctx context.Context, name string, req control.RestoreServices) (control.RestoredServices, error)
+}
+
 // Output is the output of gateways.
 type Output interface {
 	// Logs yields lines, oldest first, as the query says; an error is yielded last.

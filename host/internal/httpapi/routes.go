@@ -46,6 +46,7 @@ func (s *Server) table() []route {
 		{http.MethodPost, "/v1/gateways/{name}/doctor", writes, s.doctor},
 		{http.MethodGet, "/v1/gateways/{name}/config", reads, s.gatewayConfig},
 		{http.MethodPost, "/v1/gateways/{name}/config", writes, s.editConfig},
+		{http.MethodPost, "/v1/gateways/{name}/services/restore", writes, s.restoreServices},
 		{http.MethodGet, "/v1/gateways/{name}/logs", reads, s.logs},
 		{http.MethodGet, "/v1/events", reads, s.events},
 		{http.MethodGet, "/v1/plugins", reads, s.plugins},

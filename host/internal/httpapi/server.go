@@ -22,6 +22,7 @@ type Options struct {
 	Events   *events.Hub
 	Log      hclog.Logger
 	Output   Output
+	Services Services
 	Doctors  Doctors
 	Configs  Configs
 	Plugins  Plugins

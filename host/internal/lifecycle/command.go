@@ -81,6 +81,9 @@ func (t *turn) stop(in StopRequested) {
 		w.outcome = OutcomeJoined
 	}
 	w.extern = in.External && t.s.Attached
+	if t.s.Attached && !w.extern { // it runs on: no stop may be claimed
+		w.outcome = OutcomeDetached
+	}
 	if !w.extern { // a request to detach is the later one, and supersedes
 		t.replyWhere(func(w Waiter) bool { return w.extern }, superseded("a stop without --external was requested"))
 	}
@@ -105,7 +108,7 @@ func (t *turn) stop(in StopRequested) {
 
 // restart handles the request for a new process (B230..B236).
 func (t *turn) restart(in RestartRequested) {
-	w := Waiter{Command: in.Command, kind: waitRestart, outcome: OutcomeApplied}
+	w := Waiter{Command: in.Command, kind: waitRestart, outcome: OutcomeApplied, force: in.Force}
 	switch {
 	case t.s.Attached:
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeFailed, Problem: &Problem{
@@ -133,10 +136,13 @@ func (t *turn) restart(in RestartRequested) {
 	case t.s.Phase == PhaseClearing && in.Delay == 0:
 		w.outcome = OutcomeJoined // the next process is newer than the request
 		t.wait(w)
-	case t.s.Phase == PhaseError, in.Delay == 0 && (t.s.Flow == FlowRejoin || t.s.Phase == PhaseReloading):
-		t.s.reload = nil
+	case t.s.Phase == PhaseError:
 		t.wait(w)
 		t.restartNow(Problem{})
+	case in.Delay == 0 && (t.s.Flow == FlowRejoin || t.s.Phase == PhaseReloading):
+		w.held, w.due = true, t.now
+		t.wait(w)
+		t.restartChecked(Problem{})
 	case t.canRefresh() || in.Delay > 0:
 		t.ask(w, in.Delay)
 	case t.s.Launch == "": // no process yet: the next one covers the request (B233)

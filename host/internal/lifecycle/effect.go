@@ -28,12 +28,22 @@ func (ClearServices) onFailure(why Problem) Report {
 	return ServicesCleared{Result: Failed, Problem: why}
 }
 
-// ProbePort asks who has the port.
-type ProbePort struct{ Op OpID }
+// ProbePort asks who has the port. With OnlyFree it asks cheaply whether the port is free, and says nothing else to the
+// process that has it.
+type ProbePort struct {
+	Op       OpID
+	OnlyFree bool
+}
 
 func (ProbePort) onFailure(why Problem) Report {
 	return PortProbed{Holder: HolderStranger, Problem: why}
 }
+
+// Preflight looks for what would make the next start fail, before a process that works is ended for a restart.
+type Preflight struct{ Op OpID }
+
+// What cannot be checked keeps no restart back.
+func (Preflight) onFailure(Problem) Report { return Preflighted{Result: OK} }
 
 // RunHooks runs the operator's programs before a launch, in their order.
 type RunHooks struct{ Op OpID }
@@ -207,6 +217,7 @@ const (
 	OutcomeApplied    OutcomeKind = "applied"
 	OutcomeJoined     OutcomeKind = "joined"
 	OutcomeDeferred   OutcomeKind = "deferred" // put off first, then applied
+	OutcomeDetached   OutcomeKind = "detached" // a stop ended the connection; the gateway runs on, it is not ours
 	OutcomeSuperseded OutcomeKind = "superseded"
 	OutcomeFailed     OutcomeKind = "failed"
 )

@@ -218,6 +218,10 @@ func (n *node) reports(op Op) []worded {
 			{"port: another gateway", PortProbed{Holder: HolderGateway, Problem: bad}},
 			{"port: another program", PortProbed{Holder: HolderStranger, Problem: bad}},
 		}
+	case OpPreflight:
+		return []worded{
+			{"preflight passed", Preflighted{Result: OK}}, {"preflight failed", Preflighted{Result: Failed, Problem: bad}},
+		}
 	case OpHooks:
 		return []worded{{"hooks done", HooksDone{Result: OK}}, {"hooks failed", HooksDone{Result: Failed, Problem: bad}}}
 	case OpPrepare:

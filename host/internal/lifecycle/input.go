@@ -35,6 +35,7 @@ type (
 	RestartRequested struct {
 		Command CommandID
 		Delay   time.Duration
+		Force   bool // also when the next start would fail
 	}
 	// ReloadRequested wants the gateway to read its configuration again.
 	ReloadRequested struct {
@@ -72,6 +73,12 @@ type (
 	}
 	// SessionAlive says that something came from the gateway; coalesced by the engine.
 	SessionAlive struct{ Session SessionID }
+	// ErrorRevised replaces the error that is shown, since a person has changed what it was about: the configuration was
+	// repaired, or a repair was undone. Since is the time of the error that is meant: an error that came later stays.
+	ErrorRevised struct {
+		Since   time.Time
+		Problem Problem
+	}
 	// Reconfigured says that the operator's settings have changed, and which of them differ from those that the process
 	// was launched with. The policy of this step and of later ones is the new one. Timers that are armed keep their
 	// time.
@@ -99,4 +106,5 @@ func (OutputSeen) input()       {}
 func (SymptomSeen) input()      {}
 func (SessionClosed) input()    {}
 func (SessionAlive) input()     {}
+func (ErrorRevised) input()     {}
 func (Reconfigured) input()     {}

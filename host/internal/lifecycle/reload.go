@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -26,9 +27,14 @@ type reload struct {
 func (t *turn) reloadRequested(in ReloadRequested) {
 	w := Waiter{Command: in.Command, kind: waitReload, outcome: OutcomeApplied}
 	switch t.s.Phase {
-	case PhaseStopped, PhaseError:
-		if t.s.Launch == "" && !t.s.Attached { // it reads its configuration when it starts
-			t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
+	case PhaseStopped: // it reads its configuration when it starts
+		t.emit(Reply{in.Command, Outcome{Kind: OutcomeApplied}})
+		return
+	case PhaseError:
+		if t.s.Launch == "" && !t.s.Attached {
+			t.emit(Reply{in.Command, Outcome{Kind: OutcomeFailed, Problem: &Problem{
+				Code: "not_running", Message: "cannot reload the gateway: it is in error: " + t.s.Err.Message, Hint: t.s.Err.Hint,
+			}}})
 			return
 		}
 		t.emit(Reply{in.Command, Outcome{Kind: OutcomeFailed, Problem: &Problem{
@@ -95,6 +101,15 @@ func (t *turn) refresh() {
 			restart = true
 		}
 	}
+	if _, asked := t.s.pendingOf(OpPreflight); asked { // its answer decides about all that are due
+		if !next.IsZero() {
+			t.arm(TimerRefresh, next.Sub(t.now))
+		}
+		if restart && t.forced() {
+			t.restartNow(Problem{})
+		}
+		return
+	}
 	if (restart || reload) && t.canRefresh() {
 		at := t.s.RestartedAt.Add(t.p.RestartCooldown)
 		if !restart {
@@ -106,7 +121,7 @@ func (t *turn) refresh() {
 			return
 		}
 		if restart {
-			t.restartNow(Problem{})
+			t.restartChecked(Problem{})
 			return
 		}
 		t.reloadNow()
@@ -141,6 +156,55 @@ func (t *turn) cover(kinds ...waiterKind) {
 			}
 		}
 	}
+}
+
+// forced reports whether a restart is due that no preflight keeps back.
+func (t *turn) forced() bool {
+	return slices.ContainsFunc(t.s.Waiters, func(w Waiter) bool {
+		return w.kind == waitRestart && w.force && !(w.held && w.due.After(t.now))
+	})
+}
+
+// restartChecked replaces the process when the next start would not fail.
+func (t *turn) restartChecked(cause Problem) {
+	if t.forced() {
+		t.restartNow(cause)
+		return
+	}
+	if cause.Code != "" {
+		t.s.preflight = cause
+	}
+	if _, asked := t.s.pendingOf(OpPreflight); asked {
+		return
+	}
+	t.s.preflight = cause
+	t.emit(Preflight{Op: t.open(Op{Kind: OpPreflight})})
+}
+
+// preflighted makes the restart, or refuses it and lets the gateway run on.
+func (t *turn) preflighted(in Preflighted) {
+	cause := t.s.preflight
+	t.s.preflight = Problem{}
+	if !t.canRefresh() && t.s.Flow != FlowRejoin && t.s.Phase != PhaseReloading {
+		t.ignore("preflight of a restart that is over")
+		return
+	}
+	if in.Result == OK {
+		t.restartNow(cause)
+		return
+	}
+	p := in.Problem
+	p.Message = "cannot restart the gateway, which runs on: the next start would fail: " + p.Message
+	if cause.Message != "" {
+		p.Message = cause.Message + "; " + p.Message
+	}
+	t.replyWhere(
+		func(w Waiter) bool { return w.kind == waitRestart && !(w.held && w.due.After(t.now)) },
+		func(Waiter) Outcome { return Outcome{Kind: OutcomeFailed, Problem: &p} })
+	if cause.Code == codeSuppressed {
+		t.arm(TimerBreaker, breakerRefused)
+	}
+	t.refresh()
 }
 
 // restartNow replaces the process.
@@ -188,7 +252,15 @@ func (t *turn) reloadFailed(why string) {
 	t.s.reload = nil
 	t.disarm(TimerReload)
 	if !t.s.Attached {
-		t.restartNow(Problem{Code: "reload_failed", Message: why})
+		for i := range t.s.Waiters {
+			if w := &t.s.Waiters[i]; w.kind == waitReload && !w.held {
+				w.kind, w.held, w.due = waitRestart, true, t.now
+			}
+		}
+		if t.s.Phase == PhaseReloading {
+			t.enter(PhaseRunning)
+		}
+		t.restartChecked(Problem{Code: "reload_failed", Message: why})
 		return
 	}
 	t.refuse(Problem{
@@ -200,13 +272,12 @@ func (t *turn) reloadFailed(why string) {
 	t.refresh()
 }
 
-// reloadProven ends a reload when the gateway is back, and reports whether a restart had to replace it.
-func (t *turn) reloadProven(hello Hello) bool {
+// reloadProven ends a reload when the gateway is back. Without a proof a restart replaces it.
+func (t *turn) reloadProven(hello Hello) {
 	r := t.s.reload
 	t.s.reload = nil
 	switch {
 	case r == nil, r.bootID != "" && hello.BootID != r.bootID, r.bootID == "" && r.announced:
-		return false
 	case r.bootID != "":
 		t.reloadFailed(fmt.Sprintf(
 			"the gateway came back as the same generation %s: it has reloaded nothing", hello.BootID))
@@ -214,5 +285,4 @@ func (t *turn) reloadProven(hello Hello) bool {
 		t.reloadFailed("the session was lost and opened again, and the gateway did not announce a restart: " +
 			"nothing shows that it has reloaded")
 	}
-	return !t.s.Attached
 }

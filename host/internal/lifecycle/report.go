@@ -53,6 +53,14 @@ type PortProbed struct {
 
 func (PortProbed) report() {}
 
+// Preflighted answers Preflight. Failed: the next start would fail, for this reason.
+type Preflighted struct {
+	Result  Result
+	Problem Problem
+}
+
+func (Preflighted) report() {}
+
 // HooksDone answers RunHooks. Failed: one that is required did.
 type HooksDone struct {
 	Result  Result

@@ -292,6 +292,11 @@ const breakerWindow = 310 * time.Second
 // breakerRetry is the time between two checks whether a gateway whose channels are suppressed can be restarted.
 const breakerRetry = 10 * time.Second
 
+// breakerRefused is the time until the next check when the next start would fail: a check asks the doctors.
+const breakerRefused = 5 * time.Minute
+
+const codeSuppressed = "channels_suppressed"
+
 // suppression is what a launch said about its channels. It is kept as long as that launch lives.
 type suppression struct {
 	launch LaunchID
@@ -345,8 +350,8 @@ func (t *turn) launcherReached(in Inspected) {
 		t.arm(TimerBreaker, breakerRetry)
 		return
 	}
-	t.restartNow(Problem{
-		Code:    "channels_suppressed",
+	t.restartChecked(Problem{
+		Code:    codeSuppressed,
 		Message: "the gateway's crash-loop breaker had switched its channels off; its window has passed",
 	})
 }

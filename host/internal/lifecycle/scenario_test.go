@@ -296,7 +296,13 @@ func (s *scenario) effect(before lc.State, e lc.Effect) {
 	case lc.ClearServices:
 		s.say("do: clear services")
 	case lc.ProbePort:
+		if e.OnlyFree {
+			s.say("do: ask whether the port is free")
+			return
+		}
 		s.say("do: ask who has the port")
+	case lc.Preflight:
+		s.say("do: look for what would make the next start fail")
 	case lc.RunHooks:
 		s.say("do: run hooks")
 	case lc.PrepareLaunch:
@@ -428,6 +434,12 @@ func inputs() []word {
 			return lc.PortProbed{Holder: holder, Problem: lc.Problem{
 				Code: "port_conflict", Message: "port 18789 is held by " + m[2], Hint: "end it, or choose another port",
 			}}
+		}),
+		answer(`preflight passed`, lc.OpPreflight, func(lc.Op, []string) lc.Report {
+			return lc.Preflighted{Result: lc.OK}
+		}),
+		answer(`preflight failed: (.+)`, lc.OpPreflight, func(_ lc.Op, m []string) lc.Report {
+			return lc.Preflighted{Result: lc.Failed, Problem: failed(m[1])}
 		}),
 		answer(`hooks done`, lc.OpHooks, func(lc.Op, []string) lc.Report { return lc.HooksDone{Result: lc.OK} }),
 		answer(`hooks failed: (.+)`, lc.OpHooks, func(_ lc.Op, m []string) lc.Report {

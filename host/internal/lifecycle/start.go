@@ -20,7 +20,7 @@ func (t *turn) begin(f Flow) {
 func (t *turn) attempt() {
 	t.s.Cause, t.s.Failed, t.s.Readiness = Problem{}, "", 0
 	t.s.Conditions = nil
-	t.s.Attached = false
+	t.s.Attached, t.s.port = false, portNotMeant
 	t.s.pace.flaps, t.s.pace.waited = 0, 0
 	t.enter(PhaseRecovering)
 	t.emit(Recover{Op: t.open(Op{Kind: OpRecover})})
@@ -211,6 +211,8 @@ func (t *turn) servicesCleared(in ServicesCleared) {
 
 func (t *turn) portProbed(in PortProbed) {
 	switch {
+	case t.s.Phase == PhaseError:
+		t.portWatched(in)
 	case in.Holder == HolderNone:
 		t.enter(PhaseHooks)
 		t.emit(RunHooks{Op: t.open(Op{Kind: OpHooks})})
@@ -218,7 +220,30 @@ func (t *turn) portProbed(in PortProbed) {
 		t.s.Attached = true
 		t.waitReady()
 	default: // named, never touched (B103)
+		t.s.port = portHeld
 		t.bringDown(AfterGiveUp, in.Problem, t.p.Grace)
+	}
+}
+
+// portRetry is the time between two looks at a port that another program has.
+const portRetry = 3 * time.Second
+
+// portWatched starts the gateway when the program that had its port has gone, within seconds. A port that
+// was never seen taken says nothing: then the program has something else that the gateway needs.
+func (t *turn) portWatched(in PortProbed) {
+	switch {
+	case in.Holder != HolderNone:
+		t.s.port = portHeld
+		t.arm(TimerPort, portRetry)
+	case t.s.port != portHeld:
+		t.s.port = portNotMeant
+	case t.s.Up && t.p.SlowRetry > 0:
+		t.begin(FlowRevive)
+	default:
+		t.s.port = portNotMeant
+		p := *t.s.Err
+		p.Message, p.Hint = p.Message+"; the port is free now", "start the gateway"
+		t.s.Err = &p
 	}
 }
 
@@ -356,9 +381,7 @@ func (t *turn) sessionOpened(in SessionOpened) {
 	t.s.Flow, t.s.Err, t.s.Cause = FlowNone, nil, Problem{}
 	t.enter(PhaseRunning)
 	t.arm(TimerSilence, t.p.Silence)
-	if t.reloadProven(in.Hello) {
-		return
-	}
+	t.reloadProven(in.Hello)
 	t.succeed(waitStart, waitRestart, waitReload)
 	t.refresh()
 }

@@ -29,6 +29,7 @@ const (
 	OpReload    OpKind = "reload"
 	OpDrain     OpKind = "drain"
 	OpShutdown  OpKind = "shutdown"
+	OpPreflight OpKind = "preflight"
 
 	TimerProbe      OpKind = "timer-probe"
 	TimerNoProgress OpKind = "timer-no-progress"
@@ -44,6 +45,7 @@ const (
 	TimerReload     OpKind = "timer-reload"
 	TimerBreaker    OpKind = "timer-breaker"
 	TimerElsewhere  OpKind = "timer-elsewhere"
+	TimerPort       OpKind = "timer-port"
 )
 
 // Op is a pending operation or timer.
@@ -85,6 +87,7 @@ type Waiter struct {
 	kind    waiterKind
 	outcome OutcomeKind // given on success
 	extern  bool        // a stop that wants an attached gateway ended, too
+	force   bool        // a restart that is not kept back by a preflight
 	held    bool        // it waits until it is due and the gateway is up
 
 	// Of a refresh.
@@ -142,6 +145,8 @@ type State struct {
 	leftoversKnown bool
 	reload         *reload
 	suppression    suppression
+	preflight      Problem // why the restart would be made that is checked now; zero: requests wait for it
+	port           portOwner
 
 	Pending map[OpID]Op
 	Waiters []Waiter
@@ -155,6 +160,15 @@ type repairState struct {
 	unknown bool // the next diagnosis tells what it did
 	lost    bool // it was cut off and had done nothing
 }
+
+// portOwner is what is known about another program on the port, while that is the error.
+type portOwner int
+
+const (
+	portNotMeant  portOwner = iota // the error is about something else
+	portSuspected                  // the doctors say that another program has the port, or the state
+	portHeld                       // another program has it
+)
 
 // pace says how automatic attempts and sessions follow each other.
 type pace struct {

@@ -33,6 +33,8 @@ func Step(p Policy, s State, in Input, now time.Time) (State, []Effect) {
 		t.sessionClosed(in)
 	case SessionAlive:
 		t.sessionAlive(in)
+	case ErrorRevised:
+		t.errorRevised(in)
 	case Reconfigured:
 		t.reconfigured(in)
 	default:
@@ -56,6 +58,8 @@ func (t *turn) answered(in Answer) {
 		t.servicesCleared(r)
 	case PortProbed:
 		t.portProbed(r)
+	case Preflighted:
+		t.preflighted(r)
 	case HooksDone:
 		t.hooksDone(op, r)
 	case LaunchPrepared:
@@ -151,6 +155,8 @@ func (t *turn) timerFired(kind OpKind) {
 		t.refresh()
 	case TimerReload:
 		t.reloadFailed(fmt.Sprintf("the gateway took the reload, and did not restart within %v", t.p.ReloadSettle))
+	case TimerPort:
+		t.emit(ProbePort{Op: t.open(Op{Kind: OpPort}), OnlyFree: true})
 	case TimerBreaker:
 		t.breakerOver()
 	default:

@@ -191,6 +191,7 @@ func (t *turn) diagnosed(in Diagnosed) {
 	case !in.Found:
 		t.retryOrFail()
 	case in.OtherOwner:
+		t.s.port = portSuspected
 		t.toError(in.Problem)
 	case repairable && t.s.Repaired: // one repair per start (B053, invariant 7)
 		p := in.Problem
@@ -280,6 +281,20 @@ func (t *turn) toError(p Problem) {
 	if !p.Fatal && t.s.Up && t.p.SlowRetry > 0 {
 		t.arm(TimerSlow, min(cmp.Or(p.RetryAfter, t.p.SlowRetry), t.p.SlowRetry))
 	}
+	if t.s.port != portNotMeant {
+		t.arm(TimerPort, portRetry)
+	}
+}
+
+// errorRevised shows what a person's change has made of the error. Nothing is started for it.
+func (t *turn) errorRevised(in ErrorRevised) {
+	if t.s.Phase != PhaseError || !t.s.PhaseSince.Equal(in.Since) {
+		t.ignore("revision of an error that is not shown any more")
+		return
+	}
+	p := in.Problem
+	p.Fatal = t.s.Err.Fatal // the next attempt stays as it was planned
+	t.s.Err = &p
 }
 
 // dice returns a number that differs from step to step and from gateway to gateway.

@@ -255,6 +255,8 @@ func (w *world) answerOne(i int) {
 			}
 		}
 		w.answer(e.Op, lc.PortProbed{Holder: h, Problem: w.problem()})
+	case lc.Preflight:
+		w.answer(e.Op, lc.Preflighted{Result: min(w.result(), lc.Failed), Problem: w.problem()})
 	case lc.RunHooks:
 		w.answer(e.Op, lc.HooksDone{Result: w.result(), Problem: w.problem()})
 	case lc.Reload:

@@ -61,6 +61,8 @@ func (m *machine) answer(e lifecycle.Effect) lifecycle.Input {
 		return lifecycle.Answer{Op: e.Op, Report: lifecycle.ServicesCleared{Result: lifecycle.OK}}
 	case lifecycle.ProbePort:
 		return lifecycle.Answer{Op: e.Op, Report: lifecycle.PortProbed{Holder: m.Holder}}
+	case lifecycle.Preflight:
+		return lifecycle.Answer{Op: e.Op, Report: lifecycle.Preflighted{Result: lifecycle.OK}}
 	case lifecycle.RunHooks:
 		return lifecycle.Answer{Op: e.Op, Report: lifecycle.HooksDone{Result: lifecycle.OK}}
 	case lifecycle.PrepareLaunch:

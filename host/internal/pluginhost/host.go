@@ -225,6 +225,16 @@ func (h *Host) RSS(name string) uint64 {
 	return usageOf(s.current.snapshot().PID, 0).rss
 }
 
+// Check looks for what would make the next start of a plugin fail: its file, its checksum. It starts nothing. Errors:
+// fault.NotFound, and those of the files.
+func (h *Host) Check(ctx context.Context, name string) error {
+	spec, err := h.Spec(name)
+	if err != nil {
+		return err
+	}
+	return Check(ctx, spec, h.opts.PluginDir)
+}
+
 // Spec returns the configuration that is in effect for a plugin. Error: fault.NotFound.
 func (h *Host) Spec(name string) (Spec, error) {
 	s := h.find(name)

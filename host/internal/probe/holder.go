@@ -83,6 +83,16 @@ func Holders(ctx context.Context, port int) ([]Holder, error) {
 	return out, nil
 }
 
+// Free reports whether nothing listens on port, as Holders would find it, and names no process: it is cheap. The table
+// of the kernel is asked first, so that a program that has the port is not connected to.
+func Free(ctx context.Context, port int) (bool, error) {
+	if taken, err := peer.Listening(ctx, port); err == nil && taken {
+		return false, nil
+	}
+	holders, err := byConnect(ctx, port)
+	return err == nil && len(holders) == 0, err
+}
+
 // concerns reports whether a listener on ip prevents a gateway from listening on loopback.
 func concerns(ip string) bool {
 	switch ip {

@@ -37,7 +37,10 @@ func (r *Registry) StopAll(ctx context.Context, kill <-chan struct{}) {
 			g.Log().Info("leaving the gateway running for the next host", "pid", g.State().Process.PID)
 			continue
 		}
-		stops.Go(func() { stop(ctx, g, kill) })
+		stops.Go(func() {
+			stop(ctx, g, kill)
+			g.HostEnds(ctx)
+		})
 	}
 	stops.Wait()
 }

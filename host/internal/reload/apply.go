@@ -91,6 +91,11 @@ func (r *Reloader) takePlugins(ctx context.Context, a *application) {
 		}
 	}
 	under.Wait()
+	for i := range a.steps {
+		if s := &a.steps[i]; s.Action == control.ChangeAdded && s.Result != control.ReloadFailed {
+			r.misused(a, s)
+		}
+	}
 	for _, s := range a.steps {
 		switch former := a.from.Config.Plugins[s.Name]; {
 		case s.Action == control.ChangeRemoved:

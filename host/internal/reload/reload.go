@@ -68,6 +68,9 @@ func (r *Reloader) reload(ctx context.Context, req control.ReloadRequest) (contr
 	if err != nil {
 		return out, badConfig(err)
 	}
+	if faults := p.missing(r.o.Plugins); len(faults) > 0 {
+		return out, badConfig(faults)
+	}
 	switch {
 	case len(p.removed) > 0 && !req.Remove:
 		return out, p.refusal()

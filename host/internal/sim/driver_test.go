@@ -70,6 +70,7 @@ const (
 	cmdDrain    = "stop --drain"
 	cmdExternal = "stop --external"
 	cmdRestart  = "restart"
+	cmdForce    = "restart --force"
 	cmdReload   = "reload"
 	cmdChanged  = "restart, debounced"
 	cmdEdited   = "reload, debounced"
@@ -89,8 +90,9 @@ func (w *world) startHost() {
 	h.engine = engine.New(ours, w.policy, engine.Ports{
 		Launcher: ports, Services: services{ports}, Probe: prober{ports}, Launches: ports, Sessions: dialer{ports},
 		Output: ports,
-		Hooks:  hooks{ports}, Control: control{ports}, Doctors: doctors{ports}, Observer: observer{w, h},
-		Plugins: w.pluginsNow, Observe: observe.Settings{Plugins: []string{"utility", "doctor"}},
+		Hooks:  hooks{ports}, Preflight: checks{ports}, Control: control{ports}, Doctors: doctors{ports},
+		Observer: observer{w, h},
+		Plugins:  w.pluginsNow, Observe: observe.Settings{Plugins: []string{"utility", "doctor"}},
 	}, hclog.NewNullLogger())
 	w.host = h
 	w.note("HOST %d begins", h.gen)
@@ -141,9 +143,11 @@ func (w *world) command(kind string) *command {
 		case cmdAuto, cmdAdopt:
 			out, err = h.engine.Autostart(context.Background(), kind == cmdAdopt)
 		case cmdRestart:
-			out, err = h.engine.Restart(context.Background(), 0)
+			out, err = h.engine.Restart(context.Background(), engine.RestartOptions{})
+		case cmdForce:
+			out, err = h.engine.Restart(context.Background(), engine.RestartOptions{Force: true})
 		case cmdChanged:
-			out, err = h.engine.Restart(context.Background(), restartDebounce)
+			out, err = h.engine.Restart(context.Background(), engine.RestartOptions{Delay: restartDebounce})
 		case cmdReload:
 			out, err = h.engine.Reload(context.Background(), 0)
 		case cmdEdited:
@@ -239,12 +243,12 @@ func (w *world) act() {
 	case n < 7:
 		w.operate(pick(w, cmdStopNow, cmdDrain))
 	case n < 9:
-		w.operate(pick(w, cmdRestart, cmdRestart, cmdReload, cmdChanged, cmdEdited))
+		w.operate(pick(w, cmdRestart, cmdRestart, cmdForce, cmdReload, cmdChanged, cmdEdited))
 	case n < 12: // several, one upon the other
 		for range 2 + w.rng.IntN(3) {
 			w.operate(
 				pick(
-					w, cmdStart, cmdStart, cmdStop, cmdStopNow, cmdDrain, cmdExternal, cmdRestart, cmdReload,
+					w, cmdStart, cmdStart, cmdStop, cmdStopNow, cmdDrain, cmdExternal, cmdRestart, cmdForce, cmdReload,
 					cmdChanged, cmdEdited,
 				),
 			)

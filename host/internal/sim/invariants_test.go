@@ -19,6 +19,8 @@ type books struct {
 	announced bool        // one was
 	repairs   int         // in this start flow
 	unknown   bool        // what one of them did
+	forced    bool        // a restart that was forced may be waiting
+	freed     int         // how often a stranger gave the port back while its error was shown: each is a new start
 	plan      lc.PlanID   // that the last diagnosis of this start proposed
 }
 
@@ -54,6 +56,26 @@ func (o observer) Stepped(c observe.Change) {
 	o.pending(c)
 	o.sessions(c)
 	o.adoption(c)
+	o.preflights(c)
+}
+
+// preflights: a gateway that works is ended for a restart only when a preflight has passed, or a person forces it.
+func (o observer) preflights(c observe.Change) {
+	got, checked := lc.ReportOf[lc.Preflighted](c.Input)
+	if in, ok := c.Input.(lc.RestartRequested); ok && in.Force {
+		o.h.books.forced = true
+	}
+	if !c.After.Up || c.Before.Launch == "" || c.After.Launch == "" {
+		o.h.books.forced = o.h.books.forced && c.After.Launch != "" && c.After.Up
+	}
+	ended := slices.ContainsFunc(c.Effects, func(e lc.Effect) bool { _, ok := e.(lc.Terminate); return ok })
+	switch {
+	case checked && got.Result != lc.OK && ended && !o.h.books.forced:
+		o.w.failLocked("preflight", "the process is ended, and the next start would fail")
+	case ended && c.Before.Public() == lc.Running && c.After.After == lc.AfterRestart &&
+		!(checked && got.Result == lc.OK) && !o.h.books.forced:
+		o.w.failLocked("preflight", "a gateway that works is restarted unchecked")
+	}
 }
 
 // Observed is part of engine.Observer. A reader of the facts must know the same conditions as a reader of the
@@ -109,8 +131,11 @@ func (o observer) commands(c observe.Change) {
 		}
 	case lc.RestartRequested:
 		id, kind = in.Command, cmdRestart
-		if in.Delay > 0 {
+		switch {
+		case in.Delay > 0:
 			kind = cmdChanged
+		case in.Force:
+			kind = cmdForce
 		}
 	case lc.ReloadRequested:
 		id, kind = in.Command, cmdReload
@@ -169,13 +194,13 @@ func (o observer) replies(c observe.Change) {
 			if c.After.Up {
 				o.newer(c, cmd, r.Outcome.Kind)
 			}
-		case cmdStart, cmdAuto, cmdRestart:
+		case cmdStart, cmdAuto, cmdRestart, cmdForce:
 			if before := c.Before.Public(); !comesUp(c) && before != lc.Running {
 				o.w.failLocked(
 					"4", "command %d (%s) is answered %s in %s", cmd.n, cmd.kind, r.Outcome.Kind, c.After.Phase,
 				)
 			}
-			if cmd.kind == cmdRestart {
+			if cmd.kind == cmdRestart || cmd.kind == cmdForce {
 				o.newer(c, cmd, r.Outcome.Kind)
 			}
 		}
@@ -272,6 +297,10 @@ func (o observer) attempts(c observe.Change) {
 			b.spent++
 		}
 	}
+	if in, ok := lc.ReportOf[lc.PortProbed](c.Input); ok && in.Holder == lc.HolderNone &&
+		c.Before.Phase == lc.PhaseError && c.After.Phase != lc.PhaseError {
+		b.freed++
+	}
 	if _, ok := lc.ReportOf[lc.SessionOpened](c.Input); ok {
 		b.sessions = slices.DeleteFunc(b.sessions, func(at time.Time) bool { return c.At.Sub(at) > time.Minute })
 		if !b.announced {
@@ -303,9 +332,9 @@ func (o observer) attempts(c observe.Change) {
 		if _, ok := eff.(lc.Launch); ok {
 			// Each attempt has one launch, and one more after a repair; an operator's has StartAttempts.
 			b.launches++
-			slow := 0
+			slow := 2 * b.freed
 			if w.policy.SlowRetry > 0 {
-				slow = 2 * int(c.At.Sub(w.t0)/w.policy.SlowRetry)
+				slow += 2 * int(c.At.Sub(w.t0)/w.policy.SlowRetry)
 			}
 			if most := w.policy.StartAttempts + 1 + 2*w.policy.ReconnectAttempts + slow; b.launches > most {
 				w.failLocked("5", "launch %d since the last command or stable period; %d are allowed", b.launches, most)
@@ -396,7 +425,7 @@ func (o observer) adoption(c observe.Change) {
 		return
 	}
 	for _, cmd := range o.h.asked {
-		if (cmd.kind == cmdRestart || cmd.kind == cmdChanged) && cmd.replies == 0 {
+		if (cmd.kind == cmdRestart || cmd.kind == cmdForce || cmd.kind == cmdChanged) && cmd.replies == 0 {
 			return // a new process is wanted
 		}
 	}

@@ -33,6 +33,8 @@ const (
 	callHolder   = "probe.Holder"
 	callReady    = "probe.Ready"
 	callHooks    = "hooks.Run"
+	callCheck    = "preflight.Check"
+	callFree     = "probe.Free"
 	callReload   = "control.Reload"
 	callDrain    = "control.Drain"
 	callShutdown = "control.Shutdown"
@@ -223,6 +225,15 @@ func (w *world) effectOf(c *call) func() answer {
 		return func() answer { return answer{} }
 	case callReload:
 		return func() answer { return w.askedToReload(c) }
+	case callCheck:
+		return func() answer {
+			if !w.calm && w.percent(20) {
+				return answer{err: fault.New(fault.FailedPrecondition, "the program is missing")}
+			}
+			return answer{}
+		}
+	case callFree:
+		return func() answer { return answer{value: w.holder().holder == lc.HolderNone} }
 	case callHolder:
 		return func() answer { return answer{value: w.holder()} }
 	case callReady:
@@ -605,6 +616,7 @@ func (o *output) Close() {
 type (
 	services struct{ hostPorts }
 	hooks    struct{ hostPorts }
+	checks   struct{ hostPorts }
 	control  struct{ hostPorts }
 	prober   struct{ hostPorts }
 	dialer   struct{ hostPorts }
@@ -614,6 +626,12 @@ type (
 func (s services) Clear(ctx context.Context) error { return s.call(ctx, callServices, "", 0).err }
 
 func (k hooks) Run(ctx context.Context) error { return k.call(ctx, callHooks, "", 0).err }
+
+func (k checks) Check(ctx context.Context) error { return k.call(ctx, callCheck, "", 0).err }
+
+func (p prober) Free(ctx context.Context) (bool, error) {
+	return valueOf[bool](p.call(ctx, callFree, "", 0))
+}
 
 func (m control) Reload(ctx context.Context, s engine.Session, _ lc.LaunchID) error {
 	n := s.(*session).n

@@ -151,6 +151,15 @@ func (s *Store) prepareLaunch(gateway string) (string, error) {
 	return id, atomicfile.SyncDir(s.RunDir())
 }
 
+// TryLaunch writes the record of a launch and removes it: it fails when PrepareLaunch would.
+func (s *Store) TryLaunch(gateway string) error {
+	id, err := s.PrepareLaunch(gateway)
+	if err != nil {
+		return err
+	}
+	return s.DiscardLaunch(id)
+}
+
 // DiscardLaunch removes what is left of a launch identity. It refuses anything else.
 func (s *Store) DiscardLaunch(id string) error {
 	if !launchID.MatchString(id) || strings.Trim(id, ".") == "" {
@@ -239,26 +248,6 @@ func (s *Store) HooksFile(gateway string) (string, error) {
 	return filepath.Join(dir, "hooks.json"), privateDir(dir)
 }
 
-// KeepUndo stores how to restore a platform service that was unloaded for a gateway; the newest record of a service
-// counts.
-func (s *Store) KeepUndo(gateway, service string, undo []byte) error {
-	dir := filepath.Join(s.dir, "gateways", gateway, "unloaded")
-	if err := privateDir(dir); err != nil {
-		return err
-	}
-	data, err := json.MarshalIndent(struct {
-		Version int       `json:"version"`
-		Service string    `json:"service"`
-		At      time.Time `json:"at"`
-		Undo    []byte    `json:"undo"`
-	}{1, service, time.Now().UTC(), undo}, "", "  ")
-	if err != nil {
-		return fmt.Errorf("cannot encode undo record: %w", err)
-	}
-	sum := sha256.Sum256([]byte(service)) // a service's name may contain slashes
-	return writeFile(filepath.Join(dir, hex.EncodeToString(sum[:8])+".json"), data)
-}
-
 // FingerprintKey returns a random key of this state directory: fingerprints made with it tell whether a value has
 // changed, and nothing else. It sets a file that cannot be used aside and makes a new key; then remark says so, and
 // older fingerprints can no longer be compared.
@@ -296,14 +285,16 @@ func setAside(path string, why error) error {
 const maxSmall = 64 << 10
 
 // readRegular reads a small file. It refuses anything but a regular file: opening a FIFO would hang.
-func readRegular(path string) ([]byte, error) {
+func readRegular(path string) ([]byte, error) { return readBounded(path, maxSmall) }
+
+func readBounded(path string, most int64) ([]byte, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is not a regular file", path)
-	case info.Size() > maxSmall:
+	case info.Size() > most:
 		return nil, fmt.Errorf("%s has %d bytes, which is too large", path, info.Size())
 	}
 	return os.ReadFile(path)

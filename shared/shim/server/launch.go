@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -65,8 +64,8 @@ func (s *supervisor) prepare() error {
 	if s.alive, err = shim.HoldAlive(s.dir); err != nil {
 		return err
 	}
-	if err := shim.WriteBeat(s.dir); err != nil {
-		return err
+	if err := shim.WriteBeat(s.dir); err != nil { // the disk may be full; the time of state.json counts then
+		s.log.printf("%v", err)
 	}
 	s.state = shim.State{
 		Version: shim.ProtocolVersion, LaunchID: s.spec.LaunchID, Phase: shim.PhaseStarting, Shim: self,
@@ -203,43 +202,7 @@ func (s *supervisor) fork(path string, argv []string, attr *syscall.ProcAttr) (i
 
 // resolve finds the program as execvp would, in the gateway's own PATH and not in ours.
 func (s *supervisor) resolve() (string, *shim.Failure) {
-	name := s.spec.Argv[0]
-	cwd := s.spec.Cwd
-	if cwd == "" {
-		cwd = "/"
-	}
-	if fi, err := os.Stat(cwd); err != nil || !fi.IsDir() {
-		return "", shim.Failf(shim.CodeInvalid, "cannot launch gateway: working directory %q: not a directory", cwd)
-	}
-	var candidates []string
-	if strings.Contains(name, "/") {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(cwd, name)
-		}
-		candidates = []string{name}
-	} else {
-		for _, dir := range filepath.SplitList(s.env("PATH")) {
-			if filepath.IsAbs(dir) { // a relative element would mean another program in each directory
-				candidates = append(candidates, filepath.Join(dir, name))
-			}
-		}
-	}
-	denied := false
-	for _, path := range candidates {
-		switch fi, err := os.Stat(path); {
-		case errors.Is(err, os.ErrPermission):
-			denied = true
-		case err != nil:
-		case fi.IsDir() || fi.Mode().Perm()&0o111 == 0:
-			denied = true
-		default:
-			return path, nil
-		}
-	}
-	if denied {
-		return "", shim.Failf(shim.CodePermission, "cannot launch gateway: exec %q: permission denied", s.spec.Argv[0])
-	}
-	return "", shim.Failf(shim.CodeNotFound, "cannot launch gateway: exec %q: not found", s.spec.Argv[0])
+	return shim.FindProgram(s.spec.Argv[0], s.spec.Cwd, s.env("PATH"))
 }
 
 func (s *supervisor) env(name string) string {
