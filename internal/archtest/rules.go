@@ -115,7 +115,8 @@ func rules() []rule {
 				"host/internal/observe", "host/internal/output", "host/internal/pluginhost",
 				"host/internal/peer", "host/internal/prelaunch", "host/internal/probe", "host/internal/profile",
 				"host/internal/repair", "host/internal/sandbox", "host/internal/session", "host/internal/store",
-				"host/internal/view", "internal/foreignfile", "internal/frame", "internal/json5", "internal/redact", "internal/release",
+				"host/internal/view", "internal/foreignfile", "internal/frame", "internal/json5",
+				"internal/redact", "internal/release",
 				"shared/control"), mods: []string{hclog},
 			reason: "one gateway: it knows no other gateway, no registry and no host",
 		},
@@ -199,13 +200,15 @@ func rules() []rule {
 			mods: []string{hclog}, reason: "symptoms leave by a callback given at construction",
 		},
 		{
-			from: "host/internal/repair", may: kinds("internal/atomicfile", "internal/foreignfile", "internal/redact"), mods: []string{hclog},
+			from: "host/internal/repair", may: kinds("internal/atomicfile", "internal/foreignfile", "internal/redact"),
+			mods:   []string{hclog},
 			reason: "it reaches processes by a function that is given to it",
 		},
 		{
 			from: "host/internal/pluginhost",
 			may: kinds(pb, "shared/pluginkit", "host/internal/sandbox", "host/internal/manifest",
-				"host/internal/tomltext", "host/internal/trustfile", "internal/foreignfile", "internal/redact", "shared/shim/process"),
+				"host/internal/tomltext", "host/internal/trustfile", "internal/foreignfile", "internal/redact",
+				"shared/shim/process"),
 			mods:   []string{goPlugin, gopsutil, grpc, hclog, protobuf, xSys},
 			reason: "specifications are passed to it; it does not know config.toml",
 		},
@@ -219,7 +222,8 @@ func rules() []rule {
 		{
 			from: "host/internal/profile",
 			may: []string{
-				"host/internal/config", "host/internal/trustfile", "internal/foreignfile", "internal/redact", "shared/fault", "shared/plugin",
+				"host/internal/config", "host/internal/trustfile", "internal/foreignfile", "internal/redact",
+				"shared/fault", "shared/plugin",
 			},
 			reason: "configuration in, a process out; it starts nothing",
 		},
@@ -243,8 +247,8 @@ func rules() []rule {
 		{
 			from: "host/internal/config",
 			may: []string{
-				"internal/atomicfile", "internal/foreignfile", "internal/redact", "shared/fault", "shared/plugin", "host/internal/tomltext",
-				"host/internal/trustfile",
+				"internal/atomicfile", "internal/foreignfile", "internal/redact", "shared/fault", "shared/plugin",
+				"host/internal/tomltext", "host/internal/trustfile",
 			},
 			mods: []string{toml}, reason: "package gateway turns words into policies",
 		},

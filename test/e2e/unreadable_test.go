@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestVerbsAnswerWhenTheConfigurationIsNoFile: a pipe whose other end no program opens, and a file of 3 GiB. The verbs that
-// need no answer of the gateway itself come back, and doctor says what is there.
+// TestVerbsAnswerWhenTheConfigurationIsNoFile: a pipe whose other end no program opens, and a file of 3 GiB. The
+// verbs that need no answer of the gateway itself come back, and doctor says what is there.
 func TestVerbsAnswerWhenTheConfigurationIsNoFile(t *testing.T) {
 	s := newSite(t, emulator(""))
 	s.run()
@@ -24,7 +24,10 @@ func TestVerbsAnswerWhenTheConfigurationIsNoFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, verb := range [][]string{
-			{"doctor", "main"}, {"doctor", "main", "--repair"}, {"status", "main"}, {"config", "check"},
+			{"doctor", "main"},
+			{"doctor", "main", "--repair"},
+			{"status", "main"},
+			{"config", "check"},
 			{"gateway-config", "get", "main", "gateway"},
 		} {
 			began := time.Now()
