@@ -184,7 +184,9 @@ func testFullMeanwhile(t *testing.T) {
 // TestOutputLeavesRoomForTheRestOfTheLaunch: on a disk that has room for the log and for little else, the log must not
 // take what state and secret need. On ext4 a log that does not fit takes all blocks that are left before it fails.
 func TestOutputLeavesRoomForTheRestOfTheLaunch(t *testing.T) {
-	for kind, lefts := range map[string][]int{"tmpfs": {264, 272, 276, 280, 288, 320}, "ext4": {44, 64, 100, 272, 288, 320}} {
+	for kind, lefts := range map[string][]int{
+		"tmpfs": {264, 272, 276, 280, 288, 320}, "ext4": {44, 64, 100, 272, 288, 320},
+	} {
 		p := newPlace(t)
 		if kind == "ext4" {
 			p.smallExt4(t)

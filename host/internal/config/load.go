@@ -16,8 +16,8 @@ import (
 )
 
 // Load reads a configuration. An empty path means DefaultPath if that file exists, and Default otherwise. The error
-// is a Faults with everything that is wrong. When only files that it names are not trusted, the configuration is returned,
-// too: for display, not for use.
+// is a Faults with everything that is wrong. When only files that it names are not trusted, the configuration is
+// returned, too: for display, not for use.
 func Load(path string) (*Config, error) {
 	return load(path, func([]byte) *Fault { return nil })
 }
@@ -70,8 +70,8 @@ func loadFile(path string, refuse func([]byte) *Fault) (*Config, error) {
 	return c, c.checkFiles(path)
 }
 
-// checkHome warns when root works in the home directory of another user, as after `sudo` that keeps HOME: its files there
-// lock that user out.
+// checkHome warns when root works in the home directory of another user, as after `sudo` that keeps HOME: its files
+// there lock that user out.
 func (c *Config) checkHome() {
 	home, err := os.UserHomeDir()
 	if err != nil {

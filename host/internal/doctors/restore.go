@@ -37,6 +37,12 @@ type restoration struct {
 
 // addOwn adds what the host itself knows about the configuration.
 func (d *Doctors) addOwn(r *assessment) {
+	if err := repair.Readable(d.o.Target.Facts().ConfigPath); err != nil {
+		r.Findings = append(r.Findings, repair.Found{Doctor: control.HostDoctor, Finding: doctor.Finding{
+			Code: "config-unreadable", Severity: plugin.SeverityError, Text: err.Error(), Hint: fault.HintOf(err),
+		}})
+		return
+	}
 	r.about = slices.IndexFunc(r.Findings, func(f repair.Found) bool {
 		return f.Finding.Code == doctor.CodeConfigInvalid || f.Finding.Code == doctor.CodeConfigMissing
 	})

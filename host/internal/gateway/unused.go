@@ -12,8 +12,8 @@ import (
 	"github.com/gatehost/gatehost/shared/fault"
 )
 
-// Remarks returns what the operator has set for the gateways of a configuration, in the environment of this process too,
-// and the gateways would not get. A running host logs the same at each launch.
+// Remarks returns what the operator has set for the gateways of a configuration, in the environment of this process
+// too, and the gateways would not get. A running host logs the same at each launch.
 func Remarks(cfg *config.Config) config.Faults {
 	var out config.Faults
 	for _, name := range cfg.GatewayNames() {

@@ -27,8 +27,8 @@ func execOpened(cmd *exec.Cmd, exe *executable, sockets string) error {
 func handOver(cmd *exec.Cmd, exe *executable) { cmd.ExtraFiles = []*os.File{exe.file} }
 
 // link makes a symbolic link to descriptor 3 in the directory of a generation, and returns its path. The process that
-// executes it is called as the plugin's file is, or as its manifest says, and not "3". No code of the plugin runs before that, so
-// that the link cannot lead to another file by then.
+// executes it is called as the plugin's file is, or as its manifest says, and not "3". No code of the plugin runs
+// before that, so that the link cannot lead to another file by then.
 func (e *executable) link(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

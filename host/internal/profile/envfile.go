@@ -55,11 +55,11 @@ var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 //
 // Blank lines, and lines that begin with # or ;, are skipped. Spaces around name and value are cut. A value in single
 // quotes is as it stands. In double quotes a backslash before ", \\, ` or $ is removed, and a line that ends with a
-// backslash continues. A value in quotes may have several lines; what follows it directly is joined. Outside of quotes a
-// backslash is removed, and a # does not begin a comment.
+// backslash continues. A value in quotes may have several lines; what follows it directly is joined. Outside of
+// quotes a backslash is removed, and a # does not begin a comment.
 //
-// `docker run --env-file` differs: it keeps quotes and backslashes as a part of the value, and knows no value of several
-// lines.
+// `docker run --env-file` differs: it keeps quotes and backslashes as a part of the value, and knows no value of
+// several lines.
 func parseEnvFile(text string) (envFile, error) {
 	p := envParser{
 		text: strings.TrimPrefix(strings.ReplaceAll(text, "\r\n", "\n"), "\ufeff"), line: 1,

@@ -20,7 +20,11 @@ func TestEnvFileIsReadAsSystemdReadsIt(t *testing.T) {
 		{"export", "export A=1\nexport\tB=2\n  export  C='3'", map[string]string{"A": "1", "B": "2", "C": "3"}, 0},
 		{"a name that begins with export", "exported=1\n", map[string]string{"exported": "1"}, 0},
 		{"single quotes", `A='x\ny "$H" # z'`, map[string]string{"A": `x\ny "$H" # z`}, 0},
-		{"double quotes", `A="x\ny \"q\" \\ \$H \` + "`" + ` 'z'"`, map[string]string{"A": `x\ny "q" \ $H ` + "`" + ` 'z'`}, 0},
+		{
+			"double quotes", `A="x\ny \"q\" \\ \$H \` + "`" + ` 'z'"`,
+			map[string]string{"A": `x\ny "q" \ $H ` + "`" + ` 'z'`},
+			0,
+		},
 		{"a value of several lines", "A='-----BEGIN\nKEY'\nB=2", map[string]string{"A": "-----BEGIN\nKEY", "B": "2"}, 0},
 		{"a line that continues", "A=\"x\\\ny\"\nB=x\\\ny\n", map[string]string{"A": "xy", "B": "xy"}, 0},
 		{"quotes that follow one another", `A="x"'y'z`, map[string]string{"A": "xyz"}, 0},
@@ -40,8 +44,9 @@ func TestEnvFileIsReadAsSystemdReadsIt(t *testing.T) {
 func TestFaultsOfAnEnvFileNameTheLineAndNoValue(t *testing.T) {
 	for text, want := range map[string]string{
 		"A=1\ncanary\n": "line 2 is not NAME=value", "=canary": "line 1 is not", "a b=canary": "line 1 is not",
-		"A='1\n2'\nexport canary": "line 3 is not", "A=1\nB=\"canary\nC=2\n": "line 2: the value of B has a quote without an end",
-		"A=can\x00ary": "line 1: the value of A contains a NUL", "1A=canary": "line 1 is not",
+		"A='1\n2'\nexport canary": "line 3 is not",
+		"A=1\nB=\"canary\nC=2\n":  "line 2: the value of B has a quote without an end",
+		"A=can\x00ary":            "line 1: the value of A contains a NUL", "1A=canary": "line 1 is not",
 	} {
 		if _, err := parseEnvFile(text); err == nil || !strings.Contains(err.Error(), want) ||
 			strings.Contains(err.Error(), "canary") {

@@ -121,7 +121,7 @@ func TestWhatIsNotUsedIsTold(t *testing.T) {
 			"NODE_OPTIONS in the environment of gatehost is not used: the gateway does not inherit it (set it in launch.env",
 			"OPENCLAW_GATEWAY_PASSWORD in the environment of gatehost is not used: the gateway does not inherit it",
 			"OPENCLAW_GATEWAY_PORT in the environment of gatehost is not used: the gateway gets the value of the gateway's port",
-			"OPENCLAW_GATEWAY_TOKEN in the environment of gatehost is not used: the gateway gets the value of the gateway's token",
+			"OPENCLAW_GATEWAY_TOKEN in the environment of gatehost is not used: the gateway gets the value of the gateway's",
 		}},
 		{"the token of another gateway", profile.Launch{
 			Port: 1, Token: "mine", Inherited: inherited[1:2], Foreign: []string{"OPENCLAW_GATEWAY_TOKEN"},

@@ -29,8 +29,8 @@ var told = []string{
 }
 
 // handles are variables by which a program talks to what started it: pm2, another Node.js, systemd. In a gateway they
-// would name a descriptor or a process that it does not have: Node.js ends with NODE_CHANNEL_FD, and waits for ever with
-// NODE_UNIQUE_ID.
+// would name a descriptor or a process that it does not have: Node.js ends with NODE_CHANNEL_FD, and waits for ever
+// with NODE_UNIQUE_ID.
 var handles = []string{
 	"NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID", "NODE_APP_INSTANCE",
 	"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID",

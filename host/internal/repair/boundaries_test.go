@@ -311,3 +311,25 @@ func TestUndoOfAFileThatIsGoneAndOfARecordThatIsPruned(t *testing.T) {
 		t.Errorf("records = %+v, %v", recs, err)
 	}
 }
+
+// TestMissingDirectoryOfTheConfigurationStopsNoCommand: the gateway's own command makes it. A write does not.
+func TestMissingDirectoryOfTheConfigurationStopsNoCommand(t *testing.T) {
+	w := newWorld(t, func(o *repair.Options) {
+		o.Gateway.StateDir = filepath.Join(o.Gateway.StateDir, "no", "state")
+		o.Gateway.ConfigPath = filepath.Join(o.Gateway.StateDir, "etc", "openclaw.json")
+	})
+	plan := w.fix()
+	plan.Touches = []string{w.facts.ConfigPath}
+	if err := w.e.CheckAutomatic(repair.Named{Name: "d"}, plan); err != nil {
+		t.Fatal(err)
+	}
+	w.vendor.Err = errors.New("it did not work") // so that what was there before is restored: nothing
+	if _, err := w.e.Execute(t.Context(), repair.Request{Plan: plan}); !errors.Is(err, w.vendor.Err) ||
+		len(w.vendor.calls) != 1 {
+		t.Errorf("%v, commands %v, want the error of the command", err, w.vendor.calls)
+	}
+	err := w.e.Check(repair.Named{Name: "d"}, writes(w.facts.ConfigPath, "{}", ""))
+	if err == nil || !strings.Contains(err.Error(), "cannot find the directory of "+w.facts.ConfigPath) {
+		t.Errorf("a write into a directory that is not there: %v", err)
+	}
+}

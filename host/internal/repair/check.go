@@ -3,6 +3,8 @@ package repair
 import (
 	"encoding/hex"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -122,7 +124,14 @@ func (c *checked) write(s scope, w *doctor.WriteFileStep) error {
 	if sum, err := hex.DecodeString(w.ExpectedSHA256); err != nil || len(sum) != 0 && len(sum) != 32 {
 		return refuse("the expected checksum is not a SHA-256")
 	}
-	return c.add(s, w.Path)
+	if err := c.add(s, w.Path); err != nil {
+		return err
+	}
+	// A command of the plan may make a directory. A file is written by gatehost, which makes none for it.
+	if _, err := os.Stat(filepath.Dir(c.paths[w.Path])); err != nil {
+		return fault.Wrap(fault.NotFound, "cannot find the directory of "+w.Path, err)
+	}
+	return nil
 }
 
 func checkTime(d time.Duration) error {

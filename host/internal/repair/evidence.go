@@ -64,6 +64,10 @@ func (g Gatherer) command(ctx context.Context, who Named, w doctor.EvidenceReque
 		r.refused(KindEvidence, w.Argv, err)
 		return err
 	}
+	if err := Readable(g.Gateway.ConfigPath); err != nil { // the command would wait for it, or read for ever
+		r.refused(KindEvidence, w.Argv, err)
+		return err
+	}
 	timeout := w.Timeout
 	if timeout <= 0 {
 		timeout = defaultEvidenceTime

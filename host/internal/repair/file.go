@@ -66,7 +66,11 @@ func (s snapshot) restore(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot remove %s: %w", path, err)
 	}
-	return atomicfile.SyncDir(filepath.Dir(path))
+	err := atomicfile.SyncDir(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) { // the directory does not exist either
+		return nil
+	}
+	return err
 }
 
 const (

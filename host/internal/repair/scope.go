@@ -41,7 +41,7 @@ func (s scope) path(p string) (string, error) {
 		return "", refuse("the path %q is not the gateway's configuration, and its state directory is not known",
 			bounded(p, 200))
 	}
-	root, err := filepath.EvalSymlinks(s.stateDir)
+	root, err := Resolve(s.stateDir)
 	if err != nil {
 		return "", fault.Wrap(fault.NotFound, "cannot check the gateway's state directory", err)
 	}
@@ -81,22 +81,20 @@ func (s scope) automatic(who Named, c checked) error {
 
 // Resolve follows links, also of a file that does not exist yet.
 func Resolve(p string) (string, error) {
-	p = filepath.Clean(p)
-	got, err := filepath.EvalSymlinks(p)
-	if err == nil {
-		return got, nil
+	rest := ""
+	for at := filepath.Clean(p); ; at = filepath.Dir(at) {
+		got, err := filepath.EvalSymlinks(at)
+		switch {
+		case err == nil:
+			return filepath.Join(got, rest), nil
+		case !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at):
+			return "", fault.Wrap(fault.InvalidArgument, "cannot resolve "+p, err)
+		}
+		if _, err := os.Lstat(at); err == nil {
+			return "", refuse("the path %q leads through a link to nothing", bounded(p, 200))
+		}
+		rest = filepath.Join(filepath.Base(at), rest)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fault.Wrap(fault.InvalidArgument, "cannot resolve "+p, err)
-	}
-	if _, err := os.Lstat(p); err == nil {
-		return "", refuse("the path %q is a link to nothing", bounded(p, 200))
-	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(p))
-	if err != nil {
-		return "", fault.Wrap(fault.NotFound, "cannot resolve the directory of "+p, err)
-	}
-	return filepath.Join(dir, filepath.Base(p)), nil
 }
 
 const refused = "refused what the doctor proposed: "

@@ -24,8 +24,8 @@ type Spec struct {
 	// plugin that is only marked, and for commands that a launcher runs, which passes no descriptors on. They keep their
 	// system calls and capabilities: the gateway's program, and not a plugin's, runs.
 	Command bool `json:"command,omitempty"`
-	// Program is a symbolic link to the program at descriptor 3, absolute: the kernel names the process by the last part of
-	// the path that it executes. "": Descriptor itself is executed, and the process is called "3".
+	// Program is a symbolic link to the program at descriptor 3, absolute: the kernel names the process by the last part
+	// of the path that it executes. "": Descriptor itself is executed, and the process is called "3".
 	Program   string `json:"program,omitempty"`
 	Watched   bool   `json:"watched,omitempty"`   // descriptor 4 leads to a Watch
 	OpenFiles uint64 `json:"openFiles,omitempty"` // most open files; 0: 1024

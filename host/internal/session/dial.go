@@ -314,9 +314,10 @@ func orUnknown(s string) string {
 	return clean([]byte(s))
 }
 
-// next returns the next frame. Text and binary frames are equal. A frame that is no JSON is an error, since a peer that
-// speaks another protocol will not begin to speak this one. A process that was launched is proved to be the gateway: what
-// a library in it prints on the connection does not count, as in the reference, and the read deadline is the bound.
+// next returns the next frame. Text and binary frames are equal. A frame that is no JSON is an error, since a peer
+// that speaks another protocol will not begin to speak this one. A process that was launched is proved to be the
+// gateway: what a library in it prints on the connection does not count, as in the reference, and the read deadline
+// is the bound.
 func (r *reader) next() (frame.Frame, error) {
 	for {
 		_, data, err := r.conn.ReadMessage()

@@ -312,9 +312,9 @@ const (
 // ErrReleased is the error of Reserve while a launch uses the room of the reserve.
 var ErrReleased = errors.New("a launch uses the disk space that is reserved")
 
-// Reserve makes sure that the reserve exists. An error means that there is no room for it, and for a launch besides it,
-// or ErrReleased; then it is tried again by itself. The journal continues after a full disk only when there is a reserve
-// again: it would take the room.
+// Reserve makes sure that the reserve exists. An error means that there is no room for it, and for a launch besides
+// it, or ErrReleased; then it is tried again by itself. The journal continues after a full disk only when there is a
+// reserve again: it would take the room.
 func (s *Store) Reserve() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
