@@ -48,6 +48,8 @@ type Host struct {
 	api     *api.Service
 	begin   func(*gateway.Gateway) // makes its engine run
 
+	dropped func() uint64 // counts lines that the log could not write
+
 	kill     chan struct{} // closed by Kill
 	killOnce sync.Once
 }
@@ -57,6 +59,7 @@ func New(cfg *Config, log hclog.Logger) *Host {
 	h := &Host{
 		log: log, version: version.Version(), registry: registry.New(cfg), turn: reload.NewTurn(),
 		hub: events.NewHub(events.Options{}), secrets: &redact.Known{}, started: time.Now(), kill: make(chan struct{}),
+		dropped: func() uint64 { return 0 },
 	}
 	h.conditions = conditions.New(func(c control.ConditionData) {
 		h.hub.Publish(events.Event{Type: events.HostCondition, Data: c})
@@ -67,6 +70,10 @@ func New(cfg *Config, log hclog.Logger) *Host {
 	h.metrics = metrics.New(func() metrics.Snapshot { return h.api.Scrape() })
 	return h
 }
+
+// CountDropped gives the host a function that counts the lines that its log could not write; status and metrics show the
+// number. Call it before Run. The function is called from any goroutine.
+func (h *Host) CountDropped(lines func() uint64) { h.dropped = lines }
 
 // Run supervises the gateways until ctx is done, then stops everything in order: gateways, plugins, the control socket.
 // Kill makes it end the gateways without their grace. Errors: another host uses the state directory, or the control
@@ -145,7 +152,7 @@ func (h *Host) assemble(runtimeDir string) error {
 	})
 	h.api = api.New(api.Options{
 		Version: h.version, Started: h.started, Log: h.log, Registry: h.registry, Plugins: h.plugins,
-		Conditions: h.conditions, Hub: h.hub, Journal: h.journal, Metrics: h.metrics,
+		Conditions: h.conditions, Hub: h.hub, Journal: h.journal, Metrics: h.metrics, LogDropped: h.dropped,
 	})
 	next := &registry.Set{Config: cfg, Gateways: map[string]*gateway.Gateway{}, Sandboxes: map[string]control.Sandbox{}}
 	for _, name := range cfg.UsedPlugins() {

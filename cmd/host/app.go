@@ -30,6 +30,7 @@ type app struct {
 	sockets func(configPath string) ([]string, error)
 
 	socket, config string // flags
+	leave          func() // waits, but not for long, until what was said has left; nil: it has
 }
 
 // settings holds what the verbs need of a configuration.
@@ -41,8 +42,8 @@ type settings struct {
 	plugins  int
 	toml     func() (string, error)
 	tree     func() map[string]any
-	newHost  func(log hclog.Logger) supervisor
-	warnings []string // about files that the configuration names
+	newHost  func(log hclog.Logger, dropped func() uint64) supervisor // dropped counts the lines that log could not write
+	warnings []string                                                 // about files that the configuration names
 	history  history
 }
 

@@ -51,6 +51,11 @@ func usage(format string, args ...any) error {
 
 // execute runs a command line and returns its exit code.
 func execute(a *app, args []string) int {
+	defer func() {
+		if a.leave != nil {
+			a.leave()
+		}
+	}()
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(context.Background())

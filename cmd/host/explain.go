@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehost/gatehost/internal/stamp"
 	"github.com/gatehost/gatehost/shared/control"
 )
 
@@ -213,7 +214,7 @@ func (x explanation) line(e control.Event) string {
 		}
 	case control.EventGatewayOutput:
 		l := data[control.LogLine](e)
-		word, text = "output", l.Text+" ["+l.Symptom+"]"
+		word, text = "output", stamp.Trim(clean(l.Text))+" ["+l.Symptom+"]"
 	case control.EventGatewayExit:
 		d := data[control.ExitData](e)
 		word, text = "exit", exitText(&d.Exit)

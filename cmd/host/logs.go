@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehost/gatehost/internal/stamp"
 	"github.com/gatehost/gatehost/shared/control"
 )
 
@@ -73,7 +74,8 @@ func (a *app) logs(ctx context.Context, name string, q control.LogsQuery, raw, a
 			line = clean(line)
 		}
 		if !raw && !asJSON {
-			line = fmt.Sprintf("%s %-5s %s", l.Time.Local().Format("15:04:05.000"), strings.ToUpper(l.Level), line)
+			line = fmt.Sprintf("%s %-5s %s", l.Time.Local().Format("15:04:05.000"), strings.ToUpper(l.Level),
+				stamp.Trim(line))
 		}
 		if err := a.print(line); err != nil {
 			return err

@@ -92,7 +92,10 @@ type site struct {
 	temp   string // for temporary files; "": the machine's
 	host   *exec.Cmd
 	exited chan struct{}
+	code   int // of the host, once it has exited
 	stderr *safeBuffer
+	// terminal is what the host writes to instead of stderr; nil: stderr
+	terminal *os.File
 }
 
 func newSite(t *testing.T, gw gateway) *site {
@@ -195,13 +198,23 @@ func (s *site) startHost() {
 	cmd := exec.Command(filepath.Join(bin, "gatehost"), "run", "--config", s.configPath())
 	cmd.Env, cmd.Dir = s.environ(), s.dir
 	cmd.Stdout, cmd.Stderr = s.stderr, s.stderr
+	if s.terminal != nil {
+		cmd.Stdout, cmd.Stderr = s.terminal, s.terminal
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.follow(cmd)
+}
+
+// follow starts a host.
+func (s *site) follow(cmd *exec.Cmd) {
+	s.t.Helper()
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 	s.host, s.exited = cmd, make(chan struct{})
 	go func() {
 		_ = cmd.Wait()
+		s.code = cmd.ProcessState.ExitCode()
 		close(s.exited)
 	}()
 }
