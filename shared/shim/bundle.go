@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/gatehost/gatehost/shared/shim/outlog"
@@ -255,8 +254,9 @@ func (b Bundle) Signal(name string) error {
 	return err
 }
 
-// StopUnwatched ends a launch whose shim is gone: SIGTERM to the gateway, up to grace of waiting, then the whole tree
-// is killed. The tree is found by descent, by EnvMark, by its control group, and by listening sockets that it shares.
+// StopUnwatched ends a launch whose shim is gone: SIGTERM to the gateway's process group, up to grace of waiting, then
+// the whole tree is killed. The tree is found by descent, by EnvMark, by its control group, and by listening sockets
+// that it shares.
 // It also sweeps after an end that was not seen; it is idempotent. How the gateway ended is not known then. Errors:
 // ErrRunning while the shim lives, ErrSurvived.
 func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped, error) {
@@ -275,8 +275,9 @@ func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped
 	if _, err := process.Find(q); err != nil { // notes the sockets while the gateway holds them
 		return Stopped{}, err
 	}
-	if grace > 0 && gateway.Signal(syscall.SIGTERM) == nil {
-		wait, cancel := context.WithTimeout(ctx, grace)
+	told, deadline := process.Told{}, time.Now().Add(grace)
+	if grace > 0 && process.Terminate(gateway, told) == nil {
+		wait, cancel := context.WithDeadline(ctx, deadline)
 		err := gateway.WaitGone(wait)
 		cancel()
 		if ctx.Err() != nil {
@@ -287,8 +288,10 @@ func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped
 	sweep := sweepGrace
 	if gateway.Alive() {
 		stopped.Killed, sweep = true, 0
+	} else if anyAlive(told) { // its own process was a wrapper: the rest has what is left of the grace
+		sweep = max(sweep, time.Until(deadline))
 	}
-	swept, err := process.End(ctx, q, sweep)
+	swept, err := process.EndTold(ctx, q, sweep, told)
 	if stopped.Killed {
 		swept--
 	}
@@ -298,6 +301,15 @@ func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped
 	}
 	_ = b.State.removeGroup() // Remove tries again
 	return stopped, nil
+}
+
+func anyAlive(told process.Told) bool {
+	for id := range told {
+		if id.Alive() {
+			return true
+		}
+	}
+	return false
 }
 
 // sweepGrace is how long what a gateway left behind has between SIGTERM and SIGKILL.
