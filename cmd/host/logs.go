@@ -91,7 +91,7 @@ func lost(l control.LogLine) string {
 	return fmt.Sprintf("%d bytes", l.LostBytes)
 }
 
-// pastLogs asks the host, or the journal when no host runs.
+// pastLogs asks the host, or the journal when no host runs, or it does not answer.
 func (a *app) pastLogs(ctx context.Context, name string, q control.LogsQuery) iter.Seq2[control.LogLine, error] {
 	return func(yield func(control.LogLine, error) bool) {
 		client, err := a.client()
@@ -100,8 +100,10 @@ func (a *app) pastLogs(ctx context.Context, name string, q control.LogsQuery) it
 			return
 		}
 		defer client.Close()
+		any := false
 		for l, err := range client.Logs(ctx, name, q) {
-			if !errors.Is(err, control.ErrNoHost) || q.Follow {
+			if !unheard(err) || q.Follow || any {
+				any = true
 				if !yield(l, err) {
 					return
 				}
