@@ -84,6 +84,17 @@ func TestRunEndsAlthoughItsTerminalTakesNothing(t *testing.T) {
 	}
 }
 
+func TestStopThatFailedSaysWhatLivesOn(t *testing.T) {
+	r := result{Name: "main", Outcome: control.Outcome{
+		Outcome: control.OutcomeFailed, Error: &control.Failure{Message: "the launcher does not answer"},
+		Gateway: &control.Gateway{PID: 4242},
+	}}
+	err := r.failure(control.ActionStop)
+	if err == nil || !strings.Contains(err.Error(), "pid 4242") || codeOf(err) != exitFailed {
+		t.Errorf("failure = %v, want the pid and exit code 1", err)
+	}
+}
+
 func TestLogsShowOneTimeALine(t *testing.T) {
 	f := &fakeHost{}
 	a, _ := testApp(nil, nil)

@@ -79,7 +79,7 @@ func rules() []rule {
 
 		{
 			from: "host", may: kinds("host/internal/...", "shared/conformance", "shared/control", "internal/redact",
-				"internal/version"),
+				"internal/version", "shared/shim/process"),
 			mods:   []string{hclog, oklog},
 			reason: "the facade and the one composition root; it knows kinds, not implementations",
 		},

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gatehost/gatehost/shared/shim/outlog"
@@ -266,6 +267,57 @@ func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped
 	if b.ShimAlive && b.State.Shim.Alive() {
 		return Stopped{}, fmt.Errorf("cannot stop without shim: %w: shim is pid %d", ErrRunning, b.State.Shim.PID)
 	}
+	return b.stopTree(ctx, grace)
+}
+
+// StopUnreachable is StopUnwatched for a launch whose shim lives and cannot be reached: its socket was removed, or it
+// was stopped. The gateway is known by its pid, its start time and the boot. Then it ends the shim, which has nothing
+// left to supervise. It returns the exit if the shim could still record it. Errors: ErrSurvived.
+func (b Bundle) StopUnreachable(ctx context.Context, grace time.Duration) (Stopped, *Exit, error) {
+	if b.State == nil {
+		return Stopped{}, nil, nil
+	}
+	stopped, err := b.stopTree(ctx, grace)
+	if err != nil {
+		return stopped, nil, err
+	}
+	if err := b.EndShim(ctx); err != nil {
+		return stopped, nil, fmt.Errorf("%w: %w", ErrSurvived, err)
+	}
+	after, err := OpenBundle(b.Dir)
+	if err != nil {
+		return stopped, nil, nil //nolint:nilerr // it has ended, and how is not known
+	}
+	return stopped, after.Exit, nil
+}
+
+// shimEnds is how long a shim has to end, after SIGTERM and after SIGKILL.
+const shimEnds = 3 * time.Second
+
+// EndShim ends the shim of a launch whose gateway has ended, and that does not answer any more.
+func (b Bundle) EndShim(ctx context.Context) error {
+	if b.State == nil || !b.State.ofThisBoot() {
+		return nil
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		if err := b.State.Shim.Signal(sig); errors.Is(err, process.ErrGone) {
+			return nil
+		}
+		bounded, cancel := context.WithTimeout(ctx, shimEnds)
+		err := b.State.Shim.WaitGone(bounded)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return fmt.Errorf("cannot end the shim: %v survived SIGKILL", b.State.Shim)
+}
+
+// stopTree ends the gateway's whole tree.
+func (b Bundle) stopTree(ctx context.Context, grace time.Duration) (Stopped, error) {
 	if boot, err := process.BootID(); err != nil || boot != b.State.BootID {
 		return Stopped{}, err // nothing of another boot lives
 	}

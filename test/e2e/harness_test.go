@@ -84,16 +84,18 @@ func atOnce(t *testing.T) {
 
 // site is one host with its own home, port and state, in a directory that names all of its processes.
 type site struct {
-	t      *testing.T
-	dir    string
-	port   int
-	gw     gateway
-	extra  string // more of config.toml
-	temp   string // for temporary files; "": the machine's
-	host   *exec.Cmd
-	exited chan struct{}
-	code   int // of the host, once it has exited
-	stderr *safeBuffer
+	t     *testing.T
+	dir   string
+	port  int
+	gw    gateway
+	extra string // more of config.toml
+	// runtimeDir is XDG_RUNTIME_DIR of verbs and hosts; "": run in dir
+	runtimeDir string
+	temp       string // for temporary files; "": the machine's
+	host       *exec.Cmd
+	exited     chan struct{}
+	code       int // of the host, once it has exited
+	stderr     *safeBuffer
 	// terminal is what the host writes to instead of stderr; nil: stderr
 	terminal *os.File
 }
@@ -179,7 +181,7 @@ func (s *site) writeFile(name, text string) {
 
 func (s *site) environ() []string {
 	return []string{
-		"HOME=" + filepath.Join(s.dir, "home"), "XDG_RUNTIME_DIR=" + filepath.Join(s.dir, "run"),
+		"HOME=" + filepath.Join(s.dir, "home"), "XDG_RUNTIME_DIR=" + cmp.Or(s.runtimeDir, filepath.Join(s.dir, "run")),
 		"PATH=" + os.Getenv("PATH"), "GH_TEST_TOKEN=" + canary, "NO_COLOR=1", "TMPDIR=" + cmp.Or(s.temp, os.TempDir()),
 	}
 }

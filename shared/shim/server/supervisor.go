@@ -32,9 +32,11 @@ type supervisor struct {
 	log      *logger
 	children <-chan os.Signal
 
-	out      *outlog.Writer
-	record   *shim.ExitRecord
-	listener net.Listener
+	out    *outlog.Writer
+	record *shim.ExitRecord
+	// bound is the file of listener's socket; both belong to the goroutine of serve
+	listener *net.UnixListener
+	bound    os.FileInfo
 	pipes    [2]*os.File
 	readers  [2]chan bool // gives whether the pipe was read to its end
 	lastRead atomic.Int64 // Unix nanoseconds
@@ -80,10 +82,15 @@ func newSupervisor(req shim.StartRequest, lock *os.File, children <-chan os.Sign
 	return s
 }
 
-// serve supervises a launched gateway to its end.
-func (s *supervisor) serve(terminate <-chan os.Signal) {
+// serve supervises a launched gateway to its end. A signal of look makes it look at its socket: a client
+// that finds no socket sends it, so that no timer has to.
+func (s *supervisor) serve(terminate, look <-chan os.Signal) {
 	var owned sync.WaitGroup
-	owned.Go(s.accept)
+	accept := func() {
+		l := s.listener
+		owned.Go(func() { s.accept(l) })
+	}
+	accept()
 	owned.Go(s.finish)
 	s.mu.Lock()
 	s.armOrphan()
@@ -100,6 +107,10 @@ func (s *supervisor) serve(terminate <-chan os.Signal) {
 			}
 		case <-s.children:
 			s.reap()
+		case <-look:
+			if s.bindAgain() {
+				accept()
+			}
 		case <-cleared:
 			cleared = nil
 			if alone {
