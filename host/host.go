@@ -75,8 +75,8 @@ func New(cfg *Config, log hclog.Logger) *Host {
 	return h
 }
 
-// CountDropped gives the host a function that counts the lines that its log could not write; status and metrics show the
-// number. Call it before Run. The function is called from any goroutine.
+// CountDropped gives the host a function that counts the lines that its log could not write; status and metrics show
+// the number. Call it before Run. The function is called from any goroutine.
 func (h *Host) CountDropped(lines func() uint64) { h.dropped = lines }
 
 // Run supervises the gateways until ctx is done, then stops everything in order: gateways, plugins, the control socket.

@@ -145,8 +145,8 @@ func (a *app) writtenEvents(q control.EventsQuery, noHost error) iter.Seq2[contr
 	return h.Events(q.Gateway, q.After, q.Since)
 }
 
-// written opens the journal of a host that does not run, or does not answer. It returns noHost when there is none, or another host was
-// meant.
+// written opens the journal of a host that does not run, or does not answer. It returns noHost when there is none, or
+// another host was meant.
 func (a *app) written(noHost error) (history, error) {
 	if a.socket != "" {
 		return nil, noHost // a host that was named by its socket: its journal is unknown

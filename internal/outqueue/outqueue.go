@@ -1,6 +1,6 @@
 // Package outqueue lets a program write its log and its messages without waiting for their reader. A full pipe, a
-// terminal that was stopped or closed, a full disk: the lines that cannot leave are dropped and counted, and the program
-// goes on.
+// terminal that was stopped or closed, a full disk: the lines that cannot leave are dropped and counted, and the
+// program goes on.
 package outqueue
 
 import (
@@ -85,7 +85,9 @@ func (w *Writer) drop(lines uint64) {
 	w.unsaid += lines
 }
 
-func linesOf(p []byte) uint64 { return max(uint64(bytes.Count(p, []byte("\n"))), 1) }
+func linesOf(p []byte) uint64 {
+	return uint64(max(bytes.Count(p, []byte("\n")), 1)) //nolint:gosec // not negative
+}
 
 func (w *Writer) poke() {
 	select {

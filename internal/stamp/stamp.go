@@ -4,8 +4,8 @@ package stamp
 
 import "regexp"
 
-// leading matches a date with a time of day, or a time of day with seconds, as logs of programs begin with; brackets and
-// a zone may be around and behind it.
+// leading matches a date with a time of day, or a time of day with seconds, as logs of programs begin with; brackets
+// and a zone may be around and behind it.
 var leading = regexp.MustCompile(`^\[?(?:\d{4}[-/.]\d\d[-/.]\d\d[T ])?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?` +
 	`(?:Z| ?[+-]\d\d:?\d\d)?\]?:?\s+`)
 

@@ -56,12 +56,12 @@ func TestNextHostStopsAGatewayWhoseShimDoesNotAnswer(t *testing.T) {
 	s := newSite(t, emulator(""))
 	s.run()
 	s.awaitState("running")
-	for _, p := range s.processes() {
-		if strings.Contains(p.args, "gatehost-shim") {
-			if err := testhost.Signal(p.pid, syscall.SIGSTOP); err != nil {
-				t.Fatal(err)
-			}
-		}
+	shims := s.roles()["shim"]
+	if len(shims) != 1 {
+		t.Fatalf("shims: %v, want one", shims)
+	}
+	if err := testhost.Signal(shims[0], syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
 	}
 	if err := s.host.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -71,6 +71,9 @@ func TestNextHostStopsAGatewayWhoseShimDoesNotAnswer(t *testing.T) {
 	s.awaitState("running")
 	s.must("stop", "main")
 	s.shutdown()
+	if left := s.roles()["shim"]; len(left) > 0 {
+		t.Errorf("left: shims %v", left)
+	}
 }
 
 // TestHostThatWasStoppedIsNamedAndItsJournalRead: by its pid, within seconds.

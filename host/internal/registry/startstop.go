@@ -61,7 +61,7 @@ func stop(ctx context.Context, g *gateway.Gateway, kill <-chan struct{}) error {
 	case <-kill:
 	}
 	o, err := g.Engine().Stop(ctx, engine.StopOptions{Now: true})
-	<-stopped // superseded
+	<-stopped //nolint:errcheck // superseded by the stop above, which has answered
 	return failure(g, o, err)
 }
 

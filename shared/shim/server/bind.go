@@ -54,9 +54,9 @@ func ownDirectory(dir string) error {
 	return nil
 }
 
-// bindAgain makes the socket anew when it is no longer at its path: a cleaner of temporary files, or the end of a login,
-// removed it, and no new client would find us. It is called from the goroutine of serve, and reports whether there is a
-// new listener.
+// bindAgain makes the socket anew when it is no longer at its path: a cleaner of temporary files, or the end of a
+// login, removed it, and no new client would find us. It is called from the goroutine of serve, and reports whether
+// there is a new listener.
 func (s *supervisor) bindAgain() bool {
 	now, err := os.Lstat(s.spec.Socket)
 	if err == nil && os.SameFile(now, s.bound) {
