@@ -3,14 +3,17 @@ package host
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/gatehost/gatehost/host/internal/config"
 	"github.com/gatehost/gatehost/host/internal/gateway"
 	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/host/internal/plugintool"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
+	"github.com/gatehost/gatehost/host/internal/store"
 	"github.com/gatehost/gatehost/shared/conformance"
 	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/shim/process"
 )
 
 // Config is a loaded configuration.
@@ -32,9 +35,21 @@ func Missing(ctx context.Context, cfg *Config) error {
 	return nil
 }
 
-// Sockets lists where the host of a configuration may listen, the most likely place first. It is for clients: no host
-// need run. Errors: a file that was named, and that cannot be read or does not tell.
-func Sockets(path string) ([]string, error) { return config.Sockets(path) }
+// Sockets lists where the host of a configuration may listen, the most likely place first: the socket that the host
+// which holds the state directory has named, whatever XDG_RUNTIME_DIR says here, then the usual places. It is for
+// clients: no host need run. Errors: a file that was named, and that cannot be read or does not tell.
+func Sockets(path string) ([]string, error) {
+	stateDir, sockets, err := config.Rendezvous(path)
+	if err != nil || stateDir == "" {
+		return sockets, err
+	}
+	h, ok := store.ReadHolder(stateDir)
+	if !ok || !(process.Identity{PID: h.PID, StartTime: h.StartTime}).Alive() {
+		return sockets, nil // a host that has ended; its path may be another host's by now
+	}
+	sockets = slices.DeleteFunc(sockets, func(s string) bool { return s == h.Socket })
+	return append([]string{h.Socket}, sockets...), nil
+}
 
 // IsConfigFault reports whether an error is about what an operator wrote: a configuration, or a plugin's table.
 func IsConfigFault(err error) bool { return plugintool.IsConfigFault(err) }

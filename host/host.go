@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"os"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"github.com/gatehost/gatehost/internal/redact"
 	"github.com/gatehost/gatehost/internal/version"
 	"github.com/gatehost/gatehost/shared/control"
+	"github.com/gatehost/gatehost/shared/shim/process"
 )
 
 // Host supervises the gateways of one configuration. Use New, then Run once.
@@ -51,6 +53,10 @@ type Host struct {
 	api     *api.Service
 	begin   func(*gateway.Gateway) // makes its engine run
 
+	dropped func() uint64 // counts lines that the log could not write
+
+	unstopped error // of the actor of the engines: which gateways live on although they should not
+
 	kill     chan struct{} // closed by Kill
 	killOnce sync.Once
 }
@@ -60,6 +66,7 @@ func New(cfg *Config, log hclog.Logger) *Host {
 	h := &Host{
 		log: log, version: version.Version(), registry: registry.New(cfg), turn: reload.NewTurn(),
 		hub: events.NewHub(events.Options{}), secrets: &redact.Known{}, started: time.Now(), kill: make(chan struct{}),
+		dropped: func() uint64 { return 0 },
 	}
 	h.conditions = conditions.New(func(c control.ConditionData) {
 		h.hub.Publish(events.Event{Type: events.HostCondition, Data: c})
@@ -72,9 +79,13 @@ func New(cfg *Config, log hclog.Logger) *Host {
 	return h
 }
 
+// CountDropped gives the host a function that counts the lines that its log could not write; status and metrics show
+// the number. Call it before Run. The function is called from any goroutine.
+func (h *Host) CountDropped(lines func() uint64) { h.dropped = lines }
+
 // Run supervises the gateways until ctx is done, then stops everything in order: gateways, plugins, the control socket.
-// Kill makes it end the gateways without their grace. Errors: another host uses the state directory, or the control
-// socket cannot be opened.
+// Kill makes it end the gateways without their grace. Errors: another host uses the state directory, the control socket
+// cannot be opened, or a gateway could not be stopped.
 //
 // run.Group interrupts all actors at once and does not wait for one before the next. So Run makes the order itself: an
 // actor that the engines need ends only when enginesDone is closed, whichever actor ends first.
@@ -113,7 +124,7 @@ func (h *Host) Run(ctx context.Context) error {
 	h.hub.Publish(events.Event{Type: events.HostStarted})
 	err = g.Run()
 	h.hub.Close()
-	return errors.Join(err, h.journal.Close())
+	return errors.Join(err, h.unstopped, h.journal.Close())
 }
 
 // sweepAfter is the time after which no plugin of an earlier host can still be about to launch: plugins end with their
@@ -150,7 +161,7 @@ func (h *Host) assemble(runtimeDir string) error {
 	})
 	h.api = api.New(api.Options{
 		Version: h.version, Started: h.started, Log: h.log, Registry: h.registry, Plugins: h.plugins,
-		Conditions: h.conditions, Hub: h.hub, Journal: h.journal, Metrics: h.metrics,
+		Conditions: h.conditions, Hub: h.hub, Journal: h.journal, Metrics: h.metrics, LogDropped: h.dropped,
 	})
 	next := &registry.Set{Config: cfg, Gateways: map[string]*gateway.Gateway{}, Sandboxes: map[string]control.Sandbox{}}
 	for _, name := range cfg.UsedPlugins() {
@@ -221,7 +232,7 @@ func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- 
 		h.turn.Close()
 		h.hub.Publish(events.Event{Type: events.HostStopping})
 		h.api.Drain(h.kill)
-		h.registry.StopAll(ctx, h.kill)
+		h.unstopped = h.registry.StopAll(ctx, h.kill)
 		cancel()
 		engines.Wait()
 		return nil
@@ -231,11 +242,16 @@ func (h *Host) addEngines(ctx context.Context, g *run.Group, enginesDone chan<- 
 // addControl adds the actor that serves the control API. It ends after the engines, so that a client that follows a
 // stop sees its end.
 func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan struct{}) error {
-	path, err := h.registry.Config().SocketPath()
-	if err != nil {
-		return err
-	}
-	l, err := httpapi.Listen(path) //nolint:contextcheck // it bounds its own dial
+	l, err := httpapi.ListenLasting(httpapi.Lasting{ //nolint:contextcheck // it bounds its own dial
+		Path: func() (string, error) {
+			cfg := h.registry.Config()
+			if _, _, err := cfg.RuntimeDir(); err != nil { // plugins and shims need it, also with a control.socket elsewhere
+				return "", err
+			}
+			return cfg.SocketPath()
+		},
+		Bound: h.announce, Log: h.log,
+	})
 	if err != nil {
 		return err
 	}
@@ -253,8 +269,20 @@ func (h *Host) addControl(ctx context.Context, g *run.Group, enginesDone <-chan 
 			return <-served
 		}
 	}, func(error) {}) // see enginesDone
-	h.log.Info("control socket is open", "path", path)
 	return nil
+}
+
+// announce writes into the lock of the state directory where the host is, so that clients find it from any
+// XDG_RUNTIME_DIR.
+func (h *Host) announce(socket string) {
+	h.log.Info("control socket is open", "path", socket)
+	began, err := process.StartTime(os.Getpid())
+	if err == nil {
+		err = h.store.Announce(store.Holder{PID: os.Getpid(), Socket: socket, StartTime: began})
+	}
+	if err != nil {
+		h.log.Warn("clients with another XDG_RUNTIME_DIR will not find this host", "error", err)
+	}
 }
 
 // Reload reads the configuration file again and puts it in force; see reload.Reloader. It fails while the host starts

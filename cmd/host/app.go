@@ -31,6 +31,7 @@ type app struct {
 	sockets func(configPath string) ([]string, error)
 
 	socket, config string // flags
+	leave          func() // waits, but not for long, until what was said has left; nil: it has
 }
 
 // settings holds what the verbs need of a configuration.
@@ -42,11 +43,12 @@ type settings struct {
 	plugins  int
 	toml     func() (string, error)
 	tree     func() map[string]any
-	newHost  func(log hclog.Logger) supervisor
-	missing  func(ctx context.Context) error // what the configuration names and this machine does not have
-	warnings []string                        // about files that the configuration names
-	remarks  func() []string                 // what is set for the gateways and does not reach them; reads env files
-	history  history
+	newHost  func(log hclog.Logger, dropped func() uint64) supervisor // dropped counts the lines that log could not write
+	missing  func(ctx context.Context) error                          // what the configuration names and is not there
+	warnings []string                                                 // about files that the configuration names
+	// remarks are what is set for the gateways and does not reach them; it reads env files
+	remarks func() []string
+	history history
 }
 
 // history is a *host.History.

@@ -161,6 +161,9 @@ func (r result) failure(action control.Action) error {
 		if f := r.Error; f != nil {
 			e.err, e.hint = fmt.Errorf("%s: %s", what, f.Message), f.Hint
 		}
+		if g := r.Gateway; action == control.ActionStop && g != nil && g.PID > 0 {
+			e.err = fmt.Errorf("%w; its process lives on: pid %d", e.err, g.PID)
+		}
 		return e
 	default:
 		return nil

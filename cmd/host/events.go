@@ -114,8 +114,9 @@ func (a *app) pastEvents(ctx context.Context, q control.EventsQuery) iter.Seq2[c
 			return
 		}
 		defer client.Close()
+		any := false
 		for e, err := range client.Events(ctx, q) {
-			if errors.Is(err, control.ErrNoHost) && q.Once {
+			if unheard(err) && q.Once && !any {
 				for e, err := range a.writtenEvents(q, err) {
 					if !yield(e, err) {
 						return
@@ -123,11 +124,17 @@ func (a *app) pastEvents(ctx context.Context, q control.EventsQuery) iter.Seq2[c
 				}
 				return
 			}
+			any = true
 			if !yield(e, err) {
 				return
 			}
 		}
 	}
+}
+
+// unheard reports whether an error means that no host says anything: what it wrote may be read instead.
+func unheard(err error) bool {
+	return errors.Is(err, control.ErrNoHost) || errors.Is(err, control.ErrSilent)
 }
 
 func (a *app) writtenEvents(q control.EventsQuery, noHost error) iter.Seq2[control.Event, error] {
@@ -138,8 +145,8 @@ func (a *app) writtenEvents(q control.EventsQuery, noHost error) iter.Seq2[contr
 	return h.Events(q.Gateway, q.After, q.Since)
 }
 
-// written opens the journal of a host that does not run. It returns noHost when there is none, or another host was
-// meant.
+// written opens the journal of a host that does not run, or does not answer. It returns noHost when there is none, or
+// another host was meant.
 func (a *app) written(noHost error) (history, error) {
 	if a.socket != "" {
 		return nil, noHost // a host that was named by its socket: its journal is unknown
@@ -151,7 +158,11 @@ func (a *app) written(noHost error) (history, error) {
 	if s.history.Empty() {
 		return nil, noHost
 	}
-	a.say("gatehost: no host runs; reading the journal in %s", s.history.Dir())
+	why := "no host runs"
+	if errors.Is(noHost, control.ErrSilent) {
+		why = clean(noHost.Error())
+	}
+	a.say("gatehost: %s; reading the journal in %s", why, s.history.Dir())
 	return s.history, nil
 }
 

@@ -17,7 +17,7 @@ const (
 	exitUsage      = 2
 	exitNoHost     = 3
 	exitUnknown    = 4 // no such gateway or plugin
-	exitTimedOut   = 5 // the operation may still finish
+	exitTimedOut   = 5 // or the host does not answer; the operation may still finish
 	exitSuperseded = 6
 	exitConfig     = 78 // sysexits EX_CONFIG
 )
@@ -51,6 +51,11 @@ func usage(format string, args ...any) error {
 
 // execute runs a command line and returns its exit code.
 func execute(a *app, args []string) int {
+	defer func() {
+		if a.leave != nil {
+			a.leave()
+		}
+	}()
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(context.Background())
@@ -85,7 +90,7 @@ func codeOf(err error) int {
 	switch {
 	case errors.Is(err, control.ErrNoHost):
 		return exitNoHost
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, control.ErrSilent), errors.Is(err, context.DeadlineExceeded):
 		return exitTimedOut
 	default:
 		return exitFailed
@@ -118,6 +123,10 @@ func hintOf(err error, code int) string {
 	}
 	if p, ok := errors.AsType[*control.Problem](err); ok {
 		return p.Hint
+	}
+	if errors.Is(err, control.ErrSilent) {
+		return "it is stopped (resume it with `kill -CONT PID`), hangs, or the machine has no time for it; " +
+			"`gatehost explain NAME` reads its journal"
 	}
 	switch code {
 	case exitNoHost:

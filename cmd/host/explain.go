@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehost/gatehost/internal/stamp"
 	"github.com/gatehost/gatehost/shared/control"
 )
 
@@ -36,6 +37,7 @@ const explainSpan = 7 * 24 * time.Hour
 type explanation struct {
 	Gateway  string          `json:"gateway"`
 	HostRuns bool            `json:"hostRuns"`
+	Silent   bool            `json:"hostSilent,omitempty"` // it runs and does not answer
 	State    string          `json:"state"`
 	Since    control.Time    `json:"since,omitzero"`
 	Timeline []control.Event `json:"timeline"` // oldest first; an event's cause is the cursor of another
@@ -67,21 +69,26 @@ func (a *app) reasons(ctx context.Context, name string) (explanation, error) {
 	}
 	defer client.Close()
 	now, err := client.Gateway(ctx, name) // fails when there is no such gateway
-	if errors.Is(err, control.ErrNoHost) {
-		got.HostRuns = false
-	} else if err != nil {
-		return got, err
-	}
 	f := chapters{gateway: name}
 	q := control.EventsQuery{Once: true, Since: time.Now().Add(-explainSpan)}
-	for e, err := range a.pastEvents(ctx, q) {
+	past := a.pastEvents(ctx, q)
+	switch {
+	case errors.Is(err, control.ErrNoHost):
+		got.HostRuns = false
+	case errors.Is(err, control.ErrSilent):
+		got.Silent = true
+		past = a.writtenEvents(q, err) // the host is not waited for twice
+	case err != nil:
+		return got, err
+	}
+	for e, err := range past {
 		if err != nil {
 			return got, err
 		}
 		f.take(e)
 	}
 	got.Timeline, got.State, got.Since, got.Start = f.timeline(), f.state, f.since, f.start
-	if got.HostRuns {
+	if got.HostRuns && !got.Silent {
 		got.State = now.State
 		if now.LastStart != nil {
 			got.Start = now.LastStart
@@ -165,6 +172,9 @@ func (c *chapters) timeline() []control.Event {
 
 func (x explanation) text(now time.Time) []string {
 	head := fmt.Sprintf("%s is %s", x.Gateway, x.State)
+	if x.Silent {
+		head = fmt.Sprintf("the host does not answer; %s was last seen %s", x.Gateway, x.State)
+	}
 	if !x.HostRuns {
 		head = fmt.Sprintf("no host runs; %s was last seen %s", x.Gateway, x.State)
 	}
@@ -214,7 +224,7 @@ func (x explanation) line(e control.Event) string {
 		}
 	case control.EventGatewayOutput:
 		l := data[control.LogLine](e)
-		word, text = "output", l.Text+" ["+l.Symptom+"]"
+		word, text = "output", stamp.Trim(clean(l.Text))+" ["+l.Symptom+"]"
 	case control.EventGatewayExit:
 		d := data[control.ExitData](e)
 		word, text = "exit", exitText(&d.Exit)

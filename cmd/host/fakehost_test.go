@@ -381,6 +381,12 @@ func editConfig(w http.ResponseWriter, r *http.Request) {
 
 func logs(w http.ResponseWriter, r *http.Request) {
 	enc := json.NewEncoder(w)
+	if r.PathValue("name") == "stamped" {
+		_ = enc.Encode(control.LogLine{
+			Time: control.At(time.Unix(0, 0)), Level: "info", Text: "2026-12-01T04:42:18.479Z [gateway] ready",
+		})
+		return
+	}
 	_ = enc.Encode(control.LogLine{
 		Time: control.At(time.Unix(0, 0)), Level: "warn", Text: "careful \x1b[2J",
 		Stream: "stderr",
@@ -420,7 +426,7 @@ func (f *fakeHost) sse(w http.ResponseWriter, r *http.Request) {
 func known(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		switch r.PathValue("name") {
-		case "main", "broken", "slow", "overtaken":
+		case "main", "broken", "slow", "overtaken", "stamped":
 			h(w, r)
 		default:
 			refuse(w, 404, control.CodeNoSuchGateway, "no gateway "+r.PathValue("name"), "there is main, broken")

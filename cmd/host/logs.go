@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehost/gatehost/internal/stamp"
 	"github.com/gatehost/gatehost/shared/control"
 )
 
@@ -73,7 +74,8 @@ func (a *app) logs(ctx context.Context, name string, q control.LogsQuery, raw, a
 			line = clean(line)
 		}
 		if !raw && !asJSON {
-			line = fmt.Sprintf("%s %-5s %s", l.Time.Local().Format("15:04:05.000"), strings.ToUpper(l.Level), line)
+			line = fmt.Sprintf("%s %-5s %s", l.Time.Local().Format("15:04:05.000"), strings.ToUpper(l.Level),
+				stamp.Trim(line))
 		}
 		if err := a.print(line); err != nil {
 			return err
@@ -89,7 +91,7 @@ func lost(l control.LogLine) string {
 	return fmt.Sprintf("%d bytes", l.LostBytes)
 }
 
-// pastLogs asks the host, or the journal when no host runs.
+// pastLogs asks the host, or the journal when no host runs, or it does not answer.
 func (a *app) pastLogs(ctx context.Context, name string, q control.LogsQuery) iter.Seq2[control.LogLine, error] {
 	return func(yield func(control.LogLine, error) bool) {
 		client, err := a.client()
@@ -98,8 +100,10 @@ func (a *app) pastLogs(ctx context.Context, name string, q control.LogsQuery) it
 			return
 		}
 		defer client.Close()
+		any := false
 		for l, err := range client.Logs(ctx, name, q) {
-			if !errors.Is(err, control.ErrNoHost) || q.Follow {
+			if !unheard(err) || q.Follow || any {
+				any = true
 				if !yield(l, err) {
 					return
 				}

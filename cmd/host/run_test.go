@@ -80,7 +80,9 @@ func TestRunPrintsStagesWithElapsedTime(t *testing.T) {
 		event(control.EventGatewayOutput, "main", control.LogLine{Text: "chatter"}),
 		event(control.EventHostStopping, "", nil),
 	}}
-	a, stderr := testApp(&settings{level: "info", newHost: func(hclog.Logger) supervisor { return sup }}, nil)
+	a, stderr := testApp(&settings{
+		level: "info", newHost: func(hclog.Logger, func() uint64) supervisor { return sup },
+	}, nil)
 	if got := execute(a, []string{"run"}); got != 0 {
 		t.Fatalf("exit code %d\n%s", got, stderr)
 	}
@@ -104,10 +106,12 @@ func TestRunPrintsStagesWithElapsedTime(t *testing.T) {
 
 func TestRunWithJSONLogsPrintsNothingElse(t *testing.T) {
 	sup := &fakeSupervisor{events: []control.Event{event(control.EventHostStopping, "", nil)}}
-	a, stderr := testApp(&settings{level: "info", json: true, newHost: func(log hclog.Logger) supervisor {
-		log.Info("hello")
-		return sup
-	}}, nil)
+	a, stderr := testApp(&settings{
+		level: "info", json: true, newHost: func(log hclog.Logger, _ func() uint64) supervisor {
+			log.Info("hello")
+			return sup
+		},
+	}, nil)
 	if got := execute(a, []string{"run"}); got != 0 {
 		t.Fatal(got)
 	}
@@ -143,7 +147,7 @@ func TestRunsExitCodeSaysWhatFailed(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			sup := &fakeSupervisor{Err: row.run}
-			a, stderr := testApp(&settings{newHost: func(hclog.Logger) supervisor { return sup }}, row.load)
+			a, stderr := testApp(&settings{newHost: func(hclog.Logger, func() uint64) supervisor { return sup }}, row.load)
 			if got := execute(a, []string{"run"}); got != row.want || !strings.Contains(stderr.String(), row.said) ||
 				!strings.Contains(stderr.String(), row.hinted) {
 				t.Errorf("exit code %d, want %d\n%s", got, row.want, stderr)
@@ -160,7 +164,11 @@ func TestFirstSignalStopsInOrderAndTheSecondAtOnce(t *testing.T) {
 		watching, unwatch := context.WithCancel(t.Context())
 		var done sync.WaitGroup
 		hangups := make(chan struct{}, 1)
-		done.Go(func() { obey(watching, signals, cancel, func() { close(killed) }, hangups, hclog.NewNullLogger()) })
+		o := orders{
+			stop: cancel, kill: func() { close(killed) }, hangups: hangups, gone: func() bool { return false },
+			log: hclog.NewNullLogger(),
+		}
+		done.Go(func() { o.obey(watching, signals) })
 		for range 3 { // it never waits for a reload
 			signals <- syscall.SIGHUP
 		}

@@ -105,6 +105,9 @@ func overview(st control.Status) string {
 		fmt.Fprintf(&b, "host: %s: %s\n", c.Code, clean(c.Message))
 		b.WriteString(hintLine(c.Hint))
 	}
+	if n := st.Host.LogDropped; n > 0 {
+		fmt.Fprintf(&b, "host: log: %d lines were dropped, because its terminal, pipe or file did not take them\n", n)
+	}
 	for _, g := range st.Gateways {
 		b.WriteString(troubles(g, g.Name+": "))
 	}

@@ -20,7 +20,11 @@ func (a *app) wire() {
 			path: cfg.Path, level: cfg.Log.Level, json: cfg.Log.Format == "json", gateways: len(cfg.Gateways),
 			plugins: len(cfg.Plugins), toml: cfg.TOML, tree: cfg.Tree, history: host.OpenHistory(cfg),
 			missing: func(ctx context.Context) error { return host.Missing(ctx, cfg) },
-			newHost: func(log hclog.Logger) supervisor { return host.New(cfg, log) },
+			newHost: func(log hclog.Logger, dropped func() uint64) supervisor {
+				h := host.New(cfg, log)
+				h.CountDropped(dropped)
+				return h
+			},
 		}
 		for _, w := range cfg.Warnings() {
 			s.warnings = append(s.warnings, w.String())

@@ -72,8 +72,8 @@ func rules() []rule {
 			from: "cmd/host",
 			may: []string{
 				"host", "shared/control", "shared/fault", "shared/plugin", "internal/redact",
-				"internal/initprocess", "internal/scaffold", "internal/version",
-			}, mods: []string{cobra, hclog}, reason: "verbs and their output; the core stays behind the facade",
+				"internal/initprocess", "internal/outqueue", "internal/scaffold", "internal/stamp", "internal/version",
+			}, mods: []string{cobra, hclog, xSys}, reason: "verbs and their output; the core stays behind the facade",
 		},
 		{
 			from: "cmd/gatehost-shim", may: []string{"internal/initprocess", "shared/shim/..."},
@@ -84,7 +84,7 @@ func rules() []rule {
 
 		{
 			from: "host", may: kinds("host/internal/...", "shared/conformance", "shared/control", "internal/redact",
-				"internal/version"),
+				"internal/version", "shared/shim/process"),
 			mods:   []string{hclog, oklog},
 			reason: "the facade and the one composition root; it knows kinds, not implementations",
 		},
@@ -217,7 +217,8 @@ func rules() []rule {
 		{
 			from: "host/internal/pluginhost",
 			may: kinds(pb, "shared/pluginkit", "host/internal/sandbox", "host/internal/manifest",
-				"host/internal/tomltext", "host/internal/trustfile", "internal/foreignfile", "internal/redact", "shared/shim/process"),
+				"host/internal/tomltext", "host/internal/trustfile", "internal/foreignfile", "internal/redact",
+				"internal/stamp", "shared/shim/process"),
 			mods:   []string{goPlugin, gopsutil, grpc, hclog, protobuf, xSys},
 			reason: "specifications are passed to it; it does not know config.toml",
 		},
@@ -347,6 +348,8 @@ func rules() []rule {
 		{from: "internal/foreignfile", reason: "it opens and bounds; it does not know what a file means"},
 		{from: "internal/atomicfile", reason: "bytes, modes and owners; it does not know what a file means"},
 		{from: "internal/frame", may: []string{"internal/redact"}, reason: "shapes, no meanings"},
+		{from: "internal/outqueue", reason: "lines and a writer; it does not know what they say"},
+		{from: "internal/stamp", reason: "the beginning of a line; it does not know who wrote it"},
 		{from: "internal/json5", reason: "text and values, no meanings"},
 		{from: "internal/redact", reason: "one list of the names of secrets; it does not know whose secrets they are"},
 		{

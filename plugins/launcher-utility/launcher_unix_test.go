@@ -613,3 +613,26 @@ func TestAWrongTableIsADiagnostic(t *testing.T) {
 		}
 	}
 }
+
+// A shim that was stopped, or whose socket cannot be made again, keeps no gateway from its end.
+func TestGatewayWhoseShimCannotBeReachedIsStoppedAndReleased(t *testing.T) {
+	p := newPlace(t)
+	l := p.open(t)
+	launch(t, l, p.request("frozen", "trap 'exit 3' TERM; while :; do sleep 0.05; done"))
+	b, err := shim.OpenBundle(filepath.Join(p.run(), "frozen"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.State.Shim.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Stop(deadline(t), "frozen", patience); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+	if b.State.Gateway.Alive() || b.State.Shim.Alive() {
+		t.Errorf("gateway alive %t, shim alive %t after Stop", b.State.Gateway.Alive(), b.State.Shim.Alive())
+	}
+	if err := l.Release(deadline(t), "frozen"); err != nil {
+		t.Errorf("Release: %v", err)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -31,11 +32,14 @@ const (
 type Client struct {
 	sockets []string
 	http    *http.Client
+	host    atomic.Pointer[peer] // nil before the first connection
+
+	quiet, answerBound time.Duration
 }
 
 // New makes a client for the first socket on which a host answers. It connects with the first call.
 func New(sockets ...string) *Client {
-	c := &Client{sockets: sockets}
+	c := &Client{sockets: sockets, quiet: quiet, answerBound: answerBound}
 	c.http = &http.Client{Transport: &http.Transport{
 		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
 		DisableCompression: true,
@@ -50,10 +54,10 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	var first error
 	for _, socket := range c.sockets {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		conn, err := c.dialOne(ctx, socket)
 		switch {
-		case err == nil:
-			return conn, nil
+		case err == nil, ctx.Err() != nil, errors.Is(err, ErrSilent):
+			return conn, err
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
 			err = fmt.Errorf("%w on %s", ErrNoHost, socket)
 		default:
@@ -196,13 +200,15 @@ func gatewayPath(name, verb string) string {
 
 func call[T any](ctx context.Context, c *Client, method, path string, body any) (T, error) {
 	var out T
-	res, err := c.send(ctx, method, path, body, nil)
+	res, err := c.send(ctx, method, path, body, nil, true)
 	if err != nil {
 		return out, err
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
+	case errors.Is(err, ErrSilent):
+		return out, err
 	case err != nil:
 		return out, fmt.Errorf("the host's answer broke off: %w", err)
 	case len(data) > maxAnswer:
@@ -214,8 +220,11 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 	return out, nil
 }
 
-// send makes a request; an answer without success becomes an error.
-func (c *Client) send(ctx context.Context, method, path string, body any, header http.Header) (*http.Response, error) {
+// send makes a request; an answer without success becomes an error. A host that says nothing at all ends it with
+// ErrSilent: until the answer begins, and with ends, for an answer that has an end, until it was read and closed.
+func (c *Client) send(
+	ctx context.Context, method, path string, body any, header http.Header, ends bool,
+) (*http.Response, error) {
 	var reader io.Reader
 	if body != nil {
 		data, err := json.Marshal(body)
@@ -224,16 +233,21 @@ func (c *Client) send(ctx context.Context, method, path string, body any, header
 		}
 		reader = bytes.NewReader(data)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
 	req, err := http.NewRequestWithContext(ctx, method, "http://gatehost"+path, reader)
 	if err != nil {
+		cancel(nil)
 		return nil, fmt.Errorf("cannot make the request: %w", err)
 	}
 	maps.Copy(req.Header, header)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	unwatch := c.watch(ctx, cancel)
 	res, err := c.http.Do(req)
 	if err != nil {
+		unwatch()
+		defer cancel(nil)
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err // its text has a made-up address
 		}
@@ -242,6 +256,13 @@ func (c *Client) send(ctx context.Context, method, path string, body any, header
 		}
 		return nil, err
 	}
+	if !ends {
+		unwatch()
+	}
+	res.Body = &watchedBody{ReadCloser: res.Body, end: func() {
+		unwatch()
+		cancel(nil)
+	}}
 	if res.StatusCode/100 == 2 {
 		return res, nil
 	}

@@ -18,6 +18,8 @@ type HostStatus struct {
 	StateDir  string `json:"stateDir"`
 	// Conditions are what is not well with the host itself, such as a journal that cannot be written.
 	Conditions []Condition `json:"conditions"`
+	// LogDropped counts the lines of the host's log that could not be written, because the terminal or pipe took none.
+	LogDropped uint64 `json:"logDropped,omitempty"`
 }
 
 // States of a gateway.

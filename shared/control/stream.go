@@ -113,7 +113,7 @@ func (r *eventReader) open(ctx context.Context) (*http.Response, error) {
 	if r.lastID != "" {
 		header.Set("Last-Event-ID", r.lastID)
 	}
-	return r.client.send(ctx, http.MethodGet, "/v1/events?"+v.Encode(), nil, header)
+	return r.client.send(ctx, http.MethodGet, "/v1/events?"+v.Encode(), nil, header, r.query.Once)
 }
 
 // read parses server-sent events. It returns nil at the orderly end of the stream.
@@ -175,12 +175,12 @@ func (c *Client) Logs(ctx context.Context, name string, q LogsQuery) iter.Seq2[L
 	if q.Level != "" {
 		v.Set("level", q.Level)
 	}
-	return ndjson[LogLine](ctx, c, http.MethodGet, gatewayPath(name, "logs")+"?"+v.Encode(), nil)
+	return ndjson[LogLine](ctx, c, http.MethodGet, gatewayPath(name, "logs")+"?"+v.Encode(), nil, !q.Follow)
 }
 
 // Doctor asks the doctors of a gateway; the last message is the result. An error is yielded last.
 func (c *Client) Doctor(ctx context.Context, name string, req DoctorRequest) iter.Seq2[DoctorMessage, error] {
-	return ndjson[DoctorMessage](ctx, c, http.MethodPost, gatewayPath(name, "doctor"), req)
+	return ndjson[DoctorMessage](ctx, c, http.MethodPost, gatewayPath(name, "doctor"), req, true)
 }
 
 // StreamProblem is the line of NDJSON that ends a stream that failed after it had begun.
@@ -188,10 +188,10 @@ type StreamProblem struct {
 	Problem *Problem `json:"problem"`
 }
 
-func ndjson[T any](ctx context.Context, c *Client, method, path string, body any) iter.Seq2[T, error] {
+func ndjson[T any](ctx context.Context, c *Client, method, path string, body any, ends bool) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		res, err := c.send(ctx, method, path, body, http.Header{"Accept": {"application/x-ndjson"}})
+		res, err := c.send(ctx, method, path, body, http.Header{"Accept": {"application/x-ndjson"}}, ends)
 		if err != nil {
 			yield(none, err)
 			return
@@ -202,6 +202,9 @@ func ndjson[T any](ctx context.Context, c *Client, method, path string, body any
 			line, err := lines.next()
 			switch {
 			case errors.Is(err, io.EOF):
+				return
+			case errors.Is(err, ErrSilent):
+				yield(none, err)
 				return
 			case err != nil && ctx.Err() != nil:
 				yield(none, context.Cause(ctx))

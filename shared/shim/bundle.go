@@ -263,8 +263,9 @@ func (b Bundle) Signal(name string) error {
 	return err
 }
 
-// StopUnwatched ends a launch whose shim is gone: SIGTERM to the gateway, up to grace of waiting, then the whole tree
-// is killed. The tree is found by descent, by EnvMark, by its control group, and by listening sockets that it shares.
+// StopUnwatched ends a launch whose shim is gone: SIGTERM to the gateway's process group, up to grace of waiting, then
+// the whole tree is killed. The tree is found by descent, by EnvMark, by its control group, and by listening sockets
+// that it shares.
 // It also sweeps after an end that was not seen; it is idempotent. How the gateway ended is not known then. Errors:
 // ErrRunning while the shim lives, ErrElsewhere,
 // ErrSurvived.
@@ -275,6 +276,63 @@ func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped
 	if b.ShimAlive && b.State.Shim.Alive() {
 		return Stopped{}, fmt.Errorf("cannot stop without shim: %w: shim is pid %d", ErrRunning, b.State.Shim.PID)
 	}
+	return b.stopTree(ctx, grace)
+}
+
+// StopUnreachable is StopUnwatched for a launch whose shim lives and cannot be reached: its socket was removed, or it
+// was stopped. The gateway is known by its pid, its start time and the boot. Then it ends the shim, which has nothing
+// left to supervise. It returns the exit if the shim could still record it. Errors: ErrSurvived.
+func (b Bundle) StopUnreachable(ctx context.Context, grace time.Duration) (Stopped, *Exit, error) {
+	if b.State == nil {
+		return Stopped{}, nil, nil
+	}
+	stopped, err := b.stopTree(ctx, grace)
+	if err != nil {
+		return stopped, nil, err
+	}
+	if err := b.EndShim(ctx); err != nil {
+		return stopped, nil, fmt.Errorf("%w: %w", ErrSurvived, err)
+	}
+	after, err := OpenBundle(b.Dir)
+	if err != nil {
+		return stopped, nil, nil //nolint:nilerr // it has ended, and how is not known
+	}
+	return stopped, after.Exit, nil
+}
+
+// shimEnds is how long a shim has to end, after SIGTERM and after SIGKILL.
+const shimEnds = 3 * time.Second
+
+// EndShim ends the shim of a launch whose gateway has ended, and that does not answer any more.
+func (b Bundle) EndShim(ctx context.Context) error {
+	if b.State == nil {
+		return nil
+	}
+	if err := b.Elsewhere(); err != nil {
+		return err
+	}
+	if where, err := b.State.where(b.Dir); err != nil || !where.here {
+		return err // its pid means nothing here
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		if err := b.State.Shim.Signal(sig); errors.Is(err, process.ErrGone) {
+			return nil
+		}
+		bounded, cancel := context.WithTimeout(ctx, shimEnds)
+		err := b.State.Shim.WaitGone(bounded)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return fmt.Errorf("cannot end the shim: %v survived SIGKILL", b.State.Shim)
+}
+
+// stopTree ends the gateway's whole tree.
+func (b Bundle) stopTree(ctx context.Context, grace time.Duration) (Stopped, error) {
 	if err := b.Elsewhere(); err != nil {
 		return Stopped{}, err
 	}
@@ -287,8 +345,9 @@ func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped
 	if _, err := process.Find(q); err != nil { // notes the sockets while the gateway holds them
 		return Stopped{}, err
 	}
-	if grace > 0 && gateway.Signal(syscall.SIGTERM) == nil {
-		wait, cancel := context.WithTimeout(ctx, grace)
+	told, deadline := process.Told{}, time.Now().Add(grace)
+	if grace > 0 && process.Terminate(gateway, told) == nil {
+		wait, cancel := context.WithDeadline(ctx, deadline)
 		err := gateway.WaitGone(wait)
 		cancel()
 		if ctx.Err() != nil {
@@ -299,8 +358,10 @@ func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped
 	sweep := sweepGrace
 	if gateway.Alive() {
 		stopped.Killed, sweep = true, 0
+	} else if anyAlive(told) { // its own process was a wrapper: the rest has what is left of the grace
+		sweep = max(sweep, time.Until(deadline))
 	}
-	swept, err := process.End(ctx, q, sweep)
+	swept, err := process.EndTold(ctx, q, sweep, told)
 	if stopped.Killed {
 		swept--
 	}
@@ -310,6 +371,15 @@ func (b Bundle) StopUnwatched(ctx context.Context, grace time.Duration) (Stopped
 	}
 	_ = b.State.removeGroup() // Remove tries again
 	return stopped, nil
+}
+
+func anyAlive(told process.Told) bool {
+	for id := range told {
+		if id.Alive() {
+			return true
+		}
+	}
+	return false
 }
 
 // sweepGrace is how long what a gateway left behind has between SIGTERM and SIGKILL.

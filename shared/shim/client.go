@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/gatehost/gatehost/shared/shim/outlog"
@@ -22,7 +24,8 @@ type Client struct {
 	dir      string
 	launchID string
 	socket   string
-	secret   atomic.Value // Secret: the last that was taken; the bundle may be removed under us
+	shim     process.Identity // asked to look at its socket when that is missing; zero: not known
+	secret   atomic.Value     // Secret: the last that was taken; the bundle may be removed under us
 	attach   net.Conn
 	done     chan struct{}
 	close    func()
@@ -39,6 +42,7 @@ func Connect(ctx context.Context, bundleDir string) (*Client, error) {
 		return nil, fmt.Errorf("cannot connect to launch %s: %w", b.LaunchID, ErrShimGone)
 	}
 	c := &Client{dir: bundleDir, launchID: b.LaunchID, socket: b.State.Socket, done: make(chan struct{})}
+	c.shim = b.State.Shim
 	conn, state, err := c.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -94,12 +98,36 @@ func (c *Client) dial(ctx context.Context) (net.Conn, State, error) {
 		secret = c.readSecret()
 	}
 	conn, state, err := c.shake(ctx, secret)
+	if noSocket(err) && c.shim.Signal(syscall.SIGHUP) == nil {
+		conn, state, err = c.shakeAgain(ctx, secret, err)
+	}
 	if errors.Is(err, ErrForbidden) {
 		secret = c.readSecret()
 		conn, state, err = c.shake(ctx, secret)
 	}
 	if err == nil {
 		c.secret.Store(secret)
+	}
+	return conn, state, err
+}
+
+// noSocket reports whether no process listens at the socket: it was removed, or the shim is about to end.
+func noSocket(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// bindBound is how long a shim has to make its socket again. A shim of an older release never does.
+const bindBound = time.Second
+
+// shakeAgain tries until a shim that was asked to look at its socket listens again, or is gone.
+func (c *Client) shakeAgain(ctx context.Context, secret Secret, err error) (net.Conn, State, error) {
+	var conn net.Conn
+	var state State
+	for until := time.Now().Add(bindBound); noSocket(err) && c.shim.Alive() && time.Now().Before(until); {
+		if sleep(ctx, 20*time.Millisecond) != nil {
+			break
+		}
+		conn, state, err = c.shake(ctx, secret)
 	}
 	return conn, state, err
 }
@@ -113,11 +141,16 @@ func (c *Client) readSecret() Secret {
 	return secret
 }
 
-func (c *Client) shake(ctx context.Context, secret Secret) (net.Conn, State, error) {
+// shakeBound is how long a shim has to answer a hello: one that was stopped accepts the connection and is silent.
+const shakeBound = 5 * time.Second
+
+func (c *Client) shake(outer context.Context, secret Secret) (net.Conn, State, error) {
+	ctx, cancel := context.WithTimeout(outer, shakeBound)
+	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", c.socket)
 	if err != nil {
-		return nil, State{}, c.failed(ctx, "connect", err)
+		return nil, State{}, c.failed(outer, "connect", err)
 	}
 	var answer Response
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -132,7 +165,7 @@ func (c *Client) shake(ctx context.Context, secret Secret) (net.Conn, State, err
 	}
 	if !stop() || err != nil {
 		conn.Close()
-		return nil, State{}, c.failed(ctx, "connect", err)
+		return nil, State{}, c.failed(outer, "connect", err)
 	}
 	return conn, *answer.State, nil
 }
@@ -240,8 +273,14 @@ func (c *Client) Release(ctx context.Context) error {
 	if err != nil && !errors.Is(err, ErrShimGone) {
 		return err
 	}
+	gone := err
+	if gone != nil { // it may be about to end; or it is there, and cannot be reached
+		bounded, cancel := context.WithTimeout(ctx, shakeBound)
+		defer cancel()
+		ctx = bounded
+	}
 	if err := state.Shim.WaitGone(ctx); err != nil {
-		return fmt.Errorf("cannot release launch %s: %w", c.launchID, err)
+		return errors.Join(fmt.Errorf("cannot release launch %s: %w", c.launchID, err), gone)
 	}
 	return nil
 }

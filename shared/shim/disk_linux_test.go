@@ -93,7 +93,8 @@ func testFullFromTheStart(t *testing.T, limit func(place)) {
 	p := newPlace(t)
 	limit(p)
 	o := p.options("full",
-		sh(`trap 'echo bye; exit 9' TERM; yes abcdefghijklmnop | head -n 100000; echo flooded > `+p.dir+`/flooded; while `+
+		sh(`exec 2>&-; trap 'echo bye; exit 9' TERM; yes abcdefghijklmnop | head -n 100000; `+
+			`echo flooded > `+p.dir+`/flooded; while `+
 			`:; do sleep 0.05; done`)...)
 	s := start(t, o)
 	eventually(t, "the flood is over: the gateway did not have to wait", func() bool {

@@ -281,3 +281,73 @@ func TestAShimThatDiesBeforeTheReleaseLeavesNoGateway(t *testing.T) {
 		t.Errorf("the gateway ran: %v", err)
 	}
 }
+
+// A wrapper that passes no signal on must not keep the stop, or its grace, from the program behind it.
+func TestProgramBehindAWrapperHasTheSIGTERMOnceAndTheWholeGrace(t *testing.T) {
+	const program = `trap 'echo told; sleep 2.5; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.05; done`
+	for name, script := range map[string]string{
+		"that waits":          `trap : TERM; bash -c "$PROGRAM"; exit 0`,
+		"that dies of it":     `bash -c "$PROGRAM"; exit 0`,
+		"that passes it on":   `bash -c "$PROGRAM" & p=$!; trap 'kill -TERM $p; wait $p; wait $p; exit 0' TERM; wait $p`,
+		"and another wrapper": `sh -c 'bash -c "$PROGRAM"; exit 0'; exit 0`,
+	} {
+		for _, watched := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, with a shim %t", name, watched), func(t *testing.T) {
+				t.Parallel()
+				p := newPlace(t)
+				o := p.options("wrapped", sh(script)...)
+				o.Spec.Env = append(o.Spec.Env, shim.EnvVar{Name: "PROGRAM", Value: program})
+				s := start(t, o)
+				printed(t, s.Client, "ready")
+				if !watched {
+					stopped, err := killShim(t, s).StopUnwatched(deadline(t), patience)
+					if err != nil || stopped.Killed {
+						t.Errorf("StopUnwatched = %+v, %v, want the end in time", stopped, err)
+					}
+					return
+				}
+				began := time.Now()
+				stopped, err := s.Client.Stop(deadline(t), patience)
+				if err != nil || stopped.Killed {
+					t.Errorf("Stop = %+v, %v, want the end in time", stopped, err)
+				}
+				if took := time.Since(began); took < 2*time.Second || took > patience/2 {
+					t.Errorf("Stop took %v, the program needs 2.5 s", took)
+				}
+				out := follow(t, s.Client)
+				if !strings.Contains(out.stdout.String(), "saved") {
+					t.Errorf("the program did not end in order: stdout %q, stderr %q", out.stdout.String(),
+						out.stderr.String())
+				}
+				if n := strings.Count(out.stdout.String(), "told"); n != 1 && name != "that passes it on" {
+					t.Errorf("the program was told %d times, want once: %q", n, out.stdout.String())
+				}
+			})
+		}
+	}
+}
+
+// TestShorterGraceCountsForTheProgramBehindAWrapper: stop --now, while the wrapper has ended and the program takes its
+// time.
+func TestShorterGraceCountsForTheProgramBehindAWrapper(t *testing.T) {
+	p := newPlace(t)
+	s := start(t, p.options("wrapped",
+		sh(`bash -c "trap 'echo told' TERM; echo ready; while :; do sleep 0.05; done"; exit 0`)...))
+	printed(t, s.Client, "ready")
+	first := make(chan error, 1)
+	go func() {
+		_, err := s.Client.Stop(deadline(t), time.Hour)
+		first <- err
+	}()
+	printed(t, s.Client, "told")
+	began := time.Now()
+	if _, err := s.Client.Stop(deadline(t), 0); err != nil {
+		t.Error(err)
+	}
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > patience {
+		t.Errorf("it took %v", took)
+	}
+}

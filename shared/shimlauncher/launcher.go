@@ -318,34 +318,42 @@ func (l *Launcher) Signal(ctx context.Context, launchID, signal string) error {
 	if err == nil {
 		err = c.Signal(ctx, signal)
 	}
+	if errors.Is(err, shim.ErrShimGone) && ctx.Err() == nil { // it cannot be reached; the gateway is known all the same
+		err = b.Signal(signal)
+	}
 	return faultOf(err)
 }
 
-// Stop ends an instance, with the help of its shim if there is one.
+// Stop ends an instance, with the help of its shim if there is one that can be reached.
 func (l *Launcher) Stop(ctx context.Context, launchID string, grace time.Duration) (launcher.Stopped, error) {
 	for {
 		b, err := l.bundle(ctx, launchID)
 		if err != nil {
 			return launcher.Stopped{}, err
 		}
-		var stopped shim.Stopped
-		if b.ShimAlive {
-			var c *shim.Client
-			if c, err = l.client(ctx, launchID); err == nil {
-				stopped, err = c.Stop(ctx, grace)
-			}
-			if errors.Is(err, shim.ErrShimGone) && ctx.Err() == nil {
-				if err := pause(ctx); err != nil {
-					return launcher.Stopped{}, err
-				}
-				continue // without it, then
-			}
-			return launcher.Stopped{Exit: exit(&stopped.Exit), Killed: stopped.Killed, Swept: stopped.Swept},
-				faultOf(err)
+		if !b.ShimAlive {
+			stopped, err := b.StopUnwatched(ctx, grace)
+			return stoppedOf(stopped, b.Exit), faultOf(err)
 		}
-		stopped, err = b.StopUnwatched(ctx, grace)
-		return launcher.Stopped{Exit: exit(b.Exit), Killed: stopped.Killed, Swept: stopped.Swept}, faultOf(err)
+		c, err := l.client(ctx, launchID)
+		if err == nil {
+			var stopped shim.Stopped
+			if stopped, err = c.Stop(ctx, grace); !errors.Is(err, shim.ErrShimGone) {
+				return stoppedOf(stopped, &stopped.Exit), faultOf(err)
+			}
+		}
+		if !errors.Is(err, shim.ErrShimGone) || ctx.Err() != nil {
+			return launcher.Stopped{}, faultOf(err)
+		}
+		if b.State.Shim.Alive() { // its socket was removed and cannot be made again, or it was stopped
+			stopped, e, err := b.StopUnreachable(ctx, grace)
+			return stoppedOf(stopped, e), faultOf(err)
+		}
 	}
+}
+
+func stoppedOf(s shim.Stopped, e *shim.Exit) launcher.Stopped {
+	return launcher.Stopped{Exit: exit(e), Killed: s.Killed, Swept: s.Swept}
 }
 
 // Release ends the shim and removes the bundle.
@@ -368,10 +376,8 @@ func (l *Launcher) Release(ctx context.Context, launchID string) error {
 		if err != nil && !errors.Is(err, shim.ErrShimGone) {
 			return faultOf(err)
 		}
-		if b.State != nil { // it accepts no connection any more, and may still be ending
-			if err := b.State.Shim.WaitGone(ctx); err != nil {
-				return faultOf(fmt.Errorf("cannot release launch %s: its shim does not end: %w", launchID, err))
-			}
+		if err := b.EndShim(ctx); err != nil { // it accepts no connection any more, and may still be ending
+			return faultOf(fmt.Errorf("cannot release launch %s: its shim does not end: %w", launchID, err))
 		}
 	}
 	l.forget(launchID)

@@ -20,6 +20,7 @@ const (
 // Output streams lines from the shim, and from the files when the shim is gone; no line is lost or doubled in between.
 func (l *Launcher) Output(ctx context.Context, req launcher.OutputRequest, sink func(launcher.OutputItem) error) error {
 	out := &batcher{sink: func(item launcher.OutputItem) error { return sinkErr(sink(item)) }, cursor: req.Cursor}
+	beats := 1 // before the next attempt, at most a second of them
 	for {
 		b, err := l.bundle(ctx, req.LaunchID)
 		if err != nil {
@@ -43,9 +44,12 @@ func (l *Launcher) Output(ctx context.Context, req launcher.OutputRequest, sink 
 		if !errors.Is(err, shim.ErrShimGone) || ctx.Err() != nil {
 			return faultOf(err)
 		}
-		if err := pause(ctx); err != nil { // the shim is going: what it wrote is on disk
-			return err
+		for range min(beats, 50) { // the shim is going: what it wrote is on disk; or it cannot be reached for now
+			if err := pause(ctx); err != nil {
+				return err
+			}
 		}
+		beats *= 2
 	}
 }
 

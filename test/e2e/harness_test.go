@@ -89,12 +89,17 @@ type site struct {
 	port  int
 	gw    gateway
 	extra string // more of config.toml
-	temp  string // for temporary files; "": the machine's
+	// runtimeDir is XDG_RUNTIME_DIR of verbs and hosts; "": run in dir
+	runtimeDir string
+	temp       string // for temporary files; "": the machine's
 	// more of the environment of the host and of its verbs
 	environment []string
 	host        *exec.Cmd
 	exited      chan struct{}
+	code        int // of the host, once it has exited
 	stderr      *safeBuffer
+	// terminal is what the host writes to instead of stderr; nil: stderr
+	terminal *os.File
 }
 
 func newSite(t *testing.T, gw gateway) *site {
@@ -178,7 +183,7 @@ func (s *site) writeFile(name, text string) {
 
 func (s *site) environ() []string {
 	return append([]string{
-		"HOME=" + filepath.Join(s.dir, "home"), "XDG_RUNTIME_DIR=" + filepath.Join(s.dir, "run"),
+		"HOME=" + filepath.Join(s.dir, "home"), "XDG_RUNTIME_DIR=" + cmp.Or(s.runtimeDir, filepath.Join(s.dir, "run")),
 		"PATH=" + os.Getenv("PATH"), "GH_TEST_TOKEN=" + canary, "NO_COLOR=1", "TMPDIR=" + cmp.Or(s.temp, os.TempDir()),
 	}, s.environment...)
 }
@@ -197,13 +202,23 @@ func (s *site) startHost() {
 	cmd := exec.Command(filepath.Join(bin, "gatehost"), "run", "--config", s.configPath())
 	cmd.Env, cmd.Dir = s.environ(), s.dir
 	cmd.Stdout, cmd.Stderr = s.stderr, s.stderr
+	if s.terminal != nil {
+		cmd.Stdout, cmd.Stderr = s.terminal, s.terminal
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.follow(cmd)
+}
+
+// follow starts a host.
+func (s *site) follow(cmd *exec.Cmd) {
+	s.t.Helper()
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 	s.host, s.exited = cmd, make(chan struct{})
 	go func() {
 		_ = cmd.Wait()
+		s.code = cmd.ProcessState.ExitCode()
 		close(s.exited)
 	}()
 }

@@ -29,6 +29,7 @@ type Options struct {
 	Hub        *events.Hub
 	Journal    *journal.Journal
 	Metrics    *metrics.Recorder
+	LogDropped func() uint64 // lines that the host's log could not write
 }
 
 // Service answers the control socket. It is safe for concurrent use.
@@ -88,7 +89,7 @@ func (s *Service) Scrape() metrics.Snapshot {
 	kept := s.o.Journal.Stats()
 	out := metrics.Snapshot{
 		Version: s.o.Version, EventsPublished: published, EventsUnstored: missed + kept.Lost,
-		JournalFaulty: kept.Fault != nil,
+		JournalFaulty: kept.Fault != nil, LogDropped: s.o.LogDropped(),
 	}
 	unstored := s.o.Hub.Unstored()
 	for _, g := range s.o.Registry.Now().Ordered() {

@@ -15,7 +15,7 @@ func (s *Service) Status() control.Status {
 	cfg := s.o.Registry.Config()
 	out := control.Status{Host: control.HostStatus{
 		Version: s.o.Version, PID: os.Getpid(), StartedAt: control.At(s.o.Started), Config: cfg.Path, StateDir: cfg.StateDir,
-		Conditions: s.o.Conditions.List(),
+		Conditions: s.o.Conditions.List(), LogDropped: s.o.LogDropped(),
 	}}
 	for _, g := range s.o.Registry.Now().Ordered() {
 		out.Gateways = append(out.Gateways, g.Status())

@@ -169,45 +169,55 @@ func makePrivate(dir string) error {
 // it can from a file with faults, since a running host may have been started before they were made. But a file that
 // was named (path is not "") and does not tell is an error: the host in the default place would be another one.
 func Sockets(path string) ([]string, error) {
-	base, stateDir, runtimeIn := "", "", ""
+	_, sockets, err := Rendezvous(path)
+	return sockets, err
+}
+
+// Rendezvous is Sockets, and the state directory, whose lock says where the host that runs is; "" when it is unknown.
+func Rendezvous(path string) (stateDir string, sockets []string, err error) {
+	base, runtimeIn, socket := "", "", ""
 	named := path != ""
 	if !named {
 		path = DefaultPath()
 	}
 	data, err := read(path)
 	if err != nil && named {
-		return nil, Faults{{File: path, Message: err.Error(), Hint: hintFor(err)}}
+		return "", nil, Faults{{File: path, Message: err.Error(), Hint: hintFor(err)}}
 	}
 	if err == nil {
 		raw, err := places(path, data)
 		if err != nil && named {
-			return nil, err
+			return "", nil, err
 		}
 		if abs, err := filepath.Abs(path); err == nil {
 			base = filepath.Dir(abs)
 		}
 		control, _ := raw["control"].(map[string]any)
 		if s, ok := control["socket"].(string); ok && s != "" {
-			socket, err := against(base, s)
-			return []string{socket}, err
+			if socket, err = against(base, s); err != nil {
+				return "", nil, err
+			}
 		}
 		if s, ok := raw["runtime_dir"].(string); ok && s != "" {
 			if runtimeIn, err = against(base, s); err != nil {
-				return nil, err
+				return "", nil, err
 			}
 		}
 		if s, ok := raw["state_dir"].(string); ok && s != "" {
 			if stateDir, err = against(base, s); err != nil {
-				return nil, err
+				return "", nil, err
 			}
 		}
 	}
 	if stateDir == "" {
 		dir, err := DefaultStateDir()
-		if err != nil {
-			return nil, err
+		if err != nil && socket == "" {
+			return "", nil, err
 		}
 		stateDir = dir
+	}
+	if socket != "" {
+		return stateDir, []string{socket}, nil
 	}
 	dirs := RuntimeDirs(stateDir)
 	if dir, ok := movedDir(stateDir, sharedDir()); ok {
@@ -216,14 +226,13 @@ func Sockets(path string) ([]string, error) {
 	if runtimeIn != "" {
 		dirs = []string{filepath.Join(runtimeIn, runtimeID(stateDir))}
 	}
-	var out []string
 	for _, dir := range dirs {
 		if info, err := os.Lstat(dir); err == nil && (!info.IsDir() || !Ours(info)) {
 			continue // a socket that someone else put there
 		}
-		out = append(out, filepath.Join(dir, socketName))
+		sockets = append(sockets, filepath.Join(dir, socketName))
 	}
-	return out, nil
+	return stateDir, sockets, nil
 }
 
 // places decodes what of a file says where its host listens. Of a file that is no TOML it takes the lines before the

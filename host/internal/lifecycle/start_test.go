@@ -589,7 +589,9 @@ func TestProblemThatMayBeOverSoonIsTriedSooner(t *testing.T) {
 		d.answer(last[lc.Diagnose](d).Op, lc.Diagnosed{
 			Found: true, OtherOwner: true, Problem: lc.Problem{Code: "second-instance", RetryAfter: row.after},
 		})
-		if got := d.timers(); d.s.Phase != lc.PhaseError || !slices.Equal(got, row.want) {
+		watch := 3 * time.Second // for the end of what holds the port, if it does
+		got := slices.DeleteFunc(d.timers(), func(after time.Duration) bool { return after == watch })
+		if d.s.Phase != lc.PhaseError || !slices.Equal(got, row.want) {
 			t.Errorf("slow %v, soon %v: %s with timers %v, want %v", row.slow, row.after, d.s.Phase, got, row.want)
 		}
 	}

@@ -20,6 +20,7 @@ type Snapshot struct {
 	EventsPublished uint64
 	EventsUnstored  uint64 // the journal never got them, or its disk refused them
 	JournalFaulty   bool
+	LogDropped      uint64 // lines of the host's log that could not be written
 }
 
 // Gateway is the state of one gateway. Counters start with the host process.
@@ -72,7 +73,7 @@ type collector struct {
 	conditions *limiter
 	rules      *limiter
 
-	info, goroutines, fds, memory, events, unstored, faulty *prometheus.Desc
+	info, goroutines, fds, memory, events, unstored, faulty, logDropped *prometheus.Desc
 
 	state, ready, connected, condition, uptime, unclean   *prometheus.Desc
 	frames, garbage, late, pongs                          *prometheus.Desc
@@ -95,6 +96,8 @@ func newCollector(read func() Snapshot, codes *limiter) *collector {
 		unstored: desc("events_unstored_total",
 			"Events that are not in the journal: its disk refused or was too slow, or a gateway sent too many."),
 		faulty: desc("journal_faulty", "1 while the journal's disk refuses events."),
+		logDropped: desc("host_log_dropped_lines_total",
+			"Lines of the host's log that its terminal, pipe or file did not take."),
 
 		state: desc("gateway_state", "1 for the state that the gateway is in.", "gateway", "state"),
 		ready: desc("gateway_ready", "1 when the gateway has said, or shown by an answer, that it is ready.",
@@ -138,7 +141,7 @@ func newCollector(read func() Snapshot, codes *limiter) *collector {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.info, c.goroutines, c.fds, c.memory, c.events, c.unstored, c.faulty, c.state, c.ready, c.connected,
+		c.info, c.goroutines, c.fds, c.memory, c.events, c.unstored, c.faulty, c.logDropped, c.state, c.ready, c.connected,
 		c.condition, c.uptime, c.unclean, c.frames, c.garbage, c.late, c.pongs, c.lines, c.dropped, c.repeated,
 		c.truncated, c.gap, c.bytes, c.kept, c.pluginState, c.pluginRestarts, c.pluginMemory,
 	} {
@@ -167,6 +170,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	count(c.events, s.EventsPublished)
 	count(c.unstored, s.EventsUnstored)
 	gauge(c.faulty, number(s.JournalFaulty))
+	count(c.logDropped, s.LogDropped)
 	for _, g := range s.Gateways {
 		c.gateway(g, gauge, count)
 	}

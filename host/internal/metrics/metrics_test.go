@@ -42,7 +42,7 @@ func want(t *testing.T, text string, lines ...string) {
 
 func everything() metrics.Snapshot {
 	return metrics.Snapshot{
-		Version: "1.2.3", EventsPublished: 7, EventsUnstored: 2, JournalFaulty: true,
+		Version: "1.2.3", EventsPublished: 7, EventsUnstored: 2, JournalFaulty: true, LogDropped: 12,
 		Gateways: []metrics.Gateway{{
 			Name: "main", State: "running", Ready: true, Connected: true,
 			Conditions: []string{"drift", "plugin-down", "plugin-down"}, Uptime: 90 * time.Second,
@@ -61,6 +61,7 @@ func TestSnapshotIsShownAtEachScrape(t *testing.T) {
 	want(t, scrape(t, r),
 		`gatehost_build_info{version="1.2.3"} 1`, `gatehost_events_published_total 7`,
 		`gatehost_events_unstored_total 2`, `gatehost_journal_faulty 1`,
+		`gatehost_host_log_dropped_lines_total 12`,
 		`gatehost_gateway_state{gateway="main",state="running"} 1`,
 		`gatehost_gateway_state{gateway="main",state="error"} 0`,
 		`gatehost_gateway_ready{gateway="main"} 1`, `gatehost_gateway_connected{gateway="main"} 1`,

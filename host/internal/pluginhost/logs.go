@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/internal/redact"
+	"github.com/gatehost/gatehost/internal/stamp"
 )
 
 const (
@@ -153,7 +154,7 @@ func (l *logs) forward(line string) {
 	case ok:
 		l.out.Log(e.level, e.message, e.fields...)
 	case strings.TrimSpace(line) != "":
-		l.out.Warn("plugin output", "line", line)
+		l.out.Warn("plugin output", "line", stamp.Trim(line))
 	}
 }
 

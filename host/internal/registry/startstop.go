@@ -2,6 +2,8 @@ package registry
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/gatehost/gatehost/host/internal/engine"
@@ -29,39 +31,53 @@ func (r *Registry) Autostart(ctx context.Context) {
 }
 
 // StopAll stops all gateways at the same time and waits for them. A gateway with on_host_exit = "keep" stays with its
-// shim. When kill is closed, StopAll kills the others without their grace.
-func (r *Registry) StopAll(ctx context.Context, kill <-chan struct{}) {
+// shim. When kill is closed, StopAll kills the others without their grace. The error names the gateways that could not
+// be stopped, and their processes.
+func (r *Registry) StopAll(ctx context.Context, kill <-chan struct{}) error {
 	var stops sync.WaitGroup
-	for _, g := range r.Now().Ordered() {
+	all := r.Now().Ordered()
+	failed := make([]error, len(all))
+	for i, g := range all {
 		if g.Settings().OnHostExit == "keep" {
 			g.Log().Info("leaving the gateway running for the next host", "pid", g.State().Process.PID)
 			continue
 		}
 		stops.Go(func() {
-			stop(ctx, g, kill)
+			failed[i] = stop(ctx, g, kill)
 			g.HostEnds(ctx)
 		})
 	}
 	stops.Wait()
+	return errors.Join(failed...)
 }
 
-func stop(ctx context.Context, g *gateway.Gateway, kill <-chan struct{}) {
+func stop(ctx context.Context, g *gateway.Gateway, kill <-chan struct{}) error {
 	g.Commanded(control.CommandData{Action: string(control.ActionStop), By: "host", Reason: "the host stops"})
-	done := make(chan struct{})
+	stopped := make(chan error, 1)
 	go func() {
-		defer close(done)
 		o, err := g.Engine().Stop(ctx, engine.StopOptions{})
-		if err != nil || o.Kind == lifecycle.OutcomeFailed {
-			g.Log().Error("gateway could not be stopped", "error", view.OutcomeError(o, err))
-		}
+		stopped <- failure(g, o, err)
 	}()
 	select {
-	case <-done:
-		return
+	case err := <-stopped:
+		return err
 	case <-kill:
 	}
-	if _, err := g.Engine().Stop(ctx, engine.StopOptions{Now: true}); err != nil {
-		g.Log().Error("gateway could not be killed", "error", err)
+	o, err := g.Engine().Stop(ctx, engine.StopOptions{Now: true})
+	<-stopped //nolint:errcheck // superseded by the stop above, which has answered
+	return failure(g, o, err)
+}
+
+// failure returns nil for a gateway that was stopped; otherwise what is left of it.
+func failure(g *gateway.Gateway, o lifecycle.Outcome, err error) error {
+	if err == nil && o.Kind != lifecycle.OutcomeFailed {
+		return nil
 	}
-	<-done
+	why := view.OutcomeError(o, err)
+	g.Log().Error("gateway could not be stopped", "error", why)
+	left := ""
+	if st := g.State(); st.Launch != "" && st.Process.PID > 0 {
+		left = fmt.Sprintf("; its process lives on: pid %d", st.Process.PID)
+	}
+	return fmt.Errorf("gateway %s could not be stopped: %s%s", g.Name(), why, left)
 }

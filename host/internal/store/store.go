@@ -3,7 +3,7 @@
 //
 // Layout under the state directory:
 //
-//	host.lock               held while a host lives; the kernel releases it with its holder
+//	host.lock               held while a host lives; the kernel releases it with its holder; says where the host is
 //	run/<launch_id>/        launch bundles; launch.json is written here before Launch is called
 //	gateways/<name>/token   a token that the host made (token = {generate = true})
 //	plugins/<name>/         private data of plugins
@@ -59,6 +59,8 @@ type Store struct {
 	closed   bool
 }
 
+const lockName = "host.lock"
+
 // ErrLocked is returned by Open when another host holds the directory.
 var ErrLocked = errors.New("another host is using this state directory")
 
@@ -67,7 +69,7 @@ func Open(dir string) (*Store, error) {
 	if err := privateDir(dir); err != nil {
 		return nil, err
 	}
-	lock, err := lockFile(filepath.Join(dir, "host.lock"))
+	lock, err := lockFile(filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock state directory %s: %w", dir, err)
 	}

@@ -148,3 +148,36 @@ func TestWhatStandsInTheLockFileMeansNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestLockSaysWhereItsHostIs(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	s, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if h, ok := store.ReadHolder(dir); ok {
+		t.Errorf("before the socket is open: %+v", h)
+	}
+	for _, want := range []store.Holder{
+		{PID: 12345, Socket: "/a/rather/long/path/s", StartTime: "678"}, {PID: 12345, Socket: "/s", StartTime: "678"},
+	} {
+		if err := s.Announce(want); err != nil {
+			t.Fatal(err)
+		}
+		if h, ok := store.ReadHolder(dir); !ok || h != want {
+			t.Errorf("ReadHolder = %+v, %t, want %+v", h, ok, want)
+		}
+	}
+	if _, err := store.Open(dir); !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), "pid 12345)") {
+		t.Errorf("second Open = %v, want the pid", err)
+	}
+	for _, text := range []string{"", "12\n", "12\n/s\n", "12\n/s\n67", "x\n/s\n67\n", "12\ns\n67\n"} {
+		if err := os.WriteFile(filepath.Join(dir, "host.lock"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if h, ok := store.ReadHolder(dir); ok {
+			t.Errorf("ReadHolder of %q = %+v, want nothing", text, h)
+		}
+	}
+}

@@ -113,5 +113,6 @@ func (id Identity) Env(name string) (string, bool) {
 type entry struct {
 	Identity
 	ppid int
+	pgrp int    // its process group
 	rss  uint64 // bytes, 0 when not known
 }

@@ -46,6 +46,7 @@ func fromKinfo(k *unix.KinfoProc) (entry, bool) {
 			StartTime: strconv.FormatInt(t.Sec, 10) + "." + strconv.FormatInt(int64(t.Usec), 10),
 		},
 		ppid: int(k.Eproc.Ppid),
+		pgrp: int(k.Eproc.Pgid),
 	}, k.Proc.P_stat != zombie
 }
 
@@ -54,6 +55,18 @@ func (id Identity) signal(sig syscall.Signal) error {
 		return ErrGone
 	}
 	if err := unix.Kill(id.PID, sig); errors.Is(err, unix.ESRCH) {
+		return ErrGone
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+func (id Identity) signalGroup(sig syscall.Signal) error {
+	if !id.Alive() {
+		return ErrGone
+	}
+	if err := unix.Kill(-id.PID, sig); errors.Is(err, unix.ESRCH) {
 		return ErrGone
 	} else if err != nil {
 		return err

@@ -43,7 +43,7 @@ func parseStat(pid int, b []byte) (entry, error) {
 		return entry{}, fmt.Errorf("cannot read process table: no name in stat of pid %d", pid)
 	}
 	f := bytes.Fields(b[i+1:])
-	const state, ppid, start, rss = 0, 1, 19, 21
+	const state, ppid, pgrp, start, rss = 0, 1, 2, 19, 21
 	if len(f) <= rss {
 		return entry{}, fmt.Errorf("cannot read process table: stat of pid %d has %d fields", pid, len(f))
 	}
@@ -54,12 +54,42 @@ func parseStat(pid int, b []byte) (entry, error) {
 	if err != nil {
 		return entry{}, fmt.Errorf("cannot read process table: parent of pid %d: %w", pid, err)
 	}
+	group, err := strconv.Atoi(string(f[pgrp]))
+	if err != nil {
+		return entry{}, fmt.Errorf("cannot read process table: process group of pid %d: %w", pid, err)
+	}
 	pages, _ := strconv.ParseUint(string(f[rss]), 10, 64) // unknown counts as 0
 	return entry{
 		Identity: Identity{PID: pid, StartTime: string(f[start])},
 		ppid:     parent,
+		pgrp:     group,
 		rss:      pages * uint64(os.Getpagesize()),
 	}, nil
+}
+
+// signalProcessGroup is PIDFD_SIGNAL_PROCESS_GROUP of pidfd_send_signal(2), Linux 6.9.
+const signalProcessGroup = 1 << 2
+
+// signalGroup signals the process group that id leads. The group keeps its number as long as a process is in it, so an
+// older kernel needs only that the leader lives.
+func (id Identity) signalGroup(sig syscall.Signal) error {
+	fd, err := unix.PidfdOpen(id.PID, 0)
+	if err == nil {
+		defer unix.Close(fd)
+	}
+	if !id.Alive() {
+		return ErrGone
+	}
+	if err == nil {
+		err = unix.PidfdSendSignal(fd, sig, nil, signalProcessGroup)
+	}
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		err = unix.Kill(-id.PID, sig)
+	}
+	if errors.Is(err, unix.ESRCH) {
+		return ErrGone
+	}
+	return err
 }
 
 // signal opens a pidfd first and compares the start time then: from there on the handle cannot mean another process.

@@ -14,6 +14,8 @@ func lookup(int) (entry, error) { return entry{}, ErrUnsupported }
 
 func (id Identity) signal(syscall.Signal) error { return ErrUnsupported }
 
+func (id Identity) signalGroup(syscall.Signal) error { return ErrUnsupported }
+
 func table() ([]entry, error) { return nil, ErrUnsupported }
 
 func hasEnv(int, string) bool { return false }

@@ -118,6 +118,52 @@ func find(q Query) ([]entry, error) {
 	return found, nil
 }
 
+// Told is the processes that got a SIGTERM.
+type Told map[Identity]bool
+
+// Terminate sends SIGTERM to the process group that leader leads, at once, and adds its members to told. A wrapper that
+// passes no signal on (a shell, npm) keeps it from the program behind it no more. What has left the group did so on
+// purpose, as the spawn broker of OpenClaw, and is ended by the leader or after it. Errors: ErrGone.
+func Terminate(leader Identity, told Told) error {
+	if leader.PID <= 1 || leader.PID == os.Getpid() {
+		return fmt.Errorf("cannot signal the group of pid %d: refused, it is not a supervised process", leader.PID)
+	}
+	all, err := table()
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		if e.pgrp == leader.PID {
+			told[e.Identity] = true
+		}
+	}
+	return leader.signalGroup(syscall.SIGTERM)
+}
+
+// within reports which of found were told, or are below a living one that was: a program may start others to end in
+// order.
+func (t Told) within(found []entry) map[int]bool {
+	byPID := make(map[int]entry, len(found))
+	for _, e := range found {
+		byPID[e.PID] = e
+	}
+	told := map[int]bool{}
+	for _, e := range found {
+		for up, depth := e, 0; depth < len(found); depth++ {
+			if t[up.Identity] {
+				told[e.PID] = true
+				break
+			}
+			parent, known := byPID[up.ppid]
+			if !known {
+				break
+			}
+			up = parent
+		}
+	}
+	return told
+}
+
 // killBound limits how long End fights what starts anew faster than it is killed, or cannot be killed.
 const killBound = 5 * time.Second
 
@@ -125,9 +171,23 @@ const killBound = 5 * time.Second
 // kills at once. The done context cuts the grace short, never the kill. It answers how many processes were signalled
 // and fails when some survived SIGKILL for five seconds.
 func End(done context.Context, q Query, grace time.Duration) (int, error) {
+	return EndTold(done, q, grace, nil)
+}
+
+// EndTold is End after Terminate: the processes in told, and those that they have started since, get no SIGTERM. Many
+// programs take a second one for a request to end at once.
+func EndTold(done context.Context, q Query, grace time.Duration, told Told) (int, error) {
 	seen := make(map[Identity]bool)
 	if grace > 0 {
-		left, err := signalAll(q, syscall.SIGTERM, seen)
+		found, err := find(q)
+		already := told.within(found)
+		left := make([]Identity, len(found))
+		for i, e := range found {
+			left[i], seen[e.Identity] = e.Identity, true
+			if !already[e.PID] {
+				_ = e.Signal(syscall.SIGTERM) // as in signalAll
+			}
+		}
 		deadline := time.Now().Add(grace)
 		for err == nil && len(left) > 0 && time.Until(deadline) > 0 && await(done, left, time.Until(deadline)) {
 			left, err = signalAll(q, 0, seen)

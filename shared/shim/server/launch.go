@@ -3,10 +3,8 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -89,11 +87,8 @@ func (s *supervisor) prepare() error {
 	if err := s.createOutput(); err != nil {
 		return err
 	}
-	_ = os.Remove(s.spec.Socket) // of a shim that died; we hold the lock
-	if s.listener, err = (&net.ListenConfig{}).Listen(context.Background(), "unix", s.spec.Socket); err != nil {
-		return fmt.Errorf("cannot bind socket: %w", err)
-	}
-	return os.Chmod(s.spec.Socket, 0o600)
+	s.listener, s.bound, err = bind(s.spec.Socket)
+	return err
 }
 
 // roomSize is what is left on the disk for the files of the launch that are written anew: state and secret.

@@ -24,7 +24,9 @@ const maxRequest = 8 << 20
 func Run() int {
 	// The handler must be there before the first child is.
 	ignored := make(chan os.Signal, 1) // never read; SIG_IGN would be inherited by the gateway
-	signal.Notify(ignored, syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
+	signal.Notify(ignored, syscall.SIGINT, syscall.SIGPIPE)
+	look := make(chan os.Signal, 1) // one pending look at the socket is enough
+	signal.Notify(look, syscall.SIGHUP)
 	terminate := make(chan os.Signal, 1)
 	signal.Notify(terminate, syscall.SIGTERM)
 	children := make(chan os.Signal, 1) // one pending wake-up stands for any number of dead children
@@ -57,7 +59,7 @@ func Run() int {
 		}
 		return 1
 	}
-	s.serve(terminate)
+	s.serve(terminate, look)
 	return 0
 }
 

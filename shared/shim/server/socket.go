@@ -24,10 +24,10 @@ const (
 	shutdownGrace = 2 * time.Second // for followers to get the end
 )
 
-// accept takes connections until shutdown.
-func (s *supervisor) accept() {
+// accept takes connections until its listener is closed.
+func (s *supervisor) accept(l net.Listener) {
 	for {
-		conn, err := s.listener.Accept()
+		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}

@@ -28,31 +28,58 @@ func (s *supervisor) stop(grace time.Duration) (shim.Stopped, error) {
 	return stopped, nil
 }
 
+// begin asks the gateway to end, and sets the time at which it is killed.
 func (s *supervisor) begin(grace time.Duration) {
+	if s.arm(grace) {
+		s.terminate()
+	}
+}
+
+// arm sets the time of the kill; it reports whether a SIGTERM is due.
+func (s *supervisor) arm(grace time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.exit != nil {
-		return
-	}
 	at := time.Now().Add(grace)
-	if s.killer != nil {
+	if s.killer != nil { // also after the end of the gateway's own process: the grace may count for the rest of its tree
 		if at.Before(s.killAt) {
 			s.killAt = at
 			s.killer.Reset(grace)
 		}
-		return
+		return false
+	}
+	if s.exit != nil {
+		return false
 	}
 	s.state.StopAsked = true
 	s.killAt = at
-	if grace > 0 {
-		_ = s.state.Gateway.Signal(syscall.SIGTERM) // gone already: then it needs none
-	}
 	s.killer = time.AfterFunc(grace, s.kill)
 	s.log.printf("stopping, grace %v", grace)
+	return grace > 0
+}
+
+// terminate sends SIGTERM to the gateway's process group, once to each process.
+func (s *supervisor) terminate() {
+	s.tree.Lock()
+	defer s.tree.Unlock()
+	s.mu.Lock()
+	gateway := s.state.Gateway
+	s.mu.Unlock()
+	err := process.Terminate(gateway, s.told)
+	if err != nil && !errors.Is(err, process.ErrGone) { // gone: what it left is swept
+		s.log.printf("cannot send SIGTERM to the process group: %v", err)
+		_ = gateway.Signal(syscall.SIGTERM)
+	}
 }
 
 // kill ends the whole tree, the gateway with it.
 func (s *supervisor) kill() {
+	s.mu.Lock()
+	ended := s.exit != nil
+	s.mu.Unlock()
+	if ended { // in time; what it left has no more grace either
+		s.hurrySweep()
+		return
+	}
 	s.tree.Lock()
 	defer s.tree.Unlock()
 	s.mu.Lock()

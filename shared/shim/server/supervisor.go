@@ -33,9 +33,11 @@ type supervisor struct {
 	log      *logger
 	children <-chan os.Signal
 
-	out      *outlog.Writer
-	record   *shim.ExitRecord
-	listener net.Listener
+	out    *outlog.Writer
+	record *shim.ExitRecord
+	// bound is the file of listener's socket; both belong to the goroutine of serve
+	listener *net.UnixListener
+	bound    os.FileInfo
 	pipes    [2]*os.File
 	readers  [2]chan bool // gives whether the pipe was read to its end
 	lastRead atomic.Int64 // Unix nanoseconds
@@ -54,14 +56,18 @@ type supervisor struct {
 	orphan    *time.Timer
 	closing   bool
 
-	tree     sync.Mutex      // held while the tree is being ended
-	sockets  process.Sockets // of the tree; guarded by tree
-	ended    chan struct{}   // the gateway's process was reaped
-	final    chan struct{}   // and its output was read
-	cleared  chan struct{}   // and nothing of its tree is left
-	released chan struct{}
-	release  func()
-	handlers sync.WaitGroup
+	tree    sync.Mutex      // held while the tree is being ended
+	sockets process.Sockets // of the tree; guarded by tree
+	told    process.Told    // guarded by tree
+	// sweeping is done when what the gateway left has no more grace
+	sweeping   context.Context //nolint:containedctx // the life of one step, ended by hurrySweep
+	hurrySweep context.CancelFunc
+	ended      chan struct{} // the gateway's process was reaped
+	final      chan struct{} // and its output was read
+	cleared    chan struct{} // and nothing of its tree is left
+	released   chan struct{}
+	release    func()
+	handlers   sync.WaitGroup
 }
 
 func newSupervisor(req shim.StartRequest, lock *os.File, children <-chan os.Signal) *supervisor {
@@ -70,16 +76,22 @@ func newSupervisor(req shim.StartRequest, lock *os.File, children <-chan os.Sign
 		secret: shim.NewSecret(),
 		conns:  map[net.Conn]struct{}{},
 		ended:  make(chan struct{}), final: make(chan struct{}), cleared: make(chan struct{}),
-		released: make(chan struct{}),
+		released: make(chan struct{}), told: process.Told{},
 	}
+	s.sweeping, s.hurrySweep = context.WithCancel(context.Background())
 	s.release = sync.OnceFunc(func() { close(s.released) })
 	return s
 }
 
-// serve supervises a launched gateway to its end.
-func (s *supervisor) serve(terminate <-chan os.Signal) {
+// serve supervises a launched gateway to its end. A signal of look makes it look at its socket: a client
+// that finds no socket sends it, so that no timer has to.
+func (s *supervisor) serve(terminate, look <-chan os.Signal) {
 	var owned sync.WaitGroup
-	owned.Go(s.accept)
+	accept := func() {
+		l := s.listener
+		owned.Go(func() { s.accept(l) })
+	}
+	accept()
 	owned.Go(s.finish)
 	over := make(chan struct{})
 	owned.Go(func() { s.beat(over) })
@@ -98,6 +110,10 @@ func (s *supervisor) serve(terminate <-chan os.Signal) {
 			}
 		case <-s.children:
 			s.reap()
+		case <-look:
+			if s.bindAgain() {
+				accept()
+			}
 		case <-cleared:
 			cleared = nil
 			if alone {
@@ -194,12 +210,17 @@ func (s *supervisor) finish() {
 	e = s.record.Write(e) // at once: what follows may take seconds
 	s.keep(e)
 
-	swept := make(chan struct{})
+	swept, grace := make(chan struct{}), s.sweepGrace(e)
 	go func() {
 		defer close(swept)
-		s.sweep()
+		s.sweep(grace)
 	}()
-	e.Truncated = !s.drain(e.At)
+	since := e.At
+	if grace > sweepGrace { // what is left is the gateway behind its wrapper, and writes while it ends
+		<-swept
+		since = time.Now()
+	}
+	e.Truncated = !s.drain(since)
 	e.EndOffset, e.Final = s.out.End(), true
 	e = s.record.Write(e)
 	s.keep(e)
@@ -258,11 +279,23 @@ func (s *supervisor) whole() process.Query {
 	return q
 }
 
+// sweepGrace returns the time that the tree has after the end of the gateway's own process. When the SIGTERM of a stop
+// ended it, it was a wrapper, or had no handler: then the rest has what is left of the stop's grace.
+func (s *supervisor) sweepGrace(e shim.Exit) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	const shellSaysTerminated = 128 + int(syscall.SIGTERM)
+	if s.state.StopAsked && (e.Signal == "SIGTERM" || e.Signal == "" && e.Code == shellSaysTerminated) {
+		return max(sweepGrace, time.Until(s.killAt))
+	}
+	return sweepGrace
+}
+
 // sweep ends what is left of the tree after the gateway's end.
-func (s *supervisor) sweep() {
+func (s *supervisor) sweep(grace time.Duration) {
 	s.tree.Lock()
 	defer s.tree.Unlock()
-	n, err := process.End(context.Background(), s.whole(), sweepGrace)
+	n, err := process.EndTold(s.sweeping, s.whole(), grace, s.told)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.swept += n
