@@ -120,7 +120,8 @@ func rules() []rule {
 				"host/internal/observe", "host/internal/output", "host/internal/pluginhost",
 				"host/internal/peer", "host/internal/prelaunch", "host/internal/probe", "host/internal/profile",
 				"host/internal/repair", "host/internal/sandbox", "host/internal/session", "host/internal/store",
-				"host/internal/view", "internal/foreignfile", "internal/frame", "internal/json5", "internal/redact", "internal/release",
+				"host/internal/view", "internal/foreignfile", "internal/frame", "internal/json5", "internal/redact",
+				"internal/release",
 				"shared/control"), mods: []string{hclog},
 			reason: "one gateway: it knows no other gateway, no registry and no host",
 		},
@@ -211,7 +212,8 @@ func rules() []rule {
 			mods: []string{hclog}, reason: "symptoms leave by a callback given at construction",
 		},
 		{
-			from: "host/internal/repair", may: kinds("internal/atomicfile", "internal/foreignfile", "internal/redact"), mods: []string{hclog},
+			from: "host/internal/repair", may: kinds("internal/atomicfile", "internal/foreignfile",
+				"internal/redact"), mods: []string{hclog},
 			reason: "it reaches processes by a function that is given to it",
 		},
 		{
