@@ -236,3 +236,29 @@ func TestPluginThatFillsItsDirectoryIsEnded(t *testing.T) {
 	}
 	awaitState(t, h, pluginhost.Running)
 }
+
+// TestPluginThatKeepsTheContractIsNotComplainedOf: its replacement and its end, with all that it left, are nothing to
+// act on.
+func TestPluginThatKeepsTheContractIsNotComplainedOf(t *testing.T) {
+	var out lockedBuffer
+	spec := testPlugin()
+	spec.Sandbox = &sandbox.Spec{}
+	h := pluginhost.New(pluginhost.Options{
+		Log: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Warn}), PluginDir: pluginDir,
+		DataDir: t.TempDir(), RuntimeDir: shortDir(t), Timing: quick(),
+	})
+	if err := h.Add(spec); err != nil {
+		t.Fatal(err)
+	}
+	h.Start(t.Context())
+	defer h.Close()
+	leaves(t, h, 1)
+	if err := h.Restart(t.Context(), "p"); err != nil {
+		t.Fatal(err)
+	}
+	leaves(t, h, 1)
+	h.Close()
+	if text := out.String(); text != "" {
+		t.Errorf("log:\n%s", text)
+	}
+}
