@@ -1,6 +1,8 @@
 package pluginhost
 
 import (
+	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -47,3 +49,86 @@ func TestSandboxThatCannotBeMadeLeavesNoDescriptor(t *testing.T) {
 	}
 }
 
+
+// TestPipesAreDrainedWhenBothHaveEnded: a pipe that we closed ourselves may still have a writer.
+func TestPipesAreDrainedWhenBothHaveEnded(t *testing.T) {
+	p := &process{open: 2, drained: make(chan struct{})}
+	for _, step := range []struct {
+		err  error
+		want bool
+	}{{io.EOF, false}, {os.ErrClosed, false}, {io.EOF, true}} {
+		p.emptied(step.err)
+		select {
+		case <-p.drained:
+			if !step.want {
+				t.Fatalf("drained after %v, with %d open", step.err, p.open)
+			}
+		default:
+			if step.want {
+				t.Fatalf("not drained after %v", step.err)
+			}
+		}
+	}
+}
+
+// TestOurEndsOfThePipesAreClosed: what a dead plugin left may hold the other ends for ever.
+func TestOurEndsOfThePipesAreClosed(t *testing.T) {
+	before := descriptors(t)
+	p := &process{}
+	var theirs [3]*os.File
+	pipe := func(n int) (r, w *os.File) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs[n] = r
+		if n > 0 {
+			theirs[n] = w
+		}
+		return r, w
+	}
+	_, p.death = pipe(0)
+	p.outR, _ = pipe(1)
+	p.errR, _ = pipe(2)
+	p.toHost, p.fromOut = io.Pipe()
+	p.closePipes()
+	p.closePipes() // go-plugin, our timer and a failed start may all come here
+	p.closeStdin()
+	for _, f := range theirs {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if left := opened(before, descriptors(t)); len(left) > 0 {
+		t.Errorf("left open: %q", left)
+	}
+	if _, err := p.toHost.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("go-plugin reads on: %v", err)
+	}
+}
+
+// TestPluginIsOnThisMachine: its handshake names an address, and what listens elsewhere is no plugin of ours.
+func TestPluginIsOnThisMachine(t *testing.T) {
+	for _, row := range []struct {
+		network, address string
+		refused          bool
+	}{
+		{"unix", "/run/p/plugin1", false},
+		{"tcp", "127.0.0.1:4711", false},
+		{"tcp6", "[::1]:4711", false},
+		{"tcp", "192.0.2.1:443", true},
+		{"tcp", "localhost:4711", true}, // a name may be of any machine
+		{"tcp", "127.0.0.1", true},
+	} {
+		network, address, err := (&process{}).PluginToHost(row.network, row.address)
+		if row.refused {
+			if err == nil || !strings.Contains(err.Error(), "not on loopback") || address != "" {
+				t.Errorf("%s %s: %q, %v", row.network, row.address, address, err)
+			}
+			continue
+		}
+		if err != nil || network != row.network || address != row.address {
+			t.Errorf("%s %s gives %s %s, %v", row.network, row.address, network, address, err)
+		}
+	}
+}
