@@ -1,11 +1,8 @@
 package pluginhost
 
 import (
-	"bytes"
 	"strings"
 	"testing"
-
-	"github.com/hashicorp/go-hclog"
 
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -31,12 +28,7 @@ func TestServicesThatAreNotUsedAreSaidAndNoOthers(t *testing.T) {
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			var out bytes.Buffer
-			spec := Spec{Name: "p"}
-			s := newSupervisor(Options{
-				Log: hclog.New(&hclog.LoggerOptions{Output: &out}), OnState: func(State) {}, Speaks: Speaks(),
-			}, spec, "")
-			gen := newGeneration(&spec, &executable{}, nil)
+			s, gen, out := loud(Spec{Name: "p"}, &executable{})
 			if err := s.negotiate(gen, row.info); err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +41,7 @@ func TestServicesThatAreNotUsedAreSaidAndNoOthers(t *testing.T) {
 				}
 			}
 			if t.Failed() {
-				t.Logf("log:\n%s", &out)
+				t.Logf("log:\n%s", out)
 			}
 		})
 	}

@@ -49,7 +49,6 @@ func TestSandboxThatCannotBeMadeLeavesNoDescriptor(t *testing.T) {
 	}
 }
 
-
 // TestPipesAreDrainedWhenBothHaveEnded: a pipe that we closed ourselves may still have a writer.
 func TestPipesAreDrainedWhenBothHaveEnded(t *testing.T) {
 	p := &process{open: 2, drained: make(chan struct{})}

@@ -1,0 +1,126 @@
+//go:build unix
+
+package shim_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gatehost/gatehost/shared/shim"
+)
+
+// request runs a shim that reads text, and returns its report and its exit code.
+func request(t *testing.T, text []byte) (shim.StartReport, int) {
+	t.Helper()
+	cmd := exec.CommandContext(deadline(t), shimPath, "run", "x")
+	cmd.Stdin = bytes.NewReader(text)
+	out, err := cmd.Output()
+	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
+		t.Fatal(err)
+	}
+	var report shim.StartReport
+	if err := json.Unmarshal(out, &report); err != nil {
+		t.Fatalf("report %q: %v", out, err)
+	}
+	return report, cmd.ProcessState.ExitCode()
+}
+
+func TestWhatIsNoLaunchRequestIsRefused(t *testing.T) {
+	p := newPlace(t)
+	marker := filepath.Join(p.dir, "marker")
+	encode := func(change func(*shim.StartRequest)) []byte {
+		o := p.options("one", "touch", marker)
+		req := shim.StartRequest{Version: shim.ProtocolVersion, BundleDir: o.BundleDir, Spec: o.Spec}
+		change(&req)
+		text, err := json.Marshal(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	for _, row := range []struct {
+		name, text string
+		code       shim.Code
+		want       string
+	}{
+		{"nothing", "", shim.CodeInvalid, "not JSON"},
+		{"no JSON", `{"spec":{"env":"canary-in-a-request`, shim.CodeInvalid, "not JSON"},
+		{"too long", strings.Repeat(" ", 8<<20) + "{}", shim.CodeInvalid, "is larger than 8388608 bytes"},
+		{
+			"of another version", string(encode(func(r *shim.StartRequest) { r.Version = 2 })), shim.CodeVersion,
+			"version 2, this shim speaks 1",
+		},
+		{
+			"without a program", string(encode(func(r *shim.StartRequest) { r.Spec.Argv = nil })), shim.CodeInvalid,
+			"argv is empty",
+		},
+		{
+			"without a bundle",
+			string(encode(func(r *shim.StartRequest) { r.BundleDir = filepath.Join(p.dir, "none", "one") })),
+			shim.CodeInternal, "no such file",
+		},
+	} {
+		report, code := request(t, []byte(row.text))
+		if f := report.Failure; f == nil || f.Code != row.code || !strings.Contains(f.Message, row.want) || code != 1 ||
+			report.Already || report.State != nil || strings.Contains(f.Message, "canary") {
+			t.Errorf("%s: %+v, exit code %d", row.name, report, code)
+		}
+	}
+	if _, err := os.Stat(marker); err == nil {
+		t.Error("something was launched")
+	}
+}
+
+// TestShimOfAUsedLaunchLeavesIt: two hosts may start one at the same time, or a host may come back.
+func TestShimOfAUsedLaunchLeavesIt(t *testing.T) {
+	p := newPlace(t)
+	o := p.options("used", "sleep", "600")
+	s := start(t, o)
+	encode := func(spec shim.Spec) []byte {
+		text, err := json.Marshal(shim.StartRequest{
+			Version: shim.ProtocolVersion, BundleDir: o.BundleDir, Spec: spec,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	if report, code := request(t, encode(o.Spec)); !report.Already || report.Failure != nil || code != 0 {
+		t.Errorf("while it runs: %+v, exit code %d", report, code)
+	}
+	if _, err := s.Client.Stop(deadline(t), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.State.Shim.Signal(9); err != nil {
+		t.Fatal(err)
+	}
+	waitGone(t, s.State.Shim)
+	if report, code := request(t, encode(o.Spec)); !report.Already || report.Failure != nil || code != 0 {
+		t.Errorf("after its end: %+v, exit code %d", report, code)
+	}
+	changed := o.Spec
+	changed.Argv = []string{"sleep", "601"}
+	if report, code := request(t, encode(changed)); report.Failure == nil ||
+		report.Failure.Code != shim.CodeMismatch || code != 1 {
+		t.Errorf("with another spec: %+v, exit code %d", report, code)
+	}
+	failed := p.options("failed", "/nonexistent/program")
+	if _, err := shim.Start(deadline(t), failed); err == nil {
+		t.Fatal("a missing program was launched")
+	}
+	b, err := shim.OpenBundle(failed.BundleDir)
+	if err != nil || b.State == nil {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	waitGone(t, b.State.Shim)
+	o = failed
+	if report, code := request(t, encode(o.Spec)); !report.Already || report.Failure != nil || code != 0 {
+		t.Errorf("after a failure: %+v, exit code %d", report, code)
+	}
+}
