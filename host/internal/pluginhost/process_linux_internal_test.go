@@ -2,12 +2,15 @@ package pluginhost
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/gatehost/gatehost/host/internal/sandbox"
+	"github.com/gatehost/gatehost/shared/plugin"
 )
 
 // descriptors returns what this process has open, by number.
@@ -128,6 +131,54 @@ func TestPluginIsOnThisMachine(t *testing.T) {
 		}
 		if err != nil || network != row.network || address != row.address {
 			t.Errorf("%s %s gives %s %s, %v", row.network, row.address, network, address, err)
+		}
+	}
+}
+
+// TestFileThatWasCheckedRunsWhateverTakesItsPath: another file may be there by the time of the start.
+func TestFileThatWasCheckedRunsWhateverTakesItsPath(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		spec Spec
+	}{
+		{"a launcher", Spec{Name: "p"}},
+		{"a doctor", Spec{Name: "p", Uses: []plugin.Kind{plugin.KindDoctor}}},
+		{"sandboxed", Spec{Name: "p", Sandbox: &sandbox.Spec{}}},
+	} {
+		for checked, want := range map[bool]string{true: "checked\n", false: "replaced\n"} {
+			if row.spec.Sandbox != nil && !checked {
+				continue // it always gets the opened file
+			}
+			t.Run(fmt.Sprintf("%s, checked %t", row.name, checked), func(t *testing.T) {
+				dir := t.TempDir()
+				path := filepath.Join(dir, "program")
+				script := func(name, word string) {
+					if err := os.WriteFile(name, []byte("#!/bin/sh\necho "+word+"\n"), 0o700); err != nil {
+						t.Fatal(err)
+					}
+				}
+				script(path, "checked")
+				f, err := os.Open(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = f.Close() }()
+				script(path+".new", "replaced")
+				if err := os.Rename(path+".new", path); err != nil {
+					t.Fatal(err)
+				}
+				exe := &executable{path: path, file: f, argv: []string{path}, checked: checked}
+				cmd, watch, _, err := command(row.spec, exe, dir, dir, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if watch != nil {
+					go watch.Run(func(sandbox.Access) {})
+				}
+				if out, err := cmd.Output(); err != nil || string(out) != want {
+					t.Errorf("it says %q, %v, want %q", out, err, want)
+				}
+			})
 		}
 	}
 }
