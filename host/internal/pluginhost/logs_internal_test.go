@@ -1,6 +1,8 @@
 package pluginhost
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -26,4 +28,42 @@ func TestLongLinesCountAsSeveral(t *testing.T) {
 			time.Sleep(2 * saysDropped) // its own timer has fired
 		}
 	})
+}
+
+// TestDroppedLinesAreReportedOnceSoonAfterTheFirst: a flood may end with the first of them.
+func TestDroppedLinesAreReportedOnceSoonAfterTheFirst(t *testing.T) {
+	for _, dropped := range []int{1, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			var out bytes.Buffer
+			l := newLogs(hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Warn}), nil, func(string) {})
+			for range lineBurst + dropped {
+				l.take(`{"@level":"debug","@message":"x"}`)
+			}
+			time.Sleep(saysDropped - time.Millisecond)
+			synctest.Wait()
+			if out.Len() > 0 {
+				t.Errorf("%d dropped, too early: %s", dropped, &out)
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			want := fmt.Sprintf("lines were dropped: dropped=%d\n", dropped)
+			if text := out.String(); !strings.HasSuffix(text, want) || strings.Count(text, "\n") != 1 {
+				t.Errorf("log = %q, want once %q", text, want)
+			}
+		})
+	}
+}
+
+func TestLastWordsAreThoseThatAnOperatorNeeds(t *testing.T) {
+	for line, want := range map[string]string{
+		"  plain words ": "plain words",
+		`{"@level":"debug","@message":"for developers"}`:                  "",
+		`{"@level":"trace","@message":"for developers"}`:                  "",
+		`{"@level":"info","@message":"no disk"}`:                          "no disk",
+		`{"@level":"error","@message":"no disk","b":2,"a":"x","@time":1}`: "no disk a=x b=2",
+	} {
+		if got := brief(line); got != want {
+			t.Errorf("%s becomes %q, want %q", line, got, want)
+		}
+	}
 }

@@ -253,8 +253,12 @@ func TestStoppedPluginDoesNotHoldUpClose(t *testing.T) {
 	timing.HealthEvery = time.Hour // no health check finds it before Close
 	timing.CloseGrace = 200 * time.Millisecond
 	h, _ := newHost(t, timing, testPlugin())
-	stopProcess(t, pid(t, h))
+	stopped := pid(t, h)
+	stopProcess(t, stopped)
 	h.Close()
+	if err := testhost.Signal(stopped, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("the stopped plugin lives after Close: %v", err)
+	}
 }
 
 // TestGrandchildThatHoldsStderrDoesNotHideADeath: go-plugin would wait for the end of the pipes (R5).
