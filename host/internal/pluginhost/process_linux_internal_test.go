@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gatehost/gatehost/host/internal/sandbox"
 	"github.com/gatehost/gatehost/shared/plugin"
@@ -180,5 +184,63 @@ func TestFileThatWasCheckedRunsWhateverTakesItsPath(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestMemoryOfAGroupIsThatOfAllInIt: a plugin without a mark is measured by its group.
+func TestMemoryOfAGroupIsThatOfAllInIt(t *testing.T) {
+	// the child says where it is when it has become sleep
+	cmd := exec.Command("/bin/sh", "-c", `sleep 600 & setsid sleep 601 & echo "$! x"; exec 1>&-; wait`)
+	ownGroup(cmd)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	leader := cmd.Process.Pid
+	var apart int
+	if _, err := fmt.Fscan(out, &apart); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		killGroup(cmd.Process)
+		_ = syscall.Kill(apart, syscall.SIGKILL)
+		_ = cmd.Wait()
+	}()
+	group := func() (inIt []int) {
+		entries, _ := os.ReadDir("/proc")
+		for _, e := range entries {
+			pid, _ := strconv.Atoi(e.Name())
+			if g, err := syscall.Getpgid(pid); pid > 0 && err == nil && g == leader {
+				inIt = append(inIt, pid)
+			}
+		}
+		return inIt
+	}
+	text := func(pid int) string {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		return string(name)
+	}
+	until := time.Now().Add(time.Minute)
+	for ; ; time.Sleep(5 * time.Millisecond) { // until both have become what they are
+		inIt := group()
+		if len(inIt) == 2 && text(inIt[0])+text(inIt[1]) != "sh\nsh\n" && text(apart) == "sleep\n" {
+			break
+		}
+		if time.Now().After(until) {
+			t.Fatalf("group %v, apart %q", inIt, text(apart))
+		}
+	}
+	var want uint64
+	for _, pid := range group() {
+		want += rssOf(pid)
+	}
+	if got := usageOf(leader, 0); got.rss != want || want <= rssOf(leader) || got.tasks != 0 {
+		t.Errorf("usage = %+v, want %d, of which %d are the leader's", got, want, rssOf(leader))
+	}
+	if got := usageOf(0, 0); got != (usage{}) {
+		t.Errorf("usage of no process = %+v", got)
 	}
 }

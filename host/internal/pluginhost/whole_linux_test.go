@@ -209,6 +209,13 @@ func TestMemoryOfChildrenCounts(t *testing.T) {
 	}
 }
 
+// TestMemoryThatIsShownIsThatOfAllProcesses: of a child in a session of its own, too.
+func TestMemoryThatIsShownIsThatOfAllProcesses(t *testing.T) {
+	h := shutIn(t, &sandbox.Spec{})
+	leaves(t, h, 200)
+	poll(t, "the child to grow", func() bool { return h.RSS("p") > 200*mib })
+}
+
 // TestPluginThatFillsItsDirectoryIsEnded: and it is not started before there is room.
 func TestPluginThatFillsItsDirectoryIsEnded(t *testing.T) {
 	spec := testPlugin()
