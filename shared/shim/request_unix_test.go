@@ -124,3 +124,54 @@ func TestShimOfAUsedLaunchLeavesIt(t *testing.T) {
 		t.Errorf("after a failure: %+v, exit code %d", report, code)
 	}
 }
+
+// TestOrderlyLaunchIsLoggedInTwoLines: shim.log is where an operator looks after something went wrong.
+func TestOrderlyLaunchIsLoggedInTwoLines(t *testing.T) {
+	p := newPlace(t)
+	o := p.options("orderly", "sleep", "600")
+	s := start(t, o)
+	if _, err := s.Client.Stop(deadline(t), patience); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(o.BundleDir, shim.LogFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if !strings.Contains(line, " goes on without a control group: cannot make") { // here none can be made
+			_, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+			lines = append(lines, rest)
+		}
+	}
+	if len(lines) != 2 || lines[0] != "stopping, grace 30s" ||
+		!strings.HasPrefix(lines[1], `gateway ended: code -1 signal "SIGTERM"`) {
+		t.Errorf("log:\n%s", text)
+	}
+}
+
+// TestFailedLaunchLeavesNoSocket: nothing listens there.
+func TestFailedLaunchLeavesNoSocket(t *testing.T) {
+	p := newPlace(t)
+	junk := filepath.Join(p.dir, "junk")
+	if err := os.WriteFile(junk, []byte("\x00junk"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	o := p.options("failed", junk)
+	if _, err := shim.Start(deadline(t), o); !errors.Is(err, shim.ErrInvalidSpec) {
+		t.Fatalf("Start = %v", err)
+	}
+	b, err := shim.OpenBundle(o.BundleDir)
+	if err != nil || b.State == nil {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	waitGone(t, b.State.Shim)
+	if _, err := os.Lstat(o.Spec.Socket); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left: %v", err)
+	}
+	if g := b.State.Group; g != nil {
+		if _, err := os.Stat(g.Path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("control group %s is left: %v", g.Path, err)
+		}
+	}
+}
