@@ -6,10 +6,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/gatehost/gatehost/shared/shim"
@@ -173,5 +176,71 @@ func TestFailedLaunchLeavesNoSocket(t *testing.T) {
 		if _, err := os.Stat(g.Path); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("control group %s is left: %v", g.Path, err)
 		}
+	}
+}
+
+func init() { roles["greet"] = greet } //nolint:gochecknoinits // before TestMain
+
+// greet is another process that says hello to the shim at a socket, with its secret.
+func greet() int {
+	conn, err := net.Dial("unix", os.Args[2])
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	var answer shim.Response
+	hello := shim.Request{Op: shim.OpHello, Versions: []int{shim.ProtocolVersion}, Secret: os.Args[3]}
+	if err := shim.WriteFrame(conn, hello, nil); err == nil {
+		if _, err := shim.ReadFrame(conn, &answer); err == nil && answer.State != nil {
+			fmt.Print("answered")
+			return 0
+		}
+	}
+	fmt.Print("closed")
+	return 0
+}
+
+// TestAnotherUserIsNoClient: even with the secret, and where the modes of directory and socket let it connect. Without
+// root there is no other user to try it with.
+func TestAnotherUserIsNoClient(t *testing.T) {
+	p := newPlace(t)
+	s := start(t, p.options("users", "sleep", "600"))
+	self, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(p.dir, "greet")
+	if err := errors.Join(os.WriteFile(binary, self, 0o755), os.Chmod(binary, 0o755), os.Chmod(p.dir, 0o755),
+		os.Chmod(s.State.Socket, 0o777)); err != nil { //nolint:gosec // so that the other user gets that far
+		t.Fatal(err)
+	}
+	as := func(uid uint32) string {
+		cmd := exec.CommandContext(deadline(t), binary, "greet", s.State.Socket, secretOf(t, s.Bundle.Dir))
+		cmd.Dir = "/"
+		if os.Geteuid() == 0 {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	if got := as(uint32(os.Geteuid())); got != "answered" { //nolint:gosec // a uid
+		t.Errorf("our own user: %s", got)
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	if got := as(65534); got != "closed" {
+		t.Errorf("another user: %s", got)
+	}
+	text, err := os.ReadFile(filepath.Join(s.Bundle.Dir, shim.LogFile))
+	if err != nil || strings.Count(string(text), "refused a connection of user 65534") != 1 ||
+		strings.Count(string(text), "\n") != 1 && !strings.Contains(string(text), "without a control group") {
+		t.Errorf("log: %s, %v", text, err)
+	}
+	if _, err := s.Client.State(deadline(t)); err != nil {
+		t.Error(err)
 	}
 }
