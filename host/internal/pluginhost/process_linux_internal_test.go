@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/sandbox"
+	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
 
@@ -242,5 +243,74 @@ func TestMemoryOfAGroupIsThatOfAllInIt(t *testing.T) {
 	}
 	if got := usageOf(0, 0); got != (usage{}) {
 		t.Errorf("usage of no process = %+v", got)
+	}
+}
+
+// TestPluginAboveItsMemoryIsReplacedAtTheSecondCheckInARow: unless something else replaces or changes it already, or
+// it is too early.
+func TestPluginAboveItsMemoryIsReplacedAtTheSecondCheckInARow(t *testing.T) {
+	cmd := exec.Command("/bin/sleep", "600")
+	ownGroup(cmd)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+	s, gen := begun(cmd.Process.Pid)
+	s.opts.PluginDir, gen.spec.Path = t.TempDir(), "none" // so that the replacement fails
+	w := &watch{s: s, gen: gen, began: time.Now()}
+	check := func(above bool) {
+		t.Helper()
+		rss := rssOf(cmd.Process.Pid)
+		gen.spec.MemoryMax = rss * 2
+		if above {
+			gen.spec.MemoryMax = rss * 3 / 4
+		}
+		if err := w.memory(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replaced := func(what string, want bool) {
+		t.Helper()
+		if (w.try != nil) != want {
+			t.Errorf("%s: replaced %t", what, w.try != nil)
+		}
+		if w.try != nil {
+			<-w.try.done
+		}
+	}
+	check(true)
+	replaced("above once", false)
+	check(false)
+	check(true)
+	replaced("above twice, and not in a row", false)
+	check(true)
+	replaced("above twice in a row", true)
+	under := w.try
+	check(true)
+	if w.try != under {
+		t.Error("another replacement was begun")
+	}
+	w.try, w.telling = nil, &telling{}
+	check(true)
+	replaced("while it gets another configuration", false)
+	w.telling, w.notBefore = nil, time.Now().Add(time.Hour)
+	check(true)
+	replaced("soon after a replacement", false)
+	w.notBefore = time.Time{}
+	check(true)
+	replaced("later", true)
+}
+
+// TestCheckedPluginIsNotHeldOpen: the check is for a configuration, and starts nothing.
+func TestCheckedPluginIsNotHeldOpen(t *testing.T) {
+	before := descriptors(t)
+	if err := Check(t.Context(), Spec{Name: "p", Path: "/bin/sh"}, ""); err != nil {
+		t.Error(err)
+	}
+	if err := Check(t.Context(), Spec{Name: "p", Path: "none"}, t.TempDir()); fault.CodeOf(err) != fault.NotFound {
+		t.Errorf("error = %v", err)
+	}
+	if left := opened(before, descriptors(t)); len(left) > 0 {
+		t.Errorf("left open: %q", left)
 	}
 }

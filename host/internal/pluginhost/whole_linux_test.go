@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -267,5 +268,23 @@ func TestPluginThatKeepsTheContractIsNotComplainedOf(t *testing.T) {
 	h.Close()
 	if text := out.String(); text != "" {
 		t.Errorf("log:\n%s", text)
+	}
+}
+
+// TestPluginThatFillsItsDirectoryWhileItServesIsEnded: the host looks before it is asked for another start.
+func TestPluginThatFillsItsDirectoryWhileItServesIsEnded(t *testing.T) {
+	spec := testPlugin()
+	spec.Sandbox = &sandbox.Spec{}
+	timing := quick()
+	timing.HealthEvery = time.Second // the first look comes then, the next one long after it
+	h, dir := newHost(t, timing, spec)
+	awaitState(t, h, pluginhost.Running)
+	big := inData(dir, "big")
+	put(t, big, "")
+	if err := os.Truncate(big, 5<<30); err != nil { // it takes no room
+		t.Fatal(err)
+	}
+	if s := awaitState(t, h, pluginhost.Failed); fault.CodeOf(s.Err) != fault.Exhausted {
+		t.Errorf("error = %v", s.Err)
 	}
 }
