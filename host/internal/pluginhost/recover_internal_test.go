@@ -14,7 +14,10 @@ import (
 // told is a launcher that says the same of every launch.
 type told struct {
 	launcher.Fake
+	saying
+}
 
+type saying struct {
 	instance launcher.Instance
 	err      error
 }
@@ -35,37 +38,45 @@ func TestLaunchIsRecoveredWhenBothProcessesAgreeAboutIt(t *testing.T) {
 	broken := fault.New(fault.Unavailable, "no disk")
 	for _, row := range []struct {
 		name        string
-		ours, their told // what the new and the present process say
+		ours, their saying // what the new and the present process say
 		want        string
 	}{
-		{"the same", told{instance: running(7, "1")}, told{instance: running(7, "1")}, ""},
-		{"it has ended", told{instance: over}, told{instance: over}, ""},
-		{"it has ended, and was released by the present one", told{instance: over}, told{err: gone}, ""},
-		{"it was released", told{err: gone}, told{err: gone}, ""},
-		{"it started again", told{instance: running(8, "2")}, told{instance: running(8, "2")}, ""},
-		{"it is not known to the new one", told{err: gone}, told{instance: running(7, "1")}, "there is no launch x"},
-		{"the new one cannot", told{err: broken}, told{err: gone}, "no disk"},
+		{"the same", saying{instance: running(7, "1")}, saying{instance: running(7, "1")}, ""},
+		{"it has ended", saying{instance: over}, saying{instance: over}, ""},
+		{"it has ended, and was released by the present one", saying{instance: over}, saying{err: gone}, ""},
+		{"it was released", saying{err: gone}, saying{err: gone}, ""},
+		{"it started again", saying{instance: running(8, "2")}, saying{instance: running(8, "2")}, ""},
+		{"it is not known to the new one", saying{err: gone}, saying{instance: running(7, "1")}, "there is no launch x"},
+		{"the new one cannot", saying{err: broken}, saying{err: gone}, "no disk"},
 		{
-			"another process that the present one has released", told{instance: running(8, "2")}, told{err: gone},
+			"another process that the present one has released",
+			saying{instance: running(8, "2")},
+			saying{err: gone},
 			"the present process does not say how it is: there is no launch x",
 		},
 		{
-			"the present one cannot say", told{instance: over}, told{err: broken},
+			"the present one cannot say",
+			saying{instance: over},
+			saying{err: broken},
 			"the present process does not say how it is: no disk",
 		},
 		{
-			"another process", told{instance: running(8, "2")}, told{instance: running(7, "1")},
+			"another process",
+			saying{instance: running(8, "2")},
+			saying{instance: running(7, "1")},
 			"it says running, pid 8; the present process says running, pid 7",
 		},
 		{
-			"an end that the present one does not see", told{instance: over}, told{instance: running(7, "1")},
+			"an end that the present one does not see",
+			saying{instance: over},
+			saying{instance: running(7, "1")},
 			"it says ended, pid 7; the present process says running, pid 7",
 		},
-		{"an end of another process", told{instance: over}, told{instance: launcher.Instance{
+		{"an end of another process", saying{instance: over}, saying{instance: launcher.Instance{
 			LaunchID: "x", Phase: launcher.PhaseEnded, PID: 9, Exit: &plugin.Exit{Known: true},
 		}}, ""},
 	} {
-		err := recoverOne(t.Context(), &row.their, &row.ours, running(7, "1"))
+		err := recoverOne(t.Context(), &told{saying: row.their}, &told{saying: row.ours}, running(7, "1"))
 		if (err == nil) != (row.want == "") || err != nil && !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v, want %q", row.name, err, row.want)
 		}
