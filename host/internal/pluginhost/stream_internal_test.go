@@ -11,7 +11,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
@@ -82,8 +81,9 @@ func TestStreamThatEndsBeforeItsRequestIsSentSaysWhy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := stream.SendMsg(&pb.ExecRequest{}); err != nil && !errors.Is(err, io.EOF) || !both && err != nil {
-			t.Errorf("%s: SendMsg = %v", name, err)
+		if err := stream.SendMsg(&pb.ExecRequest{}); err != nil && !errors.Is(err, io.EOF) || !both && err != nil ||
+			s.ctx.Err() != nil {
+			t.Errorf("%s: SendMsg = %v, and the call has ended: %v", name, err, s.ctx.Err())
 		}
 		if err := stream.RecvMsg(&pb.ExecResponse{}); fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("%s: RecvMsg = %v", name, err)
@@ -99,14 +99,15 @@ func TestStreamThatEndsBeforeItsRequestIsSentSaysWhy(t *testing.T) {
 
 func TestStreamThatCannotBeSentToFails(t *testing.T) {
 	for name, both := range map[string]bool{execMethod: false, classifyMethod: true} {
-		s := &scripted{send: status.Error(codes.Internal, "cannot encode it")}
+		s := &scripted{send: fault.ToStatus(fault.New(fault.Exhausted, "it is too large"))}
 		h, calls := scriptedHost(t, s)
 		stream, err := conn{h, "p"}.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: both}, name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := stream.SendMsg(&pb.ExecRequest{}); fault.CodeOf(err) != fault.Internal {
-			t.Errorf("%s: SendMsg = %v", name, err)
+		if err := stream.SendMsg(&pb.ExecRequest{}); fault.CodeOf(err) != fault.Exhausted ||
+			s.ctx.Err() == nil {
+			t.Errorf("%s: SendMsg = %v, and the call goes on: %t", name, err, s.ctx.Err() == nil)
 		}
 		if slices.Contains(s.did, "close") {
 			t.Errorf("%s: %q", name, s.did)
