@@ -244,3 +244,46 @@ func TestAnotherUserIsNoClient(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLaunchWhoseCallerIsGoneGoesOn: the next caller finds it. A request that is none ends the shim all the same.
+func TestLaunchWhoseCallerIsGoneGoesOn(t *testing.T) {
+	p := newPlace(t)
+	o := p.options("alone", "sleep", "600")
+	text, err := json.Marshal(shim.StartRequest{Version: shim.ProtocolVersion, BundleDir: o.BundleDir, Spec: o.Spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(o.BundleDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	launch := func(text []byte) *exec.Cmd {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(deadline(t), shimPath, "run", "x")
+		cmd.Stdin, cmd.Stdout = bytes.NewReader(text), w
+		if err := errors.Join(r.Close(), cmd.Start(), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	if err := launch([]byte("no request")).Wait(); err == nil || err.Error() != "exit status 1" {
+		t.Errorf("no request: %v", err)
+	}
+	cmd := launch(text)
+	defer func() { _ = cmd.Wait() }()
+	eventually(t, "the launch is served", func() bool {
+		c, err := shim.Connect(deadline(t), o.BundleDir)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		_, err = c.Stop(deadline(t), 0)
+		return err == nil && c.Release(deadline(t)) == nil
+	})
+	log, err := os.ReadFile(filepath.Join(o.BundleDir, shim.LogFile))
+	if err != nil || !strings.Contains(string(log), "the caller did not read the report: ") {
+		t.Errorf("log: %s, %v", log, err)
+	}
+}

@@ -5,8 +5,10 @@ package server
 import (
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -272,6 +274,63 @@ func TestClockOfAnOrphanRunsOnlyWithoutAHost(t *testing.T) {
 		}
 		if s.orphan != nil {
 			s.orphan.Stop()
+		}
+	}
+}
+
+// TestSecretThatCannotBeWrittenAnewIsLogged: the client is told the same in either case.
+func TestSecretThatCannotBeWrittenAnewIsLogged(t *testing.T) {
+	s := testSupervisor(t, shim.Spec{LaunchID: "secret"})
+	said := func() bool {
+		text, err := os.ReadFile(filepath.Join(s.dir, shim.LogFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(text), "cannot write the secret of the launch anew")
+	}
+	hello := shim.Request{Op: shim.OpHello, Versions: []int{shim.ProtocolVersion}, Secret: "a guess"}
+	if f := s.refuse(hello); f == nil || f.Code != shim.CodeForbidden || said() {
+		t.Errorf("%+v, logged %t", f, said())
+	}
+	dir := s.dir
+	s.dir = filepath.Join(dir, "gone")
+	f := s.refuse(hello)
+	s.dir = dir
+	if f == nil || f.Code != shim.CodeForbidden || !said() {
+		t.Errorf("%+v, logged %t", f, said())
+	}
+}
+
+// TestShutdownStopsTheClockOfAnOrphan: and closes what a shim has open, with a clock or without one.
+func TestShutdownStopsTheClockOfAnOrphan(t *testing.T) {
+	for _, clock := range []bool{false, true} {
+		s := testSupervisor(t, shim.Spec{LaunchID: "shutdown"})
+		var err error
+		if s.record, err = shim.ReserveExit(s.dir); err != nil {
+			t.Fatal(err)
+		}
+		if s.lock, err = shim.Lock(s.dir); err != nil {
+			t.Fatal(err)
+		}
+		if s.listener, err = net.Listen("unix", filepath.Join(s.dir, "s")); err != nil {
+			t.Fatal(err)
+		}
+		if clock {
+			s.orphan = time.AfterFunc(time.Hour, func() {})
+		}
+		client, stranger := &recorded{}, &recorded{}
+		s.conns[client], s.strangers = struct{}{}, []net.Conn{stranger}
+		s.shutdown()
+		if s.orphan != nil && s.orphan.Stop() {
+			t.Error("the clock runs on")
+		}
+		if !s.closing || len(client.read) != 1 || len(client.write) != 1 || len(stranger.read) != 1 {
+			t.Errorf("closing %t, deadlines %v %v %v", s.closing, client.read, client.write, stranger.read)
+		}
+		if lock, err := shim.Lock(s.dir); err != nil || lock == nil {
+			t.Errorf("the lock is held: %v", err)
+		} else {
+			lock.Close()
 		}
 	}
 }
