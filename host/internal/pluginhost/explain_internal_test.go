@@ -101,7 +101,10 @@ func TestFailedHandshakesAreTold(t *testing.T) {
 			"upgrade the plugin", true,
 		},
 		{"a reason of the system", "no such device", "", "no such device", "start it by hand", false},
-		{"an end", "Failed to read any lines from plugin's stdout", "", "it ended before it began", "start it by hand", false},
+		{
+			"an end", "Failed to read any lines from plugin's stdout", "", "it ended before it began", "start it by hand",
+			false,
+		},
 		{
 			"an end in the wrapper", "Failed to read any lines from plugin's stdout",
 			"gatehost: cannot run the plugin: exec format error", "not a program of this platform",

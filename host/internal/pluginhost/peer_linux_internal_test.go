@@ -28,7 +28,9 @@ func TestWhoAnswersIsTheProcessOrOneOfItsGroup(t *testing.T) {
 		t.Fatalf("%T", dialed)
 	}
 	// the group is led by a process that waits: this one need not lead its own
-	for pid, ours := range map[int]bool{os.Getpid(): true, syscall.Getpgrp(): true, os.Getpid() + 1: false, 1 << 30: false} {
+	for pid, ours := range map[int]bool{
+		os.Getpid(): true, syscall.Getpgrp(): true, os.Getpid() + 1: false, 1 << 30: false,
+	} {
 		err := answers(conn, pid)
 		if ours && err != nil {
 			t.Errorf("process %d: %v", pid, err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gatehost/gatehost/host/internal/sandbox"
+	"github.com/gatehost/gatehost/internal/testhost"
 	"github.com/gatehost/gatehost/shared/fault"
 	"github.com/gatehost/gatehost/shared/plugin"
 )
@@ -207,7 +208,7 @@ func TestMemoryOfAGroupIsThatOfAllInIt(t *testing.T) {
 	}
 	defer func() {
 		killGroup(cmd.Process)
-		_ = syscall.Kill(apart, syscall.SIGKILL)
+		_ = testhost.Signal(apart, syscall.SIGKILL)
 		_ = cmd.Wait()
 	}()
 	group := func() (inIt []int) {

@@ -173,7 +173,10 @@ func TestCallOfAReplacedProcessHasItsOwnBound(t *testing.T) {
 		{"a stream", reopen, 0, true, never, errMoved, 0},
 		{"its process ends", finish, 0, true, func(g *generation) { close(g.proc.done) }, fault.ErrPluginGone, time.Second},
 		{"its process is left", finish, 0, true, func(g *generation) { close(g.gone) }, fault.ErrPluginGone, time.Second},
-		{"not replaced, it ends", retry, 0, false, func(g *generation) { close(g.proc.done) }, fault.ErrPluginGone, time.Second},
+		{
+			"not replaced, it ends", retry, 0, false, func(g *generation) { close(g.proc.done) }, fault.ErrPluginGone,
+			time.Second,
+		},
 		{"not replaced", retry, time.Hour, false, never, nil, time.Hour},
 	} {
 		t.Run(row.name, func(t *testing.T) {

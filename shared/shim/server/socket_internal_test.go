@@ -334,3 +334,14 @@ func TestShutdownStopsTheClockOfAnOrphan(t *testing.T) {
 		}
 	}
 }
+
+// TestKillThatComesTooLateKilledNothing: the gateway ended within its grace after all.
+func TestKillThatComesTooLateKilledNothing(t *testing.T) {
+	for _, before := range []bool{false, true} {
+		s := testSupervisor(t, shim.Spec{LaunchID: "late"})
+		s.exit, s.killed = &shim.Exit{}, before
+		if s.kill(); s.killed != before || s.swept != 0 {
+			t.Errorf("killed %t before, then %t", before, s.killed)
+		}
+	}
+}
