@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,19 +31,37 @@ func TestLongLinesCountAsSeveral(t *testing.T) {
 	})
 }
 
+// sharedBuffer is a log that a timer writes to while a test reads it.
+type sharedBuffer struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (b *sharedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *sharedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
 // TestDroppedLinesAreReportedOnceSoonAfterTheFirst: a flood may end with the first of them.
 func TestDroppedLinesAreReportedOnceSoonAfterTheFirst(t *testing.T) {
 	for _, dropped := range []int{1, 5} {
 		synctest.Test(t, func(t *testing.T) {
-			var out bytes.Buffer
+			var out sharedBuffer
 			l := newLogs(hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Warn}), nil, func(string) {})
 			for range lineBurst + dropped {
 				l.take(`{"@level":"debug","@message":"x"}`)
 			}
 			time.Sleep(saysDropped - time.Millisecond)
 			synctest.Wait()
-			if out.Len() > 0 {
-				t.Errorf("%d dropped, too early: %s", dropped, &out)
+			if text := out.String(); text != "" {
+				t.Errorf("%d dropped, too early: %s", dropped, text)
 			}
 			time.Sleep(time.Minute)
 			synctest.Wait()
