@@ -156,3 +156,29 @@ func TestBundleWithoutASecretIsThatOfAnOlderShim(t *testing.T) {
 		t.Error("no secret is matched by none")
 	}
 }
+
+// TestSecretThatIsThereIsNotWrittenAgain: another process may be reading it.
+func TestSecretThatIsThereIsNotWrittenAgain(t *testing.T) {
+	dir, secret := t.TempDir(), shim.NewSecret()
+	path := filepath.Join(dir, "secret")
+	stat := func() os.FileInfo {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	if err := secret.Keep(dir); err != nil {
+		t.Fatal(err)
+	}
+	first := stat()
+	if err := secret.Keep(dir); err != nil || !os.SameFile(first, stat()) {
+		t.Errorf("it is another file: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("another\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := secret.Keep(dir); err != nil || secretOf(t, dir) != string(secret) {
+		t.Errorf("%q, %v", secretOf(t, dir), err)
+	}
+}

@@ -433,3 +433,37 @@ func TestTablesChangeBesideCallsAndLooks(t *testing.T) {
 	default:
 	}
 }
+
+// TestChangeWhoseProcessesBothDieFails: the process that was to be replaced dies first, and the other one refuses.
+func TestChangeWhoseProcessesBothDieFails(t *testing.T) {
+	for word, replaced := range map[string]bool{"waits-in-configure": true, "silent": false} {
+		t.Run(word, func(t *testing.T) {
+			h, dir := newHost(t, quick(), testPlugin())
+			former := pid(t, h)
+			done := make(chan error, 1)
+			spec := testPlugin(word)
+			if !replaced {
+				spec.StartTimeout = time.Second
+			}
+			go func() {
+				_, err := h.Change(context.Background(), spec)
+				done <- err
+			}()
+			poll(t, "another process", func() bool { return count(inData(dir, "starts")) == 2 })
+			_ = testhost.Signal(former, syscall.SIGKILL)
+			awaitState(t, h, pluginhost.Starting)
+			put(t, inData(dir, "go"), "")
+			select {
+			case err := <-done:
+				if (err == nil) != replaced {
+					t.Errorf("error = %v", err)
+				}
+			case <-time.After(patience):
+				t.Fatal("the change has no outcome")
+			}
+			if pid(t, h) == former {
+				t.Error("the former process answers")
+			}
+		})
+	}
+}

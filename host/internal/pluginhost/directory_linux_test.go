@@ -190,47 +190,80 @@ func edit(t *testing.T, path, old, text string) {
 
 func TestDirectoryThatCannotBeTrustedIsRefusedInWords(t *testing.T) {
 	for _, row := range []struct {
-		name, want string
+		name       string
+		code       fault.Code
+		hint, want string
 		make       func(t *testing.T) string
 	}{
-		{"no manifest", "it is a directory without plugin.toml", func(t *testing.T) string { return t.TempDir() }},
-		{"a faulty one", "plugin.toml:3:1: version: \"one\" is not a version", func(t *testing.T) string {
-			dir := compiled(t, "")
-			edit(t, filepath.Join(dir, "plugin.toml"), `"1.2.3"`, `"one"`)
-			return dir
-		}},
-		{"not sealed", "[files] is empty", func(t *testing.T) string { return unsealed(t, `["./x"]`, "", nil) }},
-		{"another file", `files."bin/test-plugin": has another sum`, func(t *testing.T) string {
-			dir := compiled(t, "")
-			edit(t, filepath.Join(dir, "bin", "test-plugin"), "ELF", "FLE")
-			return dir
-		}},
-		{"no interpreter", "the interpreter that its manifest names is not there", func(t *testing.T) string {
-			return directory(t, `["/nowhere/node", "./main.js"]`, "", map[string]string{"main.js": ""})
-		}},
-		{"an interpreter that everybody may change", "every user may write to it", func(t *testing.T) string {
-			path := filepath.Join(t.TempDir(), "node")
-			put(t, path, "\x7fELF")
-			if err := os.Chmod(path, 0o777); err != nil {
-				t.Fatal(err)
-			}
-			return directory(t, fmt.Sprintf(`[%q, "./main.js"]`, path), "", map[string]string{"main.js": ""})
-		}},
-		{"an interpreter that is a script", "is itself a script", func(t *testing.T) string {
-			path := filepath.Join(t.TempDir(), "node")
-			put(t, path, "#!/bin/sh\n")
-			if err := os.Chmod(path, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			return directory(t, fmt.Sprintf(`[%q, "./main.js"]`, path), "", map[string]string{"main.js": ""})
-		}},
+		{
+			"no manifest", fault.InvalidArgument, "name the executable inside it", "it is a directory without plugin.toml",
+			func(t *testing.T) string { return t.TempDir() },
+		},
+		{
+			"a faulty one", fault.InvalidArgument, "correct ", "plugin.toml:3:1: version: \"one\" is not a version",
+			func(t *testing.T) string {
+				dir := compiled(t, "")
+				edit(t, filepath.Join(dir, "plugin.toml"), `"1.2.3"`, `"one"`)
+				return dir
+			},
+		},
+		{
+			"not sealed", fault.FailedPrecondition, "run `gatehost plugin seal ", "[files] is empty",
+			func(t *testing.T) string { return unsealed(t, `["./x"]`, "", nil) },
+		},
+		{
+			"another file", fault.InvalidArgument, "correct ", `files."bin/test-plugin": has another sum`,
+			func(t *testing.T) string {
+				dir := compiled(t, "")
+				edit(t, filepath.Join(dir, "bin", "test-plugin"), "ELF", "FLE")
+				return dir
+			},
+		},
+		{
+			"a manifest that is no file", fault.PermissionDenied, "correct ", "is a directory, not a file",
+			func(t *testing.T) string {
+				dir := t.TempDir()
+				if err := os.Mkdir(filepath.Join(dir, "plugin.toml"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				return dir
+			},
+		},
+		{
+			"no interpreter", fault.NotFound, "install it", "the interpreter that its manifest names is not there",
+			func(t *testing.T) string {
+				return directory(t, `["/nowhere/node", "./main.js"]`, "", map[string]string{"main.js": ""})
+			},
+		},
+		{
+			"an interpreter that everybody may change", fault.PermissionDenied, "chmod", "every user may write to it",
+			func(t *testing.T) string {
+				path := filepath.Join(t.TempDir(), "node")
+				put(t, path, "\x7fELF")
+				if err := os.Chmod(path, 0o777); err != nil {
+					t.Fatal(err)
+				}
+				return directory(t, fmt.Sprintf(`[%q, "./main.js"]`, path), "", map[string]string{"main.js": ""})
+			},
+		},
+		{
+			"an interpreter that is a script", fault.InvalidArgument, "name the program that it starts", "is itself a script",
+			func(t *testing.T) string {
+				path := filepath.Join(t.TempDir(), "node")
+				put(t, path, "#!/bin/sh\n")
+				if err := os.Chmod(path, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				return directory(t, fmt.Sprintf(`[%q, "./main.js"]`, path), "", map[string]string{"main.js": ""})
+			},
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			h, _ := newHost(t, quick(), pluginhost.Spec{Name: "p", Path: row.make(t)})
 			s := awaitState(t, h, pluginhost.Failed)
 			if text := s.Err.Error(); !strings.Contains(text, row.want) || !strings.Contains(text, `plugin "p"`) ||
-				fault.HintOf(s.Err) == "" {
-				t.Errorf("error = %s (hint %q), want %s", text, fault.HintOf(s.Err), row.want)
+				fault.CodeOf(s.Err) != row.code || !strings.Contains(fault.HintOf(s.Err), row.hint) {
+				t.Errorf("error = %s (%s, hint %q), want %s", text, fault.CodeOf(s.Err), fault.HintOf(s.Err), row.want)
 			}
 		})
 	}

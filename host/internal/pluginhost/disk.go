@@ -16,18 +16,18 @@ const (
 	diskEvery    = 30 * time.Second
 )
 
-// diskUse returns how many bytes and files are below a directory. It stops counting above maxDiskFiles: a plugin must
+// diskUse returns how many bytes and files are below a directory. It stops counting above most files: a plugin must
 // not keep the host busy. Links are not followed, and what cannot be read counts as nothing.
-func diskUse(dir string) (size int64, files int) {
+func diskUse(dir string, most int) (size int64, files int) {
 	rest := []string{dir}
-	for len(rest) > 0 && files <= maxDiskFiles {
+	for len(rest) > 0 && files <= most {
 		next := rest[len(rest)-1]
 		rest = rest[:len(rest)-1]
 		f, err := os.Open(next) //nolint:gosec // its own directory
 		if err != nil {
 			continue
 		}
-		for files <= maxDiskFiles {
+		for files <= most {
 			part, err := f.ReadDir(1000) // not all at once: there may be millions
 			for _, e := range part {
 				files++
@@ -51,7 +51,7 @@ func (s *supervisor) fullDisk(spec *Spec) error {
 	if spec.Sandbox == nil {
 		return nil
 	}
-	size, files := diskUse(s.dataDir())
+	size, files := diskUse(s.dataDir(), maxDiskFiles)
 	if size <= maxDiskBytes && files <= maxDiskFiles {
 		return nil
 	}

@@ -1,7 +1,10 @@
 package pluginhost
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,4 +29,60 @@ func TestLongLinesCountAsSeveral(t *testing.T) {
 			time.Sleep(2 * saysDropped) // its own timer has fired
 		}
 	})
+}
+
+// sharedBuffer is a log that a timer writes to while a test reads it.
+type sharedBuffer struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (b *sharedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *sharedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// TestDroppedLinesAreReportedOnceSoonAfterTheFirst: a flood may end with the first of them.
+func TestDroppedLinesAreReportedOnceSoonAfterTheFirst(t *testing.T) {
+	for _, dropped := range []int{1, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			var out sharedBuffer
+			l := newLogs(hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Warn}), nil, func(string) {})
+			for range lineBurst + dropped {
+				l.take(`{"@level":"debug","@message":"x"}`)
+			}
+			time.Sleep(saysDropped - time.Millisecond)
+			synctest.Wait()
+			if text := out.String(); text != "" {
+				t.Errorf("%d dropped, too early: %s", dropped, text)
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			want := fmt.Sprintf("lines were dropped: dropped=%d\n", dropped)
+			if text := out.String(); !strings.HasSuffix(text, want) || strings.Count(text, "\n") != 1 {
+				t.Errorf("log = %q, want once %q", text, want)
+			}
+		})
+	}
+}
+
+func TestLastWordsAreThoseThatAnOperatorNeeds(t *testing.T) {
+	for line, want := range map[string]string{
+		"  plain words ": "plain words",
+		`{"@level":"debug","@message":"for developers"}`:                  "",
+		`{"@level":"trace","@message":"for developers"}`:                  "",
+		`{"@level":"info","@message":"no disk"}`:                          "no disk",
+		`{"@level":"error","@message":"no disk","b":2,"a":"x","@time":1}`: "no disk a=x b=2",
+	} {
+		if got := brief(line); got != want {
+			t.Errorf("%s becomes %q, want %q", line, got, want)
+		}
+	}
 }

@@ -253,8 +253,12 @@ func TestStoppedPluginDoesNotHoldUpClose(t *testing.T) {
 	timing.HealthEvery = time.Hour // no health check finds it before Close
 	timing.CloseGrace = 200 * time.Millisecond
 	h, _ := newHost(t, timing, testPlugin())
-	stopProcess(t, pid(t, h))
+	stopped := pid(t, h)
+	stopProcess(t, stopped)
 	h.Close()
+	if err := testhost.Signal(stopped, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("the stopped plugin lives after Close: %v", err)
+	}
 }
 
 // TestGrandchildThatHoldsStderrDoesNotHideADeath: go-plugin would wait for the end of the pipes (R5).
@@ -463,16 +467,20 @@ func checksum(t *testing.T, path string) string {
 
 func TestCheckedFileIsTheOneThatRuns(t *testing.T) {
 	path := filepath.Join(pluginDir, "test-plugin")
-	spec := testPlugin()
-	spec.SHA256 = checksum(t, path)
-	h, _ := newHost(t, quick(), spec)
-	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid(t, h))); err != nil || exe != path {
-		t.Errorf("runs %s, %v, want %s", exe, err, path)
-	}
-	first := pid(t, h)
-	_ = testhost.Signal(first, syscall.SIGKILL)
-	if pid(t, h) == first { // a second start checks again (R31)
-		t.Error("not replaced")
+	for name, uses := range map[string][]plugin.Kind{"a launcher": nil, "a doctor": {plugin.KindDoctor}} {
+		t.Run(name, func(t *testing.T) {
+			spec := testPlugin()
+			spec.SHA256, spec.Uses = checksum(t, path), uses
+			h, _ := newHost(t, quick(), spec)
+			if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid(t, h))); err != nil || exe != path {
+				t.Errorf("runs %s, %v, want %s", exe, err, path)
+			}
+			first := pid(t, h)
+			_ = testhost.Signal(first, syscall.SIGKILL)
+			if pid(t, h) == first { // a second start checks again (R31)
+				t.Error("not replaced")
+			}
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/gatehost/gatehost/host/internal/manifest"
 	"github.com/gatehost/gatehost/host/internal/sandbox"
+	"github.com/gatehost/gatehost/shared/fault"
 )
 
 // sandboxedSupervisor has not started anything.
@@ -119,5 +121,40 @@ func TestNothingIsOverheardOfAPluginThatIsNotShutIn(t *testing.T) {
 	s.onLogLine(s.spec(), "open /root/.ssh/id: permission denied")
 	if len(s.refused.list()) != 0 || sandboxAdvice(s.spec(), []string{"open /root/x: permission denied"}) != "" {
 		t.Error("a refusal that is not the sandbox's is told as one")
+	}
+}
+
+// TestErrorsOfCallsThatLookLikeARefusalSayHowToAllowIt: and only those of a plugin that is sandboxed.
+func TestErrorsOfCallsThatLookLikeARefusalSayHowToAllowIt(t *testing.T) {
+	denied := fault.New(fault.PermissionDenied, "I may not read /srv/models")
+	says := fault.New(fault.Internal, "open /srv/models: permission denied")
+	other := fault.New(fault.Internal, "open /srv/models: no such file")
+	for _, row := range []struct {
+		err  error
+		shut *sandbox.Spec
+		told bool
+	}{
+		{nil, &sandbox.Spec{}, false},
+		{denied, &sandbox.Spec{}, true},
+		{says, &sandbox.Spec{}, true},
+		{other, &sandbox.Spec{}, false},
+		{denied, nil, false},
+		{says, nil, false},
+	} {
+		var out bytes.Buffer
+		s := newSupervisor(Options{Log: hclog.New(&hclog.LoggerOptions{Output: &out}), OnState: func(State) {}},
+			Spec{Name: "p", Sandbox: row.shut}, "")
+		got := s.refusedCall(methods["Doctor.Diagnose"], row.err)
+		if !row.told {
+			if !errors.Is(got, row.err) || fault.HintOf(got) != "" || out.Len() > 0 || len(s.refused.list()) > 0 {
+				t.Errorf("%v, sandbox %v: %v (hint %q), log %s", row.err, row.shut, got, fault.HintOf(got), &out)
+			}
+			continue
+		}
+		if fault.CodeOf(got) != fault.PermissionDenied || !errors.Is(got, row.err) ||
+			!strings.Contains(fault.HintOf(got), "add it to plugins.p.sandbox.read") ||
+			!strings.Contains(out.String(), "what=/srv/models") || len(s.refused.list()) != 1 {
+			t.Errorf("%v: %v (hint %q), log %s", row.err, got, fault.HintOf(got), &out)
+		}
 	}
 }

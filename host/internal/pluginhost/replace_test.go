@@ -560,3 +560,22 @@ func TestManyRestartsLeaveNothing(t *testing.T) {
 	h.Close()
 	goleak.VerifyNone(t, goleakBefore)
 }
+
+// TestRestartsThatAreAskedForAreNoFailures: after many of them a plugin that dies is started again at once.
+func TestRestartsThatAreAskedForAreNoFailures(t *testing.T) {
+	timing := quick()
+	timing.CircuitAfter = 2
+	h, _ := newHost(t, timing, testPlugin())
+	for range 3 {
+		if err := h.Restart(t.Context(), "p"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := pid(t, h)
+	if err := testhost.Signal(first, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if second := pid(t, h); second == first {
+		t.Error("the same process answers")
+	}
+}

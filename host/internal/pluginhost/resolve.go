@@ -33,6 +33,7 @@ func resolve(ctx context.Context, s Spec, pluginDir string) (*executable, error)
 	path := s.Path
 	if !strings.ContainsAny(path, `/\`) {
 		path = filepath.Join(pluginDir, path)
+		//mutate:ignore only Windows evaluates what follows the name of the system
 		if runtime.GOOS == "windows" && filepath.Ext(path) == "" && !isDir(path) {
 			path += ".exe"
 		}

@@ -192,10 +192,8 @@ func (s *supervisor) connect(ctx context.Context, gen *generation) error {
 	select {
 	case p := <-made: // it may exist only now
 		p.kill()
-		made <- p                        // for end()
-		if err := <-shaken; err != nil { // caused by our kill
-			s.log.Trace("the handshake was abandoned", "error", err)
-		}
+		made <- p // for end()
+		s.log.Trace("the handshake was abandoned", "error", <-shaken)
 	case err := <-shaken:
 		s.log.Trace("the handshake was abandoned", "error", err)
 	}

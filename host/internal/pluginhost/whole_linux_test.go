@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -209,6 +210,13 @@ func TestMemoryOfChildrenCounts(t *testing.T) {
 	}
 }
 
+// TestMemoryThatIsShownIsThatOfAllProcesses: of a child in a session of its own, too.
+func TestMemoryThatIsShownIsThatOfAllProcesses(t *testing.T) {
+	h := shutIn(t, &sandbox.Spec{})
+	leaves(t, h, 200)
+	poll(t, "the child to grow", func() bool { return h.RSS("p") > 200*mib })
+}
+
 // TestPluginThatFillsItsDirectoryIsEnded: and it is not started before there is room.
 func TestPluginThatFillsItsDirectoryIsEnded(t *testing.T) {
 	spec := testPlugin()
@@ -235,4 +243,48 @@ func TestPluginThatFillsItsDirectoryIsEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitState(t, h, pluginhost.Running)
+}
+
+// TestPluginThatKeepsTheContractIsNotComplainedOf: its replacement and its end, with all that it left, are nothing to
+// act on.
+func TestPluginThatKeepsTheContractIsNotComplainedOf(t *testing.T) {
+	var out lockedBuffer
+	spec := testPlugin()
+	spec.Sandbox = &sandbox.Spec{}
+	h := pluginhost.New(pluginhost.Options{
+		Log: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Warn}), PluginDir: pluginDir,
+		DataDir: t.TempDir(), RuntimeDir: shortDir(t), Timing: quick(),
+	})
+	if err := h.Add(spec); err != nil {
+		t.Fatal(err)
+	}
+	h.Start(t.Context())
+	defer h.Close()
+	leaves(t, h, 1)
+	if err := h.Restart(t.Context(), "p"); err != nil {
+		t.Fatal(err)
+	}
+	leaves(t, h, 1)
+	h.Close()
+	if text := out.String(); text != "" {
+		t.Errorf("log:\n%s", text)
+	}
+}
+
+// TestPluginThatFillsItsDirectoryWhileItServesIsEnded: the host looks before it is asked for another start.
+func TestPluginThatFillsItsDirectoryWhileItServesIsEnded(t *testing.T) {
+	spec := testPlugin()
+	spec.Sandbox = &sandbox.Spec{}
+	timing := quick()
+	timing.HealthEvery = time.Second // the first look comes then, the next one long after it
+	h, dir := newHost(t, timing, spec)
+	awaitState(t, h, pluginhost.Running)
+	big := inData(dir, "big")
+	put(t, big, "")
+	if err := os.Truncate(big, 5<<30); err != nil { // it takes no room
+		t.Fatal(err)
+	}
+	if s := awaitState(t, h, pluginhost.Failed); fault.CodeOf(s.Err) != fault.Exhausted {
+		t.Errorf("error = %v", s.Err)
+	}
 }
