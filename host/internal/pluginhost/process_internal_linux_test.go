@@ -49,7 +49,8 @@ func opened(before, now map[string]string) []string {
 func TestSandboxThatCannotBeMadeLeavesNoDescriptor(t *testing.T) {
 	before := descriptors(t)
 	shut := Spec{Sandbox: &sandbox.Spec{Read: []string{"relative"}}}
-	_, watch, _, err := command(shut, &executable{argv: []string{"/bin/true"}}, t.TempDir(), "", Options{})
+	_, watch, _, err := command(shut, &executable{path: "/bin/true", argv: []string{"/bin/true"}}, t.TempDir(), t.TempDir(),
+		Options{})
 	if err == nil || watch != nil || !strings.Contains(err.Error(), "is not an absolute path") {
 		t.Fatalf("watch %v, error %v", watch, err)
 	}
@@ -174,7 +175,7 @@ func TestFileThatWasCheckedRunsWhateverTakesItsPath(t *testing.T) {
 					t.Fatal(err)
 				}
 				exe := &executable{path: path, file: f, argv: []string{path}, checked: checked}
-				cmd, watch, _, err := command(row.spec, exe, dir, dir, Options{})
+				cmd, watch, _, err := command(row.spec, exe, dir, t.TempDir(), Options{})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -18,7 +18,7 @@ func TestAbandonedLaunchHoldsNothingOpen(t *testing.T) {
 	if s.out, err = outlog.Create(s.dir, outlog.MinSize); err != nil {
 		t.Fatal(err)
 	}
-	if s.listener, err = net.Listen("unix", filepath.Join(s.dir, "s")); err != nil {
+	if s.listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(s.dir, "s"), Net: "unix"}); err != nil {
 		t.Fatal(err)
 	}
 	held := func() (files []string) {

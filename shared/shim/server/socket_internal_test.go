@@ -312,7 +312,7 @@ func TestShutdownStopsTheClockOfAnOrphan(t *testing.T) {
 		if s.lock, err = shim.Lock(s.dir); err != nil {
 			t.Fatal(err)
 		}
-		if s.listener, err = net.Listen("unix", filepath.Join(s.dir, "s")); err != nil {
+		if s.listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(s.dir, "s"), Net: "unix"}); err != nil {
 			t.Fatal(err)
 		}
 		if clock {
