@@ -286,8 +286,8 @@ func TestAShimThatDiesBeforeTheReleaseLeavesNoGateway(t *testing.T) {
 func TestProgramBehindAWrapperHasTheSIGTERMOnceAndTheWholeGrace(t *testing.T) {
 	const program = `trap 'echo told; sleep 2.5; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.05; done`
 	for name, script := range map[string]string{
-		"that waits":          `trap : TERM; bash -c "$PROGRAM"; exit 0`,
-		"that dies of it":     `bash -c "$PROGRAM"; exit 0`,
+		"that waits":      `trap : TERM; bash -c "$PROGRAM"; exit 0`,
+		"that dies of it": `bash -c "$PROGRAM"; exit 0`,
 		// a wait ends early when a signal comes: as often as it takes
 		"that passes it on": `bash -c "$PROGRAM" & p=$!
 			trap 'kill -TERM $p; while kill -0 $p; do wait $p; done 2>/dev/null; exit 0' TERM; wait $p`,
