@@ -316,3 +316,20 @@ func TestCheckedPluginIsNotHeldOpen(t *testing.T) {
 		t.Errorf("left open: %q", left)
 	}
 }
+
+// TestFileThatCannotBeExecutedIsRefusedBeforeTheStart: in words, and not by the kernel's.
+func TestFileThatCannotBeExecutedIsRefusedBeforeTheStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "program")
+	for mode, code := range map[os.FileMode]fault.Code{0o600: fault.PermissionDenied, 0o700: ""} {
+		if err := errors.Join(os.WriteFile(path, []byte("#!/bin/sh\n"), mode), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		exe, err := resolve(t.Context(), Spec{Name: "p", Path: path}, "")
+		if fault.CodeOf(err) != code || err != nil && !strings.Contains(err.Error(), "it is not executable") {
+			t.Errorf("mode %o: %v", mode, err)
+		}
+		if err == nil {
+			_ = exe.file.Close()
+		}
+	}
+}
