@@ -49,8 +49,8 @@ func opened(before, now map[string]string) []string {
 func TestSandboxThatCannotBeMadeLeavesNoDescriptor(t *testing.T) {
 	before := descriptors(t)
 	shut := Spec{Sandbox: &sandbox.Spec{Read: []string{"relative"}}}
-	_, watch, _, err := command(shut, &executable{path: "/bin/true", argv: []string{"/bin/true"}}, t.TempDir(), t.TempDir(),
-		Options{})
+	program := &executable{path: "/bin/true", argv: []string{"/bin/true"}}
+	_, watch, _, err := command(shut, program, t.TempDir(), t.TempDir(), Options{})
 	if err == nil || watch != nil || !strings.Contains(err.Error(), "is not an absolute path") {
 		t.Fatalf("watch %v, error %v", watch, err)
 	}
