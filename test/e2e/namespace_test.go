@@ -98,6 +98,13 @@ func TestGatewayOfAnotherContainerIsLeftAlone(t *testing.T) {
 		t.Error("restart: exit 0 while another container has the gateway")
 	}
 	same("after its shim was killed")
+	s.killHost() // it leaves what is not its own
+	if s.code != 0 {
+		t.Errorf("the second host ended with %d\n%s", s.code, s.stderr)
+	}
+	same("after the second host ended")
+	s.startHost()
+	s.await("it is named again", elsewhere)
 
 	if err := first.Process.Kill(); err != nil { // the first container ends
 		t.Fatal(err)

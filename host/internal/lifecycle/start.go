@@ -107,8 +107,8 @@ func (t *turn) recovered(in Recovered) {
 	}
 }
 
-// codeElsewhere is the problem of a gateway that lives, or may live, where this host cannot look.
-const codeElsewhere = "elsewhere"
+// CodeElsewhere is the code of the problem of a gateway that lives, or may live, where this host cannot look.
+const CodeElsewhere = "elsewhere"
 
 // elsewhereRetry is how often it is asked whether such a gateway has ended.
 const elsewhereRetry = 5 * time.Second
@@ -118,7 +118,7 @@ func elsewhere(all []Instance) *Problem {
 	for _, inst := range slices.Backward(all) {
 		if inst.Elsewhere != "" {
 			return &Problem{
-				Code: codeElsewhere, Message: inst.Elsewhere,
+				Code: CodeElsewhere, Message: inst.Elsewhere,
 				Hint: "stop it there, or wait: this host starts the gateway when that one has ended; if no other machine " +
 					"or container uses the state directory, set exclusive_storage = true in [plugins.utility.config]",
 			}

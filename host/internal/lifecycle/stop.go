@@ -271,7 +271,7 @@ func (t *turn) toError(p Problem) {
 	t.enter(PhaseError)
 	t.s.Flow, t.s.After, t.s.Err = FlowNone, AfterNothing, &p
 	t.fail(p)
-	if p.Code == codeElsewhere { // no attempt was made, and none is made before that one has ended
+	if p.Code == CodeElsewhere { // no attempt was made, and none is made before that one has ended
 		if t.s.Up {
 			t.arm(TimerElsewhere, elsewhereRetry)
 		}

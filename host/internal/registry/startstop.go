@@ -73,6 +73,10 @@ func failure(g *gateway.Gateway, o lifecycle.Outcome, err error) error {
 	if err == nil && o.Kind != lifecycle.OutcomeFailed {
 		return nil
 	}
+	if o.Problem != nil && o.Problem.Code == lifecycle.CodeElsewhere { // another host has it: nothing of it is ours
+		g.Log().Info("a gateway in another place is not stopped", "where", o.Problem.Message)
+		return nil
+	}
 	why := view.OutcomeError(o, err)
 	g.Log().Error("gateway could not be stopped", "error", why)
 	left := ""
