@@ -213,6 +213,7 @@ func answerOf(t *testing.T, at situation, launcher, verb string) (cell string) {
 		if err != nil {
 			t.Fatalf("%s in %s (%s, launcher %s): %v", verb, at.state, at.owner, launcher, err)
 		}
+		synctest.Wait() // what the answer began without a wait, such as the session after a restart that was refused
 		after := e.Snapshot().State
 		truthful(t, verb+" in "+string(at.state)+" ("+string(at.owner)+", launcher "+launcher+")", verb, o, after, s)
 		cell = fmt.Sprintf("%s, %s, %d", o.Kind, after.Public(), exits[o.Kind])
