@@ -162,10 +162,17 @@ func leftBy(ctx context.Context, p Process) (n int, known bool, err error) {
 	}
 }
 
-// beside lists what is in a socket directory and is no socket.
+// programLink is what the link leads to that a host on Linux makes in a socket directory: by its name the process of a
+// plugin is known.
+const programLink = "/proc/self/fd/3"
+
+// beside lists what is in a socket directory and is neither a socket nor of the host.
 func beside(dir string) []string {
 	var out []string
 	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if to, _ := os.Readlink(path); to == programLink { // "" for what is no link
+			return nil
+		}
 		if err == nil && !d.IsDir() && d.Type()&os.ModeSocket == 0 {
 			out = append(out, filepath.Base(path))
 		}

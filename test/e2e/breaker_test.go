@@ -82,7 +82,7 @@ func TestSessionsThatDoNotLastAreFew(t *testing.T) {
 	if n := strings.Count(out, `"type":"gateway.session.opened"`); n > 8 { // 0, 0, 0.2, 0.4 and 0.8 s apart, by then
 		t.Errorf("%d sessions were opened", n)
 	}
-	if text := s.stderr.String(); !strings.Contains(text, "a session again in 0.") {
+	if text := s.stderr.String(); !strings.Contains(text, "next try in 0.") {
 		t.Errorf("the terminal does not tell of it:\n%s", text)
 	}
 	s.must("stop", "main")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -120,6 +121,10 @@ func (s *site) inTerminal() (window *os.File) {
 	cmd.Env, cmd.Dir = s.environ(), s.dir
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	// A test that runs under nohup ignores SIGHUP, and would hand that on; what is caught is not handed on.
+	caught := make(chan os.Signal, 1) // never read
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	s.follow(cmd)
 	return window
 }
