@@ -257,19 +257,27 @@ func (t *turn) reloadFailed(why string) {
 				w.kind, w.held, w.due = waitRestart, true, t.now
 			}
 		}
-		if t.s.Phase == PhaseReloading {
-			t.enter(PhaseRunning)
-		}
+		t.runsOn()
 		t.restartChecked(Problem{Code: "reload_failed", Message: why})
 		return
 	}
 	t.refuse(Problem{
 		Code: "not_owned", Message: why, Hint: "gatehost did not start this gateway: restart it where it was started",
 	}, waitReload)
-	if t.s.Phase == PhaseReloading {
-		t.enter(PhaseRunning)
-	}
+	t.runsOn()
 	t.refresh()
+}
+
+// runsOn goes back to running after a reload that came to nothing. The reload may have begun while the silence was being
+// verified, and that answer is lost: from now on silence counts again.
+func (t *turn) runsOn() {
+	if t.s.Phase != PhaseReloading {
+		return
+	}
+	t.enter(PhaseRunning)
+	if _, watched := t.s.pendingOf(TimerSilence); !watched {
+		t.arm(TimerSilence, t.p.Silence)
+	}
 }
 
 // reloadProven ends a reload when the gateway is back. Without a proof a restart replaces it.
