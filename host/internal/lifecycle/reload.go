@@ -268,8 +268,8 @@ func (t *turn) reloadFailed(why string) {
 	t.refresh()
 }
 
-// runsOn goes back to running after a reload that came to nothing. The reload may have begun while the silence was being
-// verified, and that answer is lost: from now on silence counts again.
+// runsOn goes back to running after a reload that came to nothing. The reload may have begun while the silence was
+// being verified, and that answer is lost: from now on silence counts again.
 func (t *turn) runsOn() {
 	if t.s.Phase != PhaseReloading {
 		return
